@@ -1,0 +1,68 @@
+"""Decision and Config: what was decided at load, and who decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Origin = Literal["file", "inferred", "default", "caller"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision: its value, its origin, and a sentence where the reason is not plain.
+
+    file      written in the weight file (npresnet's own metadata, or the file's wrapper or name)
+    inferred  follows from the names and shapes of the tensors
+    default   the tensors cannot tell; this is the usual case, and the caller may say otherwise
+    caller    given by the caller
+    """
+
+    value: Any
+    origin: Origin
+    note: str = ""
+
+
+class Config(Mapping[str, Decision]):
+    """A read-only, ordered table of decisions: `config["arch"].value`, `config["arch"].origin`; prints as a table."""
+
+    def __init__(self, decisions: Mapping[str, Decision] | None = None):
+        self._decisions = dict(decisions or {})
+
+    def __getitem__(self, name: str) -> Decision:
+        return self._decisions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._decisions)
+
+    def __len__(self) -> int:
+        return len(self._decisions)
+
+    def with_decisions(self, **decisions: Decision) -> Config:
+        """A new Config in which the given decisions are added or replaced."""
+        return Config({**self._decisions, **decisions})
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """The value decided for `name`, or `default` where nothing was decided."""
+        return self._decisions[name].value if name in self._decisions else default
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain JSON types: {name: {"value", "origin", "note"}}."""
+        return {name: {"value": d.value, "origin": d.origin, "note": d.note} for name, d in self.items()}
+
+    def __str__(self) -> str:
+        rows = [(name, _short(d.value), d.origin, d.note) for name, d in self.items()]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+        return "\n".join(
+            f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin:<{widths[2]}}  {note}".rstrip()
+            for name, value, origin, note in rows
+        )
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={_short(d.value)}' for name, d in self.items())})"
+
+
+def _short(value: Any, limit: int = 48) -> str:
+    text = str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

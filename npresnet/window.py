@@ -1,0 +1,103 @@
+"""Window: the sliding window of a convolution or pool, and the only size arithmetic in the project.
+
+Along one axis, output position i looks at the input positions
+
+    i * stride + u * dilation - padding        for u = 0 .. kernel_size - 1
+
+so that `size` input positions give
+
+    (size + 2*padding - dilation*(kernel_size - 1) - 1) // stride + 1
+
+output positions (PyTorch, Conv2d, section "Shape"). Dilation 1 means none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from npresnet.errors import ShapeError
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """kernel_size, stride, padding and dilation, one number an axis (height, width for images)."""
+
+    kernel_size: Axes
+    stride: Axes
+    padding: Axes
+    dilation: Axes
+
+    def __post_init__(self) -> None:
+        axes = {len(self.kernel_size), len(self.stride), len(self.padding), len(self.dilation)}
+        if len(axes) != 1:
+            raise ShapeError(f"a window needs the same number of axes throughout, got {self}")
+        if min(self.kernel_size + self.stride + self.dilation, default=1) < 1 or min(self.padding, default=0) < 0:
+            raise ShapeError(f"kernel_size, stride and dilation start at 1, padding at 0, got {self}")
+
+    @classmethod
+    def of(
+        cls,
+        kernel_size: int | Sequence[int],
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        *,
+        axes: int = 2,
+    ) -> Window:
+        """A window from plain numbers: one number stands for all axes."""
+        return cls(*(_per_axis(value, axes) for value in (kernel_size, stride, padding, dilation)))
+
+    @property
+    def extent(self) -> Axes:
+        """Input positions from a window's first tap to its last, both counted: dilation*(kernel_size-1) + 1."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True))
+
+    @property
+    def is_pointwise(self) -> bool:
+        """A 1x1 window without padding: each output looks at one input, so im2col copies nothing new."""
+        return all(k == 1 and p == 0 for k, p in zip(self.kernel_size, self.padding, strict=True))
+
+    def output_size(self, size: Sequence[int], *, ceil_mode: bool = False) -> Axes:
+        """How many output positions `size` input positions give along each axis.
+
+        With `ceil_mode` (pooling only) the division rounds up, but a window that would start in the far padding is
+        dropped, as PyTorch does. Raises ShapeError where the padded input is smaller than the window.
+        """
+        if len(size) != len(self.kernel_size):
+            raise ShapeError(f"a window over {len(self.kernel_size)} axes cannot slide over size {tuple(size)}")
+        sizes = []
+        for n, extent, s, p in zip(size, self.extent, self.stride, self.padding, strict=True):
+            room = n + 2 * p - extent
+            if room < 0:
+                raise ShapeError(
+                    f"input size {tuple(size)} with padding {self.padding} is smaller than the window, which spans "
+                    f"{self.extent} (kernel_size {self.kernel_size}, dilation {self.dilation}); use a larger image"
+                )
+            count = room // s + 1
+            if ceil_mode and room % s and count * s < n + p:
+                count += 1
+            sizes.append(count)
+        return tuple(sizes)
+
+    def input_range(self, axis: int, start: int, stop: int) -> tuple[int, int]:
+        """First and one-past-last input position that outputs start..stop-1 look at; may lie in the padding."""
+        first = start * self.stride[axis] - self.padding[axis]
+        last = (stop - 1) * self.stride[axis] - self.padding[axis] + self.extent[axis]
+        return first, last
+
+    def valid_outputs(self, axis: int, tap: int, size: int, out_size: int) -> tuple[int, int]:
+        """The outputs start..stop-1 whose tap number `tap` falls inside the image of `size`, not into the padding.
+
+        Solves 0 <= i*stride + tap*dilation - padding < size for i; start >= stop means none does.
+        """
+        offset = tap * self.dilation[axis] - self.padding[axis]
+        start = max(0, -(offset // self.stride[axis]))
+        stop = min(out_size, (size - 1 - offset) // self.stride[axis] + 1)
+        return start, stop
+
+
+def _per_axis(value: int | Sequence[int], axes: int) -> Axes:
+    return (value,) * axes if isinstance(value, int) else tuple(value)
