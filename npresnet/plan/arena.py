@@ -1,0 +1,69 @@
+"""Where each value lies in one block of memory: values that are never needed together share the same bytes.
+
+Two kinds of value, two rules:
+
+1. A value with a halo (a border of zeros around the image, so that a convolution need not ask where the image ends)
+   keeps its place for ever: the zeros are written once, when the arena is made, and no step ever writes the border. Only
+   values of the very same storage shape and halo may take turns there.
+2. All others: the largest first, each at the lowest offset where no value of an overlapping lifetime lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from npresnet.plan.lifetimes import Lifetime
+
+ALIGNMENT_BYTES = 64  # a cache line, and one AVX-512 register
+
+
+@dataclass(frozen=True)
+class Request:
+    """`size_bytes` wanted during `lifetime`; `border` is None, or what must be equal for a shared border of zeros."""
+
+    name: str
+    size_bytes: int
+    lifetime: Lifetime
+    border: Hashable = None
+
+
+def assign_offsets(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
+    """({name: offset in bytes}, bytes in all). Every offset is a multiple of 64."""
+    offsets, fixed_bytes = _share_borders([r for r in requests if r.border is not None])
+    packed, packed_bytes = _pack([r for r in requests if r.border is None])
+    offsets.update({name: fixed_bytes + offset for name, offset in packed.items()})
+    return offsets, fixed_bytes + packed_bytes
+
+
+def _share_borders(requests: list[Request]) -> tuple[dict[str, int], int]:
+    places: dict[Hashable, list[tuple[int, int]]] = {}  # border -> (offset, last position at which it is in use)
+    offsets: dict[str, int] = {}
+    end = 0
+    for request in sorted(requests, key=lambda r: r.lifetime.first):
+        free = places.setdefault(request.border, [])
+        index = next((i for i, (_, last) in enumerate(free) if last < request.lifetime.first), len(free))
+        if index == len(free):
+            free.append((end, 0))
+            end += _aligned(request.size_bytes)
+        offsets[request.name] = free[index][0]
+        free[index] = (free[index][0], request.lifetime.last)
+    return offsets, end
+
+
+def _pack(requests: list[Request]) -> tuple[dict[str, int], int]:
+    placed: list[tuple[int, int, Request]] = []  # (offset, end, request), by offset
+    for request in sorted(requests, key=lambda r: (-r.size_bytes, r.lifetime.first)):
+        offset = 0
+        for other_offset, other_end, other in placed:
+            if other.lifetime.overlaps(request.lifetime):
+                if offset + request.size_bytes <= other_offset:
+                    break
+                offset = max(offset, other_end)
+        placed.append((offset, offset + _aligned(request.size_bytes), request))
+        placed.sort(key=lambda entry: entry[0])
+    return {request.name: offset for offset, _, request in placed}, max((end for _, end, _ in placed), default=0)
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES

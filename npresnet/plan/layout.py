@@ -1,0 +1,98 @@
+"""Layout: for one input size, the shape, lifetime, halo and arena offset of every value. Made once, never changed.
+
+The unit is one image. An image is stored height, width, channels (NHWC without the N), float32, inside a halo:
+
+    storage[top : top + H, left : left + W, :] is the image, the rest of storage is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from npresnet.network import INPUT, Network
+from npresnet.plan.arena import Request, assign_offsets
+from npresnet.plan.lifetimes import Lifetime, value_lifetimes
+from npresnet.plan.shapes import Shape, count_macs, infer_shapes
+
+Halo = tuple[tuple[int, int], ...]  # (before, after) for height and for width
+NO_HALO: Halo = ((0, 0), (0, 0))
+ITEM_BYTES = 4  # float32
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of one image. `shape` is (C, H, W) or (C,); `offset_bytes` counts from the start of the arena."""
+
+    name: str
+    shape: Shape
+    halo: Halo
+    lifetime: Lifetime
+    offset_bytes: int
+
+    @property
+    def storage_shape(self) -> Shape:
+        """(top + H + bottom, left + W + right, C), or (C,)."""
+        return storage_shape(self.shape, self.halo)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of storage, halo included."""
+        return prod(self.storage_shape) * ITEM_BYTES
+
+    @property
+    def has_halo(self) -> bool:
+        """Whether zeros surround the image."""
+        return self.halo != NO_HALO
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What `make_layout` decided: INPUT and every node's value by name, multiply-adds by node, bytes of the arena."""
+
+    network: Network
+    input_shape: Shape
+    values: Mapping[str, Value]
+    macs: Mapping[str, int]
+    arena_bytes: int
+
+
+def make_layout(network: Network, input_shape: Shape, halos: Mapping[str, Halo] | None = None) -> Layout:
+    """Lay out `network` for one image of `input_shape` (C, H, W). `halos` is what a backend wants around values;
+    by default `convolution_halos`. Raises ShapeError where the image does not fit the network."""
+    shapes = infer_shapes(network, input_shape)
+    lifetimes = value_lifetimes(network)
+    halos = convolution_halos(network) if halos is None else halos
+    requests = []
+    for name, shape in shapes.items():
+        halo = halos.get(name, NO_HALO)
+        storage = storage_shape(shape, halo)
+        border = None if halo == NO_HALO else (storage, halo)
+        requests.append(Request(name, prod(storage) * ITEM_BYTES, lifetimes[name], border))
+    offsets, arena_bytes = assign_offsets(requests)
+    values = {
+        name: Value(name, shape, halos.get(name, NO_HALO), lifetimes[name], offsets[name])
+        for name, shape in shapes.items()
+    }
+    macs = {node.name: count_macs(node, shapes) for node in network}
+    return Layout(network, tuple(input_shape), values, macs, arena_bytes)
+
+
+def convolution_halos(network: Network) -> dict[str, Halo]:
+    """For each value the widest zero padding that a convolution reading it asks for; others get none."""
+    halos: dict[str, Halo] = {INPUT: NO_HALO}
+    for node in network:
+        if node.op == "conv2d" and node.window is not None:
+            name = node.inputs[0]
+            wanted = zip(halos.get(name, NO_HALO), node.window.padding, strict=True)
+            halos[name] = tuple((max(before, p), max(after, p)) for (before, after), p in wanted)
+    return halos
+
+
+def storage_shape(shape: Shape, halo: Halo) -> Shape:
+    """(C, H, W) -> (top + H + bottom, left + W + right, C); vectors stay as they are."""
+    if len(shape) == 1:
+        return shape
+    channels, *size = shape
+    return (*(before + n + after for n, (before, after) in zip(size, halo, strict=True)), channels)

@@ -1,0 +1,48 @@
+"""Step and Plan: a network as a list of calls whose arguments are already made.
+
+A call is `(kernel, args)` and runs as `kernel(*args)`; the last of args is what it writes. Rather than closures, so that a
+step can be printed, timed, drawn, replayed in a debugger or captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from npresnet.network import Array
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Tile = tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the network, cut into tiles that no other tile of the step depends on.
+
+    name        the node's name
+    tiles       each tile is a tuple of calls, run in order by one thread; tiles may run at the same time
+    flops       arithmetic of the whole step, 2 per multiply-add
+    size_bytes  bytes that the step must read and write at least: its inputs, weights and output
+    """
+
+    name: str
+    tiles: tuple[Tile, ...]
+    flops: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps bound to one arena, for one image.
+
+    input        (C, H, W) view of the arena: copy the image here
+    steps        run one after another, each after the whole of the one before
+    outputs      asked name -> (C, H, W) or (C,) view of the arena: copy the results from here
+    arena_bytes  bytes that the values take together
+    """
+
+    input: Array
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, Array]
+    arena_bytes: int
