@@ -1,0 +1,94 @@
+"""What all tests share: the test data, the rule that it may not be skipped where it is, and the count of skips.
+
+Test data (weights, photos, CIFAR-10) is no part of the project. It is found through NPRESNET_TEST_DATA, by default
+`../shared/data` beside the repository. Where it is absent the tests that need it skip; where it is present such a skip
+is a failure, so that a green run says what it seems to say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA_ABSENT = "test data absent: set NPRESNET_TEST_DATA"
+
+
+def find_data_dir() -> Path | None:
+    """The folder of the test data, or None where there is none. A folder that was named but is missing is an error."""
+    named = os.environ.get("NPRESNET_TEST_DATA")
+    if named:
+        folder = Path(named).resolve()
+        if not folder.is_dir():
+            raise pytest.UsageError(f"NPRESNET_TEST_DATA names {named}, which is no folder")
+        return folder
+    folder = REPOSITORY.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+def pytest_configure(config):
+    config.npresnet_data_dir = find_data_dir()
+
+
+@pytest.fixture(scope="session")
+def data_dir(pytestconfig) -> Path:
+    """The folder of the test data; skips the test where there is none."""
+    if pytestconfig.npresnet_data_dir is None:
+        pytest.skip(DATA_ABSENT)
+    return pytestconfig.npresnet_data_dir
+
+
+@pytest.fixture(scope="session")
+def photos(data_dir) -> list[Path]:
+    """The ImageNet photographs of the test data, sorted by name."""
+    found = sorted((data_dir / "photos").glob("*.JPEG"))
+    assert found, f"{data_dir} holds no photos"
+    return found
+
+
+@pytest.fixture(scope="session")
+def cifar_checkpoints(data_dir) -> dict[int, Path]:
+    """{depth: path} of the CIFAR-10 ResNets that others trained."""
+    return {
+        20: data_dir / "checkpoints" / "resnet20-12fca82f.th",
+        44: data_dir / "checkpoints" / "resnet44-014dd654.th",
+    }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    return _refuse_skip_beside_data((yield), item.config.npresnet_data_dir)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):  # a whole module may skip
+    return _refuse_skip_beside_data((yield), collector.config.npresnet_data_dir)
+
+
+def _refuse_skip_beside_data(report, data_dir: Path | None):
+    if report.skipped and data_dir is not None and _skips_for_want_of_data(report):
+        report.outcome = "failed"
+        report.longrepr = f"skipped for want of data ({_reason(report)}), but the data is in {data_dir}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many tests skipped, and why, grouped by reason."""
+    reasons = Counter(_reason(report) for report in terminalreporter.getreports("skipped"))
+    terminalreporter.section("skips")
+    terminalreporter.write_line(f"{sum(reasons.values())} skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"  {count:5d}  {reason}")
+
+
+def _reason(report) -> str:
+    """The text of a skip, without the file, the line and pytest's own "Skipped: "."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def _skips_for_want_of_data(report) -> bool:
+    return "test data" in _reason(report).lower() or "NPRESNET_TEST_DATA" in _reason(report)
