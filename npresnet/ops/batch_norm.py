@@ -1,0 +1,51 @@
+"""BatchNorm at inference: the statistics are constants, so it is a line through every channel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npresnet.errors import ShapeError
+from npresnet.network import Array
+
+
+def batch_norm(
+    x: Array,
+    running_mean: Array,
+    running_var: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    eps: float = 1e-5,
+) -> Array:
+    """Shift and scale each channel to mean 0 and variance 1 as seen in training, then by the learned scale and shift.
+
+    out[n,c,i,j] = (x[n,c,i,j] - running_mean[c]) / sqrt(running_var[c] + eps) * weight[c] + bias[c]
+
+    x                           (N, C, ...)   any float dtype, which the result keeps
+    running_mean, running_var   (C,)
+    weight, bias                (C,)          optional; 1 and 0 where absent
+    eps                                       keeps the root away from 0; the checkpoint does not hold it
+
+    Cost: no product with weights that counts; 2 operations a value. Raises ShapeError where C differs.
+    Source: Ioffe and Szegedy 2015, "Batch Normalization", algorithm 2.
+    """
+    x = np.asarray(x)
+    mean, variance = _per_channel(x, running_mean), _per_channel(x, running_var)  # (C, 1, 1) each
+    out = (x - mean) / np.sqrt(variance + x.dtype.type(eps))
+    if weight is not None:
+        out = out * _per_channel(x, weight)
+    if bias is not None:
+        out = out + _per_channel(x, bias)
+    return out
+
+
+def _per_channel(x: Array, numbers: Array) -> Array:
+    """(C,) -> (C, 1, 1), which broadcasts over (N, C, H, W), in x's dtype."""
+    numbers = np.asarray(numbers, x.dtype)
+    if x.ndim < 2 or numbers.shape != (x.shape[1],):
+        raise ShapeError(
+            f"expects {len(numbers)} channels, got {x.shape[1] if x.ndim > 1 else 'none'}\n"
+            f"  input       {x.shape}   N, C, ...\n"
+            f"  parameters  {numbers.shape}   C"
+        )
+    return numbers.reshape(-1, *[1] * (x.ndim - 2))

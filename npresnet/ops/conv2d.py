@@ -1,0 +1,96 @@
+"""Convolution as one matrix product: lay every window out as a column (im2col), then multiply by the filters.
+
+What the field calls convolution is cross-correlation: the filter is not flipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from npresnet.errors import ShapeError
+from npresnet.network import Array
+from npresnet.ops.windows import check_image, sliding_windows
+from npresnet.window import Window
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Array:
+    """Slide every filter over the image; each output is one dot product.
+
+    out[n,o,i,j] = bias[o] + sum over c,u,v of weight[o,c,u,v] * x[n, g(o)*C/G + c, i*s + u*d - p, j*s + v*d - p]
+
+    x        (N, C, H, W)        any float dtype, which the result keeps; outside the image x is 0
+    weight   (O, C/G, KH, KW)    G = groups, g(o) = o // (O/G): each group of filters sees its own channels alone
+    bias     (O,)                optional
+    stride, padding, dilation    one number, or one for each of (height, width); dilation 1 means none
+    returns  (N, O, OH, OW)      OH, OW = Window.output_size((H, W))
+
+    Cost: N * O*OH*OW * C/G*KH*KW multiply-adds, and N * C*KH*KW * OH*OW numbers of memory for the columns.
+    Raises ShapeError where the channels do not fit or the padded image is smaller than the window.
+    Source: PyTorch, torch.nn.Conv2d.
+    """
+    x, weight = np.asarray(x), np.asarray(weight)
+    _check(x, weight, bias, groups)
+    window = Window.of(weight.shape[2:], stride, padding, dilation)
+    N, out_channels, G = len(x), len(weight), groups
+
+    columns = im2col(x, window)  # (N, C*KH*KW, L)
+    columns = columns.reshape(N, G, columns.shape[1] // G, columns.shape[2])  # (N, G, C/G*KH*KW, L)
+    filters = weight.astype(x.dtype, copy=False).reshape(G, out_channels // G, -1)  # (G, O/G, C/G*KH*KW)
+    out = filters @ columns  # (G, O/G, K) @ (N, G, K, L) -> (N, G, O/G, L) where K = C/G*KH*KW
+    out = out.reshape(N, out_channels, *window.output_size(x.shape[2:]))  # (N, O, OH, OW)
+    return out if bias is None else out + np.asarray(bias, x.dtype)[:, None, None]
+
+
+def im2col(x: Array, window: Window) -> Array:
+    """The image as a matrix: one column for each position of the window, one row for each channel and tap.
+
+    columns[n, (c*KH + u)*KW + v, i*OW + j] = x[n, c, i*s + u*d - p, j*s + v*d - p], and 0 outside the image
+
+    A column holds all that one output depends on, in the order in which a filter weight[o] lies in memory; so
+    weight.reshape(O, C*KH*KW) @ columns is the convolution: each entry of the product is one filter on one window.
+    Example: a 1x3x3 image under a 2x2 window has L = 4 positions, each a column of 4 taps (rows: the taps):
+
+        1 2 3      positions:  1 2   2 3   4 5   5 6      columns:  1 2 4 5
+        4 5 6                  4 5   5 6   7 8   8 9                2 3 5 6
+        7 8 9                                                       4 5 7 8
+                                                                    5 6 8 9
+
+    x        (N, C, H, W)
+    returns  (N, C*KH*KW, L)    L = OH*OW; a copy: overlapping windows repeat a pixel up to KH*KW times
+    """
+    out_size = window.output_size(x.shape[2:])
+    windows = sliding_windows(x, window, out_size, fill=0)  # (N, C, OH, OW, KH, KW), no copy yet
+    rows_first = windows.transpose(0, 1, 4, 5, 2, 3)  # (N, C, KH, KW, OH, OW), no copy yet
+    N, C, KH, KW, OH, OW = rows_first.shape
+    return rows_first.reshape(N, C * KH * KW, OH * OW)  # the copy
+
+
+def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
+    check_image(x)
+    if weight.ndim != 4:
+        raise ShapeError(
+            f"expects filters (out_channels, in_channels/groups, kernel_height, kernel_width), got {weight.shape}"
+        )
+    out_channels, group_channels = weight.shape[:2]
+    if x.shape[1] != group_channels * groups:
+        raise ShapeError(
+            f"expects {group_channels * groups} input channels, got {x.shape[1]}\n"
+            f"  input   {x.shape}   N, C, H, W\n"
+            f"  weight  {weight.shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
+            f"  Each filter sees in_channels/groups channels (groups = {groups})."
+        )
+    if groups < 1 or out_channels % groups:
+        raise ShapeError(f"cannot split {out_channels} filters into {groups} groups of the same size")
+    if bias is not None and np.shape(bias) != (out_channels,):
+        raise ShapeError(f"expects one bias a filter, ({out_channels},), got {np.shape(bias)}")

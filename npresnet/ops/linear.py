@@ -1,0 +1,31 @@
+"""The classifier: every output is one dot product with all features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npresnet.errors import ShapeError
+from npresnet.network import Array
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """Multiply by a matrix and add the bias.
+
+    out[n,o] = bias[o] + sum over c of weight[o,c] * x[n,c]
+
+    x        (N, C)    any float dtype, which the result keeps
+    weight   (O, C)
+    bias     (O,)      optional
+    returns  (N, O)
+
+    Cost: N * O * C multiply-adds. Raises ShapeError where the features do not fit. Source: torch.nn.Linear.
+    """
+    x, weight = np.asarray(x), np.asarray(weight)
+    if x.ndim != 2 or x.shape[1] != weight.shape[1]:
+        raise ShapeError(
+            f"expects {weight.shape[1]} features, got {x.shape[1] if x.ndim == 2 else f'an array of {x.ndim} axes'}\n"
+            f"  input   {x.shape}   N, in_features\n"
+            f"  weight  {weight.shape}   out_features, in_features"
+        )
+    out = x @ weight.astype(x.dtype, copy=False).T  # (N, C) @ (C, O) -> (N, O)
+    return out if bias is None else out + np.asarray(bias, x.dtype)
