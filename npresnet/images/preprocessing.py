@@ -1,0 +1,125 @@
+"""Resize, crop, normalise: bit for bit what torchvision's transforms do to a PIL image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npresnet.errors import ImageError
+from npresnet.images.presets import Preprocess, Size, preset
+from npresnet.images.reading import explained, read
+from npresnet.images.trouble import name_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+How = str | Mapping[str, Any] | Preprocess
+
+# A strip one pixel high grows without bound when its short side does: 1 x 60000 would become 256 x 15 million.
+MAX_RESIZED_PIXELS = 2**27
+
+
+def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
+    """Turn an image into the numbers that the network reads.
+
+    x[0,c,i,j] = (pixel[i,j,c] / 255 - mean[c]) / std[c], each step rounded to float32
+
+    source  whatever `read` takes
+    how     a preset's name, a dict of Preprocess's fields, or a Preprocess
+
+    Returns (1, C, H, W) float32, contiguous; C is 3, or 1 where `how` has one mean. Costs one look-up a pixel.
+    Raises ImageError; ArchitectureError for a bad `how`. Source: torchvision.transforms.{ToTensor, Normalize}.
+    """
+    how = preset(how)
+    with explained(source):
+        return _normalised(_pixels(source, how), how)
+
+
+def cropped(source: Any, how: How = "V1") -> NDArray[np.uint8]:
+    """The very picture that the network sees, resized and cropped: (H, W, 3) uint8, also for grey networks."""
+    how = preset(how)
+    with explained(source):
+        return np.array(_picture(source, how).convert("RGB"))
+
+
+def _pixels(source: Any, how: Preprocess) -> NDArray[np.uint8]:
+    picture = np.asarray(_picture(source, how))
+    return picture if picture.ndim == 3 else picture[:, :, np.newaxis]  # (H, W, C)
+
+
+def _picture(source: Any, how: Preprocess) -> Image.Image:
+    image = read(source, exif=how.exif, mode="RGB" if how.channels == 3 else "L")
+    return _crop(_resize(image, how, name_of(source)), how.crop)
+
+
+def _resize(image: Image.Image, how: Preprocess, name: str) -> Image.Image:
+    """Source: torchvision.transforms.functional.resize."""
+    size = resized_size(image.size, how.resize)
+    if size == image.size:
+        return image
+    if size[0] * size[1] > MAX_RESIZED_PIXELS:
+        raise ImageError(
+            f"{name} is {image.width}x{image.height} pixels and would grow to {size[0]}x{size[1]}; crop so long a "
+            "strip first, or choose a smaller resize"
+        )
+    return image.resize(size, _filter(how.interpolation))
+
+
+def resized_size(size: tuple[int, int], wanted: Size | None) -> tuple[int, int]:
+    """(width, height) after Resize: the short side as wanted, the long one int(wanted * long / short)."""
+    if wanted is None:
+        return size
+    if isinstance(wanted, tuple):
+        return wanted[1], wanted[0]
+    width, height = size
+    if width <= height:
+        return wanted, int(wanted * height / width)
+    return int(wanted * width / height), wanted
+
+
+def _filter(interpolation: str) -> Image.Resampling:
+    from PIL import Image
+
+    return Image.Resampling[interpolation.removesuffix("-exact").upper()]
+
+
+def _crop(image: Image.Image, wanted: Size | None) -> Image.Image:
+    """Cut out the middle; outside the picture is black. Source: torchvision.transforms.functional.center_crop."""
+    if wanted is None:
+        return image
+    height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
+    left, top = _offset(image.width, width), _offset(image.height, height)
+    if (left, top) == (0, 0) and image.size == (width, height):
+        return image
+    return image.crop((left, top, left + width, top + height))
+
+
+def _offset(size: int, wanted: int) -> int:
+    """Where the crop starts along one axis; Python rounds halves to even, and so does torchvision."""
+    if size < wanted:
+        return -((wanted - size) // 2)
+    return round((size - wanted) / 2)
+
+
+def _normalised(pixels: NDArray[np.uint8], how: Preprocess) -> NDArray[np.float32]:
+    table = _table(how.mean, how.std)  # (C, 256)
+    height, width, channels = pixels.shape
+    x = np.empty((1, channels, height, width), np.float32)
+    for c in range(channels):
+        np.take(table[c], pixels[:, :, c], out=x[0, c], mode="clip")  # "raise" would copy; no index is out of range
+    return x
+
+
+@lru_cache(maxsize=16)
+def _table(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """(C, 256): what each of the 256 values of a pixel becomes, by torchvision's own float32 steps."""
+    unit = np.arange(256, dtype=np.float32) / np.float32(255)
+    mean_column = np.array(mean, np.float32)[:, np.newaxis]  # (C, 1)
+    std_column = np.array(std, np.float32)[:, np.newaxis]
+    table: NDArray[np.float32] = (unit - mean_column) / std_column
+    table.setflags(write=False)
+    return table

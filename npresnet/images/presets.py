@@ -1,0 +1,196 @@
+"""Preprocess: what is done to a picture before a network sees it; and the presets, by name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from npresnet.errors import ArchitectureError
+
+Size = int | tuple[int, int]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Far beyond any network's input; bounds the memory that a foreign file's settings can ask for.
+MAX_SIDE = 8192
+
+# Pillow's filters by torchvision's names. On a PIL image both kinds of nearest are the same.
+INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, crop, scale to 0..1, then x[c] = (x[c] - mean[c]) / std[c].
+
+    resize         length of the short side, the long one in proportion; (height, width) for both; None: as it is
+    crop           side of the square cut from the middle, or (height, width); what the picture lacks is black;
+                   None: the whole picture
+    mean, std      one number a channel, for pixels in 0..1: three for RGB, one for a network of grey images
+    interpolation  bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos
+    exif           turn the picture as its EXIF orientation says; torchvision does not
+
+    Raises ArchitectureError for values that mean nothing.
+    Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
+    """
+
+    resize: Size | None = 256
+    crop: Size | None = 224
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+    exif: bool = False
+
+    def __post_init__(self) -> None:
+        checked = {
+            "resize": _size("resize", self.resize),
+            "crop": _size("crop", self.crop),
+            "mean": _numbers("mean", self.mean),
+            "std": _numbers("std", self.std),
+            "interpolation": _interpolation(self.interpolation),
+            "exif": _flag("exif", self.exif),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        _check_channels(self.mean, self.std)
+
+    @property
+    def channels(self) -> int:
+        """3 for RGB, 1 for grey."""
+        return len(self.mean)
+
+    @property
+    def name(self) -> str | None:
+        """The preset that this is, or None."""
+        return next((name for name, known in PRESETS.items() if known == self), None)
+
+    def evolve(self, **changes: Any) -> Preprocess:
+        """A copy with some fields changed."""
+        return Preprocess.from_dict({**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; `from_dict` takes them back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
+        """A Preprocess from a dict; fields that are not given keep those of V1. Raises ArchitectureError."""
+        known = [field.name for field in fields(cls)]
+        unknown = [str(name) for name in values if name not in known]
+        if unknown:
+            raise ArchitectureError(
+                f"preprocess has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
+            )
+        return cls(**values)
+
+    def __str__(self) -> str:
+        steps = [
+            "" if self.resize is None else f"resize {_text(self.resize)} {self.interpolation}",
+            "" if self.crop is None else f"crop {_text(self.crop)}",
+            f"mean {_text(self.mean)}",
+            f"std {_text(self.std)}",
+            "turned by EXIF" if self.exif else "",
+        ]
+        text = ", ".join(step for step in steps if step)
+        return f"{self.name}: {text}" if self.name else text
+
+
+# The mean and standard deviation of ImageNet stand in "cifar10" too: that is how its networks were trained.
+PRESETS: dict[str, Preprocess] = {
+    "V1": Preprocess(resize=256, crop=224),
+    "V2": Preprocess(resize=232, crop=224),
+    "cifar10": Preprocess(resize=32, crop=32),
+}
+_ALIASES = {"imagenet1k_v1": "V1", "imagenet": "V1", "imagenet1k_v2": "V2", "cifar": "cifar10"}
+
+
+def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
+    """The Preprocess that a name, a dict of its fields, or a Preprocess stands for.
+
+    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), in any case; torchvision's names of
+           weights ("IMAGENET1K_V1", "IMAGENET1K_V2"); or a dict of fields, with "preset" in it to start from another
+           than V1: {"preset": "V2", "exif": True}
+
+    Raises ArchitectureError that lists what is valid.
+    """
+    if isinstance(value, Preprocess):
+        return value
+    if isinstance(value, Mapping):
+        changes = dict(value)
+        base = preset(changes.pop("preset", "V1"))
+        return Preprocess.from_dict({**base.to_dict(), **changes})
+    if isinstance(value, str):
+        wanted = _ALIASES.get(value.strip().lower(), value.strip()).lower()
+        for name, known in PRESETS.items():
+            if name.lower() == wanted:
+                return known
+    raise ArchitectureError(
+        f"there is no preprocessing called {value!r}; give {', '.join(PRESETS)}, a dict of "
+        f"{', '.join(field.name for field in fields(Preprocess))}, or an npresnet.images.Preprocess"
+    )
+
+
+def _size(name: str, value: Any) -> Size | None:
+    """None, a whole number in 1..MAX_SIDE, or (height, width) of such."""
+    if value is None:
+        return None
+    sides = _whole(value) if isinstance(value, (list, tuple)) else _whole((value,))
+    if sides is None or len(sides) not in (1, 2) or min(sides) < 1 or max(sides) > MAX_SIDE:
+        raise ArchitectureError(
+            f"{name} is {value!r}; give a whole number of pixels in 1..{MAX_SIDE}, (height, width), or None for none"
+        )
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _whole(values: Any) -> tuple[int, ...] | None:
+    if any(isinstance(value, (bool, np.bool_)) for value in values):
+        return None
+    try:
+        return tuple(operator.index(value) for value in values)
+    except TypeError:
+        return None
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ArchitectureError(f"{name} is {values!r}; give one number a channel, such as {IMAGENET_MEAN}") from None
+    if not np.isfinite(numbers).all():
+        raise ArchitectureError(f"{name} is {values!r}; its numbers must be finite")
+    return numbers
+
+
+def _interpolation(value: Any) -> str:
+    name = str(getattr(value, "value", value)).lower()  # torchvision's InterpolationMode is an enum of these words
+    if name not in INTERPOLATIONS:
+        raise ArchitectureError(f"there is no interpolation {value!r}; give {', '.join(INTERPOLATIONS)}")
+    return name
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArchitectureError(f"{name} is {value!r}; give True or False")
+    return bool(value)
+
+
+def _check_channels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    if len(mean) != len(std) or len(mean) not in (1, 3):
+        raise ArchitectureError(
+            f"mean has {len(mean)} numbers and std {len(std)}; both need 3 for RGB pictures or 1 for grey ones. A "
+            "network of any other channels takes its own array: model(x)"
+        )
+    if float(np.float32(min(std))) <= 0:
+        raise ArchitectureError(f"std is {std}; pixels are divided by it, so each number must be above 0")
+
+
+def _text(value: Any) -> str:
+    return "x".join(map(str, value)) if _whole_pair(value) else str(value)
+
+
+def _whole_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(number, int) for number in value)

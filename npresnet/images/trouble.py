@@ -1,0 +1,95 @@
+"""What an ImageError says: which image, why not, and the way out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+# How foreign files begin, and what to do with them.
+_FOREIGN = (
+    (b"<!doctype html", "an HTML page, perhaps the error page of a failed download; download the image itself"),
+    (b"<html", "an HTML page, perhaps the error page of a failed download; download the image itself"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the image; run `git lfs pull`"),
+    (b"<svg", "an SVG drawing; convert it to PNG"),
+    (b"<?xml", "XML, perhaps an SVG drawing; convert it to PNG"),
+    (b"%pdf", "a PDF; convert its pages to PNG"),
+    (b"\x93numpy", "a NumPy file; give the array: numpy.load(path)"),
+    (b"pk\x03\x04", "a zip archive; unpack it first"),
+)
+
+
+def name_of(source: Any) -> str:
+    """The image in words, for a message."""
+    if isinstance(source, (str, os.PathLike)):
+        return str(os.fspath(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"the image in {len(source)} bytes"
+    file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
+    if isinstance(file, str) and file:
+        return file
+    if hasattr(source, "mode") and hasattr(source, "size"):
+        return f"the PIL image of mode {source.mode}, {source.size[0]}x{source.size[1]},"
+    return "the file object" if hasattr(source, "read") else "the image"
+
+
+def too_large(size: tuple[int, int], limit: int) -> str:
+    """Why a picture with more than `limit` pixels is refused."""
+    width, height = size
+    return (
+        f"has {width}x{height} = {width * height} pixels, more than the {limit} that Pillow takes for safe; shrink it "
+        "first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+    )
+
+
+def why(error: Exception, source: Any) -> str:
+    """What this exception means for the user, and the way out."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, FileNotFoundError):
+        return _missing(source)
+    if isinstance(error, PermissionError):
+        return "may not be read by this user; check the permissions of the file and its folder"
+    if isinstance(error, UnidentifiedImageError):
+        return _unidentified(source)
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return (
+            f"has more pixels than Pillow takes for safe ({error}); shrink it first, or raise "
+            "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        )
+    if isinstance(error, MemoryError):
+        return "does not fit into memory; shrink it first"
+    detail = str(error) or type(error).__name__
+    return f"cannot be read: cut off, damaged or not supported by Pillow ({detail}); does it open elsewhere?"
+
+
+def _missing(source: Any) -> str:
+    if str(source).startswith(("http://", "https://")):
+        return "is an address, not a file; download it first"
+    return "does not exist; check the spelling and the folder you are in"
+
+
+def _unidentified(source: Any) -> str:
+    import PIL
+
+    start = _first_bytes(source)
+    if not start:
+        return "is empty (0 bytes)"
+    for signature, advice in _FOREIGN:
+        if start.lstrip().lower().startswith(signature):
+            return f"is {advice}"
+    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif"):
+        return "is HEIC; install pillow-heif and call pillow_heif.register_heif_opener(), or convert it to JPEG"
+    return f"is no image that Pillow {PIL.__version__} can read (it begins with {bytes(start[:12])!r})"
+
+
+def _first_bytes(source: Any, count: int = 64) -> bytes:
+    try:
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return bytes(source[:count])
+        if hasattr(source, "seek"):
+            source.seek(0)
+            return bytes(source.read(count))
+        with open(source, "rb") as file:
+            return file.read(count)
+    except (OSError, TypeError, ValueError):
+        return b"?"
