@@ -1,0 +1,110 @@
+"""What the import contracts in pyproject.toml cannot say: where in a file an import stands, and what a start loads."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import REPOSITORY
+
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+PACKAGE = REPOSITORY / "npresnet"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
+OPTIONAL = {"cupy", "matplotlib", "onnx", "onnxruntime", "openvino", "ray", "safetensors", "torch", "torchvision"}
+AT_MODULE_LEVEL = {"numpy"}
+AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported inside functions alone
+HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
+    "argparse", "asyncio", "concurrent.futures", "http.client", "multiprocessing", "sqlite3", "ssl", "tarfile",
+    "urllib.request", "zipfile",
+}  # fmt: skip
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules that the import statements of this tree name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def at_module_level(tree: ast.Module) -> Iterator[str]:
+    """The same, without what stands inside functions or under `if TYPE_CHECKING`."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(ast.Module([node], []))
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not _is_typing_only(node):
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def _is_typing_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def third_party(names) -> set[str]:
+    tops = {name.partition(".")[0] for name in names}
+    return tops - set(sys.stdlib_module_names) - {"npresnet"}
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_of(path):
+    tree = parse(path)
+    assert third_party(imported(tree)) <= RUN_TIME | OPTIONAL
+    allowed = AT_MODULE_LEVEL | AT_MODULE_LEVEL_IN.get(path.relative_to(PACKAGE).parts[0], set())
+    assert third_party(at_module_level(tree)) <= allowed
+
+
+def test_torch_is_imported_in_two_places_only():
+    users = {
+        path.relative_to(PACKAGE) for path in MODULES if {"torch", "torchvision"} & third_party(imported(parse(path)))
+    }
+    assert {path for path in users if path.parts[0] != "bench" and path != Path("teach/diff.py")} == set()
+
+
+def test_by_hand_needs_numpy_alone():
+    assert set(imported(parse(PACKAGE / "teach" / "by_hand.py"))) <= {"__future__", "numpy"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_start_loads_numpy_and_nothing_heavy():
+    """`import npresnet` in a fresh process; what NumPy itself loads is not ours to avoid."""
+    ours = loaded_by("import npresnet") - loaded_by("import numpy")
+    assert sorted(ours & HEAVY) == []
+    assert third_party(ours) <= {"__editable___npresnet_finder"}
+
+
+def test_every_module_stands_in_a_layer():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    layered = {name for layer in contract["layers"] for name in layer.translate(str.maketrans("()|:", "    ")).split()}
+    modules = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
+    assert modules - layered == set()
+
+
+def test_at_module_level():
+    guarded = "if TYPE_CHECKING:\n    import c\ntry:\n    import d\nexcept ImportError:\n    d = 0\n"
+    nested = "class E:\n    import f\n    def g(self):\n        import h\n"
+    assert sorted(at_module_level(ast.parse(f"import a\nfrom b.c import d\n{guarded}{nested}"))) == [
+        "a",
+        "b.c",
+        "d",
+        "f",
+    ]
