@@ -73,8 +73,8 @@ class Window:
             room = n + 2 * p - extent
             if room < 0:
                 raise ShapeError(
-                    f"input size {tuple(size)} with padding {self.padding} is smaller than the window, which spans "
-                    f"{self.extent} (kernel_size {self.kernel_size}, dilation {self.dilation}); use a larger image"
+                    f"needs a larger image: size {tuple(size)} with padding {self.padding} is smaller than the window, "
+                    f"which spans {self.extent} (kernel_size {self.kernel_size}, dilation {self.dilation})"
                 )
             count = room // s + 1
             if ceil_mode and room % s and count * s < n + p:
@@ -87,6 +87,12 @@ class Window:
         first = start * self.stride[axis] - self.padding[axis]
         last = (stop - 1) * self.stride[axis] - self.padding[axis] + self.extent[axis]
         return first, last
+
+    def tap_positions(self, axis: int, tap: int, start: int, stop: int) -> slice:
+        """The input positions that tap number `tap` takes for outputs start..stop-1, all inside the image."""
+        stride = self.stride[axis]
+        first = start * stride + tap * self.dilation[axis] - self.padding[axis]
+        return slice(first, first + (stop - start - 1) * stride + 1, stride)
 
     def valid_outputs(self, axis: int, tap: int, size: int, out_size: int) -> tuple[int, int]:
         """The outputs start..stop-1 whose tap number `tap` falls inside the image of `size`, not into the padding.
