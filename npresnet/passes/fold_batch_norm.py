@@ -60,6 +60,6 @@ def scale_filters(weight: Array, scale: Array) -> Array:
     """
     out_channels, in_channels, kernel_height, kernel_width = weight.shape
     memory = np.empty((kernel_height, kernel_width, in_channels, out_channels), np.float32)
-    view = memory.transpose(3, 2, 0, 1)  # (O, C/G, KH, KW)
+    view: Array = memory.transpose(3, 2, 0, 1)  # (O, C/G, KH, KW)
     np.multiply(weight, scale[:, None, None, None], out=view, dtype=np.float64, casting="same_kind")
     return view

@@ -1,6 +1,7 @@
 """A Network and an input size -> where every value lies, and the steps that make it.
 
-Read `shapes`, `lifetimes`, `arena`, `layout`, `steps`. Nothing here names a kernel: a backend lowers a Layout into Steps.
+Read `shapes`, `lifetimes`, `arena`, `layout`, `steps`. Nothing here names a kernel: a backend lowers a Layout into
+Steps.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Two kinds of value, two rules:
 
 1. A value with a halo (a border of zeros around the image, so that a convolution need not ask where the image ends)
-   keeps its place for ever: the zeros are written once, when the arena is made, and no step ever writes the border. Only
-   values of the very same storage shape and halo may take turns there.
+   keeps its place for ever: the zeros are written once, when the arena is made, and no step ever writes the border.
+   Only values of the very same storage shape and halo may take turns there.
 2. All others: the largest first, each at the lowest offset where no value of an overlapping lifetime lies.
 """
 

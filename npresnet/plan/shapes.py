@@ -7,6 +7,7 @@ from math import prod
 
 from npresnet.errors import ArchitectureError, ShapeError
 from npresnet.network import INPUT, Network, Node
+from npresnet.window import Window
 
 Shape = tuple[int, ...]
 
@@ -98,7 +99,7 @@ def _image(shape: Shape) -> Shape:
     return shape
 
 
-def _window_of(node: Node):  # type: ignore[no-untyped-def]
+def _window_of(node: Node) -> Window:
     if node.window is None:
         raise ArchitectureError(f"{node.name}: a {node.op} needs a window")
     return node.window

@@ -1,7 +1,7 @@
 """Step and Plan: a network as a list of calls whose arguments are already made.
 
-A call is `(kernel, args)` and runs as `kernel(*args)`; the last of args is what it writes. Rather than closures, so that a
-step can be printed, timed, drawn, replayed in a debugger or captured.
+A call is `(kernel, args)` and runs as `kernel(*args)`: ready-made arguments rather than closures, so that a step can be
+printed, timed, drawn, replayed in a debugger or captured.
 """
 
 from __future__ import annotations

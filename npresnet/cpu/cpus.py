@@ -1,0 +1,30 @@
+"""How many CPUs this process may use: its affinity, and the quota of its container."""
+
+from __future__ import annotations
+
+import os
+from math import ceil
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use, at least 1: the affinity mask where there is one, cut to the cgroup's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    quota = cgroup_quota()
+    return max(1, min(count, ceil(quota)) if quota else count)
+
+
+def cgroup_quota(root: Path = CGROUP) -> float | None:
+    """CPUs' worth of time that the container grants (cgroup v2 `cpu.max`, v1 `cpu.cfs_*`), or None for no limit."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no cgroup here, or "max": no limit
+        return None

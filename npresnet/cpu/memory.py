@@ -1,0 +1,85 @@
+"""Memory of one plan: the arena that its values share, and each lane's scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npresnet.plan import Layout, Value
+from npresnet.plan.arena import ALIGNMENT_BYTES
+
+Floats = NDArray[np.float32]
+
+
+class Memory:
+    """Views of one plan's memory; `scratch_floats` is the largest tile's need by purpose."""
+
+    def __init__(self, layout: Layout, lanes: int, scratch_floats: Mapping[str, int]):
+        self.layout = layout
+        self.lanes = lanes
+        self._arena = aligned_floats(layout.arena_bytes // 4)
+        self._scratch = [
+            {purpose: aligned_floats(count) for purpose, count in scratch_floats.items()} for _ in range(lanes)
+        ]
+        self._rows: dict[Hashable, Floats] = {}
+        self._zeros = np.zeros(0, np.float32)
+        for value in layout.values.values():
+            if value.has_halo:
+                self.storage(value.name)[...] = 0  # the border stays 0 for ever: nobody writes it
+
+    def value(self, name: str) -> Value:
+        return self.layout.values[name]
+
+    def storage(self, name: str) -> Floats:
+        """The value with its halo: (top + H + bottom, left + W + right, C), or (C,)."""
+        value = self.value(name)
+        start = value.offset_bytes // 4
+        return self._arena[start : start + value.size_bytes // 4].reshape(value.storage_shape)
+
+    def image(self, name: str) -> Floats:
+        """The value without its halo: (H, W, C), or (C,)."""
+        value = self.value(name)
+        storage = self.storage(name)
+        if storage.ndim == 1:
+            return storage
+        (top, bottom), (left, right) = value.halo
+        height, width, _ = storage.shape
+        return storage[top : height - bottom, left : width - right]
+
+    def scratch(self, lane: int, purpose: str, shape: tuple[int, ...]) -> Floats:
+        """A contiguous array for one tile's intermediate results; other tiles of the lane use the same bytes."""
+        return self._scratch[lane][purpose][: prod(shape)].reshape(shape)
+
+    def rows_of(self, channels: Floats, width: int) -> Floats:
+        """Numbers per channel (..., o) repeated along a row: (..., width, o), once in memory however often asked for.
+
+        A row of one pixel, or a scalar, runs at a quarter of the speed of a whole row: its inner loop is too short.
+        """
+        key = (channels.ctypes.data, channels.shape, width)
+        if key not in self._rows:
+            last_two = (width, channels.shape[-1])
+            self._rows[key] = np.ascontiguousarray(np.broadcast_to(channels, (*channels.shape[:-2], *last_two)))
+        return self._rows[key]
+
+    def zeros(self, shape: tuple[int, ...]) -> Floats:
+        """A read-only array of zeros: the ReLU's other operand, whole rows of it for the same reason."""
+        if self._zeros.size < prod(shape):
+            self._zeros = np.zeros(prod(shape), np.float32)
+        return self._zeros[: prod(shape)].reshape(shape)
+
+
+def aligned_floats(count: int) -> Floats:
+    """`count` uninitialised float32 on a cache line's edge."""
+    raw = np.empty(count * 4 + ALIGNMENT_BYTES, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT_BYTES
+    return raw[skip : skip + count * 4].view(np.float32)
+
+
+def split(length: int, parts: int) -> list[tuple[int, int]]:
+    """(start, stop) of `parts` nearly equal pieces of range(length); fewer where there are fewer positions."""
+    parts = max(1, min(parts, length))
+    edges = [length * i // parts for i in range(parts + 1)]
+    return list(zip(edges, edges[1:], strict=False))

@@ -1,0 +1,75 @@
+"""Operations that look at one pixel at a time: add, ReLU, a BatchNorm left standing, the option A shortcut."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npresnet.cpu.memory import Floats, Memory, split
+from npresnet.network import Node
+from npresnet.passes.fold_batch_norm import scale_and_shift
+from npresnet.plan.steps import Call, Tile
+
+MIN_TILE_FLOATS = 100_000  # smaller tiles lose to the calls' overhead
+
+
+class Line(NamedTuple):
+    """y = scale * x + shift, a line for each channel: two (C,) arrays."""
+
+    scale: Floats
+    shift: Floats
+
+
+def prepare_batch_norm(node: Node) -> Line:
+    """A BatchNorm that could not be folded, as one multiplication and one addition."""
+    scale, shift = scale_and_shift(node)
+    return Line(scale.astype(np.float32), shift.astype(np.float32))
+
+
+def lower_batch_norm(node: Node, line: Line, memory: Memory) -> list[Tile]:
+    tiles = []
+    for source, out in _bands(memory, node.inputs[0], node.name):
+        width = out.shape[1]
+        calls: list[Call] = [
+            (np.multiply, (source, memory.rows_of(line.scale, width), out)),
+            (np.add, (out, memory.rows_of(line.shift, width), out)),
+        ]
+        tiles.append((*calls, *_relu(memory, node.relu, out)))
+    return tiles
+
+
+def lower_relu(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+    bands = _bands(memory, node.inputs[0], node.name)
+    return [((np.maximum, (source, memory.zeros(source.shape[1:]), out)),) for source, out in bands]
+
+
+def lower_add(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+    bands = _bands(memory, *node.inputs, node.name)
+    return [((np.add, (a, b, out)), *_relu(memory, node.relu, out)) for a, b, out in bands]
+
+
+def lower_shortcut_a(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+    """x[::stride, ::stride], channels of zeros before and after: a shortcut without weights (He et al. 2015, 3.3)."""
+    stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
+    out = memory.image(node.name)  # (OH, OW, before + C + after)
+    channels = out.shape[2] - before - after
+    return [
+        (
+            (np.copyto, (out[:, :, :before], 0.0)),
+            (np.copyto, (out[:, :, before : before + channels], memory.image(node.inputs[0])[::stride, ::stride])),
+            (np.copyto, (out[:, :, before + channels :], 0.0)),
+        )
+    ]
+
+
+def _relu(memory: Memory, relu: bool, out: Floats) -> list[Call]:
+    return [(np.maximum, (out, memory.zeros(out.shape[1:]), out))] if relu else []
+
+
+def _bands(memory: Memory, *names: str) -> list[tuple[Floats, ...]]:
+    """The same rows of several values of one shape, band by band. A vector (C,) is an image of one pixel."""
+    images = [memory.image(name) for name in names]
+    images = [image.reshape(1, 1, -1) if image.ndim == 1 else image for image in images]
+    bands = split(images[0].shape[0], images[0].size // MIN_TILE_FLOATS)
+    return [tuple(image[start:stop] for image in images) for start, stop in bands]
