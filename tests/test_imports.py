@@ -88,7 +88,13 @@ def test_start_loads_numpy_and_nothing_heavy():
     """`import npresnet` in a fresh process; what NumPy itself loads is not ours to avoid."""
     ours = loaded_by("import npresnet") - loaded_by("import numpy")
     assert sorted(ours & HEAVY) == []
-    assert third_party(ours) <= {"__editable___npresnet_finder"}
+    assert third_party(ours) == set()
+
+
+def test_public_names_load_no_third_party():
+    """The names are found lazily; finding all of them may load npresnet's modules, but no other package."""
+    ours = loaded_by("from npresnet import *") - loaded_by("import numpy")
+    assert third_party(ours) == set()
 
 
 def test_every_module_stands_in_a_layer():
