@@ -26,7 +26,10 @@ def from_array(source: Any) -> Image.Image:
     """
     from PIL import Image
 
-    array = np.asarray(source)
+    try:
+        array = np.asarray(source)
+    except Exception as error:  # a tensor on a GPU, or one that requires its gradient, says so in its own way
+        raise ImageError(f"the {type(source).__name__} cannot become a NumPy array: {error}") from error
     _check_shape(array)
     pixels = _to_uint8(array)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -73,11 +76,11 @@ def _unit_to_uint8(array: Array) -> NDArray[np.uint8]:
     if low < 0:
         raise _refused(
             array,
-            f"holds {low:.4g}; floats must lie in 0..1. If it is normalised already, give model(x) "
+            f"holds {low:.6g}; floats must lie in 0..1. If it is normalised already, give model(x) "
             "an (N, C, H, W) array",
         )
     if high > 1:
-        raise _refused(array, f"holds {high:.4g}; floats must lie in 0..1. Where they are 0..255, divide by 255")
+        raise _refused(array, f"holds {high:.6g}; floats must lie in 0..1. Where they are 0..255, divide by 255")
     return (array * 255).astype(np.uint8)
 
 

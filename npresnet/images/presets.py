@@ -99,41 +99,6 @@ class Preprocess:
         return f"{self.name}: {text}" if self.name else text
 
 
-# The mean and standard deviation of ImageNet stand in "cifar10" too: that is how its networks were trained.
-PRESETS: dict[str, Preprocess] = {
-    "V1": Preprocess(resize=256, crop=224),
-    "V2": Preprocess(resize=232, crop=224),
-    "cifar10": Preprocess(resize=32, crop=32),
-}
-_ALIASES = {"imagenet1k_v1": "V1", "imagenet": "V1", "imagenet1k_v2": "V2", "cifar": "cifar10"}
-
-
-def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
-    """The Preprocess that a name, a dict of its fields, or a Preprocess stands for.
-
-    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), in any case; torchvision's names of
-           weights ("IMAGENET1K_V1", "IMAGENET1K_V2"); or a dict of fields, with "preset" in it to start from another
-           than V1: {"preset": "V2", "exif": True}
-
-    Raises ArchitectureError that lists what is valid.
-    """
-    if isinstance(value, Preprocess):
-        return value
-    if isinstance(value, Mapping):
-        changes = dict(value)
-        base = preset(changes.pop("preset", "V1"))
-        return Preprocess.from_dict({**base.to_dict(), **changes})
-    if isinstance(value, str):
-        wanted = _ALIASES.get(value.strip().lower(), value.strip()).lower()
-        for name, known in PRESETS.items():
-            if name.lower() == wanted:
-                return known
-    raise ArchitectureError(
-        f"there is no preprocessing called {value!r}; give {', '.join(PRESETS)}, a dict of "
-        f"{', '.join(field.name for field in fields(Preprocess))}, or an npresnet.images.Preprocess"
-    )
-
-
 def _size(name: str, value: Any) -> Size | None:
     """None, a whole number in 1..MAX_SIDE, or (height, width) of such."""
     if value is None:
@@ -194,3 +159,38 @@ def _text(value: Any) -> str:
 
 def _whole_pair(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(number, int) for number in value)
+
+
+# The mean and standard deviation of ImageNet stand in "cifar10" too: that is how its networks were trained.
+PRESETS: dict[str, Preprocess] = {
+    "V1": Preprocess(resize=256, crop=224),
+    "V2": Preprocess(resize=232, crop=224),
+    "cifar10": Preprocess(resize=32, crop=32),
+}
+_ALIASES = {"imagenet1k_v1": "V1", "imagenet": "V1", "imagenet1k_v2": "V2", "cifar": "cifar10"}
+
+
+def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
+    """The Preprocess that a name, a dict of its fields, or a Preprocess stands for.
+
+    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), in any case; torchvision's names of
+           weights ("IMAGENET1K_V1", "IMAGENET1K_V2"); or a dict of fields, with "preset" in it to start from another
+           than V1: {"preset": "V2", "exif": True}
+
+    Raises ArchitectureError that lists what is valid.
+    """
+    if isinstance(value, Preprocess):
+        return value
+    if isinstance(value, Mapping):
+        changes = dict(value)
+        base = preset(changes.pop("preset", "V1"))
+        return Preprocess.from_dict({**base.to_dict(), **changes})
+    if isinstance(value, str):
+        wanted = _ALIASES.get(value.strip().lower(), value.strip()).lower()
+        for name, known in PRESETS.items():
+            if name.lower() == wanted:
+                return known
+    raise ArchitectureError(
+        f"there is no preprocessing called {value!r}; give {', '.join(PRESETS)}, a dict of "
+        f"{', '.join(field.name for field in fields(Preprocess))}, or an npresnet.images.Preprocess"
+    )

@@ -20,6 +20,8 @@ _FOREIGN = (
 
 def name_of(source: Any) -> str:
     """The image in words, for a message."""
+    from PIL import Image
+
     if isinstance(source, (str, os.PathLike)):
         return str(os.fspath(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -27,8 +29,8 @@ def name_of(source: Any) -> str:
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
     if isinstance(file, str) and file:
         return file
-    if hasattr(source, "mode") and hasattr(source, "size"):
-        return f"the PIL image of mode {source.mode}, {source.size[0]}x{source.size[1]},"
+    if isinstance(source, Image.Image):
+        return f"the PIL image of mode {source.mode}, {source.width}x{source.height},"
     return "the file object" if hasattr(source, "read") else "the image"
 
 
