@@ -22,6 +22,26 @@ def _controller() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
+def _take_control() -> None:
+    """Let this thread, or the next, set the number of threads.
+
+    threadpoolctl 3.7 and later give OpenBLAS to the first thread that sets its number: until that thread lets go, what
+    others set does nothing, silently. Our callers come on any thread, and the guard's lock keeps them apart.
+    """
+    for library in _controller().lib_controllers:
+        let_go = getattr(library, "clear_controlling_thread", None)
+        if let_go is not None:
+            let_go(force=True)
+
+
+def hold_own_thread() -> None:
+    """For a thread of ours, at its start: under OpenMP the number of BLAS threads belongs to each thread, so the guard
+    of the calling thread would not reach it."""
+    for library in _controller().lib_controllers:
+        if getattr(library, "threading_layer", None) == "openmp":
+            library.set_num_threads(1)
+
+
 class SingleThreadedBlas:
     """`with guard:` BLAS runs on one thread; may be entered by many threads at once, in any order of leaving."""
 
@@ -33,6 +53,7 @@ class SingleThreadedBlas:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
+                _take_control()
                 self._limit = _controller().limit(limits=1)
             self._inside += 1
 
@@ -42,8 +63,10 @@ class SingleThreadedBlas:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                _take_control()  # the last to leave need not be the thread that entered first
                 self._limit.restore_original_limits()
                 self._limit = None
+                _take_control()
 
 
 guard = SingleThreadedBlas()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.cpu.running import lane_of
 from npresnet.network import Node
@@ -139,7 +140,7 @@ def _dense_tile(node: Node, filters: Filters, memory: Memory, area: Area, lane: 
     target = out[start:stop, :, first:last]  # (h, OW, o)
     product = target if _is_plain(target) else memory.scratch(lane, "product", target.shape)
     weight = filters.weight[0][:, first:last]  # (K, o)
-    calls.append((np.matmul, (columns, weight, product.reshape(height * width, last - first))))
+    calls.append((kernels.matmul, (columns, weight, product.reshape(height * width, last - first))))
 
     residual = memory.image(node.inputs[1])[start:stop, :, first:last] if len(node.inputs) > 1 else None
     bias = None if filters.bias is None else memory.rows_of(filters.bias[first:last], width)
@@ -164,7 +165,7 @@ def _grouped_tile(node: Node, filters: Filters, memory: Memory, area: Area, lane
         residual = _split_last(memory.image(node.inputs[1])[start:stop], blocks).transpose(2, 0, 1, 3)
     return (
         _copy(columns.reshape(by_block.shape), by_block),
-        (np.matmul, (columns, filters.weight, product.reshape(blocks, height * width, block_out))),
+        (kernels.matmul, (columns, filters.weight, product.reshape(blocks, height * width, block_out))),
         *epilogue(memory, product, target, bias, residual, node.relu),
     )
 
@@ -175,11 +176,11 @@ def epilogue(
     """target = relu(product + bias + residual), each where there is one; bias (..., OW, o), others (..., h, OW, o)."""
     calls: list[Call] = []
     if bias is not None:
-        calls.append((np.add, (product, bias, product)))
+        calls.append((kernels.add, (product, bias, product)))
     if residual is not None:
-        calls.append((np.add, (product, residual, product)))
+        calls.append((kernels.add, (product, residual, product)))
     if relu:
-        calls.append((np.maximum, (product, memory.zeros(product.shape[-2:]), target)))
+        calls.append((kernels.maximum, (product, memory.zeros(product.shape[-2:]), target)))
     elif target is not product:
         calls.append(_copy(target, product))
     return calls
@@ -215,4 +216,4 @@ def _split_last(view: Floats, parts: int) -> Floats:
 
 
 def _copy(target: Floats, source: Floats) -> Call:
-    return (np.copyto, (target, source))
+    return (kernels.copy, (source, target))

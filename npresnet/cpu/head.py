@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
@@ -32,11 +33,11 @@ def lower_linear(node: Node, matrix: Matrix, memory: Memory) -> list[Tile]:
     tiles = []
     for start, stop in split(out.size, out.size // MIN_TILE_OUTPUTS):
         part = out[start:stop]
-        calls: list[Call] = [(np.matmul, (matrix.weight[start:stop], source, part))]
+        calls: list[Call] = [(kernels.matmul, (matrix.weight[start:stop], source, part))]
         if matrix.bias is not None:
-            calls.append((np.add, (part, matrix.bias[start:stop], part)))
+            calls.append((kernels.add, (part, matrix.bias[start:stop], part)))
         if node.relu:
-            calls.append((np.maximum, (part, memory.zeros(part.shape), part)))
+            calls.append((kernels.maximum, (part, memory.zeros(part.shape), part)))
         tiles.append(tuple(calls))
     return tiles
 
@@ -45,13 +46,13 @@ def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Til
     """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
     source, out = memory.image(node.inputs[0]), memory.image(node.name)[0, 0]  # (H, W, C), (C,)
     pixels = np.float32(source.shape[0] * source.shape[1])
-    return [((np.add.reduce, (source, (0, 1), None, out)), (np.divide, (out, pixels, out)))]
+    return [((kernels.sum_pixels, (source, out)), (kernels.divide, (out, pixels, out)))]
 
 
 def lower_flatten(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     """(H, W, C) -> (C*H*W,) in the framework's order, channels first."""
     source = memory.image(node.inputs[0])
     if source.ndim == 1:
-        return [((np.copyto, (memory.storage(node.name), source)),)]
+        return [((kernels.copy, (source, memory.storage(node.name))),)]
     channels_first = source.transpose(2, 0, 1)
-    return [((np.copyto, (memory.storage(node.name).reshape(channels_first.shape), channels_first)),)]
+    return [((kernels.copy, (channels_first, memory.storage(node.name).reshape(channels_first.shape))),)]

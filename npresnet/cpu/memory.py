@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -82,4 +83,4 @@ def split(length: int, parts: int) -> list[tuple[int, int]]:
     """(start, stop) of `parts` nearly equal pieces of range(length); fewer where there are fewer positions."""
     parts = max(1, min(parts, length))
     edges = [length * i // parts for i in range(parts + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.passes.fold_batch_norm import scale_and_shift
@@ -32,8 +33,8 @@ def lower_batch_norm(node: Node, line: Line, memory: Memory) -> list[Tile]:
     for source, out in _bands(memory, node.inputs[0], node.name):
         width = out.shape[1]
         calls: list[Call] = [
-            (np.multiply, (source, memory.rows_of(line.scale, width), out)),
-            (np.add, (out, memory.rows_of(line.shift, width), out)),
+            (kernels.multiply, (source, memory.rows_of(line.scale, width), out)),
+            (kernels.add, (out, memory.rows_of(line.shift, width), out)),
         ]
         tiles.append((*calls, *_relu(memory, node.relu, out)))
     return tiles
@@ -41,12 +42,12 @@ def lower_batch_norm(node: Node, line: Line, memory: Memory) -> list[Tile]:
 
 def lower_relu(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     bands = _bands(memory, node.inputs[0], node.name)
-    return [((np.maximum, (source, memory.zeros(source.shape[1:]), out)),) for source, out in bands]
+    return [((kernels.maximum, (source, memory.zeros(source.shape[1:]), out)),) for source, out in bands]
 
 
 def lower_add(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     bands = _bands(memory, *node.inputs, node.name)
-    return [((np.add, (a, b, out)), *_relu(memory, node.relu, out)) for a, b, out in bands]
+    return [((kernels.add, (a, b, out)), *_relu(memory, node.relu, out)) for a, b, out in bands]
 
 
 def lower_shortcut_a(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
@@ -56,15 +57,15 @@ def lower_shortcut_a(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     channels = out.shape[2] - before - after
     return [
         (
-            (np.copyto, (out[:, :, :before], 0.0)),
-            (np.copyto, (out[:, :, before : before + channels], memory.image(node.inputs[0])[::stride, ::stride])),
-            (np.copyto, (out[:, :, before + channels :], 0.0)),
+            (kernels.copy, (0.0, out[:, :, :before])),
+            (kernels.copy, (memory.image(node.inputs[0])[::stride, ::stride], out[:, :, before : before + channels])),
+            (kernels.copy, (0.0, out[:, :, before + channels :])),
         )
     ]
 
 
 def _relu(memory: Memory, relu: bool, out: Floats) -> list[Call]:
-    return [(np.maximum, (out, memory.zeros(out.shape[1:]), out))] if relu else []
+    return [(kernels.maximum, (out, memory.zeros(out.shape[1:]), out))] if relu else []
 
 
 def _bands(memory: Memory, *names: str) -> list[tuple[Floats, ...]]:

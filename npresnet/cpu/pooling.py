@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
@@ -24,7 +25,7 @@ MIN_TILE_FLOATS = 50_000
 
 def lower_max_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     return [
-        ((np.copyto, (out, -np.inf)), *((np.maximum, (part, taken, part)) for part, taken in pairs))
+        ((kernels.copy, (-np.inf, out)), *((kernels.maximum, (part, taken, part)) for part, taken in pairs))
         for out, pairs in _bands(node, memory)
     ]
 
@@ -35,9 +36,9 @@ def lower_avg_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     tiles: list[Tile] = []
     row = 0
     for out, pairs in _bands(node, memory):
-        sums: list[Call] = [(np.add, (part, taken, part)) for part, taken in pairs]
+        sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
         count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
-        tiles.append(((np.copyto, (out, 0.0)), *sums, (np.divide, (out, count, out))))
+        tiles.append(((kernels.copy, (0.0, out)), *sums, (kernels.divide, (out, count, out))))
         row += out.shape[0]
     return tiles
 

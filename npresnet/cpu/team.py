@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from npresnet.cpu.blas import hold_own_thread
+
 Job = Callable[[], None]
 
 
@@ -72,6 +74,7 @@ class _Mailbox:
 
     def serve(self) -> None:
         """A worker's life: sleep, do the job, say so. To be woken without a job means nothing."""
+        hold_own_thread()
         while True:
             self.start.acquire()
             if self.stopping:
@@ -88,7 +91,7 @@ class _Mailbox:
 
 
 class Team:
-    """`lanes` threads, the caller's among them. `run` serves one caller at a time: `try_enter` before, `leave` after."""
+    """`lanes` threads, the caller's among them. `run` serves one caller at a time: `try_enter` first, then `leave`."""
 
     def __init__(self, lanes: int):
         self.lanes = lanes

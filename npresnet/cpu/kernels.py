@@ -1,0 +1,42 @@
+"""The NumPy calls that steps are made of, as functions of positional arguments; each writes its last argument.
+
+A step's call is `kernel(*args)`, while NumPy wants `out` by keyword (`np.maximum` insists): so each kernel is one line
+that says it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npresnet.cpu.memory import Floats
+
+
+def copy(source: Floats | float, out: Floats) -> None:
+    np.copyto(out, source)
+
+
+def matmul(a: Floats, b: Floats, out: Floats) -> None:
+    """out = a @ b, batched over leading axes: BLAS where the last two axes allow it."""
+    np.matmul(a, b, out=out)
+
+
+def add(a: Floats, b: Floats, out: Floats) -> None:
+    np.add(a, b, out=out)
+
+
+def multiply(a: Floats, b: Floats, out: Floats) -> None:
+    np.multiply(a, b, out=out)
+
+
+def divide(a: Floats, b: Floats | np.float32, out: Floats) -> None:
+    np.divide(a, b, out=out)
+
+
+def maximum(a: Floats, b: Floats, out: Floats) -> None:
+    """The larger of two, NaN where either is NaN; with zeros as b, the ReLU."""
+    np.maximum(a, b, out=out)
+
+
+def sum_pixels(image: Floats, out: Floats) -> None:
+    """out[c] = sum over h, w of image[h, w, c]."""
+    np.add.reduce(image, axis=(0, 1), out=out)

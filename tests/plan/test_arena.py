@@ -1,0 +1,69 @@
+"""No two values that are needed together may share a byte, and borders of zeros stay borders."""
+
+import random
+
+import pytest
+
+from npresnet.plan.arena import ALIGNMENT_BYTES, Request, assign_offsets
+from npresnet.plan.lifetimes import Lifetime
+
+
+def random_requests(seed: int) -> list[Request]:
+    rng = random.Random(seed)
+    requests = []
+    for number in range(rng.randint(1, 40)):
+        first = rng.randint(-1, 30)
+        lifetime = Lifetime(first, first + rng.randint(0, 8))
+        border = rng.choice([None, None, "58x58x64", "30x30x128"])
+        size_bytes = {"58x58x64": 861184, "30x30x128": 460800}.get(border, 4 * rng.randint(0, 5000))
+        requests.append(Request(f"v{number}", size_bytes, lifetime, border))
+    return requests
+
+
+def overlapping_pairs(requests, offsets):
+    """The pairs that are needed at the same moment and share bytes."""
+    for number, a in enumerate(requests):
+        for b in requests[number + 1 :]:
+            share = (
+                offsets[a.name] < offsets[b.name] + b.size_bytes and offsets[b.name] < offsets[a.name] + a.size_bytes
+            )
+            if share and a.lifetime.overlaps(b.lifetime):
+                yield a, b
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_values_needed_together_share_no_byte(seed):
+    requests = random_requests(seed)
+    offsets, arena_bytes = assign_offsets(requests)
+    assert not list(overlapping_pairs(requests, offsets))
+    for request in requests:
+        assert offsets[request.name] % ALIGNMENT_BYTES == 0
+        assert offsets[request.name] + request.size_bytes <= arena_bytes
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_memory_with_a_border_is_never_written_by_another_shape(seed):
+    requests = random_requests(seed)
+    offsets, _ = assign_offsets(requests)
+    for a in requests:
+        for b in requests:
+            if a.border is not None and a.border != b.border and a.size_bytes and b.size_bytes:
+                apart = offsets[a.name] + a.size_bytes <= offsets[b.name] or (
+                    offsets[b.name] + b.size_bytes <= offsets[a.name]
+                )
+                assert apart, (a, b)
+
+
+def test_memory_is_reused():
+    chain = [Request(f"v{i}", 1000, Lifetime(i, i + 1)) for i in range(50)]
+    _, arena_bytes = assign_offsets(chain)
+    assert arena_bytes == 2 * 1024
+
+    bordered = [Request(f"v{i}", 1000, Lifetime(i, i + 1), "border") for i in range(50)]
+    _, arena_bytes = assign_offsets(bordered)
+    assert arena_bytes == 2 * 1024
+
+
+def test_the_check_sees_a_planted_overlap():
+    requests = [Request("a", 100, Lifetime(0, 2)), Request("b", 100, Lifetime(2, 3))]
+    assert list(overlapping_pairs(requests, {"a": 0, "b": 64}))
