@@ -1,0 +1,134 @@
+"""The cases of the exact tests: small integers in float32, over the full cross product of what a window can be.
+
+With integers from -4 to 4 every product and every sum below 2**24 is exact in float32, whatever the order of summation:
+implementations must agree to the last digit, and no tolerance has to be chosen.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from npresnet.window import Window
+
+SIZES = (1, 3, 7, 33)  # ragged: no multiple of any tile
+KERNELS = ((1, 1), (3, 3), (5, 5), (7, 7), (1, 3), (3, 1))
+STRIDES = ((1, 1), (2, 2), (3, 3), (2, 1), (1, 3))
+DILATIONS = ((1, 1), (2, 2), (1, 2))
+PADDINGS = ((0, 0), (1, 1), (2, 2), (3, 0), (0, 1))
+CHANNELS = {  # name -> (in_channels, out_channels, groups)
+    "dense": (3, 4, 1),
+    "two groups": (4, 6, 2),
+    "depthwise": (4, 4, 4),
+    "depthwise, two filters a channel": (3, 6, 3),
+}
+POOL_KERNELS = ((2, 2), (3, 3), (2, 3), (3, 1))
+POOL_PADDINGS = ((0, 0), (1, 1), (1, 0))
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One convolution, its numbers included: they follow from the seed."""
+
+    batch: int
+    in_channels: int
+    out_channels: int
+    size: tuple[int, int]
+    window: Window
+    groups: int
+    seed: int
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x (N, C, H, W), weight (O, C/G, KH, KW), bias (O,)."""
+        rng = np.random.default_rng(self.seed)
+        weight_shape = (self.out_channels, self.in_channels // self.groups, *self.window.kernel_size)
+        x_shape = (self.batch, self.in_channels, *self.size)
+        return integers(rng, x_shape), integers(rng, weight_shape), integers(rng, (self.out_channels,))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds, which tell how long seven nested loops take."""
+        taps = int(np.prod(self.window.kernel_size)) * self.in_channels // self.groups
+        return self.batch * self.out_channels * int(np.prod(self.window.output_size(self.size))) * taps
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """One pool, its numbers included."""
+
+    batch: int
+    channels: int
+    size: tuple[int, int]
+    window: Window
+    ceil_mode: bool
+    seed: int
+
+    def array(self) -> np.ndarray:
+        """x (N, C, H, W); all of it negative in every second case, so that a border of zeros would win."""
+        x = integers(np.random.default_rng(self.seed), (self.batch, self.channels, *self.size))
+        return x - 5 if self.seed % 2 else x
+
+
+def integers(rng: np.random.Generator, shape: tuple[int, ...], most: int = 4) -> np.ndarray:
+    """float32 whole numbers from -most to most."""
+    return rng.integers(-most, most + 1, shape).astype(np.float32)
+
+
+def conv_cases(
+    kernels: Iterable[tuple[int, int]] = KERNELS, channels: Iterable[str] = tuple(CHANNELS)
+) -> Iterator[ConvCase]:
+    """Stride x dilation x padding x groups x kernel x image size, wherever the window fits; N goes 1, 2, 3."""
+    combinations = itertools.product(kernels, channels, _windows(STRIDES, PADDINGS, DILATIONS), _sizes())
+    for seed, (kernel, name, (stride, padding, dilation), size) in enumerate(combinations):
+        window = Window(kernel, stride, padding, dilation)
+        if fits(window, size):
+            in_channels, out_channels, groups = CHANNELS[name]
+            yield ConvCase(1 + seed % 3, in_channels, out_channels, size, window, groups, seed)
+
+
+def wide_conv_cases() -> Iterator[ConvCase]:
+    """Channels and images as wide as in real networks: many tiles, and groups in several blocks."""
+    layers = [  # (in_channels, out_channels, groups), size, kernel_size, stride
+        ((3, 64, 1), (65, 47), 7, 2),
+        ((64, 64, 1), (29, 31), 3, 1),
+        ((64, 72, 1), (29, 31), 1, 1),
+        ((64, 130, 1), (29, 31), 1, 2),
+        ((96, 300, 1), (7, 7), 3, 1),
+        ((300, 257, 1), (7, 5), 1, 1),
+        ((128, 128, 32), (14, 15), 3, 1),  # four channels a group: eight groups fit one block
+        ((128, 128, 32), (15, 14), 3, 2),
+        ((120, 120, 3), (9, 8), 3, 1),  # forty channels a group: wider than a block
+        ((60, 120, 20), (9, 8), 3, 1),
+        ((40, 40, 40), (33, 35), 3, 2),
+    ]
+    for seed, ((in_channels, out_channels, groups), size, kernel_size, stride) in enumerate(layers, 10_000):
+        window = Window.of(kernel_size, stride, kernel_size // 2)
+        yield ConvCase(1 + seed % 3, in_channels, out_channels, size, window, groups, seed)
+
+
+def pool_cases(dilations: Iterable[tuple[int, int]] = DILATIONS) -> Iterator[PoolCase]:
+    """Kernel x stride x padding x dilation x ceil_mode x image size, wherever the window fits; N goes 1, 2, 3."""
+    windows = _windows(STRIDES, POOL_PADDINGS, dilations)
+    combinations = itertools.product(POOL_KERNELS, windows, (False, True), _sizes())
+    for seed, (kernel, (stride, padding, dilation), ceil_mode, size) in enumerate(combinations):
+        window = Window(kernel, stride, padding, dilation)
+        at_most_half = all(2 * p <= extent for p, extent in zip(padding, window.extent, strict=True))
+        if fits(window, size) and at_most_half:
+            yield PoolCase(1 + seed % 3, 1 + seed % 4, size, window, ceil_mode, seed)
+
+
+def fits(window: Window, size: tuple[int, int]) -> bool:
+    """Whether the window stands at least once on the padded image."""
+    spans = (d * (k - 1) + 1 for k, d in zip(window.kernel_size, window.dilation, strict=True))
+    return all(span <= n + 2 * p for span, n, p in zip(spans, size, window.padding, strict=True))
+
+
+def _windows(*choices: Iterable[tuple[int, int]]) -> list[tuple[tuple[int, int], ...]]:
+    return list(itertools.product(*choices))
+
+
+def _sizes() -> list[tuple[int, int]]:
+    return list(itertools.product(SIZES, SIZES))

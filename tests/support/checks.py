@@ -1,0 +1,122 @@
+"""The suite's checks as functions of what they check, so that planted faults meet the very same checks.
+
+A check raises AssertionError at the first case that differs. The functions take the arguments of `npresnet.ops`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from tests.support import naive, torch_ops
+from tests.support.cases import SIZES, ConvCase, PoolCase, conv_cases, integers, pool_cases
+
+NAIVE_MACS = 1_500  # more take too long in seven loops
+
+
+def assert_same(got: np.ndarray, expected: np.ndarray, case: object = "") -> None:
+    """The same shape and the same numbers, all of them; NaN equals NaN. Not a tolerance."""
+    assert got.shape == expected.shape, f"{case}: shape {got.shape}, expected {expected.shape}"
+    same = (got == expected) | ((got != got) & (expected != expected))
+    assert same.all(), f"{case}: {np.count_nonzero(~same)} of {same.size} differ, the first at {np.argwhere(~same)[0]}"
+
+
+def check_conv_exact(conv2d: Callable, cases: Iterable[ConvCase] | None = None) -> None:
+    """float32 whole numbers: equal to PyTorch in float64."""
+    for case in conv_cases() if cases is None else cases:
+        got, expected = (run(*case.arrays(), **window_of(case)) for run in (conv2d, torch_ops.conv2d))
+        assert got.dtype == np.float32
+        assert_same(got, expected, case)
+
+
+def check_conv_naive(conv2d: Callable, cases: Iterable[ConvCase] | None = None) -> int:
+    """The same against seven nested loops, for the cases that are small enough; returns how many were."""
+    small = [case for case in (conv_cases() if cases is None else cases) if case.macs <= NAIVE_MACS]
+    for case in small:
+        assert_same(conv2d(*case.arrays(), **window_of(case)), naive.conv2d(*case.arrays(), **window_of(case)), case)
+    return len(small)
+
+
+def window_of(case: ConvCase) -> dict:
+    """The keywords of conv2d."""
+    window = case.window
+    return {"stride": window.stride, "padding": window.padding, "dilation": window.dilation, "groups": case.groups}
+
+
+def check_max_pool_exact(max_pool2d: Callable, cases: Iterable[PoolCase] | None = None) -> None:
+    """Equal to PyTorch, and to nested loops where the size is rounded down."""
+    for case in pool_cases() if cases is None else cases:
+        x, (kernel, stride, padding, dilation) = case.array(), _parts(case)
+        window = {"stride": stride, "padding": padding, "dilation": dilation}
+        got = max_pool2d(x, kernel, **window, ceil_mode=case.ceil_mode)
+        assert got.dtype == np.float32
+        assert_same(got, torch_ops.max_pool2d(x, kernel, **window, ceil_mode=case.ceil_mode), case)
+        if not case.ceil_mode and got.size < 100:
+            assert_same(got, naive.max_pool2d(x, kernel, **window), case)
+
+
+def check_avg_pool_exact(avg_pool2d: Callable) -> None:
+    """The exact sum, then one float32 division: a float64 mean rounded to float32 is that same number."""
+    for case, include_pad in itertools.product(pool_cases(dilations=[(1, 1)]), (False, True)):
+        x, (kernel, stride, padding, _) = case.array(), _parts(case)
+        options = {"stride": stride, "padding": padding, "ceil_mode": case.ceil_mode, "count_include_pad": include_pad}
+        got = avg_pool2d(x, kernel, **options)
+        assert got.dtype == np.float32
+        assert_same(got, torch_ops.avg_pool2d(x, kernel, **options).astype(np.float32), (case, options))
+
+
+def check_global_avg_pool_exact(global_avg_pool: Callable) -> None:
+    for seed, (size, batch) in enumerate(itertools.product(itertools.product(SIZES, SIZES), (1, 2, 3))):
+        x = integers(np.random.default_rng(seed), (batch, 5, *size))
+        got = global_avg_pool(x)
+        assert got.dtype == np.float32
+        assert_same(got, torch_ops.global_avg_pool(x).astype(np.float32), (size, batch))
+
+
+def check_linear_exact(linear: Callable) -> None:
+    for seed, (batch, features, out, has_bias) in enumerate(linear_sizes()):
+        x, weight, bias = linear_arrays(seed, batch, features, out)
+        bias = bias if has_bias else None
+        got = linear(x, weight, bias)
+        assert got.dtype == np.float32
+        assert_same(got, torch_ops.linear(x, weight, bias), (batch, features, out, has_bias))
+
+
+def linear_sizes() -> Iterable[tuple[int, int, int, bool]]:
+    """(N, C, O, whether there is a bias)."""
+    return itertools.product((1, 2, 3), (*SIZES, 512), (*SIZES, 1000), (False, True))
+
+
+def linear_arrays(seed: int, batch: int, features: int, out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return integers(rng, (batch, features)), integers(rng, (out, features)), integers(rng, (out,))
+
+
+def check_batch_norm_exact(batch_norm: Callable) -> None:
+    """Parameters by which every step is exact: var + eps is a power of 4, the scale a power of 2."""
+    for seed, (size, batch, learned) in enumerate(itertools.product(SIZES, (1, 2, 3), (False, True))):
+        x, params = exact_batch_norm(seed, (batch, 5, size, 3))
+        if not learned:
+            params = {role: params[role] for role in ("running_mean", "running_var")}
+        got = batch_norm(x, **params, eps=0.25)
+        assert got.dtype == np.float32
+        assert_same(got, torch_ops.batch_norm(x, **params, eps=0.25), (size, batch, learned))
+
+
+def exact_batch_norm(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """x, and parameters for eps = 0.25, so that nothing has to be rounded."""
+    rng = np.random.default_rng(seed)
+    channels = shape[1]
+    return integers(rng, shape), {
+        "running_mean": integers(rng, (channels,)),
+        "running_var": rng.choice([0.75, 3.75, 15.75], channels).astype(np.float32),
+        "weight": rng.choice([-2.0, -0.5, 0.5, 1.0, 4.0], channels).astype(np.float32),
+        "bias": integers(rng, (channels,)),
+    }
+
+
+def _parts(case: PoolCase) -> tuple[tuple[int, ...], ...]:
+    window = case.window
+    return window.kernel_size, window.stride, window.padding, window.dilation
