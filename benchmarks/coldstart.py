@@ -1,0 +1,127 @@
+"""From a weight file to a label in a fresh process: import, load, one prediction of a photo; and the memory it took.
+
+    python benchmarks/coldstart.py                     15 interleaved repetitions of every program in benchmarks/cold
+    python benchmarks/coldstart.py --image dog.jpg
+
+A ResNet-18 with random weights; each program is what a user of that library would write, and all must print the same
+index. Every OPENBLAS_* variable is unset. The files are in the page cache: the first repetition does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+
+import npresnet
+from npresnet.bench import results, tables, torchvision_models
+from npresnet.bench.cold import Program, race
+from npresnet.bench.compare import Settings, prepare_apart
+from npresnet.bench.peers import ONNX
+from npresnet.bench.prepare import Request
+from npresnet.bench.process import worker_environ
+
+HERE = Path(__file__).resolve().parent
+LIBRARIES = ("npresnet", "numpy", "pillow", "onnxruntime", "openvino", "torch", "torchvision")
+PHOTO = HERE.parent / "npresnet" / "data" / "chelsea.jpg"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--image", type=Path, default=PHOTO)
+    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one kernel, such as Haswell")
+    parser.add_argument("--quick", action="store_true", help="one repetition; kept only where --output says so")
+    parser.add_argument("--output", type=Path, help="default: results/coldstart-<machine>-<date>.json beside this file")
+    return parser.parse_args(arguments)
+
+
+def programs(folder: Path, model: Path, image: Path, threads: int) -> list[Program]:
+    """The contestants, and two that show what Python and NumPy themselves take."""
+
+    def cold(name: str, title: str, weights: Path, *needs: str) -> Program:
+        script = HERE / "cold" / f"{name.split('.')[0]}_predict.py"
+        return Program(name, title, [str(script), str(weights), str(image.resolve()), str(threads)], needs)
+
+    return [
+        cold("npresnet.npz", "npresnet, .npz", folder / "cold.npz"),
+        cold("npresnet.pth", "npresnet, .pth", model),
+        cold("onnxruntime", "ONNX Runtime", folder / ONNX, "onnxruntime"),
+        cold("openvino", "OpenVINO", folder / ONNX, "openvino"),
+        cold("torch", "torch alone", model, "torch"),
+        cold("torchvision", "torch + torchvision", model, "torch", "torchvision"),
+        Program("python", "(Python itself)", ["-c", "pass"]),
+        Program("numpy", "(import numpy)", ["-c", "import numpy"]),
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Run, print the table, write the JSON. 1 where a program that is installed failed or disagreed."""
+    options = parse(arguments)
+    repetitions = 1 if options.quick else options.repetitions
+    environ = worker_environ(options.threads, coretype=options.openblas_coretype)
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every library's modules are compiled once, ours too
+    with tempfile.TemporaryDirectory(prefix="npresnet-cold-") as folder:
+        _say("preparing weights and ONNX file")
+        prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
+        model = Path(prepared.model)
+        _convert(model, Path(folder) / "cold.npz", environ)
+        environ["TORCHVISION_OPERATORS"] = _operators_to_declare(environ)
+        found = race(
+            programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=_say
+        )
+    shown = {"threads": options.threads, "repetitions": repetitions, "coretype": options.openblas_coretype}
+    programs_found = {result.program.name: result.to_dict() for result in found}
+    shown |= {"model": "resnet18", "versions": _versions()}
+    entry = results.header("coldstart", command(arguments), **shown, programs=programs_found)
+    print(tables.cold_table(entry).to_text())
+    print("\n".join(["", *tables.cold_problems(entry), tables.conditions(entry)]))
+    path = options.output or (None if options.quick else HERE / "results" / results.file_name("coldstart", entry))
+    if path:
+        results.write(path, entry)
+    return int(any(result.status in ("failed", "wrong") for result in found))
+
+
+def command(arguments: list[str]) -> str:
+    """How this was called, of files only their names."""
+    return shlex.join(["python", "benchmarks/coldstart.py", *(results.without_folder(word) for word in arguments)])
+
+
+def _convert(source: Path, target: Path, environ: dict[str, str]) -> None:
+    program = "import sys, npresnet; npresnet.convert(sys.argv[1], sys.argv[2])"
+    subprocess.run([sys.executable, "-c", program, str(source), str(target)], env=environ, check=True)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version for name in LIBRARIES if (version := _version(name))}
+
+
+def _version(library: str) -> str | None:
+    try:
+        return npresnet.__version__ if library == "npresnet" else importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _operators_to_declare(environ: dict[str, str]) -> str:
+    """What the program with torchvision must declare beside this build of torch: mostly nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import torchvision"], env=environ, capture_output=True, text=True, check=False
+    )
+    return " ".join(torchvision_models.operator_names()) if "torchvision::" in done.stderr else ""
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

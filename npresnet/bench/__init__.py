@@ -1,0 +1,12 @@
+"""What `npresnet bench` and benchmarks/vs_peers.py run: npresnet beside other engines, fairly.
+
+    engines   which engines there are, and which are installed
+    peers     how each is loaded (its library is imported inside the function that needs it)
+    prepare   one model's files, made once for all engines: weights, graph, ONNX, images, float64 logits
+    worker    the child process in which one engine lives; `process` is the parent's end of its pipe
+    compare   parity first, then interleaved rounds
+    results   what came out, as JSON; `tables` shows it as text or Markdown; `machine` says where it was measured
+
+The rules: equal threads, float32, one process an engine started with every OPENBLAS_* variable unset, one engine active
+at a time, and no time for an engine whose logits are wrong.
+"""

@@ -1,0 +1,161 @@
+"""Cold start: whole processes from a weight file to a label, interleaved, with the memory that each took."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from npresnet.bench.memory import maxrss_mb, peak_mb
+from npresnet.bench.process import without_paths
+from npresnet.bench.timing import Stats, median, rotated
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Python program that prints the predicted index, and what it needs.
+
+    name, title  what the JSON and what tables call it
+    arguments    of the Python interpreter
+    needs        import names of the libraries that must be installed
+    """
+
+    name: str
+    title: str
+    arguments: Sequence[str]
+    needs: Sequence[str] = ()
+
+    def missing(self) -> list[str]:
+        """The libraries that this program needs and this Python lacks."""
+        return [library for library in self.needs if importlib.util.find_spec(library) is None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One whole process. peak_mb is None where the system does not tell."""
+
+    printed: str
+    wall_ms: float
+    peak_mb: float | None
+
+
+@dataclass
+class ColdResult:
+    """What came out for one program; times only where `status` is "ok"."""
+
+    program: Program
+    status: str = "ok"
+    reason: str = ""
+    runs: list[Run] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        entry: dict[str, Any] = {"title": self.program.title, "status": self.status}
+        if self.status != "ok" or not self.runs:
+            return {**entry, "reason": self.reason}
+        peaks = [run.peak_mb for run in self.runs if run.peak_mb is not None]
+        memory = {"peak_mb": round(median(peaks), 1)} if peaks else {}
+        return {**entry, "printed": self.runs[-1].printed, **Stats.of(r.wall_ms for r in self.runs).to_dict(), **memory}
+
+
+class ProgramError(Exception):
+    """A program failed or took too long."""
+
+
+def run_once(program: Program, environ: Mapping[str, str], *, timeout_s: float = 120.0) -> Run:
+    """Start the program and wait for its end. Raises ProgramError."""
+    command = [sys.executable, *program.arguments]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, env=dict(environ), stdout=out, stderr=log)
+        deadline = threading.Timer(timeout_s, _kill, [child])
+        deadline.start()
+        try:
+            maxrss, code = _wait(child)
+            wall_ms = (time.perf_counter() - start) * 1e3
+        finally:
+            deadline.cancel()
+        printed, complaint = _text(out), _text(log)
+    if code != 0:
+        last = complaint.splitlines()[-1] if complaint else "it said nothing"
+        raise ProgramError(without_paths(f"exit code {code}: {last}"))
+    return Run(printed, wall_ms, _credible(maxrss))
+
+
+def race(
+    programs: Sequence[Program], environ: Mapping[str, str], *, repetitions: int, say: Callable[[str], None]
+) -> list[ColdResult]:
+    """Run the programs in turn, `repetitions` times after one that does not count.
+
+    A program that fails, or prints another index than the first that works, is recorded without times.
+    """
+    results = [ColdResult(program) for program in programs]
+    for number in range(-1, repetitions):
+        for result in rotated(results, max(number, 0)):
+            if result.status == "ok":
+                _repeat(result, environ, counts=number >= 0)
+        say(f"repetition {number + 1} of {repetitions}")
+    _refuse_disagreement(results)
+    return results
+
+
+def _repeat(result: ColdResult, environ: Mapping[str, str], *, counts: bool) -> None:
+    missing = result.program.missing()
+    if missing:
+        result.status, result.reason = "absent", f"{', '.join(missing)} is not installed"
+        return
+    try:
+        run = run_once(result.program, environ)
+    except ProgramError as problem:
+        result.status, result.reason = "failed", str(problem)
+        return
+    if counts:
+        result.runs.append(run)
+
+
+def _refuse_disagreement(results: Sequence[ColdResult]) -> None:
+    """All programs must print what the majority prints; one that prints nothing is not asked."""
+    answers = [run.printed for result in results if result.status == "ok" for run in result.runs if run.printed]
+    agreed = max(answers, key=answers.count, default="")
+    for result in results:
+        wrong = {run.printed for run in result.runs if run.printed} - {agreed}
+        if result.status == "ok" and wrong:
+            result.status, result.reason = "wrong", f"printed {', '.join(sorted(wrong))}, the others {agreed}"
+
+
+def _wait(child: subprocess.Popen[bytes]) -> tuple[int | None, int]:
+    """Its ru_maxrss, where the system tells, and its exit code."""
+    if not hasattr(os, "wait4"):
+        return None, child.wait()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss, child.returncode
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Not Popen.kill: that would collect the child before wait4 can."""
+    if hasattr(os, "wait4"):
+        os.kill(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()
+
+
+def _credible(maxrss: int | None) -> float | None:
+    """The peak in MB. Linux starts a child's maximum at its parent's, so a smaller one cannot be told."""
+    if maxrss is None:
+        return None
+    found, own = maxrss_mb(maxrss), peak_mb()
+    return found if own is None or found > own * 1.01 else None

@@ -1,0 +1,78 @@
+"""The engines: what they are called, what they need, and which function loads them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to run a model.
+
+    name     what the command line and the JSON call it
+    title    what tables call it
+    needs    import names of the libraries that must be installed
+    loader   "module:function" of a `Loader`; the worker imports it, nobody else does
+    """
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    loader: str
+
+    def missing(self) -> list[str]:
+        """The libraries that this engine needs and this Python lacks."""
+        return [library for library in self.needs if importlib.util.find_spec(library) is None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an engine is to load: files made by `prepare`, and how it will be called.
+
+    folder    holds recipe.json, params.npz, model.onnx
+    model     the weight file that npresnet reads
+    batch     every call gets (batch, C, H, W) float32
+    threads   how many threads the engine may use
+    options   keyword arguments of npresnet.load
+    """
+
+    folder: Path
+    model: Path
+    batch: int
+    threads: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An engine that is ready.
+
+    feed       turns a (batch, C, H, W) array into what the engine takes; not timed
+    run        what is timed; its result can be read as an array (batch, features)
+    versions   library -> version
+    """
+
+    feed: Callable[[Any], Any]
+    run: Callable[[Any], Any]
+    versions: Mapping[str, str]
+
+
+Loader = Callable[[Job], Loaded]
+
+OURS = "npresnet"
+_PEERS = "npresnet.bench.peers"
+ENGINES: dict[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine(OURS, "npresnet", ("numpy",), f"{_PEERS}:ours"),
+        Engine("torch", "PyTorch eager, NCHW", ("torch",), f"{_PEERS}:torch_eager"),
+        Engine("torch-channels-last", "PyTorch eager, channels_last", ("torch",), f"{_PEERS}:torch_channels_last"),
+        Engine("torch-compile", "torch.compile, frozen", ("torch",), f"{_PEERS}:torch_compile"),
+        Engine("onnxruntime", "ONNX Runtime", ("onnxruntime",), f"{_PEERS}:onnxruntime"),
+        Engine("openvino", "OpenVINO", ("openvino",), f"{_PEERS}:openvino"),
+    )
+}

@@ -1,0 +1,98 @@
+"""Where a benchmark ran: the processor, its vector extensions, the system; never a host name or a path."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+FLAGS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, usable CPUs, vector extensions, caches, memory, system, Python, and how busy the machine was."""
+    info = _cpuinfo()
+    return {
+        "cpu": cpu_name(info),
+        "cpu_family_model": _family_model(info),
+        "cpus": usable_cpus(),
+        "flags": [flag for flag in FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
+        "l3_cache": info.get("cache size", ""),
+        "memory_gb": _memory_gb(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_average": _load_average(),
+    }
+
+
+def cpu_name(info: dict[str, str] | None = None) -> str:
+    """The processor's name as the system gives it."""
+    info = _cpuinfo() if info is None else info
+    return info.get("model name") or _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
+
+
+def slug(name: str) -> str:
+    """A processor's name for file names: "Intel(R) Core(TM) i7-9700 CPU @ 3.00GHz" is intel-core-i7-9700."""
+    name = re.sub(r"\((R|TM|r|tm)\)|@.*$|\b\d+-Core\b|\b(CPU|Processor)\b", " ", name)
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower())) or "cpu"
+
+
+def usable_cpus() -> int:
+    """The CPUs that this process may use (affinity; not every system can say)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def blas_libraries() -> list[dict[str, Any]]:
+    """Each BLAS that this process has loaded, with the kernel that it chose (OpenBLAS calls it `architecture`)."""
+    from threadpoolctl import threadpool_info
+
+    wanted = ("internal_api", "version", "architecture", "threading_layer", "num_threads")
+    return [
+        {key: library[key] for key in wanted if key in library}
+        for library in threadpool_info()
+        if library.get("user_api") == "blas"
+    ]
+
+
+def blas_text(libraries: list[dict[str, Any]]) -> str:
+    """The BLAS and its kernel in a few words: "openblas 0.3.31 SkylakeX"."""
+    words = ("internal_api", "version", "architecture")
+    named = [" ".join(str(library[key]) for key in words if library.get(key)) for library in libraries]
+    return ", ".join(named) or "a BLAS that threadpoolctl does not know"
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entry of /proc/cpuinfo; empty elsewhere than on Linux."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _family_model(info: dict[str, str]) -> str:
+    return f"family {info['cpu family']} model {info['model']}" if "cpu family" in info and "model" in info else ""
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return None
+
+
+def _load_average() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _sysctl(name: str) -> str:
+    if platform.system() != "Darwin":
+        return ""
+    done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

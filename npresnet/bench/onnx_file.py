@@ -1,0 +1,164 @@
+"""A Network as an ONNX file, written without the onnx package, so that ONNX peers can be timed where torch is absent.
+
+An ONNX file is one protobuf message, and protobuf is short: a message is a run of fields, each
+
+    varint(field number << 3 | wire type), then      wire type 0: varint      an integer
+                                                     wire type 2: length, payload      text, bytes, a message
+                                                     wire type 5: 4 bytes     a float32
+The field numbers below are those of onnx.proto3 (ONNX IR, version 7; operator set 13).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npresnet.network import INPUT, Network, Node
+
+FLOAT32, INT64 = 1, 7  # TensorProto.DataType
+IR_VERSION, OPSET = 7, 13
+
+
+def write(network: Network, path: Path, *, channels: int, size: int) -> None:
+    """Write the network, float32, input "input" of shape ("batch", channels, size, size), to one .onnx file."""
+    nodes: list[bytes] = []
+    initializers: list[bytes] = []
+    for node in network:
+        _append(node, nodes, initializers)
+    (output,) = network.outputs.values()
+    graph = b"".join(
+        [
+            *(_field(1, entry) for entry in nodes),
+            _field(2, "npresnet"),
+            *(_field(5, entry) for entry in initializers),
+            _field(11, _value_info(INPUT, ["batch", channels, size, size])),
+            _field(12, _value_info(output, ["batch", "features"])),
+        ]
+    )
+    opset = _field(1, "") + _field(2, OPSET)
+    path.write_bytes(_field(1, IR_VERSION) + _field(2, "npresnet") + _field(7, graph) + _field(8, opset))
+
+
+def _append(node: Node, nodes: list[bytes], initializers: list[bytes]) -> None:
+    """One of our nodes as a chain of ONNX nodes; the last takes our node's name for its result."""
+    chain = _chain(node)
+    if len(node.inputs) > 1 and node.op != "add":
+        chain.append(("Add", {}, [], node.inputs[1]))  # the residual
+    if node.relu:
+        chain.append(("Relu", {}, [], None))
+    value = node.inputs[0]
+    for number, (op, attributes, arrays, second) in enumerate(chain):
+        names = [f"{node.name}/{number}/{place}" for place in range(len(arrays))]
+        initializers += [_tensor(name, array) for name, array in zip(names, arrays, strict=True)]
+        result = node.name if number == len(chain) - 1 else f"{node.name}/{number}"
+        inputs = [value, *([second] if second else []), *names]
+        nodes.append(_node(op, f"{node.name}/{op}", inputs, result, attributes))
+        value = result
+
+
+Link = tuple[str, dict[str, Any], list[np.ndarray], "str | None"]  # op, attributes, constant inputs, second input
+
+
+def _chain(node: Node) -> list[Link]:
+    """The ONNX operators of one of our operators, without residual and ReLU."""
+    params = {role: np.asarray(array, dtype=np.float32) for role, array in node.params.items()}
+    if node.op == "conv2d":
+        arrays = [params[role] for role in ("weight", "bias") if role in params]
+        return [("Conv", {**_window(node), "group": node.groups}, arrays, None)]
+    if node.op == "batch_norm":
+        return [("BatchNormalization", {"epsilon": float(node.attrs["eps"])}, _statistics(params), None)]
+    if node.op == "linear":
+        arrays = [params[role] for role in ("weight", "bias") if role in params]
+        return [("Gemm", {"transB": 1}, arrays, None)]
+    if node.op == "max_pool2d":
+        return [("MaxPool", {**_window(node), **_ceil_mode(node)}, [], None)]
+    if node.op == "avg_pool2d":
+        window = {name: value for name, value in _window(node).items() if name != "dilations"}
+        inside = int(node.attrs.get("count_include_pad", True))
+        return [("AveragePool", {**window, **_ceil_mode(node), "count_include_pad": inside}, [], None)]
+    if node.op == "shortcut_a":
+        return _shortcut_a(node)
+    if node.op == "add":
+        return [("Add", {}, [], node.inputs[1])]
+    simple = {"relu": "Relu", "flatten": "Flatten", "global_avg_pool": "GlobalAveragePool"}
+    if node.op not in simple:
+        raise NotImplementedError(f"{node.name}: no ONNX form of {node.op} is known here")
+    return [(simple[node.op], {}, [], None)]
+
+
+def _window(node: Node) -> dict[str, list[int]]:
+    assert node.window is not None
+    window = node.window
+    return {
+        "kernel_shape": list(window.kernel_size),
+        "strides": list(window.stride),
+        "pads": [*window.padding, *window.padding],  # top, left, bottom, right
+        "dilations": list(window.dilation),
+    }
+
+
+def _ceil_mode(node: Node) -> dict[str, int]:
+    return {"ceil_mode": int(bool(node.attrs.get("ceil_mode", False)))}
+
+
+def _statistics(params: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """scale, shift, mean, variance of a BatchNorm, each (C,); scale 1 and shift 0 where the layer has none."""
+    mean, variance = params["running_mean"], params["running_var"]
+    return [params.get("weight", np.ones_like(mean)), params.get("bias", np.zeros_like(mean)), mean, variance]
+
+
+def _shortcut_a(node: Node) -> list[Link]:
+    """x[:, :, ::stride, ::stride], then channels of zeros before and after."""
+    stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
+    ends = [np.iinfo(np.int64).max] * 2
+    starts_ends_axes_steps = [np.array(row, dtype=np.int64) for row in ([0, 0], ends, [2, 3], [stride, stride])]
+    pads = np.array([0, before, 0, 0, 0, after, 0, 0], dtype=np.int64)
+    return [("Slice", {}, starts_ends_axes_steps, None), ("Pad", {}, [pads], None)]
+
+
+def _node(op: str, name: str, inputs: Iterable[str], output: str, attributes: dict[str, Any]) -> bytes:
+    fields = [*(_field(1, name_in) for name_in in inputs), _field(2, output), _field(3, name), _field(4, op)]
+    return b"".join([*fields, *(_field(5, _attribute(key, value)) for key, value in attributes.items())])
+
+
+def _attribute(name: str, value: float | int | list[int]) -> bytes:
+    """AttributeProto: its name, the value in the field of its type, and that type's number."""
+    if isinstance(value, float):
+        return _field(1, name) + _varint(2 << 3 | 5) + struct.pack("<f", value) + _field(20, 1)
+    if isinstance(value, int):
+        return _field(1, name) + _field(3, value) + _field(20, 2)
+    return _field(1, name) + b"".join(_field(8, number) for number in value) + _field(20, 7)
+
+
+def _tensor(name: str, array: np.ndarray) -> bytes:
+    kind = INT64 if array.dtype == np.int64 else FLOAT32
+    dims = b"".join(_field(1, size) for size in array.shape)
+    little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return dims + _field(2, kind) + _field(8, name) + _field(9, little_endian.tobytes())
+
+
+def _value_info(name: str, shape: Sequence[str | int]) -> bytes:
+    dims = (_field(2, size) if isinstance(size, str) else _field(1, size) for size in shape)
+    tensor_type = _field(1, FLOAT32) + _field(2, b"".join(_field(1, dim) for dim in dims))
+    return _field(1, name) + _field(2, _field(1, tensor_type))
+
+
+def _field(number: int, value: int | str | bytes) -> bytes:
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    payload = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the top bit says that more follow."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,129 @@
+"""The parent's end of a worker's pipe: ask with a deadline, and never wait for a process that is dead or stuck."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import npresnet
+
+PACKAGE_PARENT = Path(npresnet.__file__).resolve().parent.parent
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
+_TUNING = tuple("OPENBLAS_ GOTO_ OMP_ GOMP_ KMP_ MKL_ BLIS_ VECLIB_ DNNL_ ONEDNN_ TORCHINDUCTOR_".split())
+
+
+class WorkerError(Exception):
+    """A worker died, took too long, or answered with an error."""
+
+
+def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, str]:
+    """The environment of a worker: no tuning from outside, every OPENBLAS_* unset, equal threads.
+
+    `coretype` asks OpenBLAS for one kernel by its name (OPENBLAS_CORETYPE), the only such variable ever set.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.upper().startswith(_TUNING)}
+    environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    if coretype:
+        environ["OPENBLAS_CORETYPE"] = coretype
+    path = [str(PACKAGE_PARENT), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+class Process:
+    """A worker process. Use as a context manager, or call close()."""
+
+    def __init__(self, environ: Mapping[str, str], *, folder: Path | None = None):
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "npresnet.bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=dict(environ),
+            cwd=folder,
+            text=True,
+            encoding="utf-8",
+            start_new_session=os.name == "posix",  # so that helpers which it starts can be ended with it
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def ask(self, do: str, *, timeout_s: float, **fields: Any) -> dict[str, Any]:
+        """Send a request, wait for its answer. Raises WorkerError; after that the worker is no longer there."""
+        try:
+            return self._ask(json.dumps({"do": do, **fields}), timeout_s)
+        except WorkerError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the worker and everything it started."""
+        self._kill()
+        self._child.wait()
+        for stream in (self._child.stdin, self._log):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    def _ask(self, line: str, timeout_s: float) -> dict[str, Any]:
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(line + "\n")
+            self._child.stdin.flush()
+            answer = self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            raise WorkerError(f"gave no answer within {timeout_s:g} s") from None
+        except OSError:
+            answer = None
+        if answer is None:
+            raise WorkerError(self._obituary())
+        found: dict[str, Any] = json.loads(answer)
+        if "error" in found:
+            raise WorkerError(without_paths(found["error"]))
+        return found
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        with self._child.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def _obituary(self) -> str:
+        """How it died, and the last line that it wrote on stderr."""
+        code = self._child.wait()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return without_paths(f"{how}: {last}" if last else how)
+
+    def _kill(self) -> None:
+        with contextlib.suppress(OSError):
+            if os.name == "posix":
+                os.killpg(self._child.pid, signal.SIGKILL)
+            else:
+                self._child.kill()
+
+
+def without_paths(text: str, limit: int = 300) -> str:
+    """The text with folders cut from file names (results are published), and not too long."""
+    text = re.sub(r"(?<![\w./\\])(?:[A-Za-z]:)?(?:[/\\][\w.+~@-]+)*[/\\](?=[\w.+~@-])", "", text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,129 @@
+"""A Network as a PyTorch module: PyTorch's own layers, called in straight-line code that torch.fx writes.
+
+The code is what torchvision's modules run: ReLU and the residual's addition in place where nobody else reads the value,
+and every activation freed after its last reader (torch.fx sees to that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npresnet.network import INPUT, Network, Node
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build(network: Network) -> torch.nn.Module:
+    """A module in eval mode, float32, that maps (N, C, H, W) to the network's only output."""
+    import torch
+
+    root, graph = torch.nn.Module(), torch.fx.Graph()
+    values: dict[str, torch.fx.Node] = {INPUT: graph.placeholder(INPUT)}
+    readers = network.consumers()
+    for node in network:
+        own = {name: len(readers[name]) == 1 and name != INPUT for name in node.inputs}  # may be overwritten
+        value = _call(root, graph, node, [values[name] for name in node.inputs], own)
+        values[node.name] = _functional(graph, "relu", value, inplace=True) if node.relu else value
+    (output,) = network.outputs.values()
+    graph.output(values[output])
+    return torch.fx.GraphModule(root, graph).eval()
+
+
+def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own: dict[str, bool]) -> Any:
+    """The fx node that computes one of our nodes, its ReLU excepted."""
+    import torch
+
+    if node.op in _LAYERS:
+        name = node.name.replace(".", "_")
+        root.add_module(name, _LAYERS[node.op](node))
+        value = graph.call_module(name, (inputs[0],))
+        return graph.call_method("add_", (value, inputs[1])) if len(inputs) > 1 else value
+    if node.op == "relu":
+        return _functional(graph, "relu", inputs[0], inplace=own[node.inputs[0]])
+    if node.op == "add":
+        return graph.call_method("add_" if own[node.inputs[0]] else "add", tuple(inputs))
+    if node.op in ("max_pool2d", "avg_pool2d"):
+        return _functional(graph, node.op, inputs[0], **_pool_options(node))
+    if node.op == "global_avg_pool":
+        return _functional(graph, "adaptive_avg_pool2d", inputs[0], output_size=(1, 1))
+    if node.op == "flatten":
+        return graph.call_function(torch.flatten, (inputs[0], 1))
+    if node.op == "shortcut_a":
+        return _shortcut_a(graph, node, inputs[0])
+    raise NotImplementedError(f"{node.name}: no PyTorch form of {node.op} is known here")
+
+
+def _functional(graph: Any, name: str, value: Any, **options: Any) -> Any:
+    import torch
+
+    return graph.call_function(getattr(torch.nn.functional, name), (value,), options)
+
+
+def _pool_options(node: Node) -> dict[str, Any]:
+    assert node.window is not None
+    options: dict[str, Any] = {
+        "kernel_size": node.window.kernel_size,
+        "stride": node.window.stride,
+        "padding": node.window.padding,
+        "ceil_mode": bool(node.attrs.get("ceil_mode", False)),
+    }
+    if node.op == "max_pool2d":
+        return {**options, "dilation": node.window.dilation}
+    return {**options, "count_include_pad": bool(node.attrs.get("count_include_pad", True))}
+
+
+def _shortcut_a(graph: Any, node: Node, value: Any) -> Any:
+    """x[:, :, ::stride, ::stride], then channels of zeros before and after."""
+    import operator
+
+    stride = slice(None, None, node.attrs["stride"])
+    thinned = graph.call_function(operator.getitem, (value, (slice(None), slice(None), stride, stride)))
+    return _functional(graph, "pad", thinned, pad=(0, 0, 0, 0, *node.attrs["pad_channels"]))
+
+
+def _conv2d(node: Node) -> torch.nn.Module:
+    import torch
+
+    assert node.window is not None
+    weight = node.params["weight"]  # (O, C/G, KH, KW)
+    window = node.window
+    layer = torch.nn.Conv2d(
+        weight.shape[1] * node.groups,
+        weight.shape[0],
+        window.kernel_size,
+        window.stride,
+        window.padding,
+        window.dilation,
+        node.groups,
+        bias="bias" in node.params,
+    )
+    return _filled(layer, node)
+
+
+def _linear(node: Node) -> torch.nn.Module:
+    import torch
+
+    out_features, in_features = node.params["weight"].shape
+    return _filled(torch.nn.Linear(in_features, out_features, bias="bias" in node.params), node)
+
+
+def _batch_norm(node: Node) -> torch.nn.Module:
+    import torch
+
+    channels = node.params["running_mean"].shape[0]
+    return _filled(torch.nn.BatchNorm2d(channels, eps=node.attrs["eps"], affine="weight" in node.params), node)
+
+
+def _filled(layer: torch.nn.Module, node: Node) -> torch.nn.Module:
+    import torch
+
+    arrays = {role: torch.from_numpy(np.array(array, dtype=np.float32)) for role, array in node.params.items()}
+    layer.load_state_dict(arrays, strict=False)  # not strict: num_batches_tracked does nothing in eval mode
+    return layer
+
+
+_LAYERS: dict[str, Callable[[Node], Any]] = {"conv2d": _conv2d, "linear": _linear, "batch_norm": _batch_norm}

@@ -1,0 +1,105 @@
+"""The child process in which one engine lives: reads requests from stdin, a line of JSON each, and answers likewise.
+
+    {"do": "prepare", ...}                 make a model's files (see `prepare`)
+    {"do": "load", "loader", "job"}        load the engine
+    {"do": "check", "images", "save_to"}   run all images, save the results
+    {"do": "time", "seconds"}              milliseconds of each call
+    {"do": "info"}                         memory, versions, BLAS
+    {"do": "stop"}
+
+An answer holds "error" where the request failed. The end of stdin ends the worker, so none outlives its parent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from npresnet.bench import machine, memory
+from npresnet.bench.engines import Job, Loaded
+from npresnet.bench.timing import time_calls
+
+
+class Worker:
+    """One method a request; what they share is the loaded engine and its input."""
+
+    def __init__(self) -> None:
+        self.engine: Loaded | None = None
+        self.batch = 1
+        self.fed: Any = None
+
+    def prepare(self, **request: Any) -> dict[str, Any]:
+        from npresnet.bench.prepare import Request, prepare
+
+        return prepare(Request(**request)).to_dict()
+
+    def load(self, loader: str, job: dict[str, Any]) -> dict[str, Any]:
+        module, _, function = loader.partition(":")
+        start = time.perf_counter()
+        paths = {"folder": Path(job["folder"]), "model": Path(job["model"])}
+        self.engine = getattr(importlib.import_module(module), function)(Job(**{**job, **paths}))
+        self.batch = job["batch"]
+        return {"load_s": time.perf_counter() - start}
+
+    def check(self, images: str, save_to: str) -> dict[str, Any]:
+        """Run the images in batches of the size that is timed (the last is filled up); keep the first as input."""
+        engine, x = self._loaded(), np.load(images)  # (8, C, H, W)
+        batches = [np.take(x, range(i, i + self.batch), axis=0, mode="wrap") for i in range(0, len(x), self.batch)]
+        self.fed = engine.feed(batches[0])
+        results = [np.array(engine.run(engine.feed(part))) for part in batches]
+        np.save(save_to, np.concatenate(results)[: len(x)])
+        return {}
+
+    def time(self, seconds: float) -> dict[str, Any]:
+        engine, fed = self._loaded(), self.fed
+        return {"times_ms": time_calls(lambda: engine.run(fed), seconds=seconds)}
+
+    def info(self) -> dict[str, Any]:
+        return {
+            "peak_mb": memory.peak_mb(),
+            "resident_mb": memory.resident_mb(),
+            "versions": dict(self._loaded().versions),
+            "blas": machine.blas_libraries(),
+        }
+
+    def _loaded(self) -> Loaded:
+        if self.engine is None:
+            raise RuntimeError("no engine is loaded")
+        return self.engine
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer requests until "stop" or the end."""
+    worker = Worker()
+    for line in requests:
+        request = json.loads(line)
+        do = request.pop("do")
+        if do == "stop":
+            return
+        try:
+            answer = getattr(worker, do)(**request)
+        except Exception as problem:  # whatever an engine raises is its parent's to report
+            traceback.print_exc()
+            answer = {"error": f"{type(problem).__name__}: {problem}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def main() -> None:
+    """Keep stdout for answers alone: what libraries print there goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    serve(sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
