@@ -34,7 +34,7 @@ def test_pil_images_of_every_mode(mode):
 FILES = [
     *((mode, "PNG", {}) for mode in ("RGB", "L", "LA", "P", "RGBA", "1")),
     *((mode, "JPEG", {"quality": 90}) for mode in ("RGB", "L", "CMYK", "YCbCr")),
-    *((mode, "TIFF", {}) for mode in ("RGB", "L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr", "LAB")),
+    *((mode, "TIFF", {}) for mode in ("RGB", "L", "LA", "P", "RGBA", "CMYK", "1", "LAB")),
     *((mode, "GIF", {}) for mode in ("L", "P")),
     *((mode, "BMP", {}) for mode in ("RGB", "L", "P", "1")),
     *((mode, "WEBP", {"lossless": True}) for mode in ("RGB", "RGBA")),
@@ -158,7 +158,11 @@ def test_both_byte_orders(mode):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 def test_16_bit_files_are_scaled_by_their_depth_however_dark(tmp_path, kind):
     path = tmp_path / f"dark.{kind.lower()}"
-    path.write_bytes(encoded(deep([0, 128, 129, 255], np.uint16), kind))
+    values = np.array([0, 128, 129, 255], np.uint16)
+    if kind == "PPM":  # which older Pillows do not write
+        path.write_bytes(b"P5 4 1 65535\n" + values.astype(">u2").tobytes())
+    else:
+        path.write_bytes(encoded(deep(values, np.uint16), kind))
     with pytest.warns(UserWarning, match=f"dark.{kind.lower()} holds more than 8 bits a pixel"):
         assert np.asarray(read(path))[0, :, 0].tolist() == [0, 0, 1, 1]
 
