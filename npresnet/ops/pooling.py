@@ -31,7 +31,7 @@ def max_pool2d(
     returns    (N, C, OH, OW)
 
     Cost: N * C * OH*OW * KH*KW comparisons. Raises ShapeError where the padded image is smaller than the window, or the
-    padding is more than half of it. Source: PyTorch, torch.nn.MaxPool2d.
+    padding is more than half the kernel_size. Source: PyTorch, torch.nn.MaxPool2d.
     """
     x = np.asarray(x)
     check_image(x)
@@ -100,9 +100,9 @@ def _counted(window: Window, axis: int, size: int, out_size: int, include_pad: b
 
 
 def _check_padding(window: Window) -> None:
-    """A window that lies in the padding altogether has no maximum and no mean; PyTorch draws the same line."""
-    if any(2 * p > extent for p, extent in zip(window.padding, window.extent, strict=True)):
+    """PyTorch draws the same line: a window that lies in the padding altogether has no maximum and no mean."""
+    if any(2 * p > k for p, k in zip(window.padding, window.kernel_size, strict=True)):
         raise ShapeError(
-            f"expects padding of at most half the window, got padding {window.padding} for a window that spans "
-            f"{window.extent} (kernel_size {window.kernel_size}, dilation {window.dilation})"
+            f"expects padding of at most half the kernel_size, got padding {window.padding} "
+            f"and kernel_size {window.kernel_size}"
         )

@@ -115,7 +115,7 @@ def pool_cases(dilations: Iterable[tuple[int, int]] = DILATIONS) -> Iterator[Poo
     combinations = itertools.product(POOL_KERNELS, windows, (False, True), _sizes())
     for seed, (kernel, (stride, padding, dilation), ceil_mode, size) in enumerate(combinations):
         window = Window(kernel, stride, padding, dilation)
-        at_most_half = all(2 * p <= extent for p, extent in zip(padding, window.extent, strict=True))
+        at_most_half = all(2 * p <= k for p, k in zip(padding, kernel, strict=True))
         if fits(window, size) and at_most_half:
             yield PoolCase(1 + seed % 3, 1 + seed % 4, size, window, ceil_mode, seed)
 
