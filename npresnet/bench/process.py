@@ -84,6 +84,8 @@ class Process:
 
     def _ask(self, line: str, timeout_s: float) -> dict[str, Any]:
         assert self._child.stdin is not None
+        if self._child.stdin.closed:
+            raise WorkerError("has been ended already")
         try:
             self._child.stdin.write(line + "\n")
             self._child.stdin.flush()

@@ -1,0 +1,42 @@
+import json
+import platform
+import sys
+
+import pytest
+
+from npresnet.bench import machine, memory
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Intel(R) Core(TM) i7-9700 CPU @ 3.00GHz", "intel-core-i7-9700"),
+        ("AMD EPYC 9B45 128-Core Processor", "amd-epyc-9b45"),
+        ("Apple M2", "apple-m2"),
+        ("/", "cpu"),
+    ],
+)
+def test_slug(name, expected):
+    assert machine.slug(name) == expected
+
+
+def test_description_names_the_machine_but_not_the_host():
+    found = machine.describe()
+    assert found["cpus"] >= 1
+    assert found["cpu"]
+    assert found["python"] == platform.python_version()
+    assert len(platform.node()) < 4 or platform.node() not in json.dumps(found)
+
+
+def test_blas_and_its_kernel_in_a_few_words():
+    libraries = [{"internal_api": "openblas", "version": "0.3.31", "architecture": "SkylakeX", "num_threads": 2}]
+    assert machine.blas_text(libraries) == "openblas 0.3.31 SkylakeX"
+    assert "does not know" in machine.blas_text([])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a process's memory simply")
+def test_the_peak_grows_with_what_is_held():
+    before = memory.peak_mb()
+    held = bytearray(200_000_000)
+    assert memory.peak_mb() > before + 100 or before > 300  # an earlier test may have held more
+    assert len(held) == 200_000_000

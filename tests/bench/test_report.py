@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def script(name: str):
+    """A script of benchmarks/ as a module; it belongs to no package."""
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+report = script("report")
+
+CPU = {
+    "kind": "cpu",
+    "date": "2026-01-31",
+    "command": "python benchmarks/vs_peers.py --models resnet18",
+    "coretype": None,
+    "threads": 2,
+    "machine": {
+        "cpu": "Zilog Z80",
+        "cpu_family_model": "",
+        "cpus": 2,
+        "flags": [],
+        "system": "CP/M",
+        "python": "3.12.1",
+    },
+    "cases": [
+        {
+            "model": "resnet18",
+            "batch": 1,
+            "engines": {
+                "npresnet": {"engine": "npresnet", "status": "ok", "median_ms": 7.25, "p25_ms": 7.0, "p75_ms": 8.0},
+                "torch": {"engine": "torch", "status": "ok", "median_ms": 13.0, "p25_ms": 12.0, "p75_ms": 14.0},
+            },
+            "ratios": {"torch": {"ratio": 1.79, "lowest": 1.7, "highest": 1.9}},
+        }
+    ],
+}
+COLD = {
+    **{key: CPU[key] for key in ("date", "coretype", "threads", "machine")},
+    "kind": "coldstart",
+    "command": "python benchmarks/coldstart.py",
+    "model": "resnet18",
+    "programs": {"npresnet.npz": {"title": "npresnet", "status": "ok", "median_ms": 99, "p25_ms": 98, "p75_ms": 101}},
+}
+README = f"# Title\n\nbefore\n\n{report.START}\nold figures\n{report.END}\n\nafter\n"
+
+
+@pytest.fixture
+def files(tmp_path) -> list[str]:
+    """Arguments of report.main for a README and results of one's own."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    keep(tmp_path, "cpu-z80-2026-01-31", CPU)
+    keep(tmp_path, "coldstart-z80-2026-01-31", COLD)
+    return ["--results", str(tmp_path / "results"), "--readme", str(tmp_path / "README.md")]
+
+
+def keep(folder: Path, name: str, entry: dict) -> None:
+    (folder / "results" / f"{name}.json").write_text(json.dumps(entry), encoding="utf-8")
+
+
+def test_figures_stand_with_machine_and_command_and_the_rest_is_untouched(files, tmp_path):
+    assert report.main(files) == 0
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.startswith(README.partition(report.START)[0])
+    assert text.endswith(README.partition(report.END)[2])
+    assert "old figures" not in text
+    assert "| resnet18, batch 1 | 7.25 (7.00-8.00) | 13.00 (12.00-14.00) |" in text
+    assert "Made by `python benchmarks/vs_peers.py --models resnet18`. Zilog Z80, 2 CPUs, CP/M" in text
+    assert "| npresnet | 99 (98-101) |  | 1.00 |" in text
+
+
+def test_a_second_run_changes_nothing(files, tmp_path):
+    assert report.main([*files, "--check"]) == 1
+    report.main(files)
+    once = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert report.main([*files, "--check"]) == 0
+    report.main(files)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == once
+
+
+def test_the_newest_file_of_each_kind_and_kernel_counts(files, tmp_path):
+    older, haswell = copy.deepcopy(CPU), copy.deepcopy(CPU)
+    older |= {"date": "2025-12-31", "command": "an old command"}
+    haswell |= {"date": "2025-11-30", "coretype": "Haswell", "command": "a command with Haswell"}
+    keep(tmp_path, "cpu-z80-a", older)
+    keep(tmp_path, "cpu-z80-haswell", haswell)
+    report.main(files)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "an old command" not in text
+    assert "a command with Haswell" in text
+    assert "vs_peers.py --models resnet18" in text
+
+
+def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
+    (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
+    with pytest.raises(SystemExit, match="speed:start"):
+        report.main(files)
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "no markers"
+
+
+def test_the_results_that_are_kept_make_a_report():
+    sections = [report.section(entry) for entry in report.newest(BENCHMARKS / "results")]
+    assert all("Made by `python benchmarks/" in text for text in sections)
+
+
+def test_a_command_is_published_without_folders():
+    for name in ("vs_peers", "coldstart"):
+        words = ["--image", "/home/me/dog.jpg", "--threads", "2"]
+        assert script(name).command(words) == f"python benchmarks/{name}.py --image dog.jpg --threads 2"

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import npresnet
+from npresnet import arch
+from npresnet.bench import results
+from npresnet.bench.compare import Settings
+from npresnet.bench.engines import ENGINES, OURS
+from npresnet.bench.random_weights import BRANCH_SCALE, randomise_batch_norms
+from npresnet.bench.run import Race, report_text, run
+from tests.bench import fake_engines
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+QUICK = Settings(threads=1, rounds=1, seconds=0.0, pause_s=0.0)
+
+
+def silent(*_: object) -> None:
+    pass
+
+
+def test_our_engine_is_always_there_and_first():
+    assert [engine.name for engine in Race(["resnet18"], [1], ["torch"]).chosen()] == ["npresnet", "torch"]
+    assert [engine.name for engine in Race(["resnet18"], [1]).chosen()] == list(ENGINES)
+
+
+def test_random_batch_norms_have_work_to_do_and_tame_each_branch():
+    tensors = arch.random_tensors("resnet50", seed=0)
+    changed = randomise_batch_norms(tensors, seed=1)
+    assert changed.keys() == tensors.keys()
+    assert all(changed[name].shape == tensors[name].shape for name in tensors)
+    assert np.ptp(changed["bn1.running_mean"]) > 0
+    assert changed["bn1.running_var"].min() > 0
+    assert changed["layer1.0.bn3.weight"].max() < 2 * BRANCH_SCALE < changed["layer1.0.bn2.weight"].min()
+    assert changed["conv1.weight"] is tensors["conv1.weight"]
+
+
+def test_a_real_model_against_pytorch_from_start_to_json(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed")
+    kept: list[Path] = []
+
+    def keep(entry):
+        kept.append(tmp_path / results.file_name("cpu", entry))
+        results.write(kept[-1], entry)
+
+    race = Race(["resnet18"], [1, 3], ["torch", "torch-channels-last"], size=32, onnx="npresnet")
+    entry = run(race, QUICK, command="python benchmarks/vs_peers.py", say=silent, keep=keep)
+    assert [case["batch"] for case in entry["cases"]] == [1, 3]
+    for case in entry["cases"]:
+        assert {name: found["status"] for name, found in case["engines"].items()} == {
+            "npresnet": "ok",
+            "torch": "ok",
+            "torch-channels-last": "ok",
+        }
+        assert set(case["ratios"]) == {"torch", "torch-channels-last"}
+        assert case["engines"][OURS]["blas"]
+    assert len(kept) == 2
+    assert json.loads(kept[-1].read_text()) == json.loads(json.dumps(entry))
+    assert str(tmp_path) not in kept[-1].read_text()
+    assert "npresnet-bench-" not in kept[-1].read_text()  # the folder of the prepared files
+    assert "PyTorch eager, NCHW" in report_text(entry)
+
+
+def test_a_weight_file_of_ones_own_and_one_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    (tmp_path / "broken.npz").write_bytes(b"no weights")
+    with npresnet.build("resnet18", num_classes=3) as model:
+        model.save(tmp_path / "mine.npz")
+    registry = {OURS: ENGINES[OURS], "wrong": fake_engines.engine("wrong")}
+    race = Race([str(tmp_path / "broken.npz"), str(tmp_path / "mine.npz")], [2], ["wrong"], 32, onnx="npresnet")
+    entry = run(race, QUICK, command="", say=silent, keep=silent, registry=registry)
+    assert [case["model"] for case in entry["cases"]] == ["mine.npz"]
+    assert entry["cases"][0]["engines"]["npresnet"]["status"] == "ok"
+    assert entry["cases"][0]["engines"]["wrong"]["status"] == "wrong"
+    (skipped,) = entry["skipped"]
+    assert skipped["model"] == "broken.npz"
+    assert "CheckpointError" in skipped["reason"]
+
+
+def test_nothing_measured_is_said():
+    assert report_text({"cases": []}) == "nothing was measured"
+
+
+def test_a_result_is_written_whole_under_a_telling_name(tmp_path):
+    entry = {"machine": {"cpu": "Zilog Z80"}, "coretype": "Haswell", "date": "2026-01-31"}
+    path = tmp_path / "new" / results.file_name("cpu", entry)
+    assert path.name == "cpu-zilog-z80-haswell-2026-01-31.json"
+    results.write(path, entry)
+    assert json.loads(path.read_text()) == entry
+    assert [found.name for found in path.parent.iterdir()] == [path.name]

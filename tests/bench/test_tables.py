@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from npresnet.bench import tables
+from npresnet.bench.results import ratios
+
+MACHINE = {
+    "cpu": "Zilog Z80",
+    "cpu_family_model": "",
+    "cpus": 2,
+    "flags": ["avx2"],
+    "system": "Linux x86_64",
+    "python": "3.12.1",
+}
+
+
+def engine(median_ms: float, **more) -> dict:
+    spread = {"p25_ms": median_ms * 0.9, "p75_ms": median_ms * 1.1, "round_medians_ms": [median_ms]}
+    return {"engine": "?", "status": "ok", "median_ms": median_ms, **spread, **more}
+
+
+@pytest.fixture
+def entry() -> dict:
+    blas = [{"internal_api": "openblas", "version": "0.3.31", "architecture": "SkylakeX"}]
+    engines = {
+        "torch": engine(40.0, peak_mb=400.4, resident_mb=300.6, versions={"torch": "2.13.0"}),
+        "npresnet": engine(20.0, peak_mb=100.0, versions={"npresnet": "0.1", "numpy": "2.4"}, blas=blas),
+        "onnxruntime": {"engine": "onnxruntime", "status": "failed", "reason": "ended with exit code 3"},
+        "openvino": {"engine": "openvino", "status": "absent", "reason": "openvino is not installed"},
+    }
+    cases = [{"model": "resnet18", "batch": batch, "engines": copy.deepcopy(engines)} for batch in (1, 2)]
+    cases[1]["engines"]["torch"] = engine(10.0)
+    for case in cases:
+        case["ratios"] = ratios(case["engines"])
+    about = {"kind": "cpu", "date": "2026-01-31", "command": "python benchmarks/vs_peers.py", "coretype": None}
+    return {**about, "threads": 2, "machine": MACHINE, "cases": cases}
+
+
+def test_times_are_per_image_and_ours_come_first(entry):
+    lines = tables.times_table(entry["cases"]).to_text().splitlines()
+    assert lines[0].split("  ")[0] == "ms per image"
+    assert lines[0].index("npresnet") < lines[0].index("PyTorch eager, NCHW") < lines[0].index("ONNX Runtime")
+    assert "20.00 (18.00-22.00)  40.00 (36.00-44.00)" in lines[2]
+    assert "10.00 (9.00-11.00)" in lines[3]  # batch 2: half of 20 ms
+    assert lines[2].split()[-3:] == ["failed", "not", "installed"]
+
+
+def test_ratios_and_their_geometric_mean(entry):
+    rows = tables.ratios_table(entry["cases"]).rows
+    assert rows[0][:2] == ["resnet18, batch 1", "2.00 (2.00-2.00)"]
+    assert rows[1][:2] == ["resnet18, batch 2", "0.50 (0.50-0.50)"]
+    assert rows[2][:2] == ["geometric mean", "1.00"]
+    assert rows[0][2:] == ["", ""]
+
+
+def test_memory_where_it_was_measured(entry):
+    assert tables.memory_table(entry["cases"]).rows[0] == ["resnet18, batch 1", "100", "400 (301)", "", ""]
+
+
+def test_markdown_has_a_rule_and_equal_columns():
+    text = tables.Table(["a", "b"], [["x", "1"], ["y", "22"]]).to_markdown()
+    assert text.splitlines() == ["| a | b |", "| --- | ---: |", "| x | 1 |", "| y | 22 |"]
+
+
+def test_problems_are_said_once_where_they_hold_for_all(entry):
+    assert tables.problems(entry["cases"]) == [
+        "ONNX Runtime: failed (ended with exit code 3), resnet18, batch 1",
+        "OpenVINO: not installed (openvino is not installed)",
+        "ONNX Runtime: failed (ended with exit code 3), resnet18, batch 2",
+    ]
+
+
+def test_conditions_name_machine_threads_kernel_versions_day(entry):
+    assert tables.conditions(entry) == (
+        "Zilog Z80, 2 CPUs, AVX2, Linux x86_64, Python 3.12.1; 2 threads; float32; BLAS under npresnet: "
+        "openblas 0.3.31 SkylakeX; torch 2.13.0, npresnet 0.1, numpy 2.4; 2026-01-31."
+    )
+
+
+def test_cold_start_table_and_its_problems():
+    good = {"title": "npresnet", "status": "ok", "median_ms": 100.0, "p25_ms": 90.0, "p75_ms": 120.0, "peak_mb": 98.2}
+    slow = {**good, "title": "torch", "median_ms": 950.0}
+    del slow["peak_mb"]
+    wrong = {"title": "other", "status": "wrong", "reason": "printed 3, the others 4"}
+    entry = {"programs": {"npresnet": good, "torch": slow, "other": wrong}}
+    assert tables.cold_table(entry).rows == [
+        ["npresnet", "100 (90-120)", "98", "1.00"],
+        ["torch", "950 (90-120)", "", "9.50"],
+        ["other", "wrong result", "", ""],
+    ]
+    assert tables.cold_problems(entry) == ["other: wrong result (printed 3, the others 4)"]
