@@ -25,7 +25,7 @@ import numpy as np
 from npresnet.cpu.blas import guard
 from npresnet.cpu.cpus import usable_cpus
 from npresnet.cpu.lowering import lower, prepare
-from npresnet.cpu.running import copy_in, copy_out, run_image, run_share, share_of
+from npresnet.cpu.running import Job, copy_in, copy_out, run_image, run_share
 from npresnet.cpu.team import Barrier, Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
@@ -41,11 +41,11 @@ def compile(network: Network, *, threads: int | None = None) -> Executable:
 
 
 class Size:
-    """What is kept for one image size: its layout, and idle plans by their number of lanes."""
+    """What is kept for one image size: its layout, and idle jobs (plans bound to memory) by their number of lanes."""
 
     def __init__(self, layout: Layout):
         self.layout = layout
-        self.idle: dict[int, list[Plan]] = {}
+        self.idle: dict[int, list[Job]] = {}
 
 
 class Executable:
@@ -102,15 +102,16 @@ class Executable:
             return size
 
     @contextmanager
-    def _plans(self, size: Size, lanes: int, count: int) -> Iterator[list[Plan]]:
-        """Borrow `count` plans. They come back only after success: one that failed half way may be in any state."""
+    def _jobs(self, size: Size, lanes: int, count: int) -> Iterator[list[Job]]:
+        """Borrow `count` jobs. They come back only after success: one that failed half way may be in any state."""
         with self._lock:
             idle = size.idle.setdefault(lanes, [])
-            plans = [idle.pop() for _ in range(min(count, len(idle)))]
-        plans += [lower(size.layout, self._prepared, lanes) for _ in range(count - len(plans))]
-        yield plans
+            jobs = [idle.pop() for _ in range(min(count, len(idle)))]
+        while len(jobs) < count:
+            jobs.append(Job.of(lower(size.layout, self._prepared, lanes), lanes))
+        yield jobs
         with self._lock:
-            idle += plans
+            idle += jobs
 
     def _run_all(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         team = self._team
@@ -128,32 +129,32 @@ class Executable:
             team.leave()
 
     def _run_alone(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        with self._plans(size, lanes=1, count=min(1, len(images))) as plans:
+        with self._jobs(size, lanes=1, count=min(1, len(images))) as jobs:
             for index in range(len(images)):
-                run_image(plans[0], images, outputs, index)
+                run_image(jobs[0], images, outputs, index)
 
     def _run_images(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """Each lane takes the next image until none is left, or another lane has failed."""
         indices = itertools.count()  # next() is atomic, and cannot leave a lock behind when interrupted
         failed = threading.Event()
 
-        def job(plan: Plan) -> None:
+        def take_images(job: Job) -> None:
             try:
                 while not failed.is_set() and (index := next(indices)) < len(images):
-                    run_image(plan, images, outputs, index)
+                    run_image(job, images, outputs, index)
             except BaseException:
                 failed.set()
                 raise
 
-        with self._plans(size, lanes=1, count=team.lanes) as plans:
-            team.run([partial(job, plan) for plan in plans], failed.set)
+        with self._jobs(size, lanes=1, count=team.lanes) as jobs:
+            team.run([partial(take_images, job) for job in jobs], failed.set)
 
     def _run_tiles(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """All lanes work on one image: each runs its tiles of a step, then waits for the others."""
-        with self._plans(size, lanes=team.lanes, count=1) as (plan,):
-            shares = [share_of(plan, lane, team.lanes) for lane in range(team.lanes)]
+        with self._jobs(size, lanes=team.lanes, count=1) as (job,):
             for index in range(len(images)):
                 barrier = Barrier(team.lanes)
-                copy_in(plan, images, index)
-                team.run([partial(run_share, share, barrier, lane) for lane, share in enumerate(shares)], barrier.abort)
-                copy_out(plan, outputs, index)
+                work = [partial(run_share, share, barrier, lane) for lane, share in enumerate(job.shares)]
+                copy_in(job.plan, images, index)
+                team.run(work, barrier.abort)
+                copy_out(job.plan, outputs, index)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from npresnet.cpu.team import Barrier
@@ -12,14 +14,25 @@ from npresnet.plan.steps import Call
 Share = tuple[tuple[Call, ...], ...]  # one lane's calls, step by step
 
 
-def run_image(plan: Plan, images: Array, outputs: dict[str, Array], index: int) -> None:
+@dataclass(frozen=True)
+class Job:
+    """A plan, and what each lane does of it."""
+
+    plan: Plan
+    shares: tuple[Share, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, lanes: int) -> Job:
+        return cls(plan, tuple(share_of(plan, lane, lanes) for lane in range(lanes)))
+
+
+def run_image(job: Job, images: Array, outputs: dict[str, Array], index: int) -> None:
     """Image number `index` of images (N, C, H, W), through the whole plan, into the same place of the outputs."""
-    copy_in(plan, images, index)
-    for step in plan.steps:
-        for tile in step.tiles:
-            for kernel, args in tile:
-                kernel(*args)
-    copy_out(plan, outputs, index)
+    copy_in(job.plan, images, index)
+    for calls in job.shares[0]:
+        for kernel, args in calls:
+            kernel(*args)
+    copy_out(job.plan, outputs, index)
 
 
 def copy_in(plan: Plan, images: Array, index: int) -> None:

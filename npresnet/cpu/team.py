@@ -14,14 +14,14 @@ import itertools
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from npresnet.cpu.blas import hold_own_thread
 
-Job = Callable[[], None]
+Work = Callable[[], None]
 
 
 class Barrier:
@@ -68,25 +68,25 @@ class _Mailbox:
 
     start: Any = field(default_factory=_closed_gate)
     done: Any = field(default_factory=_closed_gate)
-    job: Job | None = None
+    work: Work | None = None
     error: BaseException | None = None
     stopping: bool = False
 
     def serve(self) -> None:
-        """A worker's life: sleep, do the job, say so. To be woken without a job means nothing."""
+        """A worker's life: sleep, work, say so. To be woken without work means nothing."""
         hold_own_thread()
         while True:
             self.start.acquire()
             if self.stopping:
                 return
-            job, self.job = self.job, None
-            if job is None:
+            work, self.work = self.work, None
+            if work is None:
                 continue
             try:
-                job()
+                work()
             except BaseException as error:  # handed to the caller, who raises it
                 self.error = error
-            del job
+            del work
             self.done.release()
 
 
@@ -115,20 +115,20 @@ class Team:
     def leave(self) -> None:
         self._busy.release()
 
-    def run(self, jobs: list[Job], abort: Callable[[], None]) -> None:
-        """Run one job a lane, the first in this thread; return when all have ended.
+    def run(self, work: Sequence[Work], abort: Callable[[], None]) -> None:
+        """Run one piece of work a lane, the first in this thread; return when all have ended.
 
         The first error of any lane is raised here, Ctrl-C included. `abort` is called as soon as this thread's own
-        job fails, so that the others may end early; jobs must call it themselves where they fail.
+        work fails, so that the others may end early; the others' work must call it itself where it fails.
         """
         started: list[_Mailbox] = []
         errors: list[BaseException] = []
         try:
-            for mailbox, job in zip(self._mailboxes, jobs[1:], strict=False):
-                mailbox.job, mailbox.error = job, None
+            for mailbox, task in zip(self._mailboxes, work[1:], strict=False):
+                mailbox.work, mailbox.error = task, None
                 started.append(mailbox)
                 mailbox.start.release()
-            jobs[0]()
+            work[0]()
         except BaseException as error:
             errors.append(error)
             abort()

@@ -1,5 +1,6 @@
 """No two values that are needed together may share a byte, and borders of zeros stay borders."""
 
+import itertools
 import random
 
 import pytest
@@ -20,15 +21,16 @@ def random_requests(seed: int) -> list[Request]:
     return requests
 
 
+def share_bytes(a: Request, b: Request, offsets: dict[str, int]) -> bool:
+    start_a, start_b = offsets[a.name], offsets[b.name]
+    return start_a < start_b + b.size_bytes and start_b < start_a + a.size_bytes
+
+
 def overlapping_pairs(requests, offsets):
     """The pairs that are needed at the same moment and share bytes."""
-    for number, a in enumerate(requests):
-        for b in requests[number + 1 :]:
-            share = (
-                offsets[a.name] < offsets[b.name] + b.size_bytes and offsets[b.name] < offsets[a.name] + a.size_bytes
-            )
-            if share and a.lifetime.overlaps(b.lifetime):
-                yield a, b
+    for a, b in itertools.combinations(requests, 2):
+        if share_bytes(a, b, offsets) and a.lifetime.overlaps(b.lifetime):
+            yield a, b
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -45,13 +47,9 @@ def test_values_needed_together_share_no_byte(seed):
 def test_memory_with_a_border_is_never_written_by_another_shape(seed):
     requests = random_requests(seed)
     offsets, _ = assign_offsets(requests)
-    for a in requests:
-        for b in requests:
-            if a.border is not None and a.border != b.border and a.size_bytes and b.size_bytes:
-                apart = offsets[a.name] + a.size_bytes <= offsets[b.name] or (
-                    offsets[b.name] + b.size_bytes <= offsets[a.name]
-                )
-                assert apart, (a, b)
+    for a, b in itertools.combinations(requests, 2):
+        if a.border != b.border:
+            assert not share_bytes(a, b, offsets), (a, b)
 
 
 def test_memory_is_reused():

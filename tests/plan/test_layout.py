@@ -73,7 +73,7 @@ def test_memory_of_a_resnet50_is_far_below_the_sum_of_its_values():
 def test_an_image_that_is_too_small_names_the_layer():
     weight = np.zeros((1, 1, 3, 3), np.float32)
     network = Network((Node("conv9", "conv2d", (INPUT,), Window.of(3), params={"weight": weight}),), {"out": "conv9"})
-    with pytest.raises(ShapeError, match=r"conv9: input size \(2, 2\)"):
+    with pytest.raises(ShapeError, match=r"conv9: .*\(2, 2\)"):
         plan.make_layout(network, (1, 2, 2))
 
 

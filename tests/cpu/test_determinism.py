@@ -1,0 +1,59 @@
+"""An image's logits have the same bits whatever the batch, its place there, the threads, the process: for one machine,
+NumPy and BLAS kernel."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+from npresnet import cpu
+from tests.conftest import REPOSITORY
+
+KERNELS = {"avx2": "Haswell", "avx512": "SkylakeX"}  # OPENBLAS_CORETYPE
+
+
+@cache
+def run_in_a_process(name: str, threads: int, size: int, core_type: str, run: int = 0) -> dict:
+    """What tests.support.bits prints; `run` makes a further process with the same arguments."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
+    environment["OPENBLAS_CORETYPE"] = core_type
+    command = [sys.executable, "-m", "tests.support.bits", name, str(threads), str(size)]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def require(kernel: str) -> str:
+    """The OPENBLAS_CORETYPE for an instruction set, where this machine and this BLAS have it."""
+    if not any(library["internal_api"] == "openblas" for library in cpu.blas_info()):
+        pytest.skip("NumPy's BLAS here is not OpenBLAS, so its kernel cannot be chosen")
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("not an x86-64 processor")
+    from numpy._core._multiarray_umath import __cpu_features__ as features
+
+    if not features["AVX512_SKX" if kernel == "avx512" else "AVX2"]:
+        pytest.skip(f"this processor has no {kernel}")
+    return KERNELS[kernel]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 224), ("resnext50_32x4d", 100)])
+def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, kernel):
+    core_type = require(kernel)
+    one = run_in_a_process(name, 1, size, core_type)
+    assert one["kernel"] == core_type
+    assert len(one["logits"]) == 8
+    for number, bits in one["logits"].items():
+        assert len(bits) == 1, f"image {number} had {len(bits)} different results"
+    for threads in (2, 3):
+        assert run_in_a_process(name, threads, size, core_type) == one
+
+
+def test_the_check_sees_a_difference():
+    """Two kernels sum in different orders: if they gave the same bits, the tests above would compare nothing."""
+    first, second = (run_in_a_process("resnet18", 1, 224, require(kernel)) for kernel in KERNELS)
+    assert first["logits"] != second["logits"]

@@ -1,0 +1,92 @@
+"""The CPU backend bit for bit on whole numbers: every operation over the full cross product, and random networks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from npresnet import cpu, ops, passes
+from tests.support.cases import CHANNELS, KERNELS, conv_cases, integers, wide_conv_cases
+from tests.support.checks import (
+    assert_same,
+    check_avg_pool_exact,
+    check_batch_norm_exact,
+    check_conv_exact,
+    check_fused_exact,
+    check_global_avg_pool_exact,
+    check_linear_exact,
+    check_max_pool_exact,
+    check_pointwise_exact,
+)
+from tests.support.one_node import execute_on_cpu, on_cpu, on_two_threads
+from tests.support.random_networks import random_network
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_conv2d(kernel, channels):
+    check_conv_exact(on_cpu.conv2d, conv_cases([kernel], [channels]))
+
+
+@pytest.mark.parametrize("channels", CHANNELS)
+def test_conv2d_with_bias_residual_and_relu(channels):
+    check_fused_exact(execute_on_cpu, conv_cases(channels=[channels]))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_wide_conv2d(threads):
+    execute = partial(execute_on_cpu, threads=threads)
+    check_conv_exact(on_two_threads.conv2d if threads == 2 else on_cpu.conv2d, wide_conv_cases())
+    for skipped in range(8):  # so that every case meets every combination of bias, residual and ReLU
+        check_fused_exact(execute, [*[next(wide_conv_cases())] * skipped, *wide_conv_cases()])
+
+
+def test_max_pool2d():
+    check_max_pool_exact(on_cpu.max_pool2d)
+
+
+def test_avg_pool2d():
+    check_avg_pool_exact(on_cpu.avg_pool2d)
+
+
+def test_global_avg_pool():
+    check_global_avg_pool_exact(on_cpu.global_avg_pool)
+
+
+def test_linear():
+    check_linear_exact(on_cpu.linear)
+
+
+def test_batch_norm():
+    check_batch_norm_exact(on_cpu.batch_norm)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pointwise(threads):
+    check_pointwise_exact(partial(execute_on_cpu, threads=threads))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("seed", range(60))
+def test_random_network(seed, threads):
+    """Values that share an arena, halos, residuals, features asked for anywhere; twice, for memory is used again."""
+    network, image = random_network(seed)
+    for prepared in (network, passes.optimize(network)):
+        executable = cpu.compile(prepared, threads=threads)
+        for count in (1, 3):
+            x = integers(np.random.default_rng(count), (count, *image))
+            got, expected = executable(x), ops.run(network, x)
+            assert set(got) == set(expected)
+            for name, array in expected.items():
+                assert_same(got[name], array, (seed, name))
+        executable.close()
+
+
+def test_nan_and_infinity_go_as_in_the_specification():
+    x = np.arange(2 * 4 * 6 * 6, dtype=np.float32).reshape(2, 4, 6, 6)
+    x[0, 1, 2, 3], x[1, 3, 0, 0] = np.nan, -np.inf
+    assert_same(on_cpu.max_pool2d(x, 3, stride=2, padding=1), ops.max_pool2d(x, 3, stride=2, padding=1))
+    assert_same(on_cpu.relu(x), ops.relu(x))
+    assert_same(on_cpu.global_avg_pool(x), ops.global_avg_pool(x))

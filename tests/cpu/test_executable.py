@@ -1,0 +1,228 @@
+"""A call from images to results: batches, callers at the same time, memory, errors, the end."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from npresnet import arch, cpu, ops, passes
+from npresnet.cpu import kernels
+from npresnet.errors import DeviceError, ShapeError
+from npresnet.network import INPUT, Network, Node
+
+SHAPE = (3, 40, 52)
+PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return arch.build(arch.random_tensors("resnet18", num_classes=10))[0]
+
+
+@pytest.fixture
+def executable(network):
+    made = cpu.compile(passes.optimize(network), threads=2)
+    yield made
+    made.close()
+
+
+def pictures(count: int, shape=SHAPE) -> np.ndarray:
+    return np.random.default_rng(count).standard_normal((count, *shape), dtype=np.float32)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+def test_any_batch_agrees_with_the_specification(network, executable, count):
+    x = pictures(count)
+    logits = executable(x)["logits"]
+    assert logits.shape == (count, 10)
+    assert logits.dtype == np.float32
+    if count:
+        expected = ops.run(network, x.astype(np.float64))["logits"]
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_results_belong_to_the_caller(executable):
+    x = pictures(3)
+    first = executable(x)["logits"]
+    kept = first.copy()
+    second = executable(pictures(3) + 1)["logits"]
+    assert np.array_equal(first, kept)
+    assert not np.shares_memory(first, second)
+    assert first.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: np.asfortranarray(x),
+        lambda x: x[:, :, ::-1, ::-1][:, :, ::-1, ::-1],
+        lambda x: np.repeat(x, 2, axis=3)[..., ::2],
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(">f4"),
+        lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, 3)), 3, 1),
+    ],
+    ids=["fortran", "reversed", "every second column", "float64", "big-endian", "channels last"],
+)
+def test_strides_and_float_types_do_not_matter(executable, change):
+    x = pictures(3)
+    given = change(x)
+    before = given.copy()
+    given.flags.writeable = False
+    assert np.array_equal(executable(given)["logits"], executable(x)["logits"])
+    assert np.array_equal(given, before)
+
+
+def test_nan_stays_with_its_image(executable):
+    x = pictures(4)
+    clean = executable(x)["logits"]
+    x[2, 1, 7, 9] = np.nan
+    logits = executable(x)["logits"]
+    assert np.isnan(logits[2]).all()
+    assert np.array_equal(np.delete(logits, 2, axis=0), np.delete(clean, 2, axis=0))
+    x[2, 1, 7, 9] = 0
+    assert not np.isnan(executable(x)["logits"]).any()  # nothing of it is left in the buffers
+
+
+def test_callers_at_the_same_time(executable):
+    """Eight threads, batches of 1 to 4, two image sizes: every result has the bits of a lone call."""
+    work = [pictures(1 + i % 4, SHAPE if i % 3 else (3, 33, 47)) for i in range(8)]
+    alone = [executable(x)["logits"] for x in work]
+    wrong, done = [], []
+
+    def caller(number: int) -> None:
+        for _ in range(10):
+            if not np.array_equal(executable(work[number])["logits"], alone[number]):
+                wrong.append(number)
+        done.append(number)
+
+    threads = [threading.Thread(target=caller, args=(number,), daemon=True) for number in range(len(work))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert sorted(done) == list(range(8))
+    assert not wrong
+
+
+def test_steady_state_allocates_results_and_nothing_else(executable):
+    """But for NumPy's own buffers of 8,192 elements an operand; one image's activations take 12 MB in all."""
+    for count in (1, 4):
+        x = pictures(count, (3, 224, 224))
+        for _ in range(3):
+            executable(x)
+        tracemalloc.start()
+        executable(x)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak_bytes < 2 * 3 * 8192 * 4 + 20_000  # two threads, three operands
+
+
+def test_memory_does_not_grow_with_the_batch(network):
+    executable = cpu.compile(passes.optimize(network), threads=2)
+    executable(pictures(2))
+    tracemalloc.start()
+    executable(pictures(1)[np.zeros(300, int)])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    inputs_bytes = 4 * 300 * int(np.prod(SHAPE))
+    assert peak_bytes < inputs_bytes + 250_000
+
+
+def test_only_the_last_few_image_sizes_are_kept(executable):
+    for size in range(32, 44):
+        executable(pictures(1, (3, size, size)))
+    assert len(executable._sizes) == 4
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_an_error_inside_a_tile_is_raised_and_the_next_call_is_right(executable, count, monkeypatch):
+    x = pictures(count)
+    expected = executable(x)["logits"]
+    plan_kernels = {"calls": 0}
+    true_maximum = kernels.maximum
+
+    def failing(*arrays):
+        plan_kernels["calls"] += 1
+        if plan_kernels["calls"] == 7:
+            raise FloatingPointError("planted")
+        true_maximum(*arrays)
+
+    executable._sizes.clear()
+    monkeypatch.setattr(kernels, "maximum", failing)
+    with pytest.raises(FloatingPointError, match="planted"):
+        executable(x)
+    monkeypatch.undo()
+    assert np.array_equal(executable(x)["logits"], expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one thread")
+@pytest.mark.parametrize("count", [1, 200])
+def test_ctrl_c_during_a_call(executable, count):
+    x = pictures(1)[np.zeros(count, int)]
+    expected = executable(x[:1])["logits"]
+    interrupted = 0
+    for delay_s in (0.0005, 0.001, 0.002, 0.004):
+        timer = threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            timer.start()
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline:
+                executable(x)
+        except KeyboardInterrupt:
+            interrupted += 1
+        assert np.array_equal(executable(x[:1])["logits"], expected)
+    assert interrupted == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_computes_too(executable):
+    x = pictures(3)
+    expected = executable(x)["logits"]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(executable(x)["logits"], expected) else 1)
+    deadline = time.monotonic() + PATIENCE_S
+    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if done == (0, 0):
+        os.kill(child, signal.SIGKILL)
+    assert done == (child, 0)
+
+
+def test_closed(network):
+    executable = cpu.compile(passes.optimize(network), threads=2)
+    executable(pictures(1))
+    executable.close()
+    executable.close()
+    with pytest.raises(DeviceError, match="closed"):
+        executable(pictures(1))
+
+
+def test_shapes_that_do_not_fit(executable):
+    with pytest.raises(ShapeError, match=r"\(3, 40, 52\)"):
+        executable(pictures(1)[0])
+    with pytest.raises(ShapeError, match="3 input channels, got 1"):
+        executable(pictures(1, (1, 40, 40)))
+
+
+def test_several_outputs_and_a_value_read_late():
+    """The input itself, a value in the middle and the end, each asked for by name."""
+    network = Network(
+        (
+            Node("a", "relu", (INPUT,)),
+            Node("b", "add", ("a", INPUT)),
+            Node("c", "add", ("b", "a"), relu=True),
+        ),
+        {"middle": "a", "same": "a", "end": "c", "image": INPUT},
+    )
+    x = pictures(3, (2, 5, 7))
+    got = cpu.compile(network, threads=2)(x)
+    assert list(got) == ["middle", "same", "end", "image"]
+    for asked, expected in ops.run(network, x).items():
+        assert np.array_equal(got[asked], expected)

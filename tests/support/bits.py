@@ -1,0 +1,47 @@
+"""Print the exact bits that a network gives, in a process of its own: `python -m tests.support.bits resnet18 THREADS`.
+
+One JSON object: {"kernel": the BLAS kernel that ran, "logits": {image number: [SHA-256 of its logits in every run]}}.
+An image is run at every place of batches of 1, 2, 3 and 8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections import defaultdict
+
+import numpy as np
+
+from npresnet import arch, cpu, passes
+
+BATCHES = (1, 2, 3, 8)
+
+
+def images(count: int, size: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((count, 3, size, size), dtype=np.float32)
+
+
+def digests(executable: cpu.Executable, size: int) -> dict[int, set[str]]:
+    """Image number -> the different results it had; one, where the promise is kept."""
+    pictures = images(max(BATCHES), size)
+    found: dict[int, set[str]] = defaultdict(set)
+    for batch in BATCHES:
+        for shift in range(batch):  # so that each image stands at each place once
+            numbers = np.roll(np.arange(batch), shift)
+            logits = executable(pictures[numbers])["logits"]
+            for number, row in zip(numbers, logits, strict=True):
+                found[int(number)].add(hashlib.sha256(row.tobytes()).hexdigest())
+    return found
+
+
+def main(name: str, threads: int, size: int) -> None:
+    network, _ = arch.build(arch.random_tensors(name))
+    executable = cpu.compile(passes.optimize(network), threads=threads)
+    found = digests(executable, size)
+    kernel = "+".join(str(library.get("architecture")) for library in cpu.blas_info())
+    print(json.dumps({"kernel": kernel, "logits": {number: sorted(bits) for number, bits in sorted(found.items())}}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
