@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from npresnet.network import INPUT, Network, Node
+from npresnet.window import Window
 from tests.support import naive, torch_ops
 from tests.support.cases import SIZES, ConvCase, PoolCase, conv_cases, integers, pool_cases
 
@@ -115,6 +117,97 @@ def exact_batch_norm(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, dic
         "weight": rng.choice([-2.0, -0.5, 0.5, 1.0, 4.0], channels).astype(np.float32),
         "bias": integers(rng, (channels,)),
     }
+
+
+def check_fused_exact(execute: Callable, cases: Iterable[ConvCase] | None = None) -> None:
+    """relu(conv(x) + bias + residual) in one node, each part present in every second case: equal to PyTorch.
+
+    `execute(network, x)` gives {asked: array}; the residual is another convolution of the same image.
+    """
+    for number, case in enumerate(conv_cases() if cases is None else cases):
+        parts = {"has_bias": number % 2, "has_residual": number // 2 % 2, "has_relu": number // 4 % 2}
+        network, x = fused_network(case, **parts)
+        got = execute(network, x)["y"]
+        assert got.dtype == np.float32
+        assert_same(got, _fused_by_torch(case, **parts), (case, parts))
+
+
+def fused_network(case: ConvCase, *, has_bias: int, has_residual: int, has_relu: int) -> tuple[Network, np.ndarray]:
+    """A convolution, and before it the one that makes its residual."""
+    x, weight, bias = case.arrays()
+    residual = Node("residual", "conv2d", (INPUT,), case.window, case.groups, params={"weight": weight[::-1].copy()})
+    fused = Node(
+        "fused",
+        "conv2d",
+        (INPUT, "residual") if has_residual else (INPUT,),
+        case.window,
+        case.groups,
+        params={"weight": weight, "bias": bias} if has_bias else {"weight": weight},
+        relu=bool(has_relu),
+    )
+    return Network((residual, fused) if has_residual else (fused,), {"y": "fused"}), x
+
+
+def _fused_by_torch(case: ConvCase, *, has_bias: int, has_residual: int, has_relu: int) -> np.ndarray:
+    x, weight, bias = case.arrays()
+    out = torch_ops.conv2d(x, weight, bias if has_bias else None, **window_of(case))
+    if has_residual:
+        out = out + torch_ops.conv2d(x, weight[::-1].copy(), **window_of(case))
+    return torch_ops.relu(out) if has_relu else out
+
+
+def check_pointwise_exact(execute: Callable) -> None:
+    """relu, add, flatten, shortcut_a, and the ReLU flag of add, linear and batch_norm."""
+    for seed, (size, batch) in enumerate(itertools.product(itertools.product(SIZES, SIZES), (1, 2, 3))):
+        rng = np.random.default_rng(seed)
+        x, mix = integers(rng, (batch, 4, *size)), integers(rng, (4, 4, 1, 1))
+        _, norm = exact_batch_norm(seed, x.shape)
+        mixed, flat = torch_ops.conv2d(x, mix), x.reshape(batch, -1)
+        weight = integers(rng, (6, flat.shape[1]))
+        got = execute(_pointwise_network(mix, norm, weight), x)
+        expected = {
+            "relu": np.maximum(x, 0),
+            "add": x + mixed,
+            "add twice": x + x,
+            "add, relu": np.maximum(mixed + x, 0),
+            "flatten": flat,
+            "linear, relu": np.maximum(torch_ops.linear(flat, weight), 0),
+            "batch_norm, relu": np.maximum(torch_ops.batch_norm(x, **norm, eps=0.25), 0),
+            "shortcut_a 1": _shortcut_a_by_loops(x, 1, (2, 2)),
+            "shortcut_a 2": _shortcut_a_by_loops(x, 2, (1, 3)),
+            "shortcut_a 3": _shortcut_a_by_loops(x, 3, (0, 0)),
+        }
+        assert set(got) == set(expected)
+        for name, array in expected.items():
+            assert got[name].dtype == np.float32
+            assert_same(got[name], array, (name, size, batch))
+
+
+def _pointwise_network(mix: np.ndarray, norm: dict[str, np.ndarray], weight: np.ndarray) -> Network:
+    """Every operation of check_pointwise_exact, all of the same image; every node is asked for by its name."""
+    asked = (
+        Node("relu", "relu", (INPUT,)),
+        Node("add", "add", (INPUT, "mixed")),
+        Node("add twice", "add", (INPUT, INPUT)),
+        Node("add, relu", "add", ("mixed", INPUT), relu=True),
+        Node("flatten", "flatten", (INPUT,)),
+        Node("linear, relu", "linear", ("flatten",), params={"weight": weight}, relu=True),
+        Node("batch_norm, relu", "batch_norm", (INPUT,), attrs={"eps": 0.25}, params=norm, relu=True),
+        Node("shortcut_a 1", "shortcut_a", (INPUT,), attrs={"stride": 1, "pad_channels": (2, 2)}),
+        Node("shortcut_a 2", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}),
+        Node("shortcut_a 3", "shortcut_a", (INPUT,), attrs={"stride": 3, "pad_channels": (0, 0)}),
+    )
+    mixed = Node("mixed", "conv2d", (INPUT,), Window.of(1), params={"weight": mix})
+    return Network((mixed, *asked), {node.name: node.name for node in asked})
+
+
+def _shortcut_a_by_loops(x: np.ndarray, stride: int, pad_channels: tuple[int, int]) -> np.ndarray:
+    (N, C, H, W), (before, after) = x.shape, pad_channels
+    rows, columns = range(0, H, stride), range(0, W, stride)
+    out = np.zeros((N, before + C + after, len(rows), len(columns)), x.dtype)
+    for c, (i, row), (j, column) in itertools.product(range(C), enumerate(rows), enumerate(columns)):
+        out[:, before + c, i, j] = x[:, c, row, column]
+    return out
 
 
 def _parts(case: PoolCase) -> tuple[tuple[int, ...], ...]:
