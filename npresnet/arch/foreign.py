@@ -13,41 +13,43 @@ from collections.abc import Iterable
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.errors import ArchitectureError
 
+BLOCK = r"^layer[0-9]+\.[0-9]+\."
+
 # Family: a pattern that some tensor's name has. The first that is found speaks.
 BY_NAME: dict[str, str] = {
     "a quantised network": r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)",
     "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)":
         r"\.(weight_orig|weight_mask|weight_g|weight_v)$|\.parametrizations\.",
-    "SK-ResNet (selective kernels)": r"\.paths\.[0-9]|\.attn\.fc_select",
-    "ResNeSt (split attention)": r"\.conv2\.(bn0|fc1|fc2)\.",
-    "legacy SE-ResNet (Cadene)": r"^layer0\..*|\.se_module\.",
-    "ECA-ResNet (efficient channel attention)": r"\.(se|eca)\.conv\.weight$",
-    "SE-ResNet (squeeze and excitation)": r"\.(se|se_layer|semodule)\.",
-    "ResNet with CBAM or another attention": r"\.(ca|sa|cbam|attn|attention)\.",
-    "the ResNet of CLIP": r"(^|\.)attnpool\.",
-    "Res2Net": r"^layer1\.[0-9]+\.(convs|bns)\.",
-    "IBN-ResNet (instance normalisation)": r"\.bn1\.(IN|BN)\.",
-    "ResNet with deep stem (ResNet-C, -D)": r"^conv1\.[0-9]+\.",
+    "SK-ResNet (selective kernels)": BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)",
+    "ResNeSt (split attention)": BLOCK + r"conv2\.(bn0|fc1|fc2)\.",
+    "legacy SE-ResNet (Cadene)": r"^layer0\.|" + BLOCK + r"se_module\.",
+    "ECA-ResNet (efficient channel attention)": BLOCK + r"(se|eca)\.conv\.weight$",
+    "SE-ResNet (squeeze and excitation)": BLOCK + r"(se|se_layer|semodule|fc1|fc2)\.",
+    "ResNet with CBAM or another attention": BLOCK + r"(ca|sa|cbam|attn|attention)\.",
+    "the ResNet of CLIP": r"^(visual\.)?(attnpool|head)\.(positional_embedding|pos_embed|k_proj|qkv)",
+    "Res2Net": BLOCK + r"(convs|bns)\.",
+    "IBN-ResNet (instance normalisation)": BLOCK + r"bn1\.(IN|BN)\.",
+    "ResNet for faces (iResNet, ArcFace)": r"^prelu\.|" + BLOCK + r"prelu[0-9]?\.",
+    "ResNet with deep stem (ResNet-C, -D)": r"^conv1\.[0-9]+\.(weight|0\.weight)$",
     "ResNet-RS": r"^maxpool\.[0-9]+\.",
-    "ResNet with named stem modules": r"^stem\.(0|conv1?|norm)\b.*|^stem\.[0-9]+\.",
-    "pre-activation ResNet (ResNet v2, BiT)":
-        r"(^|\.)stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
+    "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)":
+        r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
     "ResNet of Hugging Face transformers": r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\.",
     "ResNet of Caffe2 or Detectron": r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\.",
     "ResNet of Keras": r"^conv1_conv|^conv2_block1",
-    "ResNet of MMPretrain": r"^head\.fc\.",
-    "ResNet in the names of weiaicunzai's pytorch-cifar100": r"\.residual_function\.",
-    "ResNet for faces (iResNet, ArcFace)": r"(^|\.)prelu[0-9]?\.",
+    "ResNet in the names of pytorch-cifar100": r"\.residual_function\.",
     "an ONNX export (BatchNorm folded, names lost)": r"^onnx::",
     "a vision transformer": r"patch_embed|cls_token|pos_embed|class_embedding|\.attn\.qkv",
-    "ConvNeXt": r"\.dwconv\.|^downsample_layers\.|\.conv_dw\.|\.block\.[0-9]\.(0\.)?layer_scale",
+    "ConvNeXt": r"^downsample_layers\.|^stages\.[0-9]+\..*\.(dwconv|conv_dw)\.|layer_scale",
     "DenseNet": r"denseblock[0-9]",
     "RegNet": r"^trunk_output\.|^s1\.b1\.",
-    "EfficientNet or MobileNet": r"^_?conv_stem\.|^features\.[0-9]+\.[0-9]+\.|^blocks\.[0-9]+\.[0-9]+\.conv_",
+    "EfficientNet or MobileNet": r"^_?conv_stem\.|^features\.[0-9]+\.[0-9]+\.",
     "Inception or GoogLeNet": r"^Conv2d_1a|^inception[0-9]|^Mixed_[0-9]",
     "VGG, AlexNet or SqueezeNet": r"^features\.[0-9]+\.(weight|squeeze)",
-    "YOLO or another Ultralytics net": r"^model\.[0-9]+\.(conv|cv1|m)\.",
+    "a net of Ultralytics (YOLO)": r"^(model\.)?[0-9]+\.(cv1|m\.[0-9]+)\.",
     "a language model": r"word_embeddings|embed_tokens|token_embedding|^wte\.",
+    "ResNet with named stem modules": r"^stem\.",
+    "ResNet of MMPretrain": r"^head\.fc\.",
 }
 
 

@@ -36,6 +36,13 @@ def import_torchvision() -> ModuleType:
     return importlib.import_module("torchvision")
 
 
+@lru_cache
+def import_timm() -> ModuleType:
+    """The timm module, which imports torchvision; skips the test where one of them is not installed."""
+    import_torchvision()
+    return pytest.importorskip("timm", reason="timm is not installed")
+
+
 def _forget_half_imported() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]

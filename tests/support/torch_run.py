@@ -1,0 +1,43 @@
+"""PyTorch as an interpreter of our Network, float64: an oracle that shares neither our arithmetic nor their wiring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet.network import INPUT, Network, Node
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+F = torch.nn.functional
+
+
+def run(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What the network is asked for, computed by PyTorch in float64."""
+    values = {INPUT: torch.from_numpy(np.array(x, np.float64))}
+    for node in network:
+        y = _compute(node, *(values[name] for name in node.inputs))
+        values[node.name] = torch.relu(y) if node.relu else y
+    return {asked: values[name].numpy() for asked, name in network.outputs.items()}
+
+
+def _compute(node: Node, x, *others):
+    p = {role: torch.from_numpy(np.array(array, np.float64)) for role, array in node.params.items()}
+    w, attrs = node.window, node.attrs
+    if node.op == "conv2d":
+        y = F.conv2d(x, p["weight"], p.get("bias"), w.stride, w.padding, w.dilation, node.groups)
+        return y + others[0] if others else y
+    if node.op == "batch_norm":
+        return F.batch_norm(x, p["running_mean"], p["running_var"], p.get("weight"), p.get("bias"), eps=attrs["eps"])
+    if node.op == "max_pool2d":
+        return F.max_pool2d(x, w.kernel_size, w.stride, w.padding, w.dilation, attrs.get("ceil_mode", False))
+    if node.op == "shortcut_a":
+        before, after = attrs["pad_channels"]
+        return F.pad(x[:, :, :: attrs["stride"], :: attrs["stride"]], (0, 0, 0, 0, before, after))
+    if node.op == "linear":
+        return F.linear(x, p["weight"], p.get("bias"))
+    return {
+        "relu": torch.relu,
+        "add": torch.add,
+        "global_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 1),
+        "flatten": lambda x: torch.flatten(x, 1),
+    }[node.op](x, *others)
