@@ -1,0 +1,117 @@
+"""Inspection: what a weight file holds, told without reading its numbers; also for files that are no ResNet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.checkpoint import notes, parsing
+from npresnet.weights.inert import as_mapping, describe
+from npresnet.weights.sniff import read_contents
+from npresnet.weights.source import Path, open_source, shown
+from npresnet.weights.state_dict import StateDict, find_state_dict
+from npresnet.weights.tensor import Tensor, Unreadable
+
+_MAX_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor's name, shape and dtype as stored; dtype is a phrase ("a sparse tensor") where it cannot be read."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A weight file's container, wrapping and tensors; str() gives the text that `npresnet inspect` prints.
+
+    others  entries beside the state dict: {name: one line about it}
+    """
+
+    path: str
+    size_bytes: int
+    container: str
+    wrapper: str | None
+    prefix: str
+    tensors: list[TensorInfo]
+    others: dict[str, str]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> int:
+        """Elements in all tensors, BatchNorm's statistics and counters included."""
+        return sum(_product(tensor.shape) for tensor in self.tensors)
+
+    def __str__(self) -> str:
+        return "\n".join([*self._head(), *self._tensor_rows(), *self._other_rows()])
+
+    def _head(self) -> Iterator[str]:
+        stored_bytes = sum(tensor.size_bytes for tensor in self.tensors)
+        yield f"file       {shown(self.path, 300)} ({self.size_bytes:,} bytes)"
+        yield f"container  {self.container}"
+        yield f"wrapper    {shown(self.wrapper) if self.wrapper is not None else 'none'}"
+        yield f"prefix     {shown(self.prefix) or 'none'}"
+        yield f"tensors    {len(self.tensors):,} with {self.parameters:,} numbers, {stored_bytes:,} bytes"
+
+    def _tensor_rows(self) -> Iterator[str]:
+        rows = [(shown(t.name), shown(t.shape), t.dtype) for t in self.tensors[:_MAX_ROWS]]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+        for name, shape, dtype in rows:
+            yield f"  {name:<{widths[0]}}  {shape:<{widths[1]}}  {dtype}"
+        if len(self.tensors) > _MAX_ROWS:
+            yield f"  ... and {len(self.tensors) - _MAX_ROWS:,} more"
+
+    def _other_rows(self) -> Iterator[str]:
+        for title, rows in (("other entries", self.others), ("metadata", self.metadata)):
+            if rows:
+                yield title
+            for name, value in list(rows.items())[:_MAX_ROWS]:
+                yield f"  {shown(name)}: {shown(value)}"
+        for note in self.notes:
+            yield f"note       {note}"
+
+
+def inspect(path: Path) -> Inspection:
+    """Tell what a weight file holds. No tensor's numbers are read.
+
+    Raises CheckpointError for a file that cannot be read at all; one without a state dict is told about all the same.
+    """
+    with parsing(path):
+        source = open_source(path)
+        contents = read_contents(source)
+        found, problem = _found(contents.root)
+        tensors = [_info(name, tensor) for name, tensor in found.tensors.items()]
+        others = {name: describe(value) for name, value in found.others.items()}
+        said = [*notes(contents, found), *problem]
+    return Inspection(
+        source.path, source.size_bytes, contents.container, found.wrapper, found.prefix, tensors, others,
+        contents.metadata, said,
+    )  # fmt: skip
+
+
+def _found(root: object) -> tuple[StateDict, list[str]]:
+    """The state dict; where there is none, what stands at the top and why it is none."""
+    try:
+        return find_state_dict(root), []
+    except CheckpointError as error:
+        top = as_mapping(root) or {"(the object)": root}
+        return StateDict({}, others={shown(name): value for name, value in top.items()}), [f"the file {error}"]
+
+
+def _info(name: str, tensor: Tensor | Unreadable) -> TensorInfo:
+    if isinstance(tensor, Unreadable):
+        return TensorInfo(name, (), tensor.kind, 0)
+    return TensorInfo(name, tensor.shape, tensor.dtype, tensor.size_bytes)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    import math
+
+    return math.prod(shape)

@@ -1,0 +1,98 @@
+"""Write .npz so that it maps in place: stored members whose elements start on 64 bytes.
+
+- Each array is a stored `.npy` member. A padding field in the zip header (id 0x4E50, zeros) puts the elements on a
+  multiple of 64 bytes; readers skip fields they do not know, so plain `numpy.load` reads the file.
+- Members of 2 GiB and more, and archives beyond 4 GiB, get zip64 fields.
+- The metadata is JSON in a 0-d text array called `__npresnet__`; numpy.load reads it with allow_pickle=False.
+- The same tensors and metadata always give the same bytes: members are dated 1980.
+- The file is written beside its destination under another name, and renamed when complete. Where anything fails, the
+  destination stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.npz import METADATA
+from npresnet.weights.source import Path, path_text, shown
+
+ALIGNMENT_BYTES = 64
+_PADDING_ID = 0x4E50  # "NP"; not one of the registered ids
+_LOCAL_HEADER_BYTES = 30
+_ZIP64_FIELD_BYTES = 20
+_ZIP64_FROM_BYTES = (1 << 31) - (1 << 20)  # zipfile demands the field from 2 GiB on; the .npy header comes on top
+
+
+def write_npz(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
+    """Write arrays by name, and metadata (JSON types), as one .npz file; all of it or nothing.
+
+    Arrays may have any shape, strides and byte order; dtypes are floats, integers and bool. Raises CheckpointError
+    where a name or dtype cannot be stored, and where the file cannot be written.
+    """
+    arrays = {name: _storable(name, np.asanyarray(array)) for name, array in tensors.items()}
+    note = np.array(json.dumps(dict(metadata), allow_nan=False))
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in ((METADATA, note), *arrays.items()):
+            _write_member(archive, file, f"{name}.npy", array)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of `path` when the block ends well, and vanishes otherwise."""
+    destination = os.path.realpath(path_text(path))
+    folder, name = os.path.split(destination)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
+    try:
+        if os.path.isdir(destination):
+            raise CheckpointError(f"{destination} is a folder; name the file to write.")
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, destination)
+    except OSError as error:
+        raise CheckpointError(f"{destination} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise CheckpointError(
+            f"tensor {shown(name)} is of dtype {array.dtype}; .npz files hold floats, integers and bool."
+        )
+    if name.startswith("__") or "\0" in name or "\\" in name or not _is_encodable(name):
+        raise CheckpointError(f"a tensor cannot be called {shown(name)} in an .npz file.")
+    return array
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        return len(f"{name}.npy".encode()) < 1 << 16
+    except UnicodeEncodeError:
+        return False
+
+
+def _write_member(archive: zipfile.ZipFile, file: IO[bytes], name: str, array: NDArray[Any]) -> None:
+    zip64 = array.nbytes >= _ZIP64_FROM_BYTES
+    before = file.tell() + _LOCAL_HEADER_BYTES + len(name.encode()) + (_ZIP64_FIELD_BYTES if zip64 else 0)
+    info = zipfile.ZipInfo(name)
+    info.extra = _padding(before)
+    with archive.open(info, "w", force_zip64=zip64) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _padding(position: int) -> bytes:
+    """A zip field that begins at `position` and ends on 64 bytes; .npy headers are multiples of that."""
+    zeros = -(position + 4) % ALIGNMENT_BYTES
+    return struct.pack("<HH", _PADDING_ID, zeros) + bytes(zeros)

@@ -1,0 +1,48 @@
+"""A pickle without PyTorch's wrapping: Caffe2's and Detectron's dicts of arrays, and what people dump themselves.
+
+- Protocols 0 to 5. Python 2's texts and byte strings are latin-1.
+- NumPy arrays carry their own bytes inside the pickle, see numpy_globals.py.
+- Tensors that were pickled without `torch.save` carry their storage as a whole protocol 1001 file inside the pickle:
+  `torch.storage._load_from_bytes(bytes)`. It is read like one, once more inside, never deeper.
+- What follows the first pickle's end is ignored.
+"""
+
+from __future__ import annotations
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.contents import Contents
+from npresnet.weights.pickle_machine import Budget, Machine
+from npresnet.weights.source import Source, Span
+from npresnet.weights.tensor import Storage, Tensor
+from npresnet.weights.torch_globals import meanings
+from npresnet.weights.torch_legacy import has_magic, read_torch_legacy
+from npresnet.weights.unpickle import unpickle
+
+
+def read_plain_pickle(source: Source) -> Contents:
+    """The object of the pickle at the file's start."""
+    tensors: list[Tensor] = []
+    budget = Budget()
+
+    def load_from_bytes(raw: object = None, *_: object) -> Storage:
+        return _nested_storage(raw, source, budget)
+
+    machine = Machine(
+        source.buffer,
+        meanings={**meanings(tensors), ("torch.storage", "_load_from_bytes"): load_from_bytes},
+        budget=budget,
+    )
+    root = unpickle(machine)
+    for tensor in tensors:
+        tensor.check()
+    rest = source.size_bytes - machine.position
+    return Contents("pickle", root, [f"{rest:,} bytes follow the pickle and were ignored"] if rest else [])
+
+
+def _nested_storage(raw: object, source: Source, budget: Budget) -> Storage:
+    if not isinstance(raw, bytes) or not has_magic(raw[:64]):
+        raise CheckpointError("its pickle is damaged: a tensor has no storage.")
+    root = read_torch_legacy(Source(source.path, Span(raw, 0, len(raw))), budget).root
+    if not isinstance(root, Storage):
+        raise CheckpointError("its pickle is damaged: a tensor has no storage.")
+    return root

@@ -1,0 +1,95 @@
+"""Which format a file has, decided by its bytes and never by its name, and who reads it.
+
+| first bytes | format |
+|---|---|
+| `PK 3 4` | zip: with `data.pkl` PyTorch's, with `.npy` members NumPy's |
+| `80 02` to `80 05`, or a text pickle | pickle: with PyTorch's magic number its older format |
+| `ustar` at byte 257 | tar: PyTorch's oldest |
+| 8 bytes, then `{` | safetensors |
+| anything else | refused, saying what it is where that is known |
+"""
+
+from __future__ import annotations
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.contents import Contents
+from npresnet.weights.npz import read_npz
+from npresnet.weights.plain_pickle import read_plain_pickle
+from npresnet.weights.safetensors import is_safetensors, read_safetensors
+from npresnet.weights.source import Source, shown
+from npresnet.weights.torch_legacy import has_magic, read_torch_legacy
+from npresnet.weights.torch_tar import is_tar, read_torch_tar
+from npresnet.weights.torch_zip import find_folder, read_torch_zip
+from npresnet.weights.zip_file import ZipFile
+
+FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz and pickles of arrays"
+
+_HTML = "this is an HTML page, not weights: probably the error or login page of a download. Fetch the file itself."
+_LFS = "this is a Git LFS pointer, not the weights it points to. Run `git lfs pull`, or download the file itself."
+_COMPRESSED = "this is compressed as a whole ({0}). Decompress it, then name the file inside."
+_FOREIGN = {
+    b"<!do": _HTML, b"<htm": _HTML, b"<hea": _HTML, b"<?xm": _HTML,
+    b"version https://git-lfs": _LFS,
+    b"\x1f\x8b": _COMPRESSED.format("gzip"), b"BZh": _COMPRESSED.format("bzip2"),
+    b"\xfd7zxz": _COMPRESSED.format("xz"), b"\x28\xb5\x2f\xfd": _COMPRESSED.format("zstd"),
+    b"7z\xbc\xaf": _COMPRESSED.format("7z"), b"rar!": _COMPRESSED.format("rar"),
+    b"\x89hdf": "this is an HDF5 file (Keras or TensorFlow), which npresnet does not read.",
+    b"gguf": "this is a GGUF file (llama.cpp), which npresnet does not read.",
+    b"\x93nump": "this is a single array (.npy); npresnet needs a network's: `np.savez(path, **state_dict)`.",
+    b"\x89png": "this is a picture, not weights.", b"\xff\xd8\xff": "this is a picture, not weights.",
+    b"pk\x05\x06": "this is an empty zip archive.",
+    b"{": "is JSON text, not weights.",
+}  # fmt: skip
+_PROTOCOLS = (b"\2", b"\3", b"\4", b"\5")
+_TEXT_PICKLE = (b"(", b"]", b"}", b"c")
+
+
+def read_contents(source: Source) -> Contents:
+    """Read a file by the reader of its format. Raises CheckpointError where no format fits, or the file is unsound."""
+    head = source.head(512)
+    if head.startswith(b"PK\x03\x04"):
+        return _read_zip(source)
+    if is_tar(head):
+        return read_torch_tar(source)
+    if has_magic(head):
+        return read_torch_legacy(source)
+    if head[:1] == b"\x80" and head[1:2] in _PROTOCOLS:
+        return read_plain_pickle(source)
+    if is_safetensors(head):
+        return read_safetensors(source)
+    _refuse_foreign(head)
+    return _read_text_pickle(source, head)
+
+
+def _read_text_pickle(source: Source, head: bytes) -> Contents:
+    """Protocols 0 and 1 have no magic number: only reading shows whether it is a pickle."""
+    reason = ""
+    if head.startswith(_TEXT_PICKLE):
+        try:
+            return read_plain_pickle(source)
+        except CheckpointError as error:
+            reason = f" As a text pickle: {error}"
+    raise CheckpointError(
+        f"this is no weight file that npresnet knows: it begins with {head[:8]!r}. It reads {FORMATS}.{reason}"
+    )
+
+
+def _read_zip(source: Source) -> Contents:
+    archive = ZipFile(source)
+    names = list(archive.members)
+    folder = find_folder(names)
+    if folder is not None:
+        return read_torch_zip(source, archive, folder)
+    if any(name.endswith(".npy") for name in names):
+        return read_npz(source, archive)
+    raise CheckpointError(
+        f"this is a zip archive with neither data.pkl (PyTorch) nor .npy members (NumPy); it holds "
+        f"{', '.join(map(shown, names[:3])) or 'nothing'}. If the weights are in it, unpack it and name them."
+    )
+
+
+def _refuse_foreign(head: bytes) -> None:
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    for magic, advice in _FOREIGN.items():
+        if start.startswith(magic):
+            raise CheckpointError(advice)

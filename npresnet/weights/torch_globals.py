@@ -1,0 +1,147 @@
+"""What PyTorch's globals mean: which of its functions rebuild a tensor, and from what.
+
+- `torch._utils._rebuild_tensor(storage, offset, size, stride)`, the oldest; `_rebuild_tensor_v2` with requires_grad,
+  hooks and metadata after these; `_rebuild_tensor_v3` with an untyped storage and a dtype in seventh place.
+- `torch._tensor._rebuild_from_type_v2(function, type, args, state)` wraps one of these.
+- `_rebuild_parameter(tensor, ...)` and `_rebuild_parameter_with_state` wrap a tensor; the oldest files make a
+  `torch.nn.parameter.Parameter` and BUILD it with `(tensor, requires_grad, hooks)`.
+- A dtype is a global (`torch.float32`), a storage's class tells its dtype (`torch.FloatStorage`, `torch.cuda...`).
+- Quantised, sparse, nested, meta and wrapped tensors become Unreadable: refused where they are needed.
+- OrderedDict, defaultdict and torch.Size become dict and tuple.
+- Whatever is rebuilt is noted in `tensors`, and the container MUST check every one against its storage, wherever in
+  the file it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.inert import Cell, Global, as_tensor, describe
+from npresnet.weights.numpy_globals import MEANINGS as NUMPY_MEANINGS
+from npresnet.weights.pickle_machine import Meanings, fill
+from npresnet.weights.tensor import Storage, Tensor, Unreadable
+
+_STORAGES = {
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
+    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
+    "ComplexDouble": "complex128", "ComplexFloat": "complex64",
+    "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2", "QUInt2x4": "quint2x4",
+    "Untyped": "uint8",
+}  # fmt: skip
+_DTYPES = {
+    "double": "float64", "float": "float32", "half": "float16",
+    "long": "int64", "int": "int32", "short": "int16",
+}  # fmt: skip
+_UNREADABLE = {
+    "_rebuild_qtensor": "a quantised tensor",
+    "_rebuild_sparse_tensor": "a sparse tensor",
+    "_rebuild_sparse_csr_tensor": "a sparse tensor",
+    "_rebuild_nested_tensor": "a nested tensor",
+    "_rebuild_meta_tensor_no_storage": "a meta tensor (a shape without numbers)",
+    "_rebuild_wrapper_subclass": "a tensor of a wrapper class",
+    "_rebuild_device_tensor_from_numpy": "a tensor of a foreign device",
+    "_rebuild_device_tensor_from_cpu_tensor": "a tensor of a foreign device",
+    "_rebuild_xla_tensor": "a tensor of a foreign device",
+}
+
+
+class Parameter(Cell):
+    """A Parameter of the oldest files: its state is (tensor, requires_grad, hooks)."""
+
+    __slots__ = ()
+
+    def build(self, state: object) -> None:
+        if isinstance(state, tuple) and state:
+            self.tensor = as_tensor(state[0])
+
+
+def storage_dtype(kind: object) -> str:
+    """The dtype of a storage's or tensor's class: torch.FloatStorage and torch.FloatTensor give float32."""
+    name = kind.name if isinstance(kind, Global) and kind.module.split(".")[0] == "torch" else ""
+    dtype = _STORAGES.get(name.removesuffix("Storage").removesuffix("Tensor"))
+    if dtype is None:
+        raise CheckpointError(f"a storage has the class {describe(kind)}, which npresnet does not know.")
+    return dtype
+
+
+def storage_id(name: object) -> tuple[str, str, int]:
+    """(key, dtype, number of elements) of a persistent id ("storage", class, key, location, numel, ...)."""
+    if isinstance(name, tuple) and len(name) >= 5 and name[0] == "storage":
+        _, kind, key, _location, numel = name[:5]
+        if isinstance(key, (str, int)) and type(numel) is int and numel >= 0:
+            return str(key), storage_dtype(kind), numel
+    raise CheckpointError("its pickle is damaged: a persistent id is no storage.")
+
+
+def meanings(tensors: list[Tensor]) -> Meanings:
+    """(module, name) -> our function, for one file; every tensor that is rebuilt is appended to `tensors`."""
+
+    def rebuild(storage: object = None, offset: Any = 0, size: object = (), stride: object = (), *_: object) -> Tensor:
+        dtype = storage.element if isinstance(storage, Storage) else ""
+        tensor = view_of(storage, offset, size, stride, dtype)
+        tensors.append(tensor)
+        return tensor
+
+    def rebuild_v3(*args: object) -> Tensor:
+        tensor = rebuild(*args[:4])
+        kind = args[6] if len(args) > 6 else None
+        if not isinstance(kind, Global) or kind.module != "torch":
+            raise CheckpointError("its pickle is damaged: a tensor has no dtype.")
+        tensor.dtype = _DTYPES.get(kind.name, kind.name)
+        return tensor
+
+    rebuilders: dict[str, Callable[..., object]] = {
+        "_rebuild_tensor": rebuild,
+        "_rebuild_tensor_v2": rebuild,
+        "_rebuild_tensor_v3": rebuild_v3,
+        "_rebuild_parameter": first,
+        "_rebuild_parameter_with_state": first,
+        **{name: unreadable(kind) for name, kind in _UNREADABLE.items()},
+    }
+
+    def rebuild_from_type(function: object = None, _: object = None, args: object = (), *__: object) -> object:
+        inner = rebuilders.get(function.name) if isinstance(function, Global) else None
+        if inner is None or not isinstance(args, tuple):
+            return Unreadable(f"a tensor rebuilt by {describe(function)}")
+        return inner(*args)
+
+    return {
+        **NUMPY_MEANINGS,
+        **{("torch._utils", name): function for name, function in rebuilders.items()},
+        ("torch._tensor", "_rebuild_from_type_v2"): rebuild_from_type,
+        ("torch.nn.parameter", "Parameter"): lambda *_: Parameter(),
+        ("torch", "Size"): lambda size=(), *_: tuple(size) if isinstance(size, (list, tuple)) else (),
+        ("collections", "OrderedDict"): dict_of_pairs,
+        ("collections", "defaultdict"): lambda *_: {},
+    }
+
+
+def view_of(storage: object, offset: Any, shape: object, stride: object, dtype: str) -> Tensor:
+    """A Tensor from what a pickle gives. Raises CheckpointError where that is no storage, no number, no sizes."""
+    if not isinstance(storage, Storage):
+        raise CheckpointError("its pickle is damaged: a tensor has no storage.")
+    if not isinstance(shape, (tuple, list)) or not isinstance(stride, (tuple, list)):
+        raise CheckpointError("its pickle is damaged: a tensor has no shape or no strides.")
+    if not all(type(n) is int for n in (offset, *shape, *stride)):
+        raise CheckpointError("its pickle is damaged: a tensor's offset, shape or strides are no whole numbers.")
+    return Tensor(storage, offset, tuple(shape), tuple(stride), dtype)
+
+
+def first(value: object = None, *_: object) -> object:
+    return value
+
+
+def unreadable(kind: str) -> Callable[..., Unreadable]:
+    return lambda *_: Unreadable(kind)
+
+
+def dict_of_pairs(pairs: object = (), *_: object) -> dict[object, object]:
+    """OrderedDict() or, as Python 2 wrote it, OrderedDict([[key, value], ...])."""
+    made: dict[object, object] = {}
+    for pair in pairs if isinstance(pairs, (list, tuple)) else ():
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise CheckpointError("its pickle is damaged: an OrderedDict is not made of pairs.")
+        fill(made, list(pair))
+    return made

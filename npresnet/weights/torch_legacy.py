@@ -1,0 +1,129 @@
+"""PyTorch's older format, protocol 1001: what `torch.save` wrote from 0.1.10 to 1.5, and writes when asked to.
+
+- Five pickles follow one another: a magic number, 1001, sys_info `{protocol_version, little_endian, type_sizes}`, the
+  object, and the sorted list of its storages' keys.
+- Then, for each key in that order, the number of elements as i64 and the raw elements.
+- A persistent id is `("storage", class, key, location, number of elements, view)`. `view` MAY be absent or None, or
+  `(key, offset, number of elements)`: a storage that is a part of the one called `key` before.
+- Or it is `("module", class, file, source text)`: the class of an object saved whole. It stays inert.
+- Every storage that the object names MUST follow, once, with as many elements as the object says.
+- Numbers are little-endian whatever sys_info says, for PyTorch swaps them when it writes on big-endian machines. Where
+  a count fits the object only when read big-endian, its storage is read so, too.
+- Elements start anywhere in the file: in place where they happen to be aligned, copied otherwise.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.contents import Contents
+from npresnet.weights.pickle_machine import Budget, Machine
+from npresnet.weights.source import Source, Span, shown
+from npresnet.weights.tensor import Storage, Tensor, item_bytes
+from npresnet.weights.torch_globals import meanings, storage_id
+from npresnet.weights.unpickle import unpickle
+
+MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_COUNT_BYTES = 8
+
+
+def has_magic(head: bytes) -> bool:
+    """Does a file begin with the pickled magic number? In binary (protocols 2 to 5) or as text (0 and 1)."""
+    return MAGIC.to_bytes(10, "little") in head[:32] or str(MAGIC).encode() in head[:32]
+
+
+def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
+    """The object of a protocol 1001 file, with its tensors."""
+    budget = budget or Budget()
+    storages = _Storages()
+    tensors: list[Tensor] = []
+    position = 0
+    values = []
+    for _ in range(5):
+        machine = Machine(
+            source.buffer,
+            position,
+            meanings=meanings(tensors),
+            persistent=storages.of_persistent_id,
+            budget=budget,
+        )
+        values.append(unpickle(machine))
+        position = machine.position
+    magic, protocol, _, root, keys = values
+    if magic != MAGIC or protocol != _PROTOCOL or not isinstance(keys, list):
+        raise CheckpointError("its five pickles are not those of PyTorch's protocol 1001; the file is damaged.")
+    storages.attach(source, position, keys)
+    for tensor in tensors:
+        tensor.check()
+    return Contents("torch legacy", root, storages.notes)
+
+
+class _Storages:
+    """Storages by key: the pickle describes them, the bytes behind it fill them."""
+
+    def __init__(self) -> None:
+        self.roots: dict[str, Storage] = {}
+        self.views: dict[str, Storage] = {}
+        self.notes: list[str] = []
+
+    def of_persistent_id(self, name: object) -> object:
+        if isinstance(name, tuple) and len(name) > 1 and name[0] == "module":
+            return name[1]
+        key, element, numel = storage_id(name)
+        root = self.roots.setdefault(key, Storage(key, element, numel)).same_as(element, numel)
+        view = name[5] if isinstance(name, tuple) and len(name) > 5 else None
+        return root if view is None else self._part(root, view)
+
+    def _part(self, root: Storage, view: object) -> Storage:
+        if not isinstance(view, tuple) or len(view) != 3 or not isinstance(view[0], (str, int)):
+            raise CheckpointError("its pickle is damaged: a part of a storage is described wrongly.")
+        key, offset, numel = view
+        part = part_of(root, str(key), offset, numel)
+        return self.views.setdefault(str(key), part).same_as(part.element, part.numel)
+
+    def attach(self, source: Source, position: int, keys: list[object]) -> None:
+        """Find each storage's bytes; they follow one another from `position` on, in the order of `keys`."""
+        names = [str(key) if isinstance(key, (str, int)) else "" for key in keys]
+        if sorted(names) != sorted(self.roots):
+            raise CheckpointError("the storages behind its pickles are not those that the object names; it is damaged.")
+        for name in names:
+            position = fill_storage(self.roots[name], source, position)
+        if any(root.big_endian for root in self.roots.values()):
+            self.notes.append("the file is big-endian")
+
+
+def fill_storage(storage: Storage, source: Source, position: int) -> int:
+    """Let a storage's bytes be those after its count at `position`; returns where they end."""
+    raw = source.buffer[position : position + _COUNT_BYTES]
+    start, stop = position + _COUNT_BYTES, position + _COUNT_BYTES + storage.size_bytes
+    if stop > source.size_bytes or len(raw) < _COUNT_BYTES:
+        raise CheckpointError(
+            f"storage {shown(storage.key)} needs {storage.size_bytes:,} bytes from byte {position:,} on, but the file "
+            f"ends after {source.size_bytes:,}: it was cut off. Download or copy it again."
+        )
+    if struct.unpack("<q", raw) != (storage.numel,):
+        if struct.unpack(">q", raw) != (storage.numel,):
+            raise CheckpointError(f"storage {shown(storage.key)} has another length than its tensors say; damaged.")
+        storage.big_endian = True
+    storage.open = lambda: Span(source.buffer, start, stop - start)
+    return stop
+
+
+def part_of(root: Storage, key: str, offset: object, numel: object) -> Storage:
+    """A storage made of `numel` elements of another, from element `offset` on."""
+    if type(offset) is not int or type(numel) is not int or min(offset, numel) < 0 or offset + numel > root.numel:
+        raise CheckpointError(f"storage {shown(key)} reaches outside storage {shown(root.key)}; damaged or hostile.")
+    part = Storage(key, root.element, numel)
+    skip = offset * item_bytes(root.element)
+
+    def cut() -> Span:
+        if root.open is None:
+            raise CheckpointError(f"the file holds no data for storage {shown(root.key)}.")
+        whole = root.open()
+        part.big_endian = root.big_endian
+        return Span(whole.buffer, whole.start + skip, part.size_bytes)
+
+    part.open = cut
+    return part

@@ -1,0 +1,95 @@
+"""PyTorch's zip format, since 1.6 what `torch.save` writes.
+
+- All records lie in one folder, called like the file or `archive`; it is found by its record `data.pkl`.
+- `data.pkl` is a pickle (protocols 2 to 5) whose persistent ids are
+  `("storage", storage class, key, location, number of elements)`. The location (`cuda:0`) is ignored.
+- `data/<key>` are a storage's bytes. It MUST be there for every key and MUST hold the declared elements.
+- Records are stored and start on 64 bytes, so arrays point straight into the mapped file; archives that somebody
+  zipped again may be deflated or misaligned and are then copied.
+- `byteorder` is `little` or `big`; absent means little.
+- `version`, `.format_version`, `.storage_alignment`, `.data/serialization_id` are not needed.
+- CRCs of stored records are not verified: that would read the whole file, and torch may leave them out.
+- TorchScript has `constants.pkl` and `code/` beside `data.pkl`: a program rather than weights, so refused.
+"""
+
+from __future__ import annotations
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.contents import Contents
+from npresnet.weights.pickle_machine import Machine
+from npresnet.weights.source import Source, shown
+from npresnet.weights.tensor import Storage, Tensor
+from npresnet.weights.torch_globals import meanings, storage_id
+from npresnet.weights.unpickle import unpickle
+from npresnet.weights.zip_file import ZipFile
+
+_TORCHSCRIPT = (
+    "this is a TorchScript program, not a file of weights. In PyTorch: "
+    "`torch.save(torch.jit.load(path).state_dict(), 'weights.pth')`, then read that."
+)
+
+
+def read_torch_zip(source: Source, archive: ZipFile, folder: str) -> Contents:
+    """The object in `<folder>data.pkl`, with its tensors."""
+    names = archive.members
+    if f"{folder}constants.pkl" in names or any(name.startswith(f"{folder}code/") for name in names):
+        raise CheckpointError(_TORCHSCRIPT)
+    storages = _Storages(archive, folder)
+    tensors: list[Tensor] = []
+    span = archive.span(f"{folder}data.pkl")
+    machine = Machine(
+        span.buffer, span.start, span.stop, meanings=meanings(tensors), persistent=storages.of_persistent_id
+    )
+    root = unpickle(machine)
+    for tensor in tensors:
+        tensor.check()
+    return Contents("torch zip", root, storages.notes)
+
+
+def find_folder(names: list[str]) -> str | None:
+    """The folder (with its slash) that holds data.pkl; None where there is none. Several are refused."""
+    folders = [name.removesuffix("data.pkl") for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(folders) > 1:
+        raise CheckpointError(f"the archive holds {len(folders)} data.pkl ({', '.join(map(shown, folders[:3]))}).")
+    return folders[0] if folders else None
+
+
+class _Storages:
+    """Storages by key: made when the pickle first names them."""
+
+    def __init__(self, archive: ZipFile, folder: str):
+        self.archive = archive
+        self.folder = folder
+        self.by_key: dict[str, Storage] = {}
+        self.big_endian = self._is_big_endian()
+        self.notes = ["the file is big-endian"] if self.big_endian else []
+
+    def _is_big_endian(self) -> bool:
+        name = f"{self.folder}byteorder"
+        if name not in self.archive.members:
+            return False
+        order = self.archive.span(name).read()
+        if order not in (b"little", b"big"):
+            raise CheckpointError(f"its byteorder is {shown(order)}, neither little nor big.")
+        return order == b"big"
+
+    def of_persistent_id(self, name: object) -> Storage:
+        key, element, numel = storage_id(name)
+        known = self.by_key.get(key)
+        if known is None:
+            known = self.by_key[key] = self._open(key, element, numel)
+        return known.same_as(element, numel)
+
+    def _open(self, key: str, element: str, numel: int) -> Storage:
+        storage = Storage(key, element, numel, self.big_endian)
+        record = f"{self.folder}data/{key}"
+        member = self.archive.members.get(record)
+        if member is None:
+            raise CheckpointError(f"record {shown(record)} is missing; the file is damaged or incomplete.")
+        if numel < 0 or storage.size_bytes > member.size_bytes:
+            raise CheckpointError(
+                f"record {shown(record)} holds {member.size_bytes:,} bytes, but {numel:,} elements of {element} "
+                f"need {storage.size_bytes:,}; the file is damaged."
+            )
+        storage.open = lambda: self.archive.span(record)
+        return storage

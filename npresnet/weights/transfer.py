@@ -1,0 +1,171 @@
+"""One file over HTTP into a `.part` that survives cuts (Transfer), by one process at a time (locked)."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+TIMEOUT_S = 30.0
+RETRIES = 5
+PAUSE_S = 0.5  # before the first retry; doubled for each further one
+_CHUNK_BYTES = 1 << 18
+_MAX_BYTES = 4 << 30
+_LOCK_POLL_S = 0.2
+
+
+class Transfer:
+    """Bring `url` into the file `part`, continuing what is there. `part.etag` remembers which version that was."""
+
+    def __init__(self, url: str, part: Path, *, progress: bool = True):
+        self.url = url
+        self.part = part
+        self.etag_file = part.with_name(f"{part.name}.etag")
+        self.progress = progress
+        self.connected = False
+
+    def part_bytes(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def forget(self) -> None:
+        """Remove the part, if it has no better name by now, and its version."""
+        for leftover in (self.part, self.etag_file):
+            leftover.unlink(missing_ok=True)
+
+    def run(self) -> None:
+        """Fetch what is missing, again and again while something arrives.
+
+        Raises ConnectionError where the server cannot be reached or refuses, OSError where the part cannot be written.
+        """
+        failures = 0
+        while True:
+            before = self.part_bytes()
+            problem = self._attempt()
+            if problem is None:
+                return
+            failures = failures + 1 if self.part_bytes() <= before else 1
+            if failures >= RETRIES:
+                raise ConnectionError(problem)
+            time.sleep(PAUSE_S * 2 ** (failures - 1))
+
+    def _attempt(self) -> str | None:
+        """One request. None when the part is complete, a reason when trying again may help."""
+        try:
+            with self._open() as response:
+                return self._receive(response)
+        except urllib.error.HTTPError as error:
+            return self._refused(error)
+        except urllib.error.URLError as error:
+            reason = str(getattr(error.reason, "strerror", None) or error.reason)
+            if not self.connected:
+                raise ConnectionError(reason) from error
+            return reason
+        except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            return f"the connection broke: {str(error) or type(error).__name__}"
+        except ValueError as error:  # an address that is none
+            raise ConnectionError(str(error)) from error
+
+    def _open(self) -> Any:
+        headers = {"User-Agent": "npresnet", "Accept-Encoding": "identity"}
+        have = self.part_bytes()
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if self.etag_file.is_file():
+                headers["If-Range"] = self.etag_file.read_text()
+        return urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT_S)
+
+    def _refused(self, error: urllib.error.HTTPError) -> str | None:
+        if error.code == 416:  # nothing is left to send: the part is the whole file, or no part of this file
+            if error.headers.get("Content-Range") == f"bytes */{self.part_bytes()}":
+                return None
+            self.forget()
+        elif error.code < 500 and error.code not in (408, 429):
+            raise ConnectionError(f"the server answers {error.code} {error.reason}") from error
+        return f"the server answers {error.code} {error.reason}"
+
+    def _receive(self, response: Any) -> str | None:
+        self.connected = True
+        start, total = _extent(response, self.part_bytes())
+        if total is not None and total > _MAX_BYTES:
+            raise ValueError(f"the server announces {total:,} bytes, more than any weights have")
+        etag = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        if start == 0:
+            self.forget()
+        if etag and not etag.startswith("W/"):  # weak tags do not promise the same bytes
+            self.etag_file.write_text(etag)
+        with open(self.part, "ab") as file:
+            self._copy(response, file, start, total)
+            size_bytes = file.tell()
+        if total is not None and size_bytes < total:
+            return f"the connection broke after {size_bytes:,} of {total:,} bytes"
+        return None
+
+    def _copy(self, response: Any, file: IO[bytes], start: int, total: int | None) -> None:
+        from tqdm import tqdm
+
+        name = self.part.name.removesuffix(".part")
+        disable = None if self.progress else True  # None: only where stderr is a terminal
+        left = (_MAX_BYTES if total is None else total) - start
+        with tqdm(desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=disable) as bar:
+            while left > 0 and (chunk := _read(response, min(_CHUNK_BYTES, left))):
+                file.write(chunk)
+                bar.update(len(chunk))
+                left -= len(chunk)
+
+
+def _read(response: Any, size_bytes: int) -> bytes:
+    """Apart from writing, so that a broken connection is not taken for a full disk."""
+    try:
+        chunk: bytes = response.read(size_bytes)
+    except OSError as error:
+        raise ConnectionError(error.strerror or str(error)) from error
+    return chunk
+
+
+def _extent(response: Any, have: int) -> tuple[int, int | None]:
+    """(where the server's bytes start, how long the whole file is if it says so). 0 means: from the beginning."""
+    if response.status == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not match or int(match[1]) != have:
+            raise http.client.HTTPException("the server sends another part than it was asked for")
+        return have, None if match[2] == "*" else int(match[2])
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting while another process holds it; the system lets go of it when a process dies."""
+    with open(path, "a+b") as file:
+        waiting = False
+        while not _try_lock(file):
+            if not waiting:
+                print(f"npresnet: another process is fetching {path.stem}; waiting for it", file=sys.stderr)
+            waiting = True
+            time.sleep(_LOCK_POLL_S)
+        yield
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    """True when the lock is ours, or where the file system knows no locks."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return True

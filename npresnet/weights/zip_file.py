@@ -1,0 +1,205 @@
+"""A zip archive's directory, read strictly, and its members, mapped where they are stored.
+
+- The directory stands at the end: "end of central directory" (PK 5 6), before it, for big files, zip64's (PK 6 6), and
+  before that an entry per member (PK 1 2) with name, method, sizes, CRC and where the local header (PK 3 4) is.
+- A file without the end record was cut off: by far the most frequent damage.
+- A member's bytes start at local header + 30 + the local name's and extra field's lengths. Sizes come from the
+  directory alone: PyTorch leaves them out of local headers.
+- Members are stored (0) or deflated (8); every other method and encryption are refused.
+- Names MUST differ; the local header MUST repeat the directory's name; members MUST NOT overlap and MUST lie before
+  the directory. The directory MUST hold as many entries as the end record says, 200,000 at most.
+- A deflated member MUST give exactly the size it declares, with the right CRC. Deflate packs at most 1:1032, and all
+  members together may inflate to 256 MiB and 16 times the file's size.
+- Nothing is ever written to disk, so names are just names ("../x" is harmless).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from npresnet.errors import CheckpointError
+from npresnet.weights.source import Buffer, Source, Span, shown
+
+_END = struct.Struct("<4s4H2LH")  # magic, 2 disks, 2 counts, directory's size and offset, comment's length
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR64 = struct.Struct("<4sLQL")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_MAX_COMMENT = 0xFFFF
+_MAX_ENTRIES = 200_000
+_MAX_RATIO = 1_032
+_INFLATED_BYTES = 256 << 20
+_STORED, _DEFLATED = 0, 8
+_U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of the archive: `packed` is where its bytes lie, `size_bytes` what they are once unpacked."""
+
+    name: str
+    method: int
+    crc: int
+    packed: Span
+    size_bytes: int
+
+
+class ZipFile:
+    """The members of an archive by name, in the directory's order."""
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.members = _members(source)
+        self._room_bytes = _INFLATED_BYTES + 16 * source.size_bytes
+
+    def span(self, name: str) -> Span:
+        """A member's bytes: in place where they are stored, otherwise inflated into memory."""
+        member = self.members[name]
+        return member.packed if member.method == _STORED else self._inflate(member)
+
+    def checked(self, name: str) -> Span:
+        """A member's bytes as a copy whose CRC was verified."""
+        member = self.members[name]
+        if member.method != _STORED:
+            return self._inflate(member)
+        return _verified(member, member.packed.read())
+
+    def is_stored(self, name: str) -> bool:
+        return self.members[name].method == _STORED
+
+    def _inflate(self, member: Member) -> Span:
+        self._room_bytes -= member.size_bytes
+        if self._room_bytes < 0:
+            raise CheckpointError(
+                f"it unpacks to far more than its {self.source.size_bytes:,} bytes (member {shown(member.name)}: "
+                f"{member.size_bytes:,}): a zip bomb, or an archive to be unpacked and stored without compression."
+            )
+        packed = memoryview(self.source.buffer)[member.packed.start : member.packed.stop]
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        data = inflater.decompress(packed, member.size_bytes + 1)
+        if len(data) != member.size_bytes or not inflater.eof:
+            raise CheckpointError(f"zip member {shown(member.name)} does not unpack to the size it declares; damaged.")
+        return _verified(member, data)
+
+
+def _verified(member: Member, data: bytes) -> Span:
+    if zlib.crc32(data) != member.crc:
+        raise CheckpointError(f"zip member {shown(member.name)} is damaged: its checksum (CRC-32) does not fit.")
+    return Span(data, 0, len(data))
+
+
+def _members(source: Source) -> dict[str, Member]:
+    directory, count = _directory(source)
+    members: dict[str, Member] = {}
+    for member in _entries(source, directory):
+        if member.name in members:
+            raise CheckpointError(f"the zip archive holds two members called {shown(member.name)}; which one is meant?")
+        members[member.name] = member
+        if len(members) > count:
+            break
+    if len(members) != count:
+        raise CheckpointError(f"the zip archive's directory does not hold the {count:,} entries it declares; damaged.")
+    _refuse_overlaps(members, directory.start)
+    return members
+
+
+def _directory(source: Source) -> tuple[Span, int]:
+    """Where the directory lies, and how many entries it declares."""
+    buffer, size_bytes = source.buffer, source.size_bytes
+    end = buffer.rfind(b"PK\x05\x06", max(0, size_bytes - _MAX_COMMENT - _END.size))
+    if end < 0 or end + _END.size > size_bytes:
+        raise CheckpointError(
+            f"the zip archive's directory, which stands at its end, is missing: the file was cut off "
+            f"after {size_bytes:,} bytes. Download or copy it again."
+        )
+    *_, count, length, offset, _comment = _END.unpack_from(buffer, end)
+    stop = end
+    if count == _U16_MAX or length == _U32_MAX or offset == _U32_MAX:
+        stop, count, length, offset = _zip64(buffer, end)
+    if offset + length > stop:
+        raise CheckpointError("the zip archive's directory lies outside the file; it is damaged.")
+    if count > _MAX_ENTRIES:
+        raise CheckpointError(f"the zip archive declares {count:,} members; npresnet reads {_MAX_ENTRIES:,} at most.")
+    return Span(buffer, offset, length), count
+
+
+def _zip64(buffer: Buffer, end: int) -> tuple[int, int, int, int]:
+    """(where zip64's end record starts, count, directory's size, directory's offset)."""
+    locator = end - _LOCATOR64.size
+    if locator < 0 or buffer[locator : locator + 4] != b"PK\x06\x07":
+        raise CheckpointError("the zip archive refers to a zip64 record that is not there; it is damaged.")
+    _, _, start, _ = _LOCATOR64.unpack_from(buffer, locator)
+    if start + _END64.size > locator or buffer[start : start + 4] != b"PK\x06\x06":
+        raise CheckpointError("the zip archive refers to a zip64 record that is not there; it is damaged.")
+    *_, count, length, offset = _END64.unpack_from(buffer, start)
+    return start, count, length, offset
+
+
+def _entries(source: Source, directory: Span) -> Iterator[Member]:
+    buffer, position = source.buffer, directory.start
+    while position + _ENTRY.size <= directory.stop:
+        (magic, _, _, flags, method, _, _, crc, packed_bytes, size_bytes, name_bytes, extra_bytes, comment_bytes,
+         _, _, _, header) = _ENTRY.unpack_from(buffer, position)  # fmt: skip
+        names = position + _ENTRY.size
+        extras = names + name_bytes
+        position = extras + extra_bytes + comment_bytes
+        if magic != b"PK\x01\x02" or position > directory.stop:
+            raise CheckpointError("the zip archive's directory is damaged.")
+        raw_name = buffer[names:extras]
+        name = raw_name.decode("utf-8" if flags & 0x800 else "cp437", "replace")
+        if flags & 1 or method not in (_STORED, _DEFLATED):
+            raise CheckpointError(
+                f"zip member {shown(name)} is {'encrypted' if flags & 1 else f'packed by method {method}'}; "
+                "unpack the archive and zip it again without compression."
+            )
+        size_bytes, packed_bytes, header = _wide(
+            buffer[extras : extras + extra_bytes], [size_bytes, packed_bytes, header]
+        )
+        packed = Span(buffer, _data_start(source, header, raw_name, name), packed_bytes)
+        if packed.stop > directory.start or not _plausible(method, packed_bytes, size_bytes):
+            raise CheckpointError(f"zip member {shown(name)} declares sizes that cannot be; the file is damaged.")
+        yield Member(name, method, crc, packed, size_bytes)
+
+
+def _wide(extra: bytes, values: list[int]) -> list[int]:
+    """Replace what did not fit into 32 bits by zip64's extra field (id 1), which holds just these, 64 bits each."""
+    if _U32_MAX not in values:
+        return values
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, position)
+        if kind == 1:
+            wide = iter(struct.unpack_from(f"<{length // 8}Q", extra, position + 4))
+            return [next(wide, value) if value == _U32_MAX else value for value in values]
+        position += 4 + length
+    return values
+
+
+def _data_start(source: Source, header: int, raw_name: bytes, name: str) -> int:
+    if header + _LOCAL.size > source.size_bytes:
+        raise CheckpointError(f"zip member {shown(name)} lies outside the file, which was cut off or is damaged.")
+    magic, *_, name_bytes, extra_bytes = _LOCAL.unpack_from(source.buffer, header)
+    names = header + _LOCAL.size
+    if magic != b"PK\x03\x04" or source.buffer[names : names + name_bytes] != raw_name:
+        raise CheckpointError(f"zip member {shown(name)} is not where the directory says; the file is damaged.")
+    return names + int(name_bytes) + int(extra_bytes)
+
+
+def _plausible(method: int, packed_bytes: int, size_bytes: int) -> bool:
+    if method == _STORED:
+        return packed_bytes == size_bytes
+    return size_bytes <= packed_bytes * _MAX_RATIO
+
+
+def _refuse_overlaps(members: dict[str, Member], directory_start: int) -> None:
+    """No byte may belong to two members: shared bytes are how small files unpack into endless ones."""
+    last_stop, last_name = 0, ""
+    for member in sorted(members.values(), key=lambda member: (member.packed.start, member.packed.stop)):
+        if member.packed.start < last_stop:
+            raise CheckpointError(
+                f"zip members {shown(last_name)} and {shown(member.name)} overlap; damaged or hostile."
+            )
+        last_stop, last_name = member.packed.stop, member.name
