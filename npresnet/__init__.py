@@ -1,0 +1,65 @@
+"""ResNet inference with NumPy: `npresnet.load("resnet18.npz").predict("dog.jpg")`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from npresnet.errors import ArchitectureError, CheckpointError, DeviceError, ImageError, NpresnetError, ShapeError
+
+if TYPE_CHECKING:
+    from npresnet.arch import list_archs
+    from npresnet.config import Config, Decision
+    from npresnet.images import Preprocess
+    from npresnet.loading import build, convert, load
+    from npresnet.model import Model
+    from npresnet.prediction import Candidate, Prediction
+    from npresnet.weights import read_state_dict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArchitectureError",
+    "Candidate",
+    "CheckpointError",
+    "Config",
+    "Decision",
+    "DeviceError",
+    "ImageError",
+    "Model",
+    "NpresnetError",
+    "Prediction",
+    "Preprocess",
+    "ShapeError",
+    "__version__",
+    "build",
+    "convert",
+    "list_archs",
+    "load",
+    "read_state_dict",
+]
+
+_HOME = {  # where each name lives; imported when first asked for, so that `import npresnet` costs next to nothing
+    "Candidate": "prediction",
+    "Config": "config",
+    "Decision": "config",
+    "Model": "model",
+    "Prediction": "prediction",
+    "Preprocess": "images",
+    "build": "loading",
+    "convert": "loading",
+    "list_archs": "arch",
+    "load": "loading",
+    "read_state_dict": "weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

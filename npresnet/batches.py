@@ -1,0 +1,91 @@
+"""From image sources to batches of preprocessed images; the next is read while the caller uses the present one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npresnet.errors import ImageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+Array = NDArray[Any]
+Read = Callable[[Any], Array]  # image source -> (1, C, H, W) float32
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image source and what became of it: x (1, C, H, W), or the error that reading it raised."""
+
+    source: Any
+    x: Array | None
+    error: ImageError | None
+    elapsed_ms: float
+
+
+def batches(sources: Iterable[Any], read: Read, batch_size: int, threads: int) -> Iterator[list[Item]]:
+    """Yield lists of at most `batch_size` Items, in the order of the sources.
+
+    Files are read by `threads` threads, one batch ahead, so two batches at most are in memory. Anything else (PIL
+    images, file objects, arrays) is read here and at once: such an object may be in use elsewhere, or be used again by
+    the generator that gave it.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read")
+    try:
+        ahead: deque[list[Item | Future[Item]]] = deque()
+        for chunk in _chunks(sources, batch_size):
+            ahead.append([_submit(pool, source, read) for source in chunk])
+            if len(ahead) > 1:
+                yield [_result(item) for item in ahead.popleft()]
+        while ahead:
+            yield [_result(item) for item in ahead.popleft()]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_item(source: Any, read: Read) -> Item:
+    """Read one source; an ImageError becomes part of the Item."""
+    start = perf_counter()
+    x: Array | None = None
+    error: ImageError | None = None
+    try:
+        x = read(source)
+    except ImageError as caught:
+        error = caught
+    return Item(source, x, error, (perf_counter() - start) * 1e3)
+
+
+def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
+    """Group the readable items of a batch: (their positions, x (n, C, H, W)) for each image size among them."""
+    groups: dict[tuple[int, ...], list[tuple[int, Array]]] = {}
+    for position, item in enumerate(items):
+        if item.x is not None:
+            groups.setdefault(item.x.shape, []).append((position, item.x))
+    return [([p for p, _ in group], np.concatenate([x for _, x in group])) for group in groups.values()]
+
+
+def _submit(pool: ThreadPoolExecutor, source: Any, read: Read) -> Item | Future[Item]:
+    if isinstance(source, (str, os.PathLike)):
+        return pool.submit(read_item, source, read)
+    return read_item(source, read)
+
+
+def _result(item: Item | Future[Item]) -> Item:
+    return item if isinstance(item, Item) else item.result()
+
+
+def _chunks(sources: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(sources)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,70 @@
+"""The command `npresnet`: one function a subcommand.
+
+    parser    what may be typed, and the help
+    predict   predict
+    files     convert, inspect, summary
+    maps      embed, cam
+    machine   doctor, demo
+    shared    models and image paths from arguments, messages
+    output    predictions as text, JSON, JSON Lines, CSV
+
+stdout carries data only; messages and progress go to stderr. Exit 0: fine, 1: something failed, 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from npresnet.cli.parser import make_parser
+from npresnet.cli.shared import complain
+from npresnet.errors import NpresnetError
+
+FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141  # the last two as a shell counts signals: 128 + number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Wrong usage raises SystemExit(2), as argparse does."""
+    _survive_odd_names()
+    args = make_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning
+        return _run(args)
+
+
+def _run(args: Any) -> int:
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except NpresnetError as error:
+        complain(f"error: {error}")
+    except BrokenPipeError:  # whoever read stdout has gone: what is still buffered has nowhere to go
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+    except MemoryError:
+        complain("error: there is not enough memory for this; try --batch-size 1, or smaller images")
+    except KeyboardInterrupt:
+        complain("stopped")
+        return INTERRUPTED
+    return FAILED
+
+
+def _survive_odd_names() -> None:
+    """File names that are no text must not stop the printing of the others."""
+    stdout = sys.stdout
+    if hasattr(stdout, "reconfigure"):
+        is_utf8 = (stdout.encoding or "").lower().replace("-", "") == "utf8"
+        stdout.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    complain(f"warning: {message}")

@@ -1,0 +1,49 @@
+"""`npresnet convert`, `inspect` and `summary`: weight files and architectures, no images."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from npresnet.cli.shared import FINE, complain, decisions_of, options_of
+from npresnet.errors import ArchitectureError, CheckpointError
+
+
+def convert(args: Namespace) -> int:
+    """Write a weight file as .npz, and say what was decided."""
+    import npresnet
+    from npresnet import weights
+
+    target = npresnet.convert(args.source, args.destination, **decisions_of(args))
+    for note in weights.inspect(target).notes:
+        complain(note)
+    complain(f"wrote {target}, {os.path.getsize(target):,} bytes; npresnet inspect {target} shows what was decided")
+    return FINE
+
+
+def inspect(args: Namespace) -> int:
+    """Print container, wrapping and tensors of a file, then the network in it and every decision, if there is one."""
+    from npresnet import weights
+    from npresnet.loading import find_file, understand
+
+    path = find_file(args.file)
+    print(weights.inspect(path))
+    print()
+    try:
+        found = understand(path)
+    except (CheckpointError, ArchitectureError) as error:
+        print(f"network    none that npresnet can run: {error}")
+    else:
+        print("network    each decision and where it comes from")
+        print("\n".join(f"  {line}" for line in str(found.config).splitlines()))
+    return FINE
+
+
+def summary(args: Namespace) -> int:
+    """Print torchsummary's table for an architecture or a weight file."""
+    from npresnet.loading import describe
+    from npresnet.summary import summary as table
+
+    found = describe(args.network, **options_of(args))
+    print(table(found.network, args.input_size or found.input_size, args.batch_size))
+    return FINE

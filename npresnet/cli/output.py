@@ -1,0 +1,100 @@
+"""Predictions as text for people, JSON, JSON Lines and CSV, one image at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from npresnet.prediction import Prediction
+
+Emit = Callable[[str], None]  # takes a line without its newline
+
+
+def record(path: str, prediction: Prediction) -> dict[str, Any]:
+    """{path, index, label, score, top: [{index, label, score}]}; JSON has no NaN, so such a score is null."""
+    values = prediction.to_dict()
+    for candidate in (values, *values["top"]):
+        candidate["score"] = candidate["score"] if math.isfinite(candidate["score"]) else None
+    return {"path": path, **values}
+
+
+class Text:
+    """For people: path, label, probability, time; further candidates below."""
+
+    def __init__(self, emit: Emit, path_width: int):
+        self._emit = emit
+        self._path_width = path_width
+
+    def begin(self) -> None:
+        pass
+
+    def add(self, path: str, prediction: Prediction) -> None:
+        for rank, candidate in enumerate(prediction.top):
+            name = path if rank == 0 else ""
+            time = f"  {prediction.elapsed_ms:8.1f} ms" if rank == 0 else ""
+            self._emit(f"{name:<{self._path_width}}  {candidate.label:<28} {candidate.score:7.2%}{time}")
+
+    def end(self) -> None:
+        pass
+
+
+class Json:
+    """One array, written as it grows."""
+
+    def __init__(self, emit: Emit):
+        self._emit = emit
+        self._pending: str | None = None
+
+    def begin(self) -> None:
+        self._emit("[")
+
+    def add(self, path: str, prediction: Prediction) -> None:
+        if self._pending is not None:
+            self._emit(self._pending + ",")
+        self._pending = json.dumps(record(path, prediction))
+
+    def end(self) -> None:
+        if self._pending is not None:
+            self._emit(self._pending)
+        self._emit("]")
+
+
+class JsonLines:
+    """One record a line."""
+
+    def __init__(self, emit: Emit):
+        self._emit = emit
+
+    def begin(self) -> None:
+        pass
+
+    def add(self, path: str, prediction: Prediction) -> None:
+        self._emit(json.dumps(record(path, prediction)))
+
+    def end(self) -> None:
+        pass
+
+
+class Csv:
+    """The columns path, index, label, score."""
+
+    def __init__(self, emit: Emit):
+        self._emit = emit
+
+    def begin(self) -> None:
+        self._row(("path", "index", "label", "score"))
+
+    def add(self, path: str, prediction: Prediction) -> None:
+        self._row((path, prediction.index, prediction.label, prediction.score))
+
+    def end(self) -> None:
+        pass
+
+    def _row(self, cells: Iterable[Any]) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(cells)
+        self._emit(line.getvalue())

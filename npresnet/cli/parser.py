@@ -1,0 +1,158 @@
+"""What may be typed: every command, its arguments and its help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+EXAMPLES = """examples:
+  npresnet demo                                     the model and the photo that come along; no network needed
+  npresnet predict dog.jpg --model resnet18         downloads the weights once, then works offline
+  npresnet predict photos/ --model my.pth --top 5   every image of a folder, with your own weights
+  npresnet predict photos/ --json > labels.json     the data alone goes to stdout
+  npresnet convert my.pth my.npz --labels names.txt
+  npresnet doctor                                   what this machine has, and what would make it faster
+
+npresnet COMMAND --help tells more."""
+
+Commands = Any  # argparse's subparsers have no public type
+Number = Callable[[str], int]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `npresnet`."""
+    from npresnet import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="npresnet",
+        description="ResNet inference with NumPy: image classification, class activation maps, embeddings.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _doctor, _demo):
+        add(commands)
+    return parser
+
+
+def _predict(commands: Commands) -> None:
+    command = _command(commands, "predict", "predict:predict", "say what images show")
+    command.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMG|DIR|GLOB|-",
+        help="image files, folders (their image files), patterns such as 'photos/*.jpg'; - reads one path a line",
+    )
+    command.add_argument("--top", type=_from(1), metavar="K", help="list the K best classes (text: 1, JSON: 5)")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="an array of {path, index, label, score, top}")
+    form.add_argument("--jsonl", action="store_true", help="the same records, one a line")
+    form.add_argument("--csv", action="store_true", help="the columns path, index, label, score")
+    command.add_argument("--grid", metavar="OUT.png", help="draw the pictures with their labels, 4 by 4 a page")
+    command.add_argument("--batch-size", type=_from(1), default=32, metavar="N", help="images read together (32)")
+    _model_arguments(command)
+
+
+def _convert(commands: Commands) -> None:
+    command = _command(commands, "convert", "files:convert", "write any weight file as .npz, with all that was decided")
+    command.add_argument("source", metavar="SRC", help="a weight file (.pth .pt .th .pkl .safetensors .npz) or a name")
+    command.add_argument("destination", metavar="DST.npz")
+    _decision_arguments(command)
+
+
+def _inspect(commands: Commands) -> None:
+    command = _command(commands, "inspect", "files:inspect", "list what is in a weight file, whatever net it is of")
+    command.add_argument("file", metavar="FILE")
+
+
+def _summary(commands: Commands) -> None:
+    command = _command(commands, "summary", "files:summary", "print the table of layers, as torchsummary does")
+    command.add_argument("network", metavar="NAME|FILE", help="an architecture such as resnet50, or a weight file")
+    command.add_argument("--batch-size", type=_from(1), default=-1, metavar="N", help="images a batch (any: -1)")
+    command.add_argument(
+        "--input-size", type=_from(1), nargs=3, metavar=("C", "H", "W"), help="shape of an image (usually 3 224 224)"
+    )
+    _option_argument(command)
+
+
+def _embed(commands: Commands) -> None:
+    command = _command(commands, "embed", "maps:embed", "print the pooled features of images, before the classifier")
+    command.add_argument("images", nargs="+", metavar="IMG|DIR|GLOB|-")
+    command.add_argument("-o", "--output", metavar="OUT.npy", help="write an array (N, D) instead of JSON to stdout")
+    _model_arguments(command)
+
+
+def _cam(commands: Commands) -> None:
+    command = _command(commands, "cam", "maps:cam", "show where in an image the network sees a class")
+    command.add_argument("image", metavar="IMG")
+    command.add_argument("-o", "--output", required=True, metavar="OUT.png", help="the picture to write")
+    command.add_argument("--index", type=_from(0), metavar="CLASS", help="which class (the best one)")
+    _model_arguments(command)
+
+
+def _doctor(commands: Commands) -> None:
+    _command(commands, "doctor", "machine:doctor", "what this machine has, and what would make npresnet faster here")
+
+
+def _demo(commands: Commands) -> None:
+    command = _command(commands, "demo", "machine:demo", "predict the photo that comes along, and show what is next")
+    command.add_argument("--threads", type=_from(1), metavar="T", help=argparse.SUPPRESS)
+
+
+def _command(commands: Commands, name: str, home: str, what: str) -> argparse.ArgumentParser:
+    """A subcommand; `home` is module:function, imported when it runs, so that --help and one-off calls start fast."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    module, function = home.split(":")
+
+    def run(args: argparse.Namespace) -> int:
+        code: int = getattr(import_module(f"npresnet.cli.{module}"), function)(args)
+        return code
+
+    command.set_defaults(run=run)
+    return command
+
+
+def _model_arguments(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the model")
+    group.add_argument(
+        "--model",
+        metavar="M",
+        help="a weight file, or a name to download: resnet18, resnet50.IMAGENET1K_V2, ... (the ten-class demo model)",
+    )
+    group.add_argument("--device", default="cpu", metavar="D", help="cpu or auto (cpu)")
+    group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
+    group.add_argument("--exif", action="store_true", help="turn photos as their EXIF orientation says")
+    _decision_arguments(group)
+
+
+def _decision_arguments(command: Any) -> None:
+    command.add_argument("--labels", metavar="L", help="names of the classes: a text or JSON file, imagenet, cifar10")
+    command.add_argument("--preprocess", metavar="P", help="V1, V2, cifar10, or JSON such as '{\"resize\": 232}'")
+    command.add_argument("--arch", metavar="A", help="the architecture you expect, such as resnet50")
+    _option_argument(command)
+
+
+def _option_argument(command: Any) -> None:
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what weights cannot tell, such as stride_on=3x3; may be given several times",
+    )
+
+
+def _from(least: int) -> Number:
+    """Whole numbers from `least` on."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+
+    number.__name__ = "whole number"  # for argparse's "invalid ... value"
+    return number

@@ -1,0 +1,98 @@
+"""`npresnet predict`: images in, labels out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from npresnet.cli.output import Csv, Emit, Json, JsonLines, Text
+from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
+from npresnet.errors import ImageError
+from npresnet.prediction import Prediction
+
+if TYPE_CHECKING:
+    from npresnet.model import Model
+
+
+def predict(args: Namespace) -> int:
+    """Print what each image shows; with --grid, draw it too. Images that cannot be read are reported and skipped."""
+    paths = ImagePaths(args.images)
+    if paths.total == 0:  # each argument has been complained about
+        nothing = _writer(args, print, paths)
+        nothing.begin()
+        nothing.end()
+        return FAILED
+    with model_of(args) as model:
+        start = perf_counter()
+        bar = _progress_bar(args, paths)
+        writer = _writer(args, bar.write if bar else print, paths)
+        writer.begin()
+        shown = _shown(args, paths, model, writer, bar)
+        count = _draw(args.grid, shown, model) if args.grid else sum(1 for _ in shown)
+        writer.end()
+        if isinstance(writer, Text) and count:
+            _print_times(model, count, perf_counter() - start)
+    return FAILED if paths.failures or not count else FINE
+
+
+def _shown(args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: Any) -> Iterator[tuple[str, Prediction]]:
+    """Each image that was predicted, after it was written."""
+    top = args.top or (1 if isinstance(writer, Text) else 5)
+    try:
+        for path, result in model.stream(paths, top=top, batch_size=args.batch_size):
+            if isinstance(result, ImageError):
+                paths.report(path, result)
+            else:
+                writer.add(path, result)
+                yield path, result
+            if bar:
+                bar.update()
+    finally:
+        if bar:
+            bar.close()
+
+
+def _draw(grid_path: str, shown: Iterator[tuple[str, Prediction]], model: Model) -> int:
+    """Draw pages of the pictures that the network saw; returns how many pictures there were."""
+    from npresnet import grid, images
+
+    count = 0
+
+    def pictures() -> Iterator[tuple[Any, str]]:
+        nonlocal count
+        for path, prediction in shown:
+            count += 1
+            yield images.cropped(path, model.config["preprocess"].value), f"predict:{prediction.label}"
+
+    for page in grid.save_pages(grid_path, pictures()):
+        complain(f"wrote {page}")
+    return count
+
+
+def _writer(args: Namespace, emit: Emit, paths: ImagePaths) -> Text | Json | JsonLines | Csv:
+    if args.json:
+        return Json(emit)
+    if args.jsonl:
+        return JsonLines(emit)
+    return Csv(emit) if args.csv else Text(emit, paths.width)
+
+
+def _progress_bar(args: Namespace, paths: ImagePaths) -> Any:
+    """A bar on stderr for folders, where somebody may be watching."""
+    if not sys.stderr.isatty() or not any(argument == "-" or os.path.isdir(argument) for argument in args.images):
+        return None
+    from tqdm import tqdm
+
+    return tqdm(total=paths.total, unit="image", file=sys.stderr, leave=False)
+
+
+def _print_times(model: Model, count: int, elapsed_s: float) -> None:
+    from npresnet.doctor import cpu_name
+
+    threads = model.config["threads"].value
+    print(f"{model.config['device'].value}: {cpu_name()}, {threads} thread{'s' * (threads > 1)}")
+    print(f"{count} image{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")

@@ -1,0 +1,48 @@
+"""The compiled parts of one network, made when first asked for, the last few kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from npresnet import cpu, passes
+from npresnet.errors import DeviceError
+from npresnet.network import Network
+
+CAPACITY = 4  # the whole network, and three choices of features; each holds folded weights of its own
+
+Modules = tuple[str, ...] | None  # None: the network's own outputs
+
+
+class Executables:
+    """Modules -> Executable. Safe to use from several threads; the least recently used goes when there are too many.
+
+    What goes is let go of, not closed: another thread may be running it, and its last user frees it.
+    """
+
+    def __init__(self, network: Network, threads: int):
+        self._network = network
+        self._threads = threads
+        self._kept: OrderedDict[Modules, cpu.Executable] = OrderedDict()
+        self._lock = threading.Lock()
+        self.closed = False
+
+    def get(self, modules: Modules) -> cpu.Executable:
+        """The executable that gives these modules' results, compiled now if need be. Raises DeviceError when closed."""
+        with self._lock:
+            if self.closed:
+                raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
+            executable = self._kept.get(modules)
+            if executable is None:
+                part = self._network if modules is None else self._network.with_outputs(modules)
+                executable = self._kept[modules] = cpu.compile(passes.optimize(part), threads=self._threads)
+            self._kept.move_to_end(modules)
+            if len(self._kept) > CAPACITY:
+                self._kept.popitem(last=False)
+            return executable
+
+    def close(self) -> None:
+        """Let go of everything, for good."""
+        with self._lock:
+            self.closed = True
+            self._kept.clear()

@@ -1,0 +1,87 @@
+"""Prediction and Candidate: what the network says about one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def softmax(logits: Array) -> Array:
+    """Turn logits into probabilities that add up to 1: p[i] = exp(z[i]) / sum over j of exp(z[j]).
+
+    logits  (..., num_classes); the greatest is subtracted first, which changes no p but keeps exp from overflowing
+
+    Returns float32 of the same shape; the sum is taken in float64.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return (e / e.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One class that the image may show: its index, its name, and its probability."""
+
+    index: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the network says about one image.
+
+    logits      (num_classes,) float32: the network's own numbers
+    labels      the names of the classes; where they are unknown, a class is called by its index
+    top_k       how many candidates `top` lists
+    elapsed_ms  time spent on this image: reading and preprocessing it, and its share of its batch's run
+    """
+
+    logits: Array
+    labels: Sequence[str] | None = field(default=None, repr=False)
+    top_k: int = 5
+    elapsed_ms: float = field(default=0.0, repr=False)
+
+    @cached_property
+    def probabilities(self) -> Array:
+        """(num_classes,) float32, the softmax of the logits."""
+        return softmax(self.logits)
+
+    @cached_property
+    def top(self) -> list[Candidate]:
+        """The most probable classes, best first; of equals, the lower index."""
+        best = np.argsort(-self.logits, kind="stable")[: self.top_k]
+        return [Candidate(int(i), self._name(int(i)), float(self.probabilities[i])) for i in best]
+
+    @property
+    def label(self) -> str:
+        """The name of the most probable class."""
+        return self.top[0].label
+
+    @property
+    def index(self) -> int:
+        """The index of the most probable class."""
+        return self.top[0].index
+
+    @property
+    def score(self) -> float:
+        """The probability of the most probable class."""
+        return self.top[0].score
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: {index, label, score, top: [{index, label, score}]}."""
+        top = [{"index": c.index, "label": c.label, "score": c.score} for c in self.top]
+        return {**top[0], "top": top}
+
+    def _name(self, index: int) -> str:
+        return str(index) if self.labels is None else self.labels[index]
+
+    def __repr__(self) -> str:
+        return f"<Prediction {self.label!r}, index {self.index}, score {self.score:.4f}>"
