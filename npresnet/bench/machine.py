@@ -13,14 +13,13 @@ FLAGS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "as
 
 
 def describe() -> dict[str, Any]:
-    """Processor, usable CPUs, vector extensions, caches, memory, system, Python, and how busy the machine was."""
+    """Processor, usable CPUs, vector extensions, memory, system, Python, and how busy the machine was."""
     info = _cpuinfo()
     return {
         "cpu": cpu_name(info),
         "cpu_family_model": _family_model(info),
         "cpus": usable_cpus(),
         "flags": [flag for flag in FLAGS if flag in info.get("flags", info.get("Features", "")).split()],
-        "l3_cache": info.get("cache size", ""),
         "memory_gb": _memory_gb(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -85,7 +85,7 @@ def openvino(job: Job) -> Loaded:
     def run(x: np.ndarray) -> Any:
         return request.infer({0: x}, share_inputs=True, share_outputs=True)[0]
 
-    return Loaded(_unchanged, run, {"openvino": ov.__version__})
+    return Loaded(_unchanged, run, {"openvino": ov.__version__.split("-")[0]})
 
 
 def _torch_module(job: Job) -> tuple[Any, torch.nn.Module]:

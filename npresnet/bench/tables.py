@@ -11,6 +11,7 @@ from npresnet.bench.engines import ENGINES, OURS
 from npresnet.bench.results import geometric_means
 
 Case = Mapping[str, Any]  # CaseResult.to_dict()
+BUSY = 0.5  # a load average from which on others were using the machine
 NO_TIME = {"absent": "not installed", "failed": "failed", "wrong": "wrong result"}
 
 
@@ -124,7 +125,8 @@ def machine_text(found: Mapping[str, Any]) -> str:
     widest = next((flag for flag in ("avx512f", "avx2", "asimd") if flag in found["flags"]), "")
     vectors = {"avx512f": "AVX-512", "avx2": "AVX2", "asimd": "NEON"}.get(widest, "")
     words = [found["cpu"], found["cpu_family_model"], f"{found['cpus']} CPUs", vectors, found["system"]]
-    return ", ".join(filter(None, [*words, f"Python {found['python']}"]))
+    busy = f"load average {found['load_average']} at the start" if (found.get("load_average") or 0) >= BUSY else ""
+    return ", ".join(filter(None, [*words, f"Python {found['python']}", busy]))
 
 
 def versions_text(entry: Mapping[str, Any]) -> str:

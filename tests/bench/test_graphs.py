@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -121,3 +124,36 @@ def fields(message: bytes) -> dict[int, list]:
             value, at = message[at : at + size], at + size
         found.setdefault(key >> 3, []).append(value)
     return found
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d"])
+def test_what_is_timed_runs_the_very_operators_of_torchvision(name):
+    """In the same numbers, those that work in place included: so its times are those of torchvision's model."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    from npresnet import arch
+    from npresnet.bench import torch_graph, torchvision_models
+
+    network, _ = arch.build(arch.random_tensors(name, seed=0))
+    ours, theirs = (operators(torch, m) for m in (torch_graph.build(network), torchvision_models.build(name)))
+    assert ours == theirs
+    assert ours["aten.convolution.default"] > 0
+
+
+def operators(torch, module) -> Counter:
+    """How often each of torch's operators runs for one image."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counting(TorchDispatchMode):
+        def __init__(self):
+            super().__init__()
+            self.seen: Counter[str] = Counter()
+
+        def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+            self.seen[str(operator)] += 1
+            return operator(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Counting() as counting:
+        module(torch.zeros(1, 3, 64, 64))
+    return counting.seen

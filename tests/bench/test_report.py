@@ -1,22 +1,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
-
-def script(name: str):
-    """A script of benchmarks/ as a module; it belongs to no package."""
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.bench.scripts import BENCHMARKS, script
 
 report = script("report")
 
@@ -113,9 +103,3 @@ def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
 def test_the_results_that_are_kept_make_a_report():
     sections = [report.section(entry) for entry in report.newest(BENCHMARKS / "results")]
     assert all("Made by `python benchmarks/" in text for text in sections)
-
-
-def test_a_command_is_published_without_folders():
-    for name in ("vs_peers", "coldstart"):
-        words = ["--image", "/home/me/dog.jpg", "--threads", "2"]
-        assert script(name).command(words) == f"python benchmarks/{name}.py --image dog.jpg --threads 2"

@@ -80,6 +80,11 @@ def test_conditions_name_machine_threads_kernel_versions_day(entry):
     )
 
 
+def test_a_busy_machine_is_said():
+    assert "load average" not in tables.machine_text({**MACHINE, "load_average": 0.1})
+    assert "load average 3.5 at the start" in tables.machine_text({**MACHINE, "load_average": 3.5})
+
+
 def test_cold_start_table_and_its_problems():
     good = {"title": "npresnet", "status": "ok", "median_ms": 100.0, "p25_ms": 90.0, "p75_ms": 120.0, "peak_mb": 98.2}
     slow = {**good, "title": "torch", "median_ms": 950.0}
