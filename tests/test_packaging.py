@@ -177,7 +177,7 @@ def test_kernels_missing(tmp_path):
 def test_no_machine_paths():
     """Nobody's home, and no folder of one machine, in any text file."""
     places = "|".join(["root", "work", "home/[a-z]", "Users/[A-Za-z]", "tmp/w", "opt/[a-z]+"])
-    pattern = re.compile(rf"(?<![\w.\-/:])/(?:{places})/|[A-Z]:\\\\?Users\\\\?\w")
+    pattern = re.compile(rf"(?<![\w.\-/:])/(?:{places})/")
     found = []
     for path in checkout.list_files():
         content = (REPOSITORY / path).read_bytes()
