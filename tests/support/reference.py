@@ -65,8 +65,8 @@ def run_module(module, x: np.ndarray) -> np.ndarray:
         return module(torch.from_numpy(x)).numpy()
 
 
-def hooked(module, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    """{name: result of that submodule}, float64; of one that runs several times, the last result."""
+def hooked(module, x: np.ndarray, names: list[str], *, run=run_double) -> dict[str, np.ndarray]:
+    """{name: result of that submodule}, float64 by default; of one that runs several times, the last result."""
     seen: dict[str, np.ndarray] = {}
 
     def keep(name):
@@ -75,7 +75,7 @@ def hooked(module, x: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
     modules = dict(module.named_modules())
     handles = [modules[name].register_forward_hook(keep(name)) for name in names]
     try:
-        run_double(module, x)
+        run(module, x)
     finally:
         for handle in handles:
             handle.remove()
