@@ -18,7 +18,6 @@ from npresnet.network import Array, Network, Node
 from npresnet.passes.rewrite import merge_pairs
 from npresnet.weights.mapping import let_go
 
-
 FILTERS_AT_ONCE = 16  # 16 float32 fill one cache line of the result: five times faster than all filters at once
 
 
