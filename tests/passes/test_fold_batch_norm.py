@@ -1,0 +1,123 @@
+"""Folding keeps every result, rounds each number once, and leaves alone what somebody else sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import ops
+from npresnet.network import INPUT, Network, Node
+from npresnet.passes import fold_batch_norm
+from npresnet.window import Window
+from tests.support.checks import assert_same
+from tests.support.exact_norms import exact_network
+from tests.support.pass_checks import check_fold
+from tests.support.random_networks import random_network
+
+X = np.random.default_rng(0).standard_normal((2, 4, 6, 5))
+
+
+def conv(name: str = "conv", *inputs: str, bias: bool = False, relu: bool = False, groups: int = 1) -> Node:
+    rng = np.random.default_rng(1)
+    params = {"weight": rng.standard_normal((4, 4 // groups, 3, 3), dtype=np.float32)}
+    if bias:
+        params["bias"] = rng.standard_normal(4, dtype=np.float32)
+    return Node(name, "conv2d", inputs or (INPUT,), Window.of(3, 1, 1), groups, params=params, relu=relu)
+
+
+def norm(name: str = "bn", source: str = "conv", *, roles=("weight", "bias"), relu: bool = False) -> Node:
+    rng = np.random.default_rng(2)
+    params = {
+        "running_mean": rng.standard_normal(4, dtype=np.float32),
+        "running_var": np.array([1e-6, 1e-5, 0.3, 2.0], np.float32),  # eps matters for the first two
+        "weight": rng.standard_normal(4, dtype=np.float32),
+        "bias": rng.standard_normal(4, dtype=np.float32),
+    }
+    present = {role: array for role, array in params.items() if role in (*roles, "running_mean", "running_var")}
+    return Node(name, "batch_norm", (source,), attrs={"eps": 1e-5}, params=present, relu=relu)
+
+
+def ops_of(network: Network) -> list[str]:
+    return [node.op for node in network]
+
+
+def test_the_numbers_are_worked_out_in_float64_and_rounded_once():
+    check_fold(fold_batch_norm)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_network(seed):
+    """Whole numbers: folded and unfolded agree to the last digit."""
+    network, image = random_network(seed)
+    x = np.random.default_rng(seed).integers(-4, 5, (2, *image)).astype(np.float64)
+    got, expected = ops.run(fold_batch_norm(network), x), ops.run(network, x)
+    assert list(got) == list(expected)
+    for name, array in expected.items():
+        assert_same(got[name], array, name)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "cifar_resnet20"])
+def test_known_networks_keep_their_logits(name):
+    network = exact_network(name, num_classes=7)
+    folded = fold_batch_norm(network)
+    assert "batch_norm" not in ops_of(folded)
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 35))
+    got, expected = ops.run(folded, x)["logits"], ops.run(network, x)["logits"]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_the_original_stays_as_it_was():
+    nodes = (conv(bias=True), norm())
+    network = Network(nodes, {"y": "bn"})
+    before = {(n.name, role): array.copy() for n in nodes for role, array in n.params.items()}
+    fold_batch_norm(network)
+    assert network.nodes == nodes
+    for (name, role), array in before.items():
+        assert_same(network[name].params[role], array)
+
+
+def test_the_filters_lie_in_memory_as_a_matrix_product_reads_them():
+    folded = fold_batch_norm(Network((conv(), norm()), {"y": "bn"}))
+    weight = folded.nodes[0].params["weight"]
+    assert weight.shape == (4, 4, 3, 3)
+    assert weight.transpose(2, 3, 1, 0).flags.c_contiguous
+
+
+def test_a_norms_relu_goes_along():
+    folded = fold_batch_norm(Network((conv(), norm(relu=True)), {"y": "bn"}))
+    assert ops_of(folded) == ["conv2d"]
+    assert folded.nodes[0].relu
+
+
+def test_two_norms_in_a_row():
+    network = Network((conv(), norm(), norm("bn2", "bn")), {"y": "bn2"})
+    assert ops_of(fold_batch_norm(network)) == ["conv2d"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        ((conv(), norm()), {"y": "bn", "before": "conv"}),
+        ((conv(), norm(), Node("also", "relu", ("conv",))), {"y": "bn", "z": "also"}),
+        ((conv(), norm(), norm("other")), {"y": "bn", "z": "other"}),
+        ((conv(relu=True), norm()), {"y": "bn"}),
+        ((conv("first"), conv("conv", INPUT, "first"), norm()), {"y": "bn"}),
+        ((norm("bn", INPUT),), {"y": "bn"}),
+        ((Node("conv", "relu", (INPUT,)), norm()), {"y": "bn"}),
+    ],
+    ids=["asked for", "read twice", "two norms", "relu between", "residual between", "of the image", "of a relu"],
+)
+def test_a_norm_stays_where_it_cannot_be_folded(nodes, outputs):
+    network = Network(nodes, outputs)
+    folded = fold_batch_norm(network)
+    assert ops_of(folded) == ops_of(network)
+    got, expected = ops.run(folded, X), ops.run(network, X)
+    assert list(got) == list(outputs)
+    for name, array in expected.items():
+        assert_same(got[name], array, name)
+
+
+def test_names_that_are_asked_for_stay():
+    network = Network((conv(), norm()), {"features": "bn", "again": "bn"})
+    folded = fold_batch_norm(network)
+    assert list(ops.run(folded, X)) == ["features", "again"]

@@ -1,0 +1,184 @@
+"""Fusing keeps every result and every name that is asked for, and merges nothing that somebody else sees."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from npresnet import arch, ops
+from npresnet.network import INPUT, Network, Node
+from npresnet.passes import fuse, optimize
+from npresnet.window import Window
+from tests.support.checks import assert_same
+from tests.support.exact_norms import exact_network
+from tests.support.random_networks import random_network
+
+X = np.random.default_rng(0).integers(-4, 5, (2, 4, 6, 5)).astype(np.float64)
+
+
+def conv(name: str, source: str = INPUT, *, seed: int = 0, **fields) -> Node:
+    weight = np.random.default_rng(seed).integers(-2, 3, (4, 4, 3, 3)).astype(np.float32)
+    return Node(name, "conv2d", (source,), Window.of(3, 1, 1), params={"weight": weight}, **fields)
+
+
+def add(name: str, *inputs: str, **fields) -> Node:
+    return Node(name, "add", inputs, **fields)
+
+
+def relu(name: str, source: str) -> Node:
+    return Node(name, "relu", (source,))
+
+
+def shape_of(network: Network) -> list[tuple[str, int, bool]]:
+    """(op, number of inputs, relu) of every node."""
+    return [(node.op, len(node.inputs), node.relu) for node in network]
+
+
+def assert_same_results(first: Network, second: Network, x: np.ndarray) -> None:
+    got, expected = ops.run(first, x), ops.run(second, x)
+    assert list(got) == list(expected)
+    for name, array in expected.items():
+        assert_same(got[name], array, name)
+
+
+def assert_close_results(first: Network, second: Network, x: np.ndarray) -> None:
+    got, expected = ops.run(first, x), ops.run(second, x)
+    assert list(got) == list(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(got[name], array, rtol=0, atol=1e-12 * np.abs(expected[name]).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("optimise", [fuse, optimize])
+@pytest.mark.parametrize("seed", range(100))
+def test_random_network(seed, optimise):
+    network, image = random_network(seed)
+    x = np.random.default_rng(seed).integers(-4, 5, (2, *image)).astype(np.float64)
+    assert_same_results(optimise(network), network, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"), [("resnet18", 69, 24), ("resnet50", 175, 57), ("cifar_resnet20", None, None)]
+)
+def test_known_networks_keep_their_logits(name, before, after):
+    network = exact_network(name, num_classes=7)
+    optimised = optimize(network)
+    if before:
+        assert (len(network), len(optimised)) == (before, after)
+    assert not {"batch_norm", "relu", "add"} & {node.op for node in optimised}
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 35))
+    assert_close_results(optimised, network, x)
+    assert_close_results(fuse(network), network, x)
+
+
+def test_features_may_be_asked_for_anywhere():
+    """Every node of a network's first half, one at a time: also between conv, bn, add and relu of one block."""
+    network = exact_network("resnet18", num_classes=3).with_outputs(["layer2"])
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32))
+    everything = ops.run(Network(network.nodes, {node.name: node.name for node in network}), x)
+    for node in network:
+        optimised = optimize(Network(network.nodes, {"layer2": network.outputs["layer2"], "asked": node.name}))
+        assert len(optimised) < len(network) / 2
+        got = ops.run(optimised, x)
+        for asked, name in (("layer2", network.outputs["layer2"]), ("asked", node.name)):
+            expected = everything[name]
+            np.testing.assert_allclose(got[asked], expected, rtol=0, atol=1e-12 * np.abs(expected).max(), err_msg=name)
+
+
+def test_all_features_at_once():
+    network = exact_network("resnet18", num_classes=3)
+    everything = Network(network.nodes, {f"the {node.name}": node.name for node in network})
+    optimised = optimize(everything)
+    assert Counter(node.op for node in optimised) == Counter(node.op for node in network)
+    assert_same_results(optimised, everything, np.random.default_rng(0).standard_normal((1, 3, 32, 32)))
+
+
+def test_parts_of_a_network():
+    network = exact_network("resnet18", num_classes=3)
+    for modules in (["layer3"], ["layer2", "layer1.0.relu"], ["avgpool", "fc"], ["layer1.0.conv1"], ["relu"]):
+        part = network.with_outputs(modules)
+        assert list(optimize(part).outputs) == modules
+        assert_close_results(optimize(part), part, np.random.default_rng(0).standard_normal((1, 3, 32, 32)))
+
+
+def test_convolution_addition_and_relu_become_one():
+    network = Network((conv("a"), add("b", "a", INPUT), relu("c", "b")), {"y": "c"})
+    assert shape_of(fuse(network)) == [("conv2d", 2, True)]
+    assert_same_results(fuse(network), network, X)
+
+
+def test_the_main_path_takes_the_addition_and_stands_after_the_shortcut():
+    nodes = (conv("main", seed=1), conv("short", seed=2), add("sum", "main", "short"), relu("y", "sum"))
+    fused = fuse(Network(nodes, {"y": "y"}))
+    assert [(node.name, node.inputs, node.relu) for node in fused] == [
+        ("short", (INPUT,), False),
+        ("main", (INPUT, "short"), True),
+    ]
+    assert_same_results(fused, Network(nodes, {"y": "y"}), X)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        ((conv("a"), relu("b", "a")), {"y": "b", "before": "a"}),
+        ((conv("a"), relu("b", "a"), conv("c", "a")), {"y": "b", "z": "c"}),
+        ((conv("a"), relu("b", "a"), relu("c", "a")), {"y": "b", "z": "c"}),
+        ((conv("a"), add("b", "a", "a")), {"y": "b"}),
+        ((conv("a"), add("b", "a", INPUT), conv("c", "a")), {"y": "b", "z": "c"}),
+        ((conv("a", relu=True), add("b", "a", INPUT)), {"y": "b"}),
+        ((Node("a", "max_pool2d", (INPUT,), Window.of(2)), relu("b", "a")), {"y": "b"}),
+        ((relu("a", INPUT),), {"y": "a"}),
+        ((add("a", INPUT, INPUT),), {"y": "a"}),
+    ],
+    ids=[
+        "relu of what is asked for", "relu of what a convolution reads", "two relus", "a value added to itself",
+        "addition to what another reads", "addition after a relu", "relu of a pool", "relu of the image", "image twice",
+    ],
+)  # fmt: skip
+def test_what_others_see_stays(nodes, outputs):
+    network = Network(nodes, outputs)
+    assert shape_of(fuse(network)) == shape_of(network)
+    assert_same_results(fuse(network), network, X)
+
+
+def test_an_addition_after_a_relu_stays_an_addition():
+    network = Network((conv("a"), relu("b", "a"), add("c", "b", INPUT)), {"y": "c"})
+    assert shape_of(fuse(network)) == [("conv2d", 1, True), ("add", 2, False)]
+    assert_same_results(fuse(network), network, X)
+
+
+def test_a_convolution_takes_one_addition():
+    network = Network((conv("a"), add("b", "a", INPUT), add("c", "b", INPUT), relu("d", "c")), {"y": "d"})
+    assert shape_of(fuse(network)) == [("conv2d", 2, False), ("add", 2, True)]
+    assert_same_results(fuse(network), network, X)
+
+
+def test_an_additions_own_relu_goes_along():
+    network = Network((conv("a"), add("b", "a", INPUT, relu=True)), {"y": "b"})
+    assert shape_of(fuse(network)) == [("conv2d", 2, True)]
+    assert_same_results(fuse(network), network, X)
+
+
+def test_relus_of_linear_and_lonely_norms():
+    params = {"running_mean": np.ones(4, np.float32), "running_var": np.full(4, 0.75, np.float32)}
+    weight = np.random.default_rng(0).integers(-2, 3, (3, 4)).astype(np.float32)
+    nodes = (
+        Node("bn", "batch_norm", (INPUT,), attrs={"eps": 0.25}, params=params),
+        relu("r1", "bn"),
+        Node("pool", "global_avg_pool", ("r1",)),
+        Node("row", "flatten", ("pool",)),
+        Node("fc", "linear", ("row",), params={"weight": weight}),
+        relu("r2", "fc"),
+    )
+    network = Network(nodes, {"y": "r2"})
+    assert [node.relu for node in fuse(network)] == [True, False, False, True]
+    assert_same_results(fuse(network), network, X)
+
+
+def test_the_original_stays_as_it_was():
+    network = arch.build(arch.random_tensors("cifar_resnet20"))[0]
+    nodes = network.nodes
+    fuse(network)
+    assert network.nodes is nodes
+    assert not any(node.relu or len(node.inputs) > 1 for node in network if node.op == "conv2d")
