@@ -51,9 +51,10 @@ def programs(folder: Path, model: Path, image: Path, threads: int) -> list[Progr
         script = HERE / "cold" / f"{name.split('.')[0]}_predict.py"
         return Program(name, title, [str(script), str(weights), str(image.resolve()), str(threads)], needs)
 
+    written_by_torch = [cold("npresnet.pth", "npresnet, .pth", model)] if model.suffix == ".pth" else []
     return [
         cold("npresnet.npz", "npresnet, .npz", folder / "cold.npz"),
-        cold("npresnet.pth", "npresnet, .pth", model),
+        *written_by_torch,
         cold("onnxruntime", "ONNX Runtime", folder / ONNX, "onnxruntime"),
         cold("openvino", "OpenVINO", folder / ONNX, "openvino"),
         cold("torch", "torch alone", model, "torch"),

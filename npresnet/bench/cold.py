@@ -110,7 +110,7 @@ def race(
 def _repeat(result: ColdResult, environ: Mapping[str, str], *, counts: bool) -> None:
     missing = result.program.missing()
     if missing:
-        result.status, result.reason = "absent", f"{', '.join(missing)} is not installed"
+        result.status, result.reason = "absent", f"needs {', '.join(missing)}"
         return
     try:
         run = run_once(result.program, environ)

@@ -96,7 +96,7 @@ class Racer:
         """Load the engine and check its logits."""
         missing = self.engine.missing()
         if missing:
-            self.result.give_up("absent", f"{', '.join(missing)} is not installed")
+            self.result.give_up("absent", f"needs {', '.join(missing)}")
             return
         with self._failures_end_it():
             self.process = Process(worker_environ(self.settings.threads, coretype=self.settings.coretype))

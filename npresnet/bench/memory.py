@@ -34,7 +34,7 @@ def _status_mb(field: str) -> float | None:
         return None
     for line in lines:
         if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024 / MB
+            return round(int(line.split()[1]) * 1024 / MB, 1)
     return None
 
 

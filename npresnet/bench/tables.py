@@ -39,8 +39,9 @@ class Table:
 
 
 def engine_names(cases: Sequence[Case]) -> list[str]:
-    """The engines that occur in the cases, in their order, ours first."""
-    names = list(dict.fromkeys(name for case in cases for name in case["engines"]))
+    """The engines that are installed, in their order, ours first."""
+    found = ((name, entry["status"]) for case in cases for name, entry in case["engines"].items())
+    names = list(dict.fromkeys(name for name, status in found if status != "absent"))
     return sorted(names, key=lambda name: name != OURS)
 
 
@@ -70,7 +71,7 @@ def memory_table(cases: Sequence[Case]) -> Table:
 
 def cold_table(entry: Mapping[str, Any]) -> Table:
     """Whole processes: wall time with its middle half, peak memory, and time over that of the first program (ours)."""
-    programs = list(entry["programs"].values())
+    programs = [program for program in entry["programs"].values() if program["status"] != "absent"]
     base = programs[0].get("median_ms")
     header = ["from file to label", "wall ms", "peak MB", "time / ours"]
     return Table(header, [[program["title"], *_cold_cells(program, base)] for program in programs])

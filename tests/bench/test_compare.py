@@ -83,7 +83,7 @@ def test_a_stuck_engine_is_given_up(prepared):
 def test_an_engine_that_is_not_installed_is_left_out_and_said_so(prepared):
     case, lines = compare(prepared, engine("npresnet"), engine("honest", "surely_not_installed"))
     assert case.engines["honest"].status == "absent"
-    assert "a batch 2: honest absent surely_not_installed is not installed" in lines
+    assert "a batch 2: honest absent needs surely_not_installed" in lines
 
 
 def test_without_ours_there_are_times_but_no_ratios(prepared):
