@@ -48,7 +48,8 @@ class Builder:
     def batch_norm(self, name: str, source: str) -> str:
         """BatchNorm with its statistics; all four vectors must be there."""
         roles = ("weight", "bias", "running_mean", "running_var")
-        params = {role: self._vector(f"{name}.{role}", self.channels[source], source) for role in roles}
+        given = f"its input, {source}, has"
+        params = {role: self._vector(f"{name}.{role}", self.channels[source], given) for role in roles}
         return self._add(name, "batch_norm", (source,), params=params, attrs={"eps": self.bn_eps})
 
     def linear(self, name: str, source: str) -> str:
@@ -106,14 +107,15 @@ class Builder:
         return name
 
     def _bias(self, name: str, channels: int) -> dict[str, Array]:
-        return {"bias": self._vector(f"{name}.bias", channels, name)} if f"{name}.bias" in self.tensors else {}
+        given = f"{name}.weight has"
+        return {"bias": self._vector(f"{name}.bias", channels, given)} if f"{name}.bias" in self.tensors else {}
 
-    def _vector(self, name: str, channels: int, source: str) -> Array:
+    def _vector(self, name: str, channels: int, given: str) -> Array:
         vector = self.tensors.take(name, CHANNEL_AXES)  # (C,)
         if vector.shape != (channels,):
             raise ArchitectureError(
-                f"{name} has shape {vector.shape} (channels,), but {source} gives {channels} channels: "
-                f"one number a channel is needed. Do the file's layers come from different networks?"
+                f"{name} has shape {vector.shape} (channels,), but {given} {channels} channels, and each needs one "
+                f"number. Do the file's layers come from different networks?"
             )
         return vector
 

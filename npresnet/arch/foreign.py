@@ -30,6 +30,7 @@ BY_NAME: dict[str, str] = {
     "Res2Net": BLOCK + r"(convs|bns)\.",
     "IBN-ResNet (instance normalisation)": BLOCK + r"bn1\.(IN|BN)\.",
     "ResNet for faces (iResNet, ArcFace)": r"^prelu\.|" + BLOCK + r"prelu[0-9]?\.",
+    "ResNet in the names of pytorch-cifar100": r"\.residual_function\.",
     "ResNet with deep stem (ResNet-C, -D)": r"^conv1\.[0-9]+\.(weight|0\.weight)$",
     "ResNet-RS": r"^maxpool\.[0-9]+\.",
     "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)":
@@ -37,7 +38,6 @@ BY_NAME: dict[str, str] = {
     "ResNet of Hugging Face transformers": r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\.",
     "ResNet of Caffe2 or Detectron": r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\.",
     "ResNet of Keras": r"^conv1_conv|^conv2_block1",
-    "ResNet in the names of pytorch-cifar100": r"\.residual_function\.",
     "an ONNX export (BatchNorm folded, names lost)": r"^onnx::",
     "a vision transformer": r"patch_embed|cls_token|pos_embed|class_embedding|\.attn\.qkv",
     "ConvNeXt": r"^downsample_layers\.|^stages\.[0-9]+\..*\.(dwconv|conv_dw)\.|layer_scale",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 from npresnet.arch.catalogue import Entry, entry_of, name_of
@@ -18,8 +19,9 @@ from npresnet.errors import ArchitectureError
 Rule = tuple[Callable[[Any], bool], str]
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def is_whole(value: Any, least: int = 1) -> bool:
+    """Whether this is a whole number from `least` on, Python's or NumPy's; True and False are none."""
+    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
 
 
 def _is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -31,19 +33,19 @@ def _is_bool(value: Any) -> bool:
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 and math.isfinite(value)
+    return type(value) is not bool and isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def _is_one_of(*names: str) -> Rule:
     return lambda value: isinstance(value, str) and value in names, " or ".join(map(repr, names))
 
 
-COUNT: Rule = (_is_count, "a whole number from 1 on")
+COUNT: Rule = (is_whole, "a whole number from 1 on")
 BOOL: Rule = (_is_bool, "True or False")
 FIXED: dict[str, Rule] = {
     "family": (lambda value: isinstance(value, str), "a family's name"),
     "block": _is_one_of("BasicBlock", "Bottleneck"),
-    "layers": (_is_list_of(_is_count), "a list of whole numbers, the blocks of each stage"),
+    "layers": (_is_list_of(is_whole), "a list of whole numbers, the blocks of each stage"),
     "num_classes": COUNT,
     "in_channels": COUNT,
     "groups": COUNT,
@@ -53,7 +55,7 @@ FIXED: dict[str, Rule] = {
 FREE: dict[str, Rule] = {
     "stride_on": _is_one_of("1x1", "3x3"),
     "replace_stride_with_dilation": (_is_list_of(_is_bool), "a list of True or False for each stage but the first"),
-    "stem_stride": (lambda value: value in (1, 2) and not isinstance(value, bool), "1 or 2"),
+    "stem_stride": (lambda value: is_whole(value) and value in (1, 2), "1 or 2"),
     "max_pool": BOOL,
     "bn_eps": (_is_positive, "a positive number"),
     "zero_init_residual": BOOL,  # of random weights only; with given ones it means nothing
@@ -70,7 +72,16 @@ def checked_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
         is_valid, kind = (FREE | FIXED)[name]
         if not is_valid(value):
             raise ArchitectureError(f"option {name} must be {kind}, got {str(value)[:60]}")
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return {name: _plain_type(value) for name, value in given.items()}
+
+
+def _plain_type(value: Any) -> Any:
+    """JSON's types: lists for tuples, Python's numbers for NumPy's."""
+    if isinstance(value, (list, tuple)):
+        return [_plain_type(item) for item in value]
+    if isinstance(value, (bool, str)):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def settle(
@@ -128,7 +139,7 @@ def settle_arch(
     name = name_of(found)
     if arch is None:
         return Decision(name, "inferred")
-    meant = found if arch in (name, _plain(found)) else entry_of(arch)
+    meant = found if arch in (name, _unnamed(found)) else entry_of(arch)
     meant = replace(meant, **{key: options[key] for key in ("groups", "width_per_group") if key in options})
     if meant != found:
         raise ArchitectureError(
@@ -140,7 +151,7 @@ def settle_arch(
     return Decision(arch, origin)
 
 
-def _plain(entry: Entry) -> str:
+def _unnamed(entry: Entry) -> str:
     return "cifar_resnet" if entry.small else "resnet"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from npresnet.arch.catalogue import Entry, entry_of
 from npresnet.arch.layout import EXPANSION, bottleneck_width
-from npresnet.arch.options import checked_options
+from npresnet.arch.options import checked_options, is_whole
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
@@ -36,6 +36,8 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
     Raises ArchitectureError for unknown names and options, and for groups or widths with BasicBlocks.
     """
     given = checked_options({"num_classes": num_classes, **options})
+    if not is_whole(seed, least=0):
+        raise ArchitectureError(f"seed must be a whole number from 0 on, got {str(seed)[:60]}")
     entry = _entry_with(name, given)
     rng = np.random.default_rng(seed)
     head = "linear" if entry.small else "fc"

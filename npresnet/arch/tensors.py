@@ -63,8 +63,8 @@ class Tensors:
             )
         if array.ndim != len(axes) or 0 in array.shape:
             raise ArchitectureError(
-                f"{name} has shape {array.shape}, but {len(axes)} axes are expected, none of them empty: "
-                f"{', '.join(axes)}"
+                f"{name} has shape {array.shape}, but should have the axes ({', '.join(axes)}), none of them empty. "
+                f"Is it another layer's tensor, or a flattened one?"
             )
         return array
 
