@@ -5,7 +5,8 @@
 - Protocol 5 writes `numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`.
 - A dtype is `numpy.dtype("f4", False, True)`, then BUILD `(3, "<", ...)` with the byte order.
 - A scalar is `numpy.core.multiarray.scalar(dtype, bytes)`.
-- Protocol 2 has no bytes: it writes `_codecs.encode(text, "latin1")`; Python 2's text is bytes as it stands.
+- Protocol 2 has no bytes: it writes `_codecs.encode(text, "latin1")`, or `bytes()` for none; Python 2's text is
+  bytes as it stands.
 - The bytes MUST be exactly as many as shape and dtype ask for.
 - Arrays of objects, text and records stay inert: their bytes are never looked at.
 """
@@ -90,6 +91,11 @@ def encode(text: object = None, encoding: object = "latin1", *_: object) -> obje
     return Inert(Global("_codecs", "encode"))
 
 
+def no_bytes(*args: object) -> object:
+    """bytes(): how protocols below 3 write b""."""
+    return Inert(Global("builtins", "bytes"), args) if args else b""
+
+
 def _reconstruct(*_: object) -> Cell:
     return NumpyArray()
 
@@ -97,6 +103,8 @@ def _reconstruct(*_: object) -> Cell:
 MEANINGS: Meanings = {
     ("numpy", "dtype"): Dtype,
     ("_codecs", "encode"): encode,
+    ("__builtin__", "bytes"): no_bytes,
+    ("builtins", "bytes"): no_bytes,
     **{
         (f"numpy.{core}.{module}", name): meaning
         for core in ("core", "_core")

@@ -81,6 +81,11 @@ class Machine:
         self.position = start + size_bytes
         return self.buffer[start : self.position]
 
+    def byte(self) -> int:
+        """The next byte; the end is looked after when the next opcode is fetched."""
+        self.position += 1
+        return self.buffer[self.position - 1]
+
     def number(self, layout: struct.Struct) -> Any:
         (value,) = layout.unpack(self.take(layout.size))
         return value

@@ -114,7 +114,11 @@ class Tensor:
         extents = (self.offset, *self.shape, *self.stride)
         if len(self.shape) != len(self.stride) or len(self.shape) > _MAX_AXES:
             raise CheckpointError(f"a tensor has {len(self.shape)} sizes and {len(self.stride)} strides.")
-        if min(extents) < 0 or max(extents) > _MAX_EXTENT:
+        if (
+            min(extents) < 0
+            or max(extents) > _MAX_EXTENT
+            or (self.numel == 0 and _other_axes(self.shape) > _MAX_EXTENT)
+        ):
             raise CheckpointError(f"a tensor's view is impossible: {self._view()}.")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True) if n)
         room = self.storage.size_bytes // item_bytes(self.dtype)
@@ -134,9 +138,9 @@ class Tensor:
         if self.dtype not in NUMPY_DTYPES:
             raise CheckpointError(f"{_article(self.dtype)} tensor, {_WAY_OUT}")
         self.check()
-        if self.numel == 0:
-            return np.empty(self.shape, "f4" if self.dtype == "bfloat16" else NUMPY_DTYPES[self.dtype])
         elements = self.storage.elements(self.dtype)
+        if self.numel == 0:
+            return elements[:0].reshape(self.shape)
         strides = [step * elements.itemsize for step in self.stride]
         view: Array = np.ndarray(self.shape, elements.dtype, elements, self.offset * elements.itemsize, strides)
         return view
@@ -164,6 +168,11 @@ def item_bytes(dtype: str) -> int:
     if size is None:
         raise CheckpointError(f"the file holds elements of type {shown(dtype)}, which npresnet does not know.")
     return size
+
+
+def _other_axes(shape: tuple[int, ...]) -> int:
+    """How many elements an empty tensor would have without its axes of size 0; NumPy minds."""
+    return math.prod(n for n in shape if n)
 
 
 def dense(storage: Storage, shape: Iterable[int], *, fortran: bool = False) -> Tensor:

@@ -4,7 +4,7 @@
   hooks and metadata after these; `_rebuild_tensor_v3` with an untyped storage and a dtype in seventh place.
 - `torch._tensor._rebuild_from_type_v2(function, type, args, state)` wraps one of these.
 - `_rebuild_parameter(tensor, ...)` and `_rebuild_parameter_with_state` wrap a tensor; the oldest files make a
-  `torch.nn.parameter.Parameter` and BUILD it with `(tensor, requires_grad, hooks)`.
+  `torch.nn.parameter.Parameter` and BUILD it with `(tensor, requires_grad, hooks)` or a longer state.
 - A dtype is a global (`torch.float32`), a storage's class tells its dtype (`torch.FloatStorage`, `torch.cuda...`).
 - Quantised, sparse, nested, meta and wrapped tensors become Unreadable: refused where they are needed.
 - OrderedDict, defaultdict and torch.Size become dict and tuple.
@@ -48,13 +48,13 @@ _UNREADABLE = {
 
 
 class Parameter(Cell):
-    """A Parameter of the oldest files: its state is (tensor, requires_grad, hooks)."""
+    """A Parameter of the oldest files: its tensor is its argument, or comes first in its state."""
 
     __slots__ = ()
 
     def build(self, state: object) -> None:
         if isinstance(state, tuple) and state:
-            self.tensor = as_tensor(state[0])
+            self.tensor = as_tensor(state[0]) or self.tensor
 
 
 def storage_dtype(kind: object) -> str:
@@ -111,7 +111,7 @@ def meanings(tensors: list[Tensor]) -> Meanings:
         **NUMPY_MEANINGS,
         **{("torch._utils", name): function for name, function in rebuilders.items()},
         ("torch._tensor", "_rebuild_from_type_v2"): rebuild_from_type,
-        ("torch.nn.parameter", "Parameter"): lambda *_: Parameter(),
+        ("torch.nn.parameter", "Parameter"): lambda tensor=None, *_: Parameter(as_tensor(tensor)),
         ("torch", "Size"): lambda size=(), *_: tuple(size) if isinstance(size, (list, tuple)) else (),
         ("collections", "OrderedDict"): dict_of_pairs,
         ("collections", "defaultdict"): lambda *_: {},

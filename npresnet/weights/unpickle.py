@@ -13,11 +13,12 @@ from typing import Any
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Global, Inert
 from npresnet.weights.pickle_machine import MAX_OPCODES, Machine, global_of
+from npresnet.weights.source import shown
 
 Action = Callable[[Machine], object]
 ACTIONS: list[Action | None] = [None] * 256
 
-_U1, _U2, _U4, _U8 = (struct.Struct(code) for code in ("<B", "<H", "<I", "<Q"))
+_U2, _U4, _U8 = (struct.Struct(code) for code in ("<H", "<I", "<Q"))
 _I4, _F8_BIG = struct.Struct("<i"), struct.Struct(">d")
 _MAX_PROTOCOL = 5
 _STOP = ord(".")
@@ -42,8 +43,12 @@ def unpickle(m: Machine) -> Any:
             if action is None:
                 raise CheckpointError(f"its pickle is damaged: unknown opcode 0x{code:02x}.")
             action(m)
+    except CheckpointError:
+        raise
     except IndexError:
-        raise CheckpointError("its pickle is damaged: it takes from an empty stack.") from None
+        raise CheckpointError("its pickle is damaged: it takes what is not there.") from None
+    except (ValueError, OverflowError) as error:  # a number that is none, a text in no encoding
+        raise CheckpointError(f"its pickle is damaged: {shown(error)}.") from None
     raise CheckpointError("its pickle is cut off before its end.")
 
 
@@ -74,9 +79,9 @@ push("I", lambda m: _text_int(m.short_line()))
 push("L", lambda m: _text_int(m.short_line().rstrip(b"L")))
 push("F", lambda m: float(m.short_line()))
 push("J", lambda m: m.number(_I4))
-push("K", lambda m: m.number(_U1))
+push("K", lambda m: m.byte())
 push("M", lambda m: m.number(_U2))
-push(0x8A, lambda m: m.whole_number(m.number(_U1)))
+push(0x8A, lambda m: m.whole_number(m.byte()))
 push(0x8B, lambda m: m.whole_number(m.number(_U4)))
 push("G", lambda m: m.number(_F8_BIG))
 
@@ -84,12 +89,12 @@ push("G", lambda m: m.number(_F8_BIG))
 
 push("S", lambda m: _quoted(m.line()))
 push("T", lambda m: m.take(m.number(_I4)).decode("latin-1"))
-push("U", lambda m: m.take(m.number(_U1)).decode("latin-1"))
+push("U", lambda m: m.take(m.byte()).decode("latin-1"))
 push("V", lambda m: m.line().decode("raw-unicode-escape"))
-push(0x8C, lambda m: _utf8(m.take(m.number(_U1))))
+push(0x8C, lambda m: _utf8(m.take(m.byte())))
 push("X", lambda m: _utf8(m.take(m.number(_U4))))
 push(0x8D, lambda m: _utf8(m.take(m.number(_U8))))
-push("C", lambda m: m.take(m.number(_U1)))
+push("C", lambda m: m.take(m.byte()))
 push("B", lambda m: m.take(m.number(_U4)))
 push(0x8E, lambda m: m.take(m.number(_U8)))
 push(0x96, lambda m: m.take(m.number(_U8)))  # BYTEARRAY8: nobody changes it here, so plain bytes do
@@ -164,7 +169,7 @@ def pop(m: Machine) -> None:
 
 
 opcode("g")(lambda m: m.recall(int(m.short_line())))
-opcode("h")(lambda m: m.recall(m.number(_U1)))
+opcode("h")(lambda m: m.recall(m.byte()))
 opcode("j")(lambda m: m.recall(m.number(_U4)))
 
 
@@ -173,7 +178,7 @@ def put(m: Machine, index: int) -> None:
 
 
 opcode("p")(lambda m: put(m, int(m.short_line())))
-opcode("q")(lambda m: put(m, m.number(_U1)))
+opcode("q")(lambda m: put(m, m.byte()))
 opcode("r")(lambda m: put(m, m.number(_U4)))
 opcode(0x94)(lambda m: put(m, len(m.memo)))
 
@@ -223,7 +228,7 @@ push("Q", lambda m: m.persistent(m.stack.pop()))
 
 @opcode(0x80)
 def proto(m: Machine) -> None:
-    version = m.number(_U1)
+    version = m.byte()
     if version > _MAX_PROTOCOL:
         raise CheckpointError(f"its pickle has protocol {version}; npresnet reads 0 to {_MAX_PROTOCOL}.")
 
