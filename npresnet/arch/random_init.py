@@ -29,7 +29,7 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
     """Random weights for an architecture of `list_archs`, float32 under torchvision's names (or CIFAR's, option A).
 
     num_classes  rows of the classifier
-    seed         of the random numbers; the same seed gives the same numbers on every machine
+    seed         of the random numbers; the same seed gives the same numbers in the same NumPy
     options      groups, width_per_group, in_channels, zero_init_residual; what means nothing for weights
                  (replace_stride_with_dilation, stride_on, ...) is checked and has no effect
 

@@ -1,0 +1,65 @@
+"""Prefixes are taken off, heads of other tasks are left out, and both are written down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import arch
+from npresnet.errors import ArchitectureError
+from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, prefixed
+
+BACKBONE = bottleneck_net(head=None)
+SEGMENTATION = conv("classifier.0", 8, 256, 3, 3) | norm("classifier.1", 8) | conv("classifier.4", 21, 8, 1, 1)
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "backbone.body.", "encoder.", "model.", "module."])
+def test_prefix_of_the_backbone_alone(prefix):
+    """Where only part of the file bears the prefix, the rest still has to be accounted for."""
+    network, _ = arch.build(prefixed(BACKBONE, prefix))
+    assert network.nodes[0].name == "conv1"
+    with pytest.raises(ArchitectureError, match=r"projector\.weight"):
+        arch.build(prefixed(BACKBONE, prefix) | linear("projector", 3, 256))
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", ""])
+def test_heads_of_a_segmentation_net_mean_a_dilated_backbone(prefix):
+    auxiliary = {name.replace("classifier", "aux_classifier"): a for name, a in SEGMENTATION.items()}
+    network, config = arch.build(prefixed(BACKBONE, prefix) | SEGMENTATION | auxiliary)
+    assert config["replace_stride_with_dilation"].value == [False, True, True]
+    assert config["replace_stride_with_dilation"].origin == "inferred"
+    parts = [f"{head}.{i}" for head in ("classifier", "aux_classifier") for i in (0, 1, 4)]
+    assert config["ignored"].value == ", ".join(parts)
+    assert network["layer4.0.conv2"].window.dilation == (2, 2)
+    plain = {"replace_stride_with_dilation": [False] * 3}
+    _, config = arch.build(prefixed(BACKBONE, prefix) | SEGMENTATION, options=plain)
+    assert config["replace_stride_with_dilation"].origin == "caller"
+
+
+def test_a_segmentation_net_of_basic_blocks_has_no_known_dilation():
+    _, config = arch.build(basic_net(head=None) | SEGMENTATION)
+    assert config["replace_stride_with_dilation"].origin == "default"
+    assert "ignored" in config
+
+
+def test_heads_of_a_detection_net():
+    heads = conv("backbone.fpn.inner_blocks.0.0", 8, 256, 1, 1) | conv("rpn.head.conv.0.0", 8, 8, 3, 3) | linear(
+        "roi_heads.box_head.fc6", 5, 8
+    )
+    network, config = arch.build(prefixed(BACKBONE, "backbone.body.") | heads)
+    assert dict(network.outputs) == {"embedding": "flatten"}
+    assert "rpn.head" in config["ignored"].value
+    assert config["replace_stride_with_dilation"].value == [False] * 3
+
+
+def test_a_linear_layer_called_classifier_is_no_segmentation_head():
+    network, config = arch.build(BACKBONE | linear("classifier", 2, 256))
+    assert dict(network.outputs) == {"logits": "classifier"}
+    assert "ignored" not in config
+    assert config.value("num_classes") == 2
+
+
+def test_nothing_is_ignored_in_silence():
+    network, config = arch.build(BACKBONE)
+    assert "ignored" not in config
+    assert np.array_equal(network["conv1"].params["weight"], BACKBONE["conv1.weight"])
