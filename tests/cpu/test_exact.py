@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet import cpu, ops, passes
-from tests.support.cases import CHANNELS, KERNELS, conv_cases, integers, wide_conv_cases
+from tests.support.cases import CHANNELS, KERNELS, conv_cases, integers, wide_conv_cases, wide_pool_cases
 from tests.support.checks import (
     assert_same,
     check_avg_pool_exact,
@@ -20,7 +20,8 @@ from tests.support.checks import (
     check_max_pool_exact,
     check_pointwise_exact,
 )
-from tests.support.one_node import execute_on_cpu, on_cpu, on_two_threads
+from tests.support.network_checks import check_network_exact, tiled_network
+from tests.support.one_node import Operations, execute_on_cpu, on_cpu, on_two_threads
 from tests.support.random_networks import random_network
 
 
@@ -38,17 +39,20 @@ def test_conv2d_with_bias_residual_and_relu(channels):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_wide_conv2d(threads):
     execute = partial(execute_on_cpu, threads=threads)
-    check_conv_exact(on_two_threads.conv2d if threads == 2 else on_cpu.conv2d, wide_conv_cases())
-    for skipped in range(8):  # so that every case meets every combination of bias, residual and ReLU
-        check_fused_exact(execute, [*[next(wide_conv_cases())] * skipped, *wide_conv_cases()])
+    check_conv_exact(Operations(execute).conv2d, wide_conv_cases())
+    check_fused_exact(execute, wide_conv_cases(), all_combinations=True)
 
 
 def test_max_pool2d():
     check_max_pool_exact(on_cpu.max_pool2d)
+    check_max_pool_exact(on_cpu.max_pool2d, wide_pool_cases())
+    check_max_pool_exact(on_two_threads.max_pool2d, wide_pool_cases())
 
 
 def test_avg_pool2d():
     check_avg_pool_exact(on_cpu.avg_pool2d)
+    check_avg_pool_exact(on_cpu.avg_pool2d, wide_pool_cases())
+    check_avg_pool_exact(on_two_threads.avg_pool2d, wide_pool_cases())
 
 
 def test_global_avg_pool():
@@ -71,17 +75,31 @@ def test_pointwise(threads):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("seed", range(60))
 def test_random_network(seed, threads):
-    """Values that share an arena, halos, residuals, features asked for anywhere; twice, for memory is used again."""
+    """Values that share an arena, halos, residuals, features asked for anywhere."""
     network, image = random_network(seed)
-    for prepared in (network, passes.optimize(network)):
-        executable = cpu.compile(prepared, threads=threads)
-        for count in (1, 3):
-            x = integers(np.random.default_rng(count), (count, *image))
-            got, expected = executable(x), ops.run(network, x)
-            assert set(got) == set(expected)
-            for name, array in expected.items():
-                assert_same(got[name], array, (seed, name))
-        executable.close()
+    check_network_exact(network, image, threads=threads)
+    check_network_exact(passes.optimize(network), image, threads=threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_network_of_many_tiles(threads):
+    network, image = tiled_network()
+    check_network_exact(network, image, threads=threads)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_tiles_of_a_step_may_run_in_any_order(backwards):
+    network, image = tiled_network()
+    plan = cpu.compile(network, threads=1).plan(image)
+    assert all(len(step.tiles) > 1 for step in plan.steps)
+    for seed in range(2):
+        x = integers(np.random.default_rng(seed), (1, *image))
+        plan.input[...] = x[0]
+        for step in plan.steps:
+            for tile in step.tiles[:: -1 if backwards else 1]:
+                for kernel, args in tile:
+                    kernel(*args)
+        assert_same(plan.outputs["y"], ops.run(network, x)["y"][0])
 
 
 def test_nan_and_infinity_go_as_in_the_specification():

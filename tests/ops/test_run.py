@@ -21,7 +21,7 @@ from tests.support.torch_ops import on_one_thread
 
 def test_conv2d_with_bias_residual_and_relu():
     check_fused_exact(ops.run, conv_cases())
-    check_fused_exact(ops.run, wide_conv_cases())
+    check_fused_exact(ops.run, wide_conv_cases(), all_combinations=True)
 
 
 def test_pointwise():

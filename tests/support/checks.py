@@ -13,9 +13,10 @@ import numpy as np
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
 from tests.support import naive, torch_ops
-from tests.support.cases import SIZES, ConvCase, PoolCase, conv_cases, integers, pool_cases
+from tests.support.cases import SIZES, ConvCase, PoolCase, conv_cases, integers, pool_cases, scatter
 
 NAIVE_MACS = 1_500  # more take too long in seven loops
+WIDE = (230, 231)  # an image that a backend cuts into tiles even where it does little to each pixel
 
 
 def assert_same(got: np.ndarray, expected: np.ndarray, case: object = "") -> None:
@@ -59,9 +60,10 @@ def check_max_pool_exact(max_pool2d: Callable, cases: Iterable[PoolCase] | None 
             assert_same(got, naive.max_pool2d(x, kernel, **window), case)
 
 
-def check_avg_pool_exact(avg_pool2d: Callable) -> None:
+def check_avg_pool_exact(avg_pool2d: Callable, cases: Iterable[PoolCase] | None = None) -> None:
     """The exact sum, then one float32 division: a float64 mean rounded to float32 is that same number."""
-    for case, include_pad in itertools.product(pool_cases(dilations=[(1, 1)]), (False, True)):
+    cases = pool_cases(dilations=[(1, 1)]) if cases is None else cases
+    for case, include_pad in itertools.product(cases, (False, True)):
         x, (kernel, stride, padding, _) = case.array(), _parts(case)
         options = {"stride": stride, "padding": padding, "ceil_mode": case.ceil_mode, "count_include_pad": include_pad}
         got = avg_pool2d(x, kernel, **options)
@@ -119,17 +121,20 @@ def exact_batch_norm(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, dic
     }
 
 
-def check_fused_exact(execute: Callable, cases: Iterable[ConvCase] | None = None) -> None:
-    """relu(conv(x) + bias + residual) in one node, each part present in every second case: equal to PyTorch.
+def check_fused_exact(
+    execute: Callable, cases: Iterable[ConvCase] | None = None, *, all_combinations: bool = False
+) -> None:
+    """relu(conv(x) + bias + residual) in one node: equal to PyTorch. A case has one combination of the three, or all.
 
     `execute(network, x)` gives {asked: array}; the residual is another convolution of the same image.
     """
-    for number, case in enumerate(conv_cases() if cases is None else cases):
-        parts = {"has_bias": number % 2, "has_residual": number // 2 % 2, "has_relu": number // 4 % 2}
-        network, x = fused_network(case, **parts)
-        got = execute(network, x)["y"]
-        assert got.dtype == np.float32
-        assert_same(got, _fused_by_torch(case, **parts), (case, parts))
+    for case in conv_cases() if cases is None else cases:
+        for number in range(8) if all_combinations else [scatter(case.seed) // 3]:
+            parts = {"has_bias": number & 1, "has_residual": number & 2, "has_relu": number & 4}
+            network, x = fused_network(case, **parts)
+            got = execute(network, x)["y"]
+            assert got.dtype == np.float32
+            assert_same(got, _fused_by_torch(case, **parts), (case, parts))
 
 
 def fused_network(case: ConvCase, *, has_bias: int, has_residual: int, has_relu: int) -> tuple[Network, np.ndarray]:
@@ -158,7 +163,8 @@ def _fused_by_torch(case: ConvCase, *, has_bias: int, has_residual: int, has_rel
 
 def check_pointwise_exact(execute: Callable) -> None:
     """relu, add, flatten, shortcut_a, and the ReLU flag of add, linear and batch_norm."""
-    for seed, (size, batch) in enumerate(itertools.product(itertools.product(SIZES, SIZES), (1, 2, 3))):
+    sizes = [*itertools.product(itertools.product(SIZES, SIZES), (1, 2, 3)), (WIDE, 1)]
+    for seed, (size, batch) in enumerate(sizes):
         rng = np.random.default_rng(seed)
         x, mix = integers(rng, (batch, 4, *size)), integers(rng, (4, 4, 1, 1))
         _, norm = exact_batch_norm(seed, x.shape)
