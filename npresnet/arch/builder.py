@@ -50,6 +50,8 @@ class Builder:
         roles = ("weight", "bias", "running_mean", "running_var")
         given = f"its input, {source}, has"
         params = {role: self._vector(f"{name}.{role}", self.channels[source], given) for role in roles}
+        if (params["running_var"] < 0).any():
+            raise ArchitectureError(f"{name}.running_var holds a negative variance. Is the file damaged?")
         return self._add(name, "batch_norm", (source,), params=params, attrs={"eps": self.bn_eps})
 
     def linear(self, name: str, source: str) -> str:

@@ -16,6 +16,7 @@ from npresnet.config import Decision
 
 FAMILY = "cifar"
 SMALL_STEM = "usual after a 3x3 stem"
+OTHER_MEANS = "some nets for CIFAR were trained with another mean and std"
 OPTION_A = "no projections: strided identity, channels of zeros on either side"
 
 
@@ -33,6 +34,6 @@ def outline(tensors: Tensors) -> Outline:
         **({"shortcut": Decision("A", "inferred", OPTION_A)} if option_a else {}),
         stem_stride=Decision(1, "default", SMALL_STEM),
         max_pool=Decision(False, "default", SMALL_STEM),
-        preprocess=Decision("cifar10", "default"),
+        preprocess=Decision("cifar10", "default", OTHER_MEANS),
         labels=labels_for(tensors, 10, "cifar10"),
     )

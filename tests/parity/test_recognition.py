@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npresnet import arch, ops
+from npresnet import arch, ops, weights
 from npresnet.errors import ArchitectureError
 from tests.support import torch_run
 from tests.support.reference import TEN, randomised, run_double, torchvision_model
@@ -122,6 +122,31 @@ def test_a_sequential_classifier(layers, note):
     assert relative_error(torch_run.run(network, x)["logits"], run_double(module, x)) < 1e-10
     assert note in config["head"].note
     assert torch_run.run(network.with_outputs(["fc"]), x)["fc"].shape == (2, config.value("num_classes"))
+
+
+@pytest.mark.parametrize("name", [*TEN, "resnet50 grouped"])
+def test_random_weights_have_torchvision_s_names_in_its_order(name):
+    options = {"groups": 4, "width_per_group": 16} if " " in name else {}
+    name = name.split()[0]
+    tensors = arch.random_tensors(name, num_classes=3, **options)
+    torch = torch_run.torch
+    with torch.device("meta"):
+        module = getattr(import_torchvision().models, name)(weights=None, num_classes=3, **options)
+    expected = {key: (tuple(t.shape), str(t.dtype)) for key, t in module.state_dict().items()}
+    assert {key: (a.shape, f"torch.{a.dtype}") for key, a in tensors.items()} == expected
+    assert list(tensors) == list(expected)
+
+
+def test_a_fine_tuned_two_class_checkpoint(tmp_path):
+    """As the ants-and-bees tutorial saves it: a dict around the state_dict, under any file name."""
+    torch = torch_run.torch
+    module, _ = torchvision_model("resnet18", num_classes=2)
+    path = tmp_path / "ants_bees.pkl"
+    torch.save({"epoch": 24, "model_state_dict": module.state_dict(), "best_acc": 0.95}, path)
+    network, config = arch.build(weights.read(path).tensors)
+    x = images(2, 64)
+    assert relative_error(torch_run.run(network, x)["logits"], run_double(module, x)) < 1e-10
+    assert (config.value("arch"), config.value("num_classes"), config.value("labels", "")) == ("resnet18", 2, None)
 
 
 def test_no_classifier_gives_the_embedding():
