@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import struct
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +24,9 @@ from numpy.typing import NDArray
 from npresnet.errors import CheckpointError
 from npresnet.weights.npz import METADATA
 from npresnet.weights.source import Path, path_text, shown
+
+if TYPE_CHECKING:
+    import zipfile
 
 ALIGNMENT_BYTES = 64
 _PADDING_ID = 0x4E50  # "NP"; not one of the registered ids
@@ -40,6 +41,8 @@ def write_npz(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping
     Arrays may have any shape, strides and byte order; dtypes are floats, integers and bool. Raises CheckpointError
     where a name or dtype cannot be stored, and where the file cannot be written.
     """
+    import zipfile  # in functions: those who only read do not wait for it
+
     arrays = {name: _storable(name, np.asanyarray(array)) for name, array in tensors.items()}
     note = np.array(json.dumps(dict(metadata), allow_nan=False))
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -52,7 +55,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A new file that takes the place of `path` when the block ends well, and vanishes otherwise."""
     destination = os.path.realpath(path_text(path))
     folder, name = os.path.split(destination)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.part")
     try:
         if os.path.isdir(destination):
             raise CheckpointError(f"{destination} is a folder; name the file to write.")
@@ -84,6 +87,8 @@ def _is_encodable(name: str) -> bool:
 
 
 def _write_member(archive: zipfile.ZipFile, file: IO[bytes], name: str, array: NDArray[Any]) -> None:
+    import zipfile
+
     zip64 = array.nbytes >= _ZIP64_FROM_BYTES
     before = file.tell() + _LOCAL_HEADER_BYTES + len(name.encode()) + (_ZIP64_FIELD_BYTES if zip64 else 0)
     info = zipfile.ZipInfo(name)

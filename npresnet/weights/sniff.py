@@ -30,7 +30,7 @@ _COMPRESSED = "this is compressed as a whole ({0}). Decompress it, then name the
 _FOREIGN = {
     b"<!do": _HTML, b"<htm": _HTML, b"<hea": _HTML, b"<?xm": _HTML,
     b"version https://git-lfs": _LFS,
-    b"\x1f\x8b": _COMPRESSED.format("gzip"), b"BZh": _COMPRESSED.format("bzip2"),
+    b"\x1f\x8b": _COMPRESSED.format("gzip"), b"bzh": _COMPRESSED.format("bzip2"),
     b"\xfd7zxz": _COMPRESSED.format("xz"), b"\x28\xb5\x2f\xfd": _COMPRESSED.format("zstd"),
     b"7z\xbc\xaf": _COMPRESSED.format("7z"), b"rar!": _COMPRESSED.format("rar"),
     b"\x89hdf": "this is an HDF5 file (Keras or TensorFlow), which npresnet does not read.",

@@ -88,8 +88,7 @@ def test_contents_that_do_not_fit(folder, changes, match):
 
 def test_nothing_is_extracted(folder, monkeypatch):
     """Names that climb out of the folder, and links, are names that we ignore."""
-    good = {name: span for name, span in members_of(example()).items()}
-    evil = {"../evil": b"evil", "/tmp/npresnet_evil": b"evil", **good}
+    evil = {"../evil": b"evil", "/tmp/npresnet_evil": b"evil", **members_of(example())}
     before = sorted(folder.path.rglob("*"))
     assert folder.read(files.tarred(evil)).tensors["t"].shape == (4, 3)
     assert sorted(folder.path.rglob("*")) == [*before, folder.path / "weights.pth"]

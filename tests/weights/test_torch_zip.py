@@ -50,13 +50,19 @@ def example_state() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     state = {f"of {str(d)[6:]}": (torch.randn(2, 3, 4, generator=generator) * 90).abs().to(d) for d in DTYPES}
     base = torch.randn(4, 6, 3, 3, generator=generator)
-    state |= {
-        "transposed": base.transpose(0, 1), "sliced": base[1:3, ::2], "last": base.to(memory_format=torch.channels_last),
-        "scalar": torch.tensor(7), "one": torch.tensor([7.0]), "empty": torch.zeros(0, 5), "expanded": torch.ones(1).expand(64),
-        "shared 1": base, "shared 2": base[2], "parameter": torch.nn.Parameter(base.clone()),
+    return state | {
+        "transposed": base.transpose(0, 1),
+        "sliced": base[1:3, ::2],
+        "last": base.to(memory_format=torch.channels_last),
+        "scalar": torch.tensor(7),
+        "one": torch.tensor([7.0]),
+        "empty": torch.zeros(0, 5),
+        "expanded": torch.ones(1).expand(64),
+        "shared 1": base,
+        "shared 2": base[2],
+        "parameter": torch.nn.Parameter(base.clone()),
         "nan": torch.tensor([float("nan"), float("-inf"), -0.0, 1e-42]),
-    }  # fmt: skip
-    return state
+    }
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
