@@ -1,12 +1,16 @@
-"""Which of a file's tensors are the ResNet: no prefix, no heads of detection and segmentation nets."""
+"""Which of a file's tensors are the ResNet: no prefix, no heads of other tasks. What is left out is written down."""
 
 from __future__ import annotations
+
+import re
 
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 
-PREFIXES = ("backbone.body.", "backbone.", "encoder.", "encoder_q.", "model.", "module.")
-DETECTION = r"^(backbone\.)?fpn\.|^rpn\.|^roi_heads\."
+# Task: the names that belong to it and not to its backbone.
+DETECTION = r"^(backbone\.)?fpn\.|^rpn\.|^roi_heads\.|^head\.(classification|regression)_head\."
+CONTRASTIVE = r"^queue(_ptr)?$"
+PROJECTION = r"^fc\.|^encoder_k\.|^queue"
 SEGMENTATION = r"^(aux_)?classifier\."
 
 
@@ -14,12 +18,32 @@ def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
     """The tensors of the ResNet alone, and the decisions that this selection settles.
 
     Backbones of torchvision's segmentation nets are dilated (`replace_stride_with_dilation=[False, True, True]`); their
-    classifiers work on every pixel (convolutions) and are no part of a classification net.
+    classifiers work on every pixel (convolutions) and are no part of a classification net. The fc of a contrastive
+    training (MoCo) projects into the space of its loss and classifies nothing.
     """
-    tensors = _without_prefix(tensors)
+    tensors, prefix = _without_prefix(tensors)
+    tensors, heads = _without_heads(tensors)
+    return tensors, prefix | heads
+
+
+def _without_prefix(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
+    """Take off whatever stands before the stem and the first block alike, where that is one and the same prefix."""
+    if "conv1.weight" in tensors:
+        return tensors, {}
+    blocks = tensors.matching(r"\.layer1\.0\.conv1\.weight$")
+    prefix = blocks[0].removesuffix("layer1.0.conv1.weight") if len(blocks) == 1 else ""
+    if not prefix or not tensors.matching(rf"^{re.escape(prefix)}conv1\.(weight$|0\.)"):
+        return tensors, {}
+    return tensors.without_prefix(prefix), {"prefix": Decision(prefix, "inferred", "taken off the tensors' names")}
+
+
+def _without_heads(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
     heads = tensors.matching(DETECTION)
     if heads:
         return tensors.without(heads), _ignored(heads, "the head of a detection net; this is its backbone")
+    if tensors.matching(CONTRASTIVE):
+        heads = tensors.matching(PROJECTION)
+        return tensors.without(heads), _ignored(heads, "of a contrastive training; this is the net it trained")
     heads = tensors.matching(SEGMENTATION)
     if not any(len(tensors.shape(name)) == 4 for name in heads):
         return tensors, {}
@@ -28,16 +52,6 @@ def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
         note = "the backbone of a segmentation net, by torchvision's custom"
         settled["replace_stride_with_dilation"] = Decision([False, True, True], "inferred", note)
     return tensors.without(heads), settled
-
-
-def _without_prefix(tensors: Tensors) -> Tensors:
-    """Take the prefix off, where the stem bears one and some tensors outside do not."""
-    if "conv1.weight" in tensors:
-        return tensors
-    for prefix in PREFIXES:
-        if f"{prefix}conv1.weight" in tensors:
-            return tensors.without_prefix(prefix)
-    return tensors
 
 
 def _ignored(names: list[str], note: str) -> dict[str, Decision]:

@@ -13,10 +13,11 @@ BACKBONE = bottleneck_net(head=None)
 SEGMENTATION = conv("classifier.0", 8, 256, 3, 3) | norm("classifier.1", 8) | conv("classifier.4", 21, 8, 1, 1)
 
 
-@pytest.mark.parametrize("prefix", ["backbone.", "backbone.body.", "encoder.", "model.", "module."])
+@pytest.mark.parametrize("prefix", ["backbone.", "backbone.body.", "encoder.", "model.", "net.resnet.", "(odd)+."])
 def test_prefix_of_the_backbone_alone(prefix):
     """Where only part of the file bears the prefix, the rest still has to be accounted for."""
-    network, _ = arch.build(prefixed(BACKBONE, prefix))
+    network, config = arch.build(prefixed(BACKBONE, prefix))
+    assert config["prefix"].value == prefix
     assert network.nodes[0].name == "conv1"
     with pytest.raises(ArchitectureError, match=r"projector\.weight"):
         arch.build(prefixed(BACKBONE, prefix) | linear("projector", 3, 256))
@@ -50,6 +51,18 @@ def test_heads_of_a_detection_net():
     assert dict(network.outputs) == {"embedding": "flatten"}
     assert "rpn.head" in config["ignored"].value
     assert config["replace_stride_with_dilation"].value == [False] * 3
+
+
+def test_the_projection_of_a_contrastive_training_is_no_classifier():
+    memory = {"queue": np.ones((128, 64), np.float32), "queue_ptr": np.zeros(1, np.int64)}
+    network, config = arch.build(BACKBONE | memory | linear("fc.0", 256, 256) | linear("fc.2", 128, 256))
+    assert dict(network.outputs) == {"embedding": "flatten"}
+    assert config["ignored"].value == "queue, queue_ptr, fc.0, fc.2"
+
+
+def test_two_networks_in_one_file():
+    with pytest.raises(ArchitectureError, match=r"student\.conv1\.weight"):
+        arch.build(prefixed(BACKBONE, "student.") | prefixed(BACKBONE, "teacher."))
 
 
 def test_a_linear_layer_called_classifier_is_no_segmentation_head():
