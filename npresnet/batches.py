@@ -44,8 +44,8 @@ def batches(sources: Iterable[Any], read: Read, batch_size: int, threads: int) -
     pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read")
     try:
         ahead: deque[list[Item | Future[Item]]] = deque()
-        for chunk in _chunks(sources, batch_size):
-            ahead.append([_submit(pool, source, read) for source in chunk])
+        for chunk in _chunks((_submit(pool, source, read) for source in sources), batch_size):
+            ahead.append(chunk)
             if len(ahead) > 1:
                 yield [_result(item) for item in ahead.popleft()]
         while ahead:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +60,8 @@ def examine(environ: Mapping[str, str] = os.environ) -> Report:
 def cpu_name() -> str:
     """The processor's name, as the system tells it."""
     if sys.platform == "darwin":
+        import subprocess
+
         done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
         return done.stdout.strip() or platform.machine()
     return _cpuinfo("model name") or platform.processor() or platform.machine()
@@ -163,6 +163,8 @@ def _examine_gpu(report: Report) -> None:
 
 
 def _gpus() -> list[str]:
+    import subprocess
+
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
@@ -172,6 +174,8 @@ def _gpus() -> list[str]:
 
 
 def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

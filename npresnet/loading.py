@@ -6,7 +6,6 @@ made it stands in `model.config`.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -236,6 +235,8 @@ def _confirmed(config: Config, stored: Stored) -> Config:
 
 
 def _unknown_name(text: str) -> str:
+    import difflib
+
     known = [*DEMO_NAMES, *architectures.list_archs()]
     close = difflib.get_close_matches(text, known, n=3)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""

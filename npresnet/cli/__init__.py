@@ -24,13 +24,18 @@ from npresnet.cli.parser import make_parser
 from npresnet.cli.shared import complain
 from npresnet.errors import NpresnetError
 
-FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141  # the last two as a shell counts signals: 128 + number
+FAILED, MISUSED = 1, 2
+INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell counts signals: 128 + number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Wrong usage raises SystemExit(2), as argparse does."""
     _survive_odd_names()
-    args = make_parser().parse_args(argv)
+    parser = make_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return MISUSED
+    args = parser.parse_args(argv)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning

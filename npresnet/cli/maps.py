@@ -13,6 +13,8 @@ import numpy as np
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
 
+LEAST_SIDE = 224  # pixels of a picture that is written
+
 
 def embed(args: Namespace) -> int:
     """Print the pooled features of each image as JSON, or write them all as one .npy, a row an image."""
@@ -44,9 +46,15 @@ def cam(args: Namespace) -> int:
         picture = images.cropped(args.image, model.config["preprocess"].value)  # (H, W, 3)
         label = model.labels[index] if model.labels else str(index)
         score = prediction.probabilities[index]
-    _write_picture(args.output, overlay.cam(picture, heat))
+    _write_picture(args.output, _enlarged(overlay.cam(picture, heat)))
     complain(f"wrote {args.output}: where {args.image} looks like {label} (probability {score:.2%})")
     return FINE
+
+
+def _enlarged(pixels: Any) -> Any:
+    """(H, W, 3), each pixel repeated where the picture is so small (CIFAR's 32x32) that nobody could see it."""
+    times = max(1, LEAST_SIDE // max(pixels.shape[:2]))
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _short(value: Any) -> float | None:
@@ -79,6 +87,8 @@ def _write(path: str, data: bytes) -> None:
         with open(part, "wb") as file:
             file.write(data)
         os.replace(part, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # nobody knows the .part
     finally:
         if os.path.exists(part):
             os.remove(part)

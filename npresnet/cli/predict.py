@@ -94,5 +94,5 @@ def _print_times(model: Model, count: int, elapsed_s: float) -> None:
     from npresnet.doctor import cpu_name
 
     threads = model.config["threads"].value
-    print(f"{model.config['device'].value}: {cpu_name()}, {threads} thread{'s' * (threads > 1)}")
+    print(f"{model.config['device'].value.upper()}: {cpu_name()}, {threads} thread{'s' * (threads > 1)}")
     print(f"{count} image{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")

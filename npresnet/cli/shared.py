@@ -86,8 +86,8 @@ class ImagePaths:
 
     @property
     def width(self) -> int:
-        """Of the longest path, for columns; at most 48."""
-        return min(48, max((len(file) for files in self._files for file in files or ()), default=0))
+        """Of the longest path, for columns; at most 60."""
+        return min(60, max((len(file) for files in self._files for file in files or ()), default=0))
 
     def report(self, path: Any, error: ImageError) -> None:
         """Say on stderr what is wrong with one image."""
