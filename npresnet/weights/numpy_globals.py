@@ -2,7 +2,8 @@
 
 - An array is `numpy.core.multiarray._reconstruct(ndarray, (0,), b"b")`, then BUILD `(version, shape, dtype,
   fortran_order, bytes)`; the version MAY be absent. NumPy 2 says `numpy._core`.
-- Protocol 5 writes `numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`.
+- Protocol 5 writes `numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`, and where axes were transposed their
+  order comes fifth: reshape, then transpose.
 - A dtype is `numpy.dtype("f4", False, True)`, then BUILD `(3, "<", ...)` with the byte order.
 - A scalar is `numpy.core.multiarray.scalar(dtype, bytes)`.
 - Protocol 2 has no bytes: it writes `_codecs.encode(text, "latin1")`, or `bytes()` for none; Python 2's text is
@@ -12,6 +13,8 @@
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Built, Cell, Global, Inert
@@ -25,7 +28,7 @@ class Dtype(Built):
 
     __slots__ = ("code", "order")
 
-    def __init__(self, code: object, *_: object):
+    def __init__(self, code: object = None, *_: object):
         self.code = code if isinstance(code, str) else "O"
         self.order = "="
 
@@ -80,8 +83,17 @@ def scalar(dtype: object = None, raw: object = b"", *_: object) -> object:
     return Inert(Global("numpy", "scalar"))
 
 
-def from_buffer(raw: object = None, dtype: object = None, shape: object = None, order: object = "C") -> Cell:
-    return NumpyArray(array_tensor(shape, dtype, raw, fortran=order == "F"))
+def from_buffer(*args: Any) -> Cell:
+    """numpy._core.numeric._frombuffer(bytes, dtype, shape, order[, axes])."""
+    padded: list[Any] = [*args, None, None, None, None, None]
+    raw, dtype, shape, order, axes = padded[:5]
+    tensor = array_tensor(shape, dtype, raw, fortran=order == "F")
+    if axes is None or not isinstance(tensor, Tensor):
+        return NumpyArray(tensor)
+    if not isinstance(axes, tuple) or {*map(type, axes)} != {int} or sorted(axes) != list(range(len(tensor.shape))):
+        raise CheckpointError("its pickle is damaged: an array's axes are no permutation.")
+    shape, stride = (tuple(values[axis] for axis in axes) for values in (tensor.shape, tensor.stride))
+    return NumpyArray(Tensor(tensor.storage, 0, shape, stride, tensor.dtype))
 
 
 def encode(text: object = None, encoding: object = "latin1", *_: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 
 import numpy as np
@@ -22,6 +23,7 @@ def test_arrays_of_every_dtype_and_layout(folder, protocol):
     rng = np.random.default_rng(0)
     arrays = {code: (rng.standard_normal((3, 4, 5)) * 50).astype(code) for code in DTYPES}
     arrays |= {f"{code} fortran": np.asfortranarray(array) for code, array in arrays.items()}
+    arrays |= {str(axes): np.arange(24.0).reshape(2, 3, 4).transpose(axes) for axes in itertools.permutations(range(3))}
     arrays |= {
         "scalar": np.array(3.5),
         "empty": np.zeros((0, 7), "f4"),
@@ -87,6 +89,23 @@ def test_arrays_whose_shape_and_bytes_disagree(folder, shape, raw, match):
     dtype = p.call(p.named("numpy", "dtype"), p.text("f4"), p.FALSE, p.TRUE)
     state = p.sequence(p.number(1), p.numbers(*shape), dtype, p.FALSE, p.raw_bytes(raw))
     folder.refuses(p.pickled(p.mapping(w=empty + state + p.BUILD), 3), match)
+
+
+def transposed(*axes: bytes) -> bytes:
+    """Protocol 5 since NumPy 2.3: the bytes' own shape, then the order of its axes."""
+    dtype = p.call(p.named("numpy", "dtype"), p.text("<f4"))
+    args = (p.raw_bytes(np.arange(6, dtype="<f4").tobytes()), dtype, p.numbers(2, 3), p.text("K"), p.sequence(*axes))
+    return p.pickled(p.mapping(w=p.call(p.named("numpy._core.numeric", "_frombuffer"), *args)), 5)
+
+
+def test_transposed_axes(folder):
+    assert folder.read(transposed(p.number(1), p.number(0))).tensors["w"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+@pytest.mark.parametrize("axes", [(0,), (0, 0), (1, 2), (0, 1, 2), (-1, 0), ()])
+def test_axes_that_are_no_permutation(folder, axes):
+    folder.refuses(transposed(*map(p.number, axes)), "permutation")
+    folder.refuses(transposed(p.text("a"), p.NONE), "permutation")
 
 
 @pytest.mark.parametrize(
