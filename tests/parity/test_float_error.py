@@ -11,7 +11,7 @@ from npresnet import arch, cpu, passes
 from tests.support.float_error import assert_as_exact_as, rms_error
 from tests.support.reference import TEN, run_double, run_module, torchvision_model
 
-FULL, SMALL = 224, 128  # image sizes
+FULL, SMALL = 224, 96  # image sizes
 COUNT = 8
 
 
