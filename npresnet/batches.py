@@ -35,13 +35,13 @@ class Item:
 def batches(sources: Iterable[Any], read: Read, batch_size: int, threads: int) -> Iterator[list[Item]]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads, one batch ahead, so two batches at most are in memory. Anything else (PIL
-    images, file objects, arrays) is read here and at once: such an object may be in use elsewhere, or be used again by
-    the generator that gave it.
+    Files are read by `threads` threads (with 1, by the caller's own), one batch ahead, so two batches at most are in
+    memory. Anything else (PIL images, file objects, arrays) is read here and at once: such an object may be in use
+    elsewhere, or be used again by the generator that gave it.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 else None
     try:
         ahead: deque[list[Item | Future[Item]]] = deque()
         for chunk in _chunks((_submit(pool, source, read) for source in sources), batch_size):
@@ -51,7 +51,8 @@ def batches(sources: Iterable[Any], read: Read, batch_size: int, threads: int) -
         while ahead:
             yield [_result(item) for item in ahead.popleft()]
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_item(source: Any, read: Read) -> Item:
@@ -75,8 +76,8 @@ def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
     return [([p for p, _ in group], np.concatenate([x for _, x in group])) for group in groups.values()]
 
 
-def _submit(pool: ThreadPoolExecutor, source: Any, read: Read) -> Item | Future[Item]:
-    if isinstance(source, (str, os.PathLike)):
+def _submit(pool: ThreadPoolExecutor | None, source: Any, read: Read) -> Item | Future[Item]:
+    if pool is not None and isinstance(source, (str, os.PathLike)):
         return pool.submit(read_item, source, read)
     return read_item(source, read)
 

@@ -58,16 +58,27 @@ def is_one_image(source: Any) -> bool:
     return not isinstance(source, Iterable)  # images.read says what is wrong with it
 
 
-def sources_in(paths: Any) -> Iterator[Any]:
-    """The image sources that `stream` was given, lazily: a folder, by itself or in an iterable, is its files."""
+def sources_in(paths: Any) -> Iterable[Any]:
+    """The image sources that `stream` was given: a folder, by itself or in an iterable, stands for its image files.
+
+    An iterable is drawn lazily. Raises ImageError at once for one path that stands for nothing.
+    """
     from npresnet import images
 
-    if is_one_image(paths):
-        yield from images.find(paths) if isinstance(paths, (str, os.PathLike)) else [paths]
-        return
-    for source in paths:
+    if isinstance(paths, (str, os.PathLike)):
+        return images.find(paths)
+    return [paths] if is_one_image(paths) else _unfolded(paths)
+
+
+def _unfolded(sources: Iterable[Any]) -> Iterator[Any]:
+    from npresnet import images
+
+    for source in sources:
         if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):
-            yield from images.find(source)
+            try:
+                yield from images.find(source)
+            except ImageError:
+                yield source  # without images; to read it will say so, in its place
         else:
             yield source
 

@@ -166,9 +166,12 @@ class Model:
         names  names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; one that runs several
                times (a block's "relu") gives its last result
 
-        Returns {name: (N, ...) float32}. Raises ArchitectureError for a name that no module has.
+        Returns {name: (N, ...) float32}. The first call for new names compiles that part of the network; the last few
+        are kept. Raises ArchitectureError for a name that no module has.
         """
         wanted = (names,) if isinstance(names, str) else tuple(names)
+        if not all(isinstance(name, str) for name in wanted):
+            raise ArchitectureError(f"modules go by their names, such as 'layer3', got {names!r}")
         return self._run(wanted, x) if wanted else {}
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:

@@ -75,6 +75,17 @@ def test_objects_are_read_when_they_are_drawn():
     assert [value for batch in found for value in values(batch)] == [0, 1, 2, 3, 4, 5]
 
 
+def test_one_thread_means_one():
+    readers = set()
+
+    def spy(source):
+        readers.add(threading.current_thread())
+        return read(source)
+
+    list(batches(["1", "2", "3"], spy, 2, 1))
+    assert readers == {threading.current_thread()}
+
+
 def test_threads_end_when_nobody_wants_more():
     running = batches((str(number) for number in range(1000)), read, 2, 3)
     next(running)

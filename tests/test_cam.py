@@ -1,4 +1,4 @@
-"""Class activation maps against PyTorch's gradients, which find the same map in another way."""
+"""Class activation maps: places, classes, range, and the networks that have none. See also tests/parity."""
 
 from __future__ import annotations
 
@@ -9,62 +9,18 @@ from PIL import Image
 import npresnet
 from npresnet import weights
 from npresnet.cam import activation_map, find_head
-from tests.support.float_error import assert_as_exact_as
-from tests.support.reference import torchvision_model
 from tests.support.small import picture, shared_model
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
-SIZE = 96
 
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """torchvision's ResNet-18 and the same as our model."""
-    module, tensors = torchvision_model("resnet18", num_classes=7)
-    path = tmp_path_factory.mktemp("cam") / "resnet18.npz"
-    weights.write_npz(path, tensors, {})
-    with npresnet.load(path, threads=2, preprocess={"resize": SIZE, "crop": SIZE}) as model:
-        yield module, model
-
-
-def gradient_map(module, x: np.ndarray, index: int, dtype) -> np.ndarray:
-    """Grad-CAM without its ReLU: features weighted by the mean gradient of the logit, stretched, scaled to 0..1."""
-    seen = []
-    handle = module.layer4.register_forward_hook(lambda _module, _inputs, result: seen.append(result))
-    module.to(dtype)
-    try:
-        logit = module(torch.from_numpy(x).to(dtype))[0, index]
-        (gradient,) = torch.autograd.grad(logit, seen[0])
-    finally:
-        handle.remove()
-        module.float()
-    small = torch.einsum("c,chw->hw", gradient[0].mean(dim=(1, 2)), seen[0][0]).detach()
-    large = torch.nn.functional.interpolate(small[None, None], size=x.shape[2:], mode="bilinear")[0, 0].numpy()
-    return (large - large.min()) / (large.max() - large.min())
-
-
-def test_the_map_is_the_gradient_s(pair):
-    module, model = pair
-    ours, theirs, exact = [], [], []
-    for seed in range(8):
-        image, index = picture(seed, height=110, width=130), seed % 7
-        ours.append(model.cam(image, index))
-        x = model.preprocess(image)
-        theirs.append(gradient_map(module, x, index, torch.float32))
-        exact.append(gradient_map(module, x, index, torch.float64))
-    assert ours[0].shape == (SIZE, SIZE)
-    assert_as_exact_as(np.stack(ours), np.stack(theirs), np.stack(exact))
-
-
-def test_the_best_class_by_default(pair):
-    _, model = pair
+def test_the_best_class_by_default():
+    model = shared_model()
     image = picture(3)
     np.testing.assert_array_equal(model.cam(image), model.cam(image, model.predict(image).index))
 
 
-def test_range(pair):
-    _, model = pair
-    heat = model.cam(picture(1))
+def test_range():
+    heat = shared_model().cam(picture(1))
+    assert heat.shape == (32, 32)
     assert heat.dtype == np.float32
     assert (heat.min(), heat.max()) == (0, 1)
 

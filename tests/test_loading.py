@@ -9,15 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import npresnet
 from npresnet import arch, weights
 from npresnet.weights import names as weight_names
-from tests.support.float_error import assert_as_exact_as
-from tests.support.reference import run_double, run_module, torchvision_model
 from tests.support.small import ARCH, batch, picture
-from tests.support.torchvision_import import import_torchvision
 
 DILATED = [False, True, True]
 
@@ -427,31 +423,3 @@ def test_somebody_else_s_metadata_is_left_alone(tmp_path, tensors):
     weights.write_npz(tmp_path / "other.npz", tensors, {"format": "pt", "config": 3})
     with load(tmp_path / "other.npz") as model:
         assert model.config["arch"].origin == "inferred"
-
-
-# --- the fine-tuned network of the ants and bees tutorial ------------------------------------------------------------
-
-
-def test_a_two_class_checkpoint_end_to_end(tmp_path, photos):
-    """`{"model_state_dict": ...}` with two classes, saved by torch: torchvision's logits, and the caller's labels."""
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    transforms = import_torchvision().transforms
-    module, _ = torchvision_model("resnet18", num_classes=2)
-    torch.save({"model_state_dict": module.state_dict(), "epoch": 7}, tmp_path / "ants_bees.pkl")
-    npresnet.convert(tmp_path / "ants_bees.pkl", tmp_path / "ants_bees.npz", labels=["ants", "bees"])
-    chain = transforms.Compose(
-        [
-            transforms.Resize(256),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-        ]
-    )
-    x = np.stack([chain(Image.open(photo).convert("RGB")).numpy() for photo in photos[:8]])
-    with load(tmp_path / "ants_bees.npz") as model:
-        np.testing.assert_array_equal(np.concatenate([model.preprocess(photo) for photo in photos[:8]]), x)
-        predictions = model.predict(photos[:8], batch_size=3)
-    theirs = run_module(module, x)
-    assert [prediction.index for prediction in predictions] == theirs.argmax(axis=1).tolist()
-    assert [prediction.label for prediction in predictions] == [["ants", "bees"][i] for i in theirs.argmax(axis=1)]
-    assert_as_exact_as(np.stack([prediction.logits for prediction in predictions]), theirs, run_double(module, x))

@@ -160,6 +160,9 @@ def test_features_by_one_name_and_by_none(model):
 def test_an_unknown_module_is_named(model):
     with pytest.raises(npresnet.ArchitectureError, match=r"'layer9'.*conv1, bn1, relu, layer1, layer2, layer3"):
         model.features(batch(1), ["layer1", "layer9"])
+    for names in ([3], [["layer1"]], [None], [("layer1",)]):
+        with pytest.raises(npresnet.ArchitectureError, match="such as 'layer3'"):
+            model.features(batch(1), names)
 
 
 def test_embeddings(model):
@@ -291,6 +294,17 @@ def test_stream_takes_a_folder(model, tmp_path):
     assert [path for path, _ in model.stream([tmp_path, paths[1]])] == [*paths, paths[1]]
     assert [path for path, _ in model.stream(str(tmp_path / "*.png"))] == paths
     assert [path for path, _ in model.stream(paths[0])] == paths[:1]
+
+
+def test_stream_and_what_is_not_there(model, tmp_path):
+    paths = write_pictures(tmp_path / "pictures", 2)
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "empty", tmp_path / "missing"):
+        with pytest.raises(npresnet.ImageError, match=nothing.name):
+            model.stream(nothing)
+        found = list(model.stream([paths[0], nothing, paths[1]]))
+        assert [path for path, _ in found] == [paths[0], nothing, paths[1]]
+        assert isinstance(found[1][1], npresnet.ImageError)
 
 
 def test_stream_is_lazy(model):

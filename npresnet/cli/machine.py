@@ -33,6 +33,6 @@ def demo(args: Namespace) -> int:
     print(f"{photo.name}, a photo that comes with npresnet, shows:")
     for candidate in prediction.top:
         print(f"  {candidate.label:<12} {candidate.score:7.2%}")
-    print(f"in {prediction.elapsed_ms:.1f} ms, by a CIFAR-10 ResNet-20 of 0.27 M parameters")
+    print(f"in {prediction.elapsed_ms:.1f} ms, by a CIFAR-10 ResNet-20 of 0.27 M parameters", flush=True)
     complain(NEXT_STEPS.rstrip())
     return FINE
