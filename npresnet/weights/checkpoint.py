@@ -14,6 +14,7 @@ from npresnet.weights.source import Path, open_source, path_text, shown
 from npresnet.weights.state_dict import StateDict, Tensors, find_state_dict
 from npresnet.weights.tensor import EXPANSION_BYTES, Array, Tensor
 
+_CHUNK_BYTES = 1 << 20
 _MAX_SHARING = 16  # how often, on average, a stored byte may be used by the tensors of one file
 
 
@@ -77,9 +78,10 @@ def sha256(path: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    with parsing(path), open(open_source(path).path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+    with parsing(path):
+        source = open_source(path)
+        for start in range(0, source.size_bytes, _CHUNK_BYTES):
+            digest.update(source.buffer[start : start + _CHUNK_BYTES])
     return digest.hexdigest()
 
 
@@ -121,7 +123,8 @@ def _refuse_flood(tensors: Tensors, size_bytes: int) -> None:
     """Views cost nothing, but whoever copies them pays in full: a small file may not stand for endless tensors."""
     views = [tensor for tensor in tensors.values() if isinstance(tensor, Tensor)]
     total_bytes = sum(view.size_bytes for view in views)
-    stored_bytes = sum({id(view.storage): view.storage.size_bytes for view in views}.values())
+    storages = {id(whole): whole for whole in (view.storage.whole or view.storage for view in views)}
+    stored_bytes = sum(storage.size_bytes for storage in storages.values())
     if total_bytes > EXPANSION_BYTES + _MAX_SHARING * max(stored_bytes, size_bytes):
         raise CheckpointError(
             f"its tensors share few stored bytes ({stored_bytes:,}) to make many ({total_bytes:,}); damaged or hostile."

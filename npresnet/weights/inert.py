@@ -66,6 +66,9 @@ class Cell(Built):
     def __init__(self, tensor: Tensor | Unreadable | None = None):
         self.tensor = tensor
 
+    def build(self, state: object) -> None:
+        """By default a state changes nothing."""
+
 
 class Opaque:
     """A dict key that is no plain value, compared by identity: hashing a nested one could recurse without end."""

@@ -8,19 +8,20 @@
 - A scalar is `numpy.core.multiarray.scalar(dtype, bytes)`.
 - Protocol 2 has no bytes: it writes `_codecs.encode(text, "latin1")`, or `bytes()` for none; Python 2's text is
   bytes as it stands.
-- The bytes MUST be exactly as many as shape and dtype ask for.
+- The bytes MUST be exactly as many as shape and dtype ask for; every array pays for them, for many may name the same.
 - Arrays of objects, text and records stay inert: their bytes are never looked at.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Built, Cell, Global, Inert
-from npresnet.weights.pickle_machine import Meanings
+from npresnet.weights.pickle_machine import Budget, Meanings
 from npresnet.weights.source import Span, shown
-from npresnet.weights.tensor import NUMPY_DTYPES, Storage, Tensor, Unreadable, dense, item_bytes, numpy_dtype
+from npresnet.weights.tensor import NUMPY_DTYPES, Storage, Tensor, Unreadable, dense, is_sizes, item_bytes, numpy_dtype
 
 
 class Dtype(Built):
@@ -45,26 +46,33 @@ class Dtype(Built):
 class NumpyArray(Cell):
     """An ndarray on its way: a tensor once its state has come."""
 
-    __slots__ = ()
+    __slots__ = ("budget",)
+
+    def __init__(self, budget: Budget):
+        super().__init__()
+        self.budget = budget
 
     def build(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) not in (4, 5):
             raise CheckpointError("its pickle is damaged: an array has no state.")
         shape, dtype, fortran, raw = state[-4:]
-        self.tensor = array_tensor(shape, dtype, raw, fortran=bool(fortran))
+        self.tensor = array_tensor(self.budget, shape, dtype, raw, fortran=bool(fortran))
 
 
-def array_tensor(shape: object, dtype: object, raw: object, *, fortran: bool = False) -> Tensor | Unreadable:
+def array_tensor(
+    budget: Budget, shape: object, dtype: object, raw: object, *, fortran: bool = False
+) -> Tensor | Unreadable:
     """An array of plain numbers as a Tensor over its own bytes. Raises CheckpointError where the bytes do not fit."""
-    if not isinstance(dtype, Dtype) or not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
+    if not isinstance(dtype, Dtype) or not is_sizes(shape):
         raise CheckpointError("its pickle is damaged: an array has no dtype or no shape.")
     known = dtype.known()
     if known is None:
         return Unreadable(f"a NumPy array of type {shown(dtype.code)}")
+    if not isinstance(raw, (bytes, str)):
+        raise CheckpointError("its pickle is damaged: an array has no bytes.")
+    budget.copy(len(raw))
     data = raw.encode("latin-1") if isinstance(raw, str) else raw
     name, big_endian = known
-    if not isinstance(data, bytes):
-        raise CheckpointError("its pickle is damaged: an array has no bytes.")
     storage = Storage("array", name, len(data) // item_bytes(name), big_endian, lambda: Span(data, 0, len(data)))
     tensor = dense(storage, shape, fortran=fortran)
     tensor.check()
@@ -75,55 +83,56 @@ def array_tensor(shape: object, dtype: object, raw: object, *, fortran: bool = F
     return tensor
 
 
-def scalar(dtype: object = None, raw: object = b"", *_: object) -> object:
-    """A NumPy scalar as a plain Python number; inert if it is none."""
-    tensor = array_tensor((), dtype, raw) if isinstance(dtype, Dtype) and isinstance(raw, (bytes, str)) else None
-    if isinstance(tensor, Tensor) and tensor.dtype in NUMPY_DTYPES:
-        return tensor.array().item()
-    return Inert(Global("numpy", "scalar"))
+def meanings(budget: Budget) -> Meanings:
+    """(module, name) -> our function, for one file."""
+
+    def reconstruct(*_: object) -> Cell:
+        return NumpyArray(budget)
+
+    def scalar(dtype: object = None, raw: object = b"", *_: object) -> object:
+        """A NumPy scalar as a plain Python number; inert if it is none."""
+        tensor = array_tensor(budget, (), dtype, raw) if isinstance(dtype, Dtype) and dtype.known() else None
+        if isinstance(tensor, Tensor) and tensor.dtype in NUMPY_DTYPES:
+            return tensor.array().item()
+        return Inert(Global("numpy", "scalar"))
+
+    def from_buffer(*args: Any) -> Cell:
+        """numpy._core.numeric._frombuffer(bytes, dtype, shape, order[, axes])."""
+        padded: list[Any] = [*args[:5], None, None, None, None, None]
+        raw, dtype, shape, order, axes = padded[:5]
+        tensor = array_tensor(budget, shape, dtype, raw, fortran=order == "F")
+        return Cell(tensor if axes is None or not isinstance(tensor, Tensor) else transposed(tensor, axes))
+
+    def encode(text: object = None, encoding: object = "latin1", *_: object) -> object:
+        """_codecs.encode, for latin-1 alone: the way protocol 2 writes bytes."""
+        if isinstance(text, str) and encoding in ("latin1", "latin-1"):
+            budget.copy(len(text))
+            return text.encode("latin-1")
+        return Inert(Global("_codecs", "encode"))
+
+    functions: dict[tuple[str, str], Callable[..., object]] = {
+        ("multiarray", "_reconstruct"): reconstruct,
+        ("multiarray", "scalar"): scalar,
+        ("numeric", "_frombuffer"): from_buffer,
+    }
+    return {
+        ("numpy", "dtype"): Dtype,
+        ("_codecs", "encode"): encode,
+        ("__builtin__", "bytes"): no_bytes,
+        ("builtins", "bytes"): no_bytes,
+        **{(f"numpy.core.{module}", name): function for (module, name), function in functions.items()},
+        **{(f"numpy._core.{module}", name): function for (module, name), function in functions.items()},
+    }
 
 
-def from_buffer(*args: Any) -> Cell:
-    """numpy._core.numeric._frombuffer(bytes, dtype, shape, order[, axes])."""
-    padded: list[Any] = [*args, None, None, None, None, None]
-    raw, dtype, shape, order, axes = padded[:5]
-    tensor = array_tensor(shape, dtype, raw, fortran=order == "F")
-    if axes is None or not isinstance(tensor, Tensor):
-        return NumpyArray(tensor)
-    if not isinstance(axes, tuple) or {*map(type, axes)} != {int} or sorted(axes) != list(range(len(tensor.shape))):
+def transposed(tensor: Tensor, axes: object) -> Tensor:
+    """The tensor with its axes in another order."""
+    if not is_sizes(axes) or sorted(axes) != list(range(len(tensor.shape))):
         raise CheckpointError("its pickle is damaged: an array's axes are no permutation.")
     shape, stride = (tuple(values[axis] for axis in axes) for values in (tensor.shape, tensor.stride))
-    return NumpyArray(Tensor(tensor.storage, 0, shape, stride, tensor.dtype))
-
-
-def encode(text: object = None, encoding: object = "latin1", *_: object) -> object:
-    """_codecs.encode, for latin-1 alone: the way protocol 2 writes bytes."""
-    if isinstance(text, str) and encoding in ("latin1", "latin-1"):
-        return text.encode("latin-1")
-    return Inert(Global("_codecs", "encode"))
+    return Tensor(tensor.storage, 0, shape, stride, tensor.dtype)
 
 
 def no_bytes(*args: object) -> object:
     """bytes(): how protocols below 3 write b""."""
     return Inert(Global("builtins", "bytes"), args) if args else b""
-
-
-def _reconstruct(*_: object) -> Cell:
-    return NumpyArray()
-
-
-MEANINGS: Meanings = {
-    ("numpy", "dtype"): Dtype,
-    ("_codecs", "encode"): encode,
-    ("__builtin__", "bytes"): no_bytes,
-    ("builtins", "bytes"): no_bytes,
-    **{
-        (f"numpy.{core}.{module}", name): meaning
-        for core in ("core", "_core")
-        for module, name, meaning in (
-            ("multiarray", "_reconstruct", _reconstruct),
-            ("multiarray", "scalar", scalar),
-            ("numeric", "_frombuffer", from_buffer),
-        )
-    },
-}

@@ -9,6 +9,7 @@
 - Python 2's byte strings are read as latin-1 text, as is usual for checkpoints.
 - Opcodes are counted over the whole file (2 million), which bounds time and memory: an opcode makes at most one small
   object or copies bytes that stand in the file. Repeating by memo or DUP copies a reference, never the object.
+  Our own functions that go through an argument of any length MUST pay for it first (Budget.spend, Budget.copy).
 - The machine never recurses and nobody walks its result deeper than two levels, so nesting costs nothing; open
   marks are limited to 1,000 all the same.
 - Dict keys are plain values (or Opaque, compared by identity): hashing never runs a stranger's code and never recurses.
@@ -31,15 +32,27 @@ Meanings = Mapping[tuple[str, str], Callable[..., object]]
 MAX_OPCODES = 2_000_000
 _MAX_MARKS = 1_000
 _MAX_NUMBER_BYTES = 1_024
+_COPIES_BYTES = 64 << 20
 
 
 class Budget:
-    """How many opcodes a file may still run, over all its pickles."""
+    """What the pickles of one file may still cost: opcodes, and bytes that calls copy or turn into arrays."""
 
-    __slots__ = ("opcodes",)
+    __slots__ = ("copies_bytes", "opcodes")
 
-    def __init__(self, opcodes: int = MAX_OPCODES):
+    def __init__(self, size_bytes: int = 0, *, opcodes: int = MAX_OPCODES):
         self.opcodes = opcodes
+        self.copies_bytes = _COPIES_BYTES + 4 * size_bytes
+
+    def spend(self, opcodes: int) -> None:
+        self.opcodes -= opcodes
+        if self.opcodes < 0:
+            raise CheckpointError(f"its pickles run more than {MAX_OPCODES:,} opcodes; no checkpoint needs them.")
+
+    def copy(self, size_bytes: int) -> None:
+        self.copies_bytes -= size_bytes
+        if self.copies_bytes < 0:
+            raise CheckpointError("its pickles make far more bytes than the file has; damaged or hostile.")
 
 
 class Machine:

@@ -22,14 +22,14 @@ from npresnet.weights.unpickle import unpickle
 def read_plain_pickle(source: Source) -> Contents:
     """The object of the pickle at the file's start."""
     tensors: list[Tensor] = []
-    budget = Budget()
+    budget = Budget(source.size_bytes)
 
     def load_from_bytes(raw: object = None, *_: object) -> Storage:
         return _nested_storage(raw, source, budget)
 
     machine = Machine(
         source.buffer,
-        meanings={**meanings(tensors), ("torch.storage", "_load_from_bytes"): load_from_bytes},
+        meanings={**meanings(tensors, budget), ("torch.storage", "_load_from_bytes"): load_from_bytes},
         budget=budget,
     )
     root = unpickle(machine)
@@ -42,6 +42,7 @@ def read_plain_pickle(source: Source) -> Contents:
 def _nested_storage(raw: object, source: Source, budget: Budget) -> Storage:
     if not isinstance(raw, bytes) or not has_magic(raw[:64]):
         raise CheckpointError("its pickle is damaged: a tensor has no storage.")
+    budget.copy(len(raw))
     root = read_torch_legacy(Source(source.path, Span(raw, 0, len(raw))), budget).root
     if not isinstance(root, Storage):
         raise CheckpointError("its pickle is damaged: a tensor has no storage.")

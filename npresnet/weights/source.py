@@ -58,25 +58,28 @@ def open_source(path: Path) -> Source:
     """Map a file. Raises CheckpointError (which does not name the file) where that cannot be done."""
     name = path_text(path)
     try:
-        status = os.stat(name)
-        if stat.S_ISDIR(status.st_mode):
-            raise CheckpointError("this is a folder; name the weight file itself.")
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError("this is no regular file (but a device, pipe or socket).")
-        if status.st_size == 0:
-            raise CheckpointError("the file is empty (0 bytes): a download or copy that never began. Fetch it again.")
+        _refuse_unusual(os.stat(name))
         with open(name, "rb") as file:
             buffer = _map(file.fileno()) or file.read()
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(
             "no such file. Give the path of a weight file, or a model's name such as resnet18 to download one."
         ) from None
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte; CheckpointError is one, too
-        if isinstance(error, CheckpointError):
-            raise
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(f"it cannot be opened: {reason}.") from error
     return Source(name, Span(buffer, 0, len(buffer)))
+
+
+def _refuse_unusual(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise CheckpointError("this is a folder; name the weight file itself.")
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError("this is no regular file (but a device, pipe or socket).")
+    if status.st_size == 0:
+        raise CheckpointError("the file is empty (0 bytes): a download or copy that never began. Fetch it again.")
 
 
 def path_text(path: Path) -> str:

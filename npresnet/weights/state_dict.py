@@ -55,7 +55,7 @@ def find_state_dict(root: object) -> StateDict:
 
 def _unwrap(top: dict[object, object]) -> StateDict:
     own = _tensors(top)
-    inner = {_name(key): value for key, value in top.items() if _holds_tensors(value)}
+    inner = _inner(top)
     wrapper = next((name for name in WRAPPERS if name in inner), None)
     if wrapper is None and not own and len(inner) == 1:
         (wrapper,) = inner
@@ -79,6 +79,13 @@ def _tensors(entries: dict[object, object]) -> Tensors:
                 raise CheckpointError(f"two tensors are called {shown(_name(key))}; which one is meant?")
             found[_name(key)] = tensor
     return found
+
+
+def _inner(top: dict[object, object]) -> dict[str, object]:
+    """The entries that are dicts of tensors. Each object is looked into once: thousands of entries may be the same."""
+    objects = {id(value): value for value in top.values()}
+    holders = {key for key, value in objects.items() if _holds_tensors(value)}
+    return {_name(key): value for key, value in top.items() if id(value) in holders}
 
 
 def _holds_tensors(value: object) -> bool:

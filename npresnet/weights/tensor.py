@@ -16,7 +16,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,10 @@ _ITEM_BYTES = {name: int(code[1:]) for name, code in NUMPY_DTYPES.items()} | {
 
 @dataclass(eq=False)
 class Storage:
-    """A row of `numel` elements of dtype `element`, `open` gives its bytes when they are first needed.
+    """A row of `numel` elements of dtype `element`; `open` gives its bytes when they are first needed.
 
-    open is None until the container that holds the bytes has been found.
+    open   None until the container that holds the bytes has been found
+    whole  the storage that this one is a part of, from its element `skip` on; None if it is none
     """
 
     key: str
@@ -54,11 +55,21 @@ class Storage:
     numel: int
     big_endian: bool = False
     open: Callable[[], Span] | None = None
+    whole: Storage | None = None
+    skip: int = 0
     _elements: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @property
     def size_bytes(self) -> int:
         return self.numel * item_bytes(self.element)
+
+    def part(self, key: str, offset: object, numel: object) -> Storage:
+        """The storage made of `numel` of its elements, from `offset` on. Raises CheckpointError outside."""
+        if type(offset) is not int or type(numel) is not int or min(offset, numel) < 0 or offset + numel > self.numel:
+            raise CheckpointError(
+                f"storage {shown(key)} reaches outside storage {shown(self.key)}; damaged or hostile."
+            )
+        return Storage(key, self.element, numel, whole=self.whole or self, skip=self.skip + offset)
 
     def same_as(self, element: str, numel: int) -> Storage:
         """Itself. Raises CheckpointError if a file that named this storage before now describes it differently."""
@@ -68,6 +79,10 @@ class Storage:
 
     def elements(self, dtype: str) -> Array:
         """All its elements, (numel,), read-only, in this machine's byte order."""
+        if self.whole is not None:  # never copied on its own: there may be thousands of parts
+            if dtype != self.element:
+                raise CheckpointError(f"a part of a storage of {self.element} is used as {shown(dtype)}; damaged.")
+            return self.whole.elements(dtype)[self.skip : self.skip + self.numel]
         if dtype not in self._elements:
             self._elements[dtype] = self._decode(dtype)
             self._elements[dtype].flags.writeable = False
@@ -168,6 +183,11 @@ def item_bytes(dtype: str) -> int:
     if size is None:
         raise CheckpointError(f"the file holds elements of type {shown(dtype)}, which npresnet does not know.")
     return size
+
+
+def is_sizes(value: object) -> TypeGuard[tuple[int, ...] | list[int]]:
+    """A tuple or list of a few whole numbers. Its length is looked at first: thousands may share one of a million."""
+    return isinstance(value, (tuple, list)) and len(value) <= _MAX_AXES and all(type(n) is int for n in value)
 
 
 def _other_axes(shape: tuple[int, ...]) -> int:

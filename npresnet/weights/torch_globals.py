@@ -18,10 +18,10 @@ from collections.abc import Callable
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights import numpy_globals
 from npresnet.weights.inert import Cell, Global, as_tensor, describe
-from npresnet.weights.numpy_globals import MEANINGS as NUMPY_MEANINGS
-from npresnet.weights.pickle_machine import Meanings, fill
-from npresnet.weights.tensor import Storage, Tensor, Unreadable
+from npresnet.weights.pickle_machine import Budget, Meanings, fill
+from npresnet.weights.tensor import Storage, Tensor, Unreadable, is_sizes
 
 _STORAGES = {
     "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
@@ -75,7 +75,7 @@ def storage_id(name: object) -> tuple[str, str, int]:
     raise CheckpointError("its pickle is damaged: a persistent id is no storage.")
 
 
-def meanings(tensors: list[Tensor]) -> Meanings:
+def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
     """(module, name) -> our function, for one file; every tensor that is rebuilt is appended to `tensors`."""
 
     def rebuild(storage: object = None, offset: Any = 0, size: object = (), stride: object = (), *_: object) -> Tensor:
@@ -108,12 +108,12 @@ def meanings(tensors: list[Tensor]) -> Meanings:
         return inner(*args)
 
     return {
-        **NUMPY_MEANINGS,
+        **numpy_globals.meanings(budget),
         **{("torch._utils", name): function for name, function in rebuilders.items()},
         ("torch._tensor", "_rebuild_from_type_v2"): rebuild_from_type,
         ("torch.nn.parameter", "Parameter"): lambda tensor=None, *_: Parameter(as_tensor(tensor)),
-        ("torch", "Size"): lambda size=(), *_: tuple(size) if isinstance(size, (list, tuple)) else (),
-        ("collections", "OrderedDict"): dict_of_pairs,
+        ("torch", "Size"): lambda size=(), *_: tuple(size) if is_sizes(size) else (),
+        ("collections", "OrderedDict"): lambda pairs=(), *_: dict_of_pairs(pairs, budget),
         ("collections", "defaultdict"): lambda *_: {},
     }
 
@@ -122,10 +122,8 @@ def view_of(storage: object, offset: Any, shape: object, stride: object, dtype: 
     """A Tensor from what a pickle gives. Raises CheckpointError where that is no storage, no number, no sizes."""
     if not isinstance(storage, Storage):
         raise CheckpointError("its pickle is damaged: a tensor has no storage.")
-    if not isinstance(shape, (tuple, list)) or not isinstance(stride, (tuple, list)):
-        raise CheckpointError("its pickle is damaged: a tensor has no shape or no strides.")
-    if not all(type(n) is int for n in (offset, *shape, *stride)):
-        raise CheckpointError("its pickle is damaged: a tensor's offset, shape or strides are no whole numbers.")
+    if type(offset) is not int or not is_sizes(shape) or not is_sizes(stride):
+        raise CheckpointError("its pickle is damaged: a tensor's offset, shape or strides are no few whole numbers.")
     return Tensor(storage, offset, tuple(shape), tuple(stride), dtype)
 
 
@@ -137,10 +135,12 @@ def unreadable(kind: str) -> Callable[..., Unreadable]:
     return lambda *_: Unreadable(kind)
 
 
-def dict_of_pairs(pairs: object = (), *_: object) -> dict[object, object]:
+def dict_of_pairs(pairs: object, budget: Budget) -> dict[object, object]:
     """OrderedDict() or, as Python 2 wrote it, OrderedDict([[key, value], ...])."""
     made: dict[object, object] = {}
-    for pair in pairs if isinstance(pairs, (list, tuple)) else ():
+    listed = pairs if isinstance(pairs, (list, tuple)) else ()
+    budget.spend(len(listed))
+    for pair in listed:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise CheckpointError("its pickle is damaged: an OrderedDict is not made of pairs.")
         fill(made, list(pair))

@@ -20,7 +20,7 @@ from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
 from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, Span, shown
-from npresnet.weights.tensor import Storage, Tensor, item_bytes
+from npresnet.weights.tensor import Storage, Tensor
 from npresnet.weights.torch_globals import meanings, storage_id
 from npresnet.weights.unpickle import unpickle
 
@@ -36,7 +36,7 @@ def has_magic(head: bytes) -> bool:
 
 def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
     """The object of a protocol 1001 file, with its tensors."""
-    budget = budget or Budget()
+    budget = budget or Budget(source.size_bytes)
     storages = _Storages()
     tensors: list[Tensor] = []
     position = 0
@@ -45,7 +45,7 @@ def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
         machine = Machine(
             source.buffer,
             position,
-            meanings=meanings(tensors),
+            meanings=meanings(tensors, budget),
             persistent=storages.of_persistent_id,
             budget=budget,
         )
@@ -80,7 +80,7 @@ class _Storages:
         if not isinstance(view, tuple) or len(view) != 3 or not isinstance(view[0], (str, int)):
             raise CheckpointError("its pickle is damaged: a part of a storage is described wrongly.")
         key, offset, numel = view
-        part = part_of(root, str(key), offset, numel)
+        part = root.part(str(key), offset, numel)
         return self.views.setdefault(str(key), part).same_as(part.element, part.numel)
 
     def attach(self, source: Source, position: int, keys: list[object]) -> None:
@@ -109,21 +109,3 @@ def fill_storage(storage: Storage, source: Source, position: int) -> int:
         storage.big_endian = True
     storage.open = lambda: Span(source.buffer, start, stop - start)
     return stop
-
-
-def part_of(root: Storage, key: str, offset: object, numel: object) -> Storage:
-    """A storage made of `numel` elements of another, from element `offset` on."""
-    if type(offset) is not int or type(numel) is not int or min(offset, numel) < 0 or offset + numel > root.numel:
-        raise CheckpointError(f"storage {shown(key)} reaches outside storage {shown(root.key)}; damaged or hostile.")
-    part = Storage(key, root.element, numel)
-    skip = offset * item_bytes(root.element)
-
-    def cut() -> Span:
-        if root.open is None:
-            raise CheckpointError(f"the file holds no data for storage {shown(root.key)}.")
-        whole = root.open()
-        part.big_endian = root.big_endian
-        return Span(whole.buffer, whole.start + skip, part.size_bytes)
-
-    part.open = cut
-    return part

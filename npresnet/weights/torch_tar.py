@@ -26,7 +26,6 @@ from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor, item_bytes
 from npresnet.weights.torch_globals import meanings, storage_dtype, view_of
-from npresnet.weights.torch_legacy import part_of
 from npresnet.weights.unpickle import unpickle
 
 _BLOCK_BYTES = 512
@@ -89,7 +88,7 @@ class _Reader:
     def __init__(self, source: Source, members: dict[str, Span]):
         self.source = source
         self.members = members
-        self.budget = Budget()
+        self.budget = Budget(source.size_bytes)
         self.tensors: list[Tensor] = []
         self.known: dict[str, object] = {}
         info = as_mapping(self._unpickle(members["sys_info"])) or {}
@@ -109,7 +108,7 @@ class _Reader:
             span.buffer,
             span.start,
             span.stop,
-            meanings=meanings(self.tensors),
+            meanings=meanings(self.tensors, self.budget),
             persistent=self._of_persistent_id,
             budget=self.budget,
         )
@@ -148,7 +147,7 @@ class _Reader:
             whole = self.recall(root)
             if not isinstance(whole, Storage):
                 raise CheckpointError("its pickle is damaged: a part of what is no storage.")
-            self.define(target, part_of(whole, _text(target), offset, numel))
+            self.define(target, whole.part(_text(target), offset, numel))
 
     def _count(self, cursor: _Cursor, storage: Storage) -> int:
         raw = cursor.skip(8).read()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
-from npresnet.weights.pickle_machine import Machine
+from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, shown
 from npresnet.weights.tensor import Storage, Tensor
 from npresnet.weights.torch_globals import meanings, storage_id
@@ -37,8 +37,14 @@ def read_torch_zip(source: Source, archive: ZipFile, folder: str) -> Contents:
     storages = _Storages(archive, folder)
     tensors: list[Tensor] = []
     span = archive.span(f"{folder}data.pkl")
+    budget = Budget(span.size_bytes)
     machine = Machine(
-        span.buffer, span.start, span.stop, meanings=meanings(tensors), persistent=storages.of_persistent_id
+        span.buffer,
+        span.start,
+        span.stop,
+        meanings=meanings(tensors, budget),
+        persistent=storages.of_persistent_id,
+        budget=budget,
     )
     root = unpickle(machine)
     for tensor in tensors:

@@ -14,6 +14,7 @@ import pytest
 from npresnet import weights
 from npresnet.errors import CheckpointError
 from npresnet.weights import checkpoint as checkpoint_module
+from tests.support.checkout import REPOSITORY
 
 
 @pytest.mark.parametrize("function", [weights.read, weights.read_state_dict, weights.inspect, weights.sha256])
@@ -153,5 +154,5 @@ def test_importing_the_reader_is_light():
         "import sys, numpy; before = set(sys.modules); import npresnet.weights.checkpoint; "
         f"print([name for name in {heavy} if name in sys.modules and name not in before])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert done.stdout.strip() == "[]"

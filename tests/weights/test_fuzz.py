@@ -19,6 +19,7 @@ from safetensors.numpy import save as save_safetensors
 
 from npresnet import weights
 from npresnet.errors import CheckpointError
+from npresnet.weights.pickle_machine import Budget
 from npresnet.weights.torch_globals import meanings
 from npresnet.weights.unpickle import ACTIONS
 from tests.weights import test_torch_tar
@@ -126,7 +127,7 @@ ARGUMENTS += [b"ctorch\nFloatStorage\n", b"cnumpy\nndarray\n", b"ctorch.storage\
 def test_pickles_made_of_random_opcodes(folder):
     """Programs that no pickler writes: each opcode of the table, in any order, with plausible arguments."""
     pieces = [bytes([code]) for code, action in enumerate(ACTIONS) if action is not None]
-    pieces += [*ARGUMENTS, *(f"c{module}\n{name}\n".encode() for module, name in meanings([]))] * 3
+    pieces += [*ARGUMENTS, *(f"c{module}\n{name}\n".encode() for module, name in meanings([], Budget()))] * 3
     rng = random.Random(0)
     path = folder.path / "w.pkl"
     for _ in range(3000):

@@ -171,7 +171,7 @@ def one_tensor(shape, stride, offset=0, numel=12, kind="FloatStorage", raw=None,
         ((1 << 40,), (0,), 0, "beyond all bounds"),
         ((1 << 20, 1 << 20, 2), (0, 0, 1), 0, "beyond all bounds"),
         ((1 << 47, 1 << 47, 1 << 47, 0), (1, 1, 1, 1), 0, "beyond all bounds|impossible"),
-        ((2,) * 33, (0,) * 33, 0, "sizes"),
+        ((2,) * 33, (0,) * 33, 0, "whole numbers"),
         ((3, 4), (1,), 0, "sizes"),
     ],
 )

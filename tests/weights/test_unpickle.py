@@ -27,7 +27,8 @@ VALUES = [
 
 
 def load(raw: bytes, **options):
-    return unpickle(Machine(raw, meanings=meanings([]), **options))
+    budget = options.setdefault("budget", Budget(len(raw)))
+    return unpickle(Machine(raw, meanings=meanings([], budget), **options))
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -209,7 +210,7 @@ def test_unsound_pickles_are_refused_soon(name):
 
 
 def test_the_budget_is_shared_by_all_pickles_of_a_file():
-    budget = Budget(10)
+    budget = Budget(opcodes=10)
     load(b"(NNNNt.", budget=budget)
     with pytest.raises(CheckpointError, match="opcodes"):
         load(b"(NNNNt.", budget=budget)
