@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_SHARING = 16  # how often, on average, a stored byte may be used by the tensors of one file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A weight file's tensors and where they were found.
 

@@ -117,4 +117,8 @@ def _read_metadata(archive: ZipFile, member: str) -> dict[str, Any]:
         raise CheckpointError(f"member {shown(member)} is not npresnet's metadata: its elements are {shown(descr)}.")
     raw = array.span.buffer[array.span.start + array.start : array.span.stop]
     encoding = {"<": "utf-32-le", ">": "utf-32-be"}.get(descr[0], "utf-8")
-    return parse_json(raw.decode(encoding).rstrip("\0").encode(), "its metadata")
+    try:
+        text = raw.decode(encoding).rstrip("\0")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"its metadata is no text ({shown(error)}); the file is damaged.") from None
+    return parse_json(text.encode(), "its metadata")

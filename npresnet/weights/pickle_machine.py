@@ -77,7 +77,7 @@ class Machine:
         self.end = len(buffer) if stop is None else stop
         self.meanings: Meanings = meanings or {}
         self.persistent = persistent or _unknown_persistent
-        self.budget = budget or Budget()
+        self.budget = budget or Budget(len(buffer))
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []  # the stacks below each open mark
         self.memo: dict[int, Any] = {}

@@ -77,7 +77,7 @@ def _octal(field: bytes) -> int:
     if field[:1] == b"\x80":  # GNU's way for 8 GiB and more
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
-    if not digits.isdigit():
+    if not digits or digits.strip(b"01234567"):
         raise CheckpointError("its tar archive is damaged: a size is no number.")
     return int(digits, 8)
 

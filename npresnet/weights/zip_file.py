@@ -79,7 +79,10 @@ class ZipFile:
             )
         packed = memoryview(self.source.buffer)[member.packed.start : member.packed.stop]
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = inflater.decompress(packed, member.size_bytes + 1)
+        try:
+            data = inflater.decompress(packed, member.size_bytes + 1)
+        except zlib.error as error:
+            raise CheckpointError(f"zip member {shown(member.name)} does not unpack ({error}); damaged.") from None
         if len(data) != member.size_bytes or not inflater.eof:
             raise CheckpointError(f"zip member {shown(member.name)} does not unpack to the size it declares; damaged.")
         return _verified(member, data)

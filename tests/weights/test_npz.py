@@ -137,6 +137,11 @@ def test_metadata_that_is_no_json(folder, text):
     folder.refuses(npz(w=np.ones(2), __npresnet__=np.array(text)), "metadata|JSON")
 
 
+def test_metadata_that_is_no_text(folder):
+    metadata = npy(header("'<U2'", shape="()"), b"\xff" * 8)
+    folder.refuses(files.zipped({"w.npy": npy(header()), "__npresnet__.npy": metadata}), "no text")
+
+
 def test_metadata_as_bytes_and_in_the_other_byte_order(folder):
     text = '{"arch": "größe"}'
     assert folder.read(npz(w=np.ones(2), __npresnet__=np.frombuffer(text.encode(), "u1"))).metadata == {"arch": "größe"}

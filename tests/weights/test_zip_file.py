@@ -148,6 +148,7 @@ DEFLATED = files.zipped({"a": bytes(1000)}, method=8)
         (edited(DEFLATED, ENTRY, 24, "<L", 1001), "size it declares"),
         (edited(DEFLATED, ENTRY, 24, "<L", 999), "size it declares"),
         (edited(DEFLATED, ENTRY, 16, "<L", 0), "checksum"),
+        (edited(DEFLATED, LOCAL, 31, "<B", 0xFF), "does not unpack"),
     ],
 )
 def test_lies_and_damage(raw, match):
