@@ -101,9 +101,9 @@ class Storage:
         if dtype == "bfloat16":
             widened: Array = (stored.astype(np.uint32) << 16).view(np.float32)
             return widened
-        return (
-            stored if stored.dtype.isnative and stored.flags.aligned else stored.astype(stored.dtype.newbyteorder("="))
-        )
+        if stored.dtype.isnative and stored.flags.aligned:
+            return stored
+        return stored.astype(stored.dtype.newbyteorder("="))
 
 
 @dataclass(eq=False)
@@ -129,11 +129,8 @@ class Tensor:
         extents = (self.offset, *self.shape, *self.stride)
         if len(self.shape) != len(self.stride) or len(self.shape) > _MAX_AXES:
             raise CheckpointError(f"a tensor has {len(self.shape)} sizes and {len(self.stride)} strides.")
-        if (
-            min(extents) < 0
-            or max(extents) > _MAX_EXTENT
-            or (self.numel == 0 and _other_axes(self.shape) > _MAX_EXTENT)
-        ):
+        emptied = math.prod(n for n in self.shape if n) if self.numel == 0 else 0  # NumPy minds these, too
+        if min(extents) < 0 or max(*extents, emptied) > _MAX_EXTENT:
             raise CheckpointError(f"a tensor's view is impossible: {self._view()}.")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True) if n)
         room = self.storage.size_bytes // item_bytes(self.dtype)
@@ -188,11 +185,6 @@ def item_bytes(dtype: str) -> int:
 def is_sizes(value: object) -> TypeGuard[tuple[int, ...] | list[int]]:
     """A tuple or list of a few whole numbers. Its length is looked at first: thousands may share one of a million."""
     return isinstance(value, (tuple, list)) and len(value) <= _MAX_AXES and all(type(n) is int for n in value)
-
-
-def _other_axes(shape: tuple[int, ...]) -> int:
-    """How many elements an empty tensor would have without its axes of size 0; NumPy minds."""
-    return math.prod(n for n in shape if n)
 
 
 def dense(storage: Storage, shape: Iterable[int], *, fortran: bool = False) -> Tensor:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 TIMEOUT_S = 30.0
-RETRIES = 5
+RETRIES = 5  # without a single new byte
+_MAX_ATTEMPTS = 200
 PAUSE_S = 0.5  # before the first retry; doubled for each further one
 _CHUNK_BYTES = 1 << 18
 _MAX_BYTES = 4 << 30
@@ -45,15 +46,16 @@ class Transfer:
         Raises ConnectionError where the server cannot be reached or refuses, OSError where the part cannot be written.
         """
         failures = 0
-        while True:
+        for _ in range(_MAX_ATTEMPTS):
             before = self.part_bytes()
             problem = self._attempt()
             if problem is None:
                 return
             failures = failures + 1 if self.part_bytes() <= before else 1
             if failures >= RETRIES:
-                raise ConnectionError(problem)
+                break
             time.sleep(PAUSE_S * 2 ** (failures - 1))
+        raise ConnectionError(problem)
 
     def _attempt(self) -> str | None:
         """One request. None when the part is complete, a reason when trying again may help."""
