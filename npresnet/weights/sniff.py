@@ -38,7 +38,7 @@ _FOREIGN = {
     b"\x93nump": "this is a single array (.npy); npresnet needs a network's: `np.savez(path, **state_dict)`.",
     b"\x89png": "this is a picture, not weights.", b"\xff\xd8\xff": "this is a picture, not weights.",
     b"pk\x05\x06": "this is an empty zip archive.",
-    b"{": "is JSON text, not weights.",
+    b"{": "this is JSON text, not weights: perhaps the error message of a download.",
 }  # fmt: skip
 _PROTOCOLS = (b"\2", b"\3", b"\4", b"\5")
 _TEXT_PICKLE = (b"(", b"]", b"}", b"c")

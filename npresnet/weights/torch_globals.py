@@ -6,7 +6,9 @@
 - `_rebuild_parameter(tensor, ...)` and `_rebuild_parameter_with_state` wrap a tensor; the oldest files make a
   `torch.nn.parameter.Parameter` and BUILD it with `(tensor, requires_grad, hooks)` or a longer state.
 - A dtype is a global (`torch.float32`), a storage's class tells its dtype (`torch.FloatStorage`, `torch.cuda...`).
-- Quantised, sparse, nested, meta and wrapped tensors become Unreadable: refused where they are needed.
+- Quantised, sparse, nested, meta and wrapped tensors become Unreadable: refused where they are needed. So do tensors
+  whose metadata says that they are yet to be negated: their bytes have the wrong sign.
+- Pickle protocol 0 writes a persistent id as text, the way Python prints the tuple; PyTorch itself cannot read that.
 - OrderedDict, defaultdict and torch.Size become dict and tuple.
 - Whatever is rebuilt is noted in `tensors`, and the container MUST check every one against its storage, wherever in
   the file it stands.
@@ -14,6 +16,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +33,9 @@ _STORAGES = {
     "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2", "QUInt2x4": "quint2x4",
     "Untyped": "uint8",
 }  # fmt: skip
+_TEXT_ID = re.compile(
+    r"\('storage', <class '(torch(?:\.\w+)*)\.(\w+)'>, '([^'\\]{1,99})', '[^'\\]{0,99}', ([0-9]{1,18})(?:, None)?\)"
+)
 _DTYPES = {
     "double": "float64", "float": "float32", "half": "float16",
     "long": "int64", "int": "int32", "short": "int16",
@@ -68,11 +74,21 @@ def storage_dtype(kind: object) -> str:
 
 def storage_id(name: object) -> tuple[str, str, int]:
     """(key, dtype, number of elements) of a persistent id ("storage", class, key, location, numel, ...)."""
+    if isinstance(name, str):
+        name = _id_of_text(name)
     if isinstance(name, tuple) and len(name) >= 5 and name[0] == "storage":
         _, kind, key, _location, numel = name[:5]
         if isinstance(key, (str, int)) and type(numel) is int and numel >= 0:
             return str(key), storage_dtype(kind), numel
     raise CheckpointError("its pickle is damaged: a persistent id is no storage.")
+
+
+def _id_of_text(text: str) -> object:
+    found = _TEXT_ID.fullmatch(text)
+    if found is None:
+        return None
+    module, kind, key, numel = found.groups()
+    return ("storage", Global(module, kind), key, "", int(numel))
 
 
 def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
@@ -92,9 +108,15 @@ def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
         tensor.dtype = _DTYPES.get(kind.name, kind.name)
         return tensor
 
+    def rebuild_v2(*args: object) -> Tensor | Unreadable:
+        tensor = rebuild(*args[:4])
+        metadata = args[6] if len(args) > 6 else None
+        is_negated = isinstance(metadata, dict) and metadata.get("neg")
+        return Unreadable("a tensor whose sign is still to be turned (`t.resolve_neg()`)") if is_negated else tensor
+
     rebuilders: dict[str, Callable[..., object]] = {
         "_rebuild_tensor": rebuild,
-        "_rebuild_tensor_v2": rebuild,
+        "_rebuild_tensor_v2": rebuild_v2,
         "_rebuild_tensor_v3": rebuild_v3,
         "_rebuild_parameter": first,
         "_rebuild_parameter_with_state": first,

@@ -1,7 +1,7 @@
 """PyTorch's zip format, since 1.6 what `torch.save` writes.
 
 - All records lie in one folder, called like the file or `archive`; it is found by its record `data.pkl`.
-- `data.pkl` is a pickle (protocols 2 to 5) whose persistent ids are
+- `data.pkl` is a pickle (protocols 0 to 5) whose persistent ids are
   `("storage", storage class, key, location, number of elements)`. The location (`cuda:0`) is ignored.
 - `data/<key>` are a storage's bytes. It MUST be there for every key and MUST hold the declared elements.
 - Records are stored and start on 64 bytes, so arrays point straight into the mapped file; archives that somebody

@@ -27,6 +27,23 @@ def test_every_dtype_view_and_protocol(folder, protocol):
     same(checkpoint, legacy_state())
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_persistent_ids_as_text(folder, zipped):
+    """Pickle protocol 0 prints them; PyTorch writes such files, though it cannot read them."""
+    state = {name: tensor for name, tensor in legacy_state().items() if tensor.dtype != torch.bfloat16}
+    raw = saved(state, _use_new_zipfile_serialization=zipped, pickle_protocol=0)
+    same(folder.read(raw), state)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "storage", "('storage', <class 'os.FloatStorage'>, '0', 'cpu', 4)", "('storage', 1, '0', 'cpu', 4)"]
+)
+def test_other_texts_are_no_persistent_ids(folder, text):
+    stored = f"P{text}\n".encode()
+    raw = files.torch_legacy(p.pickled(p.mapping(w=p.tensor(stored, (4,), (1,)))), {"0": (4, bytes(16))})
+    folder.refuses(raw, "persistent id|class")
+
+
 def test_untyped_storages_of_new_dtypes(folder):
     state = {"u": torch.arange(5, dtype=torch.int32).to(torch.uint16)}
     same(folder.read(saved(state, _use_new_zipfile_serialization=False)), state)

@@ -227,6 +227,7 @@ def test_one_storage_described_in_two_ways(folder):
     ("make", "match"),
     [
         (lambda: torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8), "quantised"),
+        (lambda: torch.ones(3, dtype=torch.complex64).conj().imag, "sign"),
         (lambda: torch.eye(3).to_sparse(), "sparse"),
         (lambda: torch.eye(3).to_sparse_csr(), "sparse"),
         (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),
