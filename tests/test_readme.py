@@ -62,7 +62,11 @@ def environ(tmp_path_factory) -> dict[str, str]:
 def run_shell(script: str, folder: Path, environ: dict[str, str]) -> None:
     shell = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(shell, cwd=folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    assert done.returncode == 0, f"exit {done.returncode}\n{script}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"exit {done.returncode}\n{script}\n{tail(done)}"
+
+
+def tail(done: subprocess.CompletedProcess[str], length: int = 2000) -> str:
+    return f"...{done.stdout[-length:]}\n...{done.stderr[-length:]}"
 
 
 def after_install(block: readme_commands.Block) -> str:
@@ -93,7 +97,7 @@ def test_python_blocks(folder, environ):
     script = folder.parent / "readme_blocks.py"
     script.write_text(whole, encoding="utf-8")
     done = subprocess.run([sys.executable, script], cwd=folder, env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, tail(done)
 
 
 def test_every_block_is_run_or_says_why_not():
