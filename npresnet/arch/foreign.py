@@ -18,8 +18,9 @@ BLOCK = r"^layer[0-9]+\.[0-9]+\."
 # Family: a pattern that some tensor's name has. The first that is found speaks.
 BY_NAME: dict[str, str] = {
     "a quantised network": r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)",
-    "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)":
-        r"\.(weight_orig|weight_mask|weight_g|weight_v)$|\.parametrizations\.",
+    "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)": (
+        r"\.(weight_orig|weight_mask|weight_g|weight_v)$" + r"|\.parametrizations\."
+    ),
     "SK-ResNet (selective kernels)": BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)",
     "ResNeSt (split attention)": BLOCK + r"conv2\.(bn0|fc1|fc2)\.",
     "legacy SE-ResNet (Cadene)": r"^layer0\.|" + BLOCK + r"se_module\.",
@@ -33,8 +34,9 @@ BY_NAME: dict[str, str] = {
     "ResNet in the names of pytorch-cifar100": r"\.residual_function\.",
     "ResNet with deep stem (ResNet-C, -D)": r"^conv1\.[0-9]+\.(weight|0\.weight)$",
     "ResNet-RS": r"^maxpool\.[0-9]+\.",
-    "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)":
-        r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
+    "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)": (
+        r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\." + r"|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\."
+    ),
     "ResNet of Hugging Face transformers": r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\.",
     "ResNet of Caffe2 or Detectron": r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\.",
     "ResNet of Keras": r"^conv1_conv|^conv2_block1",
@@ -59,8 +61,10 @@ def refuse_foreign(tensors: Tensors) -> None:
     _refuse_video(tensors)
     for family, pattern in BY_NAME.items():
         _refuse(family, tensors.matching(pattern))
-    _refuse("ResNet-D (average pool before the projection)",
-            _with_axes(tensors, tensors.matching(r"\.downsample\.1\.weight$"), 4))
+    _refuse(
+        "ResNet-D (average pool before the projection)",
+        _with_axes(tensors, tensors.matching(r"\.downsample\.1\.weight$"), 4),
+    )
     _refuse("pre-activation ResNet (ResNet v2)", _bare_projections(tensors))
     _refuse("ResNet with GroupNorm or another norm without running statistics", _norms_without_statistics(tensors))
 

@@ -133,7 +133,10 @@ def settle_arch(
     """The net's name. Raises ArchitectureError where `arch`, with the options given beside it, means another net."""
     value = {name: decision.value for name, decision in decisions.items()}
     found = Entry(
-        value["block"], tuple(value["layers"]), value["groups"], value["width_per_group"] or 0,
+        value["block"],
+        tuple(value["layers"]),
+        value["groups"],
+        value["width_per_group"] or 0,
         small=value["family"] == "cifar",
     )
     name = name_of(found)

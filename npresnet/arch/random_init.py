@@ -114,8 +114,8 @@ def _norm(name: str, channels: int) -> dict[str, Array]:
 
 def _linear(rng: np.random.Generator, name: str, shape: tuple[int, int]) -> dict[str, Array]:
     bound = np.float32(1 / np.sqrt(shape[1]))
-    weight = (2 * rng.random(shape, dtype=np.float32) - 1) * bound     # (O, C)
-    bias = (2 * rng.random(shape[0], dtype=np.float32) - 1) * bound    # (O,)
+    weight = (2 * rng.random(shape, dtype=np.float32) - 1) * bound  # (O, C)
+    bias = (2 * rng.random(shape[0], dtype=np.float32) - 1) * bound  # (O,)
     return {f"{name}.weight": weight, f"{name}.bias": bias}
 
 

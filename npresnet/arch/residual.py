@@ -32,7 +32,7 @@ def build_residual(layout: Layout, tensors: Tensors) -> Network:
     for name, stride, dilation in layout.steps():
         x = _block(builder, layout, name, x, stride, dilation)
     x = builder.global_avg_pool("avgpool", x)  # (N, C, 1, 1)
-    x = builder.flatten("flatten", x)          # (N, C)
+    x = builder.flatten("flatten", x)  # (N, C)
     for name in layout.head:
         x = builder.linear(name, x) if f"{name}.weight" in tensors else builder.relu(name, x)
     return builder.network({"logits" if layout.head else "embedding": x})

@@ -98,8 +98,11 @@ class Tensors:
 
     def non_finite(self) -> list[str]:
         """Vectors (biases and BatchNorm's parameters) with a NaN or an infinity; a diverged training shows there."""
-        return [name for name in sorted(self._taken) if self._arrays[name].ndim == 1
-                and not np.isfinite(self._arrays[name]).all()]
+        return [
+            name
+            for name in sorted(self._taken)
+            if self._arrays[name].ndim == 1 and not np.isfinite(self._arrays[name]).all()
+        ]
 
     def _nearby(self, name: str) -> str:
         parent = name.rpartition(".")[0]

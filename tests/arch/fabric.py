@@ -44,8 +44,13 @@ def basic_net(
 
 
 def bottleneck_net(
-    layers: tuple[int, ...] = (1, 1, 1, 1), *, planes: int = 8, groups: int = 1, width: int = 8,
-    projection: str = "downsample", head: str | None = "fc",
+    layers: tuple[int, ...] = (1, 1, 1, 1),
+    *,
+    planes: int = 8,
+    groups: int = 1,
+    width: int = 8,
+    projection: str = "downsample",
+    head: str | None = "fc",
 ) -> Tensors:
     """A ResNet of Bottlenecks; `width` is the inner width of the first stage."""
     tensors = conv("conv1", planes, 3, 7, 7) | norm("bn1", planes)

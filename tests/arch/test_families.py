@@ -17,15 +17,19 @@ def decided(tensors, *names, **options):
 FAMILY = ("family", "shortcut", "stem_stride", "max_pool")
 
 
-@pytest.mark.parametrize(("tensors", "expected"), [
-    (basic_net(), ("torchvision", "B", 2, True)),
-    (basic_net(projection="shortcut"), ("handwritten", "B", 2, True)),
-    (basic_net(projection="shortcut", head="linear"), ("handwritten", "B", 2, True)),
-    (basic_net(stem=3), ("cifar", "B", 1, False)),
-    (basic_net(stem=3, projection="shortcut"), ("cifar", "B", 1, False)),
-    (basic_net((1, 1, 1), stem=3, projection=None), ("cifar", "A", 1, False)),
-    (basic_net((1,)), ("torchvision", "B", 2, True)),
-], ids=lambda value: str(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("tensors", "expected"),
+    [
+        (basic_net(), ("torchvision", "B", 2, True)),
+        (basic_net(projection="shortcut"), ("handwritten", "B", 2, True)),
+        (basic_net(projection="shortcut", head="linear"), ("handwritten", "B", 2, True)),
+        (basic_net(stem=3), ("cifar", "B", 1, False)),
+        (basic_net(stem=3, projection="shortcut"), ("cifar", "B", 1, False)),
+        (basic_net((1, 1, 1), stem=3, projection=None), ("cifar", "A", 1, False)),
+        (basic_net((1,)), ("torchvision", "B", 2, True)),
+    ],
+    ids=lambda value: str(value) if isinstance(value, tuple) else "",
+)
 def test_family(tensors, expected):
     assert decided(tensors, *FAMILY) == expected
 

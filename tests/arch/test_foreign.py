@@ -33,7 +33,8 @@ CASES = {
     "GroupNorm": {name: a for name, a in basic_net().items() if "running" not in name and "tracked" not in name},
     "pre-activation": {"stages.0.blocks.0.norm1.weight": array(8), "stem.conv.weight": array(8, 3, 7, 7)},
     "pre-activation ResNet (ResNet v2)": {
-        name: a for name, a in without(basic_net(stem=3, projection="shortcut"), "bn1.").items()
+        name: a
+        for name, a in without(basic_net(stem=3, projection="shortcut"), "bn1.").items()
         if "shortcut.1" not in name
     },
     "Hugging Face": {"resnet.embedder.embedder.convolution.weight": array(8, 3, 7, 7)},
@@ -66,7 +67,9 @@ def test_refused_by_name(family):
 
 
 SUPPORTED = {
-    "basic": basic_net(), "bottleneck": bottleneck_net(), "option A": basic_net((1, 1), stem=3, projection=None),
+    "basic": basic_net(),
+    "bottleneck": bottleneck_net(),
+    "option A": basic_net((1, 1), stem=3, projection=None),
     "shortcut": basic_net(stem=3, projection="shortcut", head="linear"),
     "hand-written": bottleneck_net(projection="shortcut"),
     "no classifier": bottleneck_net(head=None),

@@ -25,16 +25,24 @@ def test_a_linear_layer_without_bias():
     assert set(network["fc"].params) == {"weight"}
 
 
-@pytest.mark.parametrize(("places", "nodes"), [
-    ([0], ["fc.0"]), ([1], ["fc.1"]), ([0, 1], ["fc.0", "fc.1"]), ([0, 2], ["fc.0", "fc.1", "fc.2"]),
-    ([0, 3], ["fc.0", "fc.1", "fc.3"]), ([1, 4], ["fc.1", "fc.2", "fc.4"]),
-    ([1, 4, 6], ["fc.1", "fc.2", "fc.4", "fc.5", "fc.6"]),
-], ids=str)
+@pytest.mark.parametrize(
+    ("places", "nodes"),
+    [
+        ([0], ["fc.0"]),
+        ([1], ["fc.1"]),
+        ([0, 1], ["fc.0", "fc.1"]),
+        ([0, 2], ["fc.0", "fc.1", "fc.2"]),
+        ([0, 3], ["fc.0", "fc.1", "fc.3"]),
+        ([1, 4], ["fc.1", "fc.2", "fc.4"]),
+        ([1, 4, 6], ["fc.1", "fc.2", "fc.4", "fc.5", "fc.6"]),
+    ],
+    ids=str,
+)
 def test_sequential(places, nodes):
     """What stands between two Linear layers is taken for a ReLU, and said to be an assumption."""
     layers = [linear(f"fc.{i}", 4, 8 if i == places[0] else 4) for i in places]
     network, config = arch.build({k: v for part in (NET, *layers) for k, v in part.items()})
-    assert [node.name for node in network][-len(nodes):] == nodes
+    assert [node.name for node in network][-len(nodes) :] == nodes
     assert [network[name].op for name in nodes] == ["linear" if int(n[3:]) in places else "relu" for n in nodes]
     assert dict(network.outputs) == {"logits": nodes[-1]}
     assert config["head"].origin == "default"

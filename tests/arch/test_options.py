@@ -14,10 +14,16 @@ RESNEXT50 = bottleneck_net((3, 4, 6, 3), planes=64, width=128, groups=32)
 RESNET18 = basic_net((2, 2, 2, 2))
 
 
-@pytest.mark.parametrize(("option", "value"), [
-    ("stride_on", "1x1"), ("bn_eps", 1e-3), ("replace_stride_with_dilation", [False, True, True]),
-    ("stem_stride", 1), ("max_pool", False),
-])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("stride_on", "1x1"),
+        ("bn_eps", 1e-3),
+        ("replace_stride_with_dilation", [False, True, True]),
+        ("stem_stride", 1),
+        ("max_pool", False),
+    ],
+)
 def test_what_keys_cannot_tell_is_taken_with_its_origin(option, value):
     _, config = arch.build(RESNET50, options={option: value})
     assert (config[option].value, config[option].origin) == (value, "caller")
@@ -39,19 +45,29 @@ def test_options_reach_the_network():
 def test_torchvision_s_rule_of_dilation():
     """The first block of a dilated stage keeps the dilation of the stage before; nothing strides there."""
     network, _ = arch.build(RESNET50, options={"replace_stride_with_dilation": (False, True, True)})
-    found = {name: network[f"{name}.conv2"].window.dilation[0] for name in
-             ("layer2.1", "layer3.0", "layer3.1", "layer4.0", "layer4.1", "layer4.2")}
+    found = {
+        name: network[f"{name}.conv2"].window.dilation[0]
+        for name in ("layer2.1", "layer3.0", "layer3.1", "layer4.0", "layer4.1", "layer4.2")
+    }
     assert found == {"layer2.1": 1, "layer3.0": 1, "layer3.1": 2, "layer4.0": 2, "layer4.1": 4, "layer4.2": 4}
     assert network["layer4.1.conv2"].window.padding == (4, 4)
     assert network["layer3.0.conv2"].window.stride == network["layer3.0.downsample.0"].window.stride == (1, 1)
     assert network["layer2.0.conv2"].window.stride == (2, 2)
 
 
-@pytest.mark.parametrize(("option", "right", "wrong"), [
-    ("num_classes", 5, 1000), ("in_channels", 3, 1), ("groups", 32, 1), ("width_per_group", 4, 8),
-    ("layers", [3, 4, 6, 3], [3, 4, 23, 3]), ("block", "Bottleneck", "BasicBlock"), ("shortcut", "B", "A"),
-    ("family", "torchvision", "cifar"),
-])
+@pytest.mark.parametrize(
+    ("option", "right", "wrong"),
+    [
+        ("num_classes", 5, 1000),
+        ("in_channels", 3, 1),
+        ("groups", 32, 1),
+        ("width_per_group", 4, 8),
+        ("layers", [3, 4, 6, 3], [3, 4, 23, 3]),
+        ("block", "Bottleneck", "BasicBlock"),
+        ("shortcut", "B", "A"),
+        ("family", "torchvision", "cifar"),
+    ],
+)
 def test_what_keys_tell_must_agree(option, right, wrong):
     _, config = arch.build(RESNEXT50, options={option: right})
     assert (config[option].value, config[option].origin) == (right, "caller")
@@ -64,15 +80,41 @@ def test_what_keys_tell_must_agree(option, right, wrong):
         arch.build(RESNEXT50, options={option: wrong}, origins={option: "file"})
 
 
-@pytest.mark.parametrize("options", [
-    {"norm_layer": "GroupNorm"}, {"weights": None, "progress": True}, {"stride_on": "2x2"}, {"stride_on": 1},
-    {"bn_eps": 0}, {"bn_eps": -1e-5}, {"bn_eps": float("nan")}, {"bn_eps": float("inf")}, {"bn_eps": "1e-5"},
-    {"bn_eps": True}, {"replace_stride_with_dilation": [True]}, {"replace_stride_with_dilation": [1, 1, 1]},
-    {"replace_stride_with_dilation": "no"}, {"replace_stride_with_dilation": True}, {"max_pool": 1},
-    {"stem_stride": 3}, {"stem_stride": True}, {"num_classes": True}, {"num_classes": 0}, {"num_classes": "5"},
-    {"layers": []}, {"layers": [3, "4", 6, 3]}, {"block": "SEBottleneck"}, {"groups": 1.0}, {"family": ["x"]},
-    {"stem_stride": [1]}, {"block": {}}, {7: 1}, {"zero_init_residual": "yes"},
-], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"norm_layer": "GroupNorm"},
+        {"weights": None, "progress": True},
+        {"stride_on": "2x2"},
+        {"stride_on": 1},
+        {"bn_eps": 0},
+        {"bn_eps": -1e-5},
+        {"bn_eps": float("nan")},
+        {"bn_eps": float("inf")},
+        {"bn_eps": "1e-5"},
+        {"bn_eps": True},
+        {"replace_stride_with_dilation": [True]},
+        {"replace_stride_with_dilation": [1, 1, 1]},
+        {"replace_stride_with_dilation": "no"},
+        {"replace_stride_with_dilation": True},
+        {"max_pool": 1},
+        {"stem_stride": 3},
+        {"stem_stride": True},
+        {"num_classes": True},
+        {"num_classes": 0},
+        {"num_classes": "5"},
+        {"layers": []},
+        {"layers": [3, "4", 6, 3]},
+        {"block": "SEBottleneck"},
+        {"groups": 1.0},
+        {"family": ["x"]},
+        {"stem_stride": [1]},
+        {"block": {}},
+        {7: 1},
+        {"zero_init_residual": "yes"},
+    ],
+    ids=str,
+)
 def test_options_of_the_wrong_kind_are_refused(options):
     name = str(next(iter(options)))
     with pytest.raises(ArchitectureError) as caught:
@@ -92,18 +134,26 @@ def test_options_of_bottlenecks_with_basic_blocks(options):
 
 
 def test_options_of_no_effect():
-    _, config = arch.build(RESNET18, options={
-        "replace_stride_with_dilation": [False] * 3, "zero_init_residual": True, "groups": np.int64(1),
-        "width_per_group": 64,
-    })
+    _, config = arch.build(
+        RESNET18,
+        options={
+            "replace_stride_with_dilation": [False] * 3,
+            "zero_init_residual": True,
+            "groups": np.int64(1),
+            "width_per_group": 64,
+        },
+    )
     assert "zero_init_residual" not in config
     assert type(config["groups"].value) is int
 
 
 def test_decisions_of_one_build_are_options_of_the_next():
     """What a file of ours says about itself is accepted back, whatever was decided."""
-    for tensors, options in ((RESNEXT50, {"stride_on": "1x1"}), (RESNET18, {"bn_eps": 1e-3}),
-                             (basic_net((2, 2, 2), stem=3, projection=None), {"max_pool": True})):
+    for tensors, options in (
+        (RESNEXT50, {"stride_on": "1x1"}),
+        (RESNET18, {"bn_eps": 1e-3}),
+        (basic_net((2, 2, 2), stem=3, projection=None), {"max_pool": True}),
+    ):
         _, first = arch.build(tensors, options=options)
         said = {name: decision.value for name, decision in first.items() if name in arch.OPTIONS}
         origins = {**dict.fromkeys(said, "file"), "arch": "file"}
@@ -118,27 +168,38 @@ def test_arch_that_fits(name):
     assert (config["arch"].value, config["arch"].origin) == ("resnet50", "caller" if name else "inferred")
 
 
-@pytest.mark.parametrize(("tensors", "name", "options"), [
-    (RESNEXT50, "resnet50", {"groups": 32, "width_per_group": 4}),
-    (RESNEXT50, "resnext50_32x4d", {}),
-    (basic_net((1, 2, 1, 3)), "resnet", {}),
-    (basic_net((3, 3, 3), stem=3, projection=None), "resnet20", {}),
-    (basic_net((3, 3, 3), stem=3, projection=None), "cifar_resnet20", {}),
-    (basic_net((9, 9, 9), stem=3, projection=None), "cifar_resnet56", {}),
-    (basic_net((11, 11, 11), stem=3, projection=None), "cifar_resnet68", {}),
-    (basic_net((2, 2, 2, 2), stem=3), "cifar_resnet18", {}),
-], ids=lambda value: str(value) if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("tensors", "name", "options"),
+    [
+        (RESNEXT50, "resnet50", {"groups": 32, "width_per_group": 4}),
+        (RESNEXT50, "resnext50_32x4d", {}),
+        (basic_net((1, 2, 1, 3)), "resnet", {}),
+        (basic_net((3, 3, 3), stem=3, projection=None), "resnet20", {}),
+        (basic_net((3, 3, 3), stem=3, projection=None), "cifar_resnet20", {}),
+        (basic_net((9, 9, 9), stem=3, projection=None), "cifar_resnet56", {}),
+        (basic_net((11, 11, 11), stem=3, projection=None), "cifar_resnet68", {}),
+        (basic_net((2, 2, 2, 2), stem=3), "cifar_resnet18", {}),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
 def test_arch_says_the_same_in_other_words(tensors, name, options):
     _, config = arch.build(tensors, arch=name, options=options)
     assert config["arch"].value == name
 
 
-@pytest.mark.parametrize(("tensors", "name", "looks_like"), [
-    (RESNET18, "resnet50", "resnet18"), (RESNET18, "resnet34", "resnet18"), (RESNET50, "resnet101", "resnet50"),
-    (RESNEXT50, "resnet50", "resnext50_32x4d"), (RESNET50, "wide_resnet50_2", "resnet50"),
-    (basic_net((2, 2, 2, 2), stem=3), "resnet18", "cifar_resnet18"),
-    (basic_net((3, 3, 3), stem=3, projection=None), "cifar_resnet32", "cifar_resnet20"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("tensors", "name", "looks_like"),
+    [
+        (RESNET18, "resnet50", "resnet18"),
+        (RESNET18, "resnet34", "resnet18"),
+        (RESNET50, "resnet101", "resnet50"),
+        (RESNEXT50, "resnet50", "resnext50_32x4d"),
+        (RESNET50, "wide_resnet50_2", "resnet50"),
+        (basic_net((2, 2, 2, 2), stem=3), "resnet18", "cifar_resnet18"),
+        (basic_net((3, 3, 3), stem=3, projection=None), "cifar_resnet32", "cifar_resnet20"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_arch_that_does_not_fit(tensors, name, looks_like):
     with pytest.raises(ArchitectureError) as caught:
         arch.build(tensors, arch=name)

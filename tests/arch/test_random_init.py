@@ -9,9 +9,16 @@ from npresnet import arch
 from npresnet.errors import ArchitectureError
 
 PARAMETERS = {
-    "resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032, "resnet101": 44_549_160,
-    "resnet152": 60_192_808, "resnext50_32x4d": 25_028_904, "resnext101_32x8d": 88_791_336,
-    "resnext101_64x4d": 83_455_272, "wide_resnet50_2": 68_883_240, "wide_resnet101_2": 126_886_696,
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
 }
 
 
@@ -74,12 +81,24 @@ def test_groups_and_widths():
     assert config["arch"].value == "resnet50"
 
 
-@pytest.mark.parametrize(("name", "options"), [
-    ("resnet18", {"groups": 2}), ("resnet18", {"width_per_group": 128}), ("resnet51", {}), ("resnet", {}),
-    ("resnet18", {"replace_stride_with_dilation": [False, False, True]}), ("resnet18", {"num_classes": 0}),
-    ("resnet18", {"seed": -1}), ("resnet18", {"seed": "a"}), ("resnet18", {"norm_layer": None, "depth": 3}),
-    ("resnet50", {"layers": [1, 1, 1, 1]}), ("resnet50", {"zero_init_residual": 1}), (None, {}),
-], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", {"groups": 2}),
+        ("resnet18", {"width_per_group": 128}),
+        ("resnet51", {}),
+        ("resnet", {}),
+        ("resnet18", {"replace_stride_with_dilation": [False, False, True]}),
+        ("resnet18", {"num_classes": 0}),
+        ("resnet18", {"seed": -1}),
+        ("resnet18", {"seed": "a"}),
+        ("resnet18", {"norm_layer": None, "depth": 3}),
+        ("resnet50", {"layers": [1, 1, 1, 1]}),
+        ("resnet50", {"zero_init_residual": 1}),
+        (None, {}),
+    ],
+    ids=str,
+)
 def test_what_makes_no_sense_is_refused(name, options):
     with pytest.raises(ArchitectureError):
         arch.random_tensors(name, **options)

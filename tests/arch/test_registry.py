@@ -18,12 +18,29 @@ def values(config, *names):
 def test_nodes_of_a_basic_block_stand_in_torchvision_s_order():
     network, _ = arch.build(basic_net((1, 1)))
     assert [node.name for node in network] == [
-        "conv1", "bn1", "relu", "maxpool",
-        "layer1.0.conv1", "layer1.0.bn1", "layer1.0.relu.1", "layer1.0.conv2", "layer1.0.bn2", "layer1.0.add",
+        "conv1",
+        "bn1",
+        "relu",
+        "maxpool",
+        "layer1.0.conv1",
+        "layer1.0.bn1",
+        "layer1.0.relu.1",
+        "layer1.0.conv2",
+        "layer1.0.bn2",
+        "layer1.0.add",
         "layer1.0.relu.2",
-        "layer2.0.conv1", "layer2.0.bn1", "layer2.0.relu.1", "layer2.0.conv2", "layer2.0.bn2",
-        "layer2.0.downsample.0", "layer2.0.downsample.1", "layer2.0.add", "layer2.0.relu.2",
-        "avgpool", "flatten", "fc",
+        "layer2.0.conv1",
+        "layer2.0.bn1",
+        "layer2.0.relu.1",
+        "layer2.0.conv2",
+        "layer2.0.bn2",
+        "layer2.0.downsample.0",
+        "layer2.0.downsample.1",
+        "layer2.0.add",
+        "layer2.0.relu.2",
+        "avgpool",
+        "flatten",
+        "fc",
     ]
     assert dict(network.outputs) == {"logits": "fc"}
     assert network["layer2.0.add"].inputs == ("layer2.0.bn2", "layer2.0.downsample.1")
@@ -35,14 +52,34 @@ def test_nodes_of_a_bottleneck():
     network, _ = arch.build(bottleneck_net((2,)))
     names = [node.name.removeprefix("layer1.") for node in network if node.name.startswith("layer1.")]
     assert names == [
-        "0.conv1", "0.bn1", "0.relu.1", "0.conv2", "0.bn2", "0.relu.2", "0.conv3", "0.bn3",
-        "0.downsample.0", "0.downsample.1", "0.add", "0.relu.3",
-        "1.conv1", "1.bn1", "1.relu.1", "1.conv2", "1.bn2", "1.relu.2", "1.conv3", "1.bn3", "1.add", "1.relu.3",
+        "0.conv1",
+        "0.bn1",
+        "0.relu.1",
+        "0.conv2",
+        "0.bn2",
+        "0.relu.2",
+        "0.conv3",
+        "0.bn3",
+        "0.downsample.0",
+        "0.downsample.1",
+        "0.add",
+        "0.relu.3",
+        "1.conv1",
+        "1.bn1",
+        "1.relu.1",
+        "1.conv2",
+        "1.bn2",
+        "1.relu.2",
+        "1.conv3",
+        "1.bn3",
+        "1.add",
+        "1.relu.3",
     ]
 
 
-@pytest.mark.parametrize(("tensors", "block"), [(basic_net(), "BasicBlock"), (bottleneck_net(), "Bottleneck")],
-                         ids=["basic", "bottleneck"])
+@pytest.mark.parametrize(
+    ("tensors", "block"), [(basic_net(), "BasicBlock"), (bottleneck_net(), "Bottleneck")], ids=["basic", "bottleneck"]
+)
 def test_the_last_node_of_each_block_says_so(tensors, block):
     network, _ = arch.build(tensors)
     last = "2" if block == "BasicBlock" else "3"
@@ -76,35 +113,59 @@ def test_windows_of_torchvision_s_defaults():
 def test_decisions_stand_in_order_with_their_origins():
     _, config = arch.build(bottleneck_net((3, 4, 6, 3), planes=64, width=64))
     assert list(config) == [
-        "arch", "family", "block", "layers", "num_classes", "in_channels", "groups", "width_per_group", "stride_on",
-        "replace_stride_with_dilation", "shortcut", "stem_stride", "max_pool", "bn_eps", "preprocess", "labels",
+        "arch",
+        "family",
+        "block",
+        "layers",
+        "num_classes",
+        "in_channels",
+        "groups",
+        "width_per_group",
+        "stride_on",
+        "replace_stride_with_dilation",
+        "shortcut",
+        "stem_stride",
+        "max_pool",
+        "bn_eps",
+        "preprocess",
+        "labels",
     ]
     assert values(config, "arch", "layers", "num_classes", "groups", "width_per_group") == (
-        "resnet50", [3, 4, 6, 3], 5, 1, 64
+        "resnet50",
+        [3, 4, 6, 3],
+        5,
+        1,
+        64,
     )
     origins = {name: decision.origin for name, decision in config.items()}
     assert origins["arch"] == origins["layers"] == origins["num_classes"] == "inferred"
     assert origins["stride_on"] == origins["bn_eps"] == origins["preprocess"] == "default"
 
 
-@pytest.mark.parametrize(("tensors", "name"), [
-    (bottleneck_net((3, 4, 6, 3), planes=64, width=128, groups=32), "resnext50_32x4d"),
-    (bottleneck_net((3, 4, 23, 3), planes=64, width=256, groups=32), "resnext101_32x8d"),
-    (bottleneck_net((3, 4, 23, 3), planes=64, width=256, groups=64), "resnext101_64x4d"),
-    (bottleneck_net((3, 4, 6, 3), planes=64, width=128), "wide_resnet50_2"),
-    (bottleneck_net((3, 4, 6, 3), planes=64, width=64, groups=32), "resnet"),
-    (basic_net((2, 2, 2, 2), channels=64), "resnet18"),
-    (basic_net((3, 4, 6, 3)), "resnet34"),
-    (basic_net((3, 3, 3), channels=16, stem=3, projection=None, head="linear"), "cifar_resnet20"),
-    (basic_net((3, 4, 3), channels=16, stem=3, projection=None, head="linear"), "cifar_resnet"),
-], ids=lambda value: value if isinstance(value, str) else "net")
+@pytest.mark.parametrize(
+    ("tensors", "name"),
+    [
+        (bottleneck_net((3, 4, 6, 3), planes=64, width=128, groups=32), "resnext50_32x4d"),
+        (bottleneck_net((3, 4, 23, 3), planes=64, width=256, groups=32), "resnext101_32x8d"),
+        (bottleneck_net((3, 4, 23, 3), planes=64, width=256, groups=64), "resnext101_64x4d"),
+        (bottleneck_net((3, 4, 6, 3), planes=64, width=128), "wide_resnet50_2"),
+        (bottleneck_net((3, 4, 6, 3), planes=64, width=64, groups=32), "resnet"),
+        (basic_net((2, 2, 2, 2), channels=64), "resnet18"),
+        (basic_net((3, 4, 6, 3)), "resnet34"),
+        (basic_net((3, 3, 3), channels=16, stem=3, projection=None, head="linear"), "cifar_resnet20"),
+        (basic_net((3, 4, 3), channels=16, stem=3, projection=None, head="linear"), "cifar_resnet"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "net",
+)
 def test_names_follow_from_depth_groups_and_widths(tensors, name):
     _, config = arch.build(tensors)
     assert config.value("arch") == name
 
 
-@pytest.mark.parametrize(("classes", "stem", "labels"), [(1000, 7, "imagenet"), (2, 7, None), (10, 3, "cifar10"),
-                                                         (10, 7, None), (1000, 3, None)])
+@pytest.mark.parametrize(
+    ("classes", "stem", "labels"),
+    [(1000, 7, "imagenet"), (2, 7, None), (10, 3, "cifar10"), (10, 7, None), (1000, 3, None)],
+)
 def test_labels_are_suggested_by_the_number_of_classes(classes, stem, labels):
     _, config = arch.build(basic_net(stem=stem, classes=classes))
     assert config["labels"].value == labels
@@ -154,19 +215,24 @@ BAD = {
     "a statistic gone": (without(basic_net(), "layer2.0.bn1.running_var"), ["layer2.0.bn1.running_var is missing"]),
     "conv2 gone": (without(basic_net(), "layer3.0.conv2"), ["layer3.0.conv2.weight is missing"]),
     "conv3 gone": (without(bottleneck_net(), "layer1.0.conv3"), ["layer1.0.conv3.weight is missing"]),
-    "projection gone": (without(basic_net(), "layer2.0.downsample"),
-                        ["layer2.0.downsample.0.weight is missing", "(N, 8, H, W)", "(N, 16, H/2, W/2)"]),
+    "projection gone": (
+        without(basic_net(), "layer2.0.downsample"),
+        ["layer2.0.downsample.0.weight is missing", "(N, 8, H, W)", "(N, 16, H/2, W/2)"],
+    ),
     "projection's norm gone": (without(basic_net(), "layer2.0.downsample.1"), ["layer2.0.downsample.1.weight"]),
     "a stage gone": (without(basic_net(), "layer2."), ["layer1, layer2", "1, 3, 4"]),
     "a block gone": (without(basic_net((3, 1, 1, 1)), "layer1.1."), ["layer1.0, layer1.1", "0, 2"]),
     "first block gone": (without(basic_net((1, 2)), "layer2.0."), ["layer2.0", "are there: 1."]),
-    "conv of another width": (basic_net() | conv("layer2.0.conv2", 16, 5, 3, 3),
-                              ["layer2.0.conv2 expects 5 input channels, got 16", "(16, 5, 3, 3)", "(N, 16, H, W)"]),
+    "conv of another width": (
+        basic_net() | conv("layer2.0.conv2", 16, 5, 3, 3),
+        ["layer2.0.conv2 expects 5 input channels, got 16", "(16, 5, 3, 3)", "(N, 16, H, W)"],
+    ),
     "stem of another width": (basic_net() | conv("conv1", 9, 3, 7, 7), ["bn1.weight", "(8,)", "conv1", "9 channels"]),
     "norm of another width": (basic_net() | norm("layer1.0.bn2", 4), ["layer1.0.bn2.weight", "(4,)", "8 channels"]),
-    "projection of another width": (basic_net() | conv("layer2.0.downsample.0", 12, 8, 1, 1)
-                                    | norm("layer2.0.downsample.1", 12),
-                                    ["layer2.0.add", "(N, 16, H, W)", "(N, 12, H, W)"]),
+    "projection of another width": (
+        basic_net() | conv("layer2.0.downsample.0", 12, 8, 1, 1) | norm("layer2.0.downsample.1", 12),
+        ["layer2.0.add", "(N, 16, H, W)", "(N, 12, H, W)"],
+    ),
     "classifier of another net": (basic_net() | linear("fc", 5, 512), ["fc expects 512", "got 64", "(5, 512)"]),
     "bias of another length": (basic_net() | {"fc.bias": np.ones(4, np.float32)}, ["fc.bias", "(4,)", "5"]),
     "conv of another kernel": (basic_net() | conv("layer1.0.conv1", 8, 8, 1, 1), ["layer1.0.conv1", "3x3"]),
@@ -187,12 +253,18 @@ BAD = {
     "two classifiers": (basic_net() | linear("linear", 5, 64), ["linear.weight (5, 64)"]),
     "blocks of two kinds": (basic_net() | conv("layer2.0.conv3", 64, 16, 1, 1), ["layer1.0.conv3.weight"]),
     "projection of the other custom": (basic_net() | conv("layer1.0.shortcut.0", 8, 8, 1, 1), ["shortcut"]),
-    "groups that do not divide": (bottleneck_net(width=8) | conv("layer1.0.conv2", 8, 3, 3, 3),
-                                  ["groups", "(8, 3, 3, 3)"]),
-    "groups that change": (bottleneck_net(width=8, groups=2) | conv("layer2.0.conv2", 16, 4, 3, 3),
-                           ["layer2.0.conv2 expects 8 input channels, got 16", "groups = 2"]),
-    "odd channels for option A": (basic_net((1, 1, 1), channels=9, stem=3, projection=None),
-                                  ["layer2.0", "option A", "(N, 9, H, W)", "(N, 18,"]),
+    "groups that do not divide": (
+        bottleneck_net(width=8) | conv("layer1.0.conv2", 8, 3, 3, 3),
+        ["groups", "(8, 3, 3, 3)"],
+    ),
+    "groups that change": (
+        bottleneck_net(width=8, groups=2) | conv("layer2.0.conv2", 16, 4, 3, 3),
+        ["layer2.0.conv2 expects 8 input channels, got 16", "groups = 2"],
+    ),
+    "odd channels for option A": (
+        basic_net((1, 1, 1), channels=9, stem=3, projection=None),
+        ["layer2.0", "option A", "(N, 9, H, W)", "(N, 18,"],
+    ),
     "no projections under a 7x7 stem": (basic_net(projection=None), ["layer2.0.downsample.0.weight is missing"]),
     "a tensor twice": (prefixed(basic_net(), "model.") | linear("fc", 5, 64), ["stand twice", "model."]),
 }

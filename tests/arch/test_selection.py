@@ -44,8 +44,10 @@ def test_a_segmentation_net_of_basic_blocks_has_no_known_dilation():
 
 
 def test_heads_of_a_detection_net():
-    heads = conv("backbone.fpn.inner_blocks.0.0", 8, 256, 1, 1) | conv("rpn.head.conv.0.0", 8, 8, 3, 3) | linear(
-        "roi_heads.box_head.fc6", 5, 8
+    heads = (
+        conv("backbone.fpn.inner_blocks.0.0", 8, 256, 1, 1)
+        | conv("rpn.head.conv.0.0", 8, 8, 3, 3)
+        | linear("roi_heads.box_head.fc6", 5, 8)
     )
     network, config = arch.build(prefixed(BACKBONE, "backbone.body.") | heads)
     assert dict(network.outputs) == {"embedding": "flatten"}

@@ -48,12 +48,16 @@ def test_stride_on_the_first_1x1_for_torchvision_s_keys():
     assert relative_error(torch_run.run(network, x)["logits"], run_double(module, x)) < 1e-10
 
 
-@pytest.mark.parametrize(("blocks", "options", "name", "shortcut"), [
-    ((3, 3, 3), {}, "cifar_resnet20", "A"),
-    ((3, 3, 3), {"custom": "downsample", "head": "fc"}, "cifar_resnet20", "B"),
-    ((2, 2, 2, 2), {"custom": "shortcut", "channels": 64}, "cifar_resnet18", "B"),
-    ((1, 2, 1), {"custom": "shortcut"}, "cifar_resnet", "B"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("blocks", "options", "name", "shortcut"),
+    [
+        ((3, 3, 3), {}, "cifar_resnet20", "A"),
+        ((3, 3, 3), {"custom": "downsample", "head": "fc"}, "cifar_resnet20", "B"),
+        ((2, 2, 2, 2), {"custom": "shortcut", "channels": 64}, "cifar_resnet18", "B"),
+        ((1, 2, 1), {"custom": "shortcut"}, "cifar_resnet", "B"),
+    ],
+    ids=str,
+)
 def test_cifar_customs(blocks, options, name, shortcut):
     module, tensors = randomised(CifarResNet(blocks, **options))
     network, config = arch.build(tensors)
@@ -61,7 +65,11 @@ def test_cifar_customs(blocks, options, name, shortcut):
     assert relative_error(torch_run.run(network, x)["logits"], run_double(module, x)) < 1e-10
     found = {key: config.value(key) for key in ("arch", "family", "shortcut", "preprocess", "labels")}
     assert found == {
-        "arch": name, "family": "cifar", "shortcut": shortcut, "preprocess": "cifar10", "labels": "cifar10",
+        "arch": name,
+        "family": "cifar",
+        "shortcut": shortcut,
+        "preprocess": "cifar10",
+        "labels": "cifar10",
     }
 
 

@@ -56,12 +56,15 @@ def test_dilation_is_not_in_the_keys():
     assert config["replace_stride_with_dilation"].origin == "default"
 
 
-@pytest.mark.parametrize(("block", "layers", "name"), [
-    ("BasicBlock", [1, 1, 1, 1], "resnet10"),
-    ("Bottleneck", [1, 1, 1, 1], "resnet14"),
-    ("Bottleneck", [2, 2, 2, 2], "resnet26"),
-    ("BasicBlock", [1, 2, 1, 3], "resnet"),
-])
+@pytest.mark.parametrize(
+    ("block", "layers", "name"),
+    [
+        ("BasicBlock", [1, 1, 1, 1], "resnet10"),
+        ("Bottleneck", [1, 1, 1, 1], "resnet14"),
+        ("Bottleneck", [2, 2, 2, 2], "resnet26"),
+        ("BasicBlock", [1, 2, 1, 3], "resnet"),
+    ],
+)
 def test_any_depth(block, layers, name):
     resnet = import_torchvision().models.resnet
     module, tensors = randomised(resnet.ResNet(getattr(resnet, block), layers, num_classes=5))
@@ -81,7 +84,9 @@ def test_other_numbers_of_input_channels(in_channels):
     x = images(1, 64, in_channels)
     assert relative_error(torch_run.run(network, x)["logits"], run_double(module, x)) < 1e-10
     assert (config.value("in_channels"), config.value("preprocess", ""), config.value("labels", "")) == (
-        in_channels, None, None
+        in_channels,
+        None,
+        None,
     )
 
 
@@ -102,14 +107,18 @@ def test_a_small_stem_put_into_torchvision_s_net():
     assert relative_error(torch_run.run(network, x)["logits"], run_double(module, x)) < 1e-10
 
 
-@pytest.mark.parametrize(("layers", "note"), [
-    (["Linear"], ""),
-    (["Dropout", "Linear"], ""),
-    (["Linear", "ReLU", "Linear"], "ReLU"),
-    (["Linear", "ReLU", "Dropout", "Linear"], "ReLU"),
-    (["Dropout", "Linear", "ReLU", "Linear", "ReLU", "Dropout", "Linear"], "ReLU"),
-    (["Linear", "Linear"], ""),
-], ids="-".join)
+@pytest.mark.parametrize(
+    ("layers", "note"),
+    [
+        (["Linear"], ""),
+        (["Dropout", "Linear"], ""),
+        (["Linear", "ReLU", "Linear"], "ReLU"),
+        (["Linear", "ReLU", "Dropout", "Linear"], "ReLU"),
+        (["Dropout", "Linear", "ReLU", "Linear", "ReLU", "Dropout", "Linear"], "ReLU"),
+        (["Linear", "Linear"], ""),
+    ],
+    ids="-".join,
+)
 def test_a_sequential_classifier(layers, note):
     torch = torch_run.torch
     module = import_torchvision().models.resnet18(weights=None)
@@ -198,14 +207,36 @@ def test_plain_models_of_timm(name):
 
 
 FOREIGN_TIMM = {
-    "resnet10t": "deep stem", "resnet50d": "deep stem", "resnet26t": "deep stem", "seresnet50": "SE-ResNet",
-    "ecaresnet50t": "ECA-ResNet", "ecaresnetlight": "ECA-ResNet", "skresnet18": "SK-ResNet", "resnest14d": "ResNeSt",
-    "resnetrs50": "deep stem|SE-ResNet", "legacy_seresnet18": "legacy SE-ResNet", "resnet50_gn": "GroupNorm",
-    "resnetv2_50": "pre-activation", "resnetv2_50x1_bit": "pre-activation", "res2net50_26w_4s": "Res2Net",
-    "resnet50_clip": "CLIP|stem", "seresnext50_32x4d": "SE-ResNet", "regnety_002": "", "densenet121": "DenseNet",
-    "efficientnet_b0": "EfficientNet", "vit_tiny_patch16_224": "transformer", "convnext_atto": "ConvNeXt",
-    "vgg11": "VGG", "mobilenetv3_small_050": "EfficientNet or MobileNet", "resnet33ts": "stem", "cspresnet50": "",
-    "hrnet_w18_small": "", "xception41": "", "dla34": "", "resnetaa50d": "deep stem", "gcresnet33ts": "",
+    "resnet10t": "deep stem",
+    "resnet50d": "deep stem",
+    "resnet26t": "deep stem",
+    "seresnet50": "SE-ResNet",
+    "ecaresnet50t": "ECA-ResNet",
+    "ecaresnetlight": "ECA-ResNet",
+    "skresnet18": "SK-ResNet",
+    "resnest14d": "ResNeSt",
+    "resnetrs50": "deep stem|SE-ResNet",
+    "legacy_seresnet18": "legacy SE-ResNet",
+    "resnet50_gn": "GroupNorm",
+    "resnetv2_50": "pre-activation",
+    "resnetv2_50x1_bit": "pre-activation",
+    "res2net50_26w_4s": "Res2Net",
+    "resnet50_clip": "CLIP|stem",
+    "seresnext50_32x4d": "SE-ResNet",
+    "regnety_002": "",
+    "densenet121": "DenseNet",
+    "efficientnet_b0": "EfficientNet",
+    "vit_tiny_patch16_224": "transformer",
+    "convnext_atto": "ConvNeXt",
+    "vgg11": "VGG",
+    "mobilenetv3_small_050": "EfficientNet or MobileNet",
+    "resnet33ts": "stem",
+    "cspresnet50": "",
+    "hrnet_w18_small": "",
+    "xception41": "",
+    "dla34": "",
+    "resnetaa50d": "deep stem",
+    "gcresnet33ts": "",
     "inception_v3": "Inception",
 }
 

@@ -12,8 +12,23 @@ from tests.support.float_error import assert_as_exact_as
 from tests.support.reference import hooked, run_module, torchvision_model
 
 SHARED = [
-    "conv1", "bn1", "relu", "maxpool", "layer1", "layer1.0", "layer1.1.relu", "layer1.0.bn2", "layer2.0.downsample",
-    "layer2.0.downsample.0", "layer2.1.conv1", "layer3.0", "layer3.0.relu", "layer4", "layer4.1.bn1", "avgpool", "fc",
+    "conv1",
+    "bn1",
+    "relu",
+    "maxpool",
+    "layer1",
+    "layer1.0",
+    "layer1.1.relu",
+    "layer1.0.bn2",
+    "layer2.0.downsample",
+    "layer2.0.downsample.0",
+    "layer2.1.conv1",
+    "layer3.0",
+    "layer3.0.relu",
+    "layer4",
+    "layer4.1.bn1",
+    "avgpool",
+    "fc",
 ]
 NAMES = {
     "resnet18": SHARED,

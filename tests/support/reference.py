@@ -17,8 +17,16 @@ from tests.support.torchvision_import import import_torchvision
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 TEN = (
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 )
 BRANCH_SCALE = 0.4  # of a block's last BatchNorm
 
