@@ -33,7 +33,10 @@ def require(kernel: str) -> str:
         pytest.skip("NumPy's BLAS here is not OpenBLAS, so its kernel cannot be chosen")
     if platform.machine().lower() not in ("x86_64", "amd64"):
         pytest.skip("not an x86-64 processor")
-    from numpy._core._multiarray_umath import __cpu_features__ as features
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__ as features
+    except ImportError:  # NumPy 1.26
+        from numpy.core._multiarray_umath import __cpu_features__ as features
 
     if not features["AVX512_SKX" if kernel == "avx512" else "AVX2"]:
         pytest.skip(f"this processor has no {kernel}")
