@@ -52,7 +52,7 @@ class Config(Mapping[str, Decision]):
         return {name: {"value": d.value, "origin": d.origin, "note": d.note} for name, d in self.items()}
 
     def __str__(self) -> str:
-        rows = [(name, _short(d.value), d.origin, d.note) for name, d in self.items()]
+        rows = [(name, _short(d.value), d.origin, _plain(d.note)) for name, d in self.items()]
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
         return "\n".join(
             f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin:<{widths[2]}}  {note}".rstrip()
@@ -64,5 +64,10 @@ class Config(Mapping[str, Decision]):
 
 
 def _short(value: Any, limit: int = 48) -> str:
-    text = str(value)
+    text = _plain(str(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Values and notes may be a file's words: no line ends, no escape codes."""
+    return text if text.isprintable() else ascii(text)[1:-1]

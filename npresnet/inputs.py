@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import CheckpointError, ImageError, ShapeError
+from npresnet.network import Node
 
 Array = NDArray[Any]
 AXES = "N, C, H, W"
 
 
-def as_batch(x: Any, in_channels: int, first_layer: str) -> Array:
+def as_batch(x: Any, in_channels: int, first: Node) -> Array:
     """x as an array (N, C, H, W) of floats, any precision and strides: backends cast each image as they copy it in.
+
+    first  the node that reads the images, for the message
 
     Raises ShapeError for any other number of axes, another number of channels, images without pixels, and for dtypes
     that are not floats.
@@ -32,7 +35,7 @@ def as_batch(x: Any, in_channels: int, first_layer: str) -> Array:
     if array.ndim != 4:
         raise ShapeError(_wrong_axes(array))
     if array.shape[1] != in_channels:
-        raise ShapeError(_wrong_channels(array, in_channels, first_layer))
+        raise ShapeError(_wrong_channels(array, in_channels, first))
     if 0 in array.shape[2:]:
         raise ShapeError(f"model(x) takes images of at least one pixel, got {array.shape} ({AXES})")
     return array
@@ -105,10 +108,14 @@ def path_text(path: str | os.PathLike[str]) -> str:
 
 def npz_path(path: str | os.PathLike[str]) -> Path:
     """Where `save` and `convert` write. Raises CheckpointError for a name that does not end in .npz."""
-    target = Path(path_text(path))
+    text = path_text(path)
+    target = Path(text)
+    if "\0" in text:
+        raise CheckpointError(f"{text!r} is no path, for it holds a NUL; give a name such as resnet18.npz")
     if target.suffix.lower() != ".npz":
+        instead = target.with_suffix(".npz") if target.name else "a name such as resnet18.npz"
         raise CheckpointError(
-            f"{target} does not end in .npz, the one format that npresnet writes; give {target.with_suffix('.npz')}"
+            f"{text or repr(text)} does not end in .npz, the one format that npresnet writes; give {instead}"
         )
     return target
 
@@ -129,12 +136,13 @@ def _wrong_axes(array: Array) -> str:
     return f"model(x) takes four axes ({AXES}), got {array.ndim}: {array.shape}. {way_out}"
 
 
-def _wrong_channels(array: Array, in_channels: int, first_layer: str) -> str:
-    way_out = f"Give (N, {in_channels}, H, W)"
+def _wrong_channels(array: Array, in_channels: int, first: Node) -> str:
+    way_out = f"Each filter sees all channels of an image: give (N, {in_channels}, H, W)"
     if array.shape[3] == in_channels:
         way_out = "The channels come second. Is this (N, H, W, C)? Give x.transpose(0, 3, 1, 2)"
     return (
-        f"{first_layer} expects {in_channels} input channels, got {array.shape[1]}\n"
+        f"{first.name} expects {in_channels} input channels, got {array.shape[1]}\n"
         f"  input   {array.shape}   {AXES}\n"
+        f"  weight  {first.params['weight'].shape}   out_channels, in_channels, kernel_height, kernel_width\n"
         f"  {way_out}"
     )

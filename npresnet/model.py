@@ -169,7 +169,7 @@ class Model:
         Returns {name: (N, ...) float32}. The first call for new names compiles that part of the network; the last few
         are kept. Raises ArchitectureError for a name that no module has.
         """
-        wanted = (names,) if isinstance(names, str) else tuple(names)
+        wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
         if not all(isinstance(name, str) for name in wanted):
             raise ArchitectureError(f"modules go by their names, such as 'layer3', got {names!r}")
         return self._run(wanted, x) if wanted else {}
@@ -218,7 +218,7 @@ class Model:
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
         """The results of `modules` (None: the network's own output) for a batch x."""
         executable = self._executables.get(modules)
-        return executable(as_batch(x, self.config.value("in_channels", 3), self.network.nodes[0].name))
+        return executable(as_batch(x, self.config.value("in_channels", 3), self.network.nodes[0]))
 
     def _pooled(self, x: Array) -> Array:
         """(N, D): what the classifier reads."""
@@ -246,4 +246,6 @@ class Model:
 
     def _require_classifier(self) -> None:
         if not self.config.value("num_classes"):
-            raise ArchitectureError("this network has no classifier, so it predicts nothing; use model.embed(image)")
+            raise ArchitectureError(
+                "this network has no classifier, so it predicts nothing; use model.embed(image), or `npresnet embed`"
+            )

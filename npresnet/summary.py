@@ -8,7 +8,8 @@ Python's integers: the 15200.01 MB that is seen in print for one ResNet-50 is a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
 
 from npresnet.errors import ShapeError
 from npresnet.network import Network, Node
@@ -88,9 +89,13 @@ def _parameters(node: Node) -> int:
 
 
 def _checked(input_size: Sequence[int], batch_size: int) -> tuple[int, ...]:
-    if batch_size != -1 and batch_size < 1:
-        raise ShapeError(f"batch_size is a number of images from 1 on, or -1 for any, got {batch_size}")
-    shape = tuple(int(size) for size in input_size)
-    if len(shape) != 3 or min(shape) < 1:
-        raise ShapeError(f"input_size is the shape of one image, (channels, height, width), got {tuple(input_size)}")
-    return shape
+    if not _is_whole(batch_size) or (batch_size != -1 and batch_size < 1):
+        raise ShapeError(f"batch_size is a number of images from 1 on, or -1 for any, got {batch_size!r}")
+    shape = tuple(input_size) if isinstance(input_size, Iterable) else ()
+    if len(shape) != 3 or not all(_is_whole(size) and size >= 1 for size in shape):
+        raise ShapeError(f"input_size is the shape of one image, (channels, height, width), got {input_size!r}")
+    return tuple(map(int, shape))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -364,6 +364,13 @@ def test_nothing_is_overwritten_on_failure(bare, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.npz", "broken.pth", "target.npz"]
 
 
+@pytest.mark.parametrize("name", ["", "a\0.npz"])
+def test_names_of_no_file_are_not_written(bare, name):
+    for write in (lambda: npresnet.convert(bare, name), lambda: load(bare).save(name)):
+        with pytest.raises(npresnet.CheckpointError, match=r"give a name such as resnet18\.npz"):
+            write()
+
+
 @pytest.mark.parametrize("name", ["weights", "weights.pth", "weights.npz.bak"])
 def test_only_npz_is_written(bare, tmp_path, name):
     for write in (lambda: npresnet.convert(bare, tmp_path / name), lambda: load(bare).save(tmp_path / name)):

@@ -108,7 +108,10 @@ def test_nan_stays_in_its_image(model):
         (np.float32(1), ["N, C, H, W", "got 0"]),
         (np.zeros((3, 32, 32), np.float32), ["(3, 32, 32)", "x[None]"]),
         (np.zeros((1, 1, 3, 32, 32), np.float32), ["N, C, H, W", "got 5"]),
-        (np.zeros((1, 4, 32, 32), np.float32), ["conv1 expects 3 input channels, got 4", "(1, 4, 32, 32)"]),
+        (
+            np.zeros((1, 4, 32, 32), np.float32),
+            ["conv1 expects 3 input channels, got 4", "(1, 4, 32, 32)", "(16, 3, 3, 3)", "(N, 3, H, W)"],
+        ),
         (np.zeros((2, 32, 32, 3), np.float32), ["channels come second", "transpose(0, 3, 1, 2)"]),
         (np.zeros((1, 3, 0, 32), np.float32), ["at least one pixel"]),
         ([[1.0, 2.0], [3.0]], ["no array"]),
@@ -160,7 +163,7 @@ def test_features_by_one_name_and_by_none(model):
 def test_an_unknown_module_is_named(model):
     with pytest.raises(npresnet.ArchitectureError, match=r"'layer9'.*conv1, bn1, relu, layer1, layer2, layer3"):
         model.features(batch(1), ["layer1", "layer9"])
-    for names in ([3], [["layer1"]], [None], [("layer1",)]):
+    for names in ([3], [["layer1"]], [None], [("layer1",)], 3, None):
         with pytest.raises(npresnet.ArchitectureError, match="such as 'layer3'"):
             model.features(batch(1), names)
 

@@ -119,13 +119,13 @@ def test_rows_show_a_bottleneck_s_order():
     ]
 
 
-@pytest.mark.parametrize("size", [(3, 224), (3, 0, 224), (224, 224, 3), (3, 224, 224, 1)])
+@pytest.mark.parametrize("size", [(3, 224), (3, 0, 224), (224, 224, 3), (3, 224, 224, 1), (3, 2.5, 9), "abc", 3])
 def test_what_is_no_image_size_is_refused(size):
     with pytest.raises(npresnet.ShapeError):
         summary(describe("resnet10").network, size)
 
 
-@pytest.mark.parametrize("batch_size", [0, -2])
+@pytest.mark.parametrize("batch_size", [0, -2, 1.5, "2", None, True])
 def test_what_is_no_batch_size_is_refused(batch_size):
     with pytest.raises(npresnet.ShapeError, match="batch_size"):
         summary(describe("resnet10").network, (3, 64, 64), batch_size)

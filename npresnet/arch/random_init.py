@@ -36,6 +36,8 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
     Raises ArchitectureError for unknown names and options, and for groups or widths with BasicBlocks.
     """
     given = checked_options({"num_classes": num_classes, **options})
+    if not is_whole(num_classes):
+        raise ArchitectureError(f"num_classes must be a whole number from 1 on, got {str(num_classes)[:60]}")
     if not is_whole(seed, least=0):
         raise ArchitectureError(f"seed must be a whole number from 0 on, got {str(seed)[:60]}")
     entry = _entry_with(name, given)

@@ -118,6 +118,7 @@ def shorten(items: Iterable[str], limit: int = 8) -> str:
 
 
 def _clip(name: str, limit: int = 120) -> str:
+    name = name if name.isprintable() else ascii(name)[1:-1]  # files are others' words: no line ends, no escape codes
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 

@@ -30,7 +30,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell counts signals: 128 + number
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Wrong usage raises SystemExit(2), as argparse does."""
-    _survive_odd_names()
+    _prepare_streams()
     parser = make_parser()
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help(sys.stderr)
@@ -54,7 +54,7 @@ def _run(args: Any) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
-        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+        complain(f"error: {error.filename or 'the output'}: {error.strerror or error}")
     except MemoryError:
         complain("error: there is not enough memory for this; try --batch-size 1, or smaller images")
     except KeyboardInterrupt:
@@ -63,8 +63,11 @@ def _run(args: Any) -> int:
     return FAILED
 
 
-def _survive_odd_names() -> None:
-    """File names that are no text must not stop the printing of the others."""
+def _prepare_streams() -> None:
+    """What the caller closed is empty; file names that are no text must not stop the printing of the others."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
     stdout = sys.stdout
     if hasattr(stdout, "reconfigure"):
         is_utf8 = (stdout.encoding or "").lower().replace("-", "") == "utf8"

@@ -44,7 +44,8 @@ def _predict(commands: Commands) -> None:
         "images",
         nargs="+",
         metavar="IMG|DIR|GLOB|-",
-        help="image files, folders (their image files), patterns such as 'photos/*.jpg'; - reads one path a line",
+        help="image files, folders (their image files), patterns such as 'photos/*.jpg'; - reads one path a line; "
+        "a name that begins with - is given as ./-name",
     )
     command.add_argument("--top", type=_from(1), metavar="K", help="list the K best classes (text: 1, JSON: 5)")
     form = command.add_mutually_exclusive_group()

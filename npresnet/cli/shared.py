@@ -81,7 +81,7 @@ class ImagePaths:
                 yield from files
             else:
                 for line in sys.stdin:
-                    if line.strip("\r\n"):
+                    if line.strip():
                         yield from self._find(line.strip("\r\n"))
 
     @property

@@ -116,12 +116,15 @@ def _transfer_checked(transfer: Transfer, weights: Weights, target: Path) -> Non
 
 
 def _misfit(part: Path, weights: Weights) -> str:
+    again = f"try again, or set {names.BASE_URL_VARIABLE} to a mirror"
+    if part.stat().st_size == 0:
+        return f"{weights.url} gave an empty file; {again}."
     with open(part, "rb") as file:
         is_page = file.read(64).lstrip().startswith((b"<", b"{"))
     what = "a web page or message, perhaps of a proxy" if is_page else "damaged on the way, or another file"
     return (
         f"{weights.url} gave {part.stat().st_size:,} bytes whose SHA-256 begins with {sha256(part)[:8]} instead of "
-        f"{weights.sha256_prefix}: {what}. It was deleted; try again, or set {names.BASE_URL_VARIABLE} to a mirror."
+        f"{weights.sha256_prefix}: {what}. It was deleted; {again}."
     )
 
 

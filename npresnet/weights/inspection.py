@@ -102,7 +102,7 @@ def _found(root: object) -> tuple[StateDict, list[str]]:
         return find_state_dict(root), []
     except CheckpointError as error:
         top = as_mapping(root) or {"(the object)": root}
-        return StateDict({}, others={shown(name): value for name, value in top.items()}), [f"the file {error}"]
+        return StateDict({}, others={shown(name): value for name, value in top.items()}), [str(error)]
 
 
 def _info(name: str, tensor: Tensor | Unreadable) -> TensorInfo:

@@ -59,6 +59,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         if os.path.isdir(destination):
             raise CheckpointError(f"{destination} is a folder; name the file to write.")
+        if not os.path.isdir(folder):
+            raise CheckpointError(f"{destination} cannot be written: there is no folder {folder}; make it first.")
         with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, destination)

@@ -90,6 +90,7 @@ def test_groups_and_widths():
         ("resnet", {}),
         ("resnet18", {"replace_stride_with_dilation": [False, False, True]}),
         ("resnet18", {"num_classes": 0}),
+        ("resnet18", {"num_classes": None}),
         ("resnet18", {"seed": -1}),
         ("resnet18", {"seed": "a"}),
         ("resnet18", {"norm_layer": None, "depth": 3}),

@@ -53,3 +53,7 @@ def test_shorten():
     assert shorten("abc") == "a, b, c"
     assert shorten("abcde", 2) == "a, b and 3 more"
     assert len(shorten(["x" * 10_000])) < 200
+
+
+def test_names_cannot_paint_on_a_terminal():
+    assert shorten(["a\nb", "\x1b[31m", "é"]) == "a\\nb, \\x1b[31m, é"

@@ -48,6 +48,7 @@ def test_no_command_is_wrong_usage(run):
     [
         (npresnet.DeviceError("no device"), 1, "npresnet: error: no device\n"),
         (OSError(28, "No space left on device", "out.npy"), 1, "npresnet: error: out.npy: No space left on device\n"),
+        (OSError(28, "No space left on device"), 1, "npresnet: error: the output: No space left on device\n"),
         (MemoryError(), 1, "npresnet: error: there is not enough memory"),
         (KeyboardInterrupt(), 130, "npresnet: stopped\n"),
     ],
@@ -70,6 +71,17 @@ def test_our_own_mistakes_are_not_hidden(run, monkeypatch):
     monkeypatch.setattr(machine, "doctor", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main(["doctor"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 1), ("<&-", 1)])
+def test_closed_streams(tmp_path, model_file, closed, code):
+    """stdout, stderr and stdin closed by the caller: no traceback, and no message among the data."""
+    what = {">&-": "summary resnet10", "2>&-": "summary nothing", "<&-": f'predict - --model "{model_file}"'}[closed]
+    shell = f'"{sys.executable}" -m npresnet {what} {closed}'
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, env=environ(), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
 
 
 def test_python_m():

@@ -98,7 +98,7 @@ def test_files_globs_and_folders_in_order(run, folder, model_file):
 
 def test_stdin(run, folder, model_file):
     done = run(
-        "predict", "-", "--model", model_file, "--csv", stdin="photos/002.png\n\nphotos/000.png\r\nphotos/001.png"
+        "predict", "-", "--model", model_file, "--csv", stdin="photos/002.png\n\n  \t\nphotos/000.png\r\nphotos/001.png"
     )
     assert [row["path"] for row in csv.DictReader(io.StringIO(done.out))] == [
         "photos/002.png",

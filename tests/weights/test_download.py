@@ -146,6 +146,13 @@ def test_a_login_page_with_status_200(server, cache):
     assert not (cache / FILE).exists()
 
 
+def test_an_empty_file_with_status_200(server, cache):
+    server.files[f"/{FILE}"] = b""
+    with pytest.raises(CheckpointError, match=f"{FILE} gave an empty file; try again"):
+        download.fetch("resnet18")
+    assert not any(name.startswith(FILE) and not name.endswith(".lock") for name in os.listdir(cache))
+
+
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_refusals_are_final(server, status):
     server.statuses = [status] * 10
