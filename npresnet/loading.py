@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.config import Config, Decision, Origin
 from npresnet.decisions import Asked, Labels, decide_labels, decide_preprocess, decide_runtime, input_size
-from npresnet.errors import CheckpointError
+from npresnet.errors import ArchitectureError, CheckpointError
 from npresnet.images import Preprocess
 from npresnet.inputs import npz_path, path_text
 from npresnet.metadata import Source, Stored, from_metadata, to_metadata
@@ -185,16 +186,28 @@ def understand(
     stored = from_metadata(checkpoint.metadata, path)
     asked = {name: value for name, value in options.items() if value is not None}
     if stored is None:
-        network, config = architectures.build(checkpoint.tensors, arch=arch, options=asked)
+        with _naming(path):
+            network, config = architectures.build(checkpoint.tensors, arch=arch, options=asked)
         config = config.with_decisions(preprocess=_named_preset(path) or config["preprocess"])
         return _decided(network, config, checkpoint.tensors, Source.of_file(path), labels, preprocess)
     said = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(said, "file"), **dict.fromkeys(asked, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
-    network, config = architectures.build(
-        checkpoint.tensors, arch=arch or stored.config.value("arch"), options={**said, **asked}, origins=origins
-    )
+    expected = stored.config.value("arch") if arch is None else arch
+    with _naming(path):
+        network, config = architectures.build(
+            checkpoint.tensors, arch=expected, options={**said, **asked}, origins=origins
+        )
     return _decided(network, _confirmed(config, stored), checkpoint.tensors, stored.source, labels, preprocess, stored)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """What is wrong with the tensors, and with which file."""
+    try:
+        yield
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{path}: {error}") from None
 
 
 def _decided(

@@ -364,6 +364,15 @@ def test_nothing_is_overwritten_on_failure(bare, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.npz", "broken.pth", "target.npz"]
 
 
+def test_a_foreign_network_is_refused_with_its_file_s_name(tmp_path):
+    path = tmp_path / "foreign.npz"
+    weights.write_npz(path, {"w": np.ones(3)}, {})
+    for take in (lambda: load(path), lambda: npresnet.convert(path, tmp_path / "new.npz")):
+        with pytest.raises(npresnet.ArchitectureError, match=r"foreign\.npz: the tensors are no ResNet"):
+            take()
+    assert not (tmp_path / "new.npz").exists()
+
+
 @pytest.mark.parametrize("name", ["", "a\0.npz"])
 def test_names_of_no_file_are_not_written(bare, name):
     for write in (lambda: npresnet.convert(bare, name), lambda: load(bare).save(name)):
