@@ -94,7 +94,8 @@ def settle(
         known = decisions.get(name)
         if name in FIXED and known is not None and known.value != value:
             raise ArchitectureError(
-                f"option {name}={value!r}, {_by(origin)}, contradicts the tensors, which have {name} {known.value!r}"
+                f"option {name}={_short(value)}, {_by(origin)}, contradicts the tensors, which have {name} "
+                f"{_short(known.value)}"
                 f"{f' ({known.note})' if known.note else ''}. Leave the option out, or load the file it is meant for"
             )
         settled[name] = Decision(value, origin, known.note if known is not None and known.value == value else "")
@@ -109,13 +110,13 @@ def _check_free(decisions: Mapping[str, Decision]) -> None:
     dilate = decisions["replace_stride_with_dilation"].value
     if len(dilate) != len(layers) - 1:
         raise ArchitectureError(
-            f"replace_stride_with_dilation={dilate} has {len(dilate)} values, but one is needed for each stage but the "
-            f"first, and the stages have {layers} blocks"
+            f"replace_stride_with_dilation={_short(dilate)} has {len(dilate)} values, but one is needed for each stage "
+            f"but the first, and the stages have {layers} blocks"
         )
     if block == "BasicBlock" and any(dilate):
         raise ArchitectureError(
-            f"replace_stride_with_dilation={dilate} needs Bottlenecks; this net has BasicBlocks, which torchvision "
-            f"does not dilate either"
+            f"replace_stride_with_dilation={_short(dilate)} needs Bottlenecks; this net has BasicBlocks, which "
+            f"torchvision does not dilate either"
         )
     if block == "BasicBlock" and "stride_on" in decisions:
         raise ArchitectureError("stride_on is about Bottlenecks; this net has BasicBlocks, which stride on conv1")
@@ -152,6 +153,12 @@ def settle_arch(
             f"  They look like {name}. Leave arch out, or load the file it is meant for."
         )
     return Decision(arch, origin)
+
+
+def _short(value: Any, limit: int = 60) -> str:
+    """As it is typed, but a list of thousands (files give options, too) does not fill a screen."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _unnamed(entry: Entry) -> str:

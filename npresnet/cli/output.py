@@ -35,8 +35,9 @@ class Text:
     def add(self, path: str, prediction: Prediction) -> None:
         for rank, candidate in enumerate(prediction.top):
             name = path if rank == 0 else ""
+            label = candidate.label if candidate.label.isprintable() else ascii(candidate.label)[1:-1]
             time = f"  {prediction.elapsed_ms:8.1f} ms" if rank == 0 else ""
-            self._emit(f"{name:<{self._path_width}}  {candidate.label:<28} {candidate.score:7.2%}{time}")
+            self._emit(f"{name:<{self._path_width}}  {label:<28} {candidate.score:7.2%}{time}")
 
     def end(self) -> None:
         pass

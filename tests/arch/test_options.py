@@ -122,6 +122,13 @@ def test_options_of_the_wrong_kind_are_refused(options):
     assert name in str(caught.value) or "progress" in str(caught.value)
 
 
+@pytest.mark.parametrize("options", [{"layers": [3] * 10_000}, {"replace_stride_with_dilation": [True] * 10_000}])
+def test_a_long_option_does_not_fill_the_screen(options):
+    with pytest.raises(ArchitectureError) as caught:
+        arch.build(RESNET50, options=options)
+    assert len(str(caught.value)) < 400
+
+
 def test_an_unknown_option_gets_the_list():
     with pytest.raises(ArchitectureError, match="replace_stride_with_dilation"):
         arch.build(RESNET50, options={"dilation": 2})

@@ -96,6 +96,15 @@ def test_files_globs_and_folders_in_order(run, folder, model_file):
     assert paths == ["photos/003.png", "photos/001.png", *(f"photos/{number:03d}.png" for number in range(5))]
 
 
+def test_labels_cannot_paint_on_a_terminal(run, folder, model_file):
+    labels = folder / "labels.json"
+    labels.write_text(json.dumps([f"\x1b[31m{number}\n" for number in range(10)]))
+    done = run("predict", "photos/000.png", "--model", model_file, "--labels", labels)
+    assert done.code == 0
+    assert "\\x1b[31m" in done.out
+    assert "\x1b" not in done.out
+
+
 def test_stdin(run, folder, model_file):
     done = run(
         "predict", "-", "--model", model_file, "--csv", stdin="photos/002.png\n\n  \t\nphotos/000.png\r\nphotos/001.png"
