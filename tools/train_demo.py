@@ -161,9 +161,7 @@ def save(path, content):
 def build(epochs, steps, lr):
     """The network, SGD with Nesterov momentum, and the one-cycle schedule."""
     model = ResNet20().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=lr, total_steps=epochs * steps, pct_start=0.2, cycle_momentum=False
     )
@@ -177,13 +175,21 @@ def parse_args():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=0.2, help="peak of the one-cycle schedule")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("demo-model"),
-                        help="folder for demo.pth, demo.json and the checkpoint to resume from")
-    parser.add_argument("--data", type=Path,
-                        default=Path(os.environ.get("NPRESNET_TEST_DATA", default_data)),
-                        help="folder that holds cifar10/ (default: $NPRESNET_TEST_DATA)")
-    parser.add_argument("--float32", action="store_true",
-                        help="train in float32, not bfloat16 (half the speed on recent CPUs)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo-model"),
+        help="folder for demo.pth, demo.json and the checkpoint to resume from",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("NPRESNET_TEST_DATA", default_data)),
+        help="folder that holds cifar10/ (default: $NPRESNET_TEST_DATA)",
+    )
+    parser.add_argument(
+        "--float32", action="store_true", help="train in float32, not bfloat16 (half the speed on recent CPUs)"
+    )
     return parser.parse_args()
 
 
@@ -216,14 +222,11 @@ def main():
         started = time.perf_counter()
         # Seeded per epoch, so that a resumed run draws what an unbroken one would have drawn.
         generator = torch.Generator().manual_seed(args.seed * 100_003 + epoch)
-        loss = train_epoch(model, optimizer, schedule, padded, train_labels, generator,
-                           not args.float32)
+        loss = train_epoch(model, optimizer, schedule, padded, train_labels, generator, not args.float32)
         score = accuracy(model, test_pixels, test_labels)
         seconds += time.perf_counter() - started
-        save(resume, {"epoch": epoch + 1, "seconds": seconds,
-                      "parts": [part.state_dict() for part in parts]})
-        print(f"epoch {epoch + 1}/{args.epochs}  loss {loss:.4f}  test {score:.2%}  "
-              f"{seconds / 60:.1f} min", flush=True)
+        save(resume, {"epoch": epoch + 1, "seconds": seconds, "parts": [part.state_dict() for part in parts]})
+        print(f"epoch {epoch + 1}/{args.epochs}  loss {loss:.4f}  test {score:.2%}  {seconds / 60:.1f} min", flush=True)
 
     save(args.out / "demo.pth", {"state_dict": model.state_dict()})
     record = {
