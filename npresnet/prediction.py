@@ -21,7 +21,8 @@ def softmax(logits: Array) -> Array:
     Returns float32 of the same shape; the sum is taken in float64.
     """
     z = np.asarray(logits, dtype=np.float64)
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinities: a diverged network's logits give NaN, in silence
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
     return (e / e.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 

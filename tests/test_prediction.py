@@ -16,6 +16,12 @@ def test_softmax_is_the_formula():
     np.testing.assert_array_equal(softmax(logits), (e / e.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
+@pytest.mark.filterwarnings("error")
+def test_softmax_of_what_is_not_finite_is_nan_in_silence():
+    for value in (np.inf, np.nan):
+        assert np.isnan(softmax(np.array([value, 0, 1], np.float32))).any()
+
+
 def test_softmax_does_not_overflow():
     np.testing.assert_array_equal(softmax(np.array([1e4, 0, -1e4], np.float32)), [1, 0, 0])
 
