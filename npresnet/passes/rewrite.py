@@ -40,5 +40,8 @@ def merge_pairs(network: Network, merge: Merge) -> Network:
             renamed[node.name] = merged.name
             node = merged
         made[node.name] = node
-        private = private | {node.name} if is_private else private - {node.name}
+        if is_private:
+            private.add(node.name)
+        else:
+            private.discard(node.name)
     return Network(tuple(made.values()), {asked: renamed.get(name, name) for asked, name in network.outputs.items()})
