@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes.rewrite import merge_pairs
 
 
 def chain(length: int) -> Network:
     names = [INPUT, *(f"relu.{number}" for number in range(length))]
-    nodes = [Node(name, "relu", (before,)) for before, name in zip(names, names[1:], strict=False)]
+    nodes = [Node(name, "relu", (before,)) for before, name in pairwise(names)]
     return Network(tuple(nodes), {"out": names[-1]})
 
 
