@@ -32,8 +32,10 @@ def predict(args: Namespace) -> int:
         writer = _writer(args, bar.write if bar else print, paths)
         writer.begin()
         shown = _shown(args, paths, model, writer, bar)
-        count = _draw(args.grid, shown, model) if args.grid else sum(1 for _ in shown)
-        writer.end()
+        try:
+            count = _draw(args.grid, shown, model) if args.grid else sum(1 for _ in shown)
+        finally:
+            writer.end()  # also after an error: what was printed stays whole, as JSON must be to be read at all
         if isinstance(writer, Text) and count:
             _print_times(model, count, perf_counter() - start)
     return FAILED if paths.failures or not count else FINE

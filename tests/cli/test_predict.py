@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import npresnet
 from npresnet import grid
 from npresnet.cli import output
 from npresnet.prediction import Prediction
@@ -255,6 +257,21 @@ def test_a_warning_is_one_plain_line(run, folder, model_file):
     assert done.code == 0
     (line,) = done.err.splitlines()
     assert line.startswith("npresnet: warning: ")
+
+
+@pytest.mark.parametrize("fails_after", [0, 2])
+def test_json_can_be_read_after_an_error(run, folder, model_file, monkeypatch, fails_after):
+    """Whatever ends the run, the array of what was done until then is closed."""
+    stream = npresnet.Model.stream
+
+    def failing(self, *args, **options):
+        yield from itertools.islice(stream(self, *args, **options), fails_after)
+        raise npresnet.DeviceError("out of luck")
+
+    monkeypatch.setattr(npresnet.Model, "stream", failing)
+    done = run("predict", "photos/000.png", "photos/001.png", "photos/002.png", "--model", model_file, "--json")
+    assert len(json.loads(done.out)) == fails_after
+    assert (done.code, done.err) == (1, "npresnet: error: out of luck\n")
 
 
 def test_json_has_no_nan():
