@@ -114,6 +114,8 @@ class Network:
         for node in reversed(self.nodes):
             if node.name == module or node.name.startswith(module + "."):
                 return node.name
+        if not self.nodes:
+            raise ArchitectureError(f"there is no module called {module!r}: this network has none at all")
         some = ", ".join(dict.fromkeys(node.name.split(".")[0] for node in self.nodes))
         raise ArchitectureError(
             f"there is no module called {module!r} in this network. Names are those of torchvision's modules: {some}, "

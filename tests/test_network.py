@@ -113,6 +113,11 @@ def test_find_refuses_unknown_names_and_lists_some(network, module):
         network.find(module)
 
 
+def test_find_in_a_network_without_nodes():
+    with pytest.raises(ArchitectureError, match=r"no module called 'fc'.*none at all"):
+        Network((), {}).find("fc")
+
+
 def test_with_outputs_keeps_what_is_needed(network):
     part = network.with_outputs(["layer1.0.relu.1", "conv1"])
     assert [node.name for node in part] == ["conv1", "layer1.0.conv1", "layer1.0.relu.1"]

@@ -8,9 +8,9 @@ take our 1 for the user's setting.
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import lru_cache
-from types import TracebackType
 from typing import Any
 
 
@@ -37,35 +37,65 @@ def _take_control() -> None:
 def hold_own_thread() -> None:
     """For a thread of ours, at its start: under OpenMP the number of BLAS threads belongs to each thread, so the guard
     of the calling thread would not reach it."""
-    for library in _controller().lib_controllers:
-        if getattr(library, "threading_layer", None) == "openmp":
-            library.set_num_threads(1)
+    _set_to_one(_settings(per_thread=True))
+
+
+Setting = tuple[Any, int]  # one library, and its number of threads
+
+
+def _settings(*, per_thread: bool) -> list[Setting]:
+    """The libraries whose number of threads belongs to each thread (OpenMP's), or those where it is the process's."""
+    return [
+        (library, library.num_threads)
+        for library in _controller().lib_controllers
+        if (getattr(library, "threading_layer", None) == "openmp") == per_thread
+    ]
+
+
+def _set_to_one(settings: list[Setting]) -> None:
+    for library, _ in settings:
+        library.set_num_threads(1)
+
+
+def _restore(settings: list[Setting]) -> None:
+    for library, number in settings:
+        library.set_num_threads(number)
 
 
 class SingleThreadedBlas:
-    """`with guard:` BLAS runs on one thread; may be entered by many threads at once, in any order of leaving."""
+    """BLAS runs on one thread from the first call's `hold` to the last call's `let_go`, in whatever order they leave.
+
+    A call is any object of its own. Ctrl-C may come in the middle of either function: whoever holds lets go once more
+    after an error, and to let go twice does no harm.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
-        self._limit: Any = None
+        self._pid = os.getpid()
+        self._calls: dict[object, list[Setting]] = {}  # call -> what its own thread had
+        self._shared: list[Setting] = []  # what the process had before the first call
 
-    def __enter__(self) -> None:
+    def hold(self, call: object) -> None:
+        """BLAS to one thread, in the whole process and in this thread, until this call lets go."""
         with self._lock:
-            if self._inside == 0:
-                _take_control()
-                self._limit = _controller().limit(limits=1)
-            self._inside += 1
+            if self._pid != os.getpid():  # a forked child: its parent's calls run elsewhere and never let go here
+                self._pid = os.getpid()
+                self._calls.clear()
+            if not self._calls and not self._shared:
+                self._shared = _settings(per_thread=False)
+            self._calls[call] = _settings(per_thread=True)
+            _take_control()
+            _set_to_one(self._shared + self._calls[call])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def let_go(self, call: object) -> None:
+        """From the thread that holds. The last call to let go gives the process its own number back."""
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                _take_control()  # the last to leave need not be the thread that entered first
-                self._limit.restore_original_limits()
-                self._limit = None
+            _restore(self._calls.get(call, []))
+            self._calls.pop(call, None)
+            if not self._calls:
+                _take_control()  # the last need not come on the thread of the first
+                _restore(self._shared)
+                self._shared = []
                 _take_control()
 
 

@@ -33,10 +33,15 @@ from npresnet.plan import Layout, Plan, make_layout
 from npresnet.plan.shapes import Shape
 
 KEPT_SIZES = 4  # image sizes whose layout and plans are kept
+KEPT_JOBS = 2  # for each CPU or thread, idle plans that are kept: more callers at once than that gain nothing by it
 
 
 def compile(network: Network, *, threads: int | None = None) -> Executable:
-    """Make `network` (best after `passes.optimize`) ready to run on `threads` threads, by default all usable CPUs."""
+    """Make `network` (best after `passes.optimize`) ready to run on `threads` threads, by default all usable CPUs.
+
+    Raises ArchitectureError for an operation that this backend does not have, DeviceError where the system starts no
+    more threads.
+    """
     return Executable(network, usable_cpus() if threads is None else threads)
 
 
@@ -49,7 +54,7 @@ class Size:
 
 
 class Executable:
-    """A network on the CPU. May be called from several threads at once; `close()` gives its memory back."""
+    """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back."""
 
     def __init__(self, network: Network, threads: int):
         self.network = network
@@ -58,10 +63,18 @@ class Executable:
         self._sizes: OrderedDict[Shape, Size] = OrderedDict()
         self._lock = threading.Lock()
         self._team: Team | None = shared_team(threads) if threads > 1 else None
+        self._kept_jobs = KEPT_JOBS * max(threads, usable_cpus())
         self._closed = False
 
     def __call__(self, images: Array) -> dict[str, Array]:
-        """images (N, C, H, W), any strides, cast to float32 -> {asked name: (N, ...) float32}, the caller's to keep."""
+        """Run the network on every image.
+
+        images   (N, C, H, W)    float32, any strides; other floats and integers are cast. Never changed
+        returns  {asked name: (N, ...) float32}, arrays that belong to the caller
+
+        Raises ShapeError where the images do not fit the network, DeviceError after `close()` and where memory is too
+        small.
+        """
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
         size = self._size(images.shape[1:])
@@ -70,8 +83,14 @@ class Executable:
             asked: np.empty((len(images), *values[name].shape), np.float32)
             for asked, name in self.network.outputs.items()
         }
-        with guard:
-            self._run_all(size, images, outputs)
+        call, team = object(), self._team
+        try:
+            guard.hold(call)
+            self._run_all(call, team, size, images, outputs)
+            _let_go(call, team)
+        except BaseException:
+            _let_go(call, team)  # again, for Ctrl-C may have come in the middle of it
+            raise
         return outputs
 
     def layout(self, input_shape: Shape) -> Layout:
@@ -83,7 +102,7 @@ class Executable:
         return lower(self.layout(input_shape), self._prepared, lanes)
 
     def close(self) -> None:
-        """Let go of memory and threads. Calls still running end well; later ones raise DeviceError."""
+        """Let go of plans, their memory, and threads. Calls still running end well; later ones raise DeviceError."""
         with self._lock:
             self._closed = True
             self._sizes.clear()
@@ -103,7 +122,10 @@ class Executable:
 
     @contextmanager
     def _jobs(self, size: Size, lanes: int, count: int) -> Iterator[list[Job]]:
-        """Borrow `count` jobs. They come back only after success: one that failed half way may be in any state."""
+        """Borrow `count` jobs. They come back only after success: one that failed half way may be in any state.
+
+        A few of those for whole images stay for later calls, one of those for shared tiles: a team has one caller.
+        """
         with self._lock:
             idle = size.idle.setdefault(lanes, [])
             jobs = [idle.pop() for _ in range(min(count, len(idle)))]
@@ -112,21 +134,18 @@ class Executable:
         yield jobs
         with self._lock:
             idle += jobs
+            del idle[self._kept_jobs if lanes == 1 else 1 :]
 
-    def _run_all(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        team = self._team
-        if team is None or not len(images) or not team.try_enter():
+    def _run_all(self, call: object, team: Team | None, size: Size, images: Array, outputs: dict[str, Array]) -> None:
+        if team is None or not len(images) or not team.try_enter(call):
             self._run_alone(size, images, outputs)
             return
-        try:
-            shared = len(images) % self.threads
-            whole = len(images) - shared
-            if whole:
-                self._run_images(team, size, images[:whole], {k: v[:whole] for k, v in outputs.items()})
-            if shared:
-                self._run_tiles(team, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
-        finally:
-            team.leave()
+        shared = len(images) % self.threads
+        whole = len(images) - shared
+        if whole:
+            self._run_images(team, size, images[:whole], {k: v[:whole] for k, v in outputs.items()})
+        if shared:
+            self._run_tiles(team, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
 
     def _run_alone(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         with self._jobs(size, lanes=1, count=min(1, len(images))) as jobs:
@@ -136,18 +155,21 @@ class Executable:
     def _run_images(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """Each lane takes the next image until none is left, or another lane has failed."""
         indices = itertools.count()  # next() is atomic, and cannot leave a lock behind when interrupted
-        failed = threading.Event()
+        failed: list[bool] = []  # not an Event, which has a lock
+
+        def fail() -> None:
+            failed.append(True)
 
         def take_images(job: Job) -> None:
             try:
-                while not failed.is_set() and (index := next(indices)) < len(images):
+                while not failed and (index := next(indices)) < len(images):
                     run_image(job, images, outputs, index)
             except BaseException:
-                failed.set()
+                fail()
                 raise
 
         with self._jobs(size, lanes=1, count=team.lanes) as jobs:
-            team.run([partial(take_images, job) for job in jobs], failed.set)
+            team.run([partial(take_images, job) for job in jobs], fail)
 
     def _run_tiles(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """All lanes work on one image: each runs its tiles of a step, then waits for the others."""
@@ -158,3 +180,9 @@ class Executable:
                 copy_in(job.plan, images, index)
                 team.run(work, barrier.abort)
                 copy_out(job.plan, outputs, index)
+
+
+def _let_go(call: object, team: Team | None) -> None:
+    if team is not None:
+        team.leave(call)
+    guard.let_go(call)

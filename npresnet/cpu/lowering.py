@@ -14,7 +14,7 @@ import numpy as np
 
 from npresnet.cpu import conv2d, head, pointwise, pooling
 from npresnet.cpu.memory import Memory
-from npresnet.errors import ArchitectureError
+from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.network import INPUT, Node
 from npresnet.plan import Layout, Plan, Step
 from npresnet.plan.steps import Tile
@@ -47,12 +47,27 @@ def prepare(nodes: tuple[Node, ...]) -> dict[str, Any]:
     unknown = [node for node in nodes if node.op not in LOWER]
     if unknown:
         raise ArchitectureError(f"{unknown[0].name}: the CPU backend has no operation {unknown[0].op!r}")
-    return {node.name: PREPARE[node.op](node) for node in nodes if node.op in PREPARE}
+    with np.errstate(under="ignore"):  # what is too small for a float32 rounds to 0
+        return {node.name: PREPARE[node.op](node) for node in nodes if node.op in PREPARE}
 
 
 def lower(layout: Layout, prepared: Prepared, lanes: int) -> Plan:
-    """Bind a layout to memory of its own: an arena, and scratch for each of the lanes that will run its tiles."""
-    memory = Memory(layout, lanes, _largest_scratch(layout, prepared))
+    """Bind a layout to memory of its own: an arena, and scratch for each of the lanes that will run its tiles.
+
+    Raises DeviceError where there is not so much memory.
+    """
+    try:
+        memory = Memory(layout, lanes)  # before the tiles, of which an image far too large has billions
+        memory.add_scratch(_largest_scratch(layout, prepared))
+        return _plan(layout, prepared, memory)
+    except MemoryError:
+        raise DeviceError(
+            f"an image of {layout.input_shape} (C, H, W) needs {layout.arena_bytes / 1e6:,.0f} MB and more, and so "
+            "does each that is computed at the same time; there is not so much memory. Use smaller images, or threads=1"
+        ) from None
+
+
+def _plan(layout: Layout, prepared: Prepared, memory: Memory) -> Plan:
     steps = []
     for node in layout.network:
         tiles = LOWER[node.op](node, prepared.get(node.name), memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Mapping
 from itertools import pairwise
 from math import prod
@@ -16,20 +17,24 @@ Floats = NDArray[np.float32]
 
 
 class Memory:
-    """Views of one plan's memory; `scratch_floats` is the largest tile's need by purpose."""
+    """Views of one plan's memory. Ask for scratch only after `add_scratch`."""
 
-    def __init__(self, layout: Layout, lanes: int, scratch_floats: Mapping[str, int]):
+    def __init__(self, layout: Layout, lanes: int):
         self.layout = layout
         self.lanes = lanes
         self._arena = aligned_floats(layout.arena_bytes // 4)
-        self._scratch = [
-            {purpose: aligned_floats(count) for purpose, count in scratch_floats.items()} for _ in range(lanes)
-        ]
+        self._scratch: list[dict[str, Floats]] = []
         self._rows: dict[Hashable, Floats] = {}
         self._zeros = np.zeros(0, np.float32)
         for value in layout.values.values():
             if value.has_halo:
                 self.storage(value.name)[...] = 0  # the border stays 0 for ever: nobody writes it
+
+    def add_scratch(self, floats: Mapping[str, int]) -> None:
+        """Make each lane's scratch: by purpose, as many floats as the largest tile needs."""
+        self._scratch = [
+            {purpose: aligned_floats(count) for purpose, count in floats.items()} for _ in range(self.lanes)
+        ]
 
     def value(self, name: str) -> Value:
         return self.layout.values[name]
@@ -73,7 +78,9 @@ class Memory:
 
 
 def aligned_floats(count: int) -> Floats:
-    """`count` uninitialised float32 on a cache line's edge."""
+    """`count` uninitialised float32 on a cache line's edge. Raises MemoryError."""
+    if count > sys.maxsize // 8:
+        raise MemoryError(f"no array can hold {count} numbers")
     raw = np.empty(count * 4 + ALIGNMENT_BYTES, np.uint8)
     skip = -raw.ctypes.data % ALIGNMENT_BYTES
     return raw[skip : skip + count * 4].view(np.float32)

@@ -1,4 +1,8 @@
-"""How a plan is run: by one thread from end to end, or each step's tiles shared between lanes."""
+"""How a plan is run: by one thread from end to end, or each step's tiles shared between lanes.
+
+Arithmetic is silent, as in every other engine: infinities and NaN come out as they do in IEEE 754, and neither a
+warning nor the caller's `numpy.seterr` decides whether an image has a result, for that would depend on the lane.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +33,16 @@ class Job:
 def run_image(job: Job, images: Array, outputs: dict[str, Array], index: int) -> None:
     """Image number `index` of images (N, C, H, W), through the whole plan, into the same place of the outputs."""
     copy_in(job.plan, images, index)
-    for calls in job.shares[0]:
-        for kernel, args in calls:
-            kernel(*args)
+    with np.errstate(all="ignore"):
+        for calls in job.shares[0]:
+            for kernel, args in calls:
+                kernel(*args)
     copy_out(job.plan, outputs, index)
 
 
 def copy_in(plan: Plan, images: Array, index: int) -> None:
-    np.copyto(plan.input, images[index], casting="same_kind")
+    with np.errstate(all="ignore"):  # a float64 pixel beyond float32 becomes infinity
+        np.copyto(plan.input, images[index], casting="same_kind")
 
 
 def copy_out(plan: Plan, outputs: dict[str, Array], index: int) -> None:
@@ -65,11 +71,12 @@ def share_of(plan: Plan, lane: int, lanes: int) -> Share:
 def run_share(share: Share, barrier: Barrier, lane: int) -> None:
     """One lane's part of one image: its calls of a step, then wait until every lane has ended that step."""
     try:
-        for calls in share:
-            for kernel, args in calls:
-                kernel(*args)
-            if not barrier.wait(lane):
-                return
+        with np.errstate(all="ignore"):
+            for calls in share:
+                for kernel, args in calls:
+                    kernel(*args)
+                if not barrier.wait(lane):
+                    return
     except BaseException:
         barrier.abort()
         raise

@@ -4,8 +4,9 @@ Lane 0 is the caller's own thread, lanes 1.. are workers that sleep on a lock ea
 sleep that Python has: one release wakes one thread, where an executor's queue would take two locks and a condition.
 
 Whatever happens inside a lane (an exception, Ctrl-C in the caller) is told to the others, all lanes are waited for, and
-then it is raised in the caller; nothing hangs and the team can be used again. In a forked child, which has none of the
-parent's threads, the workers are started anew.
+then it is raised in the caller. Ctrl-C may come between any two instructions of this file; so nothing here counts on
+having been told something exactly once, and workers that were in anything that failed are never used again: the next
+run starts new ones. So does the first run in a forked child, which has none of the parent's threads.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from npresnet.cpu.blas import hold_own_thread
+from npresnet.errors import DeviceError
 
 Work = Callable[[], None]
 
@@ -68,90 +70,105 @@ class _Mailbox:
 
     start: Any = field(default_factory=_closed_gate)
     done: Any = field(default_factory=_closed_gate)
-    work: Work | None = None
+    work: Work | None = None  # until it has ended
     error: BaseException | None = None
     stopping: bool = False
 
+    def wait(self) -> None:
+        """Until the work has ended; may be called again after Ctrl-C."""
+        while self.work is not None:  # `done` may have been open from before, or taken just as Ctrl-C came
+            self.done.acquire()
+
     def serve(self) -> None:
-        """A worker's life: sleep, work, say so. To be woken without work means nothing."""
-        hold_own_thread()
+        """A worker's life: sleep, work, say so."""
+        is_new = True
         while True:
             self.start.acquire()
             if self.stopping:
                 return
-            work, self.work = self.work, None
+            work = self.work
             if work is None:
-                continue
+                continue  # woken twice for one piece of work
             try:
+                if is_new:
+                    hold_own_thread()
+                    is_new = False
                 work()
             except BaseException as error:  # handed to the caller, who raises it
                 self.error = error
-            del work
-            self.done.release()
+            self.work = work = None
+            _open(self.done)
 
 
 class Team:
-    """`lanes` threads, the caller's among them. `run` serves one caller at a time: `try_enter` first, then `leave`."""
+    """`lanes` threads, the caller's among them. `run` serves one call at a time: `try_enter` first, then `leave`."""
 
     def __init__(self, lanes: int):
         self.lanes = lanes
+        self._calls: dict[int, object] = {}  # process -> the call that has the team there
         self._start_workers()
 
     def _start_workers(self) -> None:
-        self._pid = os.getpid()
-        self._busy = threading.Lock()
         self._mailboxes = [_Mailbox() for _ in range(self.lanes - 1)]
-        for lane, mailbox in enumerate(self._mailboxes, start=1):
-            threading.Thread(target=mailbox.serve, name=f"npresnet-{lane}", daemon=True).start()
-        self._stop = weakref.finalize(self, _stop, self._mailboxes, self._pid)
+        self._stop = weakref.finalize(self, _stop, self._mailboxes, os.getpid())
+        self._stop.atexit = False  # whoever computes after that would wait for ever; daemon threads end by themselves
+        try:
+            for lane, mailbox in enumerate(self._mailboxes, start=1):
+                threading.Thread(target=mailbox.serve, name=f"npresnet-{lane}", daemon=True).start()
+        except RuntimeError as error:
+            self._stop()
+            raise DeviceError(f"threads={self.lanes} is more than this system starts: {error}. Give fewer") from error
+        self._ready_in: int | None = os.getpid()
 
-    def try_enter(self) -> bool:
-        """Take the team for this caller; False where another caller has it. `leave()` gives it back."""
-        if self._pid != os.getpid():
-            self._stop.detach()
-            self._start_workers()
-        return self._busy.acquire(blocking=False)
+    def try_enter(self, call: object) -> bool:
+        """Take the team for this call; False where another call has it. `leave` gives it back."""
+        return self._calls.setdefault(os.getpid(), call) is call  # atomic: no moment at which nobody knows who has it
 
-    def leave(self) -> None:
-        self._busy.release()
+    def leave(self, call: object) -> None:
+        """Give the team back, where this call has it."""
+        if self._calls.get(os.getpid()) is call:
+            del self._calls[os.getpid()]
 
     def run(self, work: Sequence[Work], abort: Callable[[], None]) -> None:
         """Run one piece of work a lane, the first in this thread; return when all have ended.
 
-        The first error of any lane is raised here, Ctrl-C included. `abort` is called as soon as this thread's own
-        work fails, so that the others may end early; the others' work must call it itself where it fails.
+        The first error of any lane is raised here, but Ctrl-C before all others. `abort` is called as soon as this
+        thread's own work fails, so that the others may end early; the others' work must call it itself where it fails.
         """
-        started: list[_Mailbox] = []
+        if self._ready_in != os.getpid():
+            self._stop()
+            self._start_workers()
+        self._ready_in = None
+        given: list[_Mailbox] = []
         errors: list[BaseException] = []
+        while True:
+            try:
+                if not errors:
+                    for mailbox, task in zip(self._mailboxes, work[1:], strict=True):
+                        given.append(mailbox)
+                        mailbox.work = task
+                        _open(mailbox.start)
+                    work[0]()
+                else:
+                    abort()
+                    for mailbox in given:
+                        _open(mailbox.start)  # Ctrl-C may have come just before
+                for mailbox in given:
+                    mailbox.wait()
+                break
+            except BaseException as error:
+                errors.append(error)
+        for mailbox in given:
+            if mailbox.error is not None:
+                errors.append(mailbox.error)
+            mailbox.error = None
+        if not errors:
+            self._ready_in = os.getpid()
+            return
         try:
-            for mailbox, task in zip(self._mailboxes, work[1:], strict=False):
-                mailbox.work, mailbox.error = task, None
-                started.append(mailbox)
-                mailbox.start.release()
-            work[0]()
-        except BaseException as error:
-            errors.append(error)
-            abort()
-            for mailbox in started:
-                _open(mailbox.start)  # Ctrl-C may have come just before its release
-        for mailbox in started:
-            _wait_through_interrupts(mailbox, errors, abort)
-        if errors:
-            raise errors[0]
-
-
-def _wait_through_interrupts(mailbox: _Mailbox, errors: list[BaseException], abort: Callable[[], None]) -> None:
-    """Wait for a worker even when Ctrl-C comes meanwhile: its buffers are in use until it has ended."""
-    while True:
-        try:
-            mailbox.done.acquire()
-            break
-        except KeyboardInterrupt as error:
-            errors.append(error)
-            abort()
-    if mailbox.error is not None:
-        errors.append(mailbox.error)
-        mailbox.error = None
+            raise next((error for error in errors if not isinstance(error, Exception)), errors[0])
+        finally:
+            errors.clear()  # an error holds this frame, and must not be held by it
 
 
 def _stop(mailboxes: list[_Mailbox], pid: int) -> None:

@@ -40,9 +40,10 @@ def _merge(node: Node, made: Mapping[str, Node], private: Set[str]) -> tuple[Nod
 
 def fold(conv: Node, norm: Node) -> Node:
     """One convolution that computes `norm(conv(x))`."""
-    scale, shift = scale_and_shift(norm)  # (O,), (O,)
-    bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
-    params = {"weight": scale_filters(conv.params["weight"], scale), "bias": bias.astype(np.float32)}
+    with np.errstate(under="ignore"):  # channels that training has switched off: their tiny numbers round to 0
+        scale, shift = scale_and_shift(norm)  # (O,), (O,)
+        bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
+        params = {"weight": scale_filters(conv.params["weight"], scale), "bias": bias.astype(np.float32)}
     return conv.evolve(params=params, relu=norm.relu)
 
 

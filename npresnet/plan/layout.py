@@ -59,8 +59,13 @@ class Layout:
 
 
 def make_layout(network: Network, input_shape: Shape, halos: Mapping[str, Halo] | None = None) -> Layout:
-    """Lay out `network` for one image of `input_shape` (C, H, W). `halos` is what a backend wants around values;
-    by default `convolution_halos`. Raises ShapeError where the image does not fit the network."""
+    """Give every value of `network` its shape, lifetime and place in memory, for one image.
+
+    input_shape  (C, H, W)
+    halos        zeros that a backend wants around values; by default `convolution_halos`
+
+    Raises ShapeError where the image does not fit the network.
+    """
     shapes = infer_shapes(network, input_shape)
     lifetimes = value_lifetimes(network)
     halos = convolution_halos(network) if halos is None else halos

@@ -13,7 +13,13 @@ Shape = tuple[int, ...]
 
 
 def infer_shapes(network: Network, input_shape: Shape) -> dict[str, Shape]:
-    """Name -> shape without N, INPUT included. Raises ShapeError, naming the layer, where a shape does not fit."""
+    """The shape of every value of `network` for one image.
+
+    input_shape  (C, H, W)
+    returns      {name: (C, H, W) or (C,)}, INPUT included
+
+    Raises ShapeError, naming the layer, where a shape does not fit; ArchitectureError for an unknown operation.
+    """
     shapes = {INPUT: tuple(input_shape)}
     for node in network:
         rule = RULES.get(node.op)
@@ -45,7 +51,12 @@ def _conv2d(node: Node, inputs: list[Shape]) -> Shape:
             f"  weight  {node.params['weight'].shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
             f"  Each filter sees in_channels/groups channels (groups = {node.groups})."
         )
-    shape = (out_channels, *_window_of(node).output_size(size))
+    window, bias = _window_of(node), node.params.get("bias")
+    if (kernel_height, kernel_width) != window.kernel_size:
+        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights {node.params['weight'].shape}")
+    if bias is not None and bias.shape != (out_channels,):
+        raise ShapeError(f"expects one bias a filter, ({out_channels},), got {bias.shape}")
+    shape = (out_channels, *window.output_size(size))
     if len(inputs) > 1:
         _same([shape, inputs[1]])
     return shape
@@ -53,7 +64,15 @@ def _conv2d(node: Node, inputs: list[Shape]) -> Shape:
 
 def _pool(node: Node, inputs: list[Shape]) -> Shape:
     channels, *size = _image(inputs[0])
-    return (channels, *_window_of(node).output_size(size, ceil_mode=node.attrs.get("ceil_mode", False)))
+    window = _window_of(node)
+    if any(2 * p > k for p, k in zip(window.padding, window.kernel_size, strict=True)):  # nothing to pool in a corner
+        raise ShapeError(
+            f"expects padding of at most half the kernel_size, got padding {window.padding} "
+            f"and kernel_size {window.kernel_size}"
+        )
+    if node.op == "avg_pool2d" and max(window.dilation) > 1:
+        raise ShapeError(f"cannot average under a dilated window, got {window}")
+    return (channels, *window.output_size(size, ceil_mode=node.attrs.get("ceil_mode", False)))
 
 
 def _global_avg_pool(node: Node, inputs: list[Shape]) -> Shape:

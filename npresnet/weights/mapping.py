@@ -14,7 +14,8 @@ def let_go(array: NDArray[Any]) -> None:
 
     A mapped file counts as the process's memory from the moment it is read. Where its numbers are only copied, as
     folding does, this keeps the peak at one copy of the weights instead of two. Only whole pages go; an array
-    that is not mapped, or a system without `madvise` (Windows), is left as it is.
+    that is not mapped read-only (the file may not have what was written to it), or a system without `madvise`
+    (Windows), is left as it is.
     """
     owner: Any = array
     while isinstance(owner, np.ndarray):
@@ -22,6 +23,8 @@ def let_go(array: NDArray[Any]) -> None:
     if isinstance(owner, memoryview):
         owner = owner.obj
     if not isinstance(owner, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED") or not array.flags.contiguous:
+        return
+    if not memoryview(owner).readonly:
         return
     start = array.ctypes.data - np.frombuffer(owner, np.uint8).ctypes.data
     first_page = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -1,5 +1,6 @@
 """A call from images to results: batches, callers at the same time, memory, errors, the end."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -131,6 +132,56 @@ def test_memory_does_not_grow_with_the_batch(network):
     tracemalloc.stop()
     inputs_bytes = 4 * 300 * int(np.prod(SHAPE))
     assert peak_bytes < inputs_bytes + 250_000
+
+
+def test_plans_for_a_crowd_of_callers_do_not_stay(executable):
+    """Forty callers at once have a plan each; what is kept for later suffices for as many as there are CPUs."""
+    x, crowd = pictures(1), 40
+    executable(x)
+    (size,) = executable._sizes.values()
+    with contextlib.ExitStack() as borrowed:
+        for _ in range(crowd):
+            borrowed.enter_context(executable._jobs(size, lanes=1, count=2))
+    assert 2 <= len(size.idle[1]) <= 2 * max(2, cpu.usable_cpus())
+    assert len(size.idle[2]) == 1
+    assert np.array_equal(executable(x)["logits"], executable(x)["logits"])
+
+
+def test_an_image_beyond_all_memory_is_refused_by_its_size(executable):
+    """No pixel of it exists: all are the same number. At once, before anything is made for each of its rows."""
+    one = np.zeros(1, np.float32)
+    for side in (2**22, 2**28):
+        x = np.lib.stride_tricks.as_strided(one, (1, 3, side, side), (0, 0, 0, 0))
+        with pytest.raises(DeviceError, match=rf"\(3, {side}, {side}\).* MB"):
+            executable(x)
+
+
+def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeypatch):
+    def no_memory(count: int):
+        raise MemoryError
+
+    x = pictures(1)
+    expected = executable(x)["logits"]
+    executable._sizes.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("npresnet.cpu.memory.aligned_floats", no_memory)
+        with pytest.raises(DeviceError, match=r"\(3, 40, 52\)"):
+            executable(x)
+    assert np.array_equal(executable(x)["logits"], expected)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.filterwarnings("error")
+def test_the_callers_floating_point_settings_decide_nothing(executable, count):
+    """Infinity minus infinity is NaN without a word, in the caller's lane as in the others."""
+    x = pictures(count).astype(np.float64)
+    expected = executable(x)["logits"]
+    x[0, :, 3, 5] = np.inf, -np.inf, 1e300
+    for settings in ("warn", "raise"):
+        with np.errstate(all=settings):
+            logits = executable(x)["logits"]
+        assert np.isnan(logits[0]).all()
+        assert np.array_equal(logits[1:], expected[1:])
 
 
 def test_only_the_last_few_image_sizes_are_kept(executable):

@@ -3,13 +3,19 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+import weakref
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
 from npresnet.cpu.team import Barrier, Team, shared_team
+from npresnet.errors import DeviceError
+from tests.conftest import REPOSITORY
 
 PATIENCE_S = 20  # far longer than anything here takes
 
@@ -75,39 +81,134 @@ def test_an_error_in_any_lane_frees_the_others_and_is_raised(failing):
     assert sorted(ran) == [0, 1, 2]
 
 
-def test_ctrl_c_waits_for_the_workers_and_is_raised():
+class TooLateError(Exception):
+    """What a program's own signal handler raises, as for a time limit."""
+
+
+def raise_too_late(signum, frame):
+    raise TooLateError
+
+
+@pytest.mark.parametrize("at_work", [True, False], ids=["in its own work", "waiting for the others"])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, TooLateError])
+def test_a_signal_waits_for_the_workers_and_is_raised(raised, at_work):
     team, barrier, ended = Team(2), Barrier(2), []
+    before = signal.getsignal(signal.SIGINT)
 
     def worker() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.3)
         ended.append(True)
-        barrier.wait(1)
+        if at_work:
+            barrier.wait(1)
 
-    with pytest.raises(KeyboardInterrupt):
-        team.run([lambda: barrier.wait(0), worker], barrier.abort)
+    try:
+        if raised is TooLateError:
+            signal.signal(signal.SIGINT, raise_too_late)
+        with pytest.raises(raised):
+            team.run([partial(barrier.wait, 0) if at_work else nothing, worker], barrier.abort)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended, "the worker was still at work when run() came back"
     ran = []
     team.run([partial(ran.append, lane) for lane in range(2)], nothing)
     assert sorted(ran) == [0, 1]
 
 
-def test_a_team_has_one_caller_at_a_time():
-    team = Team(2)
-    assert team.try_enter()
-    assert not team.try_enter()
-    team.leave()
-    assert team.try_enter()
+def test_ctrl_c_comes_before_all_other_errors():
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Team(2).run([lambda: 1 / 0, stop], nothing)
+
+
+def test_an_error_keeps_nothing_alive():
+    """Neither the mailbox nor a circle of error and frame holds what the lanes worked on."""
+
+    class Work:
+        def __call__(self) -> None:
+            raise ZeroDivisionError
+
+    team, gone = Team(2), []
+    gc.disable()
+    try:
+        for lane in (0, 1):
+            work = [nothing, nothing]
+            work[lane] = Work()
+            gone.append(weakref.ref(work[lane]))
+            with suppress(ZeroDivisionError):
+                team.run(work, nothing)
+            del work
+        assert [ref() for ref in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_worker_that_cannot_begin_says_so(monkeypatch):
+    monkeypatch.setattr("npresnet.cpu.team.hold_own_thread", lambda: 1 / 0)
+
+    def run() -> None:
+        with pytest.raises(ZeroDivisionError):
+            Team(2).run([nothing, nothing], nothing)
+
+    finishes(run)
+
+
+def test_a_team_has_one_call_at_a_time():
+    team, first, second = Team(2), object(), object()
+    assert team.try_enter(first)
+    assert not team.try_enter(second)
+    team.leave(second)
+    assert not team.try_enter(second)
+    team.leave(first)
+    team.leave(first)
+    assert team.try_enter(second)
+
+
+def test_a_system_without_threads_to_spare(monkeypatch):
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(DeviceError, match="threads=4 is more than this system starts"):
+        Team(4)
+    for thread in started:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def test_a_team_still_works_while_the_interpreter_exits():
+    """What a program registered before it made its first team runs after all that the team could have registered."""
+    script = """if True:
+        import atexit
+        def use() -> None:
+            ran = []
+            team.run([lambda: ran.append(1), lambda: ran.append(2)], lambda: None)
+            print(sorted(ran))
+        atexit.register(use)
+        from npresnet.cpu.team import Team
+        team = Team(2)
+        use()
+    """
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, timeout=PATIENCE_S)
+    assert done.stdout.split(b"\n")[:2] == [b"[1, 2]", b"[1, 2]"], done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_starts_workers_of_its_own():
     team = Team(3)
-    assert team.try_enter()  # held by the parent while it forks
+    assert team.try_enter("parent")  # and has it while it forks
     child = os.fork()
     if child == 0:
         ran: list[int] = []
-        entered = team.try_enter()
+        entered = team.try_enter("child") and not team.try_enter("another")
         team.run([partial(ran.append, lane) for lane in range(3)], nothing)
         os._exit(0 if entered and sorted(ran) == [0, 1, 2] else 1)
     deadline = time.monotonic() + PATIENCE_S

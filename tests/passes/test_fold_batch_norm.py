@@ -66,6 +66,15 @@ def test_known_networks_keep_their_logits(name):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
+def test_numbers_too_small_for_a_float32_round_to_zero_whatever_numpys_settings():
+    """A channel that training has switched off may have weights of 1e-40, and NumPy may have been told to raise."""
+    weight = np.full((4, 4, 3, 3), 1e-30, np.float32)
+    switched_off = norm().evolve(params={**norm().params, "weight": np.full(4, 1e-30), "bias": np.full(4, 1e-60)})
+    with np.errstate(all="raise"):
+        folded = fold_batch_norm(Network((conv().evolve(params={"weight": weight}), switched_off), {"y": "bn"}))
+    assert not folded.nodes[0].params["weight"].any()
+
+
 def test_the_original_stays_as_it_was():
     nodes = (conv(bias=True), norm())
     network = Network(nodes, {"y": "bn"})

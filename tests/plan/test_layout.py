@@ -77,6 +77,29 @@ def test_an_image_that_is_too_small_names_the_layer():
         plan.make_layout(network, (1, 2, 2))
 
 
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (Node("n", "conv2d", (INPUT,), Window.of(3), params={"weight": zeros(4, 2, 5, 5)}), r"size \(3, 3\), got"),
+        (Node("n", "conv2d", (INPUT,), Window.of(3), params={"weight": zeros(4, 2, 3, 3), "bias": zeros(1)}), "bias"),
+        (Node("n", "conv2d", (INPUT, INPUT), Window.of(3), params={"weight": zeros(2, 2, 3, 3)}), r"\(2, 7, 7\) and"),
+        (Node("n", "max_pool2d", (INPUT,), Window.of(2, padding=2)), "at most half the kernel_size"),
+        (Node("n", "avg_pool2d", (INPUT,), Window.of((4, 2), padding=(2, 2))), "at most half the kernel_size"),
+        (Node("n", "avg_pool2d", (INPUT,), Window.of(2, dilation=2)), "dilated"),
+        (Node("n", "batch_norm", (INPUT,), params={"running_mean": zeros(3)}), r"3 channels, got \(2, 9, 9\)"),
+        (Node("n", "linear", (INPUT,), params={"weight": zeros(5, 162)}), r"162 features, got \(2, 9, 9\)"),
+    ],
+    ids=["filters", "bias", "residual", "max pool", "avg pool", "dilation", "batch norm", "linear"],
+)
+def test_what_does_not_fit_together_is_refused_by_name(node, message):
+    with pytest.raises(ShapeError, match=f"n: .*{message}"):
+        plan.make_layout(Network((node,), {"y": "n"}), (2, 9, 9))
+
+
 def test_wrong_channels_show_both_shapes():
     with pytest.raises(
         ShapeError, match=r"conv1: expects 3 input channels, got 4\n.*\(4, 64, 64\).*\n.*\(64, 3, 7, 7\)"

@@ -41,6 +41,15 @@ def test_the_pages_leave_memory(mapped):
     assert resident_bytes() < before - 15_000_000
 
 
+def test_what_was_written_to_a_private_copy_of_the_pages_stays(tmp_path):
+    """Mapped copy-on-write, the file does not have it."""
+    np.zeros(1_000_000, np.float32).tofile(tmp_path / "zeros")
+    array = np.memmap(tmp_path / "zeros", np.float32, "c")
+    array[:] = 7
+    let_go(array)
+    assert (array == 7).all()
+
+
 def test_ordinary_arrays_are_left_alone():
     array = np.arange(100_000, dtype=np.float32)
     let_go(array)

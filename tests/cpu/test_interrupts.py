@@ -1,0 +1,96 @@
+"""Ctrl-C at every moment at which Python looks for signals: the entry of a function, and the return of a call into C.
+
+A profile function raises KeyboardInterrupt at one such moment after another of a call. It does so in a thread of its
+own, where a hang can be told.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npresnet import cpu
+from npresnet.network import INPUT, Network, Node
+from npresnet.window import Window
+from tests.support.cases import integers
+
+BACKEND = str(Path(cpu.__file__).parent)
+PATIENCE_S = 120
+
+
+class Interruption:
+    """Raises KeyboardInterrupt at moment number `at` inside the CPU backend; `reached` tells whether there was one."""
+
+    def __init__(self, at: int):
+        self._left = at
+        self.reached = False
+
+    def __enter__(self) -> Interruption:
+        sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.setprofile(None)
+
+    def _event(self, frame, event, argument) -> None:
+        if event not in ("call", "c_return") or self.reached:
+            return
+        if frame.f_code.co_filename == threading.__file__:
+            return  # Python's own Condition, in the start of a thread, is not proof against Ctrl-C
+        while frame is not None and not frame.f_code.co_filename.startswith(BACKEND):
+            frame = frame.f_back
+        if frame is not None:
+            self._left -= 1
+            if self._left == 0:
+                self.reached = True
+                raise KeyboardInterrupt
+
+
+def small_network() -> Network:
+    weight = integers(np.random.default_rng(0), (3, 3, 3, 3), most=1)
+    conv = Node("conv", "conv2d", (INPUT,), Window.of(3, 1, 1), params={"weight": weight}, relu=True)
+    return Network((conv, Node("sum", "add", ("conv", INPUT))), {"y": "sum"})
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in cpu.blas_info()]
+
+
+def interrupt_everywhere(images: int, new_workers: bool) -> int:
+    """The number of moments. Wherever the interrupt comes, it is raised, and leaves no trace."""
+    executable = cpu.compile(small_network(), threads=2)
+    x = integers(np.random.default_rng(1), (images, 3, 9, 8))
+    expected, own_threads, team = executable(x)["y"], blas_threads(), executable._team
+    for at in count(1):
+        if new_workers:
+            team._ready_in = None
+        with Interruption(at) as interruption:
+            try:
+                executable(x)
+                raised = False
+            except KeyboardInterrupt:
+                raised = True
+        if not interruption.reached:
+            return at - 1
+        assert raised, f"swallowed at moment {at}"
+        assert blas_threads() == own_threads, f"BLAS is left on one thread after moment {at}"
+        assert team.try_enter("somebody"), f"nobody gets the team any more after moment {at}"
+        team.leave("somebody")
+        assert np.array_equal(executable(x)["y"], expected)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("new_workers", [False, True])
+@pytest.mark.parametrize("images", [1, 5])
+def test_ctrl_c_at_every_moment(images, new_workers):
+    moments = []
+    thread = threading.Thread(target=lambda: moments.append(interrupt_everywhere(images, new_workers)), daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive(), "a call hangs"
+    assert moments[0] > 100
