@@ -202,6 +202,11 @@ class Model:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A model may be sent to another process or copied; the other one has memory and threads of its own."""
+        parts = (self.network, self.config, self._preprocess, self.labels, dict(self._tensors), self._source)
+        return Model, parts
+
     def __repr__(self) -> str:
         value = self.config.value
         head = f"{value('num_classes')} classes" if value("num_classes") else "no classifier"

@@ -49,6 +49,11 @@ class Node:
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by its fields: a MappingProxyType cannot be."""
+        fields = (self.name, self.op, self.inputs, self.window, self.groups)
+        return Node, (*fields, dict(self.attrs), dict(self.params), self.relu)
+
     def evolve(self, **changes: Any) -> Node:
         """A copy with some fields changed."""
         return replace(self, **changes)
@@ -79,6 +84,9 @@ class Network:
         for asked, name in self.outputs.items():
             if name not in known:
                 raise ArchitectureError(f"output {asked} is to come from {name}, but there is no such node")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Network, (self.nodes, dict(self.outputs))
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -153,6 +155,17 @@ def test_features_do_not_change_the_logits(model):
     x = batch(2)
     found = model.features(x, ["linear", "flatten"])
     np.testing.assert_array_equal(found["linear"], model(x))
+
+
+def test_a_model_can_be_pickled_and_copied(model):
+    for twin in (pickle.loads(pickle.dumps(model)), copy.copy(model), copy.deepcopy(model)):
+        with twin:
+            np.testing.assert_array_equal(twin(batch(2)), model(batch(2)))
+            assert repr(twin) == repr(model)
+            assert twin.config.to_dict() == model.config.to_dict()
+        assert model(batch(1)).shape == (1, 10), "closing the other leaves this one alone"
+    tensors = sum(array.nbytes for array in model._tensors.values())
+    assert len(pickle.dumps(model)) < 1.2 * tensors, "the weights are pickled once"
 
 
 def test_features_by_one_name_and_by_none(model):
