@@ -13,8 +13,9 @@ output positions (PyTorch, Conv2d, section "Shape"). Dilation 1 means none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 
 from npresnet.errors import ShapeError
 
@@ -106,4 +107,4 @@ class Window:
 
 
 def _per_axis(value: int | Sequence[int], axes: int) -> Axes:
-    return (value,) * axes if isinstance(value, int) else tuple(value)
+    return tuple(value) if isinstance(value, Iterable) else (index(value),) * axes  # NumPy's integers are no int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from npresnet.errors import ShapeError
@@ -125,6 +126,7 @@ def test_one_number_stands_for_all_axes():
     assert Window.of(3, (2, 1), 1) == Window((3, 3), (2, 1), (1, 1), (1, 1))
     assert Window.of([3, 3]).kernel_size == (3, 3)
     assert Window.of(3, axes=3).stride == (1, 1, 1)
+    assert Window.of(np.int64(3), np.uint8(2)) == Window.of(3, 2)
 
 
 @pytest.mark.parametrize(
