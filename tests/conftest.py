@@ -8,6 +8,7 @@ is a failure, so that a green run says what it seems to say.
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def find_data_dir() -> Path | None:
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a job in the background: shells start it deaf to Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.npresnet_data_dir = find_data_dir()
 
 
