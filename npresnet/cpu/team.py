@@ -138,7 +138,18 @@ class Team:
         if self._ready_in != os.getpid():
             self._stop()
             self._start_workers()
-        self._ready_in = None
+        self._ready_in = None  # until all has gone well
+        errors = self._run_to_the_end(work, abort)
+        if not errors:
+            self._ready_in = os.getpid()
+            return
+        try:
+            raise next((error for error in errors if not isinstance(error, Exception)), errors[0])
+        finally:
+            errors.clear()  # an error holds this frame, and must not be held by it
+
+    def _run_to_the_end(self, work: Sequence[Work], abort: Callable[[], None]) -> list[BaseException]:
+        """Start all lanes and wait for all, whatever happens; returns the errors that did, this thread's own first."""
         given: list[_Mailbox] = []
         errors: list[BaseException] = []
         while True:
@@ -162,13 +173,7 @@ class Team:
             if mailbox.error is not None:
                 errors.append(mailbox.error)
             mailbox.error = None
-        if not errors:
-            self._ready_in = os.getpid()
-            return
-        try:
-            raise next((error for error in errors if not isinstance(error, Exception)), errors[0])
-        finally:
-            errors.clear()  # an error holds this frame, and must not be held by it
+        return errors
 
 
 def _stop(mailboxes: list[_Mailbox], pid: int) -> None:
