@@ -37,6 +37,11 @@ def maximum(a: Floats, b: Floats, out: Floats) -> None:
     np.maximum(a, b, out=out)
 
 
+def sum_parts(parts: Floats, out: Floats) -> None:
+    """out[o] = sum over p of parts[p, o]."""
+    np.add.reduce(parts, axis=0, out=out)
+
+
 def sum_pixels(image: Floats, out: Floats) -> None:
     """out[c] = sum over h, w of image[h, w, c]."""
     np.add.reduce(image, axis=(0, 1), out=out)
