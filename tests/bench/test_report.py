@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,8 @@ def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
 def test_the_results_that_are_kept_make_a_report():
     sections = [report.section(entry) for entry in report.newest(BENCHMARKS / "results")]
     assert all("Made by `python benchmarks/" in text for text in sections)
+
+
+def test_the_readme_says_what_the_newest_results_say():
+    done = subprocess.run([sys.executable, BENCHMARKS / "report.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
