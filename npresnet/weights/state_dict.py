@@ -149,6 +149,8 @@ def _no_tensors(top: dict[object, object]) -> str:
     modules = [f"{_name(key)} ({value!r})" for key, value in top.items() if isinstance(value, Inert)]
     if modules and any(_name(key) in WRAPPERS for key, value in top.items() if isinstance(value, Inert)):
         return f"it holds whole objects, saved with their class: {_listed(modules)}. {_SAVE}"
+    if rivals := _inner(top):
+        return f"it holds several state dicts ({_listed(rivals)}); which one is meant? Save that one alone. {_SAVE}"
     return f"it holds no tensors by name; its entries are {_listed(_name(key) for key in top) or 'none'}. {_SAVE}"
 
 

@@ -47,7 +47,7 @@ def test_the_first_of_several_wrappers_wins_and_is_named():
 
 def test_a_wrapper_of_an_unusual_name_is_unwrapped_if_it_is_the_only_one():
     assert find_state_dict({"weights": state(), "epoch": 1}).wrapper == "weights"
-    with pytest.raises(CheckpointError, match="student, teacher"):
+    with pytest.raises(CheckpointError, match=r"several state dicts \(student, teacher\)"):
         find_state_dict({"student": state(), "teacher": state()})
 
 
