@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import TextIOBase
 from typing import Any
 
 # How foreign files begin, and what to do with them.
@@ -47,6 +48,8 @@ def why(error: Exception, source: Any) -> str:
     """What this exception means for the user, and the way out."""
     from PIL import Image, UnidentifiedImageError
 
+    if isinstance(source, TextIOBase):
+        return "was opened as text; open it with mode 'rb', or give its path"
     if isinstance(error, FileNotFoundError):
         return _missing(source)
     if isinstance(error, PermissionError):
