@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npresnet.errors import ImageError, NpresnetError
+from npresnet.files import replacing
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -173,16 +174,12 @@ def _format(path: str, suffix: str) -> str:
 
 
 def _save(page: Image.Image, path: str, kind: str, **options: Any) -> None:
-    part = f"{path}.part"
     try:
-        page.save(part, kind, **options)
-        os.replace(part, path)
+        with replacing(path) as file:
+            page.save(file, kind, **options)
     except NpresnetError:  # of a picture that came while the pages were written
         raise
     except (OSError, ValueError) as error:
         raise ImageError(
             f"{path} cannot be written: {error}; does its folder exist, and may you write there?"
         ) from error
-    finally:
-        if os.path.exists(part):
-            os.remove(part)

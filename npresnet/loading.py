@@ -19,7 +19,7 @@ from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.config import Config, Decision, Origin
 from npresnet.decisions import Asked, Labels, decide_labels, decide_preprocess, decide_runtime, input_size
-from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.errors import ArchitectureError, CheckpointError, DeviceError
 from npresnet.images import Preprocess
 from npresnet.inputs import npz_path, path_text
 from npresnet.metadata import Source, Stored, from_metadata, to_metadata
@@ -103,11 +103,15 @@ def build(
 ) -> Model:
     """Make a model with random weights, initialised as torchvision does it; `list_archs()` has the names.
 
-    The same seed gives the same weights everywhere. Other arguments are those of `load`; `zero_init_residual=True`
-    starts each block as the identity. Raises ArchitectureError for unknown names and options.
+    The same seed gives the same weights with the same version of NumPy. Other arguments are those of `load`;
+    `zero_init_residual=True` starts each block as the identity. Raises ArchitectureError for unknown names and options,
+    DeviceError where memory is too small.
     """
     runtime = decide_runtime(device, dtype, threads)
-    tensors = architectures.random_tensors(name, num_classes=num_classes, seed=seed, **options)
+    try:
+        tensors = architectures.random_tensors(name, num_classes=num_classes, seed=seed, **options)
+    except MemoryError:
+        raise DeviceError(f"{name} with num_classes={num_classes} needs more memory than there is") from None
     network, config = architectures.build(tensors, arch=name, options=options)
     source = Source(f"random weights, seed {seed}")
     return _decided(network, config, tensors, source, labels, preprocess).model(runtime)

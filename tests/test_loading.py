@@ -439,3 +439,8 @@ def test_somebody_else_s_metadata_is_left_alone(tmp_path, tensors):
     weights.write_npz(tmp_path / "other.npz", tensors, {"format": "pt", "config": 3})
     with load(tmp_path / "other.npz") as model:
         assert model.config["arch"].origin == "inferred"
+
+
+def test_more_classes_than_memory_holds():
+    with pytest.raises(npresnet.DeviceError, match="num_classes=1000000000000 needs more memory"):
+        npresnet.build("resnet18", num_classes=10**12)

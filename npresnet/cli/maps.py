@@ -12,6 +12,7 @@ import numpy as np
 
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
+from npresnet.files import replacing
 
 LEAST_SIDE = 224  # pixels of a picture that is written
 
@@ -81,14 +82,5 @@ def _write_picture(path: str, pixels: Any) -> None:
 
 
 def _write(path: str, data: bytes) -> None:
-    """The whole file or none of it."""
-    part = f"{path}.part"
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None  # nobody knows the .part
-    finally:
-        if os.path.exists(part):
-            os.remove(part)
+    with replacing(path) as file:
+        file.write(data)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import CheckpointError
+from npresnet.files import replacing
 from npresnet.weights.npz import METADATA
 from npresnet.weights.source import Path, path_text, shown
 
@@ -45,30 +46,25 @@ def write_npz(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping
 
     arrays = {name: _storable(name, np.asanyarray(array)) for name, array in tensors.items()}
     note = np.array(json.dumps(dict(metadata), allow_nan=False))
-    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in ((METADATA, note), *arrays.items()):
             _write_member(archive, file, f"{name}.npy", array)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of `path` when the block ends well, and vanishes otherwise."""
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """`files.replacing`, with what can go wrong said as a CheckpointError."""
     destination = os.path.realpath(path_text(path))
-    folder, name = os.path.split(destination)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.part")
+    folder = os.path.dirname(destination)
+    if os.path.isdir(destination):
+        raise CheckpointError(f"{destination} is a folder; name the file to write.")
+    if not os.path.isdir(folder):
+        raise CheckpointError(f"{destination} cannot be written: there is no folder {folder}; make it first.")
     try:
-        if os.path.isdir(destination):
-            raise CheckpointError(f"{destination} is a folder; name the file to write.")
-        if not os.path.isdir(folder):
-            raise CheckpointError(f"{destination} cannot be written: there is no folder {folder}; make it first.")
-        with open(temporary, "xb") as file:
+        with replacing(destination) as file:
             yield file
-        os.replace(temporary, destination)
     except OSError as error:
         raise CheckpointError(f"{destination} cannot be written: {error.strerror or error}.") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
