@@ -16,6 +16,7 @@ import pytest
 from npresnet.cpu.team import Barrier, Team, shared_team
 from npresnet.errors import DeviceError
 from tests.conftest import REPOSITORY
+from tests.support.children import exit_code
 
 PATIENCE_S = 20  # far longer than anything here takes
 
@@ -211,12 +212,7 @@ def test_a_forked_child_starts_workers_of_its_own():
         entered = team.try_enter("child") and not team.try_enter("another")
         team.run([partial(ran.append, lane) for lane in range(3)], nothing)
         os._exit(0 if entered and sorted(ran) == [0, 1, 2] else 1)
-    deadline = time.monotonic() + PATIENCE_S
-    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    if done == (0, 0):
-        os.kill(child, signal.SIGKILL)
-    assert done == (child, 0)
+    assert exit_code(child) == 0
 
 
 def test_threads_end_with_the_last_user_of_a_team():
