@@ -10,20 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npresnet.ops.softmax import softmax
+
 Array = NDArray[Any]
 
 
-def softmax(logits: Array) -> Array:
-    """Turn logits into probabilities that add up to 1: p[i] = exp(z[i]) / sum over j of exp(z[j]).
-
-    logits  (..., num_classes); the greatest is subtracted first, which changes no p but keeps exp from overflowing
-
-    Returns float32 of the same shape; the sum is taken in float64.
-    """
-    z = np.asarray(logits, dtype=np.float64)
+def probabilities_of(logits: Array) -> Array:
+    """The softmax of logits (..., num_classes), worked out in float64; float32 of the same shape."""
     with np.errstate(invalid="ignore"):  # infinities: a diverged network's logits give NaN, in silence
-        e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return (e / e.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return softmax(np.asarray(logits, dtype=np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Prediction:
     @cached_property
     def probabilities(self) -> Array:
         """(num_classes,) float32, the softmax of the logits."""
-        return softmax(self.logits)
+        return probabilities_of(self.logits)
 
     @cached_property
     def top(self) -> list[Candidate]:

@@ -7,23 +7,23 @@ import json
 import numpy as np
 import pytest
 
-from npresnet.prediction import Candidate, Prediction, softmax
+from npresnet.prediction import Candidate, Prediction, probabilities_of
 
 
 def test_softmax_is_the_formula():
     logits = np.array([[0.5, -1.0, 2.0], [3.0, 3.0, 3.0]], np.float32)
     e = np.exp(logits.astype(np.float64))
-    np.testing.assert_array_equal(softmax(logits), (e / e.sum(axis=1, keepdims=True)).astype(np.float32))
+    np.testing.assert_array_equal(probabilities_of(logits), (e / e.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 @pytest.mark.filterwarnings("error")
 def test_softmax_of_what_is_not_finite_is_nan_in_silence():
     for value in (np.inf, np.nan):
-        assert np.isnan(softmax(np.array([value, 0, 1], np.float32))).any()
+        assert np.isnan(probabilities_of(np.array([value, 0, 1], np.float32))).any()
 
 
 def test_softmax_does_not_overflow():
-    np.testing.assert_array_equal(softmax(np.array([1e4, 0, -1e4], np.float32)), [1, 0, 0])
+    np.testing.assert_array_equal(probabilities_of(np.array([1e4, 0, -1e4], np.float32)), [1, 0, 0])
 
 
 def test_probabilities_add_up_to_one():
