@@ -1,0 +1,238 @@
+"""Winograd's minimal filtering: 3x3 convolution with a quarter of the multiplications. Derived here, nowhere typed in.
+
+F(m, r) is a recipe for m neighbouring outputs of a filter of r taps from the n = m + r - 1 inputs that they depend on.
+Directly that takes m*r multiplications; n are enough. F(2, 3), with y0 = d0*g0 + d1*g1 + d2*g2 and y1 one step on:
+
+    m0 = (d0 - d2) * g0    m1 = (d1 + d2) * (g0 + g1 + g2)/2    m2 = (d2 - d1) * (g0 - g1 + g2)/2    m3 = (d3 - d1) * g2
+    y0 = m0 + m1 + m2      y1 = m1 - m2 + m3                    four multiplications instead of six
+
+**1. Multiply polynomials by their values.** Let g(x) = g0 + g1*x + ... have r coefficients and y(x) m of them. The
+product s(x) = g(x) * y(x) has n, which are the full convolution of the two lists. Its values are cheap: at a point p,
+s(p) = g(p) * y(p) is one multiplication. Take n - 1 points p_j and the "value at infinity", the leading coefficient,
+which is the product of the two leading coefficients. n values determine n coefficients (Lagrange):
+
+    s(x) = sum over j of s(p_j) * N_j(x)/f_j  +  s(inf) * M(x)
+    M(x) = product over k of (x - p_k)    N_j(x) = M(x)/(x - p_j)    f_j = N_j(p_j)
+
+M vanishes at every point and leads with 1: it mends the leading coefficient and disturbs no value. In matrices, row j
+for point j and the last row for infinity: E_r evaluates r coefficients (1, p, p^2, ...; at infinity 0, ..., 0, 1), and
+B^T holds the coefficients of N_j, and of M. With f_j moved over to the filter, G = E_r with row j divided by f_j (infinity's stays):
+
+    s = B [ (G g) * (E_m y) ]    * is elementwise: n multiplications
+
+**2. Transpose: convolution becomes correlation.** For a fixed g, step 1 is a matrix on y: s = T y with T[i+u, i] = g[u]
+(n x m). A layer computes Y[i] = sum over u of g[u] * d[i+u], which is Y = T^T d (the field's "convolution": the filter
+is not flipped). As T = B diag(G g) E_m, its transpose T^T = E_m^T diag(G g) B^T costs the same n multiplications:
+
+    Y = A^T [ (G g) * (B^T d) ]    where A^T = E_m^T
+
+**3. Two dimensions, many channels.** Apply it to the rows, then to the columns. The filter's side is done once, at
+load; and as A^T [...] A is linear, channels are summed before it, so that it is paid once for all of them:
+
+    Y[o] = A^T [ sum over c of (G g[o,c] G^T) * (B^T d[c] B) ] A
+
+For each of the n*n positions that sum is an ordinary matrix product: tiles x C times C x O. All the heavy work is GEMM.
+
+**What it saves.** A tile of m*m outputs takes n^2 multiplications a channel and filter instead of m^2 * r^2. For r = 3:
+
+    F(2x2)   16 for  36: 2.25 times fewer      F(4x4)   36 for 144: 4      F(6x6)   64 for 324: 5.06
+
+**What it costs.** The transforms, n^2/r^2 as much memory for filters (1.8, 4, 7.1 times), and digits. B^T and A^T hold
+powers of the points, so that the result comes out as a small difference of large numbers, and float32 has rounded each
+relative to its own size. More points spread wider, so more is lost as m grows: over C = 64 channels of normal random
+numbers the RMS error of F(2x2), F(4x4), F(6x6) is about 1, 6 and 12 times that of direct convolution. Hence the points
+stay near 1 in size and are powers of two: B^T and A^T are then exact in float32 (whole numbers for n <= 6), and only G
+is rounded. The choice matters: F(4x4) loses a third less at (0, 1, -1, 1/2, -2) than at the usual (0, 1, -1, 2, -2).
+
+Sources: Winograd, Arithmetic Complexity of Computations, 1980; Toom 1963 and Cook 1966 for step 1; Lavin and Gray, Fast
+Algorithms for Convolutional Neural Networks, arXiv:1509.09308, whose matrices these are (some rows with other signs);
+Barabasz et al., Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks,
+arXiv:1803.10986, for the points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import prod
+
+import numpy as np
+
+from npresnet.errors import ShapeError
+from npresnet.network import Array
+from npresnet.ops.windows import check_image, sliding_windows
+from npresnet.window import Window
+
+Points = tuple[Fraction, ...]
+POINTS: Points = tuple(map(Fraction, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4".split()))  # the usual ones
+BALANCED_POINTS: Points = tuple(
+    map(Fraction, "0 1 -1 1/2 -2 2 -1/2".split())
+)  # no large ones of one size: fewer digits lost
+
+
+@dataclass(frozen=True, eq=False)
+class Transforms:
+    """The three matrices of F(m, r), float64 and read-only; n = tile = m + r - 1.
+
+    m                   outputs along one side of a tile
+    r                   taps along one side of the filter
+    input_transform     B^T (n, n)
+    kernel_transform    G   (n, r)
+    output_transform    A^T (m, n)    column 1 belongs to the point 1, whose powers are all 1: A^T[:, 1] == 1
+
+    So a bias b added at position [1, 1] of a transformed product, before A^T [...] A, is added to every output once.
+    """
+
+    m: int
+    r: int
+    input_transform: Array
+    kernel_transform: Array
+    output_transform: Array
+
+    @property
+    def tile(self) -> int:
+        """Inputs along one side of a tile: m + r - 1. Neighbouring tiles overlap by r - 1."""
+        return self.m + self.r - 1
+
+
+@cache
+def transforms(m: int, r: int = 3, points: Points = POINTS) -> Transforms:
+    """The matrices of F(m, r) in float64, made once. Raises ShapeError as `cook_toom`."""
+    matrices = [np.array(matrix, np.float64) for matrix in cook_toom(m, r, points)]
+    for matrix in matrices:
+        matrix.setflags(write=False)  # every caller gets the same arrays
+    return Transforms(m, r, *matrices)
+
+
+def cook_toom(m: int, r: int, points: Points = POINTS) -> tuple[Array, Array, Array]:
+    """B^T (n, n), G (n, r) and A^T (m, n) as arrays of Fractions: exact. The header derives them.
+
+    points   all different, the second 1; the first n - 1 are taken, and infinity. POINTS give the usual matrices,
+             BALANCED_POINTS the smaller error for n = 6; for n = 4 and 8 they are the same set
+
+    Raises ShapeError unless m and r are at least 2 and there are points enough: m + r - 1 at most 12 for POINTS.
+    """
+    if min(m, r) < 2 or m + r - 2 > len(points):
+        raise ShapeError(f"F(m, r) needs m and r from 2 on and m + r - 1 up to {len(points) + 1}, got F({m}, {r})")
+    points = points[: m + r - 2]
+    if len(set(points)) < len(points) or points[1] != 1:
+        raise ValueError(f"the points must all differ and the second be 1, got {', '.join(map(str, points))}")
+    others = [[q for q in points if q != p] for p in points]  # the roots of N_j
+    scales = [prod(p - q for q in roots) for p, roots in zip(points, others, strict=True)]  # f_j = N_j(p_j)
+    input_transform = [[*_expand(roots), Fraction(0)] for roots in others] + [_expand(points)]  # N_j, then M
+    kernel_transform = _evaluate(points, r) / np.array([*scales, Fraction(1)])[:, None]
+    return np.array(input_transform), kernel_transform, _evaluate(points, m).T
+
+
+def _expand(roots: Sequence[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of (x - root), the constant one first."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        shifted, scaled = [Fraction(0), *coefficients], [*coefficients, Fraction(0)]  # times x, and as it was
+        coefficients = [high - root * low for high, low in zip(shifted, scaled, strict=True)]
+    return coefficients
+
+
+def _evaluate(points: Sequence[Fraction], count: int) -> Array:
+    """E (points + 1, count): powers of each point, which evaluate a polynomial there; last its leading coefficient."""
+    infinity = [Fraction(0)] * (count - 1) + [Fraction(1)]
+    return np.array([[p**power for power in range(count)] for p in points] + [infinity])
+
+
+def transform_kernel(weight: Array, t: Transforms) -> Array:
+    """Every filter in Winograd's form, G g G^T, laid out for the products: done once, when a network is loaded.
+
+    out[:, :, c, o] = G weight[o, c] G^T
+
+    weight   (O, C, r, r)    any float dtype, in which the result is computed and returned
+    returns  (tile, tile, C, O), contiguous
+
+    Cost: O * C * tile^2 * r^2 multiply-adds. Raises ShapeError where the filters are not r x r.
+    """
+    weight = np.asarray(weight)
+    if weight.ndim != 4 or weight.shape[2:] != (t.r, t.r):
+        axes = f"(out_channels, in_channels, {t.r}, {t.r})"
+        raise ShapeError(f"F({t.m}, {t.r}) expects filters {axes}, got {weight.shape}")
+    _check_float("weight", weight)
+    # With matrices read row by row as columns, G g G^T is (G kron G) g: one product for all filters.
+    out_channels, channels = weight.shape[:2]
+    filters = weight.transpose(2, 3, 1, 0).reshape(t.r * t.r, channels * out_channels)
+    both = np.kron(t.kernel_transform, t.kernel_transform).astype(weight.dtype)  # (tile*tile, r*r)
+    return (both @ filters).reshape(t.tile, t.tile, channels, out_channels)
+
+
+def conv2d_winograd(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    padding: int | Sequence[int] = (1, 1),
+    m: int = 4,
+    points: Points = POINTS,
+) -> Array:
+    """`conv2d` with stride 1, dilation 1 and one group, by F(m x m, r x r): the same sums with other roundings.
+
+    Y[n,o] = A^T [ sum over c of (G weight[o,c] G^T) * (B^T d[n,c] B) ] A    for each tile d of (m+r-1) x (m+r-1)
+
+    x        (N, C, H, W)    any float dtype, which the result keeps; outside the image x is 0
+    weight   (O, C, r, r)
+    bias     (O,)            optional
+    padding                  one number, or one for each of (height, width)
+    m                        outputs along a tile's side; where m does not divide OH or OW the last tiles are cut
+    points                   see `cook_toom`
+    returns  (N, O, OH, OW)  OH, OW = Window.output_size((H, W)); NaN or infinity in x reaches all of its tiles' outputs
+
+    Cost: N * ceil(OH/m)*ceil(OW/m) * (m+r-1)^2 * C*O multiply-adds, and the transforms. Raises ShapeError
+    where the filters are not square, the channels do not fit or the padded image is smaller than the window.
+    """
+    x, weight = np.asarray(x), np.asarray(weight)
+    _check(x, weight, bias)
+    window = Window.of(weight.shape[2:], padding=padding)
+    check_window(window)
+    t = transforms(m, weight.shape[2], points)
+    input_transform, output_transform = t.input_transform.astype(x.dtype), t.output_transform.astype(x.dtype)
+    OH, OW = window.output_size(x.shape[2:])
+    TH, TW = -(-OH // m), -(-OW // m)  # tiles down and across, rounded up
+
+    # A tile is what a window of tile x tile with stride m sees; beyond the image are zeros.
+    tile_window = Window.of(t.tile, stride=m, padding=padding)
+    tiles = sliding_windows(x, tile_window, (TH, TW), fill=0)  # (N, C, TH, TW, tile, tile), no copy yet
+    tiles = input_transform @ tiles @ input_transform.T  # B^T d B
+    N, C, out_channels = len(x), x.shape[1], len(weight)
+    tiles = tiles.transpose(4, 5, 0, 2, 3, 1).reshape(t.tile, t.tile, N * TH * TW, C)  # one row a tile
+    product = tiles @ transform_kernel(weight.astype(x.dtype, copy=False), t)  # (tile, tile, N*TH*TW, O)
+    if bias is not None:
+        product[1, 1] += np.asarray(bias, x.dtype)  # A^T [...] A carries it to all outputs, see Transforms
+    product = product.reshape(t.tile, t.tile, N, TH, TW, out_channels).transpose(2, 5, 3, 4, 0, 1)
+    out = output_transform @ product @ output_transform.T  # (N, O, TH, TW, m, m)
+    out = out.transpose(0, 1, 2, 4, 3, 5).reshape(N, out_channels, TH * m, TW * m)  # tiles side by side
+    return np.ascontiguousarray(out[:, :, :OH, :OW])
+
+
+def check_window(window: Window) -> None:
+    """Raise ShapeError where a window is not square with stride 1 and dilation 1: F(m x m, r x r) computes no other."""
+    rows, columns = window.kernel_size
+    if rows != columns or window.stride != (1, 1) or window.dilation != (1, 1):
+        raise ShapeError(
+            f"Winograd's filtering needs a square window with stride 1 and dilation 1, got kernel_size "
+            f"{window.kernel_size}, stride {window.stride}, dilation {window.dilation}; use conv2d"
+        )
+
+
+def _check(x: Array, weight: Array, bias: Array | None) -> None:
+    check_image(x)
+    _check_float("input", x)
+    if weight.ndim != 4 or weight.shape[1] != x.shape[1]:
+        raise ShapeError(
+            f"expects filters that see all {x.shape[1]} input channels (groups = 1)\n"
+            f"  input   {x.shape}   N, C, H, W\n"
+            f"  weight  {weight.shape}   out_channels, in_channels, kernel_height, kernel_width"
+        )
+    if bias is not None and np.shape(bias) != weight.shape[:1]:
+        raise ShapeError(f"expects one bias a filter, ({len(weight)},), got {np.shape(bias)}")
+
+
+def _check_float(name: str, array: Array) -> None:
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ShapeError(f"expects floating-point numbers, got {name} of {array.dtype}: G holds fractions")
