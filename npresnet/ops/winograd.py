@@ -16,7 +16,8 @@ which is the product of the two leading coefficients. n values determine n coeff
 
 M vanishes at every point and leads with 1: it mends the leading coefficient and disturbs no value. In matrices, row j
 for point j and the last row for infinity: E_r evaluates r coefficients (1, p, p^2, ...; at infinity 0, ..., 0, 1), and
-B^T holds the coefficients of N_j, and of M. With f_j moved over to the filter, G = E_r with row j divided by f_j (infinity's stays):
+B^T holds the coefficients of N_j, and of M. With f_j moved over to the filter (infinity has none),
+G = E_r with row j divided by f_j:
 
     s = B [ (G g) * (E_m y) ]    * is elementwise: n multiplications
 
@@ -67,9 +68,7 @@ from npresnet.window import Window
 
 Points = tuple[Fraction, ...]
 POINTS: Points = tuple(map(Fraction, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4".split()))  # the usual ones
-BALANCED_POINTS: Points = tuple(
-    map(Fraction, "0 1 -1 1/2 -2 2 -1/2".split())
-)  # no large ones of one size: fewer digits lost
+BALANCED_POINTS: Points = tuple(map(Fraction, "0 1 -1 1/2 -2 2 -1/2".split()))  # float32 loses fewer digits
 
 
 @dataclass(frozen=True, eq=False)
