@@ -102,6 +102,12 @@ class SingleThreadedBlas:
 guard = SingleThreadedBlas()
 
 
+@lru_cache(maxsize=1)
+def kernel() -> str:
+    """The kernel that NumPy's BLAS chose for this processor, such as SkylakeX; "" for a BLAS that names none."""
+    return next((str(library["architecture"]) for library in blas_info() if library.get("architecture")), "")
+
+
 def blas_info() -> list[dict[str, Any]]:
     """What threadpoolctl knows of each BLAS here: internal_api, version, architecture, num_threads, filepath.
 

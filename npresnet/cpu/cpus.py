@@ -1,8 +1,10 @@
-"""How many CPUs this process may use: its affinity, and the quota of its container."""
+"""The processor: how many CPUs this process may use (its affinity, its container's quota), and who made them."""
 
 from __future__ import annotations
 
 import os
+import platform
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
@@ -28,3 +30,14 @@ def cgroup_quota(root: Path = CGROUP) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError):  # no cgroup here, or "max": no limit
         return None
+
+
+@lru_cache(maxsize=1)
+def cpu_vendor() -> str:
+    """ "GenuineIntel", "AuthenticAMD", ... or "" where the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        name = platform.processor()  # on Windows "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
+        return name.rpartition(", ")[2] if ", " in name else ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")

@@ -4,61 +4,75 @@ The unit of work is one image. A Layout is made once for an image size and kept 
 layouts bound to memory, are lent to calls and come back, so that calls at the same time share no buffer, and memory
 does not grow with the batch. With T threads and N images:
 
-    the first T*(N // T) images  each thread runs whole images on a plan of its own: no thread waits for another
+    the first T*(N // T) images  each thread runs whole images on plans of its own: no thread waits for another; the
+                                 deep layers of a few images at once (`stages`)
     the N % T left over          one image at a time, each step's tiles shared by all threads, a barrier after each step
 
-Both run the same calls on the same numbers, so an image's result is the same bits either way. A call that finds the
+Both multiply the same numbers in the same order, so an image's result is the same bits either way. A call that finds the
 threads busy with another call's work does its own in the thread that it came on.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import ceil
+from typing import TypeVar
 
 import numpy as np
 
 from npresnet.cpu.blas import guard
 from npresnet.cpu.cpus import usable_cpus
-from npresnet.cpu.lowering import lower, prepare
-from npresnet.cpu.running import Job, copy_in, copy_out, run_image, run_share
+from npresnet.cpu.lowering import Options, Scheme, lower, make_scheme, prepare
+from npresnet.cpu.memory import split
+from npresnet.cpu.running import Chain, Job, copy_in, copy_out, run_share
+from npresnet.cpu.stages import CUT, Stages, cut_in_two
 from npresnet.cpu.team import Barrier, Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
-from npresnet.plan import Layout, Plan, make_layout
+from npresnet.plan import Layout, Plan
 from npresnet.plan.shapes import Shape
+
+Lent = TypeVar("Lent", Job, Chain)
 
 KEPT_SIZES = 4  # image sizes whose layout and plans are kept
 KEPT_JOBS = 2  # for each CPU or thread, idle plans that are kept: more callers at once than that gain nothing by it
+GROUP = 4  # images that a thread takes through the deep layers at once, at most
 
 
-def compile(network: Network, *, threads: int | None = None) -> Executable:
+def compile(network: Network, *, threads: int | None = None, winograd: bool = True, fast: bool = False) -> Executable:
     """Make `network` (best after `passes.optimize`) ready to run on `threads` threads, by default all usable CPUs.
+
+    winograd  False computes every convolution by the direct sum
+    fast      True lets BLAS take several images together even where that changes their last bits with the batch
 
     Raises ArchitectureError for an operation that this backend does not have, DeviceError where the system starts no
     more threads.
     """
-    return Executable(network, usable_cpus() if threads is None else threads)
+    options = Options(winograd=winograd, exact=not fast)
+    return Executable(network, usable_cpus() if threads is None else threads, options)
 
 
 class Size:
-    """What is kept for one image size: its layout, and idle jobs (plans bound to memory) by their number of lanes."""
+    """What is kept for one image size: its schemes, and idle jobs and chains (plans bound to memory)."""
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
-        self.idle: dict[int, list[Job]] = {}
+    def __init__(self, whole: Scheme, stages: Stages | None):
+        self.whole = whole
+        self.stages = stages
+        self.jobs: list[Job] = []
+        self.chains: list[Chain] = []
 
 
 class Executable:
     """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back."""
 
-    def __init__(self, network: Network, threads: int):
+    def __init__(self, network: Network, threads: int, options: Options = Options()):  # noqa: B008  frozen
         self.network = network
         self.threads = threads
+        self.options = options
         self._prepared = prepare(network.nodes)
         self._sizes: OrderedDict[Shape, Size] = OrderedDict()
         self._lock = threading.Lock()
@@ -78,7 +92,7 @@ class Executable:
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
         size = self._size(images.shape[1:])
-        values = size.layout.values
+        values = size.whole.layout.values
         outputs = {
             asked: np.empty((len(images), *values[name].shape), np.float32)
             for asked, name in self.network.outputs.items()
@@ -95,11 +109,21 @@ class Executable:
 
     def layout(self, input_shape: Shape) -> Layout:
         """Shapes, lifetimes and arena offsets for one image (C, H, W). Raises ShapeError where it does not fit."""
-        return self._size(input_shape).layout
+        return self._size(input_shape).whole.layout
 
     def plan(self, input_shape: Shape, lanes: int = 1) -> Plan:
         """A plan of its own for one image (C, H, W), to print, time or trace; never lent to a call."""
-        return lower(self.layout(input_shape), self._prepared, lanes)
+        return lower(self._size(input_shape).whole, self._prepared, lanes)
+
+    def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
+        """The plans that one thread runs for `images` images: of the whole network, or of its front and its back.
+
+        The front's plan is for one image and run for each of them, before the back's plan for all.
+        """
+        size = self._size(input_shape)
+        if size.stages is None or images == 1:
+            return [self.plan(input_shape)]
+        return [self._lower_stage(size.stages.front, input_shape), self._back(size, images)]
 
     def close(self) -> None:
         """Let go of plans, their memory, and threads. Calls still running end well; later ones raise DeviceError."""
@@ -114,27 +138,42 @@ class Executable:
                 raise DeviceError("this model has been closed; load it again to use it")
             size = self._sizes.get(input_shape)
             if size is None:
-                size = self._sizes[input_shape] = Size(make_layout(self.network, input_shape))
+                size = self._sizes[input_shape] = self._new_size(input_shape)
                 if len(self._sizes) > KEPT_SIZES:
                     self._sizes.popitem(last=False)
             self._sizes.move_to_end(input_shape)
             return size
 
-    @contextmanager
-    def _jobs(self, size: Size, lanes: int, count: int) -> Iterator[list[Job]]:
-        """Borrow `count` jobs. They come back only after success: one that failed half way may be in any state.
+    def _new_size(self, input_shape: Shape) -> Size:
+        whole = make_scheme(self.network, input_shape, 1, self._prepared, self.options)
+        shapes = {name: value.shape for name, value in whole.layout.values.items()}
+        return Size(whole, cut_in_two(self.network, shapes))
 
-        A few of those for whole images stay for later calls, one of those for shared tiles: a team has one caller.
-        """
+    def _lower_stage(self, network: Network, input_shape: Shape, images: int = 1) -> Plan:
+        return lower(make_scheme(network, input_shape, images, self._prepared, self.options), self._prepared, 1)
+
+    def _back(self, size: Size, images: int) -> Plan:
+        assert size.stages is not None
+        cut = size.whole.layout.values[size.stages.front.outputs[CUT]]
+        return self._lower_stage(size.stages.back, cut.shape, images)
+
+    def _new_chain(self, size: Size) -> Chain:
+        if size.stages is None:
+            return Chain(lower(size.whole, self._prepared, 1), None)
+        front = self._lower_stage(size.stages.front, size.whole.layout.input_shape)
+        return Chain(front, partial(self._back, size))
+
+    @contextmanager
+    def _borrowed(self, idle: list[Lent], new: Callable[[], Lent], count: int, kept: int) -> Iterator[list[Lent]]:
+        """`count` jobs or chains. They come back only after success: one that failed half way may be in any state."""
         with self._lock:
-            idle = size.idle.setdefault(lanes, [])
-            jobs = [idle.pop() for _ in range(min(count, len(idle)))]
-        while len(jobs) < count:
-            jobs.append(Job.of(lower(size.layout, self._prepared, lanes), lanes))
-        yield jobs
+            lent = [idle.pop() for _ in range(min(count, len(idle)))]
+        while len(lent) < count:
+            lent.append(new())
+        yield lent
         with self._lock:
-            idle += jobs
-            del idle[self._kept_jobs if lanes == 1 else 1 :]
+            idle += lent
+            del idle[kept:]
 
     def _run_all(self, call: object, team: Team | None, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         if team is None or not len(images) or not team.try_enter(call):
@@ -143,43 +182,54 @@ class Executable:
         shared = len(images) % self.threads
         whole = len(images) - shared
         if whole:
-            self._run_images(team, size, images[:whole], {k: v[:whole] for k, v in outputs.items()})
+            self._run_images(team, size, images[:whole], outputs)
         if shared:
             self._run_tiles(team, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
 
     def _run_alone(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        with self._jobs(size, lanes=1, count=min(1, len(images))) as jobs:
-            for index in range(len(images)):
-                run_image(jobs[0], images, outputs, index)
+        with self._borrowed(
+            size.chains, partial(self._new_chain, size), min(1, len(images)), self._kept_jobs
+        ) as chains:
+            for first, last in groups_of(len(images), 1):
+                chains[0].run(images, outputs, first, last)
 
     def _run_images(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        """Each lane takes the next image until none is left, or another lane has failed."""
-        indices = itertools.count()  # next() is atomic, and cannot leave a lock behind when interrupted
+        """Each lane takes the next few images until none is left, or another lane has failed."""
+        groups = iter(groups_of(len(images), team.lanes))  # next() is atomic: a lock could stay behind when interrupted
         failed: list[bool] = []  # not an Event, which has a lock
 
         def fail() -> None:
             failed.append(True)
 
-        def take_images(job: Job) -> None:
+        def take_images(chain: Chain) -> None:
             try:
-                while not failed and (index := next(indices)) < len(images):
-                    run_image(job, images, outputs, index)
+                while not failed and (group := next(groups, None)):
+                    chain.run(images, outputs, *group)
             except BaseException:
                 fail()
                 raise
 
-        with self._jobs(size, lanes=1, count=team.lanes) as jobs:
-            team.run([partial(take_images, job) for job in jobs], fail)
+        with self._borrowed(size.chains, partial(self._new_chain, size), team.lanes, self._kept_jobs) as chains:
+            team.run([partial(take_images, chain) for chain in chains], fail)
 
     def _run_tiles(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """All lanes work on one image: each runs its tiles of a step, then waits for the others."""
-        with self._jobs(size, lanes=team.lanes, count=1) as (job,):
+        with self._borrowed(size.jobs, partial(self._new_job, size), 1, 1) as (job,):
             for index in range(len(images)):
                 barrier = Barrier(team.lanes)
                 work = [partial(run_share, share, barrier, lane) for lane, share in enumerate(job.shares)]
-                copy_in(job.plan, images, index)
+                copy_in(job.plan, images[index : index + 1])
                 team.run(work, barrier.abort)
-                copy_out(job.plan, outputs, index)
+                copy_out(job.plan, outputs, index, index + 1)
+
+    def _new_job(self, size: Size) -> Job:
+        return Job.of(lower(size.whole, self._prepared, self.threads), self.threads)
+
+
+def groups_of(images: int, lanes: int) -> list[tuple[int, int]]:
+    """(first, last) of the groups that lanes take: nearly equal, of GROUP images at most, as many for each lane."""
+    rounds = ceil(images / (lanes * GROUP))
+    return split(images, lanes * rounds) if images else []
 
 
 def _let_go(call: object, team: Team | None) -> None:

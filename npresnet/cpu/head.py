@@ -29,13 +29,20 @@ def prepare_linear(node: Node) -> Matrix:
 
 
 def lower_linear(node: Node, matrix: Matrix, memory: Memory) -> list[Tile]:
-    """out[o] = sum over c of weight[o,c] * x[c] + bias[o]: matrix-vector products, for one image.
+    """out[o] = sum over c of weight[o,c] * x[c] + bias[o]: matrix-vector products, image by image.
 
     The sum goes by parts of the inputs, each a product of its own, which are then added up: pooled features are all
     positive, and where few outputs leave BLAS few sums to work on side by side, one long sum per output loses
     two to three times as many digits as other engines lose.
     """
-    source, out = memory.storage(node.inputs[0]), memory.storage(node.name)
+    return [
+        tile
+        for source, out in zip(memory.storage(node.inputs[0]), memory.storage(node.name), strict=True)
+        for tile in _linear_tiles(node, matrix, memory, source, out)
+    ]
+
+
+def _linear_tiles(node: Node, matrix: Matrix, memory: Memory, source: Floats, out: Floats) -> list[Tile]:
     parts = source.size // PART_INPUTS if source.size % PART_INPUTS == 0 else 1
     weights = matrix.weight.reshape(out.size, parts, -1).transpose(1, 0, 2)  # (parts, O, C/parts)
     inputs = source.reshape(parts, -1, 1)  # (parts, C/parts, 1)
@@ -57,15 +64,17 @@ def lower_linear(node: Node, matrix: Matrix, memory: Memory) -> list[Tile]:
 
 def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
-    source, out = memory.image(node.inputs[0]), memory.image(node.name)[0, 0]  # (H, W, C), (C,)
-    pixels = np.float32(source.shape[0] * source.shape[1])
-    return [((kernels.sum_pixels, (source, out)), (kernels.divide, (out, pixels, out)))]
+    source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
+    pixels = np.float32(source.shape[1] * source.shape[2])
+    return [
+        ((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)))
+        for image, mean in zip(source, out, strict=True)
+    ]
 
 
 def lower_flatten(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     """(H, W, C) -> (C*H*W,) in the framework's order, channels first."""
-    source = memory.image(node.inputs[0])
-    if source.ndim == 1:
-        return [((kernels.copy, (source, memory.storage(node.name))),)]
-    channels_first = source.transpose(2, 0, 1)
-    return [((kernels.copy, (channels_first, memory.storage(node.name).reshape(channels_first.shape))),)]
+    source, out = memory.images(node.inputs[0]), memory.storage(node.name)
+    if source.ndim == 4:
+        source = source.transpose(0, 3, 1, 2)
+    return [((kernels.copy, (source, out.reshape(source.shape))),)]

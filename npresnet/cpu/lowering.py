@@ -8,28 +8,33 @@ that lane's scratch memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from npresnet.cpu import conv2d, head, pointwise, pooling
+from npresnet.cpu import blas, conv2d, head, pointwise, pooling, tuning
+from npresnet.cpu.choices import Choice, Processor, choose
+from npresnet.cpu.cpus import cpu_vendor
+from npresnet.cpu.filters import Filters
 from npresnet.cpu.memory import Memory
+from npresnet.cpu.tiling import Conv
 from npresnet.errors import ArchitectureError, DeviceError
-from npresnet.network import INPUT, Node
-from npresnet.plan import Layout, Plan, Step
+from npresnet.network import INPUT, Network, Node
+from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
+from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Tile
 
 Prepared = Mapping[str, Any]  # node name -> what the operation keeps of its weights
 Lower = Callable[[Node, Any, Memory], list[Tile]]
 
 PREPARE: dict[str, Callable[[Node], Any]] = {
-    "conv2d": conv2d.prepare,
+    "conv2d": Filters,
     "batch_norm": pointwise.prepare_batch_norm,
     "linear": head.prepare_linear,
 }
 
 LOWER: dict[str, Lower] = {
-    "conv2d": conv2d.lower,
     "batch_norm": pointwise.lower_batch_norm,
     "relu": pointwise.lower_relu,
     "add": pointwise.lower_add,
@@ -42,24 +47,69 @@ LOWER: dict[str, Lower] = {
 }
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the caller may ask of the backend.
+
+    winograd  False computes every convolution by the direct sum
+    exact     an image's bits do not depend on the batch; False (`fast=True`) lets BLAS take images together always
+    """
+
+    winograd: bool = True
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Everything decided for one image size and number of images, before any memory: layout and algorithms."""
+
+    layout: Layout
+    choices: Mapping[str, Choice]
+    exact: bool
+
+
 def prepare(nodes: tuple[Node, ...]) -> dict[str, Any]:
     """What each operation needs of its weights, in the order in which it reads them; made once a network."""
-    unknown = [node for node in nodes if node.op not in LOWER]
+    unknown = [node for node in nodes if node.op not in LOWER and node.op != "conv2d"]
     if unknown:
         raise ArchitectureError(f"{unknown[0].name}: the CPU backend has no operation {unknown[0].op!r}")
     with np.errstate(under="ignore"):  # what is too small for a float32 rounds to 0
         return {node.name: PREPARE[node.op](node) for node in nodes if node.op in PREPARE}
 
 
-def lower(layout: Layout, prepared: Prepared, lanes: int) -> Plan:
-    """Bind a layout to memory of its own: an arena, and scratch for each of the lanes that will run its tiles.
+def make_scheme(network: Network, input_shape: Shape, images: int, prepared: Prepared, options: Options) -> Scheme:
+    """Choose every convolution's algorithm, then lay out the values with the halos that those want.
+
+    Raises ShapeError where the image does not fit the network.
+    """
+    shapes = infer_shapes(network, input_shape)
+    cpu, table = Processor(blas.kernel(), cpu_vendor()), tuning.table()
+    chosen = {
+        node.name: choose(
+            conv2d.layer_of(node, prepared[node.name], shapes[node.name]), cpu, table, winograd=options.winograd
+        )
+        for node in network
+        if node.op == "conv2d"
+    }
+    layout = make_layout(network, input_shape, conv2d.halos(network, shapes, chosen), images=images)
+    return Scheme(layout, chosen, options.exact)
+
+
+def lower(scheme: Scheme, prepared: Prepared, lanes: int) -> Plan:
+    """Bind a scheme to memory of its own: an arena, and scratch for each of the lanes that will run its tiles.
 
     Raises DeviceError where there is not so much memory.
     """
+    layout = scheme.layout
+    convs = {
+        name: conv2d.bind(layout.network[name], prepared[name], choice, layout, lanes, exact=scheme.exact)
+        for name, choice in scheme.choices.items()
+    }
     try:
         memory = Memory(layout, lanes)  # before the tiles, of which an image far too large has billions
-        memory.add_scratch(_largest_scratch(layout, prepared))
-        return _plan(layout, prepared, memory)
+        memory.add_scratch(_largest_scratch(convs))
+        with np.errstate(all="ignore"):
+            return _plan(layout, prepared, convs, memory)
     except MemoryError:
         raise DeviceError(
             f"an image of {layout.input_shape} (C, H, W) needs {layout.arena_bytes / 1e6:,.0f} MB and more, and so "
@@ -67,27 +117,31 @@ def lower(layout: Layout, prepared: Prepared, lanes: int) -> Plan:
         ) from None
 
 
-def _plan(layout: Layout, prepared: Prepared, memory: Memory) -> Plan:
+def _plan(layout: Layout, prepared: Prepared, convs: Mapping[str, Conv], memory: Memory) -> Plan:
     steps = []
     for node in layout.network:
-        tiles = LOWER[node.op](node, prepared.get(node.name), memory)
-        steps.append(Step(node.name, tuple(tiles), 2 * layout.macs[node.name], _traffic_bytes(node, layout)))
-    outputs = {asked: channels_first(memory.image(name)) for asked, name in layout.network.outputs.items()}
-    return Plan(channels_first(memory.image(INPUT)), tuple(steps), outputs, layout.arena_bytes)
+        conv = convs.get(node.name)
+        if conv is None:
+            tiles, algorithm = LOWER[node.op](node, prepared.get(node.name), memory), ""
+        else:
+            tiles, algorithm = conv2d.lower(conv, memory), str(conv.choice)
+        flops = 2 * layout.macs[node.name] * layout.images
+        steps.append(Step(node.name, tuple(tiles), flops, _traffic_bytes(node, layout), algorithm))
+    outputs = {asked: channels_first(memory.images(name)) for asked, name in layout.network.outputs.items()}
+    return Plan(channels_first(memory.images(INPUT)), tuple(steps), outputs, layout.arena_bytes)
 
 
-def _largest_scratch(layout: Layout, prepared: Prepared) -> dict[str, int]:
+def _largest_scratch(convs: Mapping[str, Conv]) -> dict[str, int]:
     largest: dict[str, int] = {}
-    for node in layout.network:
-        if node.op == "conv2d":
-            for purpose, floats in conv2d.scratch_floats(node, prepared[node.name], layout).items():
-                largest[purpose] = max(floats, largest.get(purpose, 0))
+    for conv in convs.values():
+        for purpose, floats in conv2d.scratch_floats(conv).items():
+            largest[purpose] = max(floats, largest.get(purpose, 0))
     return largest
 
 
 def channels_first(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """(H, W, C) seen as (C, H, W); vectors stay as they are."""
-    return value.transpose(2, 0, 1) if value.ndim == 3 else value
+    """(N, H, W, C) seen as (N, C, H, W); vectors stay as they are."""
+    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
 
 
 def _traffic_bytes(node: Node, layout: Layout) -> int:

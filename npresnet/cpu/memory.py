@@ -40,20 +40,19 @@ class Memory:
         return self.layout.values[name]
 
     def storage(self, name: str) -> Floats:
-        """The value with its halo: (top + H + bottom, left + W + right, C), or (C,)."""
+        """All images of a value with their halo: (N, top + H + bottom, left + W + right, C), or (N, C)."""
         value = self.value(name)
         start = value.offset_bytes // 4
         return self._arena[start : start + value.size_bytes // 4].reshape(value.storage_shape)
 
-    def image(self, name: str) -> Floats:
-        """The value without its halo: (H, W, C), or (C,)."""
-        value = self.value(name)
+    def images(self, name: str) -> Floats:
+        """All images of a value without their halo: (N, H, W, C), or (N, C)."""
         storage = self.storage(name)
-        if storage.ndim == 1:
+        if storage.ndim == 2:
             return storage
-        (top, bottom), (left, right) = value.halo
-        height, width, _ = storage.shape
-        return storage[top : height - bottom, left : width - right]
+        (top, bottom), (left, right) = self.value(name).halo
+        _, height, width, _ = storage.shape
+        return storage[:, top : height - bottom, left : width - right]
 
     def scratch(self, lane: int, purpose: str, shape: tuple[int, ...]) -> Floats:
         """A contiguous array for one tile's intermediate results; other tiles of the lane use the same bytes."""

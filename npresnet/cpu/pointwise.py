@@ -53,13 +53,14 @@ def lower_add(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
 def lower_shortcut_a(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     """x[::stride, ::stride], channels of zeros before and after: a shortcut without weights (He et al. 2015, 3.3)."""
     stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
-    out = memory.image(node.name)  # (OH, OW, before + C + after)
-    channels = out.shape[2] - before - after
+    out = memory.images(node.name)  # (N, OH, OW, before + C + after)
+    source = memory.images(node.inputs[0])[:, ::stride, ::stride]
+    end = out.shape[3] - after
     return [
         (
-            (kernels.copy, (0.0, out[:, :, :before])),
-            (kernels.copy, (memory.image(node.inputs[0])[::stride, ::stride], out[:, :, before : before + channels])),
-            (kernels.copy, (0.0, out[:, :, before + channels :])),
+            (kernels.copy, (0.0, out[..., :before])),
+            (kernels.copy, (source, out[..., before:end])),
+            (kernels.copy, (0.0, out[..., end:])),
         )
     ]
 
@@ -70,7 +71,8 @@ def _relu(memory: Memory, relu: bool, out: Floats) -> list[Call]:
 
 def _bands(memory: Memory, *names: str) -> list[tuple[Floats, ...]]:
     """The same rows of several values of one shape, band by band. A vector (C,) is an image of one pixel."""
-    images = [memory.image(name) for name in names]
-    images = [image.reshape(1, 1, -1) if image.ndim == 1 else image for image in images]
-    bands = split(images[0].shape[0], images[0].size // MIN_TILE_FLOATS)
-    return [tuple(image[start:stop] for image in images) for start, stop in bands]
+    values = [memory.images(name) for name in names]
+    values = [value[:, None, None] if value.ndim == 2 else value for value in values]  # (N, H, W, C)
+    images, height, _, _ = values[0].shape
+    bands = split(height, values[0][0].size // MIN_TILE_FLOATS)
+    return [tuple(value[n, start:stop] for value in values) for n in range(images) for start, stop in bands]

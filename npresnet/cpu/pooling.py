@@ -39,7 +39,7 @@ def lower_avg_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
         sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
         count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
         tiles.append(((kernels.copy, (0.0, out)), *sums, (kernels.divide, (out, count, out))))
-        row += out.shape[0]
+        row = (row + out.shape[0]) % len(counts)  # the next image starts anew
     return tiles
 
 
@@ -61,11 +61,12 @@ def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) ->
 
 
 def _bands(node: Node, memory: Memory) -> Iterator[tuple[Floats, list[tuple[Floats, Floats]]]]:
-    """For each band of output rows: the band, and for each tap (the outputs it falls on, what it takes there)."""
+    """For each band of each image's output rows: the band, and for each tap (the outputs it falls on, what it takes there)."""
     assert node.window is not None
-    source, out = memory.image(node.inputs[0]), memory.image(node.name)  # (H, W, C), (OH, OW, C)
-    for start, stop in split(out.shape[0], out.size // MIN_TILE_FLOATS):
-        yield out[start:stop], list(_taps(node.window, source, out, start, stop))
+    sources, outs = memory.images(node.inputs[0]), memory.images(node.name)  # (N, H, W, C), (N, OH, OW, C)
+    for source, out in zip(sources, outs, strict=True):
+        for start, stop in split(out.shape[0], out.size // MIN_TILE_FLOATS):
+            yield out[start:stop], list(_taps(node.window, source, out, start, stop))
 
 
 def _taps(window: Window, source: Floats, out: Floats, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:

@@ -1,4 +1,4 @@
-"""How a plan is run: by one thread from end to end, or each step's tiles shared between lanes.
+"""How plans are run: by one thread from end to end, or each step's tiles shared between lanes.
 
 Arithmetic is silent, as in every other engine: infinities and NaN come out as they do in IEEE 754, and neither a
 warning nor the caller's `numpy.seterr` decides whether an image has a result, for that would depend on the lane.
@@ -6,10 +6,12 @@ warning nor the caller's `numpy.seterr` decides whether an image has a result, f
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from npresnet.cpu.stages import CUT
 from npresnet.cpu.team import Barrier
 from npresnet.network import Array
 from npresnet.plan import Plan
@@ -20,7 +22,7 @@ Share = tuple[tuple[Call, ...], ...]  # one lane's calls, step by step
 
 @dataclass(frozen=True)
 class Job:
-    """A plan, and what each lane does of it."""
+    """A plan for one image, and what each lane does of it."""
 
     plan: Plan
     shares: tuple[Share, ...]
@@ -30,24 +32,57 @@ class Job:
         return cls(plan, tuple(share_of(plan, lane, lanes) for lane in range(lanes)))
 
 
-def run_image(job: Job, images: Array, outputs: dict[str, Array], index: int) -> None:
-    """Image number `index` of images (N, C, H, W), through the whole plan, into the same place of the outputs."""
-    copy_in(job.plan, images, index)
+class Chain:
+    """Plans for one thread: the front of the network for one image, and the back for several (see `stages`).
+
+    bind_back  makes the back's plan for a number of images, asked once for each; None where the front is everything
+    """
+
+    def __init__(self, front: Plan, bind_back: Callable[[int], Plan] | None):
+        self._front = front
+        self._bind_back = bind_back
+        self._backs: dict[int, Plan] = {}
+
+    def run(self, images: Array, outputs: Mapping[str, Array], first: int, last: int) -> None:
+        """Images first..last-1 of (N, C, H, W), into the same places of the outputs."""
+        back = self._back(last - first) if self._bind_back else None
+        for index in range(first, last):
+            copy_in(self._front, images[index : index + 1])
+            run_plan(self._front)
+            copy_out(self._front, outputs, index, index + 1)
+            if back is not None:
+                np.copyto(back.input[index - first], self._front.outputs[CUT][0])
+        if back is not None:
+            run_plan(back)
+            copy_out(back, outputs, first, last)
+
+    def _back(self, images: int) -> Plan:
+        if images not in self._backs:
+            assert self._bind_back is not None
+            self._backs[images] = self._bind_back(images)
+        return self._backs[images]
+
+
+def run_plan(plan: Plan) -> None:
+    """All calls of all steps, in this thread."""
     with np.errstate(all="ignore"):
-        for calls in job.shares[0]:
-            for kernel, args in calls:
-                kernel(*args)
-    copy_out(job.plan, outputs, index)
+        for step in plan.steps:
+            for tile in step.tiles:
+                for kernel, args in tile:
+                    kernel(*args)
 
 
-def copy_in(plan: Plan, images: Array, index: int) -> None:
+def copy_in(plan: Plan, images: Array) -> None:
+    """As many images (n, C, H, W) as the plan is for."""
     with np.errstate(all="ignore"):  # a float64 pixel beyond float32 becomes infinity
-        np.copyto(plan.input, images[index], casting="same_kind")
+        np.copyto(plan.input, images, casting="same_kind")
 
 
-def copy_out(plan: Plan, outputs: dict[str, Array], index: int) -> None:
+def copy_out(plan: Plan, outputs: Mapping[str, Array], first: int, last: int) -> None:
+    """What the plan gives of the asked outputs, to their places first..last-1."""
     for asked, value in plan.outputs.items():
-        np.copyto(outputs[asked][index], value)
+        if asked in outputs:
+            np.copyto(outputs[asked][first:last], value)
 
 
 def lane_of(tile: int, tiles: int, lanes: int) -> int:

@@ -1,8 +1,8 @@
 """Layout: for one input size, the shape, lifetime, halo and arena offset of every value. Made once, never changed.
 
-The unit is one image. An image is stored height, width, channels (NHWC without the N), float32, inside a halo:
+A layout is for one image, or for a few that are computed together. Values are stored NHWC, float32, inside a halo:
 
-    storage[top : top + H, left : left + W, :] is the image, the rest of storage is zero.
+    storage[n, top : top + H, left : left + W, :] is image n, the rest of storage is zero.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ ITEM_BYTES = 4  # float32
 
 @dataclass(frozen=True)
 class Value:
-    """One value of one image. `shape` is (C, H, W) or (C,); `offset_bytes` counts from the start of the arena."""
+    """One value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start."""
 
     name: str
+    images: int
     shape: Shape
     halo: Halo
     lifetime: Lifetime
@@ -33,8 +34,8 @@ class Value:
 
     @property
     def storage_shape(self) -> Shape:
-        """(top + H + bottom, left + W + right, C), or (C,)."""
-        return storage_shape(self.shape, self.halo)
+        """(N, top + H + bottom, left + W + right, C), or (N, C)."""
+        return (self.images, *storage_shape(self.shape, self.halo))
 
     @property
     def size_bytes(self) -> int:
@@ -49,17 +50,20 @@ class Value:
 
 @dataclass(frozen=True)
 class Layout:
-    """What `make_layout` decided: INPUT and every node's value by name, multiply-adds by node, bytes of the arena."""
+    """What `make_layout` decided: INPUT and every node's value by name, the arena's bytes; `macs` are of one image."""
 
     network: Network
+    images: int
     input_shape: Shape
     values: Mapping[str, Value]
     macs: Mapping[str, int]
     arena_bytes: int
 
 
-def make_layout(network: Network, input_shape: Shape, halos: Mapping[str, Halo] | None = None) -> Layout:
-    """Give every value of `network` its shape, lifetime and place in memory, for one image.
+def make_layout(
+    network: Network, input_shape: Shape, halos: Mapping[str, Halo] | None = None, *, images: int = 1
+) -> Layout:
+    """Give every value of `network` its shape, lifetime and place in memory, for `images` images at once.
 
     input_shape  (C, H, W)
     halos        zeros that a backend wants around values; by default `convolution_halos`
@@ -72,16 +76,16 @@ def make_layout(network: Network, input_shape: Shape, halos: Mapping[str, Halo] 
     requests = []
     for name, shape in shapes.items():
         halo = halos.get(name, NO_HALO)
-        storage = storage_shape(shape, halo)
+        storage = (images, *storage_shape(shape, halo))
         border = None if halo == NO_HALO else (storage, halo)
         requests.append(Request(name, prod(storage) * ITEM_BYTES, lifetimes[name], border))
     offsets, arena_bytes = assign_offsets(requests)
     values = {
-        name: Value(name, shape, halos.get(name, NO_HALO), lifetimes[name], offsets[name])
+        name: Value(name, images, shape, halos.get(name, NO_HALO), lifetimes[name], offsets[name])
         for name, shape in shapes.items()
     }
     macs = {node.name: count_macs(node, shapes) for node in network}
-    return Layout(network, tuple(input_shape), values, macs, arena_bytes)
+    return Layout(network, images, tuple(input_shape), values, macs, arena_bytes)
 
 
 def convolution_halos(network: Network) -> dict[str, Halo]:
@@ -90,9 +94,13 @@ def convolution_halos(network: Network) -> dict[str, Halo]:
     for node in network:
         if node.op == "conv2d" and node.window is not None:
             name = node.inputs[0]
-            wanted = zip(halos.get(name, NO_HALO), node.window.padding, strict=True)
-            halos[name] = tuple((max(before, p), max(after, p)) for (before, after), p in wanted)
+            halos[name] = widest(halos.get(name, NO_HALO), tuple((p, p) for p in node.window.padding))
     return halos
+
+
+def widest(a: Halo, b: Halo) -> Halo:
+    """The halo that holds both, side by side."""
+    return tuple((max(before), max(after)) for before, after in (zip(*sides, strict=True) for sides in zip(a, b)))
 
 
 def storage_shape(shape: Shape, halo: Halo) -> Shape:

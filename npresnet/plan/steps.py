@@ -22,23 +22,25 @@ class Step:
 
     name        the node's name
     tiles       each tile is a tuple of calls, run in order by one thread; tiles may run at the same time
-    flops       arithmetic of the whole step, 2 per multiply-add
+    flops       arithmetic of the whole step, 2 per multiply-add, as the direct sum would need
     size_bytes  bytes that the step must read and write at least: its inputs, weights and output
+    algorithm   how it is computed, in a few words for tables
     """
 
     name: str
     tiles: tuple[Tile, ...]
     flops: int
     size_bytes: int
+    algorithm: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps bound to one arena, for one image.
+    """Steps bound to one arena, for N images, most often one.
 
-    input        (C, H, W) view of the arena: copy the image here
+    input        (N, C, H, W) view of the arena: copy the images here
     steps        run one after another, each after the whole of the one before
-    outputs      asked name -> (C, H, W) or (C,) view of the arena: copy the results from here
+    outputs      asked name -> (N, C, H, W) or (N, C) view of the arena: copy the results from here
     arena_bytes  bytes that the values take together
     """
 

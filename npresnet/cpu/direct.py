@@ -1,0 +1,121 @@
+"""Direct convolution: im2col and one matrix product a tile.
+
+For a tile of output rows i and output channels o (NHWC):
+
+    columns[(i,j), (u,v,c)] = x[i*stride + u*dilation - p, j*stride + v*dilation - p, c]            im2col: a copy
+    product[(i,j), o]       = sum over (u,v,c) of columns[(i,j), (u,v,c)] * weight[(u,v,c), o]      one BLAS call
+
+In NHWC the taps v, v+1, ... of one window row lie side by side, so im2col copies runs of KW*C floats. A 1x1 convolution
+without stride needs no copy at all: its columns are the input. The input's halo is zero, so no tile asks where the
+image ends.
+
+Groups: several groups are packed into one product with a block-diagonal weight about 32 wide. That multiplies some
+zeros, and is still faster than many tiny products.
+
+When it is chosen: 1x1 and strided convolutions always, 3x3 where `choices` says that Winograd's detour costs more.
+"""
+
+from __future__ import annotations
+
+from npresnet.cpu import gemm, kernels
+from npresnet.cpu.memory import Floats, Memory
+from npresnet.cpu.tiling import (
+    Area,
+    Conv,
+    band,
+    column_parts,
+    epilogue,
+    grid,
+    is_plain,
+    split_last,
+    window_view,
+)
+from npresnet.plan.steps import Call, Tile
+
+TILE_ROWS = 400  # rows of a tile's matrix product, about: smaller lose to the calls' overhead, larger to the cache
+
+
+def bands(conv: Conv) -> int:
+    """Into how many bands of rows an image's output is cut."""
+    height, width = conv.size
+    return max(1, round(height * width / TILE_ROWS))
+
+
+def areas(conv: Conv) -> list[Area]:
+    """The tiles of a layer's output."""
+    height, width = conv.size
+    return grid(conv, height, bands(conv), together=max(1, TILE_ROWS // (height * width)))
+
+
+def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
+    """Scratch of one tile: columns, the product, and the parts of a split product."""
+    (start, stop), (top, bottom), (first, last) = area
+    rows, depth = (stop - start) * (bottom - top) * conv.size[1], conv.filters.depth
+    return {
+        "ping": 0 if _reads_in_place(conv) else rows * depth * conv.filters.blocks,
+        "pong": rows * (last - first),
+        "parts": gemm.scratch_floats(conv.choice.form, (conv.filters.blocks, rows, depth)),
+    }
+
+
+def tile(conv: Conv, area: Area, memory: Memory, lane: int) -> Tile:
+    """The calls of one tile."""
+    return (_dense_tile if conv.filters.blocks == 1 else _grouped_tile)(conv, area, memory, lane)
+
+
+def _dense_tile(conv: Conv, area: Area, memory: Memory, lane: int) -> Tile:
+    source = window_view(memory, conv, area)  # (n, h, OW, KH, KW, C)
+    target = band(memory.images(conv.node.name), area)  # (n, h, OW, o)
+    images, height, width, channels = target.shape
+    shape = (images, height * width, conv.filters.depth)
+    calls: list[Call] = []
+    if is_plain(source):
+        columns = source.reshape(shape)
+    else:
+        columns = memory.scratch(lane, "ping", shape)
+        calls.append((kernels.copy, (source, columns.reshape(source.shape))))
+
+    product = target if is_plain(target) else memory.scratch(lane, "pong", target.shape)
+    rows = product.reshape(images, height * width, channels)
+    calls += _multiply(conv, area, columns, rows, memory, lane)
+    return (*calls, *epilogue(conv, memory, area, product, target, bias=True))
+
+
+def _multiply(conv: Conv, area: Area, columns: Floats, product: Floats, memory: Memory, lane: int) -> list[Call]:
+    """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that keeps their bits."""
+    form = conv.choice.form
+    weight = conv.filters.direct(form)[0]
+    images, rows, depth = columns.shape
+    parts = column_parts(conv, bands(conv), area.channels)
+    if all(conv.merges(images, rows, depth, last - first) for first, last in parts):
+        columns, product = columns.reshape(1, -1, depth), product.reshape(1, images * rows, -1)
+    scratch = memory.scratch(lane, "parts", (gemm.scratch_floats(form, columns.shape),))
+    calls: list[Call] = []
+    for first, last in parts:
+        out = product[..., first - area.channels[0] : last - area.channels[0]]
+        calls += gemm.multiply(form, columns, gemm.columns_of(form, weight, first, last), out, scratch)
+    return calls
+
+
+def _grouped_tile(conv: Conv, area: Area, memory: Memory, lane: int) -> Tile:
+    blocks, depth, form = conv.filters.blocks, conv.filters.depth, conv.choice.form
+    source = window_view(memory, conv, area)  # (n, h, OW, KH, KW, C)
+    target = band(memory.images(conv.node.name), area)  # (n, h, OW, O)
+    images, height, width, channels = target.shape
+    by_block = split_last(source, blocks).transpose(5, 0, 1, 2, 3, 4, 6)  # (B, n, h, OW, KH, KW, C/B)
+    columns = memory.scratch(lane, "ping", (blocks, images, height * width, depth))
+    product = memory.scratch(lane, "pong", target.shape)
+    rows = product.reshape(images, height * width, blocks, channels // blocks).transpose(2, 0, 1, 3)
+    weight = conv.filters.direct(form)
+    scratch = memory.scratch(lane, "parts", (gemm.scratch_floats(form, columns.shape),))
+    return (
+        (kernels.copy, (by_block, columns.reshape(by_block.shape))),
+        *gemm.multiply(form, columns, weight[:, None], rows, scratch),  # (B, n, M, K) @ (B, 1, K, O/B)
+        *epilogue(conv, memory, area, product, target, bias=True),
+    )
+
+
+def _reads_in_place(conv: Conv) -> bool:
+    window = conv.filters.window
+    is_plain_window = window.is_pointwise and max(window.stride) == 1
+    return is_plain_window and conv.filters.blocks == 1 and not conv.source.has_halo

@@ -1,0 +1,182 @@
+"""One matrix product out = a @ weight, in the form that its shape and the BLAS like best.
+
+    packed   one call of BLAS. It first copies both operands into blocks that fit the caches: right for large products,
+             but where a has few rows, copying the weights costs as much as multiplying them.
+    panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So the
+             weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast `np.matmul`
+             makes all the small products.
+    split    the same where K alone is too long for a small product: the sum over K goes by parts of about 256, which are
+             then added up,
+
+                 out = sum over s of a[:, s*D : (s+1)*D] @ weight[s*D : (s+1)*D, :]
+
+Which one a layer gets is written in `choices`. Bits: a row's result may depend on how many rows the call has, so images
+are multiplied together only where `keeps_bits` has seen that it makes no difference.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, prod
+from typing import Literal
+
+import numpy as np
+
+from npresnet.cpu import kernels
+from npresnet.cpu.memory import Floats
+from npresnet.plan.steps import Call
+
+Form = Literal["packed", "panels", "split"]
+FORMS: tuple[Form, ...] = ("packed", "panels", "split")
+
+PANEL = 64  # columns of a panel: four AVX-512 registers, and the width at which small products run fastest
+NARROW_PANELS = (32, 16)  # where there are not 64
+SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS takes its kernels for small matrices
+PART_DEPTHS = (256, 288, 192, 128)  # lengths of a part of K, the best first
+
+
+def fits(form: Form, depth: int, columns: int) -> bool:
+    """Whether a product of K = depth and N = columns can take this form."""
+    if form == "packed":
+        return True
+    width = panel_width(columns)
+    if width is None:
+        return False
+    return part_depth(depth) is not None if form == "split" else block_limit(depth, width) >= 8
+
+
+def panel_width(columns: int) -> int | None:
+    """How wide the panels of N = columns are; None where it cannot be cut into panels."""
+    return PANEL if columns % PANEL == 0 else next((width for width in NARROW_PANELS if width == columns), None)
+
+
+def arrange(form: Form, matrix: Floats) -> Floats:
+    """The weights (..., K, N) as this form reads them: themselves, or panels (..., N/64, K, 64)."""
+    if form == "packed":
+        return matrix
+    *leading, depth, columns = matrix.shape
+    width = panel_width(columns)
+    assert width is not None
+    panels = matrix.reshape(*leading, depth, columns // width, width)
+    return np.ascontiguousarray(np.moveaxis(panels, -2, -3))
+
+
+def columns_of(form: Form, weight: Floats, first: int, last: int) -> Floats:
+    """The part of arranged weights that makes output columns first..last-1 (multiples of a panel's width)."""
+    if form == "packed":
+        return weight[..., first:last]
+    width = weight.shape[-1]
+    return weight[..., first // width : last // width, :, :]
+
+
+def scratch_floats(form: Form, shape: tuple[int, ...]) -> int:
+    """Floats that a product with an `a` of this shape (..., M, K) needs besides its operands."""
+    if form != "split":
+        return 0
+    *leading, rows, depth = shape
+    return prod(leading) * rows * PANEL * (depth // _part_depth(depth))
+
+
+def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats | None = None) -> list[Call]:
+    """The calls that make out = a @ weight.
+
+    a        (..., M, K), any strides that BLAS takes
+    weight   as `arrange` made it; leading axes broadcast against those of a
+    out      (..., M, N), its last axis contiguous
+    scratch  for "split": `scratch_floats` floats
+    """
+    if form == "packed":
+        return [(kernels.matmul, (a, weight, out))]
+    if form == "panels":
+        return _multiply_panels(a, weight, out)
+    assert scratch is not None
+    return _multiply_parts(a, weight, out, scratch)
+
+
+def _multiply_panels(a: Floats, panels: Floats, out: Floats) -> list[Call]:
+    rows, depth = a.shape[-2:]
+    width = panels.shape[-1]
+    calls: list[Call] = []
+    for first, last, height in row_blocks(rows, depth, width):
+        blocks = _blocks(a[..., first:last, :], height)[..., None, :, :, :]  # (..., 1, blocks, rows, K)
+        target = _panels_of(_blocks(out[..., first:last, :], height), width)  # (..., N/64, blocks, rows, 64)
+        calls.append((kernels.matmul, (blocks, panels[..., None, :, :], target)))
+    return calls
+
+
+def _multiply_parts(a: Floats, panels: Floats, out: Floats, scratch: Floats) -> list[Call]:
+    """Panel by panel: the products of all parts of K, then their sum."""
+    *leading, rows, depth = a.shape
+    length = _part_depth(depth)
+    count, width = depth // length, panels.shape[-1]
+    a_parts = np.moveaxis(a.reshape(*leading, rows, count, length), -2, 0)  # (S, ..., M, D)
+    w_parts = np.moveaxis(panels.reshape(*panels.shape[:-2], count, length, width), -3, 0)  # (S, ..., N/64, D, 64)
+    sums = scratch[: count * prod(leading) * rows * width].reshape(count, *leading, rows, width)
+    calls: list[Call] = []
+    for j in range(panels.shape[-3]):
+        weight = w_parts[..., j, None, :, :]  # (S, ..., 1, D, 64)
+        weight = weight.reshape(count, *(1,) * (len(leading) + 4 - weight.ndim), *weight.shape[1:])
+        for first, last, height in row_blocks(rows, length, width):
+            blocks, target = (_blocks(x[..., first:last, :], height) for x in (a_parts, sums))
+            calls.append((kernels.matmul, (blocks, weight, target)))
+        calls.append((kernels.sum_parts, (sums, out[..., j * width : (j + 1) * width])))
+    return calls
+
+
+def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int, int]]:
+    """(first, last, height): rows first..last-1 are cut into blocks of `height` rows, all small products.
+
+    Nearly equal blocks, of a multiple of 8 rows where that fits, and never a lone row, which BLAS would multiply by
+    another kernel.
+    """
+    limit = max(2, block_limit(depth, width))
+    height = ceil(rows / ceil(rows / limit))
+    if ceil(height / 8) * 8 <= min(limit, rows):
+        height = ceil(height / 8) * 8
+    if rows % height == 1 and height > 2:
+        height -= 1
+    whole = rows // height * height
+    return [(0, whole, height)] + ([(whole, rows, rows - whole)] if whole < rows else [])
+
+
+def block_limit(depth: int, width: int = PANEL) -> int:
+    """The most rows of a small product of K = depth with one panel."""
+    return SMALL_PRODUCT // (width * depth)
+
+
+def part_depth(depth: int) -> int | None:
+    """How long the parts of K are, or None where K cannot be split into equal parts."""
+    return next((length for length in PART_DEPTHS if depth % length == 0 and depth > length), None)
+
+
+def _part_depth(depth: int) -> int:
+    length = part_depth(depth)
+    assert length is not None
+    return length
+
+
+def _blocks(view: Floats, height: int) -> Floats:
+    """(..., n*height, K) -> (..., n, height, K): an axis cut in two is always a view."""
+    return view.reshape(*view.shape[:-2], view.shape[-2] // height, height, view.shape[-1])
+
+
+def _panels_of(view: Floats, width: int) -> Floats:
+    """(..., n, height, N) -> (..., N/64, n, height, 64), a view."""
+    return np.moveaxis(view.reshape(*view.shape[:-1], view.shape[-1] // width, width), -2, -4)
+
+
+@lru_cache(maxsize=1024)
+def keeps_bits(form: Form, images: int, rows: int, depth: int, columns: int) -> bool:
+    """Whether `images` times `rows` rows multiplied by one call have the same bits as image by image.
+
+    Tried out on numbers of that very call, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not.
+    """
+    random = np.random.default_rng(0)
+    a = random.standard_normal((images, rows, depth), np.float32)
+    weight = arrange(form, random.standard_normal((depth, columns), np.float32))
+    apart, together = np.empty((images, rows, columns), np.float32), np.empty((1, images * rows, columns), np.float32)
+    scratch = np.empty(scratch_floats(form, a.shape), np.float32)
+    merged = a.reshape(1, images * rows, depth)
+    for kernel, args in multiply(form, a, weight, apart, scratch) + multiply(form, merged, weight, together, scratch):
+        kernel(*args)
+    return bool(np.array_equal(apart.ravel().view(np.int32), together.ravel().view(np.int32)))
