@@ -8,8 +8,9 @@ network would. The figure of a candidate is the sum of its times for an image al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = 12) -
         for number in range(rounds + 1):
             for key, plan in plans.items():
                 evicted += 1
-                elapsed = _seconds(lambda plan=plan: run_plan(plan))
+                elapsed = _seconds(partial(run_plan, plan))
                 if number:
                     times[key].append(elapsed * 1e6 / key[1])
     finally:
@@ -93,6 +94,3 @@ def _seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-__all__ = ["Iterable", "Measured", "layers_of", "measure"]

@@ -8,8 +8,8 @@ does not grow with the batch. With T threads and N images:
                                  deep layers of a few images at once (`stages`)
     the N % T left over          one image at a time, each step's tiles shared by all threads, a barrier after each step
 
-Both multiply the same numbers in the same order, so an image's result is the same bits either way. A call that finds the
-threads busy with another call's work does its own in the thread that it came on.
+Both multiply the same numbers in the same order, so an image's result is the same bits either way. A call that finds
+the threads busy with another call's work does its own in the thread that it came on.
 """
 
 from __future__ import annotations
@@ -176,7 +176,9 @@ class Executable:
             del idle[kept:]
 
     def _run_all(self, call: object, team: Team | None, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        if team is None or not len(images) or not team.try_enter(call):
+        if not len(images):
+            return
+        if team is None or not team.try_enter(call):
             self._run_alone(size, images, outputs)
             return
         shared = len(images) % self.threads
@@ -187,11 +189,9 @@ class Executable:
             self._run_tiles(team, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
 
     def _run_alone(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        with self._borrowed(
-            size.chains, partial(self._new_chain, size), min(1, len(images)), self._kept_jobs
-        ) as chains:
+        with self._borrowed(size.chains, partial(self._new_chain, size), 1, self._kept_jobs) as (chain,):
             for first, last in groups_of(len(images), 1):
-                chains[0].run(images, outputs, first, last)
+                chain.run(images, outputs, first, last)
 
     def _run_images(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """Each lane takes the next few images until none is left, or another lane has failed."""

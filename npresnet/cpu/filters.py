@@ -42,7 +42,7 @@ class Filters:
         return kernel_height * kernel_width * in_width * (self._groups // self.blocks)
 
     def direct(self, form: Form) -> Floats:
-        """(B, KH*KW*C/B, O/B) as `gemm.arrange` arranges it: a view of what `fold_batch_norm` made where that can be."""
+        """(B, KH*KW*C/B, O/B), arranged: a view of what `fold_batch_norm` made where that can be."""
         return self._once("direct", 0, form, self._direct)
 
     def winograd(self, tile: int, form: Form) -> Floats:

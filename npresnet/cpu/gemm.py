@@ -2,11 +2,11 @@
 
     packed   one call of BLAS. It first copies both operands into blocks that fit the caches: right for large products,
              but where a has few rows, copying the weights costs as much as multiplying them.
-    panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So the
-             weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast `np.matmul`
-             makes all the small products.
-    split    the same where K alone is too long for a small product: the sum over K goes by parts of about 256, which are
-             then added up,
+    panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So
+             the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast
+             `np.matmul` makes all the small products.
+    split    the same where K alone is too long for a small product: the sum over K goes by parts of about 256, which
+             are then added up,
 
                  out = sum over s of a[:, s*D : (s+1)*D] @ weight[s*D : (s+1)*D, :]
 

@@ -61,7 +61,7 @@ def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) ->
 
 
 def _bands(node: Node, memory: Memory) -> Iterator[tuple[Floats, list[tuple[Floats, Floats]]]]:
-    """For each band of each image's output rows: the band, and for each tap (the outputs it falls on, what it takes there)."""
+    """Each image's bands of output rows: the band, and for each tap (the outputs it falls on, what it takes there)."""
     assert node.window is not None
     sources, outs = memory.images(node.inputs[0]), memory.images(node.name)  # (N, H, W, C), (N, OH, OW, C)
     for source, out in zip(sources, outs, strict=True):

@@ -1,8 +1,8 @@
 """Where a network is cut in two, so that its deep layers can take several images at once.
 
 The front has large images and small weights: one image at a time keeps its values in the cache. The back has the
-reverse: 49 pixels against megabytes of weights, which one image alone would carry from memory for a few rows of a matrix
-product. So a thread with several images runs the front image by image, and the back once for all of them.
+reverse: 49 pixels against megabytes of weights, which one image alone would carry from memory for a few rows of a
+matrix product. So a thread with several images runs the front image by image, and the back once for all of them.
 
 The cut is a value through which everything flows, such as a residual block's output.
 """

@@ -15,8 +15,8 @@ those is one `np.matmul` too, on views, so that nothing is ever gathered or scat
     5  Y'[a, j]    = A^T down M
     6  Y           = A^T along Y', written as rows of pixels, ready for residual and ReLU
 
-Two scratch areas take turns: each step reads one and writes the other. A ragged edge computes whole tiles, from zeros in
-a wider halo, and drops what lies outside.
+Two scratch areas take turns: each step reads one and writes the other. A ragged edge computes whole tiles, from zeros
+in a wider halo, and drops what lies outside.
 
 When it is chosen: 3x3 of stride 1, by `choices`. What it costs: digits (F(4x4) has 5 to 10 times the direct error in a
 layer, within PyTorch's own over a network) and memory (U is 4 or 1.8 times the filters).

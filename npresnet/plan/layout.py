@@ -100,7 +100,7 @@ def convolution_halos(network: Network) -> dict[str, Halo]:
 
 def widest(a: Halo, b: Halo) -> Halo:
     """The halo that holds both, side by side."""
-    return tuple((max(before), max(after)) for before, after in (zip(*sides, strict=True) for sides in zip(a, b)))
+    return tuple((max(p, r), max(q, s)) for (p, q), (r, s) in zip(a, b, strict=True))
 
 
 def storage_shape(shape: Shape, halo: Halo) -> Shape:
