@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
 
 from npresnet.bench import results, torchvision_models
-from npresnet.bench.compare import Settings
+from npresnet.bench.arguments import add_cases, add_engines, add_pace, settings_of
 from npresnet.bench.engines import ENGINES
-from npresnet.bench.run import Entry, Race, report_text, run
+from npresnet.bench.run import Entry, Race, has_failed, report_text, run
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -30,20 +29,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50"], help="names, weight files, or: all")
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
-    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.4, help="of calls an engine and round")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--size", type=int, default=224, help="height and width of the images")
+    add_cases(parser)
+    add_engines(parser, engines=list(ENGINES), threads=2)
+    add_pace(parser)
     parser.add_argument(
-        "--onnx", choices=["auto", "torch", "npresnet"], default="auto", help="who writes the ONNX file"
+        "--output",
+        type=Path,
+        help=f"default: {RESULTS.name}/cpu-<machine>-<date>.json beside this file, none with --quick",
     )
-    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one kernel, such as Haswell")
-    parser.add_argument("--quick", action="store_true", help="one short round; kept only where --output says so")
-    parser.add_argument(
-        "--output", type=Path, help=f"default: {RESULTS.name}/cpu-<machine>-<date>.json beside this file"
-    )
+    parser.set_defaults(batches=[1, 8])
     return parser.parse_args(arguments)
 
 
@@ -51,13 +45,10 @@ def main(arguments: list[str]) -> int:
     """Run, print the tables, write the JSON. 1 where an engine that is installed shows no time."""
     options = parse(arguments)
     race = Race(_models(options.models), options.batches, options.engines, options.size, onnx=options.onnx)
-    settings = Settings(options.threads, options.rounds, options.seconds, coretype=options.openblas_coretype)
-    if options.quick:
-        settings = replace(settings, rounds=1, seconds=0.05, pause_s=0.05)
+    settings = settings_of(options, options.threads)
     entry = run(race, settings, command=command(arguments), say=_say, keep=lambda entry: _keep(entry, options))
     print(report_text(entry))
-    statuses = {result["status"] for case in entry["cases"] for result in case["engines"].values()}
-    return int(bool(entry["skipped"] or statuses & {"failed", "wrong"}))
+    return int(has_failed(entry))
 
 
 def command(arguments: list[str]) -> str:

@@ -68,8 +68,10 @@ def compare_case(
 ) -> CaseResult:
     """Time every engine that is installed, loads, and gives the reference's logits."""
     bound = settings.error_factor * prepared.float32_error
-    case = CaseResult(model, batch, prepared.size, settings.threads, prepared.reference, bound, prepared.onnx)
-    case.engines = {engine.name: EngineResult(engine.name) for engine in engines}
+    found = {engine.name: EngineResult(engine.name) for engine in engines}
+    case = CaseResult(
+        model, batch, prepared.size, settings.threads, prepared.reference, bound, prepared.onnx, prepared.macs, found
+    )
     with ExitStack() as stack:
         racers = [Racer(engine, case.engines[engine.name], settings) for engine in engines]
         for racer in racers:

@@ -63,12 +63,13 @@ class Loaded:
 
 Loader = Callable[[Job], Loaded]
 
-OURS = "npresnet"
+OURS, FAST = "npresnet", "npresnet-fast"
 _PEERS = "npresnet.bench.peers"
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
         Engine(OURS, "npresnet", ("numpy",), f"{_PEERS}:ours"),
+        Engine(FAST, "npresnet, fast=True", ("numpy",), f"{_PEERS}:ours_fast"),
         Engine("torch", "PyTorch eager, NCHW", ("torch",), f"{_PEERS}:torch_eager"),
         Engine("torch-channels-last", "PyTorch eager, channels_last", ("torch",), f"{_PEERS}:torch_channels_last"),
         Engine("torch-compile", "torch.compile, frozen", ("torch",), f"{_PEERS}:torch_compile"),
@@ -76,3 +77,8 @@ ENGINES: dict[str, Engine] = {
         Engine("openvino", "OpenVINO", ("openvino",), f"{_PEERS}:openvino"),
     )
 }
+
+
+def installed(registry: Mapping[str, Engine] = ENGINES, *, fast: bool = False) -> list[str]:
+    """The names of the engines that can run here; npresnet with fast=True only where it is asked for."""
+    return [name for name, engine in registry.items() if not engine.missing() and (fast or name != FAST)]

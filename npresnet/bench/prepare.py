@@ -24,6 +24,7 @@ from npresnet.bench import onnx_file, recipe, torch_graph, torchvision_models
 from npresnet.bench.peers import ONNX
 from npresnet.bench.random_weights import randomise_batch_norms
 from npresnet.network import Network
+from npresnet.plan import make_layout
 
 IMAGES, LOGITS, IMAGE_COUNT = "images.npy", "logits.npy", 8
 
@@ -46,7 +47,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made. float32_error is the RMS error of a plain float32 run, relative to the RMS of the logits."""
+    """What was made. float32_error is the RMS error of a plain float32 run, relative to the RMS of the logits; macs the
+    multiply-adds of one image."""
 
     model: str
     folder: str
@@ -55,6 +57,7 @@ class Prepared:
     reference: str
     float32_error: float
     onnx: str
+    macs: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -65,7 +68,7 @@ def prepare(request: Request) -> Prepared:
     """Make the files in request.folder."""
     folder = Path(request.folder)
     random = not Path(request.model).exists()
-    path = _random_model(request.model, folder, request.seed) if random else Path(request.model)
+    path = random_model(request.model, folder, request.seed) if random else Path(request.model)
     network = _load_network(path, request.options)
     recipe.write(network, folder)
     channels = _in_channels(network)
@@ -77,7 +80,8 @@ def prepare(request: Request) -> Prepared:
     np.save(folder / LOGITS, logits)
     onnx = _write_onnx(request.onnx, network, images, folder / ONNX)
     error = relative_rms_error(float32_logits, logits)
-    return Prepared(str(path), str(folder), channels, request.size, reference, error, onnx)
+    macs = sum(make_layout(network, images.shape[1:]).macs.values())
+    return Prepared(str(path), str(folder), channels, request.size, reference, error, onnx, macs)
 
 
 def relative_rms_error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -86,11 +90,12 @@ def relative_rms_error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.sqrt(np.mean(difference**2) / np.mean(expected**2)))
 
 
-def _random_model(name: str, folder: Path, seed: int) -> Path:
+def random_model(name: str, folder: Path, seed: int, *, may_use_torch: bool = True) -> Path:
+    """A weight file for an architecture's name: model.pth where torch is there and may be imported, else model.npz."""
     from npresnet import arch, weights
 
     tensors = randomise_batch_norms(arch.random_tensors(name, seed=seed), seed=seed)
-    if not _installed("torch"):
+    if not (may_use_torch and _installed("torch")):
         weights.write_npz(folder / "model.npz", tensors, {"arch": name})
         return folder / "model.npz"
     import torch

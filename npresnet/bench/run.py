@@ -1,4 +1,4 @@
-"""A whole benchmark: models times batches times engines, as one results entry that grows case by case."""
+"""A whole benchmark: models times batches times engines (or layers), as one results entry that grows case by case."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from npresnet.bench import tables
+from npresnet.bench import layer_tables, tables
 from npresnet.bench.compare import Say, Settings, compare_model
 from npresnet.bench.engines import ENGINES, OURS, Engine
 from npresnet.bench.prepare import Request
-from npresnet.bench.process import WorkerError
+from npresnet.bench.process import Process, WorkerError, worker_environ
 from npresnet.bench.results import geometric_means, header
 
 Entry = dict[str, Any]
@@ -46,8 +46,9 @@ def run(
 
     A model that cannot be prepared is said and recorded under "skipped", and the others go on.
     """
-    shown = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
-    entry = header("cpu", command, **shown, coretype=settings.coretype, cases=[], geometric_means={}, skipped=[])
+    shown: Entry = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
+    shown |= {"coretype": settings.coretype, "gemm_peak_gflops": _gemm_peak(settings, say)}
+    entry = header("cpu", command, **shown, cases=[], geometric_means={}, skipped=[])
     for model in race.models:
         request = Request(model, "", race.size, race.seed, race.onnx)
         try:
@@ -61,11 +62,51 @@ def run(
     return entry
 
 
+def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: Callable[[Entry], None]) -> Entry:
+    """npresnet alone, step by step on one thread: an entry of kind "layers"; as `run` otherwise.
+
+    Each case has a process of its own, and as much time for its passes as an engine has in a race.
+    """
+    shown: Entry = {"threads": 1, "seconds": settings.rounds * settings.seconds, "coretype": settings.coretype}
+    entry = header("layers", command, **shown, cases=[], skipped=[])
+    for model, batch in ((model, batch) for model in race.models for batch in race.batches):
+        say(f"{Path(model).name} batch {batch}: timing every step on one thread")
+        wanted = {"model": model, "batch": batch, "size": race.size, "seed": race.seed, "options": settings.options}
+        try:
+            with Process(worker_environ(1, coretype=settings.coretype)) as process:
+                timeout_s = settings.prepare_timeout_s + shown["seconds"]
+                case = process.ask("layers", timeout_s=timeout_s, seconds=shown["seconds"], **wanted)
+        except WorkerError as problem:
+            say(f"{Path(model).name} left out: {problem}")
+            entry["skipped"].append({"model": Path(model).name, "reason": str(problem)})
+        else:
+            entry["cases"].append(case)
+            keep(entry)
+    return entry
+
+
 def report_text(entry: Entry) -> str:
     """The tables for a terminal."""
+    if entry.get("kind") == "layers":
+        return layer_tables.report_text(entry)
     cases = entry["cases"]
     if not cases:
         return "nothing was measured"
-    parts = [table.to_text() for table in (tables.times_table(cases), tables.ratios_table(cases))]
-    notes = [*tables.problems(cases), tables.conditions(entry)]
-    return "\n\n".join([*parts, tables.memory_table(cases).to_text(), "\n".join(notes)])
+    parts = [table.to_text() for table in tables.race_tables(entry)]
+    return "\n\n".join([*parts, "\n".join([*tables.legends(entry), *tables.problems(cases), tables.conditions(entry)])])
+
+
+def has_failed(entry: Entry) -> bool:
+    """Whether a model was left out, or an engine that is installed shows no time."""
+    statuses = {result["status"] for case in entry["cases"] for result in case.get("engines", {}).values()}
+    return bool(entry["skipped"] or statuses & {"failed", "wrong"})
+
+
+def _gemm_peak(settings: Settings, say: Say) -> float | None:
+    """GFLOP/s of one thread, in a process like those that race."""
+    try:
+        with Process(worker_environ(1, coretype=settings.coretype)) as process:
+            return round(float(process.ask("peak", timeout_s=settings.call_timeout_s)["gemm_peak_gflops"]), 1)
+    except WorkerError as problem:
+        say(f"the GEMM peak is unknown: {problem}")
+        return None

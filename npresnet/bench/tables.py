@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from npresnet.bench import machine
-from npresnet.bench.engines import ENGINES, OURS
+from npresnet.bench.engines import ENGINES, FAST, OURS
+from npresnet.bench.peak import floor_ms
 from npresnet.bench.results import geometric_means
 
 Case = Mapping[str, Any]  # CaseResult.to_dict()
@@ -17,24 +18,27 @@ NO_TIME = {"absent": "not installed", "failed": "failed", "wrong": "wrong result
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of equally many cells; the first column is text, the others numbers."""
+    """A header and rows of equally many cells; the columns numbered in `texts` are text, the others numbers."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    texts: Sequence[int] = (0,)
 
     def to_text(self) -> str:
         """Columns aligned with spaces, under a rule."""
         lines = [self.header, *self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
         texts = [
-            "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(columns))
-            for columns in (list(zip(line, widths, strict=True)) for line in lines)
+            "  ".join(
+                cell.ljust(widths[i]) if i in self.texts else cell.rjust(widths[i]) for i, cell in enumerate(line)
+            )
+            for line in lines
         ]
-        return "\n".join([texts[0], "-" * len(texts[0]), *texts[1:]])
+        return "\n".join([texts[0].rstrip(), "-" * len(texts[0]), *(text.rstrip() for text in texts[1:])])
 
     def to_markdown(self) -> str:
         """A GitHub table."""
-        rule = ["---", *["---:"] * (len(self.header) - 1)]
+        rule = ["---" if i in self.texts else "---:" for i in range(len(self.header))]
         return "\n".join(f"| {' | '.join(line)} |" for line in [self.header, rule, *self.rows])
 
 
@@ -45,15 +49,32 @@ def engine_names(cases: Sequence[Case]) -> list[str]:
     return sorted(names, key=lambda name: name != OURS)
 
 
-def times_table(cases: Sequence[Case]) -> Table:
-    """Milliseconds an image: the median, and the middle half of all calls."""
+def race_tables(entry: Mapping[str, Any]) -> list[Table]:
+    """All tables of an entry of kind "cpu": times, ratios, memory."""
+    cases = entry["cases"]
+    return [times_table(cases, entry.get("gemm_peak_gflops")), ratios_table(cases), memory_table(cases)]
+
+
+def times_table(cases: Sequence[Case], peak_gflops: float | None = None) -> Table:
+    """Milliseconds an image: the median, and the middle half of all calls.
+
+    Where the GEMM peak of one thread is known, also the floor: direct convolution at that peak on every thread. An
+    algorithm that multiplies less, as Winograd's does, may get below it.
+    """
     names = engine_names(cases)
     rows = [[_case_title(case), *(_time_cell(case, name) for name in names)] for case in cases]
-    return Table(["ms per image", *map(title, names)], rows)
+    if peak_gflops is None or not all(case.get("macs") for case in cases):
+        return Table(["ms per image", *map(title, names)], rows)
+    floors = [f"{floor_ms(case['macs'], peak_gflops, case['threads']):.2f}" for case in cases]
+    rows = [[*row, floor] for row, floor in zip(rows, floors, strict=True)]
+    return Table(["ms per image", *map(title, names), "floor (direct)"], rows)
 
 
 def ratios_table(cases: Sequence[Case]) -> Table:
-    """Peer's time over ours (above 1 we are faster), and the range of that ratio over the rounds."""
+    """Peer's time over ours (above 1 we are faster), and the range of that ratio over the rounds.
+
+    The column of fast=True holds the default's time over that of fast=True.
+    """
     names = [name for name in engine_names(cases) if name != OURS]
     rows = [[_case_title(case), *(_ratio_cell(case, name) for name in names)] for case in cases]
     means = geometric_means([dict(case) for case in cases])
@@ -101,6 +122,19 @@ def problems(cases: Sequence[Case]) -> list[str]:
         if entry["status"] != "ok"
     )
     return list(dict.fromkeys(sentences))
+
+
+def legends(entry: Mapping[str, Any]) -> list[str]:
+    """What the tables' headers cannot say."""
+    peak, found = entry.get("gemm_peak_gflops"), []
+    if peak and any(case.get("macs") for case in entry["cases"]):
+        found.append(
+            f"Floor (direct): 2 FLOPs for each multiply-add of direct convolution, at the {peak:g} GFLOP/s a thread "
+            "that this BLAS reaches on 1024x1024 matrices; Winograd's algorithm multiplies less and may get below it."
+        )
+    if any(FAST in case["ratios"] for case in entry["cases"]):
+        found.append(f"Under {title(FAST)!r} the ratio is the default's time / that with fast=True.")
+    return found
 
 
 def conditions(entry: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@
     {"do": "load", "loader", "job"}        load the engine
     {"do": "check", "images", "save_to"}   run all images, save the results
     {"do": "time", "seconds"}              milliseconds of each call
+    {"do": "peak"}                         what this machine can multiply
+    {"do": "layers", ...}                  npresnet's time step by step (see `layers`)
     {"do": "info"}                         memory, versions, BLAS
     {"do": "stop"}
 
@@ -61,6 +63,16 @@ class Worker:
     def time(self, seconds: float) -> dict[str, Any]:
         engine, fed = self._loaded(), self.fed
         return {"times_ms": time_calls(lambda: engine.run(fed), seconds=seconds)}
+
+    def peak(self) -> dict[str, Any]:
+        from npresnet.bench.peak import gemm_peak_gflops
+
+        return {"gemm_peak_gflops": gemm_peak_gflops()}
+
+    def layers(self, **request: Any) -> dict[str, Any]:
+        from npresnet.bench.layers import Request, time_layers
+
+        return time_layers(Request(**request)).to_dict()
 
     def info(self) -> dict[str, Any]:
         return {

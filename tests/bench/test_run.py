@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import npresnet
 from npresnet import arch
 from npresnet.bench import results
 from npresnet.bench.compare import Settings
-from npresnet.bench.engines import ENGINES, OURS
+from npresnet.bench.engines import ENGINES, FAST, OURS, Engine, Job, installed
 from npresnet.bench.random_weights import BRANCH_SCALE, randomise_batch_norms
-from npresnet.bench.run import Race, report_text, run
+from npresnet.bench.run import Race, has_failed, report_text, run
 from tests.bench import fake_engines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -26,6 +27,21 @@ def silent(*_: object) -> None:
 def test_our_engine_is_always_there_and_first():
     assert [engine.name for engine in Race(["resnet18"], [1], ["torch"]).chosen()] == ["npresnet", "torch"]
     assert [engine.name for engine in Race(["resnet18"], [1]).chosen()] == list(ENGINES)
+
+
+def test_fast_is_chosen_only_where_it_is_asked_for():
+    registry = {name: Engine(name, name, needs, "") for name, needs in [(OURS, ()), (FAST, ()), ("x", ("no_such",))]}
+    assert installed(registry) == [OURS]
+    assert installed(registry, fast=True) == [OURS, FAST]
+
+
+def test_fast_is_the_same_engine_with_one_option_more(monkeypatch, tmp_path):
+    loads = []
+    monkeypatch.setattr(npresnet, "load", lambda path, **options: loads.append(options))
+    module, _, function = ENGINES[FAST].loader.partition(":")
+    job = Job(tmp_path, tmp_path / "m.npz", 1, 2, {"stride_on": "1x1"})
+    getattr(importlib.import_module(module), function)(job)
+    assert loads == [{"threads": 2, "stride_on": "1x1", "fast": True}]
 
 
 def test_random_batch_norms_have_work_to_do_and_tame_each_branch():
@@ -58,6 +74,9 @@ def test_a_real_model_against_pytorch_from_start_to_json(tmp_path):
         }
         assert set(case["ratios"]) == {"torch"}
         assert case["engines"][OURS]["blas"]
+        # resnet18 has 1,814,073,344 multiply-adds at 224x224; at 32x32 each convolution has a 49th of its places
+        assert case["macs"] == (1_814_073_344 - 512_000) // 49 + 512_000
+    assert entry["gemm_peak_gflops"] > 0
     assert len(kept) == 2
     assert json.loads(kept[-1].read_text()) == json.loads(json.dumps(entry))
     assert str(tmp_path) not in kept[-1].read_text()
@@ -83,6 +102,15 @@ def test_a_weight_file_of_ones_own_and_one_that_cannot_be_read(tmp_path, monkeyp
 
 def test_nothing_measured_is_said():
     assert report_text({"cases": []}) == "nothing was measured"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "skipped", "failed"),
+    [(["ok", "absent"], [], False), (["ok", "wrong"], [], True), (["failed"], [], True), (["ok"], ["a model"], True)],
+)
+def test_what_counts_as_failed(statuses, skipped, failed):
+    engines = {str(place): {"status": status} for place, status in enumerate(statuses)}
+    assert has_failed({"cases": [{"engines": engines}], "skipped": skipped}) is failed
 
 
 def test_a_result_is_written_whole_under_a_telling_name(tmp_path):

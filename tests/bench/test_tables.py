@@ -60,6 +60,35 @@ def test_ratios_and_their_geometric_mean(entry):
     assert rows[0][2:] == [""]
 
 
+def test_the_column_of_fast_is_our_own_gain(entry):
+    for case in entry["cases"]:
+        case["engines"]["npresnet-fast"] = engine(16.0)
+        case["ratios"] = ratios(case["engines"])
+    assert entry["cases"][0]["ratios"]["npresnet-fast"] == {"ratio": 1.25, "lowest": 1.25, "highest": 1.25}
+    assert entry["cases"][0]["ratios"]["torch"]["ratio"] == 2.0
+    table = tables.ratios_table(entry["cases"])
+    assert dict(zip(table.header, table.rows[0], strict=True))["npresnet, fast=True"] == "1.25 (1.25-1.25)"
+    assert any("that with fast=True" in line for line in tables.legends(entry))
+
+
+def test_the_floor_stands_beside_the_times_where_the_peak_is_known(entry):
+    assert "floor (direct)" not in tables.race_tables(entry)[0].header
+    assert tables.legends(entry) == []
+    entry["gemm_peak_gflops"] = 100.0
+    for case in entry["cases"]:
+        case |= {"macs": 1_000_000_000, "threads": 2}
+    table = tables.race_tables(entry)[0]
+    assert table.header[-1] == "floor (direct)"
+    assert [row[-1] for row in table.rows] == ["10.00", "10.00"]  # 2e9 FLOPs at 200 GFLOP/s, an image
+    assert "100 GFLOP/s a thread" in tables.legends(entry)[0]
+
+
+def test_text_columns_stay_on_the_left():
+    table = tables.Table(["a", "b", "c"], [["x", "1", "long"], ["y", "22", "s"]], texts=(0, 2))
+    assert table.to_text().splitlines()[2:] == ["x   1  long", "y  22  s"]
+    assert table.to_markdown().splitlines()[1] == "| --- | ---: | --- |"
+
+
 def test_memory_where_it_was_measured(entry):
     assert tables.memory_table(entry["cases"]).rows[0] == ["resnet18, batch 1", "100", "400 (301)", ""]
 

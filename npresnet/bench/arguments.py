@@ -1,0 +1,65 @@
+"""What `npresnet bench`, benchmarks/vs_peers.py and layers.py are told on the command line, and the Settings of it.
+
+The command's parser is made whenever `npresnet` starts, so nothing heavy is imported before it is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from npresnet.bench.engines import ENGINES
+
+if TYPE_CHECKING:
+    from npresnet.bench.compare import Settings
+
+
+def add_cases(parser: Any) -> None:
+    """Images of which size, how many at once."""
+    parser.add_argument(
+        "--batches", "--batch", nargs="+", type=count, metavar="N", help="images a call (1 8; by layer: 1)"
+    )
+    parser.add_argument("--size", type=count, default=224, metavar="S", help="height and width of the images (224)")
+
+
+def add_engines(parser: Any, *, engines: list[str] | None = None, threads: int | None = None) -> None:
+    """Who races; a default of None is for the caller to fill in."""
+    usual = "all" if engines else "npresnet and those of the others that are installed"
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        choices=list(ENGINES),
+        default=engines,
+        metavar="E",
+        help=f"of {', '.join(ENGINES)}; {usual} by default",
+    )
+    parser.add_argument("--threads", type=count, default=threads, metavar="T", help="threads of each engine")
+    parser.add_argument(
+        "--onnx", choices=["auto", "torch", "npresnet"], default="auto", help="who writes the ONNX file"
+    )
+
+
+def add_pace(parser: Any) -> None:
+    """How long, and under which BLAS kernel."""
+    parser.add_argument("--rounds", type=count, default=7, metavar="N", help="interleaved rounds (7)")
+    parser.add_argument("--seconds", type=float, default=0.4, metavar="S", help="of calls an engine and round (0.4)")
+    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one kernel, such as Haswell")
+    parser.add_argument("--quick", action="store_true", help="one short round: to try it out, not to measure")
+
+
+def settings_of(options: argparse.Namespace, threads: int) -> Settings:
+    """How to measure."""
+    from npresnet.bench.compare import Settings
+
+    coretype = options.openblas_coretype
+    if options.quick:
+        return Settings(threads, rounds=1, seconds=0.05, pause_s=0.05, coretype=coretype)
+    return Settings(threads, options.rounds, options.seconds, coretype=coretype)
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value

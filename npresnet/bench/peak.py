@@ -1,0 +1,42 @@
+"""What this machine can multiply: the peak that every other figure is compared with.
+
+    peak = 2 * n^3 / t    FLOP/s; t is the best time of C = A @ B, all n x n float32, on one BLAS thread
+
+n = 1024: large enough that copying into BLAS's packed blocks (of the order n^2) is hidden, small enough to take
+milliseconds. The best time rather than the median, for this is to be a bound.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from npresnet.cpu.blas import guard
+
+SIDE = 1024
+
+
+def gemm_peak_gflops(*, side: int = SIDE, calls: int = 10) -> float:
+    """GFLOP/s of the best of `calls` products (side x side) @ (side x side) in float32, BLAS held to one thread."""
+    a, b = np.random.default_rng(0).standard_normal((2, side, side), dtype=np.float32)
+    product = np.empty((side, side), np.float32)
+    call = object()
+    try:
+        guard.hold(call)
+        np.matmul(a, b, out=product)  # its pages, and BLAS's buffers, are touched for the first time
+        best_ns = min(_elapsed_ns(a, b, product) for _ in range(calls))
+    finally:
+        guard.let_go(call)
+    return 2 * side**3 / best_ns  # FLOP/ns = GFLOP/s
+
+
+def floor_ms(macs: int, peak_gflops: float, threads: int = 1) -> float:
+    """Milliseconds that direct convolution takes at least: 2 FLOPs a multiply-add at the peak of so many threads."""
+    return 2 * macs / (peak_gflops * threads) / 1e6
+
+
+def _elapsed_ns(a: np.ndarray, b: np.ndarray, product: np.ndarray) -> int:
+    start_ns = time.perf_counter_ns()
+    np.matmul(a, b, out=product)
+    return time.perf_counter_ns() - start_ns
