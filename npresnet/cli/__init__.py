@@ -4,6 +4,7 @@
     predict   predict
     files     convert, inspect, summary
     maps      embed, cam
+    bench     bench
     machine   doctor, demo
     shared    models and image paths from arguments, messages
     output    predictions as text, JSON, JSON Lines, CSV

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from npresnet.bench import arguments
+
 EXAMPLES = """examples:
   npresnet demo                                     the model and the photo that come along; no network needed
   npresnet predict dog.jpg --model resnet18         downloads the weights once, then works offline
   npresnet predict photos/ --model my.pth --top 5   every image of a folder, with your own weights
   npresnet predict photos/ --json > labels.json     the data alone goes to stdout
   npresnet convert my.pth my.npz --labels names.txt
+  npresnet bench resnet50 --batches 1 8             beside PyTorch, ONNX Runtime, OpenVINO: what is installed
+  npresnet bench resnet50 --layers                  where the time goes
   npresnet doctor                                   what this machine has, and what would make it faster
 
 npresnet COMMAND --help tells more."""
@@ -33,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _doctor, _demo):
+    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, _doctor, _demo):
         add(commands)
     return parser
 
@@ -92,6 +96,26 @@ def _cam(commands: Commands) -> None:
     command.add_argument("-o", "--output", required=True, metavar="OUT.png", help="the picture to write")
     command.add_argument("--index", type=_from(0), metavar="CLASS", help="which class (the best one)")
     _model_arguments(command)
+
+
+def _bench(commands: Commands) -> None:
+    command = _command(commands, "bench", "bench:bench", "measure npresnet beside other engines, or layer by layer")
+    command.add_argument(
+        "models",
+        nargs="*",
+        default=["resnet18"],
+        metavar="MODEL",
+        help="names (random weights, nothing is downloaded) or weight files (resnet18)",
+    )
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--layers", action="store_true", help="npresnet alone, every step on one thread")
+    command.add_argument("--fast", action="store_true", help="race fast=True beside the default; with --layers instead")
+    command.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE|-", help="keep the figures as JSON; - prints that alone"
+    )
+    arguments.add_cases(command)
+    arguments.add_engines(command)
+    arguments.add_pace(command)
 
 
 def _doctor(commands: Commands) -> None:

@@ -17,7 +17,7 @@ from tests.bench.scripts import BENCHMARKS, script
 PHOTO = BENCHMARKS.parent / "npresnet" / "data" / "chelsea.jpg"
 
 
-@pytest.mark.parametrize("name", ["vs_peers", "coldstart"])
+@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "layers"])
 def test_a_command_is_published_without_folders(name):
     words = ["--image", "/home/me/dog.jpg", "--threads", "2"]
     assert script(name).command(words) == f"python benchmarks/{name}.py --image dog.jpg --threads 2"
@@ -33,6 +33,17 @@ def test_vs_peers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys):
     assert json.loads(output.read_text())["cases"][0]["engines"]["npresnet"]["status"] == "ok"
 
 
+def test_layers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys):
+    output = tmp_path / "found.json"
+    words = ["--quick", "--models", "cifar_resnet20", "--batches", "2", "--size", "32", "--output", str(output)]
+    assert script("layers").main(words) == 0
+    printed = capsys.readouterr()
+    assert "cifar_resnet20, batch 2, 32x32: milliseconds an image, on one thread" in printed.out
+    entry = json.loads(output.read_text())
+    assert entry["kind"] == "layers"
+    assert str(tmp_path) not in output.read_text()
+
+
 def test_vs_peers_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
     assert script("vs_peers").main(["--quick", "--models", "resnet19", "--engines", "npresnet"]) == 1
     printed = capsys.readouterr()
@@ -40,7 +51,7 @@ def test_vs_peers_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
     assert "resnet19 left out: ArchitectureError" in printed.err
 
 
-@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "report"])
+@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "layers", "report"])
 def test_help_from_any_folder(name, tmp_path):
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True)

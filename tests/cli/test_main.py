@@ -16,6 +16,8 @@ from npresnet.cli import machine
 from tests.cli.test_predict import command, environ
 from tests.support.small import write_pictures
 
+COMMANDS = ("predict", "convert", "inspect", "summary", "embed", "cam", "bench", "doctor", "demo")
+
 
 def test_version(run):
     done = run("--version")
@@ -25,11 +27,11 @@ def test_version(run):
 def test_help_names_every_command_and_shows_examples(run):
     done = run("--help")
     assert (done.code, done.err) == (0, "")
-    for word in ("predict", "convert", "inspect", "summary", "embed", "cam", "doctor", "demo", "examples:"):
+    for word in (*COMMANDS, "examples:"):
         assert word in done.out
 
 
-@pytest.mark.parametrize("name", ["predict", "convert", "inspect", "summary", "embed", "cam", "doctor", "demo"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_each_command(run, name):
     done = run(name, "--help")
     assert (done.code, done.err) == (0, "")

@@ -1,0 +1,67 @@
+"""Where npresnet's time goes, step by step, on one thread of this machine's CPU.
+
+    python benchmarks/layers.py                                     resnet18 and resnet50 at batch 1 and 8
+    python benchmarks/layers.py --models wide_resnet50_2 --batches 1
+    python benchmarks/layers.py --openblas-coretype Haswell         as a machine with AVX2 alone would run it
+
+`npresnet bench --layers` prints the same; this keeps it for report.py, which draws it. Close other programs first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+
+from npresnet.bench import results
+from npresnet.bench.arguments import add_cases, add_pace, settings_of
+from npresnet.bench.run import Entry, Race, has_failed, report_text, run_layers
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50"], help="names or weight files")
+    add_cases(parser)
+    add_pace(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help=f"default: {RESULTS.name}/layers-<machine>-<date>.json beside this file, none with --quick",
+    )
+    parser.set_defaults(batches=[1, 8])
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run, print the tables, write the JSON. 1 where a model could not be timed."""
+    options = parse(arguments)
+    race = Race(options.models, options.batches, size=options.size)
+    settings, words = settings_of(options, threads=1), command(arguments)
+    entry = run_layers(race, settings, command=words, say=_say, keep=lambda entry: _keep(entry, options))
+    print(report_text(entry))
+    return int(has_failed(entry))
+
+
+def command(arguments: list[str]) -> str:
+    """How this was called; of files only their names, for results are published."""
+    return shlex.join(["python", "benchmarks/layers.py", *(results.without_folder(word) for word in arguments)])
+
+
+def _keep(entry: Entry, options: argparse.Namespace) -> None:
+    path = options.output or (None if options.quick else RESULTS / results.file_name("layers", entry))
+    if path:
+        results.write(path, entry)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""`npresnet bench`: npresnet beside the engines that are installed, or its own time layer by layer.
+
+A thin shell over `npresnet.bench`: stdout gets the tables (or, with `--json -`, the JSON alone), stderr the progress.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from npresnet.cli.shared import FAILED, FINE, complain
+
+STDOUT = "-"
+BATCHES, LAYERS_BATCHES = [1, 8], [1]
+
+
+def bench(args: Namespace) -> int:
+    """Measure, print tables, keep JSON. 1 where a model was left out or an engine that is installed shows no time."""
+    from npresnet.bench import results
+    from npresnet.bench.run import has_failed, report_text
+
+    def keep(entry: dict[str, Any]) -> None:
+        """After every case, so that a cut loses little."""
+        if args.json not in (None, STDOUT):
+            results.write(Path(args.json), entry)
+
+    entry = (_layers if args.layers else _race)(args, keep)
+    print(json.dumps(entry, indent=1) if args.json == STDOUT else report_text(entry))
+    return FAILED if has_failed(entry) else FINE
+
+
+def _race(args: Namespace, keep: Any) -> dict[str, Any]:
+    from npresnet.bench.arguments import settings_of
+    from npresnet.bench.engines import installed
+    from npresnet.bench.run import Race, run
+    from npresnet.cpu import usable_cpus
+
+    args.threads = args.threads or usable_cpus()
+    args.batches = args.batches or BATCHES
+    args.engines = args.engines or installed(fast=args.fast)
+    race = Race(args.models, args.batches, _with_fast(args.engines, args.fast), args.size, onnx=args.onnx)
+    return run(race, settings_of(args, args.threads), command=_command(args), say=complain, keep=keep)
+
+
+def _layers(args: Namespace, keep: Any) -> dict[str, Any]:
+    from npresnet.bench.arguments import settings_of
+    from npresnet.bench.run import Race, run_layers
+
+    if args.engines or (args.threads or 1) > 1:
+        complain("times by layer are of npresnet alone, on one thread: threads that overlap would have none")
+    args.engines, args.threads = None, 1
+    args.batches = args.batches or LAYERS_BATCHES
+    settings = replace(settings_of(args, threads=1), options={"fast": True} if args.fast else {})
+    race = Race(args.models, args.batches, size=args.size)
+    return run_layers(race, settings, command=_command(args), say=complain, keep=keep)
+
+
+def _with_fast(engines: list[str], fast: bool) -> list[str]:
+    """--fast beside the default, whatever else was chosen."""
+    from npresnet.bench.engines import FAST
+
+    return [FAST, *engines] if fast and FAST not in engines else engines
+
+
+def _command(args: Namespace) -> str:
+    """How to run this again, defaults spelled out; of files only their names, for results are published."""
+    from npresnet.bench.results import without_folder
+
+    words = ["npresnet", "bench", *(without_folder(model) for model in args.models)]
+    words += [f"--{name}" for name in ("layers", "fast", "quick") if getattr(args, name)]
+    words += ["--batches", *map(str, args.batches), "--threads", str(args.threads)]
+    words += ["--engines", *args.engines] if args.engines else []
+    words += ["--size", str(args.size), "--rounds", str(args.rounds), "--seconds", f"{args.seconds:g}"]
+    words += ["--openblas-coretype", args.openblas_coretype] if args.openblas_coretype else []
+    return shlex.join(words)
