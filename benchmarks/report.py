@@ -1,9 +1,10 @@
 """Write the README's speed tables from the newest results, so that every figure has its machine and command beside it.
 
-    python benchmarks/report.py                       README.md from benchmarks/results
+    python benchmarks/report.py                       README.md and docs/speed-*.svg from benchmarks/results
     python benchmarks/report.py --check               exit 1 where the README is not what the results say
 
-Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced.
+Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced. To draw needs matplotlib
+(`pip install 'npresnet[viz]'`), to check does not: it looks whether the pictures are there.
 """
 
 from __future__ import annotations
@@ -11,17 +12,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
 
-from npresnet.bench import tables
+from npresnet.bench import layer_tables, plots, tables
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
 Entry = dict[str, Any]
+PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind -> file, what it shows, who draws it
+    "cpu": (
+        "docs/speed-throughput.svg",
+        "Images per second against batch, each engine on each model",
+        plots.throughput,
+    ),
+    "layers": ("docs/speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
+}
 
 
 def newest(folder: Path) -> list[Entry]:
@@ -34,18 +43,41 @@ def newest(folder: Path) -> list[Entry]:
     return [found[key][2] for key in sorted(found)]
 
 
+def pictures(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Kind -> what its picture shows: the default BLAS kernel's results, which come first, where there are any."""
+    shown = {entry["kind"]: entry for entry in reversed(entries)}
+    return {kind: shown[kind] for kind in PICTURES if kind in shown}
+
+
+def sections(entries: Sequence[Entry]) -> list[str]:
+    """All results files as Markdown, each picture under the tables that it shows."""
+    drawn = pictures(entries)
+    return [
+        section(entry) + (f"\n\n{picture_link(entry['kind'])}" if drawn.get(entry["kind"]) is entry else "")
+        for entry in entries
+    ]
+
+
+def picture_link(kind: str) -> str:
+    """The picture in Markdown."""
+    path, what, _ = PICTURES[kind]
+    return f"![{what}]({path})"
+
+
 def section(entry: Entry) -> str:
     """One results file as Markdown: heading, tables, what showed no time, conditions, command."""
     kernel = f", OpenBLAS asked for its {entry['coretype']} kernels" if entry.get("coretype") else ""
     if entry["kind"] == "coldstart":
         heading = f"**A fresh process from weight file to label** ({entry['model']}{kernel})"
         shown, notes = [tables.cold_table(entry)], tables.cold_problems(entry)
+    elif entry["kind"] == "layers":
+        heading = f"**Where the time goes: one thread, step by step**{kernel}"
+        shown, notes = [layer_tables.summary_table(entry["cases"])], [layer_tables.legend()]
     else:
-        cases = entry["cases"]
         heading = f"**Inference, and memory of each engine's process**{kernel}"
-        shown = [tables.times_table(cases), tables.ratios_table(cases), tables.memory_table(cases)]
-        notes = tables.problems(cases)
-    made_by = f"Made by `{entry['command']}`. {tables.conditions(entry)}"
+        shown, notes = tables.race_tables(entry), [*tables.legends(entry), *tables.problems(entry["cases"])]
+    conditions = layer_tables.conditions if entry["kind"] == "layers" else tables.conditions
+    made_by = f"Made by `{entry['command']}`. {conditions(entry)}"
     return "\n\n".join([heading, *(table.to_markdown() for table in shown), *notes, made_by])
 
 
@@ -58,18 +90,30 @@ def replaced(readme: str, sections: Iterable[str]) -> str:
     return before + "\n\n".join([START, *sections, END]) + after
 
 
+def draw(drawn: dict[str, Entry], root: Path) -> None:
+    """Draw the pictures into the README's folder. Raises SystemExit where matplotlib is missing."""
+    try:
+        for kind, entry in drawn.items():
+            path, _, drawer = PICTURES[kind]
+            drawer(entry, root / path)
+    except ImportError as problem:
+        raise SystemExit(f"the README is written, its pictures are not: {problem}") from None
+
+
 def main(arguments: list[str]) -> int:
-    """Rewrite or check the README."""
+    """Rewrite or check the README, draw or look for its pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
     old = options.readme.read_text(encoding="utf-8")
-    new = replaced(old, map(section, newest(options.results)))
+    entries = newest(options.results)
+    new, drawn = replaced(old, sections(entries)), pictures(entries)
     if options.check:
-        return int(new != old)
+        return int(new != old or not all((options.readme.parent / PICTURES[kind][0]).is_file() for kind in drawn))
     options.readme.write_text(new, encoding="utf-8")
+    draw(drawn, options.readme.parent)
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.scripts import BENCHMARKS, script
+from tests.bench.test_layer_tables import make_case
 
 report = script("report")
 
@@ -48,9 +49,16 @@ COLD = {
 README = f"# Title\n\nbefore\n\n{report.START}\nold figures\n{report.END}\n\nafter\n"
 
 
+def sketch(entry: dict, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"a picture of {entry['kind']} {entry['coretype']}")
+
+
 @pytest.fixture
-def files(tmp_path) -> list[str]:
-    """Arguments of report.main for a README and results of one's own."""
+def files(tmp_path, monkeypatch) -> list[str]:
+    """Arguments of report.main for a README and results of one's own; its pictures take no matplotlib."""
+    pictures = {kind: (path, what, sketch) for kind, (path, what, _) in report.PICTURES.items()}
+    monkeypatch.setattr(report, "PICTURES", pictures)
     (tmp_path / "results").mkdir()
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
     keep(tmp_path, "cpu-z80-2026-01-31", CPU)
@@ -93,6 +101,48 @@ def test_the_newest_file_of_each_kind_and_kernel_counts(files, tmp_path):
     assert "an old command" not in text
     assert "a command with Haswell" in text
     assert "vs_peers.py --models resnet18" in text
+
+
+def layers_entry(**more) -> dict:
+    about = {key: CPU[key] for key in ("date", "coretype", "machine")}
+    return {**about, "kind": "layers", "command": "python benchmarks/layers.py", "cases": [make_case()], **more}
+
+
+def test_layers_stand_in_the_readme_with_their_picture(files, tmp_path):
+    keep(tmp_path, "layers-z80", layers_entry())
+    keep(tmp_path, "layers-z80-haswell", layers_entry(coretype="Haswell"))
+    report.main(files)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.count("| resnet18, batch 8 | 11.00 | 10.00 | 1.00 | 7.00 | 63.6 | 64% |") == 2
+    assert "step by step**, OpenBLAS asked for its Haswell kernels" in text
+    default, haswell = text.index("one thread, step by step**\n"), text.index("step by step**, OpenBLAS")
+    for kind in ("cpu", "layers"):
+        assert text.count(report.picture_link(kind)) == 1
+    assert default < text.index(report.picture_link("layers")) < haswell
+
+
+def test_pictures_show_the_default_kernel_and_are_drawn_beside_the_readme(files, tmp_path):
+    haswell = {**copy.deepcopy(CPU), "coretype": "Haswell", "date": "2026-02-01"}
+    keep(tmp_path, "cpu-z80-haswell", haswell)
+    report.main(files)
+    assert (tmp_path / "docs" / "speed-throughput.svg").read_text() == "a picture of cpu None"
+    (tmp_path / "results" / "cpu-z80-2026-01-31.json").unlink()
+    report.main(files)
+    assert (tmp_path / "docs" / "speed-throughput.svg").read_text() == "a picture of cpu Haswell"
+    assert not (tmp_path / "docs" / "speed-layers.svg").exists()
+
+
+def test_a_check_needs_no_matplotlib_but_the_pictures(files, tmp_path):
+    report.main(files)
+    program = "import sys; sys.modules['matplotlib'] = None; import runpy; sys.argv = sys.argv[1:]; "
+    program += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", program, str(BENCHMARKS / "report.py"), *files]
+    assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "its pictures are not" in done.stderr
+    (tmp_path / "docs" / "speed-throughput.svg").unlink()
+    assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
 
 
 def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
