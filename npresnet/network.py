@@ -32,7 +32,7 @@ class Node:
     window   conv2d and pools only
     groups   conv2d only: filter o sees the channels of group o // (out_channels/groups) alone
     attrs    what this operation alone needs: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...
-    params   role -> array: weight, bias, running_mean, running_var
+    params   role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a BatchNorm folded in
     relu     clamp the result at 0, last of all
     """
 

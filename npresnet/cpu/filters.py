@@ -1,19 +1,46 @@
-"""A convolution's weights, arranged as an algorithm reads them; each arrangement is made when first asked for, once."""
+"""A convolution's weights, arranged as an algorithm reads them; each arrangement is made when first asked for, once.
+
+The filters come as they lie in the file, (O, C/G, KH, KW), with the `scale` of a BatchNorm that was folded in. They are
+taken block by block, so that a block is scaled, rounded, transposed and transformed while it is in the cache:
+
+    direct     (B, KH*KW*C/B, O/B)      scale[o] * W[o], transposed
+    winograd   (t*t, B, C/B, O/B)       G (scale[o] * W[o]) G^T, see `winograd`
+
+Mapped pages are let go of afterwards: nobody reads them again.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from functools import cache
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from npresnet.cpu import gemm
+from npresnet.cpu.choices import Choice
 from npresnet.cpu.gemm import Form
-from npresnet.cpu.memory import Floats
-from npresnet.network import Node
+from npresnet.cpu.memory import Floats, aligned_floats
+from npresnet.network import Array, Node
 from npresnet.ops.winograd import BALANCED_POINTS, transforms
+from npresnet.weights.mapping import let_go
 
 BLOCK_CHANNELS = 32  # width of a block of groups
+FILTERS_AT_ONCE = 64  # of a packed matrix: whole cache lines of the result; of panels one at a time
+CHANNELS_AT_ONCE = 64  # so that a block and all that is made of it, 36 * 64 * 64 floats, fit the second cache
+
+
+class Key(NamedTuple):
+    """Which arrangement: tile is 0 for the direct product, else Winograd's output tile."""
+
+    tile: int
+    form: Form
+
+    @classmethod
+    def of(cls, choice: Choice) -> Key:
+        """The one that a choice reads."""
+        return cls(choice.tile if choice.algorithm == "winograd" else 0, choice.form)
 
 
 class Filters:
@@ -26,51 +53,114 @@ class Filters:
     def __init__(self, node: Node):
         assert node.window is not None
         self.window = node.window
-        self._weight = np.asarray(node.params["weight"], np.float32)  # (O, C/G, KH, KW)
-        out_channels, in_width = self._weight.shape[:2]
-        self._groups = node.groups
+        self.weight: Array = node.params["weight"]  # (O, C/G, KH, KW)
+        self.scale: Array | None = node.params.get("scale")  # (O,) float64
+        out_channels, in_width = self.weight.shape[:2]
+        self.groups = node.groups
         self.blocks = node.groups // groups_per_block(node.groups, in_width, out_channels // node.groups)
         bias = node.params.get("bias")
         self.bias: Floats | None = None if bias is None else np.asarray(bias, np.float32)
-        self._made: dict[tuple[str, int, Form], Floats] = {}
+        self._made: dict[Key, Floats] = {}
         self._lock = threading.Lock()
 
     @property
     def depth(self) -> int:
         """K of the direct product: KH * KW * input channels of a block."""
-        _, in_width, kernel_height, kernel_width = self._weight.shape
-        return kernel_height * kernel_width * in_width * (self._groups // self.blocks)
+        _, in_width, kernel_height, kernel_width = self.weight.shape
+        return kernel_height * kernel_width * in_width * (self.groups // self.blocks)
 
     def direct(self, form: Form) -> Floats:
-        """(B, KH*KW*C/B, O/B), arranged: a view of what `fold_batch_norm` made where that can be."""
-        return self._once("direct", 0, form, self._direct)
+        """(B, KH*KW*C/B, O/B), arranged."""
+        return self.arranged(Key(0, form))
 
     def winograd(self, tile: int, form: Form) -> Floats:
         """G g G^T of every filter for output tiles of tile x tile: (t*t, B, C/B, O/B), arranged."""
-        return self._once("winograd", tile, form, lambda: self._winograd(tile))
+        return self.arranged(Key(tile, form))
 
-    def _once(self, algorithm: str, tile: int, form: Form, make: Callable[[], Floats]) -> Floats:
-        key = (algorithm, tile, form)
+    def arranged(self, key: Key) -> Floats:
+        """An arrangement, made now if need be."""
         with self._lock:
             if key not in self._made:
-                self._made[key] = gemm.arrange(form, np.ascontiguousarray(make()))
+                with np.errstate(all="ignore"):  # channels that training has switched off: tiny numbers round to 0
+                    self._made[key] = self._make(key)
+                let_go(self.weight)
             return self._made[key]
 
-    def _direct(self) -> Floats:
-        out_channels, in_width, kernel_height, kernel_width = self._weight.shape
-        taps_first = self._weight.transpose(2, 3, 1, 0)  # (KH, KW, C/G, O)
-        if self.blocks == self._groups == 1:
-            return taps_first.reshape(1, -1, out_channels)
-        blocks = block_diagonal(taps_first.reshape(-1, in_width, out_channels), self._groups, self.blocks)
+    def has(self, key: Key) -> bool:
+        """Whether this arrangement has been made."""
+        return key in self._made
+
+    def adopt(self, key: Key, arranged: Floats) -> None:
+        """Take an arrangement that was made elsewhere, of `arranged_shape`."""
+        with self._lock:
+            self._made.setdefault(key, arranged)
+
+    def arranged_shape(self, key: Key) -> tuple[int, ...]:
+        """The shape of an arrangement."""
+        return gemm.arranged_shape(key.form, self._shape(key))
+
+    def _shape(self, key: Key) -> tuple[int, ...]:
+        """(..., K, N) before it is arranged."""
+        out_width = len(self.weight) // self.blocks
+        if key.tile == 0:
+            return (self.blocks, self.depth, out_width)
+        in_width = self.weight.shape[1] * (self.groups // self.blocks)
+        return ((key.tile + 2) ** 2, self.blocks, in_width, out_width)
+
+    def _make(self, key: Key) -> Floats:
+        if self.groups > 1:  # few weights, and mostly zeros once they are blocks
+            return gemm.arrange(key.form, np.ascontiguousarray(self._in_blocks(key.tile)))
+        points, _, depth, out_channels = (1, *self._shape(key))[-4:]
+        shape = self.arranged_shape(key)
+        out = aligned_floats(prod(shape)).reshape(shape)
+        width = FILTERS_AT_ONCE if key.form == "packed" else shape[-1]
+        for first in range(0, out_channels, width):
+            last = min(first + width, out_channels)
+            columns = gemm.columns_of(key.form, out, first, last).reshape(points, depth, last - first)
+            for start in range(0, self.weight.shape[1], CHANNELS_AT_ONCE):
+                channels = slice(start, start + CHANNELS_AT_ONCE)
+                self._write(columns, key.tile, slice(first, last), channels)
+        return out
+
+    def _write(self, columns: Floats, tile: int, filters: slice, channels: slice) -> None:
+        """Some channels of some filters, into columns (1, KH*KW*C, o) or (t*t, C, o)."""
+        taps_first = self._scaled(filters, channels).transpose(2, 3, 1, 0)  # (KH, KW, c, o)
+        if tile:
+            columns[:, channels] = transformed(taps_first, tile)
+        else:
+            columns.reshape(*taps_first.shape[:2], -1, columns.shape[-1])[:, :, channels] = taps_first
+
+    def _scaled(self, filters: slice = slice(None), channels: slice = slice(None)) -> Array:
+        """A block of the filters, to be rounded to float32 once."""
+        weight = self.weight[filters, channels]
+        if self.scale is None:
+            return weight
+        scaled: Array = np.multiply(weight, self.scale[filters, None, None, None], dtype=np.float64)
+        return scaled
+
+    def _in_blocks(self, tile: int) -> Floats:
+        taps_first = self._scaled().transpose(2, 3, 1, 0)  # (KH, KW, C/G, O)
+        in_width, out_channels = taps_first.shape[2:]
+        if tile:
+            return block_diagonal(transformed(taps_first, tile), self.groups, self.blocks)
+        taps = taps_first.astype(np.float32, order="C").reshape(-1, in_width, out_channels)
+        blocks = block_diagonal(taps, self.groups, self.blocks)  # (KH*KW, B, C/B, O/B)
         return blocks.transpose(1, 0, 2, 3).reshape(self.blocks, self.depth, out_channels // self.blocks)
 
-    def _winograd(self, tile: int) -> Floats:
-        """By matrix products over all filters at once: the vector of 9 taps times the Kronecker square of G."""
-        out_channels, in_width = self._weight.shape[:2]
-        kernel = transforms(tile, 3, BALANCED_POINTS).kernel_transform.astype(np.float32)  # (t, 3)
-        taps = self._weight.transpose(2, 3, 1, 0).reshape(9, -1)
-        transformed = (np.kron(kernel, kernel) @ taps).reshape(-1, in_width, out_channels)  # (t*t, C/G, O)
-        return block_diagonal(transformed, self._groups, self.blocks)
+
+def transformed(taps_first: Array, tile: int) -> Floats:
+    """G g G^T of filters (3, 3, C, O): (t*t, C, O), one product with the Kronecker square of G for all of them."""
+    _, _, in_width, out_channels = taps_first.shape
+    taps = taps_first.astype(np.float32, order="C").reshape(9, -1)
+    points: Floats = kernel_square(tile) @ taps
+    return points.reshape(-1, in_width, out_channels)
+
+
+@cache
+def kernel_square(tile: int) -> Floats:
+    """G kron G, (t*t, 9): what the 9 taps of a filter are multiplied by."""
+    kernel = transforms(tile, 3, BALANCED_POINTS).kernel_transform.astype(np.float32)  # (t, 3)
+    return np.kron(kernel, kernel)
 
 
 def groups_per_block(groups: int, in_width: int, out_width: int) -> int:

@@ -50,15 +50,23 @@ def panel_width(columns: int) -> int | None:
     return PANEL if columns % PANEL == 0 else next((width for width in NARROW_PANELS if width == columns), None)
 
 
+def arranged_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of weights (..., K, N) as this form reads them: their own, or that of panels (..., N/64, K, 64)."""
+    if form == "packed":
+        return shape
+    *leading, depth, columns = shape
+    width = panel_width(columns)
+    assert width is not None
+    return (*leading, columns // width, depth, width)
+
+
 def arrange(form: Form, matrix: Floats) -> Floats:
     """The weights (..., K, N) as this form reads them: themselves, or panels (..., N/64, K, 64)."""
     if form == "packed":
         return matrix
-    *leading, depth, columns = matrix.shape
-    width = panel_width(columns)
-    assert width is not None
-    panels = matrix.reshape(*leading, depth, columns // width, width)
-    return np.ascontiguousarray(np.moveaxis(panels, -2, -3))
+    *leading, count, depth, width = arranged_shape(form, matrix.shape)
+    panels = matrix.reshape(*leading, depth, count, width)
+    return np.ascontiguousarray(panels.swapaxes(-2, -3))
 
 
 def columns_of(form: Form, weight: Floats, first: int, last: int) -> Floats:

@@ -13,7 +13,7 @@ from npresnet.ops.conv2d import conv2d, im2col
 from npresnet.ops.elementwise import add, flatten, relu
 from npresnet.ops.linear import linear
 from npresnet.ops.pooling import avg_pool2d, global_avg_pool, max_pool2d
-from npresnet.ops.run import run
+from npresnet.ops.run import folded_weight, run
 from npresnet.ops.shortcut import shortcut_a
 from npresnet.ops.softmax import softmax
 
@@ -23,6 +23,7 @@ __all__ = [
     "batch_norm",
     "conv2d",
     "flatten",
+    "folded_weight",
     "global_avg_pool",
     "im2col",
     "linear",

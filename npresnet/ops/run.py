@@ -56,7 +56,7 @@ def compute(node: Node, inputs: list[Array]) -> Array:
 
 def _conv2d(node: Node, x: Array, residual: Array | None = None) -> Array:
     """`relu(conv(x) + residual)` once both are fused in; see passes.fuse."""
-    weight, window = node.params["weight"], _window(node)
+    weight, window = folded_weight(node), _window(node)
     if weight.shape[2:] != window.kernel_size:
         raise ShapeError(f"expects filters of size {window.kernel_size}, got weights of shape {weight.shape}")
     out = conv2d(
@@ -71,8 +71,29 @@ def _conv2d(node: Node, x: Array, residual: Array | None = None) -> Array:
     return out if residual is None else add(out, residual)
 
 
+def folded_weight(node: Node) -> Array:
+    """A convolution's filters (O, C/G, KH, KW): weight[o], times scale[o] in float64 where a BatchNorm was folded in.
+
+    A backend that wants float32 rounds that once.
+    """
+    weight, scale = node.params["weight"], node.params.get("scale")
+    if scale is None:
+        return weight
+    scaled: Array = np.multiply(weight, scale[:, None, None, None], dtype=np.float64)
+    return scaled
+
+
+def _conv2d_max_pool2d(node: Node, x: Array) -> Array:
+    """Max pool and ReLU may change places: the larger of two numbers is the larger after clamping, too."""
+    pool: Window = node.attrs["pool"]
+    return _max_pool(pool, node, _conv2d(node, x))
+
+
 def _max_pool2d(node: Node, x: Array) -> Array:
-    window = _window(node)
+    return _max_pool(_window(node), node, x)
+
+
+def _max_pool(window: Window, node: Node, x: Array) -> Array:
     return max_pool2d(
         x,
         window.kernel_size,
@@ -109,6 +130,7 @@ def _window(node: Node) -> Window:
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "conv2d": _conv2d,
+    "conv2d_max_pool2d": _conv2d_max_pool2d,
     "batch_norm": lambda node, x: batch_norm(x, **node.params, eps=node.attrs["eps"]),
     "relu": lambda node, x: relu(x),
     "max_pool2d": _max_pool2d,

@@ -6,6 +6,10 @@ At inference a BatchNorm is a line through each channel, and a line of a line is
       = (scale * W) * x + ((b - mean) * scale + beta)         scale = gamma / sqrt(var + eps), one number a channel
 
 (Ioffe and Szegedy 2015, section 3.1, last paragraph.) The numbers are worked out in float64 and rounded once.
+
+No filter is touched here: the folded node carries `scale` as a parameter of its own beside the filters as they were,
+which may lie in a mapped file. Whoever needs scale * W multiplies while it arranges the filters as it likes them, which
+is a pass over them anyway (`ops.folded_weight` is the plain way).
 """
 
 from __future__ import annotations
@@ -16,9 +20,6 @@ import numpy as np
 
 from npresnet.network import Array, Network, Node
 from npresnet.passes.rewrite import merge_pairs
-from npresnet.weights.mapping import let_go
-
-FILTERS_AT_ONCE = 16  # 16 float32 fill one cache line of the result: five times faster than all filters at once
 
 
 def fold_batch_norm(network: Network) -> Network:
@@ -39,11 +40,12 @@ def _merge(node: Node, made: Mapping[str, Node], private: Set[str]) -> tuple[Nod
 
 
 def fold(conv: Node, norm: Node) -> Node:
-    """One convolution that computes `norm(conv(x))`."""
+    """One convolution that computes `norm(conv(x))`: weight as it was, scale (O,) float64, bias (O,) float32."""
     with np.errstate(under="ignore"):  # channels that training has switched off: their tiny numbers round to 0
         scale, shift = scale_and_shift(norm)  # (O,), (O,)
         bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
-        params = {"weight": scale_filters(conv.params["weight"], scale), "bias": bias.astype(np.float32)}
+        scale = scale * conv.params.get("scale", 1.0)  # of a norm that was folded before
+    params = {"weight": conv.params["weight"], "scale": scale, "bias": bias.astype(np.float32)}
     return conv.evolve(params=params, relu=norm.relu)
 
 
@@ -54,20 +56,3 @@ def scale_and_shift(norm: Node) -> tuple[Array, Array]:
     scale = np.asarray(norm.params.get("weight", 1.0), np.float64) / np.sqrt(variance + norm.attrs["eps"])
     shift = np.asarray(norm.params.get("bias", 0.0), np.float64) - mean * scale
     return scale, shift
-
-
-def scale_filters(weight: Array, scale: Array) -> Array:
-    """weight (O, C/G, KH, KW) times scale (O,), float32; each product is worked out in float64.
-
-    In memory the result is (KH, KW, C/G, O), the order in which a matrix product reads it, so that a backend need not
-    keep a second copy of every weight; what is returned is the (O, C/G, KH, KW) view of it.
-    """
-    out_channels, in_channels, kernel_height, kernel_width = weight.shape
-    memory = np.empty((kernel_height, kernel_width, in_channels, out_channels), np.float32)
-    for first in range(0, out_channels, FILTERS_AT_ONCE):
-        some = slice(first, first + FILTERS_AT_ONCE)
-        scaled = np.multiply(weight[some], scale[some, None, None, None], dtype=np.float64)  # (16, C/G, KH, KW)
-        memory[..., some] = scaled.astype(np.float32).transpose(2, 3, 1, 0)
-    let_go(weight)
-    view: Array = memory.transpose(3, 2, 0, 1)  # (O, C/G, KH, KW)
-    return view
