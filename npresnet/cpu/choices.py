@@ -14,8 +14,13 @@ from typing import Literal, NamedTuple
 from npresnet.cpu import gemm
 from npresnet.cpu.gemm import Form
 
-MAX_ROWS_F2 = 64  # outputs of up to 8x8 pixels take F(2x2): F(4x4)'s weights would outweigh its multiplications
-MAX_PANEL_DEPTH = 1950  # where a block of a small product would have fewer than 8 rows
+# Measured layer by layer (`npresnet bench --tune`) on a Xeon of the Cascade Lake family and a Zen 5.
+MAX_ROWS_F2 = 64  # up to 8x8 outputs take F(2x2): with F(4x4) reading the weights would cost more than multiplying them
+MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x4) would lose more than twice as much
+MAX_ROWS_SLIM = 256  # the same up to 16x16 where the cache is small
+MAX_DEPTH_SMALL_CACHE = 147  # K up to which panels beat packing there
+MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
+FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 
 Algorithm = Literal["direct", "winograd"]
 
@@ -43,6 +48,11 @@ class Processor(NamedTuple):
     def has_small_products(self) -> bool:
         """Whether BLAS multiplies small matrices without packing them: OpenBLAS does with its AVX-512 kernels."""
         return self.kernel in ("SkylakeX", "Cooperlake", "SapphireRapids")
+
+    @property
+    def has_small_cache(self) -> bool:
+        """Whether long panels outgrow the first cache, so that packing pays earlier: Intel's 32 KB, not AMD's 48."""
+        return self.vendor != "AuthenticAMD"
 
 
 class Layer(NamedTuple):
@@ -81,50 +91,46 @@ class Layer(NamedTuple):
 
 def candidates(layer: Layer) -> list[Choice]:
     """Every choice that this layer can take."""
-    forms = [form for form in gemm.FORMS if gemm.fits(form, layer.depth, layer.out_channels)]
-    found = [Choice("direct", 0, form) for form in forms]
+    found = [Choice("direct", 0, form) for form in gemm.FORMS if gemm.fits(form, layer.depth, layer.out_channels)]
     if layer.allows_winograd:
-        forms = [form for form in ("packed", "panels") if gemm.fits(form, layer.in_channels, layer.out_channels)]
-        found += [Choice("winograd", tile, form) for tile in (2, 4) for form in forms]
+        forms = [form for form in gemm.FORMS if gemm.fits(form, layer.in_channels, layer.out_channels)]
+        found += [Choice("winograd", tile, form) for tile in (2, 4) for form in forms if form != "split"]
     return found
 
 
-def choose(layer: Layer, cpu: Processor, table: Mapping[str, Choice], *, winograd: bool = True) -> Choice:
+def choose(
+    layer: Layer, cpu: Processor, table: Mapping[str, Choice], *, winograd: bool = True, together: bool = False
+) -> Choice:
     """The choice for a layer.
 
     cpu       the processor, as BLAS and the system name it
     table     this machine's own measurements, which come first
     winograd  False leaves Winograd out
+    together  several images share the layer's weights, and their bits need not be those of an image alone
     """
     allowed = [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
     own = table.get(str(layer))
-    if own in allowed:
+    if own in allowed and not together:
         return own
-    return next(choice for choice in _by_rule(layer, cpu) if choice in allowed)
+    return next(choice for choice in _by_rule(layer, cpu, together) if choice in allowed)
 
 
-def _by_rule(layer: Layer, cpu: Processor) -> Iterator[Choice]:
+def _by_rule(layer: Layer, cpu: Processor, together: bool) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
+    few_rows = layer.rows < FEW_ROWS and not together
     if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
-        tile = 4 if layer.rows > MAX_ROWS_F2 else 2
+        tile = 2 if layer.rows <= MAX_ROWS_F2 and not together else 4
+        if layer.blocks * layer.in_channels < MIN_CHANNELS_F4:
+            tile = 2
         if cpu.has_small_products:
+            if cpu.has_small_cache and layer.rows <= MAX_ROWS_SLIM and not together:
+                yield Choice("winograd", 2, "slim")
             yield Choice("winograd", tile, "panels")
         yield Choice("winograd", tile, "packed")
     if cpu.has_small_products:
-        yield Choice("direct", 0, _small_form(layer, cpu))
+        longest = 256 if layer.out_channels <= gemm.PANEL else MAX_DEPTH_SMALL_CACHE
+        if not cpu.has_small_cache or layer.depth <= longest:
+            yield Choice("direct", 0, "panels")
+        if few_rows and layer.depth > MAX_DEPTH_PANELS:
+            yield Choice("direct", 0, "split")
     yield Choice("direct", 0, "packed")
-
-
-def _small_form(layer: Layer, cpu: Processor) -> Form:
-    """How direct products are best made where BLAS has kernels for small ones.
-
-    On AMD's Zen 5 they beat the packed kernels wherever they apply; on Intel's Cascade Lake, whose first cache is
-    smaller, only for short sums, and where so few rows share the weights that packing those would cost too much.
-    """
-    if cpu.vendor == "AuthenticAMD":
-        if layer.depth <= MAX_PANEL_DEPTH:
-            return "panels"
-        return "split" if layer.rows < 150 else "packed"
-    if layer.depth <= 147 or (layer.depth <= 256 and layer.out_channels <= 64):
-        return "panels"
-    return "split" if layer.rows < 100 and layer.depth > MAX_PANEL_DEPTH else "packed"

@@ -25,6 +25,7 @@ from npresnet.cpu.tiling import (
     band,
     column_parts,
     epilogue,
+    even_bands,
     grid,
     is_plain,
     split_last,
@@ -38,7 +39,7 @@ TILE_ROWS = 400  # rows of a tile's matrix product, about: smaller lose to the c
 def bands(conv: Conv) -> int:
     """Into how many bands of rows an image's output is cut."""
     height, width = conv.size
-    return max(1, round(height * width / TILE_ROWS))
+    return even_bands(height, height * width / TILE_ROWS)
 
 
 def areas(conv: Conv) -> list[Area]:

@@ -5,6 +5,7 @@
     panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So
              the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast
              `np.matmul` makes all the small products.
+    slim     panels half as wide: they stay in a smaller first cache, under blocks of twice the rows.
     split    the same where K alone is too long for a small product: the sum over K goes by parts of about 256, which
              are then added up,
 
@@ -23,13 +24,14 @@ from typing import Literal
 import numpy as np
 
 from npresnet.cpu import kernels
-from npresnet.cpu.memory import Floats
+from npresnet.cpu.memory import Floats, aligned_floats
 from npresnet.plan.steps import Call
 
-Form = Literal["packed", "panels", "split"]
-FORMS: tuple[Form, ...] = ("packed", "panels", "split")
+Form = Literal["packed", "panels", "slim", "split"]
+FORMS: tuple[Form, ...] = ("packed", "panels", "slim", "split")
 
 PANEL = 64  # columns of a panel: four AVX-512 registers, and the width at which small products run fastest
+SLIM_PANEL = 32
 NARROW_PANELS = (32, 16)  # where there are not 64
 SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS takes its kernels for small matrices
 PART_DEPTHS = (256, 288, 192, 128)  # lengths of a part of K, the best first
@@ -39,15 +41,17 @@ def fits(form: Form, depth: int, columns: int) -> bool:
     """Whether a product of K = depth and N = columns can take this form."""
     if form == "packed":
         return True
-    width = panel_width(columns)
+    width = panel_width(form, columns)
     if width is None:
         return False
     return part_depth(depth) is not None if form == "split" else block_limit(depth, width) >= 8
 
 
-def panel_width(columns: int) -> int | None:
+def panel_width(form: Form, columns: int) -> int | None:
     """How wide the panels of N = columns are; None where it cannot be cut into panels."""
-    return PANEL if columns % PANEL == 0 else next((width for width in NARROW_PANELS if width == columns), None)
+    if columns % PANEL == 0:
+        return SLIM_PANEL if form == "slim" else PANEL
+    return columns if columns in NARROW_PANELS and form != "slim" else None
 
 
 def arranged_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -55,18 +59,24 @@ def arranged_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     if form == "packed":
         return shape
     *leading, depth, columns = shape
-    width = panel_width(columns)
+    width = panel_width(form, columns)
     assert width is not None
     return (*leading, columns // width, depth, width)
 
 
 def arrange(form: Form, matrix: Floats) -> Floats:
-    """The weights (..., K, N) as this form reads them: themselves, or panels (..., N/64, K, 64)."""
+    """The weights (..., K, N) as this form reads them: themselves, or panels (..., N/64, K, 64).
+
+    On a cache line's edge: a vector that lies across two lines takes two loads, which costs small products a quarter.
+    """
+    shape = arranged_shape(form, matrix.shape)
+    arranged = aligned_floats(prod(shape)).reshape(shape)
     if form == "packed":
-        return matrix
-    *leading, count, depth, width = arranged_shape(form, matrix.shape)
-    panels = matrix.reshape(*leading, depth, count, width)
-    return np.ascontiguousarray(panels.swapaxes(-2, -3))
+        arranged[...] = matrix
+    else:
+        *leading, count, depth, width = shape
+        arranged[...] = matrix.reshape(*leading, depth, count, width).swapaxes(-2, -3)
+    return arranged
 
 
 def columns_of(form: Form, weight: Floats, first: int, last: int) -> Floats:
@@ -95,7 +105,7 @@ def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats
     """
     if form == "packed":
         return [(kernels.matmul, (a, weight, out))]
-    if form == "panels":
+    if form in ("panels", "slim"):
         return _multiply_panels(a, weight, out)
     assert scratch is not None
     return _multiply_parts(a, weight, out, scratch)

@@ -77,6 +77,12 @@ def grid(conv: Conv, rows: int, bands: int, together: int) -> list[Area]:
     return [Area(images, band, part) for images in groups for band in split(rows, bands) for part in parts]
 
 
+def even_bands(rows: int, wanted: float) -> int:
+    """How many bands: about as many as wanted, and where there are more than two a multiple of 4 for even shares."""
+    bands = max(1, round(wanted))
+    return min(rows, bands if bands <= 2 else ceil(bands / 4) * 4)
+
+
 def column_parts(conv: Conv, bands: int, channels: Range | None = None) -> list[Range]:
     """The output channels (of an area) in the parts in which BLAS is called; threads share a layer of few rows so.
 
@@ -84,9 +90,14 @@ def column_parts(conv: Conv, bands: int, channels: Range | None = None) -> list[
     of their own, then need no parts; a packed call keeps to them, for other columns would be other bits.
     """
     is_wide = conv.filters.blocks == 1 and bands < MIN_TILES
-    parts = max(1, min(MIN_TILES, conv.channels // MIN_PART_CHANNELS)) if is_wide else 1
-    edges = split(conv.channels // gemm.PANEL, parts) if parts > 1 and conv.channels % gemm.PANEL == 0 else None
-    every = [(a * gemm.PANEL, b * gemm.PANEL) for a, b in edges] if edges else split(conv.channels, parts)
+    is_packed = conv.choice.form == "packed"
+    unit = MIN_PART_CHANNELS if is_packed else gemm.PANEL
+    most = MIN_TILES if is_packed else max(MIN_TILES, conv.lanes)
+    parts = max(1, min(most, conv.channels // unit)) if is_wide else 1
+    if conv.channels % gemm.PANEL:
+        every = split(conv.channels, parts)
+    else:
+        every = [(a * gemm.PANEL, b * gemm.PANEL) for a, b in split(conv.channels // gemm.PANEL, parts)]
     if channels is None:
         return every
     if conv.choice.form != "packed":

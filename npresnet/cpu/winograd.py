@@ -30,14 +30,15 @@ import numpy as np
 
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.memory import Floats, Memory
-from npresnet.cpu.tiling import Area, Conv, band, column_parts, epilogue, grid, split_last
+from npresnet.cpu.tiling import Area, Conv, band, column_parts, epilogue, even_bands, grid, split_last
 from npresnet.ops.winograd import BALANCED_POINTS, transforms
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
 
-TILE_FLOATS = 250_000  # V and M of one tile together, about: what a core's second cache holds
+TILES = 64  # output tiles in a tile of work, about: rows of each product, enough to be worth reading its weights for
+GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, what a core's second cache holds
 
 
 def can(window: Window) -> bool:
@@ -60,15 +61,17 @@ def tile_grid(conv: Conv) -> tuple[int, int]:
 
 
 def tiles_at_once(conv: Conv) -> int:
-    """How many output tiles fit in a tile of work."""
+    """How many output tiles a tile of work has, about."""
+    if conv.filters.blocks == 1:
+        return TILES
     points = (conv.choice.tile + 2) ** 2
-    return max(8, TILE_FLOATS // (points * (conv.source.shape[0] + conv.channels)))
+    return max(8, GROUPED_FLOATS // (points * (conv.source.shape[0] + conv.channels)))
 
 
 def bands(conv: Conv) -> int:
     """Into how many bands an image's rows of tiles are cut."""
     rows, columns = tile_grid(conv)
-    return min(rows, max(1, round(rows * columns / tiles_at_once(conv))))
+    return even_bands(rows, rows * columns / tiles_at_once(conv))
 
 
 def areas(conv: Conv) -> list[Area]:
@@ -134,10 +137,14 @@ def _transformed(
         middle = products[1, 1]  # (n, R, X, o)
         bias = memory.rows_of(conv.filters.bias[slice(*area.channels)], columns)
         calls.append((kernels.add, (middle, bias, middle)))
+
+    def by_column(values: Floats) -> Floats:  # (i, j, ...) -> (j, i, floats): products small enough for small kernels
+        return values.reshape(*values.shape[:2], -1).transpose(1, 0, 2)
+
     half = pong(m, t, images, rows, columns, out_channels)
     image = ping(images, rows, m, columns, m, out_channels)
     calls += [
-        (kernels.matmul, (to_output, products.reshape(t, -1), half.reshape(m, -1))),
+        (kernels.matmul, (to_output, by_column(products), by_column(half))),
         (kernels.matmul, (to_output, half.transpose(2, 3, 0, 4, 1, 5), image)),
     ]
     return calls, image.reshape(images, rows * m, columns * m, out_channels)
