@@ -15,12 +15,10 @@ from npresnet.cpu import gemm
 from npresnet.cpu.gemm import Form
 
 # Measured layer by layer (`npresnet bench --tune`) on a Xeon of the Cascade Lake family and a Zen 5.
-MAX_ROWS_F2 = 64  # up to 8x8 outputs take F(2x2): with F(4x4) reading the weights would cost more than multiplying them
-MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x4) would lose more than twice as much
-MAX_ROWS_SLIM = 256  # the same up to 16x16 where the cache is small
-MAX_DEPTH_SMALL_CACHE = 147  # K up to which panels beat packing there
-MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
+MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
+MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
+MAX_DEPTH_SMALL_CACHE = 600  # the same where panels that long outgrow the first cache
 
 Algorithm = Literal["direct", "winograd"]
 
@@ -117,20 +115,14 @@ def choose(
 
 def _by_rule(layer: Layer, cpu: Processor, together: bool) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
-    few_rows = layer.rows < FEW_ROWS and not together
     if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         tile = 2 if layer.rows <= MAX_ROWS_F2 and not together else 4
-        if layer.blocks * layer.in_channels < MIN_CHANNELS_F4:
-            tile = 2
         if cpu.has_small_products:
-            if cpu.has_small_cache and layer.rows <= MAX_ROWS_SLIM and not together:
-                yield Choice("winograd", 2, "slim")
             yield Choice("winograd", tile, "panels")
         yield Choice("winograd", tile, "packed")
     if cpu.has_small_products:
-        longest = 256 if layer.out_channels <= gemm.PANEL else MAX_DEPTH_SMALL_CACHE
-        if not cpu.has_small_cache or layer.depth <= longest:
+        if layer.depth <= (MAX_DEPTH_SMALL_CACHE if cpu.has_small_cache else MAX_DEPTH_PANELS):
             yield Choice("direct", 0, "panels")
-        if few_rows and layer.depth > MAX_DEPTH_PANELS:
+        elif layer.rows < FEW_ROWS and not together:
             yield Choice("direct", 0, "split")
     yield Choice("direct", 0, "packed")

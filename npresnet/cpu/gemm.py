@@ -5,7 +5,6 @@
     panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So
              the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast
              `np.matmul` makes all the small products.
-    slim     panels half as wide: they stay in a smaller first cache, under blocks of twice the rows.
     split    the same where K alone is too long for a small product: the sum over K goes by parts of about 256, which
              are then added up,
 
@@ -27,11 +26,10 @@ from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, aligned_floats
 from npresnet.plan.steps import Call
 
-Form = Literal["packed", "panels", "slim", "split"]
-FORMS: tuple[Form, ...] = ("packed", "panels", "slim", "split")
+Form = Literal["packed", "panels", "split"]
+FORMS: tuple[Form, ...] = ("packed", "panels", "split")
 
 PANEL = 64  # columns of a panel: four AVX-512 registers, and the width at which small products run fastest
-SLIM_PANEL = 32
 NARROW_PANELS = (32, 16)  # where there are not 64
 SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS takes its kernels for small matrices
 PART_DEPTHS = (256, 288, 192, 128)  # lengths of a part of K, the best first
@@ -41,17 +39,17 @@ def fits(form: Form, depth: int, columns: int) -> bool:
     """Whether a product of K = depth and N = columns can take this form."""
     if form == "packed":
         return True
-    width = panel_width(form, columns)
+    width = panel_width(columns)
     if width is None:
         return False
     return part_depth(depth) is not None if form == "split" else block_limit(depth, width) >= 8
 
 
-def panel_width(form: Form, columns: int) -> int | None:
+def panel_width(columns: int) -> int | None:
     """How wide the panels of N = columns are; None where it cannot be cut into panels."""
     if columns % PANEL == 0:
-        return SLIM_PANEL if form == "slim" else PANEL
-    return columns if columns in NARROW_PANELS and form != "slim" else None
+        return PANEL
+    return columns if columns in NARROW_PANELS else None
 
 
 def arranged_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -59,7 +57,7 @@ def arranged_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     if form == "packed":
         return shape
     *leading, depth, columns = shape
-    width = panel_width(form, columns)
+    width = panel_width(columns)
     assert width is not None
     return (*leading, columns // width, depth, width)
 
@@ -105,7 +103,7 @@ def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats
     """
     if form == "packed":
         return [(kernels.matmul, (a, weight, out))]
-    if form in ("panels", "slim"):
+    if form == "panels":
         return _multiply_panels(a, weight, out)
     assert scratch is not None
     return _multiply_parts(a, weight, out, scratch)
@@ -151,7 +149,7 @@ def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int
     height = ceil(rows / ceil(rows / limit))
     if ceil(height / 8) * 8 <= min(limit, rows):
         height = ceil(height / 8) * 8
-    if rows % height == 1 and height > 2:
+    while rows % height == 1 and height > 2:
         height -= 1
     whole = rows // height * height
     return [(0, whole, height)] + ([(whole, rows, rows - whole)] if whole < rows else [])
