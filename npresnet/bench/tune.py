@@ -1,31 +1,39 @@
-"""Measure every algorithm that each convolution of a network can take, and say which is fastest on this machine.
+"""`npresnet bench --tune`: measure every algorithm that each convolution of a network can take on this machine.
 
 A layer is timed as the backend would run it, alone: for one image and for a group, on one thread, each candidate in
 turn, round after round, with memory in between that drives the weights out of the inner caches as the other layers of a
-network would. The figure of a candidate is the sum of its times for an image alone and for one in a group.
+network would. The figure of a candidate is the sum of its times for an image alone and for one in a group. Another than
+what the built-in rules choose must be clearly faster: a table of accidents would help nobody.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+import npresnet
+from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
-from npresnet.cpu import conv2d
+from npresnet.cpu import blas, conv2d
 from npresnet.cpu.blas import guard
-from npresnet.cpu.choices import Choice, Layer, candidates
+from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose
+from npresnet.cpu.cpus import cpu_vendor
 from npresnet.cpu.executable import GROUP
 from npresnet.cpu.filters import Filters
 from npresnet.cpu.lowering import Options, Scheme, lower
 from npresnet.cpu.running import run_plan
 from npresnet.network import INPUT, Network, Node
+from npresnet.passes import optimize
 from npresnet.plan import Plan, infer_shapes, make_layout
 from npresnet.plan.shapes import Shape
 
+ROUNDS, QUICK_ROUNDS = 12, 2
+CLEARLY = 0.97  # of the time of the built-in choice
 EVICTED_FLOATS = 4_000_000  # 16 MB: more than the inner caches of today's processors
 
 
@@ -43,6 +51,49 @@ class Measured:
         return self.alone_us + self.grouped_us
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """A layer, all its candidates, the fastest first, and the choice that the built-in rules make."""
+
+    layer: Layer
+    measured: list[Measured]
+    built_in: Choice
+
+    @property
+    def best(self) -> Choice:
+        """The fastest, if it is clearly faster than what the rules say."""
+        usual = next(m for m in self.measured if m.choice == self.built_in)
+        return self.measured[0].choice if self.measured[0].total_us < CLEARLY * usual.total_us else self.built_in
+
+
+def tune_model(model: str, size: int, *, rounds: int, known: Container[str]) -> Iterator[Tuned]:
+    """Measure the different convolutions of a weight file, or of a named architecture with random weights.
+
+    size   height and width of the images
+    known  layers, as they print, that need not be measured again
+    """
+    is_name = model in npresnet.list_archs() and not os.path.exists(model)
+    loaded = npresnet.build(model) if is_name else npresnet.load(model)
+    network = optimize(loaded.network)
+    channels = loaded.config.value("in_channels", 3)
+    loaded.close()
+    cpu = Processor(blas.kernel(), cpu_vendor())
+    for layer, (node, shape) in layers_of(network, (channels, size, size)).items():
+        if str(layer) not in known:
+            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, cpu, {}))
+
+
+def table(tuned: Sequence[Tuned]) -> Table:
+    """Per layer the built-in choice and the best, each with microseconds an image, alone and in a group."""
+    rows = []
+    for entry in tuned:
+        times = {m.choice: f"{m.alone_us:.0f} / {m.grouped_us:.0f}" for m in entry.measured}
+        better = entry.best if entry.best != entry.built_in else None
+        found = (str(better), times[better]) if better else ("", "")
+        rows.append([str(entry.layer), str(entry.built_in), times[entry.built_in], *found])
+    return Table(["layer", "built-in choice", "us alone / grouped", "faster here", "us alone / grouped"], rows)
+
+
 def layers_of(network: Network, input_shape: Shape) -> dict[Layer, tuple[Node, Shape]]:
     """The different layers of an optimised network, each with one node that is such a layer and its input's shape."""
     shapes = infer_shapes(network, input_shape)
@@ -54,7 +105,7 @@ def layers_of(network: Network, input_shape: Shape) -> dict[Layer, tuple[Node, S
     return found
 
 
-def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = 12) -> list[Measured]:
+def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = ROUNDS) -> list[Measured]:
     """All candidates of a layer, the fastest first."""
     network = Network((node.evolve(inputs=(INPUT,)),), {"y": node.name})
     filters = {node.name: Filters(node)}

@@ -20,6 +20,8 @@ BATCHES, LAYERS_BATCHES = [1, 8], [1]
 
 def bench(args: Namespace) -> int:
     """Measure, print tables, keep JSON. 1 where a model was left out or an engine that is installed shows no time."""
+    if args.tune:
+        return _tune(args)
     from npresnet.bench import results
     from npresnet.bench.run import has_failed, report_text
 
@@ -31,6 +33,23 @@ def bench(args: Namespace) -> int:
     entry = (_layers if args.layers else _race)(args, keep)
     print(json.dumps(entry, indent=1) if args.json == STDOUT else report_text(entry))
     return FAILED if has_failed(entry) else FINE
+
+
+def _tune(args: Namespace) -> int:
+    """Measure the layers of each model; what is clearly faster than the built-in rules is kept for later loads."""
+    from npresnet.bench import tune
+    from npresnet.cpu import tuning
+
+    rounds = tune.QUICK_ROUNDS if args.quick else tune.ROUNDS
+    tuned: dict[str, tune.Tuned] = {}
+    for model in args.models:
+        for entry in tune.tune_model(model, args.size, rounds=rounds, known=tuned):
+            tuned[str(entry.layer)] = entry
+            complain(f"{entry.layer}: {entry.best}")
+    better = {layer: entry.best if entry.best != entry.built_in else None for layer, entry in tuned.items()}
+    print(tune.table(list(tuned.values())).to_text())
+    complain(f"kept in {tuning.save(better)}; delete that file to go back to the built-in rules")
+    return FINE
 
 
 def _race(args: Namespace, keep: Any) -> dict[str, Any]:

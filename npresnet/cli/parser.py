@@ -109,6 +109,7 @@ def _bench(commands: Commands) -> None:
     )
     what = command.add_mutually_exclusive_group()
     what.add_argument("--layers", action="store_true", help="npresnet alone, every step on one thread")
+    what.add_argument("--tune", action="store_true", help="choose each layer's algorithm by measuring, and keep that")
     command.add_argument("--fast", action="store_true", help="race fast=True beside the default; with --layers instead")
     command.add_argument(
         "--json", nargs="?", const="-", metavar="FILE|-", help="keep the figures as JSON; - prints that alone"
@@ -149,6 +150,8 @@ def _model_arguments(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", default="cpu", metavar="D", help="cpu or auto (cpu)")
     group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
+    group.add_argument("--fast", action="store_true", help="let an image's last bits depend on the batch it is in")
+    group.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions by the direct sum")
     group.add_argument("--exif", action="store_true", help="turn photos as their EXIF orientation says")
     _decision_arguments(group)
 

@@ -15,6 +15,7 @@ from npresnet.cpu import gemm
 from npresnet.cpu.gemm import Form
 
 # Measured layer by layer (`npresnet bench --tune`) on a Xeon of the Cascade Lake family and a Zen 5.
+MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
 MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
@@ -115,7 +116,8 @@ def choose(
 
 def _by_rule(layer: Layer, cpu: Processor, together: bool) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
-    if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
+    if cpu.kernel and layer.in_channels >= MIN_CHANNELS_WINOGRAD:
+        # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         tile = 2 if layer.rows <= MAX_ROWS_F2 and not together else 4
         if cpu.has_small_products:
             yield Choice("winograd", tile, "panels")

@@ -35,9 +35,22 @@ def cgroup_quota(root: Path = CGROUP) -> float | None:
 @lru_cache(maxsize=1)
 def cpu_vendor() -> str:
     """ "GenuineIntel", "AuthenticAMD", ... or "" where the system does not say."""
+    name = platform.processor() if os.name == "nt" else ""  # "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
+    return _cpuinfo().get("vendor_id") or (name.rpartition(", ")[2] if ", " in name else "")
+
+
+@lru_cache(maxsize=1)
+def cpu_name() -> str:
+    """The processor as the system names it, or the name of its architecture."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=1)
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entry of /proc/cpuinfo; empty elsewhere than on Linux."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        name = platform.processor()  # on Windows "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
-        return name.rpartition(", ")[2] if ", " in name else ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

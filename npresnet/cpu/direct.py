@@ -34,6 +34,7 @@ from npresnet.cpu.tiling import (
 from npresnet.plan.steps import Call, Tile
 
 TILE_ROWS = 400  # rows of a tile's matrix product, about: smaller lose to the calls' overhead, larger to the cache
+MERGED_ROWS = 800  # the same where several images share a tile: the more, the less it matters to pack the weights
 
 
 def bands(conv: Conv) -> int:
@@ -45,7 +46,7 @@ def bands(conv: Conv) -> int:
 def areas(conv: Conv) -> list[Area]:
     """The tiles of a layer's output."""
     height, width = conv.size
-    return grid(conv, height, bands(conv), together=max(1, TILE_ROWS // (height * width)))
+    return grid(conv, height, bands(conv), together=max(1, MERGED_ROWS // (height * width)))
 
 
 def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:

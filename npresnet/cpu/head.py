@@ -11,7 +11,7 @@ from npresnet.cpu.memory import Floats, Memory, aligned_floats, split
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
 
-MIN_TILE_OUTPUTS = 256  # outputs of a fully connected layer in a tile, about
+TILE_FLOATS = 131_072  # weights of a fully connected layer in a tile: they stay in the cache from image to image
 PART_INPUTS = 128  # how many products are added up in a row; see lower_linear
 
 
@@ -35,31 +35,35 @@ def lower_linear(node: Node, matrix: Matrix, memory: Memory) -> list[Tile]:
     positive, and where few outputs leave BLAS few sums to work on side by side, one long sum per output loses
     two to three times as many digits as other engines lose.
     """
-    return [
-        tile
-        for source, out in zip(memory.storage(node.inputs[0]), memory.storage(node.name), strict=True)
-        for tile in _linear_tiles(node, matrix, memory, source, out)
-    ]
+    sources, outs = memory.storage(node.inputs[0]), memory.storage(node.name)  # (N, C), (N, O)
+    images = [_Image(node, matrix, source, out) for source, out in zip(sources, outs, strict=True)]
+    count = outs.shape[1]
+    bands = split(count, matrix.weight.size // TILE_FLOATS)
+    return [image.tile(memory, start, stop) for start, stop in bands for image in images]
 
 
-def _linear_tiles(node: Node, matrix: Matrix, memory: Memory, source: Floats, out: Floats) -> list[Tile]:
-    parts = source.size // PART_INPUTS if source.size % PART_INPUTS == 0 else 1
-    weights = matrix.weight.reshape(out.size, parts, -1).transpose(1, 0, 2)  # (parts, O, C/parts)
-    inputs = source.reshape(parts, -1, 1)  # (parts, C/parts, 1)
-    sums = aligned_floats(parts * out.size).reshape(parts, out.size, 1)
-    tiles = []
-    for start, stop in split(out.size, out.size // MIN_TILE_OUTPUTS):
-        part = out[start:stop]
+class _Image:
+    """One image's classifier: its features and sums in parts."""
+
+    def __init__(self, node: Node, matrix: Matrix, source: Floats, out: Floats):
+        parts = source.size // PART_INPUTS if source.size % PART_INPUTS == 0 else 1
+        self.relu, self.bias, self.out = node.relu, matrix.bias, out
+        self.weights = matrix.weight.reshape(out.size, parts, -1).transpose(1, 0, 2)  # (parts, O, C/parts)
+        self.inputs = source.reshape(parts, -1, 1)  # (parts, C/parts, 1)
+        self.sums = aligned_floats(parts * out.size).reshape(parts, out.size, 1)
+
+    def tile(self, memory: Memory, start: int, stop: int) -> Tile:
+        """The calls that make outputs start..stop-1."""
+        part = self.out[start:stop]
         calls: list[Call] = [
-            (kernels.matmul, (weights[:, start:stop], inputs, sums[:, start:stop])),
-            (kernels.sum_parts, (sums[:, start:stop, 0], part)),
+            (kernels.matmul, (self.weights[:, start:stop], self.inputs, self.sums[:, start:stop])),
+            (kernels.sum_parts, (self.sums[:, start:stop, 0], part)),
         ]
-        if matrix.bias is not None:
-            calls.append((kernels.add, (part, matrix.bias[start:stop], part)))
-        if node.relu:
+        if self.bias is not None:
+            calls.append((kernels.add, (part, self.bias[start:stop], part)))
+        if self.relu:
             calls.append((kernels.maximum, (part, memory.zeros(part.shape), part)))
-        tiles.append(tuple(calls))
-    return tiles
+        return tuple(calls)
 
 
 def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
