@@ -6,7 +6,8 @@ does not grow with the batch. With T threads and N images:
 
     the first T*(N // T) images  each thread runs whole images on plans of its own: no thread waits for another; the
                                  deep layers of a few images at once (`stages`)
-    the N % T left over          one image at a time, each step's tiles shared by all threads, a barrier after each step
+    the N % T left over          one image at a time, its tiles shared by all threads, which wait for
+                                 each other's tiles where they need them (`schedule`)
 
 Both multiply the same numbers in the same order, so an image's result is the same bits either way. A call that finds
 the threads busy with another call's work does its own in the thread that it came on.
@@ -28,9 +29,10 @@ from npresnet.cpu.blas import guard
 from npresnet.cpu.cpus import usable_cpus
 from npresnet.cpu.lowering import Options, Scheme, lower, make_scheme, prepare
 from npresnet.cpu.memory import split
-from npresnet.cpu.running import Chain, Job, copy_in, copy_out, run_share
+from npresnet.cpu.running import Chain, copy_in, copy_out
+from npresnet.cpu.schedule import Job
 from npresnet.cpu.stages import CUT, Stages, cut_in_two
-from npresnet.cpu.team import Barrier, Team, shared_team
+from npresnet.cpu.team import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
 from npresnet.plan import Layout, Plan
@@ -213,17 +215,16 @@ class Executable:
             team.run([partial(take_images, chain) for chain in chains], fail)
 
     def _run_tiles(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        """All lanes work on one image: each runs its tiles of a step, then waits for the others."""
+        """All lanes work on one image, each on tiles of its own (see `schedule`)."""
         with self._borrowed(size.jobs, partial(self._new_job, size), 1, 1) as (job,):
+            work = [partial(job.run, lane) for lane in range(team.lanes)]
             for index in range(len(images)):
-                barrier = Barrier(team.lanes)
-                work = [partial(run_share, share, barrier, lane) for lane, share in enumerate(job.shares)]
                 copy_in(job.plan, images[index : index + 1])
-                team.run(work, barrier.abort)
+                team.run(work, job.abort)
                 copy_out(job.plan, outputs, index, index + 1)
 
     def _new_job(self, size: Size) -> Job:
-        return Job.of(lower(size.whole, self._prepared, self.threads), self.threads)
+        return Job(lower(size.whole, self._prepared, self.threads), self.threads)
 
 
 def groups_of(images: int, lanes: int) -> list[tuple[int, int]]:

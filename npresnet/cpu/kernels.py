@@ -2,6 +2,10 @@
 
 A step's call is `kernel(*args)`, while NumPy wants `out` by keyword (`np.maximum` insists): so each kernel is one line
 that says it.
+
+The convention, from which `schedule` sees which tiles depend on which: the last array among a call's arguments is
+written, and may be read; all others are only read. A tile writes nothing but values of the plan and memory that no
+other lane uses.
 """
 
 from __future__ import annotations

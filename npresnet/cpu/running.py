@@ -1,4 +1,4 @@
-"""How plans are run: by one thread from end to end, or each step's tiles shared between lanes.
+"""How a thread runs plans from end to end, alone. (How lanes share one image stands in `schedule`.)
 
 Arithmetic is silent, as in every other engine: infinities and NaN come out as they do in IEEE 754, and neither a
 warning nor the caller's `numpy.seterr` decides whether an image has a result, for that would depend on the lane.
@@ -7,29 +7,12 @@ warning nor the caller's `numpy.seterr` decides whether an image has a result, f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from npresnet.cpu.stages import CUT
-from npresnet.cpu.team import Barrier
 from npresnet.network import Array
 from npresnet.plan import Plan
-from npresnet.plan.steps import Call
-
-Share = tuple[tuple[Call, ...], ...]  # one lane's calls, step by step
-
-
-@dataclass(frozen=True)
-class Job:
-    """A plan for one image, and what each lane does of it."""
-
-    plan: Plan
-    shares: tuple[Share, ...]
-
-    @classmethod
-    def of(cls, plan: Plan, lanes: int) -> Job:
-        return cls(plan, tuple(share_of(plan, lane, lanes) for lane in range(lanes)))
 
 
 class Chain:
@@ -73,9 +56,13 @@ def run_plan(plan: Plan) -> None:
 
 
 def copy_in(plan: Plan, images: Array) -> None:
-    """As many images (n, C, H, W) as the plan is for."""
+    """As many images (n, C, H, W) as the plan is for, channel by channel.
+
+    All at once, NumPy's inner loop would go along the three channels, and take three times as long.
+    """
     with np.errstate(all="ignore"):  # a float64 pixel beyond float32 becomes infinity
-        np.copyto(plan.input, images, casting="same_kind")
+        for channel in range(images.shape[1]):
+            np.copyto(plan.input[:, channel], images[:, channel], casting="same_kind")
 
 
 def copy_out(plan: Plan, outputs: Mapping[str, Array], first: int, last: int) -> None:
@@ -88,30 +75,3 @@ def copy_out(plan: Plan, outputs: Mapping[str, Array], first: int, last: int) ->
 def lane_of(tile: int, tiles: int, lanes: int) -> int:
     """The lane that runs tile number `tile` of `tiles`: neighbours go to the same lane."""
     return tile * lanes // tiles
-
-
-def share_of(plan: Plan, lane: int, lanes: int) -> Share:
-    """The calls of every step that this lane makes."""
-    return tuple(
-        tuple(
-            call
-            for number, tile in enumerate(step.tiles)
-            if lane_of(number, len(step.tiles), lanes) == lane
-            for call in tile
-        )
-        for step in plan.steps
-    )
-
-
-def run_share(share: Share, barrier: Barrier, lane: int) -> None:
-    """One lane's part of one image: its calls of a step, then wait until every lane has ended that step."""
-    try:
-        with np.errstate(all="ignore"):
-            for calls in share:
-                for kernel, args in calls:
-                    kernel(*args)
-                if not barrier.wait(lane):
-                    return
-    except BaseException:
-        barrier.abort()
-        raise

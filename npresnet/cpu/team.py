@@ -1,4 +1,4 @@
-"""Team: a fixed number of threads that start within microseconds, and a Barrier between their steps.
+"""Team: a fixed number of threads that start within microseconds, and the gates at which they wait for each other.
 
 Lane 0 is the caller's own thread, lanes 1.. are workers that sleep on a lock each. A lock taken twice is the cheapest
 sleep that Python has: one release wakes one thread, where an executor's queue would take two locks and a condition.
@@ -11,12 +11,10 @@ run starts new ones. So does the first run in a forked child, which has none of 
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,50 +24,27 @@ from npresnet.errors import DeviceError
 Work = Callable[[], None]
 
 
-class Barrier:
-    """Lanes wait for each other: `wait(lane)` returns True once all have come, False after `abort()`."""
-
-    def __init__(self, lanes: int):
-        self._gates = [_closed_gate() for _ in range(lanes)]
-        self._arrivals = itertools.count(1)  # next() is atomic, and cannot leave a lock behind when interrupted
-        self._lanes = lanes
-        self._aborted = False
-
-    def wait(self, lane: int) -> bool:
-        if next(self._arrivals) % self._lanes == 0:
-            self._open(except_lane=lane)
-        elif not self._aborted:
-            self._gates[lane].acquire()
-        return not self._aborted
-
-    def abort(self) -> None:
-        """Let everybody through, now and ever after."""
-        self._aborted = True
-        self._open()
-
-    def _open(self, except_lane: int | None = None) -> None:
-        for lane, gate in enumerate(self._gates):
-            if lane != except_lane:
-                _open(gate)
-
-
-def _open(gate: Any) -> None:
-    with suppress(RuntimeError):  # it was open already: only after an abort
-        gate.release()
-
-
-def _closed_gate() -> Any:
+def closed_gate() -> Any:
+    """A lock that nobody passes until `open_gate`; whoever then acquires it closes it again."""
     gate = threading.Lock()
     gate.acquire()
     return gate
+
+
+def open_gate(gate: Any) -> None:
+    """Let one lane through, now or when it comes."""
+    try:  # noqa: SIM105  suppress() would take ten times as long
+        gate.release()
+    except RuntimeError:  # it was open already: only after something has failed
+        pass
 
 
 @dataclass
 class _Mailbox:
     """What a worker shares with its team; it holds no reference to the team, so that an unused team can go."""
 
-    start: Any = field(default_factory=_closed_gate)
-    done: Any = field(default_factory=_closed_gate)
+    start: Any = field(default_factory=closed_gate)
+    done: Any = field(default_factory=closed_gate)
     work: Work | None = None  # until it has ended
     error: BaseException | None = None
     stopping: bool = False
@@ -97,7 +72,7 @@ class _Mailbox:
             except BaseException as error:  # handed to the caller, who raises it
                 self.error = error
             self.work = work = None
-            _open(self.done)
+            open_gate(self.done)
 
 
 class Team:
@@ -158,12 +133,12 @@ class Team:
                     for mailbox, task in zip(self._mailboxes, work[1:], strict=True):
                         given.append(mailbox)
                         mailbox.work = task
-                        _open(mailbox.start)
+                        open_gate(mailbox.start)
                     work[0]()
                 else:
                     abort()
                     for mailbox in given:
-                        _open(mailbox.start)  # Ctrl-C may have come just before
+                        open_gate(mailbox.start)  # Ctrl-C may have come just before
                 for mailbox in given:
                     mailbox.wait()
                 break
@@ -180,7 +155,7 @@ def _stop(mailboxes: list[_Mailbox], pid: int) -> None:
     if pid == os.getpid():
         for mailbox in mailboxes:
             mailbox.stopping = True
-            _open(mailbox.start)
+            open_gate(mailbox.start)
 
 
 _teams: weakref.WeakValueDictionary[int, Team] = weakref.WeakValueDictionary()

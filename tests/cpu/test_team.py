@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from npresnet.cpu.team import Barrier, Team, shared_team
+from npresnet.cpu.team import Team, closed_gate, open_gate, shared_team
 from npresnet.errors import DeviceError
 from tests.conftest import REPOSITORY
 from tests.support.children import exit_code
@@ -41,42 +41,51 @@ def test_every_lane_runs_once(lanes):
     assert sorted(ran) == sorted(list(range(lanes)) * 100)
 
 
-@pytest.mark.parametrize("lanes", [2, 3, 4])
-def test_nobody_passes_the_barrier_before_all_have_come(lanes):
-    team, barrier, arrived, early = Team(lanes), Barrier(lanes), [0] * lanes, []
+@pytest.mark.parametrize("opens_first", [True, False], ids=["open when asked", "opened while waited for"])
+def test_a_gate_lets_one_lane_through_each_time(opens_first):
+    """Two lanes take turns through two gates, each 300 times; whoever slips through breaks the order."""
+    team, gates, order = Team(2), [closed_gate(), closed_gate()], []
 
-    def lane_job(lane: int) -> None:
-        for step in range(1, 300):
-            arrived[lane] = step
-            assert barrier.wait(lane)
-            if min(arrived) < step:
-                early.append((lane, step))
+    def take_turns(lane: int) -> None:
+        for _ in range(300):
+            gates[lane].acquire()
+            order.append(lane)
+            open_gate(gates[1 - lane])
 
-    finishes(lambda: team.run([partial(lane_job, lane) for lane in range(lanes)], barrier.abort))
-    assert arrived == [299] * lanes
-    assert not early
+    open_gate(gates[0 if opens_first else 1])
+    finishes(lambda: team.run([partial(take_turns, lane) for lane in (0, 1)], nothing))
+    assert order == ([0, 1] if opens_first else [1, 0]) * 300
+
+
+def test_a_gate_that_is_opened_twice_lets_one_lane_through():
+    gate = closed_gate()
+    open_gate(gate)
+    open_gate(gate)
+    assert gate.acquire(False)
+    assert not gate.acquire(False)
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_an_error_in_any_lane_frees_the_others_and_is_raised(failing):
-    team, barrier = Team(3), Barrier(3)
+def test_an_error_in_any_lane_is_raised_when_all_have_been_freed(failing):
+    team, gates, aborted = Team(3), [closed_gate() for _ in range(3)], []
+
+    def abort() -> None:
+        aborted.append(True)
+        for gate in gates:
+            open_gate(gate)
 
     def lane_job(lane: int) -> None:
-        try:
-            for step in range(10):
-                if lane == failing and step == 5:
-                    raise ZeroDivisionError(f"lane {lane}")
-                if not barrier.wait(lane):
-                    return
-        except BaseException:
-            barrier.abort()
-            raise
+        if lane == failing:
+            abort()
+            raise ZeroDivisionError(f"lane {lane}")
+        gates[lane].acquire()
 
     def run() -> None:
         with pytest.raises(ZeroDivisionError, match=f"lane {failing}"):
-            team.run([partial(lane_job, lane) for lane in range(3)], barrier.abort)
+            team.run([partial(lane_job, lane) for lane in range(3)], abort)
 
     finishes(run)
+    assert len(aborted) == (2 if failing == 0 else 1), "the caller's own failure is told to all by the team too"
     ran = []
     finishes(lambda: team.run([partial(ran.append, lane) for lane in range(3)], nothing))  # the team is still good
     assert sorted(ran) == [0, 1, 2]
@@ -93,21 +102,20 @@ def raise_too_late(signum, frame):
 @pytest.mark.parametrize("at_work", [True, False], ids=["in its own work", "waiting for the others"])
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, TooLateError])
 def test_a_signal_waits_for_the_workers_and_is_raised(raised, at_work):
-    team, barrier, ended = Team(2), Barrier(2), []
+    team, gate, ended = Team(2), closed_gate(), []
     before = signal.getsignal(signal.SIGINT)
 
     def worker() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.3)
         ended.append(True)
-        if at_work:
-            barrier.wait(1)
+        open_gate(gate)  # the signal may have come to this thread, which wakes nobody
 
     try:
         if raised is TooLateError:
             signal.signal(signal.SIGINT, raise_too_late)
         with pytest.raises(raised):
-            team.run([partial(barrier.wait, 0) if at_work else nothing, worker], barrier.abort)
+            team.run([gate.acquire if at_work else nothing, worker], partial(open_gate, gate))
     finally:
         signal.signal(signal.SIGINT, before)
     assert ended, "the worker was still at work when run() came back"
