@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from npresnet import cpu
+from npresnet.cpu import prepared
 from npresnet.cpu.cpus import cgroup_quota
 from npresnet.weights import download
 
@@ -54,7 +55,16 @@ def examine(environ: Mapping[str, str] = os.environ) -> Report:
     _examine_packages(report)
     _examine_gpu(report)
     report.facts["weights cache"] = str(download.cache_folder())
+    report.facts["prepared weights"] = _prepared_text()
     return report
+
+
+def _prepared_text() -> str:
+    folder = prepared.folder()
+    if folder is None:
+        return f"not kept ({prepared.VARIABLE}=0)"
+    size_mb, limit_mb = prepared.size_bytes_of(folder) / 1e6, prepared.LIMIT_BYTES / 1e6
+    return f"{folder}, {size_mb:,.0f} of at most {limit_mb:,.0f} MB; {prepared.VARIABLE}=0 keeps none"
 
 
 def cpu_name() -> str:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 
 from npresnet import cpu, passes
+from npresnet.cpu import prepared
 from npresnet.errors import DeviceError
 from npresnet.network import Network
 
@@ -17,12 +18,14 @@ Modules = tuple[str, ...] | None  # None: the network's own outputs
 class Executables:
     """Modules -> Executable. Safe to use from several threads; the least recently used goes when there are too many.
 
-    What goes is let go of, not closed: another thread may be running it, and its last user frees it.
+    What goes is let go of, not closed: another thread may be running it, and its last user frees it. `content` is the
+    weight file's identity, "" for none.
     """
 
-    def __init__(self, network: Network, threads: int):
+    def __init__(self, network: Network, threads: int, *, content: str = ""):
         self._network = network
         self._threads = threads
+        self._content = content
         self._kept: OrderedDict[Modules, cpu.Executable] = OrderedDict()
         self._lock = threading.Lock()
         self.closed = False
@@ -34,8 +37,10 @@ class Executables:
                 raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
             executable = self._kept.get(modules)
             if executable is None:
+                store = prepared.store_of(self._content) if modules is None else None
                 part = self._network if modules is None else self._network.with_outputs(modules)
-                executable = self._kept[modules] = cpu.compile(passes.optimize(part), threads=self._threads)
+                executable = cpu.compile(passes.optimize(part), threads=self._threads, store=store)
+                self._kept[modules] = executable
             self._kept.move_to_end(modules)
             if len(self._kept) > CAPACITY:
                 self._kept.popitem(last=False)

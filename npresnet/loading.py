@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -44,6 +44,7 @@ class Loaded:
     labels: list[str] | None
     tensors: Mapping[str, Array]
     source: Source
+    content: str = ""  # the weight file's identity, "" where there is none
 
     @property
     def input_size(self) -> tuple[int, int, int]:
@@ -55,7 +56,7 @@ class Loaded:
 
     def model(self, runtime: Mapping[str, Decision]) -> Model:
         config = self.config.with_decisions(**runtime)
-        return Model(self.network, config, self.preprocess, self.labels, self.tensors, self.source)
+        return Model(self.network, config, self.preprocess, self.labels, self.tensors, self.source, self.content)
 
 
 def load(
@@ -193,7 +194,8 @@ def understand(
         with _naming(path):
             network, config = architectures.build(checkpoint.tensors, arch=arch, options=asked)
         config = config.with_decisions(preprocess=_named_preset(path) or config["preprocess"])
-        return _decided(network, config, checkpoint.tensors, Source.of_file(path), labels, preprocess)
+        found = _decided(network, config, checkpoint.tensors, Source.of_file(path), labels, preprocess)
+        return replace(found, content=checkpoint.identity)
     said = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(said, "file"), **dict.fromkeys(asked, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
@@ -202,7 +204,9 @@ def understand(
         network, config = architectures.build(
             checkpoint.tensors, arch=expected, options={**said, **asked}, origins=origins
         )
-    return _decided(network, _confirmed(config, stored), checkpoint.tensors, stored.source, labels, preprocess, stored)
+    config = _confirmed(config, stored)
+    found = _decided(network, config, checkpoint.tensors, stored.source, labels, preprocess, stored)
+    return replace(found, content=checkpoint.identity)
 
 
 @contextmanager

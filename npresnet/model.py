@@ -47,6 +47,7 @@ class Model:
         labels: Sequence[str] | None,
         tensors: Mapping[str, Array],
         source: Source,
+        content: str = "",
     ):
         self.network = network
         self.config = config
@@ -55,7 +56,7 @@ class Model:
         self._tensors = tensors
         self._source = source
         self._threads: int = config["threads"].value
-        self._executables = Executables(network, self._threads)
+        self._executables = Executables(network, self._threads, content=content)
 
     # --- images in -------------------------------------------------------------------------------------------------
 

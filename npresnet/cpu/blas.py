@@ -105,7 +105,18 @@ guard = SingleThreadedBlas()
 @lru_cache(maxsize=1)
 def kernel() -> str:
     """The kernel that NumPy's BLAS chose for this processor, such as SkylakeX; "" for a BLAS that names none."""
-    return next((str(library["architecture"]) for library in blas_info() if library.get("architecture")), "")
+    return next((str(library["architecture"]) for library in _info() if library.get("architecture")), "")
+
+
+def versions() -> list[str]:
+    """Each BLAS here with its version and kernel: with the same ones a product has the same bits."""
+    fields = ("internal_api", "version", "architecture")
+    return [" ".join(str(library.get(field, "")) for field in fields) for library in _info()]
+
+
+@lru_cache(maxsize=1)
+def _info() -> list[dict[str, Any]]:
+    return blas_info()
 
 
 def blas_info() -> list[dict[str, Any]]:

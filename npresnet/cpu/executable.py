@@ -25,10 +25,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from npresnet.cpu.arranging import arrange
 from npresnet.cpu.blas import guard
 from npresnet.cpu.cpus import usable_cpus
 from npresnet.cpu.lowering import Options, Scheme, lower, make_scheme, prepare
 from npresnet.cpu.memory import split
+from npresnet.cpu.prepared import Store
 from npresnet.cpu.running import Chain, copy_in, copy_out
 from npresnet.cpu.schedule import Job
 from npresnet.cpu.stages import CUT, Stages, cut_in_two
@@ -45,17 +47,25 @@ KEPT_JOBS = 2  # for each CPU or thread, idle plans that are kept: more callers 
 GROUP = 4  # images that a thread takes through the deep layers at once, at most
 
 
-def compile(network: Network, *, threads: int | None = None, winograd: bool = True, fast: bool = False) -> Executable:
+def compile(
+    network: Network,
+    *,
+    threads: int | None = None,
+    winograd: bool = True,
+    fast: bool = False,
+    store: Store | None = None,
+) -> Executable:
     """Make `network` (best after `passes.optimize`) ready to run on `threads` threads, by default all usable CPUs.
 
     winograd  False computes every convolution by the direct sum
     fast      True lets BLAS take several images together even where that changes their last bits with the batch
+    store     where arranged weights are kept from one process to the next; None keeps none
 
     Raises ArchitectureError for an operation that this backend does not have, DeviceError where the system starts no
     more threads.
     """
     options = Options(winograd=winograd, exact=not fast)
-    return Executable(network, usable_cpus() if threads is None else threads, options)
+    return Executable(network, usable_cpus() if threads is None else threads, options, store)
 
 
 class Size:
@@ -71,11 +81,18 @@ class Size:
 class Executable:
     """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back."""
 
-    def __init__(self, network: Network, threads: int, options: Options = Options()):  # noqa: B008  frozen
+    def __init__(
+        self,
+        network: Network,
+        threads: int,
+        options: Options = Options(),  # noqa: B008  frozen
+        store: Store | None = None,
+    ):
         self.network = network
         self.threads = threads
         self.options = options
         self._prepared = prepare(network.nodes)
+        self._store = store
         self._sizes: OrderedDict[Shape, Size] = OrderedDict()
         self._lock = threading.Lock()
         self._team: Team | None = shared_team(threads) if threads > 1 else None
@@ -180,15 +197,17 @@ class Executable:
     def _run_all(self, call: object, team: Team | None, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         if not len(images):
             return
-        if team is None or not team.try_enter(call):
+        entered = team if team is not None and team.try_enter(call) else None
+        arrange(self._prepared, size.whole.choices, self._store, entered)
+        if entered is None:
             self._run_alone(size, images, outputs)
             return
         shared = len(images) % self.threads
         whole = len(images) - shared
         if whole:
-            self._run_images(team, size, images[:whole], outputs)
+            self._run_images(entered, size, images[:whole], outputs)
         if shared:
-            self._run_tiles(team, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
+            self._run_tiles(entered, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
 
     def _run_alone(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         with self._borrowed(size.chains, partial(self._new_chain, size), 1, self._kept_jobs) as (chain,):

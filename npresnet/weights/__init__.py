@@ -3,7 +3,7 @@
 Read in this order: source (mapped bytes), tensor (storages and views), inert, pickle_machine, unpickle (a pickle
 interpreter that runs nothing), torch_globals, numpy_globals (what it understands), then one file a format: zip_file,
 torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (which format), state_dict (wrappers and
-prefixes), checkpoint (read), inspection; npz_write; names, download and transfer (torchvision's published
+prefixes), identity, checkpoint (read), inspection; npz_write; names, download and transfer (torchvision's published
 weights).
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
+from npresnet.weights.identity import identity
 from npresnet.weights.sniff import read_contents
 from npresnet.weights.source import Path, open_source, path_text, shown
 from npresnet.weights.state_dict import StateDict, Tensors, find_state_dict
@@ -29,6 +30,7 @@ class Checkpoint:
     tensors    {name: array}, read-only, in the file's order
     metadata   npresnet's own (from its .npz) or safetensors' texts; otherwise {}
     notes      sentences about what was kept inert, widened, left out or chosen
+    identity   says which file this was, and of what content, see `identity`
     """
 
     path: str
@@ -38,6 +40,7 @@ class Checkpoint:
     tensors: dict[str, Array]
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    identity: str = ""
 
 
 def read(path: Path) -> Checkpoint:
@@ -65,6 +68,7 @@ def read(path: Path) -> Checkpoint:
         tensors,
         contents.metadata,
         notes(contents, found),
+        identity(source),
     )
 
 

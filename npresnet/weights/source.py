@@ -37,10 +37,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Source:
-    """A weight file: its path as the caller wrote it, and all its bytes."""
+    """A weight file: its path as the caller wrote it, all its bytes, and when it was last changed."""
 
     path: str
     span: Span
+    changed_ns: int = 0
 
     @property
     def buffer(self) -> Buffer:
@@ -60,6 +61,7 @@ def open_source(path: Path) -> Source:
     try:
         _refuse_unusual(os.stat(name))
         with open(name, "rb") as file:
+            changed_ns = os.fstat(file.fileno()).st_mtime_ns
             buffer = _map(file.fileno()) or file.read()
     except CheckpointError:
         raise
@@ -70,7 +72,7 @@ def open_source(path: Path) -> Source:
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(f"it cannot be opened: {reason}.") from error
-    return Source(name, Span(buffer, 0, len(buffer)))
+    return Source(name, Span(buffer, 0, len(buffer)), changed_ns)
 
 
 def _refuse_unusual(status: os.stat_result) -> None:

@@ -109,6 +109,11 @@ def _members(source: Source) -> dict[str, Member]:
     return members
 
 
+def directory_span(source: Source) -> Span:
+    """Where an archive's directory lies: every member's name, sizes and checksum. Raises CheckpointError."""
+    return _directory(source)[0]
+
+
 def _directory(source: Source) -> tuple[Span, int]:
     """Where the directory lies, and how many entries it declares."""
     buffer, size_bytes = source.buffer, source.size_bytes

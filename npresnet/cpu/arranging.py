@@ -1,0 +1,59 @@
+"""The weights that an image size's plans read, arranged before the first plan: by all lanes, or taken from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+from npresnet.cpu.choices import Choice
+from npresnet.cpu.filters import Key
+from npresnet.cpu.prepared import Store, Wanted
+from npresnet.cpu.team import Team
+from npresnet.errors import DeviceError
+
+
+def arrange(prepared: Mapping[str, Any], choices: Mapping[str, Choice], store: Store | None, team: Team | None) -> None:
+    """Make every arrangement that the choices read, where it is not there.
+
+    store  where arrangements of a whole network are kept; None keeps none
+    team   lanes that this call has entered; None works alone
+
+    Raises DeviceError where there is not so much memory.
+    """
+    wanted = [Wanted(name, prepared[name], Key.of(choice)) for name, choice in choices.items()]
+    missing = [one for one in wanted if not one.filters.has(one.key)]
+    if not missing:
+        return
+    is_first = len(missing) == len(wanted)  # later sizes share most of theirs with the first
+    if is_first and store is not None and store.fill(wanted):
+        return
+    try:
+        _make(missing, team)
+    except MemoryError:
+        megabytes = sum(4 * prod(one.shape) for one in missing) / 1e6
+        raise DeviceError(f"the weights take {megabytes:,.0f} MB once arranged; there is not so much memory") from None
+    if is_first and store is not None:
+        store.keep(wanted)
+
+
+def _make(missing: list[Wanted], team: Team | None) -> None:
+    """Each lane takes the next largest until none is left, or another lane has failed."""
+    queue = iter(sorted(missing, key=lambda one: -prod(one.shape)))
+
+    def stop() -> None:
+        for _ in queue:
+            pass
+
+    def take() -> None:
+        try:
+            while one := next(queue, None):  # next() is atomic
+                one.filters.arranged(one.key)
+        except BaseException:
+            stop()
+            raise
+
+    if team is None:
+        take()
+    else:
+        team.run([take] * team.lanes, stop)
