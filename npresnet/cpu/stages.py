@@ -33,7 +33,7 @@ def cut_in_two(network: Network, shapes: Mapping[str, Shape]) -> Stages | None:
         return None
     front, back = network.nodes[: position + 1], network.nodes[position + 1 :]
     cut = front[-1].name
-    made = {node.name for node in front}
+    made = {INPUT, *(node.name for node in front)}
     early = {asked: name for asked, name in network.outputs.items() if name in made}
     late = {asked: name for asked, name in network.outputs.items() if name not in made}
     renamed = [node.evolve(inputs=tuple(INPUT if n == cut else n for n in node.inputs)) for node in back]
