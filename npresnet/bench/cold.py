@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from npresnet.bench.memory import maxrss_mb, peak_mb
@@ -26,12 +28,16 @@ class Program:
     name, title  what the JSON and what tables call it
     arguments    of the Python interpreter
     needs        import names of the libraries that must be installed
+    environ      variables of its own
+    emptied      a folder that is deleted before each run, so that each is the first
     """
 
     name: str
     title: str
     arguments: Sequence[str]
     needs: Sequence[str] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    emptied: Path | None = None
 
     def missing(self) -> list[str]:
         """The libraries that this program needs and this Python lacks."""
@@ -73,9 +79,11 @@ class ProgramError(Exception):
 def run_once(program: Program, environ: Mapping[str, str], *, timeout_s: float = 120.0) -> Run:
     """Start the program and wait for its end. Raises ProgramError."""
     command = [sys.executable, *program.arguments]
+    if program.emptied is not None:
+        shutil.rmtree(program.emptied, ignore_errors=True)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         start = time.perf_counter()
-        child = subprocess.Popen(command, env=dict(environ), stdout=out, stderr=log)
+        child = subprocess.Popen(command, env={**environ, **program.environ}, stdout=out, stderr=log)
         deadline = threading.Timer(timeout_s, _kill, [child])
         deadline.start()
         try:

@@ -29,6 +29,15 @@ def test_a_peak_below_the_parents_is_not_believed():
     assert len(held) == 300_000_000
 
 
+def test_a_program_has_variables_of_its_own_and_a_folder_that_is_emptied(tmp_path):
+    folder = tmp_path / "cache"
+    code = "import os, sys; print(os.environ['OWN'], os.path.exists(sys.argv[1])); os.mkdir(sys.argv[1])"
+    first = Program("a", "a", ["-c", code, str(folder)], environ={"OWN": "7"}, emptied=folder)
+    for _ in range(2):
+        assert run_once(first, os.environ).printed == "7 False"
+        assert folder.is_dir()
+
+
 def test_a_failing_program_says_why():
     with pytest.raises(ProgramError, match="exit code 1: ZeroDivisionError"):
         run_once(program("broken", "1/0"), os.environ)
