@@ -56,9 +56,31 @@ def decide_threads(threads: int | None) -> Decision:
     return Decision(as_count(threads, "threads"), "caller")
 
 
-def decide_runtime(device: Any, dtype: Any, threads: int | None) -> dict[str, Decision]:
+def decide_fast(fast: Any) -> Decision:
+    """Whether an image's last bits may depend on the other images of its batch."""
+    if not _flag(fast, "fast"):
+        return Decision(False, "default", "an image's bits do not depend on its batch")
+    return Decision(True, "caller", "an image's last bits may depend on the batch it is in and its place there")
+
+
+def decide_winograd(winograd: Any) -> Decision:
+    """Whether 3x3 convolutions may take Winograd's form where that is faster."""
+    if _flag(winograd, "winograd"):
+        return Decision(True, "default", "3x3 convolutions take it where it is faster")
+    return Decision(False, "caller", "every convolution is a direct sum")
+
+
+def decide_runtime(
+    device: Any, dtype: Any, threads: int | None, *, fast: Any = False, winograd: Any = True
+) -> dict[str, Decision]:
     """Where and how to run: decided first, so that a wrong word costs no reading of weights."""
-    return {"device": decide_device(device), "dtype": decide_dtype(dtype), "threads": decide_threads(threads)}
+    return {
+        "device": decide_device(device),
+        "dtype": decide_dtype(dtype),
+        "threads": decide_threads(threads),
+        "fast": decide_fast(fast),
+        "winograd": decide_winograd(winograd),
+    }
 
 
 def decide_preprocess(asked: Asked, stored: Stored | None, suggested: Decision) -> tuple[Decision, Preprocess | None]:
@@ -110,6 +132,12 @@ def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, int,
     crop = None if preprocess is None else preprocess.crop
     height, width = crop if isinstance(crop, tuple) else (crop or 224,) * 2
     return config.value("in_channels", 3), height, width
+
+
+def _flag(value: Any, what: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArchitectureError(f"{what} is True or False, got {value!r}")
+    return bool(value)
 
 
 def _built_in(name: str) -> Sequence[str]:

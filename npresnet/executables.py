@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from functools import partial
 
 from npresnet import cpu, passes
 from npresnet.cpu import prepared
@@ -18,13 +19,13 @@ Modules = tuple[str, ...] | None  # None: the network's own outputs
 class Executables:
     """Modules -> Executable. Safe to use from several threads; the least recently used goes when there are too many.
 
-    What goes is let go of, not closed: another thread may be running it, and its last user frees it. `content` is the
-    weight file's identity, "" for none.
+    What goes is let go of, not closed: another thread may be running it, and its last user frees it. `threads`,
+    `winograd` and `fast` are those of `cpu.compile`; `content` is the weight file's identity, "" for none.
     """
 
-    def __init__(self, network: Network, threads: int, *, content: str = ""):
+    def __init__(self, network: Network, threads: int, *, winograd: bool = True, fast: bool = False, content: str = ""):
         self._network = network
-        self._threads = threads
+        self._compile = partial(cpu.compile, threads=threads, winograd=winograd, fast=fast)
         self._content = content
         self._kept: OrderedDict[Modules, cpu.Executable] = OrderedDict()
         self._lock = threading.Lock()
@@ -39,8 +40,7 @@ class Executables:
             if executable is None:
                 store = prepared.store_of(self._content) if modules is None else None
                 part = self._network if modules is None else self._network.with_outputs(modules)
-                executable = cpu.compile(passes.optimize(part), threads=self._threads, store=store)
-                self._kept[modules] = executable
+                executable = self._kept[modules] = self._compile(passes.optimize(part), store=store)
             self._kept.move_to_end(modules)
             if len(self._kept) > CAPACITY:
                 self._kept.popitem(last=False)

@@ -68,6 +68,8 @@ def load(
     labels: Labels = None,
     preprocess: Asked = None,
     threads: int | None = None,
+    fast: bool = False,
+    winograd: bool = True,
     **options: Any,
 ) -> Model:
     """Make a model from a weight file, or from a name.
@@ -80,13 +82,18 @@ def load(
     labels      names of the classes: a list, a text or JSON file, "imagenet" or "cifar10"
     preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of those of its fields that are to change
     threads     by default the CPUs that this process may use
+    fast        by default an image's result has the same bits whatever the batch it is in, its place there, and the
+                number of threads. True gives up the first two: BLAS may take the images of a batch together even where
+                that changes their last bits
+    winograd    False computes 3x3 convolutions by the direct sum: slower, with a few times less rounding error in those
+                layers. Either way a network's error stays within twice that of PyTorch's float32
     options     what tensors cannot tell, named as torchvision's ResNet constructor names it
                 (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
 
     Raises CheckpointError for what cannot be read or fetched, ArchitectureError for what is no ResNet that npresnet
     knows and for options that do not fit, DeviceError for a device that is not there.
     """
-    runtime = decide_runtime(device, dtype, threads)
+    runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
     return understand(find_file(source), arch, labels, preprocess, options).model(runtime)
 
 
@@ -100,6 +107,8 @@ def build(
     labels: Labels = None,
     preprocess: Asked = None,
     threads: int | None = None,
+    fast: bool = False,
+    winograd: bool = True,
     **options: Any,
 ) -> Model:
     """Make a model with random weights, initialised as torchvision does it; `list_archs()` has the names.
@@ -108,7 +117,7 @@ def build(
     `zero_init_residual=True` starts each block as the identity. Raises ArchitectureError for unknown names and options,
     DeviceError where memory is too small.
     """
-    runtime = decide_runtime(device, dtype, threads)
+    runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
     try:
         tensors = architectures.random_tensors(name, num_classes=num_classes, seed=seed, **options)
     except MemoryError:

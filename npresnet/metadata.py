@@ -24,7 +24,8 @@ from npresnet.images import Preprocess
 
 FORMAT = "npresnet"
 VERSION = 1
-APART = ("device", "dtype", "threads", "preprocess", "labels", "source")  # of one run only, or kept in full beside it
+OF_ONE_RUN = ("device", "dtype", "threads", "fast", "winograd")
+APART = (*OF_ONE_RUN, "preprocess", "labels", "source")  # the last three are kept in full beside the config
 
 
 @dataclass(frozen=True)

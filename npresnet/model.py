@@ -56,7 +56,13 @@ class Model:
         self._tensors = tensors
         self._source = source
         self._threads: int = config["threads"].value
-        self._executables = Executables(network, self._threads, content=content)
+        self._executables = Executables(
+            network,
+            self._threads,
+            winograd=config.value("winograd", True),
+            fast=config.value("fast", False),
+            content=content,
+        )
 
     # --- images in -------------------------------------------------------------------------------------------------
 
@@ -70,7 +76,8 @@ class Model:
         images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float within
                     0..1); or a list or any other iterable of such images
         top         how many candidates `Prediction.top` lists
-        batch_size  how many images of an iterable are read and run together; no prediction depends on it
+        batch_size  how many images of an iterable are read and run together; no prediction depends on it (but for the
+                    last digits of a model loaded with fast=True)
 
         Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
         that cannot be read or holds NaN, ArchitectureError where the network has no classifier.

@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
+from npresnet.cpu.lowering import Options
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.executables import CAPACITY, Executables
 from tests.support.small import batch, shared_model
@@ -23,6 +24,13 @@ def test_the_same_modules_give_the_same_executable(executables):
     assert executables.get(("layer1",)) is executables.get(("layer1",))
     assert executables.get(("layer1",)) is not whole
     assert whole.threads == 2
+
+
+@pytest.mark.parametrize(("winograd", "fast"), [(True, False), (False, False), (True, True)])
+def test_options_go_to_every_executable(winograd, fast):
+    executables = Executables(shared_model().network, threads=1, winograd=winograd, fast=fast)
+    for modules in (None, ("layer1",)):
+        assert executables.get(modules).options == Options(winograd=winograd, exact=not fast)
 
 
 def test_only_the_last_few_are_kept(executables):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ import pytest
 
 import npresnet
 from npresnet import arch, weights
+from npresnet.cpu.lowering import Options
+from npresnet.metadata import OF_ONE_RUN
 from npresnet.weights import names as weight_names
 from tests.support.small import ARCH, batch, picture
 
@@ -49,7 +52,7 @@ def origins(model) -> dict[str, str]:
 
 def values(model) -> dict[str, object]:
     """What was decided about the network, not about this run."""
-    return {n: d.value for n, d in model.config.items() if n not in ("device", "dtype", "threads", "source")}
+    return {n: d.value for n, d in model.config.items() if n not in (*OF_ONE_RUN, "source")}
 
 
 # --- which file ------------------------------------------------------------------------------------------------------
@@ -197,6 +200,9 @@ def test_there_must_be_a_label_for_each_class(bare, count):
         ({"threads": 0}, npresnet.ShapeError, "threads is a whole number from 1 on, got 0"),
         ({"threads": 1.5}, npresnet.ShapeError, "1.5"),
         ({"threads": True}, npresnet.ShapeError, "True"),
+        ({"fast": 1}, npresnet.ArchitectureError, "fast is True or False, got 1"),
+        ({"fast": None}, npresnet.ArchitectureError, "fast is True or False, got None"),
+        ({"winograd": "no"}, npresnet.ArchitectureError, "winograd is True or False, got 'no'"),
         ({"arch": "resnet50"}, npresnet.ArchitectureError, "does not fit the tensors"),
         ({"arch": "nonsense"}, npresnet.ArchitectureError, "no architecture called 'nonsense'"),
         ({"preprocess": "V3"}, npresnet.ArchitectureError, "V3"),
@@ -216,6 +222,32 @@ def test_every_error_is_an_npresnet_error(bare):
     for wrong in ({"device": "cuda"}, {"dtype": "int8"}, {"threads": -1}, {"labels": ["one"]}):
         with pytest.raises(npresnet.NpresnetError):
             npresnet.load(bare, **wrong)
+
+
+@pytest.mark.parametrize("fast", [False, True, np.True_])
+@pytest.mark.parametrize("winograd", [False, True, np.False_])
+def test_fast_and_winograd_reach_the_backend_and_stand_in_the_config(bare, tmp_path, fast, winograd):
+    loaded, built = load(bare, fast=fast, winograd=winograd), npresnet.build(ARCH, fast=fast, winograd=winograd)
+    for model in (loaded, built, copy.copy(loaded)):
+        with model:
+            for name, value, usual in (("fast", fast, False), ("winograd", winograd, True)):
+                decision = model.config[name]
+                assert decision.value is bool(value)
+                assert decision.origin == ("default" if decision.value is usual else "caller")
+                assert decision.note
+            for modules in (None, ("layer2",)):
+                executable = model._executables.get(modules)
+                assert executable.options == Options(winograd=bool(winograd), exact=not fast)
+                algorithms = [step.algorithm for step in executable.plan((3, 32, 32)).steps]
+                assert winograd or not any("winograd" in algorithm for algorithm in algorithms)
+            model.save(tmp_path / "saved.npz")
+    with load(tmp_path / "saved.npz") as model:  # of that run only
+        assert (model.config.value("fast"), model.config.value("winograd")) == (False, True)
+
+
+def test_what_fast_relaxes_is_said(bare):
+    with load(bare, fast=True) as model:
+        assert "last bits may depend on the batch" in str(model.config)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, "float32", "f4", np.dtype("float32")])
@@ -277,7 +309,7 @@ def test_round_trip_keeps_everything(tmp_path):
     for path in (tmp_path / "saved.npz", tmp_path / "again.npz"):
         with load(path) as model:
             assert values(model) == values(first)
-            assert {d.origin for n, d in model.config.items() if n not in ("device", "dtype", "threads")} == {"file"}
+            assert {d.origin for n, d in model.config.items() if n not in OF_ONE_RUN} == {"file"}
             prediction, expected = model.predict(picture()), first.predict(picture())
             np.testing.assert_array_equal(prediction.logits, expected.logits)
             assert prediction.label == expected.label

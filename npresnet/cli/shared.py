@@ -38,7 +38,8 @@ def model_of(args: Namespace) -> Model:
 
     if args.model is None:
         complain(DEMO_ANSWERED)
-    model = npresnet.load(args.model or "demo", device=args.device, threads=args.threads, **decisions_of(args))
+    runtime = {"device": args.device, "threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
+    model = npresnet.load(args.model or "demo", **runtime, **decisions_of(args))
     if args.device == "auto":
         complain(model.config["device"].note)
     return model

@@ -215,6 +215,29 @@ def test_options(run, folder, model_file):
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), {"fast": False, "winograd": True}),
+        (("--fast",), {"fast": True, "winograd": True}),
+        (("--no-winograd",), {"fast": False, "winograd": False}),
+    ],
+    ids=str,
+)
+def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, told):
+    seen, load = [], npresnet.load
+
+    def recording(*args, **options):
+        seen.append({name: options[name] for name in told})
+        return load(*args, **options)
+
+    monkeypatch.setattr(npresnet, "load", recording)
+    picture = "photos/000.png"
+    for command in (["predict", picture], ["embed", picture], ["cam", picture, "-o", "cam.png"]):
+        assert run(*command, "--model", model_file, *words).code == 0
+    assert seen == [told] * 3
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--model", "missing.npz"], "missing.npz"),
