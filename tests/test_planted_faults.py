@@ -178,19 +178,20 @@ def test_a_backend_that_goes_wrong(monkeypatch, module, name, fault, checks):
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_missing_barrier(monkeypatch, threads):
+def test_missing_gates(monkeypatch, threads):
+    """All of them; tests/cpu/test_schedule.py leaves out one at a time."""
     check = partial(check_network_exact, *tiled_network(), threads=threads)
     check()
-    monkeypatch.setattr("npresnet.cpu.executable.Barrier", faults.NoBarrier)
+    plant(monkeypatch, "npresnet.cpu.schedule", "waits_of", faults.no_waits)
     monkeypatch.setattr("npresnet.cpu.team.Team.run", faults.last_lane_first)
     with pytest.raises(AssertionError):
         check()
 
 
-def test_one_lane_needs_no_barrier(monkeypatch):
-    """That schedule is wrong for the missing barrier alone: with all tiles in one lane it is right."""
-    monkeypatch.setattr("npresnet.cpu.executable.Barrier", faults.NoBarrier)
+def test_one_lane_needs_no_gate(monkeypatch):
+    """That order is wrong for the missing gates alone: with all tiles in one lane it is right."""
+    plant(monkeypatch, "npresnet.cpu.schedule", "waits_of", faults.no_waits)
     monkeypatch.setattr("npresnet.cpu.team.Team.run", faults.last_lane_first)
     monkeypatch.setattr("npresnet.cpu.conv2d.lane_of", lambda tile, tiles, lanes: 0)
-    monkeypatch.setattr("npresnet.cpu.running.lane_of", lambda tile, tiles, lanes: 0)
+    monkeypatch.setattr("npresnet.cpu.schedule.lane_of", lambda tile, tiles, lanes: 0)
     check_network_exact(*tiled_network(), threads=2)
