@@ -29,7 +29,7 @@ class Node:
     name     unique; the checkpoint's own name for what has parameters
     op       conv2d, batch_norm, relu, max_pool2d, avg_pool2d, global_avg_pool, flatten, linear, add, shortcut_a
     inputs   names of the nodes it reads. A conv2d's second input, if any, is the residual, added before the ReLU
-    window   conv2d and pools only
+    window   conv2d and pools only; a conv2d_max_pool2d, which backends may make of two, has a second in attrs["pool"]
     groups   conv2d only: filter o sees the channels of group o // (out_channels/groups) alone
     attrs    what this operation alone needs: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...
     params   role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a BatchNorm folded in

@@ -37,6 +37,7 @@ from npresnet.cpu.stages import CUT, Stages, cut_in_two
 from npresnet.cpu.team import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
+from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan
 from npresnet.plan.shapes import Shape
 
@@ -65,7 +66,7 @@ def compile(
     more threads.
     """
     options = Options(winograd=winograd, exact=not fast)
-    return Executable(network, usable_cpus() if threads is None else threads, options, store)
+    return Executable(fuse_max_pool(network), usable_cpus() if threads is None else threads, options, store)
 
 
 class Size:

@@ -7,13 +7,13 @@ that lane's scratch memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from npresnet.cpu import blas, conv2d, head, pointwise, pooling, tuning
+from npresnet.cpu import blas, conv2d, head, pointwise, pooling, stem, tuning
 from npresnet.cpu.choices import Choice, Processor, choose
 from npresnet.cpu.cpus import cpu_vendor
 from npresnet.cpu.filters import Filters
@@ -22,6 +22,7 @@ from npresnet.cpu.tiling import Conv
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.network import INPUT, Network, Node
 from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
+from npresnet.plan.layout import NO_HALO, widest
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Tile
 
@@ -30,6 +31,7 @@ Lower = Callable[[Node, Any, Memory], list[Tile]]
 
 PREPARE: dict[str, Callable[[Node], Any]] = {
     "conv2d": Filters,
+    stem.OPERATION: stem.StemFilters,
     "batch_norm": pointwise.prepare_batch_norm,
     "linear": head.prepare_linear,
 }
@@ -70,7 +72,7 @@ class Scheme:
 
 def prepare(nodes: tuple[Node, ...]) -> dict[str, Any]:
     """What each operation needs of its weights, in the order in which it reads them; made once a network."""
-    unknown = [node for node in nodes if node.op not in LOWER and node.op != "conv2d"]
+    unknown = [node for node in nodes if node.op not in LOWER and node.op not in PREPARE]
     if unknown:
         raise ArchitectureError(f"{unknown[0].name}: the CPU backend has no operation {unknown[0].op!r}")
     with np.errstate(under="ignore"):  # what is too small for a float32 rounds to 0
@@ -84,14 +86,16 @@ def make_scheme(network: Network, input_shape: Shape, images: int, prepared: Pre
     """
     shapes = infer_shapes(network, input_shape)
     cpu, table = Processor(blas.kernel(), cpu_vendor()), tuning.table()
+    how = {"winograd": options.winograd, "together": images > 1 and not options.exact}
     chosen = {
-        node.name: choose(
-            conv2d.layer_of(node, prepared[node.name], shapes[node.name]), cpu, table, winograd=options.winograd
-        )
+        node.name: choose(conv2d.layer_of(node, prepared[node.name], shapes[node.name]), cpu, table, **how)
         for node in network
         if node.op == "conv2d"
     }
-    layout = make_layout(network, input_shape, conv2d.halos(network, shapes, chosen), images=images)
+    halos = conv2d.halos(network, shapes, chosen)
+    for name, halo in stem.halos(network).items():
+        halos[name] = widest(halos.get(name, NO_HALO), halo)
+    layout = make_layout(network, input_shape, halos, images=images, channels_first=stem.channels_first(network))
     return Scheme(layout, chosen, options.exact)
 
 
@@ -105,11 +109,13 @@ def lower(scheme: Scheme, prepared: Prepared, lanes: int) -> Plan:
         name: conv2d.bind(layout.network[name], prepared[name], choice, layout, lanes, exact=scheme.exact)
         for name, choice in scheme.choices.items()
     }
+    stems = {node.name: stem.bind(node, layout) for node in layout.network if node.op == stem.OPERATION}
     try:
         memory = Memory(layout, lanes)  # before the tiles, of which an image far too large has billions
-        memory.add_scratch(_largest_scratch(convs))
+        needs = [*map(conv2d.scratch_floats, convs.values()), *map(stem.scratch_floats, stems.values())]
+        memory.add_scratch(_largest(needs))
         with np.errstate(all="ignore"):
-            return _plan(layout, prepared, convs, memory)
+            return _plan(layout, prepared, convs, stems, memory)
     except MemoryError:
         raise DeviceError(
             f"an image of {layout.input_shape} (C, H, W) needs {layout.arena_bytes / 1e6:,.0f} MB and more, and so "
@@ -117,24 +123,28 @@ def lower(scheme: Scheme, prepared: Prepared, lanes: int) -> Plan:
         ) from None
 
 
-def _plan(layout: Layout, prepared: Prepared, convs: Mapping[str, Conv], memory: Memory) -> Plan:
+def _plan(
+    layout: Layout, prepared: Prepared, convs: Mapping[str, Conv], stems: Mapping[str, stem.Stem], memory: Memory
+) -> Plan:
     steps = []
     for node in layout.network:
-        conv = convs.get(node.name)
-        if conv is None:
-            tiles, algorithm = LOWER[node.op](node, prepared.get(node.name), memory), ""
-        else:
+        if node.name in convs:
+            conv = convs[node.name]
             tiles, algorithm = conv2d.lower(conv, memory), str(conv.choice)
+        elif node.name in stems:
+            tiles, algorithm = stem.lower(stems[node.name], prepared[node.name], memory), str(prepared[node.name])
+        else:
+            tiles, algorithm = LOWER[node.op](node, prepared.get(node.name), memory), ""
         flops = 2 * layout.macs[node.name] * layout.images
         steps.append(Step(node.name, tuple(tiles), flops, _traffic_bytes(node, layout), algorithm))
     outputs = {asked: channels_first(memory.images(name)) for asked, name in layout.network.outputs.items()}
     return Plan(channels_first(memory.images(INPUT)), tuple(steps), outputs, layout.arena_bytes)
 
 
-def _largest_scratch(convs: Mapping[str, Conv]) -> dict[str, int]:
+def _largest(needs: Iterable[Mapping[str, int]]) -> dict[str, int]:
     largest: dict[str, int] = {}
-    for conv in convs.values():
-        for purpose, floats in conv2d.scratch_floats(conv).items():
+    for need in needs:
+        for purpose, floats in need.items():
             largest[purpose] = max(floats, largest.get(purpose, 0))
     return largest
 

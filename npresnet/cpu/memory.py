@@ -40,10 +40,17 @@ class Memory:
         return self.layout.values[name]
 
     def storage(self, name: str) -> Floats:
-        """All images of a value with their halo: (N, top + H + bottom, left + W + right, C), or (N, C)."""
+        """All images of a value with their halo: (N, top + H + bottom, left + W + right, C), or (N, C).
+
+        Contiguous, but for values that are stored channels first: those are views with other strides.
+        """
         value = self.value(name)
         start = value.offset_bytes // 4
-        return self._arena[start : start + value.size_bytes // 4].reshape(value.storage_shape)
+        floats = self._arena[start : start + value.size_bytes // 4]
+        if not value.channels_first:
+            return floats.reshape(value.storage_shape)
+        images, height, width, channels = value.storage_shape
+        return floats.reshape(images, channels, height, width).transpose(0, 2, 3, 1)
 
     def images(self, name: str) -> Floats:
         """All images of a value without their halo: (N, H, W, C), or (N, C)."""

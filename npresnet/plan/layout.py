@@ -3,11 +3,13 @@
 A layout is for one image, or for a few that are computed together. Values are stored NHWC, float32, inside a halo:
 
     storage[n, top : top + H, left : left + W, :] is image n, the rest of storage is zero.
+
+A backend may want a value's bytes in the order NCHW instead; its storage is then a view of the same shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from math import prod
 
@@ -23,7 +25,10 @@ ITEM_BYTES = 4  # float32
 
 @dataclass(frozen=True)
 class Value:
-    """One value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start."""
+    """One value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start.
+
+    channels_first   the bytes lie in the order N, C, H, W, halo included
+    """
 
     name: str
     images: int
@@ -31,10 +36,11 @@ class Value:
     halo: Halo
     lifetime: Lifetime
     offset_bytes: int
+    channels_first: bool = False
 
     @property
     def storage_shape(self) -> Shape:
-        """(N, top + H + bottom, left + W + right, C), or (N, C)."""
+        """(N, top + H + bottom, left + W + right, C), or (N, C), in whatever order the bytes lie."""
         return (self.images, *storage_shape(self.shape, self.halo))
 
     @property
@@ -61,12 +67,18 @@ class Layout:
 
 
 def make_layout(
-    network: Network, input_shape: Shape, halos: Mapping[str, Halo] | None = None, *, images: int = 1
+    network: Network,
+    input_shape: Shape,
+    halos: Mapping[str, Halo] | None = None,
+    *,
+    images: int = 1,
+    channels_first: Set[str] = frozenset(),
 ) -> Layout:
     """Give every value of `network` its shape, lifetime and place in memory, for `images` images at once.
 
-    input_shape  (C, H, W)
-    halos        zeros that a backend wants around values; by default `convolution_halos`
+    input_shape     (C, H, W)
+    halos           zeros that a backend wants around values; by default `convolution_halos`
+    channels_first  names of images (not vectors) whose bytes shall lie in the order NCHW
 
     Raises ShapeError where the image does not fit the network.
     """
@@ -77,11 +89,13 @@ def make_layout(
     for name, shape in shapes.items():
         halo = halos.get(name, NO_HALO)
         storage = (images, *storage_shape(shape, halo))
-        border = None if halo == NO_HALO else (storage, halo)
+        border = None if halo == NO_HALO else (storage, halo, name in channels_first)
         requests.append(Request(name, prod(storage) * ITEM_BYTES, lifetimes[name], border))
     offsets, arena_bytes = assign_offsets(requests)
     values = {
-        name: Value(name, images, shape, halos.get(name, NO_HALO), lifetimes[name], offsets[name])
+        name: Value(
+            name, images, shape, halos.get(name, NO_HALO), lifetimes[name], offsets[name], name in channels_first
+        )
         for name, shape in shapes.items()
     }
     macs = {node.name: count_macs(node, shapes) for node in network}

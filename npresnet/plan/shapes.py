@@ -35,10 +35,12 @@ def infer_shapes(network: Network, input_shape: Shape) -> dict[str, Shape]:
 
 def count_macs(node: Node, shapes: Mapping[str, Shape]) -> int:
     """Multiply-adds of one node for one image; 1 MAC = 2 FLOPs. Only products with weights count, as is usual."""
-    if node.op not in ("conv2d", "linear"):
+    if node.op not in ("conv2d", "conv2d_max_pool2d", "linear"):
         return 0
-    weight = node.params["weight"]
-    return prod(shapes[node.name]) * prod(weight.shape[1:])
+    weight, shape = node.params["weight"], shapes[node.name]
+    if node.op == "conv2d_max_pool2d":  # before the pool
+        shape = _conv2d(node, [shapes[name] for name in node.inputs])
+    return prod(shape) * prod(weight.shape[1:])
 
 
 def _conv2d(node: Node, inputs: list[Shape]) -> Shape:
@@ -62,9 +64,16 @@ def _conv2d(node: Node, inputs: list[Shape]) -> Shape:
     return shape
 
 
+def _conv2d_max_pool2d(node: Node, inputs: list[Shape]) -> Shape:
+    return _pooled(node.attrs["pool"], node, _conv2d(node, inputs))
+
+
 def _pool(node: Node, inputs: list[Shape]) -> Shape:
-    channels, *size = _image(inputs[0])
-    window = _window_of(node)
+    return _pooled(_window_of(node), node, inputs[0])
+
+
+def _pooled(window: Window, node: Node, shape: Shape) -> Shape:
+    channels, *size = _image(shape)
     if any(2 * p > k for p, k in zip(window.padding, window.kernel_size, strict=True)):  # nothing to pool in a corner
         raise ShapeError(
             f"expects padding of at most half the kernel_size, got padding {window.padding} "
@@ -126,6 +135,7 @@ def _window_of(node: Node) -> Window:
 
 RULES: dict[str, Callable[[Node, list[Shape]], Shape]] = {
     "conv2d": _conv2d,
+    "conv2d_max_pool2d": _conv2d_max_pool2d,
     "batch_norm": _batch_norm,
     "relu": lambda node, inputs: inputs[0],
     "max_pool2d": _pool,

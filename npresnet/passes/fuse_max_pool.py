@@ -1,0 +1,41 @@
+"""Fuse a stem's max pool into its convolution: `max_pool(relu(conv(image)))` becomes one node, conv2d_max_pool2d.
+
+Of all a ResNet's values the stem's is the largest, and its reader keeps a quarter of it. A backend that makes both at
+once never writes it out. Which backends gain by that is theirs to know, so `optimize` leaves this pass to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+
+from npresnet.network import Network, Node
+from npresnet.passes.rewrite import merge_pairs
+
+MAX_IN_CHANNELS = 4  # an image's; deeper convolutions have better algorithms of their own
+
+
+def fuse_max_pool(network: Network) -> Network:
+    """The network with every max pool inside the convolution of few channels before it, if nobody else sees that one.
+
+    The node has the convolution's name, window and parameters; attrs: pool (a Window) and ceil_mode (a bool).
+    """
+    return merge_pairs(network, _into_convolution)
+
+
+def _into_convolution(node: Node, made: Mapping[str, Node], private: Set[str]) -> tuple[Node, Node] | None:
+    conv = made.get(node.inputs[0])
+    if conv is None or conv.name not in private or not (_is_stem(conv) and _is_pool(node)):
+        return None
+    attrs = {"pool": node.window, "ceil_mode": node.attrs.get("ceil_mode", False)}
+    return conv, conv.evolve(op="conv2d_max_pool2d", attrs=attrs, relu=conv.relu or node.relu)
+
+
+def _is_stem(node: Node) -> bool:
+    if node.op != "conv2d" or len(node.inputs) > 1 or node.groups > 1 or node.window is None:
+        return False
+    return node.params["weight"].shape[1] <= MAX_IN_CHANNELS and max(node.window.dilation) == 1
+
+
+def _is_pool(node: Node) -> bool:
+    """Not a dilated one, which may jump over a small image: then a ReLU before it and one after it differ."""
+    return node.op == "max_pool2d" and node.window is not None and max(node.window.dilation) == 1
