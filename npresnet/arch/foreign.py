@@ -15,6 +15,12 @@ from npresnet.errors import ArchitectureError
 
 BLOCK = r"^layer[0-9]+\.[0-9]+\."
 
+# What torchvision's own names look like.
+PLAIN = (
+    r"(conv1|fc|layer[0-9]+\.[0-9]+\.(conv[0-9]|downsample\.0))\.(weight|bias)"
+    r"|(bn1|layer[0-9]+\.[0-9]+\.(bn[0-9]|downsample\.1))\.(weight|bias|running_mean|running_var|num_batches_tracked)"
+)
+
 # Family: a pattern that some tensor's name has. The first that is found speaks.
 BY_NAME: dict[str, str] = {
     "a quantised network": r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)",
@@ -59,14 +65,21 @@ def refuse_foreign(tensors: Tensors) -> None:
     """Raise ArchitectureError, naming the family, where the tensors belong to one that npresnet does not build."""
     _refuse_children(tensors)
     _refuse_video(tensors)
-    for family, pattern in BY_NAME.items():
-        _refuse(family, tensors.matching(pattern))
+    if not are_plain(tensors):
+        for family, pattern in BY_NAME.items():
+            _refuse(family, tensors.matching(pattern))
     _refuse(
         "ResNet-D (average pool before the projection)",
         _with_axes(tensors, tensors.matching(r"\.downsample\.1\.weight$"), 4),
     )
     _refuse("pre-activation ResNet (ResNet v2)", _bare_projections(tensors))
     _refuse("ResNet with GroupNorm or another norm without running statistics", _norms_without_statistics(tensors))
+
+
+def are_plain(names: Iterable[str]) -> bool:
+    """Whether all names are such as torchvision gives: no family's pattern finds anything there, none is compiled."""
+    fits = re.compile(PLAIN).fullmatch
+    return all(map(fits, names))
 
 
 def _refuse(family: str, witnesses: Iterable[str]) -> None:

@@ -48,7 +48,8 @@ class Tensors:
 
     def numbers_after(self, prefix: str) -> list[int]:
         """The numbers N of all names `<prefix>N...`, sorted: the stages after "layer", the blocks after "layer1."."""
-        found = (re.match(rf"{re.escape(prefix)}([0-9]{{1,6}})\.", name) for name in self._arrays)
+        pattern = re.compile(rf"{re.escape(prefix)}([0-9]{{1,6}})\.")
+        found = (pattern.match(name) for name in self._arrays if name.startswith(prefix))
         return sorted({int(match[1]) for match in found if match})
 
     def peek(self, name: str, axes: tuple[str, ...]) -> Array:

@@ -22,10 +22,10 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Store:
         offsets, size_bytes = _places(len(head), wanted)
         try:
             buffer = _map_own(path, size_bytes)
-            if buffer is None or buffer[: len(head)] != head or buffer[-ALIGNMENT:] != _check(buffer):
+            if buffer is None or buffer[: len(head)] != head or not _is_whole(buffer, size_bytes):
                 return False
             os.utime(path)  # used just now
         except (OSError, ValueError):
@@ -110,9 +110,7 @@ class Store:
                     file.seek(offset)
                     file.write(np.ascontiguousarray(filters.arranged(key)).reshape(-1).view(np.uint8).data)
                 file.truncate(size_bytes)
-                file.flush()
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-                    check = _check(buffer)
+                check = _check(lambda start: _read_at(file, start), size_bytes)  # mapped, it would count as memory
                 file.seek(size_bytes - ALIGNMENT)
                 file.write(check)
 
@@ -185,12 +183,22 @@ def _places(start: int, wanted: Sequence[Wanted]) -> tuple[list[int], int]:
     return offsets, start + ALIGNMENT
 
 
-def _check(buffer: mmap.mmap) -> bytes:
-    """The last bytes of a file: a checksum of samples of all others."""
-    data = np.frombuffer(buffer, np.uint8)[:-ALIGNMENT]
-    whole = len(data) // SAMPLE_STEP * SAMPLE_STEP
-    samples = data[:whole].reshape(-1, SAMPLE_STEP)[:, :ALIGNMENT]
-    return _padded(f"check {zlib.crc32(data[-ALIGNMENT:].tobytes(), zlib.crc32(samples.tobytes())):08x}".encode())
+def _check(read: Callable[[int], bytes], size_bytes: int) -> bytes:
+    """The last bytes of a file: a checksum of samples of all others. `read` gives ALIGNMENT bytes from a place on."""
+    last = size_bytes - 2 * ALIGNMENT
+    crc = 0
+    for start in (*range(0, last, SAMPLE_STEP), last):
+        crc = zlib.crc32(read(start), crc)
+    return _padded(f"check {crc:08x}".encode())
+
+
+def _is_whole(buffer: mmap.mmap, size_bytes: int) -> bool:
+    return buffer[-ALIGNMENT:] == _check(lambda start: buffer[start : start + ALIGNMENT], size_bytes)
+
+
+def _read_at(file: IO[bytes], start: int) -> bytes:
+    file.seek(start)
+    return file.read(ALIGNMENT)
 
 
 def _padded(text: bytes) -> bytes:

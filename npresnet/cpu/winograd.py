@@ -24,6 +24,7 @@ layer, within PyTorch's own over a network) and memory (U is 4 or 1.8 times the 
 
 from __future__ import annotations
 
+from functools import cache
 from math import ceil
 
 import numpy as np
@@ -109,10 +110,7 @@ def _transformed(
     conv: Conv, area: Area, memory: Memory, lane: int, grid_shape: tuple[int, int, int]
 ) -> tuple[list[Call], Floats]:
     """Steps 1 to 6: their calls, and the product (n, R*m, X*m, o) in scratch."""
-    matrices = transforms(conv.choice.tile, 3, BALANCED_POINTS)
-    to_input, to_output = (
-        np.ascontiguousarray(matrix, np.float32) for matrix in (matrices.input_transform, matrices.output_transform)
-    )
+    to_input, to_output = _matrices(conv.choice.tile)
     m, t = to_output.shape
     images, rows, columns = grid_shape
     in_channels, out_channels = conv.source.shape[0], area.channels[1] - area.channels[0]
@@ -148,6 +146,13 @@ def _transformed(
         (kernels.matmul, (to_output, half.transpose(2, 3, 0, 4, 1, 5), image)),
     ]
     return calls, image.reshape(images, rows * m, columns * m, out_channels)
+
+
+@cache
+def _matrices(tile: int) -> tuple[Floats, Floats]:
+    """B^T and A^T in float32."""
+    t = transforms(tile, 3, BALANCED_POINTS)
+    return np.ascontiguousarray(t.input_transform, np.float32), np.ascontiguousarray(t.output_transform, np.float32)
 
 
 def _strips(conv: Conv, area: Area, memory: Memory) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.foreign import refuse_foreign
+from npresnet.arch.foreign import BY_NAME, are_plain, refuse_foreign
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, project, without
@@ -93,3 +93,23 @@ def _names_of(name: str) -> list[str]:
     """All tensor names, without the cost of the numbers: blocks follow one another as in the smallest net."""
     smallest = arch.random_tensors("resnet14" if "0" in name else "resnet10", num_classes=2)
     return [re.sub(r"^(layer\d)\.0", rf"\1.{j}", key) for key in smallest for j in (0, 35)]
+
+
+def test_no_family_is_found_in_torchvisions_names():
+    """So that `are_plain` may skip every pattern."""
+    parts = ("conv1", "fc", "bn1", *(f"layer{n}.{m}.{part}" for n in (1, 10) for m in (0, 23) for part in PARTS))
+    roles = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names = [f"{part}.{role}" for part in parts for role in roles]
+    plain = [name for name in names if are_plain([name])]
+    assert len(plain) > len(names) / 2
+    assert not [(family, name) for family, pattern in BY_NAME.items() for name in plain if re.search(pattern, name)]
+
+
+PARTS = ("conv1", "conv2", "conv9", "bn1", "bn3", "downsample.0", "downsample.1")
+
+
+@pytest.mark.parametrize(
+    "name", ["conv1.0.weight", "layer1.0.se.weight", "xconv1.weight", "conv1.weight\n", "module.fc.bias"]
+)
+def test_other_names_are_not_plain(name):
+    assert not are_plain(["conv1.weight", name])
