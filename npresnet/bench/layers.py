@@ -30,7 +30,14 @@ from npresnet.plan.shapes import Shape, infer_shapes
 from npresnet.plan.steps import Step
 
 MIN_PASSES = 5
-WORDS = {"max_pool2d": "max pool", "avg_pool2d": "average pool", "global_avg_pool": "global average pool"}
+WORDS = {
+    "conv2d": "",
+    "linear": "",
+    "conv2d_max_pool2d": "with max pool",
+    "max_pool2d": "max pool",
+    "avg_pool2d": "average pool",
+    "global_avg_pool": "global average pool",
+}
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ def _words(node: Node, shapes: Mapping[str, Shape]) -> str:
     channels, *_ = shapes[node.inputs[0]]
     out_channels, *size = shapes[node.name]
     change = f"{channels}->{out_channels}" if channels != out_channels or node.params else f"{channels}"
-    kind = "" if node.op in ("conv2d", "linear") else WORDS.get(node.op, node.op)
+    kind = WORDS.get(node.op, node.op)
     groups = f"{node.groups} groups" if node.groups > 1 else ""
     first = " ".join(filter(None, [kind, _window_words(node), change]))
     return ", ".join(filter(None, [first, groups, "x".join(map(str, size))]))
