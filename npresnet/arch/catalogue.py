@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -61,6 +60,8 @@ def entry_of(name: object) -> Entry:
     depth = re.fullmatch(r"(?:cifar_resnet|resnet)([0-9]{1,4})", name)
     if depth and int(depth[1]) >= 8 and int(depth[1]) % 6 == 2:
         return Entry("BasicBlock", (int(depth[1]) // 6,) * 3, small=True)
+    import difflib  # only where something is wrong
+
     close = difflib.get_close_matches(name, list_archs(), n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise ArchitectureError(f"there is no architecture called {name[:60]!r}.{hint} Known are {', '.join(list_archs())}")

@@ -158,9 +158,9 @@ def transformed(taps_first: Array, tile: int) -> Floats:
 
 @cache
 def kernel_square(tile: int) -> Floats:
-    """G kron G, (t*t, 9): what the 9 taps of a filter are multiplied by."""
-    kernel = transforms(tile, 3, BALANCED_POINTS).kernel_transform.astype(np.float32)  # (t, 3)
-    return np.kron(kernel, kernel)
+    """G kron G, (t*t, 9): what the 9 taps of a filter are multiplied by. Rounded once: a digit matters here."""
+    kernel = transforms(tile, 3, BALANCED_POINTS).kernel_transform  # (t, 3) float64
+    return np.kron(kernel, kernel).astype(np.float32)
 
 
 def groups_per_block(groups: int, in_width: int, out_width: int) -> int:

@@ -35,7 +35,7 @@ from npresnet.files import replacing
 from npresnet.weights import download
 
 VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
-FORMAT = 1  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
+FORMAT = 2  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
 LIMIT_BYTES = 2 << 30
 ALIGNMENT = 64
 SAMPLE_STEP = 1 << 16  # a sample is ALIGNMENT bytes long
