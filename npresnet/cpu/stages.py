@@ -5,6 +5,9 @@ reverse: 49 pixels against megabytes of weights, which one image alone would car
 matrix product. So a thread with several images runs the front image by image, and the back once for all of them.
 
 The cut is a value through which everything flows, such as a residual block's output.
+
+What it gained: at batch 8 a resnet18 takes 1.12 times as long without it, a resnet50 1.07 (2 threads of a 2.5 GHz
+Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
 """
 
 from __future__ import annotations

@@ -18,7 +18,10 @@ those is one `np.matmul` too, on views, so that nothing is ever gathered or scat
 Two scratch areas take turns: each step reads one and writes the other. A ragged edge computes whole tiles, from zeros
 in a wider halo, and drops what lies outside.
 
-When it is chosen: 3x3 of stride 1, by `choices`. What it costs: digits (F(4x4) has 5 to 10 times the direct error in a
+What it gained: with direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at batch 8, a
+resnet50 1.20 and 1.22 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
+
+When it is chosen: 3x3 of stride 1, by `choices`. What it costs: digits (F(4x4) has about 4 times the direct error in a
 layer, within PyTorch's own over a network) and memory (U is 4 or 1.8 times the filters).
 """
 
