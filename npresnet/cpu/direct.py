@@ -12,7 +12,8 @@ image ends.
 Groups: several groups are packed into one product with a block-diagonal weight about 32 wide. That multiplies some
 zeros, and is still faster than many tiny products.
 
-What tiles gained over whole layers, in a prototype on 2 threads of a Zen 5: resnet18 from 12 to 11 ms, 13 to 9 at batch 8.
+What tiles gained over whole layers, in a prototype on 2 threads of a Zen 5: a resnet18 fell from 12 to 11 ms, and at
+batch 8 from 13 to 9.
 
 When it is chosen: 1x1 and strided convolutions always, 3x3 where `choices` says that Winograd's detour costs more.
 """

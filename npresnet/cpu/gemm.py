@@ -13,8 +13,8 @@
 What the small products gained over packing everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and
 1.14 at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
 
-Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows the call has, so images
-are multiplied together only where `keeps_bits` has seen that it makes no difference.
+Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows the call has, so
+images are multiplied together only where `keeps_bits` has seen that it makes no difference.
 """
 
 from __future__ import annotations
