@@ -158,12 +158,12 @@ def test_eps_forgotten_in_folding(monkeypatch):
 @pytest.mark.parametrize(
     ("module", "name", "fault", "checks"),
     [
-        ("cpu.conv2d", "window_view", faults.swapped_columns, ["conv2d", "fused"]),
-        ("cpu.conv2d", "window_view", faults.undilated, ["conv2d"]),
-        ("cpu.conv2d", "block_diagonal", faults.scrambled_blocks, ["conv2d", "wide conv2d"]),
-        ("cpu.conv2d", "epilogue", faults.relu_before_residual_in_a_tile, ["fused"]),
-        ("cpu.conv2d", "epilogue", faults.residual_forgotten, ["fused", "network"]),
-        ("cpu.conv2d", "split", faults.short_last_band, ["conv2d", "wide conv2d"]),
+        ("cpu.direct", "window_view", faults.swapped_columns, ["conv2d", "fused"]),
+        ("cpu.direct", "window_view", faults.undilated, ["conv2d"]),
+        ("cpu.filters", "block_diagonal", faults.scrambled_blocks, ["conv2d", "wide conv2d"]),
+        ("cpu.direct", "epilogue", faults.relu_before_residual_in_a_tile, ["fused"]),
+        ("cpu.direct", "epilogue", faults.residual_forgotten, ["fused", "network"]),
+        ("cpu.tiling", "split", faults.short_last_band, ["conv2d", "wide conv2d"]),
         ("cpu.kernels", "copy", faults.no_minus_infinity, ["max_pool2d"]),
         ("cpu.pointwise", "scale_and_shift", faults.without_eps, ["batch_norm"]),
         ("plan.layout", "value_lifetimes", faults.dies_at_once, ["network"]),

@@ -90,16 +90,16 @@ def test_network_of_many_tiles(threads):
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_tiles_of_a_step_may_run_in_any_order(backwards):
     network, image = tiled_network()
-    plan = cpu.compile(network, threads=1).plan(image)
+    plan = cpu.compile(network, threads=1, winograd=False).plan(image)
     assert all(len(step.tiles) > 1 for step in plan.steps)
     for seed in range(2):
         x = integers(np.random.default_rng(seed), (1, *image))
-        plan.input[...] = x[0]
+        plan.input[...] = x
         for step in plan.steps:
             for tile in step.tiles[:: -1 if backwards else 1]:
                 for kernel, args in tile:
                     kernel(*args)
-        assert_same(plan.outputs["y"], ops.run(network, x)["y"][0])
+        assert_same(plan.outputs["y"], ops.run(network, x)["y"])
 
 
 def test_nan_and_infinity_go_as_in_the_specification():

@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.cpu import kernels
+from npresnet.cpu.executable import GROUP
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
 from tests.support.children import exit_code
@@ -126,7 +128,11 @@ def test_steady_state_allocates_results_and_nothing_else(executable):
 
 def test_memory_does_not_grow_with_the_batch(network):
     executable = cpu.compile(passes.optimize(network), threads=2)
-    executable(pictures(2))
+    executable(pictures(4))
+    (size,) = executable._sizes.values()
+    for chain in size.chains:  # a thread may meet groups of any size up to GROUP
+        for count in range(1, GROUP + 1):
+            chain._back(count)
     tracemalloc.start()
     executable(pictures(1)[np.zeros(300, int)])
     _, peak_bytes = tracemalloc.get_traced_memory()
@@ -136,15 +142,16 @@ def test_memory_does_not_grow_with_the_batch(network):
 
 
 def test_plans_for_a_crowd_of_callers_do_not_stay(executable):
-    """Forty callers at once have a plan each; what is kept for later suffices for as many as there are CPUs."""
+    """Forty callers at once have chains each; what is kept for later suffices for as many as there are CPUs."""
     x, crowd = pictures(1), 40
     executable(x)
     (size,) = executable._sizes.values()
+    new, kept = partial(executable._new_chain, size), executable._kept_jobs
     with contextlib.ExitStack() as borrowed:
         for _ in range(crowd):
-            borrowed.enter_context(executable._jobs(size, lanes=1, count=2))
-    assert 2 <= len(size.idle[1]) <= 2 * max(2, cpu.usable_cpus())
-    assert len(size.idle[2]) == 1
+            borrowed.enter_context(executable._borrowed(size.chains, new, 2, kept))
+    assert 2 <= len(size.chains) <= 2 * max(2, cpu.usable_cpus())
+    assert len(size.jobs) == 1
     assert np.array_equal(executable(x)["logits"], executable(x)["logits"])
 
 

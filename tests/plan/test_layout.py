@@ -61,7 +61,7 @@ def test_a_value_gets_the_widest_padding_of_its_readers_as_halo():
     )
     layout = plan.make_layout(network, (1, 9, 8))
     assert layout.values[INPUT].halo == ((3, 3), (2, 2))
-    assert layout.values[INPUT].storage_shape == (15, 12, 1)
+    assert layout.values[INPUT].storage_shape == (1, 15, 12, 1)
     assert not layout.values["c"].has_halo
 
 

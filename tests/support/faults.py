@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -128,17 +129,22 @@ def without_eps(working):
 
 
 def swapped_columns(working):
-    """The taps (h, OW, KH, KW, C) with rows for columns."""
+    """The taps (n, h, OW, KH, KW, C) with rows for columns."""
 
     def faulty(*args):
         view = working(*args)
-        return view.swapaxes(2, 3).reshape(view.shape)
+        return view.swapaxes(3, 4).reshape(view.shape)
 
     return faulty
 
 
 def undilated(working):
-    return lambda memory, name, window, *rest: working(memory, name, replace(window, dilation=(1, 1)), *rest)
+    def faulty(memory, conv, area):
+        filters = copy(conv.filters)
+        filters.window = replace(filters.window, dilation=(1, 1))
+        return working(memory, replace(conv, filters=filters), area)
+
+    return faulty
 
 
 def no_minus_infinity(working):
@@ -146,19 +152,26 @@ def no_minus_infinity(working):
 
 
 def scrambled_blocks(working):
-    return lambda taps_first, groups, blocks: working(taps_first[..., ::-1], groups, blocks)
+    return lambda weights, groups, blocks: working(weights[..., ::-1], groups, blocks)
 
 
 def relu_before_residual_in_a_tile(working):
-    def faulty(memory, product, target, bias, residual, relu):
-        early = working(memory, product, product, bias, None, relu)
-        return [*early, *working(memory, product, target, None, residual, False)]
+    def faulty(conv, memory, area, product, target, *, bias):
+        early = working(_changed(conv, inputs=conv.node.inputs[:1]), memory, area, product, product, bias=bias)
+        return [*early, *working(_changed(conv, relu=False), memory, area, product, target, bias=False)]
 
     return faulty
 
 
 def residual_forgotten(working):
-    return lambda memory, product, target, bias, residual, relu: working(memory, product, target, bias, None, relu)
+    def faulty(conv, *args, **options):
+        return working(_changed(conv, inputs=conv.node.inputs[:1]), *args, **options)
+
+    return faulty
+
+
+def _changed(conv, **changes):
+    return replace(conv, node=conv.node.evolve(**changes))
 
 
 def short_last_band(working):

@@ -17,9 +17,11 @@ from npresnet.window import Window
 Execute = Callable[[Network, np.ndarray], "dict[str, np.ndarray]"]
 
 
-def execute_on_cpu(network: Network, x: np.ndarray, *, threads: int = 1) -> dict[str, np.ndarray]:
-    """The CPU backend, compiled for this one call."""
-    executable = cpu.compile(network, threads=threads)
+def execute_on_cpu(
+    network: Network, x: np.ndarray, *, threads: int = 1, winograd: bool = False
+) -> dict[str, np.ndarray]:
+    """The CPU backend, compiled for this one call; without Winograd, which rounds where the direct sum does not."""
+    executable = cpu.compile(network, threads=threads, winograd=winograd)
     try:
         return executable(x)
     finally:

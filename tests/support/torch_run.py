@@ -1,4 +1,7 @@
-"""PyTorch as an interpreter of our Network, float64: an oracle that shares neither our arithmetic nor their wiring."""
+"""PyTorch as an interpreter of our Network: an oracle that shares neither our arithmetic nor their wiring.
+
+In float64 it is what is right, in float32 how far PyTorch itself is from that.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 F = torch.nn.functional
 
 
-def run(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What the network is asked for, computed by PyTorch in float64."""
-    values = {INPUT: torch.from_numpy(np.array(x, np.float64))}
+def run(network: Network, x: np.ndarray, dtype: type[np.floating] = np.float64) -> dict[str, np.ndarray]:
+    """What the network is asked for, computed by PyTorch in `dtype`."""
+    values = {INPUT: torch.from_numpy(np.array(x, dtype))}
     for node in network:
-        y = _compute(node, *(values[name] for name in node.inputs))
+        y = _compute(node, dtype, *(values[name] for name in node.inputs))
         values[node.name] = torch.relu(y) if node.relu else y
     return {asked: values[name].numpy() for asked, name in network.outputs.items()}
 
 
-def _compute(node: Node, x, *others):
-    p = {role: torch.from_numpy(np.array(array, np.float64)) for role, array in node.params.items()}
+def _compute(node: Node, dtype: type[np.floating], x, *others):
+    p = {role: torch.from_numpy(np.array(array, dtype)) for role, array in node.params.items()}
     w, attrs = node.window, node.attrs
     if node.op == "conv2d":
         y = F.conv2d(x, p["weight"], p.get("bias"), w.stride, w.padding, w.dilation, node.groups)

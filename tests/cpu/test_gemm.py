@@ -1,0 +1,171 @@
+"""Matrix products in every form: exact on whole numbers, every row once, and bits kept where `keeps_bits` says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from npresnet.cpu import gemm
+from tests.conftest import REPOSITORY
+from tests.cpu.test_determinism import KERNELS, require
+from tests.support.cases import integers
+from tests.support.checks import assert_same
+
+WIDTHS = (16, 32, 64, 128, 192)
+DEPTHS = (3, 64, 147, 256, 288, 384, 512, 576, 1152, 2304)
+
+
+def run(calls) -> None:
+    for kernel, args in calls:
+        kernel(*args)
+
+
+def product(form: str, a: np.ndarray, weight: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a @ weight by `multiply`. Whatever is not written stays NaN."""
+    if out is None:
+        out = np.empty((*a.shape[:-1], weight.shape[-1]), np.float32)
+    out[...] = np.nan
+    scratch = np.full(gemm.scratch_floats(form, a.shape), np.nan, np.float32)
+    run(gemm.multiply(form, a, gemm.arrange(form, weight), out, scratch))
+    return out
+
+
+def matrices(rows: int, depth: int, columns: int, *leading: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng((rows, depth, columns))
+    return integers(rng, (*leading, rows, depth)), integers(rng, (depth, columns))
+
+
+@pytest.mark.parametrize("form", gemm.FORMS)
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_every_form_is_exact_at_every_number_of_rows_about_a_block_s_limit(form, columns):
+    tried = 0
+    for depth in DEPTHS:
+        if not gemm.fits(form, depth, columns):
+            continue
+        limit = gemm.block_limit(gemm.part_depth(depth) if form == "split" else depth, min(columns, gemm.PANEL))
+        for rows in {*range(1, 18), *(n for n in (limit - 1, limit, limit + 1, 2 * limit + 1, 49, 70) if n < 150)}:
+            a, weight = matrices(rows, depth, columns)
+            assert_same(product(form, a, weight), a @ weight, (form, rows, depth, columns))
+            tried += 1
+    if form == "packed" or columns % gemm.PANEL == 0:
+        assert tried > 50
+
+
+@pytest.mark.parametrize("form", gemm.FORMS)
+@pytest.mark.parametrize("leading", [(1,), (3,), (2, 3)])
+def test_leading_axes(form, leading):
+    for rows in (1, 7, 20, 49):
+        a, weight = matrices(rows, 576, 128, *leading)
+        assert_same(product(form, a, weight), a @ weight, (form, rows, leading))
+
+
+@pytest.mark.parametrize("form", ["packed", "panels"])
+def test_a_weight_for_each_of_the_leading_axes(form):
+    rng = np.random.default_rng(0)
+    a, weight = integers(rng, (4, 3, 2, 19, 40)), integers(rng, (4, 3, 40, 64))  # (t*t, blocks, images, M, K)
+    out = np.full((4, 3, 2, 19, 64), np.nan, np.float32)
+    run(gemm.multiply(form, a, gemm.arrange(form, weight)[:, :, None], out))
+    assert_same(out, a @ weight[:, :, None])
+
+
+@pytest.mark.parametrize("form", gemm.FORMS)
+def test_strides_of_a_and_out(form):
+    """Columns of a wider array, images some way apart, as blocks of groups and parts of the channels lie in memory."""
+    rng = np.random.default_rng(1)
+    for rows in (5, 24, 49, 70):
+        wide, weight = integers(rng, (3, rows, 2 * 512)), integers(rng, (512, 64))
+        a = wide[:, :, 512:]
+        held = np.full((3, rows, 4 * 64), np.nan, np.float32)
+        product(form, a, weight, held[..., 64:128])
+        assert_same(held[..., 64:128], a @ weight, rows)
+        assert np.isnan(held[..., :64]).all(), "nothing beside the columns asked for"
+        assert np.isnan(held[..., 128:]).all()
+
+        by_rows_first = integers(rng, (rows, 3, 512)).swapaxes(0, 1)  # (3, M, K), rows three apart
+        out = np.full((rows, 3, 64), np.nan, np.float32).swapaxes(0, 1)
+        assert_same(product(form, by_rows_first, weight, out), by_rows_first @ weight, rows)
+
+
+@pytest.mark.parametrize("form", gemm.FORMS)
+def test_a_part_of_the_columns(form):
+    a, weight = matrices(20, 576, 192)
+    arranged, scratch = gemm.arrange(form, weight), np.empty(gemm.scratch_floats(form, a.shape), np.float32)
+    for first, last in ((0, 64), (64, 192), (64, 128)):
+        out = np.full((20, last - first), np.nan, np.float32)
+        run(gemm.multiply(form, a, gemm.columns_of(form, arranged, first, last), out, scratch))
+        assert_same(out, a @ weight[:, first:last], (first, last))
+
+
+def check_row_blocks() -> None:
+    """Every row once, in order; every block a small product; a lone row only where there is no other."""
+    for width in (16, 32, 64):
+        for depth in (1, 3, 27, 64, 147, 256, 512, 576, 1152, 1950):
+            for rows in range(1, 200):
+                blocks, at = gemm.row_blocks(rows, depth, width), 0
+                for first, last, height in blocks:
+                    assert first == at, (rows, depth, blocks)
+                    assert (last - first) % height == 0
+                    assert last > first
+                    assert height * width * depth <= gemm.SMALL_PRODUCT, (rows, depth, blocks)
+                    assert height > 1 or rows == 1, (rows, depth, blocks)
+                    at = last
+                assert at == rows, (rows, depth, blocks)
+
+
+def test_row_blocks():
+    check_row_blocks()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda blocks: blocks[:1],
+        lambda blocks: [(first, last - (last > 8), height) for first, last, height in blocks],
+        lambda blocks: [(first, last, last - first) for first, last, _ in blocks],
+        lambda blocks: [(first, last, 1) for first, last, _ in blocks],
+    ],
+    ids=["the rest forgotten", "a row short", "one block", "row by row"],
+)
+def test_row_blocks_that_go_wrong(monkeypatch, fault):
+    working = gemm.row_blocks
+    monkeypatch.setattr(gemm, "row_blocks", lambda *args: fault(working(*args)))
+    with pytest.raises(AssertionError):
+        check_row_blocks()
+
+
+def test_what_does_not_fit_is_said():
+    assert all(gemm.fits("packed", depth, columns) for depth in (1, 5000) for columns in (1, 65, 1000))
+    for form in gemm.FORMS[1:]:
+        assert not gemm.fits(form, 64, 65)
+        assert not gemm.fits(form, 64, 72)
+    assert gemm.fits("panels", 64, 64)
+    assert not gemm.fits("panels", 4608, 512), "so deep that a block would have fewer than eight rows"
+    assert gemm.fits("split", 4608, 512)
+    assert not gemm.fits("split", 147, 64), "no length of a part divides it"
+
+
+# --- bits ------------------------------------------------------------------------------------------------------------
+
+
+def keeps_bits_in_a_process(core_type: str) -> dict:
+    """What tests.support.gemm_bits prints."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
+    environment["OPENBLAS_CORETYPE"] = core_type
+    command = [sys.executable, "-m", "tests.support.gemm_bits"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_where_keeps_bits_says_so_they_are_kept(kernel):
+    found = keeps_bits_in_a_process(require(kernel))
+    assert found["wrong"] == []
+    assert found["kept"] > 10
+    if kernel == "avx2":
+        assert found["not kept"] > 0, "if every call kept its bits, there would be nothing to ask"

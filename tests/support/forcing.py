@@ -1,0 +1,33 @@
+"""Convolutions made to take an algorithm of the test's choosing, whatever this machine's rules say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from npresnet.cpu.choices import Choice, Layer, candidates
+
+Wish = Callable[[Layer], Choice]
+
+
+@contextmanager
+def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
+    """Every convolution that can takes `wish`, the others a packed direct product; gives the list of what was taken."""
+    taken: list[Choice] = []
+
+    def choose(layer: Layer, *args: object, **options: object) -> Choice:
+        wanted = wish if isinstance(wish, Choice) else wish(layer)
+        taken.append(wanted if wanted in candidates(layer) else Choice())
+        return taken[-1]
+
+    with patch("npresnet.cpu.lowering.choose", choose):
+        yield taken
+
+
+def direct(form: str) -> Choice:
+    return Choice("direct", 0, form)
+
+
+def winograd(tile: int, form: str = "packed") -> Choice:
+    return Choice("winograd", tile, form)
