@@ -12,7 +12,7 @@ from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
 
 TILE_FLOATS = 131_072  # weights of a fully connected layer in a tile: they stay in the cache from image to image
-PART_INPUTS = 128  # how many products are added up in a row; see lower_linear
+PART_INPUTS, PARTS = 64, 16  # how many products are added up in a row at least, in how many parts at most
 
 
 class Matrix(NamedTuple):
@@ -46,7 +46,7 @@ class _Image:
     """One image's classifier: its features and sums in parts."""
 
     def __init__(self, node: Node, matrix: Matrix, source: Floats, out: Floats):
-        parts = source.size // PART_INPUTS if source.size % PART_INPUTS == 0 else 1
+        parts = next((n for n in range(PARTS, 1, -1) if source.size % n == 0 and source.size // n >= PART_INPUTS), 1)
         self.relu, self.bias, self.out = node.relu, matrix.bias, out
         self.weights = matrix.weight.reshape(out.size, parts, -1).transpose(1, 0, 2)  # (parts, O, C/parts)
         self.inputs = source.reshape(parts, -1, 1)  # (parts, C/parts, 1)
