@@ -17,11 +17,11 @@ KERNELS = {"avx2": "Haswell", "avx512": "SkylakeX"}  # OPENBLAS_CORETYPE
 
 
 @cache
-def run_in_a_process(name: str, threads: int, size: int, core_type: str, run: int = 0) -> dict:
-    """What tests.support.bits prints; `run` makes a further process with the same arguments."""
+def run_in_a_process(name: str, threads: int, size: int, core_type: str, fault: str = "") -> dict:
+    """What tests.support.bits prints."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     environment["OPENBLAS_CORETYPE"] = core_type
-    command = [sys.executable, "-m", "tests.support.bits", name, str(threads), str(size)]
+    command = [sys.executable, "-m", "tests.support.bits", name, str(threads), str(size), fault]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -54,6 +54,13 @@ def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, ker
         assert len(bits) == 1, f"image {number} had {len(bits)} different results"
     for threads in (2, 3):
         assert run_in_a_process(name, threads, size, core_type) == one
+
+
+def test_images_multiplied_together_where_that_changes_their_bits():
+    """A fault planted: were the AVX2 kernels never asked whether they keep an image's bits, they would not."""
+    kept, merged = (run_in_a_process("resnet18", 1, 64, require("avx2"), fault)["logits"] for fault in ("", "merged"))
+    assert all(len(bits) == 1 for bits in kept.values())
+    assert any(len(bits) > 1 for bits in merged.values())
 
 
 def test_the_check_sees_a_difference():

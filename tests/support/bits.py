@@ -1,7 +1,8 @@
 """Print the exact bits that a network gives, in a process of its own: `python -m tests.support.bits resnet18 THREADS`.
 
 One JSON object: {"kernel": the BLAS kernel that ran, "logits": {image number: [SHA-256 of its logits in every run]}}.
-An image is run at every place of batches of 1, 2, 3 and 8.
+An image is run at every place of batches of 1, 2, 3 and 8. A further argument, "merged", plants a fault: images always
+go through BLAS together, whether that keeps their bits or not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import defaultdict
 import numpy as np
 
 from npresnet import arch, cpu, passes
+from npresnet.cpu import gemm
 
 BATCHES = (1, 2, 3, 8)
 
@@ -35,7 +37,9 @@ def digests(executable: cpu.Executable, size: int) -> dict[int, set[str]]:
     return found
 
 
-def main(name: str, threads: int, size: int) -> None:
+def main(name: str, threads: int, size: int, fault: str = "") -> None:
+    if fault == "merged":
+        gemm.keeps_bits = lambda *call: True
     network, _ = arch.build(arch.random_tensors(name))
     executable = cpu.compile(passes.optimize(network), threads=threads)
     found = digests(executable, size)
@@ -44,4 +48,4 @@ def main(name: str, threads: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

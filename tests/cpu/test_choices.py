@@ -1,0 +1,151 @@
+"""Which algorithm a layer takes, on which processor; and that whichever it could take is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import arch, passes
+from npresnet.cpu import conv2d, gemm
+from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose
+from npresnet.cpu.filters import Filters
+from npresnet.network import INPUT, Network, Node
+from npresnet.plan import infer_shapes
+from tests.support import torch_run
+from tests.support.cases import integers
+from tests.support.checks import assert_same
+from tests.support.forcing import forced
+from tests.support.one_node import execute_on_cpu
+
+INTEL, AMD = Processor("SkylakeX", "GenuineIntel"), Processor("SkylakeX", "AuthenticAMD")
+HASWELL, UNKNOWN = Processor("Haswell", "GenuineIntel"), Processor("", "")
+PROCESSORS = (INTEL, AMD, HASWELL, Processor("Haswell", "AuthenticAMD"), Processor("Zen", "AuthenticAMD"), UNKNOWN)
+NETWORKS = ("resnet18", "resnet50", "resnext50_32x4d", "cifar_resnet20")
+
+
+def convolutions(name: str, size: int) -> dict[Layer, Node]:
+    """Every kind of convolution that a network has, with one node of the kind and its input's shape."""
+    network = passes.optimize(arch.build(arch.random_tensors(name))[0])
+    shapes = infer_shapes(network, (3, size, size))
+    found = {}
+    for node in network:
+        if node.op == "conv2d":
+            found.setdefault(conv2d.layer_of(node, Filters(node), shapes[node.name]), (node, shapes[node.inputs[0]]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def layers() -> list[Layer]:
+    return [layer for name in NETWORKS for layer in convolutions(name, 32 if "cifar" in name else 224)]
+
+
+def layer(kernel=3, channels=(64, 64), size=56, *, stride=1, dilation=1, blocks=1) -> Layer:
+    return Layer((kernel, kernel), (stride, stride), (dilation, dilation), blocks, *channels, (size, size))
+
+
+def test_an_unknown_blas_gets_plain_products_alone(layers):
+    assert {choose(one, UNKNOWN, {}) for one in layers} == {Choice("direct", 0, "packed")}
+
+
+@pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
+def test_without_winograd_there_is_none(cpu, layers):
+    tempting = {str(one): Choice("winograd", 4, "packed") for one in layers}
+    for table in ({}, tempting):
+        assert {choose(one, cpu, table, winograd=False).algorithm for one in layers} == {"direct"}
+
+
+@pytest.mark.parametrize("cpu", PROCESSORS[:-1], ids=str)
+def test_winograd_for_3x3_alone_and_small_products_for_kernels_that_have_them(cpu, layers):
+    chosen = {one: choose(one, cpu, {}) for one in layers}
+    for one, choice in chosen.items():
+        assert choice in candidates(one)
+        assert choice.algorithm == "direct" or one.allows_winograd
+        assert choice.form == "packed" or cpu.has_small_products
+    assert {"direct", "winograd"} == {choice.algorithm for choice in chosen.values()}
+    assert cpu.has_small_products == any(choice.form != "packed" for choice in chosen.values())
+    assert cpu.has_small_products == (cpu.kernel == "SkylakeX")
+
+
+def test_what_allows_winograd():
+    assert layer().allows_winograd
+    for other in (layer(1), layer(5), layer(stride=2), layer(dilation=2)):
+        assert not other.allows_winograd
+        assert {choice.algorithm for choice in candidates(other)} == {"direct"}
+    assert not Layer((3, 1), (1, 1), (1, 1), 1, 64, 64, (9, 9)).allows_winograd
+
+
+@pytest.mark.parametrize("cpu", PROCESSORS[:-1], ids=str)
+def test_large_outputs_of_many_channels_take_the_larger_tile(cpu):
+    assert choose(layer(size=56), cpu, {}).tile == 4
+    assert choose(layer(channels=(32, 32), blocks=4, size=56), cpu, {}).tile == 4
+    assert choose(layer(channels=(512, 512), size=7), cpu, {}).tile == 2
+    for channels in (16, 32):  # its error would be too large a part of a network's
+        assert choose(layer(channels=(channels, channels), size=32), cpu, {}).tile == 2
+        assert choose(layer(channels=(channels, channels), size=32), cpu, {}, together=True).tile == 2
+
+
+def test_the_form_by_shape_and_cache():
+    deep = layer(1, (2048, 512), 7)
+    assert choose(deep, AMD, {}).form == choose(deep, INTEL, {}).form == "split"
+    assert choose(layer(1, (2048, 512), 56), INTEL, {}).form == "packed", "many rows are worth packing the weights for"
+    assert choose(layer(1, (1024, 256), 14), AMD, {}).form == "panels"
+    assert choose(layer(1, (1024, 256), 14), INTEL, {}).form == "packed", "such panels outgrow the smaller cache"
+    assert choose(layer(1, (64, 64), 56), INTEL, {}).form == "panels"
+    assert choose(layer(1, (64, 65), 56), INTEL, {}).form == "packed", "no panels of 65 columns"
+
+
+@pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
+def test_a_table_comes_first_where_the_layer_can_take_its_choice(cpu, layers):
+    for one in layers:
+        for wanted in candidates(one):
+            assert choose(one, cpu, {str(one): wanted}) == wanted
+            assert choose(one, cpu, {"another layer": wanted}) == choose(one, cpu, {})
+
+
+@pytest.mark.parametrize(
+    ("one", "wanted"),
+    [
+        (layer(1), Choice("winograd", 2, "packed")),
+        (layer(stride=2), Choice("winograd", 4, "panels")),
+        (layer(), Choice("winograd", 6, "packed")),
+        (layer(), Choice("winograd", 2, "split")),
+        (layer(channels=(64, 65)), Choice("direct", 0, "panels")),
+        (layer(channels=(512, 512)), Choice("direct", 0, "panels")),
+        (layer(1, (147, 64)), Choice("direct", 0, "split")),
+        (layer(), Choice("fourier", 0, "packed")),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_a_table_s_entry_that_the_layer_cannot_take_is_ignored(one, wanted):
+    for cpu in PROCESSORS:
+        assert choose(one, cpu, {str(one): wanted}) == choose(one, cpu, {})
+
+
+def test_layers_have_names_of_their_own(layers):
+    names = {str(one) for one in layers}
+    assert len(names) == len(set(layers))
+    assert {"7x7/2 3->64, 112x112", "3x3 64->64, 56x56", "3x3 32->32 in 4 blocks, 56x56"} <= names
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_choice_of_every_layer_is_right(name):
+    """Whole numbers, and weights of the layer's own shape; an error of a half would show."""
+    for number, (one, (node, shape)) in enumerate(convolutions(name, 32).items()):
+        rng = np.random.default_rng(number)
+        params = {
+            "weight": integers(rng, node.params["weight"].shape, most=1),
+            "bias": integers(rng, node.params["weight"].shape[:1]),
+        }
+        alone = Network((node.evolve(name="y", inputs=(INPUT,), params=params),), {"y": "y"})
+        x = integers(rng, (1, *shape), most=2)
+        expected = torch_run.run(alone, x)["y"]
+        for choice in candidates(one):
+            with forced(choice) as taken:
+                got = execute_on_cpu(alone, x)["y"]
+            assert set(taken) == {choice}
+            assert_same(np.rint(got), expected, (str(one), str(choice)))
+
+
+def test_each_form_is_a_candidate_somewhere(layers):
+    found = {(choice.algorithm, choice.form) for one in layers for choice in candidates(one)}
+    assert found == {("direct", form) for form in gemm.FORMS} | {("winograd", "packed"), ("winograd", "panels")}
