@@ -16,7 +16,6 @@ from npresnet.cpu.gemm import Form
 
 # Measured layer by layer (`npresnet bench --tune`) on a Xeon of the Cascade Lake family and a Zen 5.
 MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
-MIN_CHANNELS_F4 = 64  # small networks for small images (CIFAR) would lose more digits than PyTorch does
 MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights
 MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x4) would lose more than twice as much
@@ -92,12 +91,17 @@ class Layer(NamedTuple):
 
 
 def candidates(layer: Layer) -> list[Choice]:
-    """Every choice that this layer can take."""
+    """Every choice that this layer can take without losing time or digits for certain."""
     found = [Choice("direct", 0, form) for form in gemm.FORMS if gemm.fits(form, layer.depth, layer.out_channels)]
-    if layer.allows_winograd:
-        forms = [form for form in gemm.FORMS if gemm.fits(form, layer.in_channels, layer.out_channels)]
-        found += [Choice("winograd", tile, form) for tile in (2, 4) for form in forms if form != "split"]
-    return found
+    forms = [form for form in gemm.FORMS if form != "split" and gemm.fits(form, layer.in_channels, layer.out_channels)]
+    return found + [Choice("winograd", tile, form) for tile in _winograd_tiles(layer) for form in forms]
+
+
+def _winograd_tiles(layer: Layer) -> list[int]:
+    channels = layer.blocks * layer.in_channels
+    if not layer.allows_winograd or channels < MIN_CHANNELS_WINOGRAD:
+        return []
+    return [2, 4] if channels >= MIN_CHANNELS_F4 else [2]
 
 
 def choose(
@@ -117,23 +121,14 @@ def choose(
     return next(choice for choice in _by_rule(layer, cpu, together) if choice in allowed)
 
 
-def _prefers_f2(layer: Layer, together: bool) -> bool:
-    """Whether F(2x2) is better than F(4x4): for the time, or, with few channels, for the digits."""
-    if layer.blocks > 1:
-        return layer.rows <= MAX_ROWS_F2_GROUPED and not together
-    return layer.in_channels < MIN_CHANNELS_F4 or (layer.rows <= MAX_ROWS_F2 and not together)
-
-
 def _by_rule(layer: Layer, cpu: Processor, together: bool) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
-    if cpu.kernel and layer.in_channels >= MIN_CHANNELS_WINOGRAD:
-        # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
+    if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 else MAX_ROWS_F2_GROUPED
-        is_narrow = layer.blocks * layer.in_channels < MIN_CHANNELS_F4
-        tile = 2 if is_narrow or (layer.rows <= largest_f2 and not together) else 4
-        if cpu.has_small_products:
-            yield Choice("winograd", tile, "panels")
-        yield Choice("winograd", tile, "packed")
+        for tile in (2,) if layer.rows <= largest_f2 and not together else (4, 2):
+            if cpu.has_small_products:
+                yield Choice("winograd", tile, "panels")
+            yield Choice("winograd", tile, "packed")
     if cpu.has_small_products:
         if layer.depth <= (MAX_DEPTH_SMALL_CACHE if cpu.has_small_cache else MAX_DEPTH_PANELS):
             yield Choice("direct", 0, "panels")
