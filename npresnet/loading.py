@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from npresnet import arch as architectures
 from npresnet import weights
@@ -25,7 +25,9 @@ from npresnet.inputs import npz_path, path_text
 from npresnet.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model import Model
 from npresnet.network import Array, Network
-from npresnet.weights import download
+
+if TYPE_CHECKING:
+    from npresnet.weights.names import Weights
 
 DEMO = Path(__file__).parent / "data" / "cifar10-resnet20.npz"
 DEMO_NAMES = ("demo", "cifar10-resnet20")
@@ -161,7 +163,7 @@ def describe(source: StrPath, **options: Any) -> Loaded:
     text = path_text(source)
     if os.path.isfile(text) or text in DEMO_NAMES:
         return understand(find_file(text), options=options)
-    known = download.resolve(text)
+    known = _published(text)
     if known is None and _means_file(text):
         return understand(text, options=options)
     name = known.arch if known is not None else text
@@ -177,11 +179,16 @@ def find_file(source: StrPath) -> str:
         return text
     if text in DEMO_NAMES:
         return str(DEMO)
-    if download.resolve(text) is not None:
-        return str(download.fetch(text))
+    if _published(text) is not None:
+        return str(weights.download.fetch(text))
     if _means_file(text):
         return text  # its reader says what is wrong with it
     raise CheckpointError(_unknown_name(text))
+
+
+def _published(name: str) -> Weights | None:
+    """torchvision's weights of that name, if there are such."""
+    return weights.download.resolve(name)  # imported here, for files need no names
 
 
 def _means_file(text: str) -> bool:
@@ -250,7 +257,7 @@ def _decided(
 def _named_preset(path: str) -> Decision | None:
     """torchvision's files carry a hash in their names; it tells which training, and so which preprocessing."""
     name = Path(path).stem
-    known = download.resolve(name) if re.search(r"-[0-9a-f]{8}$", name) else None
+    known = _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
     return None if known is None else Decision(known.preset, "file", f"by its name these are {known.name}")
 
 

@@ -23,7 +23,6 @@ from npresnet.cpu.choices import Choice
 from npresnet.cpu.gemm import Form
 from npresnet.cpu.memory import Floats, aligned_floats
 from npresnet.network import Array, Node
-from npresnet.ops.winograd import BALANCED_POINTS, transforms
 from npresnet.weights.mapping import let_go
 
 BLOCK_CHANNELS = 32  # width of a block of groups
@@ -159,6 +158,8 @@ def transformed(taps_first: Array, tile: int) -> Floats:
 @cache
 def kernel_square(tile: int) -> Floats:
     """G kron G, (t*t, 9): what the 9 taps of a filter are multiplied by. Rounded once: a digit matters here."""
+    from npresnet.ops.winograd import BALANCED_POINTS, transforms  # its fractions take time, prepared files spare it
+
     kernel = transforms(tile, 3, BALANCED_POINTS).kernel_transform  # (t, 3) float64
     return np.kron(kernel, kernel).astype(np.float32)
 

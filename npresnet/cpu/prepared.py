@@ -32,7 +32,7 @@ import numpy as np
 from npresnet.cpu import blas
 from npresnet.cpu.filters import Filters, Key
 from npresnet.files import replacing
-from npresnet.weights import download
+from npresnet.weights.cache import cache_folder
 
 VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
 FORMAT = 2  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
@@ -58,7 +58,7 @@ class Wanted(NamedTuple):
 def folder() -> Path | None:
     """Where prepared weights are kept, beside downloads; None where that is switched off or nobody's home."""
     try:
-        return None if os.environ.get(VARIABLE) == "0" else download.cache_folder() / "prepared"
+        return None if os.environ.get(VARIABLE) == "0" else cache_folder() / "prepared"
     except RuntimeError:
         return None
 

@@ -22,7 +22,7 @@ from npresnet.cpu.choices import Choice
 from npresnet.cpu.cpus import cpu_name
 from npresnet.cpu.gemm import FORMS
 from npresnet.files import replacing
-from npresnet.weights.download import cache_folder
+from npresnet.weights.cache import cache_folder
 
 FORMAT = 1
 FILE = "tuning.json"

@@ -35,7 +35,6 @@ import numpy as np
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.memory import Floats, Memory
 from npresnet.cpu.tiling import Area, Conv, band, column_parts, epilogue, even_bands, grid, split_last
-from npresnet.ops.winograd import BALANCED_POINTS, transforms
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Call, Tile
@@ -43,6 +42,24 @@ from npresnet.window import Window
 
 TILES = 64  # output tiles in a tile of work, about: rows of each product, enough to be worth reading its weights for
 GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, what a core's second cache holds
+
+# B^T (t, t) and A^T (m, t) for m = 2 and 4 as `ops.winograd` derives them from BALANCED_POINTS; no number of theirs is
+# rounded. Written out, for to derive them would take 10 ms of every process's start.
+INPUT_TRANSFORMS = {
+    2: [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
+    4: [
+        [1, -1.5, -2, 1.5, 1, 0],
+        [0, -1, 0.5, 2.5, 1, 0],
+        [0, 1, -2.5, 0.5, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 0.5, -1, -0.5, 1, 0],
+        [0, 1, -1.5, -2, 1.5, 1],
+    ],
+}
+OUTPUT_TRANSFORMS = {
+    2: [[1, 1, 1, 0], [0, 1, -1, 1]],
+    4: [[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]],
+}
 
 
 def can(window: Window) -> bool:
@@ -154,8 +171,7 @@ def _transformed(
 @cache
 def _matrices(tile: int) -> tuple[Floats, Floats]:
     """B^T and A^T in float32."""
-    t = transforms(tile, 3, BALANCED_POINTS)
-    return np.ascontiguousarray(t.input_transform, np.float32), np.ascontiguousarray(t.output_transform, np.float32)
+    return np.array(INPUT_TRANSFORMS[tile], np.float32), np.array(OUTPUT_TRANSFORMS[tile], np.float32)
 
 
 def _strips(conv: Conv, area: Area, memory: Memory) -> Floats:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npresnet.errors import CheckpointError
 from npresnet.weights import names
+from npresnet.weights.cache import CACHE_VARIABLE, cache_folder
 from npresnet.weights.checkpoint import sha256
 from npresnet.weights.names import Weights, resolve
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from npresnet.weights.transfer import Transfer
 
 __all__ = ["Weights", "cache_folder", "fetch", "resolve"]
-
-CACHE_VARIABLE = "NPRESNET_CACHE"
 
 
 def fetch(name: str, *, progress: bool = True) -> Path:
@@ -44,19 +42,6 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     target = cache_folder() / weights.file
     found = _already_here(weights, target)
     return found or _download(weights, target, progress=progress)
-
-
-def cache_folder(system: str = sys.platform) -> Path:
-    """Where downloads are kept: NPRESNET_CACHE, or npresnet's folder in the user's cache."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    if system == "linux":  # as platformdirs says it, whose import alone would take 8 ms of every cold start
-        cache = os.environ.get("XDG_CACHE_HOME", "")
-        return Path(cache if os.path.isabs(cache) else "~/.cache").expanduser() / "npresnet"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("npresnet", appauthor=False))
 
 
 def _already_here(weights: Weights, target: Path) -> Path | None:

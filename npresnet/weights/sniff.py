@@ -7,6 +7,8 @@
 | `ustar` at byte 257 | tar: PyTorch's oldest |
 | 8 bytes, then `{` | safetensors |
 | anything else | refused, saying what it is where that is known |
+
+Readers are imported where they are chosen: those that interpret pickles take 3 ms, which an `.npz` need not wait for.
 """
 
 from __future__ import annotations
@@ -14,12 +16,7 @@ from __future__ import annotations
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
 from npresnet.weights.npz import read_npz
-from npresnet.weights.plain_pickle import read_plain_pickle
-from npresnet.weights.safetensors import is_safetensors, read_safetensors
 from npresnet.weights.source import Source, shown
-from npresnet.weights.torch_legacy import has_magic, read_torch_legacy
-from npresnet.weights.torch_tar import is_tar, read_torch_tar
-from npresnet.weights.torch_zip import find_folder, read_torch_zip
 from npresnet.weights.zip_file import ZipFile
 
 FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz and pickles of arrays"
@@ -49,6 +46,11 @@ def read_contents(source: Source) -> Contents:
     head = source.head(512)
     if head.startswith(b"PK\x03\x04"):
         return _read_zip(source)
+    from npresnet.weights.plain_pickle import read_plain_pickle
+    from npresnet.weights.safetensors import is_safetensors, read_safetensors
+    from npresnet.weights.torch_legacy import has_magic, read_torch_legacy
+    from npresnet.weights.torch_tar import is_tar, read_torch_tar
+
     if is_tar(head):
         return read_torch_tar(source)
     if has_magic(head):
@@ -63,6 +65,8 @@ def read_contents(source: Source) -> Contents:
 
 def _read_text_pickle(source: Source, head: bytes) -> Contents:
     """Protocols 0 and 1 have no magic number: only reading shows whether it is a pickle."""
+    from npresnet.weights.plain_pickle import read_plain_pickle
+
     reason = ""
     if head.startswith(_TEXT_PICKLE):
         try:
@@ -77,9 +81,12 @@ def _read_text_pickle(source: Source, head: bytes) -> Contents:
 def _read_zip(source: Source) -> Contents:
     archive = ZipFile(source)
     names = list(archive.members)
-    folder = find_folder(names)
-    if folder is not None:
-        return read_torch_zip(source, archive, folder)
+    if any(name.endswith("data.pkl") for name in names):
+        from npresnet.weights.torch_zip import find_folder, read_torch_zip
+
+        folder = find_folder(names)
+        if folder is not None:
+            return read_torch_zip(source, archive, folder)
     if any(name.endswith(".npy") for name in names):
         return read_npz(source, archive)
     raise CheckpointError(

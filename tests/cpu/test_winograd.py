@@ -200,7 +200,9 @@ def test_a_layer_s_error_on_real_weights(cifar_checkpoints):
 @pytest.mark.parametrize("tile", TILES)
 def test_matrices_are_those_that_ops_derives(tile):
     derived = ops_winograd.transforms(tile, 3, ops_winograd.BALANCED_POINTS)
-    for written, matrix in zip(algorithm._matrices(tile), (derived.input_transform, derived.output_transform), strict=True):
+    for written, matrix in zip(
+        algorithm._matrices(tile), (derived.input_transform, derived.output_transform), strict=True
+    ):
         assert written.dtype == np.float32
         np.testing.assert_array_equal(written, matrix)  # float64: nothing was rounded
 
