@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,7 @@ Array = NDArray[Any]
 Read = Callable[[Any], Array]  # image source -> (1, C, H, W) float32
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One image source and what became of it: x (1, C, H, W), or the error that reading it raised."""
 
     source: Any

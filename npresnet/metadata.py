@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from npresnet import weights
 from npresnet.config import Config, Decision
@@ -50,8 +50,7 @@ class Source:
         return {"file": self.name, "sha256": sha256}
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """What a file of ours says. Nothing of it is trusted before it is checked."""
 
     config: Config

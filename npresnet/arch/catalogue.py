@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npresnet.errors import ArchitectureError
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """What a name says about a net."""
 
     block: str

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from npresnet.arch.tensors import LINEAR_AXES, Tensors
 from npresnet.errors import ArchitectureError
@@ -11,8 +11,7 @@ from npresnet.errors import ArchitectureError
 NAMES = ("fc", "linear", "classifier")  # torchvision and timm; CIFAR nets; nets put together by hand
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """Modules of the classifier in order, () for none (those without a weight are ReLUs), and what was assumed."""
 
     modules: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -144,7 +143,7 @@ def settle_arch(
     if arch is None:
         return Decision(name, "inferred")
     meant = found if arch in (name, _unnamed(found)) else entry_of(arch)
-    meant = replace(meant, **{key: options[key] for key in ("groups", "width_per_group") if key in options})
+    meant = meant._replace(**{key: options[key] for key in ("groups", "width_per_group") if key in options})
     if meant != found:
         raise ArchitectureError(
             f"arch={arch!r}, {_by(origin)}, does not fit the tensors\n"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from npresnet.arch.head import Head, num_classes, read_head
 from npresnet.arch.layout import Layout, read_block, read_groups, read_layers, read_width_per_group
@@ -13,8 +12,7 @@ from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
 
-@dataclass(frozen=True)
-class Outline:
+class Outline(NamedTuple):
     """Decisions in the order in which `model.config` shows them, and how the file calls projections and classifier."""
 
     decisions: Mapping[str, Decision]

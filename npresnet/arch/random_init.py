@@ -11,7 +11,6 @@ values grow from block to block. `zero_init_residual=True` sets each block's las
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +61,7 @@ def _entry_with(name: str, options: dict[str, Any]) -> Entry:
             raise ArchitectureError(f"{name} fixes {key}; leave the option out")
     if any(options.get("replace_stride_with_dilation", ())) and entry.block == "BasicBlock":
         raise ArchitectureError(f"{name} has BasicBlocks, which cannot dilate: leave out replace_stride_with_dilation")
-    return replace(entry, **widths)
+    return entry._replace(**widths)
 
 
 def _stage_planes(entry: Entry) -> list[int]:

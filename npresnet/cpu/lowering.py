@@ -8,8 +8,7 @@ that lane's scratch memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,8 +48,7 @@ LOWER: dict[str, Lower] = {
 }
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What the caller may ask of the backend.
 
     winograd  False computes every convolution by the direct sum
@@ -61,8 +59,7 @@ class Options:
     exact: bool = True
 
 
-@dataclass(frozen=True)
-class Scheme:
+class Scheme(NamedTuple):
     """Everything decided for one image size and number of images, before any memory: layout and algorithms."""
 
     layout: Layout

@@ -32,7 +32,8 @@ def merge_pairs(network: Network, merge: Merge) -> Network:
     renamed: dict[str, str] = {}
     for node in network:
         is_private = node.name in private
-        node = node.evolve(inputs=tuple(renamed.get(name, name) for name in node.inputs))
+        if not renamed.keys().isdisjoint(node.inputs):
+            node = node.evolve(inputs=tuple(renamed.get(name, name) for name in node.inputs))
         found = merge(node, made, private)
         if found is not None:
             producer, merged = found

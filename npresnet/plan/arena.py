@@ -11,15 +11,14 @@ Two kinds of value, two rules:
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npresnet.plan.lifetimes import Lifetime
 
 ALIGNMENT_BYTES = 64  # a cache line, and one AVX-512 register
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """`size_bytes` wanted during `lifetime`; `border` is None, or what must be equal for a shared border of zeros."""
 
     name: str

@@ -7,8 +7,7 @@ printed, timed, drawn, replayed in a debugger or captured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from npresnet.network import Array
 
@@ -16,8 +15,7 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Tile = tuple[Call, ...]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One node of the network, cut into tiles that no other tile of the step depends on.
 
     name        the node's name
@@ -34,8 +32,7 @@ class Step:
     algorithm: str = ""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Steps bound to one arena, for N images, most often one.
 
     input        (N, C, H, W) view of the arena: copy the images here

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npresnet.errors import CheckpointError
 
@@ -18,8 +18,7 @@ Buffer = bytes | mmap.mmap
 Path = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """`size_bytes` bytes of a buffer, from `start` on; never copied before they are asked for."""
 
     buffer: Buffer
@@ -35,8 +34,7 @@ class Span:
         return self.buffer[self.start : self.stop]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A weight file: its path as the caller wrote it, all its bytes, and when it was last changed."""
 
     path: str

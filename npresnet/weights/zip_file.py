@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.source import Buffer, Source, Span, shown
@@ -36,8 +36,7 @@ _STORED, _DEFLATED = 0, 8
 _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One file of the archive: `packed` is where its bytes lie, `size_bytes` what they are once unpacked."""
 
     name: str
