@@ -90,18 +90,20 @@ class Layer(NamedTuple):
         return f"{kernel}{stride}{dilation} {self.in_channels}->{self.out_channels}{groups}, {size}"
 
 
-def candidates(layer: Layer) -> list[Choice]:
-    """Every choice that this layer can take without losing time or digits for certain."""
+def possible(layer: Layer) -> list[Choice]:
+    """Every choice that gives this layer's result."""
     found = [Choice("direct", 0, form) for form in gemm.FORMS if gemm.fits(form, layer.depth, layer.out_channels)]
-    forms = [form for form in gemm.FORMS if form != "split" and gemm.fits(form, layer.in_channels, layer.out_channels)]
-    return found + [Choice("winograd", tile, form) for tile in _winograd_tiles(layer) for form in forms]
+    if layer.allows_winograd:
+        forms = [form for form in gemm.FORMS if gemm.fits(form, layer.in_channels, layer.out_channels)]
+        found += [Choice("winograd", tile, form) for tile in (2, 4) for form in forms if form != "split"]
+    return found
 
 
-def _winograd_tiles(layer: Layer) -> list[int]:
+def candidates(layer: Layer) -> list[Choice]:
+    """Those of them that lose neither time nor digits for certain."""
     channels = layer.blocks * layer.in_channels
-    if not layer.allows_winograd or channels < MIN_CHANNELS_WINOGRAD:
-        return []
-    return [2, 4] if channels >= MIN_CHANNELS_F4 else [2]
+    largest = 4 if channels >= MIN_CHANNELS_F4 else 2 if channels >= MIN_CHANNELS_WINOGRAD else 0
+    return [choice for choice in possible(layer) if choice.tile <= largest]
 
 
 def choose(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from npresnet.cpu.choices import Choice, Layer, candidates
+from npresnet.cpu.choices import Choice, Layer, possible
 
 Wish = Callable[[Layer], Choice]
 
@@ -18,7 +18,7 @@ def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
 
     def choose(layer: Layer, *args: object, **options: object) -> Choice:
         wanted = wish if isinstance(wish, Choice) else wish(layer)
-        taken.append(wanted if wanted in candidates(layer) else Choice())
+        taken.append(wanted if wanted in possible(layer) else Choice())
         return taken[-1]
 
     with patch("npresnet.cpu.lowering.choose", choose):
