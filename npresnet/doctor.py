@@ -17,7 +17,7 @@ import numpy as np
 
 from npresnet import cpu
 from npresnet.cpu import prepared
-from npresnet.cpu.cpus import cgroup_quota
+from npresnet.cpu.cpus import cgroup_quota, cpuinfo
 from npresnet.weights import download
 
 PINS = {"openblas": "OPENBLAS_CORETYPE", "mkl": "MKL_ENABLE_INSTRUCTIONS", "blis": "BLIS_ARCH_TYPE"}
@@ -74,22 +74,13 @@ def cpu_name() -> str:
 
         done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
         return done.stdout.strip() or platform.machine()
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
 def cpu_vectors() -> list[str]:
     """The vector instructions that matter to a BLAS; empty where the system does not tell."""
-    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
+    flags = cpuinfo().get("flags", cpuinfo().get("Features", "")).split()
     return [name for name in VECTORS if name in flags]
-
-
-def _cpuinfo(key: str) -> str:
-    """A field of the first processor; "" elsewhere than on Linux."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")
 
 
 def _examine_threads(report: Report) -> None:

@@ -6,15 +6,16 @@ import os
 import platform
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
+
+from npresnet.cpu.cpus import cpuinfo, usable_cpus
 
 FLAGS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
 def describe() -> dict[str, Any]:
     """Processor, usable CPUs, vector extensions, memory, system, Python, and how busy the machine was."""
-    info = _cpuinfo()
+    info = cpuinfo()
     return {
         "cpu": cpu_name(info),
         "cpu_family_model": _family_model(info),
@@ -29,7 +30,7 @@ def describe() -> dict[str, Any]:
 
 def cpu_name(info: dict[str, str] | None = None) -> str:
     """The processor's name as the system gives it."""
-    info = _cpuinfo() if info is None else info
+    info = cpuinfo() if info is None else info
     return info.get("model name") or _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
 
 
@@ -37,13 +38,6 @@ def slug(name: str) -> str:
     """A processor's name for file names: "Intel(R) Core(TM) i7-9700 CPU @ 3.00GHz" is intel-core-i7-9700."""
     name = re.sub(r"\((R|TM|r|tm)\)|@.*$|\b\d+-Core\b|\b(CPU|Processor)\b", " ", name)
     return "-".join(re.findall(r"[a-z0-9]+", name.lower())) or "cpu"
-
-
-def usable_cpus() -> int:
-    """The CPUs that this process may use (affinity; not every system can say)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def blas_libraries() -> list[dict[str, Any]]:
@@ -63,16 +57,6 @@ def blas_text(libraries: list[dict[str, Any]]) -> str:
     words = ("internal_api", "version", "architecture")
     named = [" ".join(str(library[key]) for key in words if library.get(key)) for library in libraries]
     return ", ".join(named) or "a BLAS that threadpoolctl does not know"
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The first processor's entry of /proc/cpuinfo; empty elsewhere than on Linux."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _family_model(info: dict[str, str]) -> str:

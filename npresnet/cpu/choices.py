@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 from npresnet.cpu import gemm
 from npresnet.cpu.gemm import Form
 
-# Measured layer by layer (`npresnet bench --tune`) on a Xeon of the Cascade Lake family and a Zen 5.
+# Measured layer by layer on a Xeon of the Cascade Lake family (`npresnet bench --tune`); what holds for AMD alone comes
+# from prototypes on a Zen 5.
 MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
 MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights

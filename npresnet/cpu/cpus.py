@@ -35,13 +35,13 @@ def cgroup_quota(root: Path = CGROUP) -> float | None:
 def cpu_vendor() -> str:
     """ "GenuineIntel", "AuthenticAMD", ... or "" where the system does not say."""
     name = _processor() if os.name == "nt" else ""  # "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
-    return _cpuinfo().get("vendor_id") or (name.rpartition(", ")[2] if ", " in name else "")
+    return cpuinfo().get("vendor_id") or (name.rpartition(", ")[2] if ", " in name else "")
 
 
 @lru_cache(maxsize=1)
 def cpu_name() -> str:
     """The processor as the system names it, or the name of its architecture."""
-    return _cpuinfo().get("model name") or _processor()
+    return cpuinfo().get("model name") or _processor()
 
 
 def _processor() -> str:
@@ -51,10 +51,10 @@ def _processor() -> str:
 
 
 @lru_cache(maxsize=1)
-def _cpuinfo() -> dict[str, str]:
+def cpuinfo() -> dict[str, str]:
     """The first processor's entry of /proc/cpuinfo; empty elsewhere than on Linux."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
     pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())

@@ -67,7 +67,7 @@ def _machine() -> str:
 def _read() -> dict[str, Any]:
     try:
         whole = json.loads(path().read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: nobody's home, or nested too deeply
         return {}
     return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}
 
@@ -77,6 +77,6 @@ def _choice(words: Any) -> Choice | None:
     if not isinstance(words, list) or len(words) != 3:
         return None
     algorithm, tile, form = words
-    if algorithm in ("direct", "winograd") and tile in (0, 2, 4) and form in FORMS:
+    if algorithm in ("direct", "winograd") and type(tile) is int and tile in (0, 2, 4) and form in FORMS:
         return Choice(algorithm, tile, form)
     return None

@@ -56,7 +56,8 @@ def test_a_file_that_is_no_table_counts_as_none(folder, text):
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["winograd", 4], ["fft", 4, "packed"], ["direct", 0, "loops"], "direct", None, 3]
+    "words",
+    [[], ["winograd", 4], ["fft", 4, "packed"], ["winograd", 4.0, "packed"], ["direct", 0, "loops"], "direct", None, 3],
 )
 def test_words_that_are_no_choice_are_left_out(words):
     tuning.save({"other": Choice("direct", 0, "panels")})
@@ -79,6 +80,20 @@ def test_tune_measures_every_candidate_of_every_layer(capsys):
     for entry in tuned:
         assert entry.built_in in [measured.choice for measured in entry.measured]
         assert all(measured.alone_us > 0 and measured.grouped_us > 0 for measured in entry.measured)
+
+
+def test_without_a_home_there_is_no_table(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(tuning, "cache_folder", homeless)
+    assert tuning.table() == {}
+
+
+def test_a_fused_stem_is_not_measured():
+    layers = [str(entry.layer) for entry in tune.tune_model("resnet18", 32, rounds=1, known=())]
+    assert not any(layer.startswith("7x7") for layer in layers)
+    assert len(layers) == 10  # one of layer1, and a stride, a shortcut and a plain one of each later layer
 
 
 def test_only_what_is_clearly_faster_is_the_best():
