@@ -1,0 +1,1 @@
+"""The GPU backend: hand-written CUDA kernels, launched through CuPy."""
