@@ -2,6 +2,7 @@
 
     python benchmarks/vs_peers.py                                   resnet18 and resnet50 at batch 1 and 8
     python benchmarks/vs_peers.py --models all --batches 1 8        every classifier of torchvision
+    python benchmarks/vs_peers.py --models all --resume             go on where such a run was cut
     python benchmarks/vs_peers.py --openblas-coretype Haswell       as a machine with AVX2 alone would run it
 
 Float32, equal threads, each engine in its own process with every OPENBLAS_* variable unset. Engines that are not
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
@@ -37,6 +39,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         type=Path,
         help=f"default: {RESULTS.name}/cpu-<machine>-<date>.json beside this file, none with --quick",
     )
+    parser.add_argument("--resume", action="store_true", help="keep the cases that the output file has already")
     parser.set_defaults(batches=[1, 8])
     return parser.parse_args(arguments)
 
@@ -46,7 +49,9 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     race = Race(_models(options.models), options.batches, options.engines, options.size, onnx=options.onnx)
     settings = settings_of(options, options.threads)
-    entry = run(race, settings, command=command(arguments), say=_say, keep=lambda entry: _keep(entry, options))
+    earlier = _earlier(options) if options.resume else None
+    keep = partial(_keep, options)
+    entry = run(race, settings, command=command(arguments), say=_say, keep=keep, earlier=earlier)
     print(report_text(entry))
     return int(has_failed(entry))
 
@@ -60,10 +65,19 @@ def _models(names: list[str]) -> list[str]:
     return torchvision_models.names() if names == ["all"] else names
 
 
-def _keep(entry: Entry, options: argparse.Namespace) -> None:
-    path = options.output or (None if options.quick else RESULTS / results.file_name("cpu", entry))
+def _keep(options: argparse.Namespace, entry: Entry) -> None:
+    path = _path(options, entry)
     if path:
         results.write(path, entry)
+
+
+def _earlier(options: argparse.Namespace) -> Entry | None:
+    path = _path(options, results.header("cpu", "", coretype=options.openblas_coretype))
+    return results.read(path) if path else None
+
+
+def _path(options: argparse.Namespace, entry: Entry) -> Path | None:
+    return options.output or (None if options.quick else RESULTS / results.file_name("cpu", entry))
 
 
 def _say(line: str) -> None:

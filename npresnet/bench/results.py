@@ -125,3 +125,11 @@ def write(path: Path, entry: Mapping[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """A results file, or None where there is none."""
+    if not path.exists():
+        return None
+    entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return entry

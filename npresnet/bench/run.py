@@ -41,18 +41,23 @@ def run(
     say: Say,
     keep: Callable[[Entry], None],
     registry: Mapping[str, Engine] = ENGINES,
+    earlier: Entry | None = None,
 ) -> Entry:
     """Run every case and return the results entry; `keep` gets it after each case, so that a cut loses little.
 
-    A model that cannot be prepared is said and recorded under "skipped", and the others go on.
+    A model that cannot be prepared is said and recorded under "skipped", and the others go on. `earlier` is the entry
+    of a run that was cut: its cases are taken over where machine, versions, settings and engines are the same.
     """
     shown: Entry = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
     shown |= {"coretype": settings.coretype, "gemm_peak_gflops": _gemm_peak(settings, say)}
     entry = header("cpu", command, **shown, cases=[], geometric_means={}, skipped=[])
+    if earlier is not None and same_conditions(entry, earlier):
+        entry |= {"cases": list(earlier["cases"]), "gemm_peak_gflops": earlier["gemm_peak_gflops"]}
     for model in race.models:
         request = Request(model, "", race.size, race.seed, race.onnx)
+        left = [batch for batch in race.batches if not _has_case(entry, race, model, batch)]
         try:
-            for case in compare_model(request, race.batches, race.chosen(registry), settings, say):
+            for case in compare_model(request, left, race.chosen(registry), settings, say) if left else ():
                 entry["cases"].append(case.to_dict())
                 entry["geometric_means"] = geometric_means(entry["cases"])
                 keep(entry)
@@ -83,6 +88,21 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
             entry["cases"].append(case)
             keep(entry)
     return entry
+
+
+def same_conditions(entry: Entry, earlier: Entry) -> bool:
+    """Whether two runs may stand in one table: the same kind, machine, versions and settings; loads may differ."""
+
+    def conditions(of: Entry) -> Entry:
+        kept = {name: of.get(name) for name in ("kind", "threads", "rounds", "seconds", "coretype")}
+        return {**kept, **{name: value for name, value in of["machine"].items() if not name.startswith("load")}}
+
+    return conditions(entry) == conditions(earlier)
+
+
+def _has_case(entry: Entry, race: Race, model: str, batch: int) -> bool:
+    wanted = (Path(model).name, batch, race.size, {engine.name for engine in race.chosen()})
+    return wanted in [(c["model"], c["batch"], c["size"], set(c["engines"])) for c in entry["cases"]]
 
 
 def report_text(entry: Entry) -> str:

@@ -100,6 +100,27 @@ def test_a_weight_file_of_ones_own_and_one_that_cannot_be_read(tmp_path, monkeyp
     assert "CheckpointError" in skipped["reason"]
 
 
+def test_a_run_that_was_cut_goes_on_where_it_was(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    race = Race(["cifar_resnet20"], [1], [], 32, onnx="npresnet")
+    registry = {OURS: ENGINES[OURS]}
+
+    def again(batches: list[int], earlier: dict | None, settings: Settings = QUICK) -> dict:
+        wanted = Race(race.models, batches, [], 32, onnx="npresnet")
+        return run(wanted, settings, command="", say=silent, keep=silent, registry=registry, earlier=earlier)
+
+    cut = again([1], None)
+    cut["cases"][0]["engines"][OURS]["median_ms"] = 123.0  # to know it again
+    cut["machine"]["load_average"] = 9.0
+    whole = again([1, 2], cut)
+    assert [case["batch"] for case in whole["cases"]] == [1, 2]
+    assert whole["cases"][0] == cut["cases"][0]
+    other_settings = again([1], cut, Settings(threads=1, rounds=2, seconds=0.0, pause_s=0.0))
+    assert other_settings["cases"][0]["engines"][OURS]["median_ms"] != 123.0
+    cut["machine"]["cpu"] = "another"
+    assert again([1], cut)["cases"][0]["engines"][OURS]["median_ms"] != 123.0
+
+
 def test_nothing_measured_is_said():
     assert report_text({"cases": []}) == "nothing was measured"
 
