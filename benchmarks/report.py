@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
 
-from npresnet.bench import layer_tables, plots, tables
+from npresnet.bench import determinism, layer_tables, plots, tables
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
@@ -31,6 +31,7 @@ PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind 
     ),
     "layers": ("docs/speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
 }
+CONDITIONS = {"layers": layer_tables.conditions, "determinism": determinism.conditions}
 
 
 def newest(folder: Path) -> list[Entry]:
@@ -70,13 +71,16 @@ def section(entry: Entry) -> str:
     if entry["kind"] == "coldstart":
         heading = f"**A fresh process from weight file to label** ({entry['model']}{kernel})"
         shown, notes = [tables.cold_table(entry)], tables.cold_problems(entry)
+    elif entry["kind"] == "determinism":
+        heading = "**The same bits** in any batch, at any place in it, on any number of threads, in any process"
+        shown, notes = [determinism.table(entry)], []
     elif entry["kind"] == "layers":
         heading = f"**Where the time goes: one thread, step by step**{kernel}"
         shown, notes = [layer_tables.summary_table(entry["cases"])], [layer_tables.legend()]
     else:
         heading = f"**Inference, and memory of each engine's process**{kernel}"
         shown, notes = tables.race_tables(entry), [*tables.legends(entry), *tables.problems(entry["cases"])]
-    conditions = layer_tables.conditions if entry["kind"] == "layers" else tables.conditions
+    conditions = CONDITIONS.get(entry["kind"], tables.conditions)
     made_by = f"Made by `{entry['command']}`. {conditions(entry)}"
     return "\n\n".join([heading, *(table.to_markdown() for table in shown), *notes, made_by])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any
 
 from npresnet.bench import machine
@@ -12,6 +13,8 @@ from npresnet.bench.peak import floor_ms
 from npresnet.bench.results import geometric_means
 
 Case = Mapping[str, Any]  # CaseResult.to_dict()
+EAGER = ("torch", "torch-channels-last")
+COMPILING = ("torch-compile", "onnxruntime", "openvino")
 BUSY = 0.5  # a load average from which on others were using the machine
 NO_TIME = {"absent": "not installed", "failed": "failed", "wrong": "wrong result"}
 
@@ -50,9 +53,10 @@ def engine_names(cases: Sequence[Case]) -> list[str]:
 
 
 def race_tables(entry: Mapping[str, Any]) -> list[Table]:
-    """All tables of an entry of kind "cpu": times, ratios, memory."""
+    """All tables of an entry of kind "cpu": times, ratios, the best peer, memory, errors."""
     cases = entry["cases"]
-    return [times_table(cases, entry.get("gemm_peak_gflops")), ratios_table(cases), memory_table(cases)]
+    times = times_table(cases, entry.get("gemm_peak_gflops"))
+    return [times, ratios_table(cases), best_table(cases), memory_table(cases), error_table(cases)]
 
 
 def times_table(cases: Sequence[Case], peak_gflops: float | None = None) -> Table:
@@ -81,6 +85,30 @@ def ratios_table(cases: Sequence[Case]) -> Table:
     if len(cases) > 1:
         rows.append(["geometric mean", *(f"{means[name]:.2f}" if name in means else "" for name in names)])
     return Table(["peer's time / ours", *map(title, names)], rows)
+
+
+def best_table(cases: Sequence[Case]) -> Table:
+    """The faster of PyTorch's two eager layouts, and the fastest engine that compiles, over npresnet's two modes.
+
+    Under each mode the peer's median time over npresnet's; above 1 npresnet is faster. The last row is the geometric
+    mean.
+    """
+    modes = [name for name in (OURS, FAST) if any("median_ms" in case["engines"].get(name, {}) for case in cases)]
+    columns = [(kind, peers, mode) for kind, peers in (("eager", EAGER), ("compiling", COMPILING)) for mode in modes]
+    found = [[_best_ratio(case, peers, mode) for _, peers, mode in columns] for case in cases]
+    rows = [[_case_title(case), *map(_two_digits, row)] for case, row in zip(cases, found, strict=True)]
+    if len(cases) > 1:
+        means = [[ratio for ratio in column if ratio] for column in zip(*found, strict=True)]
+        rows.append(["geometric mean", *(_two_digits(geometric_mean(column) if column else None) for column in means)])
+    header = [f"{kind} / {title(mode)}" for kind, _, mode in columns]
+    return Table(["best peer's time / ours", *header], rows)
+
+
+def error_table(cases: Sequence[Case]) -> Table:
+    """RMS error of the logits of eight images against float64, relative to the logits' own RMS."""
+    names = engine_names(cases)
+    rows = [[_case_title(case), *(_error_cell(case["engines"].get(name, {})) for name in names)] for case in cases]
+    return Table(["RMS error, 1e-7 of the logits", *map(title, names)], rows)
 
 
 def memory_table(cases: Sequence[Case]) -> Table:
@@ -188,6 +216,21 @@ def _time_cell(case: Case, name: str) -> str:
 def _ratio_cell(case: Case, name: str) -> str:
     entry = case["ratios"].get(name)
     return f"{entry['ratio']:.2f} ({entry['lowest']:.2f}-{entry['highest']:.2f})" if entry else ""
+
+
+def _best_ratio(case: Case, peers: Sequence[str], mode: str) -> float | None:
+    ours = case["engines"].get(mode, {}).get("median_ms")
+    theirs = [case["engines"].get(name, {}).get("median_ms") for name in peers]
+    timed = [median_ms for median_ms in theirs if median_ms is not None]
+    return min(timed) / ours if timed and ours else None
+
+
+def _two_digits(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _error_cell(entry: Mapping[str, Any]) -> str:
+    return "" if entry.get("error") is None else f"{entry['error'] * 1e7:.2f}"
 
 
 def _cold_cells(program: Mapping[str, Any], base: float | None) -> list[str]:

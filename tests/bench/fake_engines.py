@@ -57,6 +57,10 @@ def wrong(job: Job) -> Loaded:
     return _loaded(job, "wrong", lambda x: mean(x) * 1.001)
 
 
+def depends_on_batch(job: Job) -> Loaded:
+    return _loaded(job, "depends_on_batch", lambda x: mean(x) * np.float32(1 + 1e-6 * (len(x) - 1)))
+
+
 def nan(job: Job) -> Loaded:
     return _loaded(job, "nan", lambda x: mean(x) * np.nan)
 

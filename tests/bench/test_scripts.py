@@ -17,7 +17,7 @@ from tests.bench.scripts import BENCHMARKS, script
 PHOTO = BENCHMARKS.parent / "npresnet" / "data" / "chelsea.jpg"
 
 
-@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "layers"])
+@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "determinism", "layers"])
 def test_a_command_is_published_without_folders(name):
     words = ["--image", "/home/me/dog.jpg", "--threads", "2"]
     assert script(name).command(words) == f"python benchmarks/{name}.py --image dog.jpg --threads 2"
@@ -51,7 +51,7 @@ def test_vs_peers_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
     assert "resnet19 left out: ArchitectureError" in printed.err
 
 
-@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "layers", "report"])
+@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "determinism", "layers", "report"])
 def test_help_from_any_folder(name, tmp_path):
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True)

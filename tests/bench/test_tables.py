@@ -134,3 +134,26 @@ def test_cold_start_table_and_its_problems():
         "other: wrong result (printed 3, the others 4)",
         "nobody: not installed (needs nobody)",
     ]
+
+
+def test_the_best_peer_of_each_kind_over_each_mode(entry):
+    first = entry["cases"][0]["engines"]
+    first["npresnet-fast"], first["openvino"] = engine(16.0), engine(30.0)
+    first["torch-compile"] = engine(24.0)
+    table = tables.best_table(entry["cases"])
+    assert table.header[1:] == [
+        "eager / npresnet",
+        "eager / npresnet, fast=True",
+        "compiling / npresnet",
+        "compiling / npresnet, fast=True",
+    ]
+    assert table.rows[0][1:] == ["2.00", "2.50", "1.20", "1.50"]
+    assert table.rows[1][1:] == ["0.50", "", "", ""]
+    assert table.rows[2][1:] == ["1.00", "2.50", "1.20", "1.50"]
+
+
+def test_errors_are_shown_in_units_that_read_well(entry):
+    entry["cases"][0]["engines"]["npresnet"]["error"] = 1.84e-7
+    table = tables.error_table(entry["cases"])
+    assert table.rows[0][1] == "1.84"
+    assert table.rows[1][1] == ""
