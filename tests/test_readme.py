@@ -115,7 +115,7 @@ def test_reasons_are_true():
 
 
 def test_two_commands_set_everything_up():
-    assert readme_commands.find_test_command(README) == "python -m pip install '.[test]' && python -m pytest"
+    assert readme_commands.find_test_command(README) == "python -m pip install '.[test]' && python -m pytest -n 2"
     assert any(block.text.strip() == "python -m pip install . && npresnet demo" for block in BLOCKS)
 
 
