@@ -1,8 +1,8 @@
 """Convolutions for the tests of the GPU kernels: their numbers, the float64 reference, a run under the emulator.
 
 case = Case(shape, ELEMENTS["float16"], residual=True)
-check_conv(conv2d_mma, case, tile)                              # runs it and compares
-y, expected = run_conv(conv2d_mma, case, tile, edits=[(...)])   # for planted faults; assert_close(y, expected, case.element)
+check_conv(conv2d_mma, case, tile)                            # runs it and compares
+y, right = run_conv(conv2d_mma, case, tile, edits=[(...)])    # a planted fault: then assert_close fails
 """
 
 from __future__ import annotations
