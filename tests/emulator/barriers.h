@@ -1,0 +1,53 @@
+// mbarriers: a phase ends when all have arrived and all expected bytes have landed.
+#pragma once
+
+namespace emulator {
+
+inline Mbarrier& mbarrier(unsigned address, const char* who) {
+  shared_at(address, 8, 8, who);
+  auto found = block().barriers.find(address);
+  if (found == block().barriers.end()) fault("%s: there is no barrier at shared address %u", who, address);
+  return found->second;
+}
+
+inline void end_phase_if_complete(Mbarrier& barrier) {
+  if (barrier.pending || barrier.bytes) return;
+  barrier.pending = barrier.count;
+  barrier.phase++;
+}
+
+}  // namespace emulator
+
+inline void barrier_init(unsigned barrier, int count) {
+  emulator::shared_at(barrier, 8, 8, "barrier_init");
+  if (count < 1) emulator::fault("barrier_init: a barrier for %d arrivals", count);
+  unsigned arrivals = static_cast<unsigned>(count);
+  emulator::block().barriers[barrier] = {arrivals, arrivals, 0, 0};
+}
+
+inline void barrier_init_fence() {}
+
+inline void barrier_arrive(unsigned barrier) {
+  emulator::Mbarrier& b = emulator::mbarrier(barrier, "barrier_arrive");
+  if (!b.pending) emulator::fault("barrier_arrive: more than %u arrivals in one phase, address %u", b.count, barrier);
+  b.pending--;
+  emulator::end_phase_if_complete(b);
+  emulator::perhaps_pause();
+}
+
+inline void barrier_expect(unsigned barrier, unsigned bytes) {
+  if (bytes >= 1u << 20) emulator::fault("barrier_expect: %u bytes, a barrier counts to 2^20 - 1", bytes);
+  emulator::mbarrier(barrier, "barrier_expect").bytes += bytes;
+  barrier_arrive(barrier);
+}
+
+inline void barrier_wait(unsigned barrier, unsigned parity) {
+  emulator::Mbarrier& b = emulator::mbarrier(barrier, "barrier_wait");
+  if (parity > 1) emulator::fault("barrier_wait: parity %u, which is 0 or 1", parity);
+  while ((b.phase & 1) == parity) emulator::wait_while(&b.phase, b.phase, "barrier_wait");
+}
+
+inline void fence_async_proxy() {}
+
+template <int N> inline void registers_dec() {}
+template <int N> inline void registers_inc() {}

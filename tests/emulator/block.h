@@ -1,0 +1,206 @@
+// A running block: its threads, who of them runs next, and the end of a run that went wrong.
+//
+// A thread runs until it has to wait: for other threads, for a barrier's phase. Then another that can run goes on, first
+// of its own warp; so warps run ahead of each other as far as the kernel's own synchronisation lets them, which is what
+// brings a missing barrier to light. When none can run, the bulk copy that somebody waits for lands; when there is none,
+// the block is deadlocked.
+#pragma once
+#include <stdarg.h>
+#include <stdio.h>
+#include <map>
+#include <vector>
+
+namespace emulator {
+
+struct Block;
+
+enum class Order { ascending, descending, random };
+
+// How a launch is to be run, within what CUDA leaves open.
+struct Options {
+  bool lazy;    // asynchronous work happens as late as it may, or at once
+  Order order;  // which warp goes first
+  unsigned seed;
+};
+
+struct Copy {
+  unsigned to;
+  const void* from;  // null: zeros
+};
+
+struct Fiber {
+  Context context;
+  Block* block;
+  dim3 thread;
+  int id, lane, warp;
+  bool done;
+  const unsigned* word;  // waits while *word == value; null: can run
+  unsigned value;
+  const char* waits_for;
+  std::vector<Copy> copies;               // since the last commit
+  std::vector<std::vector<Copy>> groups;  // committed, in flight, the oldest first
+
+  bool can_run() const { return !done && (!word || *word != value); }
+};
+
+// Where a number of threads meet; `generation` counts how often they did.
+struct Meeting {
+  const char* operation = nullptr;
+  unsigned arrived = 0, generation = 0;
+  void* arguments[128];
+};
+
+struct Mbarrier {
+  unsigned count = 0, pending = 0, phase = 0;
+  long bytes = 0;  // expected and not yet landed
+};
+
+// A CUtensorMap's stand-in: tests/emulator/tensor_map.py packs the same 128 bytes.
+struct TensorMapFields {
+  const unsigned char* base;
+  unsigned long long size[4];      // innermost axis first: C, W, H, N, or columns, rows
+  long long stride_bytes[3];       // of axes 1, 2, 3
+  int lower[2], upper[2];          // im2col: the bounding box's corners, W and H
+  int step[2];                     // im2col: from pixel to pixel, W and H
+  unsigned box[2];                 // elements along the innermost axis; rows or pixels
+  unsigned short element_bytes, swizzle_bytes, im2col, magic;
+};
+
+struct TensorCopy {
+  TensorMapFields map;
+  unsigned to, barrier;
+  int at[4], offset[2];
+};
+
+// One wgmma of four warps, to be computed when somebody waits for it.
+struct Product {
+  void (*compute)(const Product&);
+  float* sums[128];
+  unsigned long long a, b;
+  std::vector<unsigned> chunks;  // of shared memory that it reads
+  bool committed, computed;
+  int group;
+};
+
+struct Block {
+  Options options;
+  Stacks stacks;
+  std::vector<Fiber> fibers;
+  std::vector<int> warp_order;
+  int threads, warps, alive;
+  dim3 index, size, grid;
+  unsigned random;
+
+  Meeting everybody, warp_meetings[32], group_meetings[8];
+  std::map<unsigned, Mbarrier> barriers;
+  std::vector<TensorCopy> tensor_copies;
+  std::vector<Product> products[8];  // of each warpgroup, not yet waited for
+  int committed_groups[8];
+
+  unsigned char* shared;  // dynamic shared memory
+  unsigned shared_bytes;
+  unsigned char* statics;  // __shared__ arrays
+  unsigned static_bytes;
+  std::vector<unsigned short> being_read, being_written;  // asynchronous users of each 16 bytes of shared memory
+
+  void (*kernel)(const void* arguments);
+  const void* arguments;
+  sigjmp_buf end;
+  char fault[512];
+};
+
+inline thread_local Fiber* me = nullptr;  // the thread that runs
+inline Block& block() { return *me->block; }
+
+inline unsigned draw(Block& b) {
+  b.random = b.random * 1664525u + 1013904223u;
+  return b.random >> 10;
+}
+
+// Ends the launch with a message. Only the first fault of a block is kept.
+[[noreturn]] __attribute__((format(printf, 1, 2))) inline void fault(const char* format, ...) {
+  Block& b = block();
+  int n = snprintf(b.fault, sizeof b.fault, "block (%u, %u, %u), thread (%u, %u, %u): ", b.index.x, b.index.y,
+                   b.index.z, me->thread.x, me->thread.y, me->thread.z);
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(b.fault + n, sizeof b.fault - static_cast<size_t>(n), format, arguments);
+  va_end(arguments);
+  siglongjmp(b.end, 1);
+}
+
+bool land_awaited_copy();  // tensor_maps.h
+
+inline Fiber* runnable_in_warp(Block& b, int warp, int after_lane) {
+  int first = warp * 32, lanes = min(32, b.threads - first);
+  for (int k = 1; k <= lanes; k++) {
+    Fiber& f = b.fibers[static_cast<size_t>(first + (after_lane + k) % lanes)];
+    if (f.can_run()) return &f;
+  }
+  return nullptr;
+}
+
+// Who runs next; may be the caller. Null when nobody can.
+inline Fiber* next_fiber(Block& b) {
+  bool random = b.options.order == Order::random;
+  if (!random || draw(b) % 8) {
+    if (Fiber* f = runnable_in_warp(b, me->warp, me->lane)) return f;
+  }
+  int start = random ? static_cast<int>(draw(b) % static_cast<unsigned>(b.warps)) : 0;
+  for (int k = 0; k < b.warps; k++) {
+    if (Fiber* f = runnable_in_warp(b, b.warp_order[static_cast<size_t>((start + k) % b.warps)], 31)) return f;
+  }
+  return nullptr;
+}
+
+[[noreturn]] inline void deadlock(Block& b) {
+  std::map<const char*, int> waiting;
+  for (const Fiber& f : b.fibers) {
+    if (!f.done) waiting[f.waits_for]++;
+  }
+  char text[300];
+  size_t n = 0;
+  for (auto [what, count] : waiting) {
+    int written = snprintf(text + n, sizeof text - n, "%s%d threads wait at %s", n ? ", " : "", count, what);
+    n = min(sizeof text - 1, n + static_cast<size_t>(written));
+  }
+  fault("deadlock: %s%s", text, b.alive < b.threads ? "; the others have returned" : "");
+}
+
+inline void switch_to(Fiber* to) {
+  Fiber* from = me;
+  if (to == from) return;
+  me = to;
+  switch_context(from->context, to->context);
+}
+
+inline void run_another() {
+  Block& b = block();
+  Fiber* next;
+  while (!(next = next_fiber(b))) {
+    if (!land_awaited_copy()) deadlock(b);
+  }
+  switch_to(next);
+}
+
+// Lets others run while *word == value.
+inline void wait_while(const unsigned* word, unsigned value, const char* what) {
+  me->word = word;
+  me->value = value;
+  me->waits_for = what;
+  run_another();
+  me->word = nullptr;
+}
+
+// Under the random order a thread may be held up anywhere.
+inline void perhaps_pause() {
+  Block& b = block();
+  if (b.options.order == Order::random && draw(b) % 4 == 0) run_another();
+}
+
+}  // namespace emulator
+
+#define threadIdx (emulator::me->thread)
+#define blockIdx (emulator::block().index)
+#define blockDim (emulator::block().size)
+#define gridDim (emulator::block().grid)

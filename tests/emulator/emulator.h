@@ -1,0 +1,34 @@
+// Runs CUDA source text on the CPU: g++ -std=c++17 -include emulator.h -x c++ kernel.cu
+//
+// The kernel's text is the very one that NVRTC compiles; only kernels/common/{intrinsics,hopper}.cuh, whose bodies are
+// PTX, are replaced by what is below. A block's threads are fibers that take turns on one thread of the CPU, so a run can
+// be repeated exactly; which of them runs first, and when an asynchronous copy lands, is for the caller to choose within
+// what CUDA allows. What CUDA forbids ends the launch with a message.
+//
+//   cuda_names.h     CUDA's keywords, vector types and mathematics
+//   numbers.h        half, bfloat16, tf32
+//   fibers.h         stacks, and the switch from one to another
+//   block.h          a running block: its threads, who runs next, faults
+//   together.h       what threads do together: __syncthreads, shuffles
+//   shared_memory.h  addresses, checks, what asynchronous copies and wgmma are still using
+//   copies.h         cp.async
+//   tensor_cores.h   ldmatrix, mma
+//   barriers.h       mbarriers
+//   tensor_maps.h    bulk tensor copies (TMA)
+//   wgmma.h          Hopper's matrix product
+//   launch.h         grids, arguments, what Python calls
+#pragma once
+#define NPRESNET_EMULATOR 1
+
+#include "cuda_names.h"
+#include "numbers.h"
+#include "fibers.h"
+#include "block.h"
+#include "together.h"
+#include "shared_memory.h"
+#include "copies.h"
+#include "tensor_cores.h"
+#include "barriers.h"
+#include "tensor_maps.h"
+#include "wgmma.h"
+#include "launch.h"

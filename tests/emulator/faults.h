@@ -1,0 +1,63 @@
+// The CPU's own faults inside a kernel - an address that is nobody's, a stack that overflowed - as messages.
+#pragma once
+#include <signal.h>
+#include <mutex>
+
+namespace emulator {
+
+inline const char* fault_of(const Block& b, const void* address) {
+  auto* p = static_cast<const unsigned char*>(address);
+  if (b.stacks.holds(p)) return "a thread's stack overflowed, at";
+  if (p + (64 << 10) > b.shared && p < b.shared + b.shared_bytes + (64 << 10)) {
+    return "access outside of the block's shared memory, at";
+  }
+  return "access to memory that belongs to no array, or a misaligned vector, at";
+}
+
+struct OldHandlers {
+  struct sigaction segv, bus;
+};
+inline OldHandlers old_handlers;
+
+// What is not ours goes to whoever was there before.
+inline void on_signal(int number, siginfo_t* info, void* context) {
+  if (me) fault("%s %p", fault_of(block(), info->si_addr), info->si_addr);
+  struct sigaction& old = number == SIGSEGV ? old_handlers.segv : old_handlers.bus;
+  if (old.sa_flags & SA_SIGINFO) {
+    old.sa_sigaction(number, info, context);
+  } else if (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN) {
+    signal(number, SIG_DFL);
+  } else {
+    old.sa_handler(number);
+  }
+}
+
+inline void catch_signals() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action = {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigaction(SIGSEGV, &action, &old_handlers.segv);
+    sigaction(SIGBUS, &action, &old_handlers.bus);
+  });
+}
+
+// A stack for the handler, for the fiber's own may be what overflowed.
+struct SignalStack {
+  stack_t before;
+  unsigned char memory[64 << 10];
+
+  void use() {
+    stack_t mine = {};
+    mine.ss_sp = memory;
+    mine.ss_size = sizeof memory;
+    sigaltstack(&mine, &before);
+  }
+  void leave() {
+    if (before.ss_flags & SS_ONSTACK) before.ss_flags = 0;
+    sigaltstack(&before, nullptr);
+  }
+};
+
+}  // namespace emulator

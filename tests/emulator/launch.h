@@ -1,0 +1,269 @@
+// Grids: blocks one after the other, or spread over threads of the CPU; arguments as CUDA's launch takes them; and
+// KERNEL(name), which exports name__launch for Python.
+#pragma once
+#include <atomic>
+#include <thread>
+#include <algorithm>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include "faults.h"
+
+namespace emulator {
+
+// tests/emulator/build.py declares the same fields.
+struct Call {
+  unsigned grid[3], block[3];
+  unsigned shared_bytes;
+  int lazy, order;
+  unsigned seed;
+  int cpu_threads;
+  int argument_count;
+  const void* const* arguments;
+  const unsigned* argument_bytes;
+  const char* argument_kinds;  // NumPy's letters: u, i, f, V
+};
+
+constexpr unsigned MARGIN = 1024;  // poisoned bytes before and, up to the guard page, after dynamic shared memory
+
+// Dynamic shared memory whose end is close to a page that cannot be touched.
+struct SharedArena {
+  unsigned char* mapping;
+  size_t mapped;
+  unsigned char* begin;
+  unsigned bytes, after;
+
+  explicit SharedArena(unsigned bytes_) : bytes(bytes_) {
+    size_t rounded = (bytes + MARGIN - 1) / MARGIN * MARGIN;
+    size_t inside = (rounded + MARGIN + PAGE - 1) / PAGE * PAGE;
+    mapped = inside + 2 * PAGE;
+    mapping = static_cast<unsigned char*>(mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (mapping == MAP_FAILED) abort();
+    mprotect(mapping, PAGE, PROT_NONE);
+    mprotect(mapping + PAGE + inside, PAGE, PROT_NONE);
+    begin = mapping + PAGE + inside - rounded;
+    after = static_cast<unsigned>(rounded) - bytes;
+    memset(begin - MARGIN, 0xFF, MARGIN + rounded);
+  }
+  ~SharedArena() { munmap(mapping, mapped); }
+  SharedArena(const SharedArena&) = delete;
+
+  bool margins_intact() const {
+    for (const unsigned char* p = begin - MARGIN; p < begin; p++) {
+      if (*p != 0xFF) return false;
+    }
+    for (const unsigned char* p = begin + bytes; p < begin + bytes + after; p++) {
+      if (*p != 0xFF) return false;
+    }
+    return true;
+  }
+};
+
+// What a launch keeps of one thread of the CPU; used again by later launches, for stacks are slow to make.
+struct Worker {
+  Block block;
+  SignalStack signal_stack;
+};
+
+inline std::mutex idle_workers_lock;
+inline std::vector<Worker*> idle_workers;
+
+inline Worker* take_worker() {
+  std::lock_guard<std::mutex> hold(idle_workers_lock);
+  if (idle_workers.empty()) return new Worker();
+  Worker* worker = idle_workers.back();
+  idle_workers.pop_back();
+  return worker;
+}
+
+inline void give_back(Worker* worker) {
+  std::lock_guard<std::mutex> hold(idle_workers_lock);
+  idle_workers.push_back(worker);
+}
+
+// Where every fiber begins, and whence the last one goes back to run_block.
+inline void fiber_main() {
+  Block& b = block();
+  b.kernel(b.arguments);
+  me->done = true;
+  b.alive--;
+  release_everybody_if_complete(b);
+  if (!b.alive) siglongjmp(b.end, 1);
+  run_another();
+  __builtin_unreachable();
+}
+
+inline void order_warps(Block& b) {
+  b.warp_order.resize(static_cast<size_t>(b.warps));
+  for (int i = 0; i < b.warps; i++) b.warp_order[static_cast<size_t>(i)] = i;
+  if (b.options.order == Order::descending) std::reverse(b.warp_order.begin(), b.warp_order.end());
+  if (b.options.order != Order::random) return;
+  for (size_t i = b.warp_order.size(); i > 1; i--) std::swap(b.warp_order[i - 1], b.warp_order[draw(b) % i]);
+}
+
+inline void begin_block(Block& b, dim3 index) {
+  b.index = index;
+  b.alive = b.threads;
+  b.random = b.options.seed + 7919 * (index.x + 104729 * (index.y + 1299709 * index.z));
+  order_warps(b);
+  b.everybody = {};
+  for (Meeting& meeting : b.warp_meetings) meeting = {};
+  for (Meeting& meeting : b.group_meetings) meeting = {};
+  b.barriers.clear();
+  b.tensor_copies.clear();
+  for (auto& products : b.products) products.clear();
+  for (int& groups : b.committed_groups) groups = 0;
+  for (int i = 0; i < b.threads; i++) {
+    Fiber& f = b.fibers[static_cast<size_t>(i)];
+    unsigned id = static_cast<unsigned>(i);
+    f.block = &b;
+    f.thread = {id % b.size.x, id / b.size.x % b.size.y, id / (b.size.x * b.size.y)};
+    f.id = i;
+    f.lane = i % 32;
+    f.warp = i / 32;
+    f.done = false;
+    f.word = nullptr;
+    f.copies.clear();
+    f.groups.clear();
+    make_context(f.context, b.stacks, i, fiber_main);
+  }
+  poison_shared_memory(b);
+}
+
+inline const char* left_undone(const Block& b, const SharedArena& arena) {
+  if (!arena.margins_intact()) return "something was written outside of the block's shared memory";
+  if (!b.tensor_copies.empty()) return "it ended while a tensor copy was in flight";
+  for (const auto& products : b.products) {
+    if (!products.empty()) return "it ended while a wgmma was in flight";
+  }
+  return nullptr;
+}
+
+// Runs one block to its end or its fault. sigsetjmp returns a second time when either is reached.
+inline void run_block(Block& b, const SharedArena& arena, dim3 index) {
+  begin_block(b, index);
+  if (sigsetjmp(b.end, 0) == 0) {
+    Context here;
+    me = &b.fibers[static_cast<size_t>(b.warp_order[0]) * 32];
+    switch_context(here, me->context);
+  }
+  me = nullptr;
+  if (b.fault[0]) return;
+  if (const char* text = left_undone(b, arena)) {
+    snprintf(b.fault, sizeof b.fault, "block (%u, %u, %u): %s", index.x, index.y, index.z, text);
+  }
+}
+
+// What all threads of the CPU share while a launch runs.
+struct Progress {
+  std::atomic<unsigned long long> next_block{0};
+  std::atomic<bool> failed{false};
+  std::mutex lock;
+  char* message;
+  size_t message_bytes;
+
+  void fail(const char* text) {
+    std::lock_guard<std::mutex> hold(lock);
+    if (!failed.exchange(true)) snprintf(message, message_bytes, "%s", text);
+  }
+};
+
+inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& progress) {
+  Worker* worker = take_worker();
+  Block& b = worker->block;
+  SharedArena arena(call.shared_bytes);
+  ThreadLocal statics;
+  me = nullptr;  // brings this thread's storage into being
+  dl_iterate_phdr(find_thread_local, &statics);
+  b.options = {call.lazy != 0, static_cast<Order>(call.order), call.seed};
+  b.size = {call.block[0], call.block[1], call.block[2]};
+  b.grid = {call.grid[0], call.grid[1], call.grid[2]};
+  b.threads = static_cast<int>(b.size.x * b.size.y * b.size.z);
+  b.warps = (b.threads + 31) / 32;
+  b.shared = arena.begin;
+  b.shared_bytes = call.shared_bytes;
+  b.statics = statics.memory;
+  b.static_bytes = static_cast<unsigned>(statics.bytes);
+  b.kernel = kernel;
+  b.arguments = &call;
+  b.fault[0] = 0;
+  if (b.fibers.size() < static_cast<size_t>(b.threads) || b.fibers.size() > static_cast<size_t>(b.threads)) {
+    b.fibers = std::vector<Fiber>(static_cast<size_t>(b.threads));
+  }
+  if (!b.stacks.reserve(b.threads)) return progress.fail("there is no memory for the threads' stacks");
+  worker->signal_stack.use();
+  unsigned long long blocks = 1ULL * b.grid.x * b.grid.y * b.grid.z;
+  for (unsigned long long i; !progress.failed && (i = progress.next_block++) < blocks;) {
+    run_block(b, arena, {static_cast<unsigned>(i % b.grid.x), static_cast<unsigned>(i / b.grid.x % b.grid.y),
+                         static_cast<unsigned>(i / b.grid.x / b.grid.y)});
+    if (b.fault[0]) progress.fail(b.fault);
+  }
+  worker->signal_stack.leave();
+  give_back(worker);
+}
+
+template <class T> constexpr const char* accepted_kinds() {
+  if (std::is_pointer_v<T>) return "u";
+  if (std::is_floating_point_v<T>) return "f";
+  if (std::is_integral_v<T>) return "iu";
+  return "V";
+}
+
+template <class T> inline bool accepts(const Call& call, size_t i, Progress& progress) {
+  typedef std::remove_cv_t<T> Value;
+  if (call.argument_bytes[i] == sizeof(Value) && strchr(accepted_kinds<Value>(), call.argument_kinds[i])) return true;
+  char text[200];
+  snprintf(text, sizeof text, "argument %zu is of NumPy's kind %c%u, the kernel takes kind %s of %zu bytes", i,
+           call.argument_kinds[i], call.argument_bytes[i], accepted_kinds<Value>(), sizeof(Value));
+  progress.fail(text);
+  return false;
+}
+
+inline bool within_limits(const Call& call, Progress& progress) {
+  unsigned long long threads = 1ULL * call.block[0] * call.block[1] * call.block[2];
+  if (!threads || threads > 1024) progress.fail("a block has 1 to 1024 threads");
+  if (!call.grid[0] || !call.grid[1] || !call.grid[2]) progress.fail("the grid has no block");
+  if (call.grid[1] > 65535 || call.grid[2] > 65535) progress.fail("a grid has at most 65535 blocks along y and z");
+  if (call.shared_bytes > 227 << 10) progress.fail("a block has at most 227 KiB of shared memory");
+  return !progress.failed;
+}
+
+template <class T> inline std::remove_cv_t<T> load_argument(const void* p) {
+  std::remove_cv_t<T> value;
+  memcpy(static_cast<void*>(&value), p, sizeof value);
+  return value;
+}
+
+template <auto kernel, class... T, size_t... I>
+inline int launch(const Call& call, Progress& progress, void (*)(T...), std::index_sequence<I...>) {
+  if (call.argument_count != sizeof...(T)) {
+    char text[100];
+    snprintf(text, sizeof text, "the kernel takes %zu arguments, not %d", sizeof...(T), call.argument_count);
+    progress.fail(text);
+    return 1;
+  }
+  if (!within_limits(call, progress) || !(accepts<T>(call, I, progress) && ...)) return 1;
+  catch_signals();
+  auto call_kernel = [](const void* p) { kernel(load_argument<T>(static_cast<const Call*>(p)->arguments[I])...); };
+  std::vector<std::thread> others;
+  for (int i = 1; i < call.cpu_threads; i++) others.emplace_back(run_blocks, std::cref(call), +call_kernel, std::ref(progress));
+  run_blocks(call, call_kernel, progress);
+  for (std::thread& thread : others) thread.join();
+  return progress.failed;
+}
+
+template <auto kernel, class... T>
+inline int launch(const Call& call, Progress& progress, void (*typed)(T...)) {
+  return launch<kernel>(call, progress, typed, std::index_sequence_for<T...>{});
+}
+
+}  // namespace emulator
+
+// Returns 0, or 1 with a message.
+#define KERNEL(name)                                                                                           \
+  extern "C" int name##__launch(const emulator::Call* call, char* message, size_t message_bytes) {             \
+    emulator::Progress progress;                                                                               \
+    progress.message = message;                                                                                \
+    progress.message_bytes = message_bytes;                                                                    \
+    return emulator::launch<name>(*call, progress, name);                                                      \
+  }

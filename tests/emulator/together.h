@@ -1,0 +1,91 @@
+// What threads do together: the block's barrier, operations of a whole warp or of four.
+#pragma once
+
+namespace emulator {
+
+// `count` threads meet, the last to come does `operation` for all of them, then all go on.
+template <class Argument, class Operation>
+inline void together(Meeting& meeting, int slot, unsigned count, const char* name, Argument* argument,
+                     Operation operation) {
+  if (meeting.arrived && meeting.operation != name) {
+    fault("threads of one warp or warpgroup are at different operations: some at %s, this one at %s",
+          meeting.operation, name);
+  }
+  meeting.operation = name;
+  meeting.arguments[slot] = argument;
+  if (++meeting.arrived < count) {
+    wait_while(&meeting.generation, meeting.generation, name);
+    return;
+  }
+  operation(reinterpret_cast<Argument* const*>(meeting.arguments));
+  meeting.arrived = 0;
+  meeting.generation++;
+  perhaps_pause();
+}
+
+inline int warp_size() { return min(32, block().threads - me->warp * 32); }
+
+template <class Argument, class Operation>
+inline void whole_warp(const char* name, Argument* argument, Operation operation) {
+  together(block().warp_meetings[me->warp], me->lane, static_cast<unsigned>(warp_size()), name, argument, operation);
+}
+
+// Four warps that begin at a multiple of four.
+template <class Argument, class Operation>
+inline void whole_warpgroup(const char* name, Argument* argument, Operation operation) {
+  int group = me->id / 128;
+  if (group * 128 + 128 > block().threads) fault("%s needs four whole warps", name);
+  together(block().group_meetings[group], me->id % 128, 128, name, argument, operation);
+}
+
+// The block's barrier counts the threads that have not returned.
+inline void release_everybody_if_complete(Block& b) {
+  if (b.alive && b.everybody.arrived == static_cast<unsigned>(b.alive)) {
+    b.everybody.arrived = 0;
+    b.everybody.generation++;
+  }
+}
+
+template <class T, class Source> inline T shuffle(const char* name, T value, Source source_lane) {
+  struct Exchange {
+    T given, taken;
+    int source;
+  } mine{value, value, source_lane(me->lane)};
+  int lanes = warp_size();
+  whole_warp(name, &mine, [lanes](Exchange* const* all) {
+    for (int lane = 0; lane < lanes; lane++) {
+      int from = all[lane]->source;
+      if (from >= 0 && from < lanes) all[lane]->taken = all[from]->given;
+    }
+  });
+  return mine.taken;
+}
+
+}  // namespace emulator
+
+inline void __syncthreads() {
+  emulator::Block& b = emulator::block();
+  unsigned generation = b.everybody.generation;
+  b.everybody.arrived++;
+  emulator::release_everybody_if_complete(b);
+  if (b.everybody.generation == generation) {
+    emulator::wait_while(&b.everybody.generation, generation, "__syncthreads");
+  } else {
+    emulator::perhaps_pause();
+  }
+}
+
+inline void warp_sync() {
+  emulator::whole_warp("warp_sync", static_cast<int*>(nullptr), [](int* const*) {});
+}
+
+template <class T> inline T shuffle_xor(T value, int mask) {
+  return emulator::shuffle("shuffle_xor", value, [mask](int lane) { return lane ^ mask; });
+}
+
+// The last lanes keep their own value.
+template <class T> inline T shuffle_down(T value, int lanes) {
+  return emulator::shuffle("shuffle_down", value, [lanes](int lane) { return lane + lanes; });
+}
+
+[[noreturn]] inline void __trap() { emulator::fault("__trap() was reached"); }
