@@ -7,7 +7,7 @@ y, right = run_conv(conv2d_mma, case, tile, edits=[(...)])    # a planted fault:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -17,8 +17,7 @@ from npresnet import ops
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.window import Window
-
-SCHEDULES = (("lazy", "ascending"), ("eager", "ascending"), ("lazy", "descending"), ("eager", "random:7"))
+from tests.emulator import emulator, memory
 
 # An image's size and a window on it: every stride, padding and dilation somewhere, square and not.
 WINDOWS = (
@@ -147,28 +146,32 @@ def run_conv(
     *,
     copies: str = "lazy",
     schedule: str = "ascending",
-    edits: Sequence[tuple[str, str]] = (),
+    architecture: int = 90,
+    edits: tuple[tuple[str, str], ...] = (),
 ) -> tuple[np.ndarray, Expected]:
-    """Pack, launch under the emulator, read y back: (N, OH, OW, O) float32. No kernel may touch what is not its own."""
-    from tests.emulator import emulator
+    """Pack, launch under the emulator, read y back: (N, OH, OW, O) float32. No kernel may touch what is not its own.
 
+    architecture, edits  as `emulator.run` takes them; the edits are made to the launcher's own source
+    """
     shape, element, arrays = case.shape, case.element, numbers(case)
-    assert launcher.supports(shape, element, 90), f"{launcher.__name__} refuses {case}"
-    height, width = shape.out_size
-    inputs = {"x": arrays.x, "weight": launcher.pack(arrays.weight, element), "bias": arrays.bias}
+    assert launcher.supports(shape, element, architecture), f"{launcher.__name__} refuses {case}"
+    buffers = {"x": arrays.x, "weight": launcher.pack(arrays.weight, element), "bias": arrays.bias}
     if arrays.residual is not None:
-        inputs["residual"] = arrays.residual
-    y = np.full((shape.images, height, width, shape.out_channels), np.nan, np.float32)
-    workspace = np.zeros(launcher.workspace_bytes(shape, element, tile), np.uint8)
-    outputs = {"y": _plain(y, element), "workspace": workspace}
-    buffers = {name: Guarded(array) for name, array in (inputs | outputs).items()}
-    buffers["workspace"].array[...] = POISON
-    addresses = {"residual": 0} | {name: buffer.array.ctypes.data for name, buffer in buffers.items()}
-    emulator.run(launcher.launches(shape, element, tile, **addresses), copies=copies, schedule=schedule, edits=edits)
-    for name, buffer in buffers.items():
-        assert buffer.intact(), f"written outside {name}: {case}"
-        assert name in outputs or buffer.array.tobytes() == inputs[name].tobytes(), f"its input {name}: {case}"
-    return restore(buffers["y"].array, element), expected(case, arrays)
+        buffers["residual"] = arrays.residual
+    buffers = {name: memory.guarded(array) for name, array in buffers.items()}
+    before = {name: array.tobytes() for name, array in buffers.items()}
+    y = memory.poisoned((shape.images, *shape.out_size, shape.out_channels), element.storage)
+    workspace = memory.poisoned((launcher.workspace_bytes(shape, element, tile),), np.uint8)
+    addresses = {"residual": 0} | {name: array.ctypes.data for name, array in buffers.items()}
+    for launch in launcher.launches(
+        shape, element, tile, **addresses, y=y.ctypes.data, workspace=workspace.ctypes.data
+    ):
+        own = edits if launch.source.file == launcher.FILE else ()
+        emulator.run([launch], copies=copies, schedule=schedule, architecture=architecture, edits=own)
+    memory.check_guards(y, workspace, *buffers.values())
+    for name, array in buffers.items():
+        assert array.tobytes() == before[name], f"wrote into its input {name}: {case}"
+    return restore(y, element), expected(case, arrays)
 
 
 def check_conv(launcher: ModuleType, case: Case, tile: Any, **how: Any) -> None:
@@ -203,27 +206,6 @@ def assert_close(y: np.ndarray, right: Expected, element: Element) -> None:
     norm, off = np.linalg.norm(right.values[finite]), np.linalg.norm(error[finite])
     coarse = step if element.item_bytes == 2 else 0.0
     assert off <= (coarse + 1e-6) * norm, f"relative L2 error {off / norm:.3g}, allowed {coarse + 1e-6:.3g}"
-
-
-POISON = 0xFF  # bytes: NaN in every element
-
-
-class Guarded:
-    """A copy of an array between two zones of NaN: reading there spoils the result, writing there is noticed."""
-
-    ZONE_BYTES = 4096
-
-    def __init__(self, array: np.ndarray):
-        size, zone = array.nbytes, self.ZONE_BYTES
-        self._bytes = np.full(size + 2 * zone + 256, POISON, np.uint8)
-        self._start = zone + -(self._bytes.ctypes.data + zone) % 256  # CUDA's allocations begin on 256 bytes
-        self._stop = self._start + size
-        self.array = self._bytes[self._start : self._stop].view(array.dtype).reshape(array.shape)
-        self.array[...] = array
-
-    def intact(self) -> bool:
-        """Whether nobody wrote outside."""
-        return bool((self._bytes[: self._start] == POISON).all() and (self._bytes[self._stop :] == POISON).all())
 
 
 def _plain(values: np.ndarray, element: Element) -> np.ndarray:
