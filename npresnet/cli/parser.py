@@ -17,10 +17,12 @@ EXAMPLES = """examples:
   npresnet convert my.pth my.npz --labels names.txt
   npresnet bench resnet50 --batches 1 8             beside PyTorch, ONNX Runtime, OpenVINO: what is installed
   npresnet bench resnet50 --layers                  where the time goes
+  npresnet exercise start                           learn how it is done, by doing it
   npresnet doctor                                   what this machine has, and what would make it faster
 
 npresnet COMMAND --help tells more."""
 
+EXERCISE_FOLDER = "npresnet-exercises"
 Commands = Any  # argparse's subparsers have no public type
 Number = Callable[[str], int]
 
@@ -37,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, _doctor, _demo):
+    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, _exercise, _doctor, _demo):
         add(commands)
     return parser
 
@@ -117,6 +119,15 @@ def _bench(commands: Commands) -> None:
     arguments.add_cases(command)
     arguments.add_engines(command)
     arguments.add_pace(command)
+
+
+def _exercise(commands: Commands) -> None:
+    command = _command(
+        commands, "exercise", "teach:exercise", "functions of npresnet with a few lines taken out, to learn"
+    )
+    command.add_argument("action", choices=["start", "check"], help="write the files, or check them")
+    command.add_argument("names", nargs="*", metavar="NAME", help="check these alone, such as im2col (all)")
+    command.add_argument("--folder", default=EXERCISE_FOLDER, metavar="DIR", help=f"where they are ({EXERCISE_FOLDER})")
 
 
 def _doctor(commands: Commands) -> None:

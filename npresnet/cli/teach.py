@@ -1,0 +1,71 @@
+"""`npresnet exercise`: what is for learning."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from npresnet.cli.shared import FAILED, FINE, complain
+from npresnet.errors import NpresnetError
+
+if TYPE_CHECKING:
+    from npresnet.teach.exercises import Exercise
+
+
+def exercise(args: Namespace) -> int:
+    """Write the exercises, or check what a reader made of them."""
+    return _start(Path(args.folder)) if args.action == "start" else _check(Path(args.folder), args.names)
+
+
+def _start(folder: Path) -> int:
+    from npresnet.teach.exercises import EXERCISES, start
+
+    written, kept = start(folder, EXERCISES)
+    for path in written:
+        print(path)
+    if kept:
+        complain(f"{len(kept)} files were there and stay as they are; delete one to begin it again")
+    complain(f"Each file says what to do. Then: npresnet exercise check{_folder_option(folder)}")
+    return FINE
+
+
+def _check(folder: Path, names: list[str]) -> int:
+    """Check those named, or all files that are there; 1 unless every one passes."""
+    from npresnet.teach.exercises import EXERCISES, check
+
+    chosen = [_find(name, EXERCISES) for name in names] or list(EXERCISES)
+    verdicts = [check(found, _file_of(folder, found)) for found in chosen if names or _files(folder, found)]
+    if not verdicts:
+        complain(
+            f"there are no exercises in {folder}; write them first: npresnet exercise start{_folder_option(folder)}"
+        )
+        return FAILED
+    print("\n\n".join(map(str, verdicts)))
+    passed = sum(verdict.status == "passed" for verdict in verdicts)
+    complain(f"{passed} of {len(verdicts)} pass")
+    return FINE if passed == len(verdicts) else FAILED
+
+
+def _find(name: str, exercises: tuple[Exercise, ...]) -> Exercise:
+    """By its name, with or without the file's number and folder."""
+    wanted = Path(name).stem.lstrip("0123456789_")
+    for found in exercises:
+        if found.name == wanted:
+            return found
+    raise NpresnetError(f"there is no exercise {name!r}; there are {', '.join(found.name for found in exercises)}")
+
+
+def _files(folder: Path, wanted: Exercise) -> list[Path]:
+    return sorted(folder.glob(f"*_{wanted.name}.py"))
+
+
+def _file_of(folder: Path, wanted: Exercise) -> Path:
+    files = [path for path in _files(folder, wanted) if path.stem.lstrip("0123456789_") == wanted.name]
+    return files[0] if files else folder / f"{wanted.name}.py"
+
+
+def _folder_option(folder: Path) -> str:
+    from npresnet.cli.parser import EXERCISE_FOLDER
+
+    return "" if str(folder) == EXERCISE_FOLDER else f" --folder {folder}"
