@@ -5,6 +5,7 @@
     files     convert, inspect, summary
     maps      embed, cam
     bench     bench
+    pages     explain, trace
     teach     exercise
     machine   doctor, demo
     shared    models and image paths from arguments, messages

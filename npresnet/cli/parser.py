@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   npresnet convert my.pth my.npz --labels names.txt
   npresnet bench resnet50 --batches 1 8             beside PyTorch, ONNX Runtime, OpenVINO: what is installed
   npresnet bench resnet50 --layers                  where the time goes
+  npresnet explain dog.jpg -o page.html             where one number of a feature map comes from
   npresnet exercise start                           learn how it is done, by doing it
   npresnet doctor                                   what this machine has, and what would make it faster
 
@@ -39,7 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, _exercise, _doctor, _demo):
+    learning = (_explain, _trace, _exercise)
+    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, *learning, _doctor, _demo):
         add(commands)
     return parser
 
@@ -121,6 +123,25 @@ def _bench(commands: Commands) -> None:
     arguments.add_pace(command)
 
 
+def _explain(commands: Commands) -> None:
+    command = _command(commands, "explain", "pages:explain", "follow one number of a feature map, on a page to read")
+    command.add_argument("image", metavar="IMG")
+    command.add_argument("--layer", metavar="L", help="a convolution, such as layer1.0.conv1 (the first one)")
+    command.add_argument(
+        "--at", type=_place, metavar="ROW,COL", help="which pixel of its output (that of the strongest response)"
+    )
+    command.add_argument("--channel", type=int, metavar="K", help="which of its filters (that of the same)")
+    command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
+    _model_arguments(command)
+
+
+def _trace(commands: Commands) -> None:
+    command = _command(commands, "trace", "pages:trace", "show every step with its feature maps, on a page to read")
+    command.add_argument("image", metavar="IMG")
+    command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
+    _model_arguments(command)
+
+
 def _exercise(commands: Commands) -> None:
     command = _command(
         commands, "exercise", "teach:exercise", "functions of npresnet with a few lines taken out, to learn"
@@ -182,6 +203,15 @@ def _option_argument(command: Any) -> None:
         metavar="NAME=VALUE",
         help="what weights cannot tell, such as stride_on=3x3; may be given several times",
     )
+
+
+def _place(text: str) -> tuple[int, int]:
+    """ROW,COL."""
+    row, comma, col = text.partition(",")
+    try:
+        return int(row), int(col)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no place; write it as ROW,COL, such as 12,30") from None
 
 
 def _from(least: int) -> Number:

@@ -1,0 +1,37 @@
+"""`npresnet explain` and `npresnet trace`: pages that show what happens inside, for one image."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from npresnet.cli.shared import FINE, complain, model_of
+from npresnet.files import replacing
+
+
+def explain(args: Namespace) -> int:
+    """Follow one output of one convolution from the photo to the fused step, on a page of its own."""
+    from npresnet.teach import explain
+
+    with model_of(args) as model:
+        facts = explain.gather(model, args.image, args.layer, args.at, args.channel)
+    _write(args.output, explain.render(facts))
+    place = f"channel {facts.channel}, row {facts.row}, column {facts.col}"
+    complain(f"wrote {args.output}: {facts.layer}, {place} is {facts.step_output:.6g}; open it in a browser")
+    return FINE
+
+
+def trace(args: Namespace) -> int:
+    """Show every step of the network with its feature map, its cost and its memory, on a page of its own."""
+    from npresnet.teach import trace
+
+    with model_of(args) as model:
+        facts = trace.gather(model, args.image)
+    _write(args.output, trace.render(facts))
+    counts = f"{facts.nodes_before} nodes in {len(facts.steps)} steps"
+    complain(f"wrote {args.output}: {counts}, {facts.total_ms:.1f} ms on one thread; open it in a browser")
+    return FINE
+
+
+def _write(path: str, page: str) -> None:
+    with replacing(path) as file:
+        file.write(page.encode("utf-8"))
