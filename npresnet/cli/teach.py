@@ -1,4 +1,4 @@
-"""`npresnet exercise`: what is for learning."""
+"""`npresnet ladder` and `npresnet exercise`: what is for learning."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from npresnet.cli.shared import FAILED, FINE, complain
+from npresnet.cli.shared import FAILED, FINE, complain, model_of
 from npresnet.errors import NpresnetError
+from npresnet.files import replacing
 
 if TYPE_CHECKING:
     from npresnet.teach.exercises import Exercise
+
+
+def ladder(args: Namespace) -> int:
+    """Prove and time one layer on every rung; 1 where a rung is not equal."""
+    import json
+
+    import npresnet
+    from npresnet.teach.ladder import climb, find_layer, text
+
+    with model_of(args) as model:
+        image = args.image or Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
+        layer = find_layer(model, args.layer, model.preprocess(image))
+        climbed = climb(layer, model=str(model.config.value("arch")), image=Path(image).name, say=complain)
+    if args.html:
+        with replacing(args.html) as file:
+            file.write(text.to_page(climbed).encode("utf-8"))
+        complain(f"wrote {args.html}; open it in a browser")
+    if args.json:
+        print(json.dumps(climbed.to_dict(), indent=1))
+    else:
+        print(text.to_text(climbed))
+    return FINE if all(step.status == "equal" for step in climbed.steps) else FAILED
 
 
 def exercise(args: Namespace) -> int:

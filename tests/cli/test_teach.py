@@ -1,6 +1,8 @@
-"""npresnet exercise."""
+"""npresnet ladder and exercise."""
 
 from __future__ import annotations
+
+import json
 
 from npresnet.teach.exercises import EXERCISES
 
@@ -45,3 +47,17 @@ def test_no_exercises_and_no_such_exercise(run, folder):
     assert unknown.code == 1
     assert "im2col" in unknown.err
     assert run("exercise", "fly").code == 2
+
+
+def test_ladder_prints_a_table_json_and_writes_a_page(run, folder, model_file):
+    words = ("ladder", "--layer", "layer3.0.conv2", "--image", "photos/000.png", "--model", model_file)
+    told = run(*words, "--html", "out.html")
+    assert told.code == 0
+    assert "layer3.0.conv2 of cifar_resnet20 on 000.png" in told.out
+    assert told.out.count("equal") == 5
+    assert "npresnet-data" in (folder / "out.html").read_text(encoding="utf-8")
+    entry = json.loads(run(*words, "--json").out)
+    assert [step["status"] for step in entry["steps"]] == ["equal"] * 5
+    assert entry["steps"][-1]["ms"] < entry["steps"][0]["ms"]
+    missing = run("ladder", "--layer", "nothing", "--model", model_file)
+    assert (missing.code, "is no convolution" in missing.err) == (1, True)

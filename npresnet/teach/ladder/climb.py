@@ -1,0 +1,183 @@
+"""Prove each rung, then time it, and put the time beside what this machine can do.
+
+A rung is proved twice. On small whole numbers, where any order of summation is exact, it must give the very numbers of
+a float64 convolution. On the layer's real numbers no output may be further off than rounding in any order can explain:
+
+    |out - exact| <= g * (sum of |weight * x| + |bias| + |residual|)    g = n*u / (1 - n*u), u = 2^-24, n = K + 2
+
+(Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1; K products are summed for an output).
+Winograd's algorithm computes other sums: its rounding is bounded by the largest of these times what its matrices can
+amplify (`amplification`). A rung that fails shows no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from npresnet.bench import machine
+from npresnet.bench.peak import gemm_peak_gflops
+from npresnet.bench.timing import median, time_calls
+from npresnet.cpu.blas import guard
+from npresnet.network import Array
+from npresnet.ops.conv2d import conv2d
+from npresnet.teach.ladder.layer import RealLayer
+from npresnet.teach.ladder.rungs import Rung, cpu_rungs
+
+UNIT_ROUNDOFF = 2.0**-24  # of float32
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rung's result.
+
+    status      "equal", or why it shows no time
+    computed    the part of the layer that was computed; the time is that of the whole, extrapolated if this is below 1
+    error       RMS of (out - float64) over RMS of float64
+    ms          median; gflops counts 2 FLOPs for each multiply-add of the direct sum, whatever the algorithm
+    """
+
+    name: str
+    idea: str
+    lines: int
+    device: str
+    status: str
+    computed: float
+    error: float | None = None
+    ms: float | None = None
+    gflops: float | None = None
+    of_peak: float | None = None
+    gb_per_s: float | None = None
+    of_bandwidth: float | None = None
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A layer's climb, and the machine's two ceilings, on one thread."""
+
+    model: str
+    layer: str
+    image: str
+    shape: Mapping[str, Any]
+    macs: int
+    size_bytes: int
+    gemm_peak_gflops: float
+    bandwidth_gb_per_s: float
+    steps: list[Step] = field(default_factory=list)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "kind": "ladder"}
+
+
+def climb(
+    layer: RealLayer,
+    *,
+    model: str,
+    image: str,
+    seconds: float = 0.3,
+    say: Callable[[str], None] = lambda text: None,
+    rungs: Sequence[Rung] | None = None,
+) -> Ladder:
+    """Prove and time every rung on this layer, about `seconds` each, BLAS held to one thread."""
+    call = object()
+    try:
+        guard.hold(call)
+        peak, bandwidth = gemm_peak_gflops(), copy_bandwidth_gb_per_s()
+        rungs = cpu_rungs() if rungs is None else rungs
+        steps = []
+        for rung in rungs:
+            say(f"{rung.name}: {rung.idea}")
+            steps.append(_timed(_proved(rung, layer), rung, layer, seconds, peak, bandwidth))
+    finally:
+        guard.let_go(call)
+    about = {"machine": machine.describe(), "blas": machine.blas_libraries(), "threads": 1}
+    return Ladder(model, layer.name, image, _shape(layer), layer.macs, layer.size_bytes, peak, bandwidth, steps, about)
+
+
+def copy_bandwidth_gb_per_s(megabytes: int = 128, calls: int = 5) -> float:
+    """Bytes read and written a second by a copy far larger than the caches, on one thread."""
+    source = np.ones(megabytes * 250_000, np.float32)
+    target = np.zeros_like(source)
+    times_ms = time_calls(lambda: np.copyto(target, source), seconds=0, min_calls=calls)
+    return 2 * source.nbytes / min(times_ms) / 1e6
+
+
+def _proved(rung: Rung, layer: RealLayer) -> Step:
+    """The rung's Step, without a time."""
+    out, expected = np.array(rung.prepare(layer)()), _reference(layer)
+    expected = expected[:, : out.shape[1], : out.shape[2]]
+    error = float(np.sqrt(np.mean((out - expected) ** 2) / np.mean(expected**2))) if expected.any() else 0.0
+    computed = out.size / prod(layer.out_shape)
+    return Step(rung.name, rung.idea, rung.lines, rung.device, _status(rung, layer, out, expected), computed, error)
+
+
+def _status(rung: Rung, layer: RealLayer, out: Array, expected: Array) -> str:
+    """ "equal", or what is wrong."""
+    whole = layer.with_whole_numbers()
+    found = np.array((rung.exact or rung.prepare)(whole)())
+    right = _reference(whole)[:, : found.shape[1], : found.shape[2]]
+    wrong = int((found != right).sum())
+    if wrong:
+        return f"not equal: {wrong} of {found.size} whole numbers are wrong"
+    bound = _rounding_bound(layer)[:, : out.shape[1], : out.shape[2]]
+    if rung.amplification > 1:
+        bound = np.full_like(bound, rung.amplification * bound.max())
+    off = int((np.abs(out - expected) > bound).sum())
+    return f"not equal: {off} of {out.size} numbers are further off than rounding explains" if off else "equal"
+
+
+def _rounding_bound(layer: RealLayer) -> Array:
+    """How far off rounding can bring each output, whatever the order of summation."""
+    n = prod(layer.weight.shape[1:]) + 2
+    return n * UNIT_ROUNDOFF / (1 - n * UNIT_ROUNDOFF) * _reference(layer, np.abs)
+
+
+def _timed(step: Step, rung: Rung, layer: RealLayer, seconds: float, peak: float, bandwidth: float) -> Step:
+    if step.status != "equal":
+        return step
+    call = rung.prepare(layer)
+    ms = median(time_calls(call, seconds=seconds, min_calls=1 if step.computed < 1 else 3)) / step.computed
+    gflops, gb_per_s = 2 * layer.macs / ms / 1e6, layer.size_bytes / ms / 1e6
+    return replace(
+        step, ms=ms, gflops=gflops, of_peak=gflops / peak, gb_per_s=gb_per_s, of_bandwidth=gb_per_s / bandwidth
+    )
+
+
+def _reference(layer: RealLayer, of: Callable[[Array], Array] = lambda array: array) -> Array:
+    """The layer in float64; `of` is done to all its numbers first."""
+
+    def wide(array: Array) -> Array:
+        return of(array.astype(np.float64))
+
+    out = conv2d(
+        wide(layer.x),
+        wide(layer.weight),
+        wide(layer.bias),
+        stride=layer.window.stride,
+        padding=layer.window.padding,
+        dilation=layer.window.dilation,
+        groups=layer.node.groups,
+    )
+    out = out if layer.residual is None else out + wide(layer.residual)
+    return np.maximum(out, 0) if layer.node.relu else out
+
+
+def _shape(layer: RealLayer) -> dict[str, Any]:
+    window = layer.window
+    return {
+        "x": list(layer.x.shape),
+        "weight": list(layer.weight.shape),
+        "out": list(layer.out_shape),
+        "stride": list(window.stride),
+        "padding": list(window.padding),
+        "dilation": list(window.dilation),
+        "groups": layer.node.groups,
+        "residual": layer.residual is not None,
+        "relu": layer.node.relu,
+    }
