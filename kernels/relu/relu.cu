@@ -1,0 +1,33 @@
+// ReLU alone, where nothing before it could take it in.
+//
+//   y[i] = max(x[i], 0); NaN stays NaN
+//
+// Thread -> VECTOR neighbouring values (16 bytes), or one in the scalar form. Grid ceil(count/width / 256), block 256.
+// Bound by memory. In a convolution's epilogue it costs nothing. y may be x.
+//
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
+// Expects: FLOAT16 all: LDG.E.128 STG.E.128
+#include "../common/intrinsics.cuh"
+#include "../common/values.cuh"
+
+template <int width>
+__device__ __forceinline__ void relu(const Stored* x, Stored* y, size_t count) {
+  size_t i = ((size_t)blockIdx.x * 256 + threadIdx.x) * width;
+  if (i >= count) return;
+  Values<width> values = load_values<width>(x + i);
+  float clamped[width];
+#pragma unroll
+  for (int k = 0; k < width; k++) clamped[k] = relu_of(to_float(values.item[k]));
+  store_values<width>(y + i, clamped);
+}
+
+#define RELU(name, width)                                                        \
+  extern "C" __global__ void __launch_bounds__(256)                              \
+      name(const Stored* x, Stored* y, unsigned long long count) {               \
+    relu<width>(x, y, count);                                                    \
+  }                                                                              \
+  KERNEL(name)
+
+RELU(relu_vector, VECTOR)
+RELU(relu_scalar, 1)

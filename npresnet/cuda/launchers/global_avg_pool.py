@@ -1,0 +1,28 @@
+"""Global average pool: kernels/global_avg_pool/global_avg_pool.cu."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npresnet.cuda.elements import Element
+from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
+
+FILE = "global_avg_pool/global_avg_pool.cu"
+LANES = ROWS = 16
+
+
+def launches(images: int, positions: int, channels: int, element: Element, *, x: int, y: int) -> list[Launch]:
+    """The float32 sum of each channel over the image, then one division; the order of additions is always the same.
+
+    y[n,c] = (sum over p of x[n,p,c]) / positions
+
+    x   (N, positions, C)   element's storage; positions = H*W
+    y   (N, C)              element's storage
+
+    At most 65,535 images; any number of channels.
+    """
+    name, width = form(element, channels)
+    grid = (ceil_div(channels // width, LANES), images, 1)
+    args = (np.uint64(x), np.uint64(y), np.int32(positions), np.int32(channels))
+    return [Launch(source_for(FILE, element), f"global_avg_pool_{name}", grid, (LANES, ROWS, 1), args)]

@@ -1,0 +1,43 @@
+"""Option A's shortcut: kernels/shortcut_a/shortcut_a.cu."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from npresnet.cuda.elements import Element
+from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
+
+FILE = "shortcut_a/shortcut_a.cu"
+THREADS = 128
+
+
+def launches(
+    images: int,
+    height: int,
+    width: int,
+    channels: int,
+    element: Element,
+    *,
+    stride: int,
+    pad_channels: Sequence[int],
+    x: int,
+    y: int,
+) -> list[Launch]:
+    """Every stride-th pixel, and zeros for the channels that are missing.
+
+    y[n,i,j, before + c] = x[n, i*stride, j*stride, c], and 0 in the channels before and after
+
+    pad_channels   (before, after)
+    x              (N, H, W, C)                                                     element's storage
+    y              (N, ceil(H/stride), ceil(W/stride), before + C + after)         element's storage
+    """
+    before, after = pad_channels
+    name, vector = form(element, channels, before, after)
+    OH, OW, out_channels = ceil_div(height, stride), ceil_div(width, stride), before + channels + after
+    numbers = map(np.int32, (height, width, channels, OH, OW, out_channels, stride, before))
+    grid = (images * OH, ceil_div(OW * out_channels // vector, THREADS), 1)
+    args = (np.uint64(x), np.uint64(y), *numbers)
+    return [Launch(source_for(FILE, element), f"shortcut_a_{name}", grid, (THREADS, 1, 1), args)]

@@ -1,0 +1,60 @@
+"""What the launchers of the stem share: what a stem is, its tiles, its patch. See kernels/stem/patch.cuh."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launchers.vectors import ceil_div
+
+CHANNELS = 4  # of x as it lies in memory: (N, H, W, 4), zeros in the channels that the image does not have
+TILE_H, TILE_W = 8, 16
+KIB = 1024
+
+
+class Tile(NamedTuple):
+    """One way to run the stem.
+
+    walk   tiles of 8 x 16 output positions that a block computes, one after the other, with the weights it loaded once
+    """
+
+    walk: int
+
+    def __str__(self) -> str:
+        return f"walk{self.walk}"
+
+
+def is_stem(shape: ConvShape) -> bool:
+    """At most 4 input channels in one group, a window of at most 7 x 8, no dilation."""
+    KH, KW = shape.window.kernel_size
+    window_fits = KH <= 7 and KW <= 8 and shape.window.dilation == (1, 1)
+    return shape.in_channels <= CHANNELS and shape.groups == 1 and window_fits
+
+
+def tile_count(shape: ConvShape) -> int:
+    """Tiles of all images."""
+    OH, OW = shape.out_size
+    return shape.images * ceil_div(OH, TILE_H) * ceil_div(OW, TILE_W)
+
+
+def walks(shape: ConvShape, columns: int) -> list[Tile]:
+    """Long walks load the weights less often, short ones give every multiprocessor a block."""
+    blocks = tile_count(shape) * ceil_div(shape.out_channels, columns)
+    return [Tile(1)] + [Tile(walk) for walk in (2, 4, 8, 16) if blocks // walk >= 256]
+
+
+def patch_pixels(shape: ConvShape, taps: int) -> int:
+    """Pixels that a tile's windows see together; `taps` is the width of a window as the kernel takes it."""
+    (stride_h, stride_w), KH = shape.window.stride, shape.window.kernel_size[0]
+    return ((TILE_H - 1) * stride_h + KH) * ((TILE_W - 1) * stride_w + taps)
+
+
+def shared_limit(capability: int) -> int:
+    """Bytes of shared memory that a block may ask for."""
+    return {75: 64 * KIB, 80: 163 * KIB, 90: 227 * KIB, 100: 227 * KIB}.get(capability, 99 * KIB)
+
+
+def refuse_residual(residual: int) -> None:
+    """Raises ValueError: nothing comes before a stem that could be added to it."""
+    if residual:
+        raise ValueError("the stem's kernels take no residual")
