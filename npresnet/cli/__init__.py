@@ -6,7 +6,7 @@
     maps      embed, cam
     bench     bench
     pages     explain, trace
-    teach     exercise
+    teach     ladder, exercise
     machine   doctor, demo
     shared    models and image paths from arguments, messages
     output    predictions as text, JSON, JSON Lines, CSV

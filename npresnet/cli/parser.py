@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    learning = (_explain, _trace, _exercise)
+    learning = (_explain, _ladder, _trace, _exercise)
     for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, *learning, _doctor, _demo):
         add(commands)
     return parser
@@ -139,6 +139,15 @@ def _trace(commands: Commands) -> None:
     command = _command(commands, "trace", "pages:trace", "show every step with its feature maps, on a page to read")
     command.add_argument("image", metavar="IMG")
     command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
+    _model_arguments(command)
+
+
+def _ladder(commands: Commands) -> None:
+    command = _command(commands, "ladder", "teach:ladder", "compute one layer in ever faster ways, each proved equal")
+    command.add_argument("--layer", metavar="L", help="a convolution, such as layer1.0.conv1 (the costliest)")
+    command.add_argument("--image", metavar="IMG", help="the photo whose numbers it gets (one that comes along)")
+    command.add_argument("--html", metavar="OUT.html", help="write a page as well")
+    command.add_argument("--json", action="store_true", help="print JSON instead of the table")
     _model_arguments(command)
 
 
