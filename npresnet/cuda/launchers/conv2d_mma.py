@@ -1,0 +1,160 @@
+"""conv2d/mma.cu: implicit GEMM on tensor cores by mma.sync, for every GPU since Turing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npresnet.cuda.elements import Element, store
+from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.launchers import conv2d_split_k_reduce as split_k_reduce
+from npresnet.network import Array
+
+FILE = "conv2d/mma.cu"
+ROW_BYTES = 64  # of a slice's row in shared memory: the k-tile
+WARP_COLUMNS = 64
+SLAB_BYTES = 16 * (WARP_COLUMNS + 8) * 4  # of shared memory a warp, for the epilogue
+LARGEST_KERNEL = 11  # taps are bits
+SPLITS = (2, 3, 4, 6, 8, 12, 16)
+MULTIPROCESSORS = 132  # of an H100 or H200; an A100 has 108. Wrong numbers cost speed only.
+
+
+class Tile(NamedTuple):
+    """A kernel of the source, and into how many slices K is split.
+
+    rows, columns  output positions x channels of a block
+    warp_rows      of a warp, which always has 64 columns
+    stages         slices of K in shared memory
+    splits         1: the epilogue is part of the kernel; more: slices of K, added up by a second kernel
+    """
+
+    rows: int
+    columns: int
+    warp_rows: int
+    stages: int = 4
+    splits: int = 1
+
+    def __str__(self) -> str:
+        """128x64s4, or 64x64s4/8 with 8 splits."""
+        return f"{self.rows}x{self.columns}s{self.stages}" + (f"/{self.splits}" if self.splits > 1 else "")
+
+    @property
+    def warps(self) -> int:
+        """Of a block."""
+        return self.rows // self.warp_rows * (self.columns // WARP_COLUMNS)
+
+
+SMALL = Tile(64, 64, 16)
+# each with its products a clock where the grid is full, relative to the best: a guess, only to put tiles in order
+SPEEDS = {SMALL: 0.6, Tile(128, 64, 32): 0.8, Tile(128, 128, 64): 1.0, Tile(256, 128, 64): 1.0}
+
+
+def k_tile(element: Element) -> int:
+    """Products that a slice holds for one output."""
+    return ROW_BYTES // element.item_bytes
+
+
+def k_tiles(shape: ConvShape, element: Element) -> int:
+    """Slices of K, the last one filled up with zeros."""
+    return -(-shape.K // k_tile(element))
+
+
+def supports(shape: ConvShape, element: Element, capability: int) -> bool:
+    """Whole 16-byte chunks of channels in a group, offsets within a tile below 2**31; Turing has float16 only."""
+    if element.name == "float32" or (capability < 80 and element.name != "float16"):
+        return False
+    positions = shape.out_size[0] * shape.out_size[1]
+    image = shape.height * shape.width * shape.in_channels
+    return (
+        capability >= 75
+        and shape.in_channels // shape.groups * element.item_bytes % 16 == 0
+        and max(shape.window.kernel_size) <= LARGEST_KERNEL
+        and (256 // positions + 3) * image < 2**31
+        and 128 * k_tiles(shape, element) * k_tile(element) < 2**31
+        and shape.M + 256 < 2**31
+    )
+
+
+def blocks(shape: ConvShape, tile: Tile) -> tuple[int, int, int]:
+    """The grid: tiles of a group's outputs, groups, slices of K."""
+    columns = -(-(shape.out_channels // shape.groups) // tile.columns)
+    return -(-shape.M // tile.rows) * columns, shape.groups, tile.splits
+
+
+def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
+    """Those that may win, the likely best first.
+
+    Splits are offered where the smallest tile leaves multiprocessors without a block, as it does for one image.
+    """
+    stages = 4 if capability >= 80 else 2
+    whole = [
+        tile._replace(stages=stages)
+        for tile in SPEEDS
+        if (capability >= 80 or tile.rows != tile.columns or tile == SMALL)  # 128x128 needs cp.async
+        and (tile == SMALL or tile.columns < 2 * shape.out_channels // shape.groups)
+    ]
+    alone = blocks(shape, SMALL)[0] * shape.groups
+    split = [
+        SMALL._replace(stages=stages, splits=splits)
+        for splits in SPLITS
+        if alone * splits <= 2 * MULTIPROCESSORS and k_tiles(shape, element) >= 2 * splits
+    ]
+    return sorted(whole + split, key=lambda tile: estimated_work(shape, element, tile))
+
+
+def estimated_work(shape: ConvShape, element: Element, tile: Tile) -> float:
+    """Products that the busiest multiprocessor sums, in units of a k-tile of 64x64 outputs, and its fixed costs."""
+    tiles_x, groups, splits = blocks(shape, tile)
+    rounds = -(-tiles_x * groups * splits // MULTIPROCESSORS)
+    speed = SPEEDS[tile._replace(stages=4, splits=1)]
+    area = tile.rows * tile.columns / 64**2
+    fixed = 4 * area + (12 + splits if splits > 1 else 0)  # prologue and epilogue; the second kernel
+    return rounds * (area * -(-k_tiles(shape, element) // splits) / speed + fixed)
+
+
+def pack(weight: Array, element: Element) -> Array:
+    """(O, C/groups, KH, KW) -> (O, k_tiles*k_tile): KH, KW, C/groups row by row, and zeros to the last slice's end."""
+    rows = weight.transpose(0, 2, 3, 1).reshape(len(weight), -1)
+    return np.ascontiguousarray(store(np.pad(rows, ((0, 0), (0, -rows.shape[1] % k_tile(element)))), element))
+
+
+def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
+    """The slices' sums, float32 (splits, M, O)."""
+    return split_k_reduce.partial_bytes(shape, tile.splits)
+
+
+def shared_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
+    """The ring, no longer than there are k-tiles so that short layers leave room for more blocks; or the epilogue's."""
+    stages = min(tile.stages, -(-k_tiles(shape, element) // tile.splits))
+    return max(stages * (tile.rows + tile.columns) * ROW_BYTES, tile.warps * SLAB_BYTES)
+
+
+def launches(
+    shape: ConvShape,
+    element: Element,
+    tile: Tile,
+    *,
+    x: int,
+    weight: int,
+    bias: int,
+    residual: int,
+    y: int,
+    workspace: int,
+) -> list[Launch]:
+    """y = relu(conv(x) + bias + residual); with splits, the slices' sums first, then their total."""
+    split = tile.splits > 1
+    addresses = (x, weight, workspace) if split else (x, weight, bias, residual, y)
+    product = Launch(
+        source=Source(FILE, (("ELEMENT", element.macro),)),
+        kernel=f"conv2d_mma_{tile.rows}x{tile.columns}" + ("_split" if split else ""),
+        grid=blocks(shape, tile),
+        block=(32 * tile.warps, 1, 1),
+        args=(*(np.uint64(address) for address in addresses), shape.struct()),
+        shared_bytes=shared_bytes(shape, element, tile),
+    )
+    if not split:
+        return [product]
+    total = split_k_reduce.launches(shape, element, tile.splits, partial=workspace, bias=bias, residual=residual, y=y)
+    return [product, *total]
