@@ -15,6 +15,7 @@ from npresnet.errors import DeviceError
 MAJORS = (13, 12)  # newest first
 # below site-packages/nvidia: the wheels nvidia-cuda-nvrtc-cu12 and nvidia-cuda-nvrtc, Linux and Windows
 _WHEEL_FOLDERS = {12: ("cuda_nvrtc/lib", "cuda_nvrtc/bin"), 13: ("cu13/lib", "cu13/bin/x86_64", "cu13/bin")}
+USUAL_TOOLKIT = "/usr/local/cuda"
 _TOOLKIT_FOLDERS = ("lib64", "lib", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib", "bin", "bin/x64")
 
 
@@ -89,7 +90,7 @@ def _wheel_folders(major: int) -> Iterator[Path]:
 
 def _toolkit_folders() -> Iterator[Path]:
     named = (os.environ.get(variable, "") for variable in ("CUDA_PATH", "CUDA_HOME"))
-    for root in (*named, sys.prefix, os.path.join(sys.prefix, "Library"), "/usr/local/cuda"):
+    for root in (*named, sys.prefix, os.path.join(sys.prefix, "Library"), USUAL_TOOLKIT):
         if root:
             for folder in _TOOLKIT_FOLDERS:
                 yield Path(root) / folder

@@ -99,9 +99,10 @@ def test_an_instruction_is_found_by_its_first_words():
         /*0020*/             @!UPT UIADD3 URZ, UPT, UPT, URZ, URZ, URZ ;
         /*0030*/                   HMMA.16816.F32 R4, R8, R2, R4 ;
         /*0040*/                   HMMA.16816.F32 R4, R8, R2, R4 ;
+        /*0050*/                   HGMMA.64x64x16.F32 R24, gdesc[UR4], R24, gsb0 ;
 """
     counts = sass.parse(listing)["conv"]
-    assert counts == {"MOV": 1, "LDGSTS.E.BYPASS.128": 1, "UIADD3": 1, "HMMA.16816.F32": 2}
+    assert counts == {"MOV": 1, "LDGSTS.E.BYPASS.128": 1, "UIADD3": 1, "HMMA.16816.F32": 2, "HGMMA.64x64x16.F32": 1}
     assert sass.holds(counts, "HMMA.16816")
     assert not sass.holds(counts, "HMMA.168")
-    assert not sass.holds(counts, "HGMMA")
+    assert not sass.holds(counts, "LDSM")

@@ -21,7 +21,7 @@ from npresnet.cuda import nvrtc, source
 Instructions = dict[str, Counter]  # {kernel: {instruction: how often}}
 
 _SECTION = re.compile(r"^//-+ \.text\.(\S+)")
-_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)")
+_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
 
 
 def find_disassembler() -> str | None:
