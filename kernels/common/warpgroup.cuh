@@ -1,0 +1,70 @@
+// What the wgmma kernels share: how operands lie in shared memory, the products of one slab, the way out of registers.
+//
+// A slab is 128 bytes of K: 64 halves or 32 floats. An operand's slab is K-major: row by row (output positions, or
+// filters), each row 128 bytes, and the 16-byte chunk c of row r lies at chunk c ^ r % 8, the 128-byte swizzle. wgmma reads
+// eight rows at a time; without the swizzle their chunks would all lie in the same four banks. The period is 8 rows =
+// 1024 bytes, so operands begin at multiples of 1024.
+#pragma once
+#include "epilogue_tile.cuh"
+#include "hopper.cuh"
+
+constexpr int SLAB_BYTES = 128;
+constexpr int SLAB = SLAB_BYTES / sizeof(Stored);  // elements
+constexpr int STEP_BYTES = 32;                     // of K in one wgmma: 16 halves or 8 tf32
+constexpr int WARPGROUP = 128;                     // threads; 4 consecutive warps issue a wgmma together
+constexpr int WGMMA_ROWS = 64;
+
+// An operand for wgmma: bits 0-13 its address, 16-29 a stride that this layout does not use, 32-45 the distance of one
+// group of 8 rows to the next (all in units of 16 bytes), 62-63 the swizzle, 1 = 128 bytes. A step along K only moves the
+// address: the hardware swizzles address bits, so chunks are found again from anywhere in the first row.
+__device__ __forceinline__ unsigned long long operand(unsigned address) {
+  constexpr unsigned long long eight_rows = 8 * SLAB_BYTES >> 4;
+  return (address & 0x3FFFFu) >> 4 | 1ull << 16 | eight_rows << 32 | 1ull << 62;
+}
+
+template <int COLUMNS>
+__device__ __forceinline__ void wgmma(float (&sums)[COLUMNS / 2], unsigned long long a, unsigned long long b) {
+#if ELEMENT == FLOAT16
+  wgmma_float16<COLUMNS>(sums, a, b);
+#elif ELEMENT == BFLOAT16
+  wgmma_bfloat16<COLUMNS>(sums, a, b);
+#else
+  wgmma_tf32<COLUMNS>(sums, a, b);
+#endif
+}
+
+// sums (64, COLUMNS) += a (64, SLAB) * b (COLUMNS, SLAB) transposed; only started: wgmma_commit, wgmma_wait.
+template <int COLUMNS>
+__device__ __forceinline__ void multiply_slab(float (&sums)[COLUMNS / 2], unsigned a, unsigned b) {
+#pragma unroll
+  for (int step = 0; step < SLAB_BYTES; step += STEP_BYTES)
+    wgmma<COLUMNS>(sums, operand(a + step), operand(b + step));
+}
+
+// The epilogue of one warp: its 16 rows of a wgmma's sums pass through its own piece of shared memory, WIDTH channels at
+// a time, so that no other warp is waited for.
+//
+//   position, positions   output position of the warp's first row; how many there are
+//   channel               of the sums' first column
+template <int COLUMNS, int WIDTH>
+__device__ __forceinline__ void store_sums(const float (&sums)[COLUMNS / 2], float* staged, int position, int positions,
+                                           int channel, const Outputs& out) {
+  typedef StagedTile<16, WIDTH, 32> Strip;
+  const int lane = threadIdx.x % 32;
+  auto position_of = [=](int row) { return position + row < positions ? position + row : -1; };
+#pragma unroll
+  for (int part = 0; part < COLUMNS / WIDTH; part++) {
+    const int first = channel + part * WIDTH;
+    const Strip strip(out, staged, lane, first, min(first + WIDTH, out.O));
+    Packed residual[Strip::PASSES];
+    strip.ask_residual(residual, position_of);
+#pragma unroll
+    for (int column = 0; column < WIDTH; column += 8) {
+      const int at = (part * WIDTH + column) / 2;
+      strip.put(0, column, lane, {sums[at], sums[at + 1], sums[at + 2], sums[at + 3]});
+    }
+    warp_sync();
+    strip.store(residual, position_of);
+    warp_sync();  // the next part overwrites what other lanes have just read
+  }
+}
