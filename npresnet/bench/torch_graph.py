@@ -33,6 +33,19 @@ def build(network: Network) -> torch.nn.Module:
     return torch.fx.GraphModule(root, graph).eval()
 
 
+def run(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Every node's value, each by PyTorch's own layer in x's dtype; nothing is overwritten, nothing freed."""
+    values = {INPUT: x}
+    for node in network:
+        inputs = [values[name] for name in node.inputs]
+        if node.op == "add":
+            values[node.name] = inputs[0] + inputs[1]
+        else:
+            alone = Network((node.evolve(inputs=(INPUT,)),), {"out": node.name})
+            values[node.name] = build(alone).to(x.dtype)(*inputs)
+    return values
+
+
 def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own: dict[str, bool]) -> Any:
     """The fx node that computes one of our nodes, its ReLU excepted."""
     import torch

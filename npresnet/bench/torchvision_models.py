@@ -26,9 +26,9 @@ def names() -> list[str]:
     ]
 
 
-def build(name: str) -> Any:
-    """torchvision.models.<name>() in eval mode. Raises ImportError where torchvision cannot be imported."""
-    return getattr(import_models(), name)(weights=None).eval()
+def build(name: str, **options: Any) -> Any:
+    """torchvision.models.<name>(**options) in eval mode. Raises ImportError where torchvision cannot be imported."""
+    return getattr(import_models(), name)(weights=None, **options).eval()
 
 
 def import_models() -> Any:

@@ -6,7 +6,7 @@
     maps      embed, cam
     bench     bench
     pages     explain, trace
-    teach     ladder, exercise
+    teach     ladder, exercise, diff
     machine   doctor, demo
     shared    models and image paths from arguments, messages
     output    predictions as text, JSON, JSON Lines, CSV

@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    learning = (_explain, _ladder, _trace, _exercise)
+    learning = (_explain, _ladder, _trace, _exercise, _diff)
     for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, *learning, _doctor, _demo):
         add(commands)
     return parser
@@ -160,6 +160,13 @@ def _exercise(commands: Commands) -> None:
     command.add_argument("--folder", default=EXERCISE_FOLDER, metavar="DIR", help=f"where they are ({EXERCISE_FOLDER})")
 
 
+def _diff(commands: Commands) -> None:
+    command = _command(commands, "diff", "teach:diff", "compare every step with PyTorch, which must be installed")
+    command.add_argument("checkpoint", metavar="CHECKPOINT", help="a weight file or a name")
+    command.add_argument("--image", required=True, metavar="IMG", help="what both look at")
+    _model_arguments(command, model=False)
+
+
 def _doctor(commands: Commands) -> None:
     _command(commands, "doctor", "machine:doctor", "what this machine has, and what would make npresnet faster here")
 
@@ -182,13 +189,14 @@ def _command(commands: Commands, name: str, home: str, what: str) -> argparse.Ar
     return command
 
 
-def _model_arguments(command: argparse.ArgumentParser) -> None:
+def _model_arguments(command: argparse.ArgumentParser, *, model: bool = True) -> None:
     group = command.add_argument_group("the model")
-    group.add_argument(
-        "--model",
-        metavar="M",
-        help="a weight file, or a name to download: resnet18, resnet50.IMAGENET1K_V2, ... (the ten-class demo model)",
-    )
+    if model:
+        group.add_argument(
+            "--model",
+            metavar="M",
+            help="a weight file, or a name to download, such as resnet18, resnet50.IMAGENET1K_V2 (the ten-class demo)",
+        )
     group.add_argument("--device", default="cpu", metavar="D", help="cpu or auto (cpu)")
     group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
     group.add_argument("--fast", action="store_true", help="let an image's last bits depend on the batch it is in")

@@ -1,4 +1,4 @@
-"""`npresnet ladder` and `npresnet exercise`: what is for learning."""
+"""`npresnet ladder`, `exercise` and `diff`: what is for learning, and for looking closely."""
 
 from __future__ import annotations
 
@@ -34,6 +34,18 @@ def ladder(args: Namespace) -> int:
     else:
         print(text.to_text(climbed))
     return FINE if all(step.status == "equal" for step in climbed.steps) else FAILED
+
+
+def diff(args: Namespace) -> int:
+    """Compare every step with PyTorch on one image; 1 where one diverges."""
+    from npresnet.teach import diff
+
+    args.model = args.checkpoint
+    with model_of(args) as model:
+        found = diff.diff(model, model.preprocess(args.image))
+    print(diff.table(found).to_text())
+    complain(diff.verdict(found))
+    return FINE if found.first is None else FAILED
 
 
 def exercise(args: Namespace) -> int:

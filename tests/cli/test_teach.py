@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from npresnet.teach.exercises import EXERCISES
 
 
@@ -61,3 +63,11 @@ def test_ladder_prints_a_table_json_and_writes_a_page(run, folder, model_file):
     assert entry["steps"][-1]["ms"] < entry["steps"][0]["ms"]
     missing = run("ladder", "--layer", "nothing", "--model", model_file)
     assert (missing.code, "is no convolution" in missing.err) == (1, True)
+
+
+def test_diff_prints_a_table_and_a_verdict(run, folder, model_file):
+    pytest.importorskip("torch", reason="torch is not installed")
+    done = run("diff", model_file, "--image", "photos/000.png")
+    assert done.code == 0
+    assert "layer3.2.conv2" in done.out
+    assert "steps agree with PyTorch" in done.err
