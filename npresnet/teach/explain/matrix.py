@@ -110,10 +110,10 @@ def choose_shown(conv: Node, place: Place, x: Array, most: int = SHOWN_FLOATS) -
     out_height, out_width = window.output_size((height, width))
     own = group_channels(conv, place.channel)
     out_rows = _around(place.row, out_height, lambda span: _inside(window, 0, span, height), max(1, most // width))
-    rows = _inside(window, 0, out_rows, height)
+    rows = (0, height) if out_rows == (0, out_height) else _inside(window, 0, out_rows, height)
     fitting = max(1, most // (rows[1] - rows[0]))
     out_columns = _around(place.col, out_width, lambda span: _inside(window, 1, span, width), fitting)
-    columns = _inside(window, 1, out_columns, width)
+    columns = (0, width) if out_columns == (0, out_width) else _inside(window, 1, out_columns, width)
     pixels = (rows[1] - rows[0]) * (columns[1] - columns[0])
     count = min(own.stop - own.start, max(1, most // pixels))
     channels = own.start, own.start + count

@@ -18,6 +18,7 @@ function tapOf(k) {
 
 // --- 1 Where it looks ----------------------------------------------------------------------------------------------
 
+byId("how-many").textContent = whole(product(DATA.matrix.output_shape));
 if (DATA.prediction.length) {
   const [label, score] = DATA.prediction[0];
   byId("verdict").textContent = `In the end the network says: ${label} (${(100 * score).toFixed(1)} %).`;
@@ -34,6 +35,11 @@ function showPicture(id, uri, text, [height, width], { rows, columns }) {
 
 function span([first, end]) {
   return end - first === 1 ? `${first}` : `${signed(String(first))} to ${signed(String(end - 1))}`;
+}
+
+// "row 3", "rows 3 to 5".
+function spanOf(one, range) {
+  return `${one}${range[1] - range[0] === 1 ? "" : "s"} ${span(range)}`;
 }
 
 function beyond({ rows, columns }, [height, width]) {
@@ -58,7 +64,7 @@ say(byId("photo-text"), ["The photo"], `, cut to ${DATA.photo_size.join(" × ")}
 const inputSize = DATA.input_picture.shape.slice(1);
 showPicture("source", DATA.input_picture.uri, "The layer's input", inputSize, patchField());
 say(byId("source-text"), ["The layer's input"], ` (${DATA.input_name}), ${DATA.input_picture.shape.join(" × ")}: `,
-  `${DATA.input_picture.text}. The patch: rows ${span(patchField().rows)}, columns ${span(patchField().columns)}.`,
+  `${DATA.input_picture.text}. The patch: ${spanOf("row", patchField().rows)}, ${spanOf("column", patchField().columns)}.`,
   beyond(patchField(), inputSize));
 
 const outputSize2 = DATA.output_picture.shape.slice(1);

@@ -57,7 +57,7 @@ function paintMatrix() {
   }
   context.putImageData(pixels, 0, 0);
   const stage = byId("matrix");
-  const height = clamp(rows * stage.clientWidth / SHOWN_COLUMNS, 170, innerWidth < 640 ? 260 : 380);
+  const height = clamp(rows * stage.clientWidth / SHOWN_COLUMNS, 230, innerWidth < 640 ? 260 : 380);
   canvas.style.height = `${Math.round(height)}px`;
   stage.querySelector("svg").setAttribute("viewBox", `0 0 ${SHOWN_COLUMNS} ${rows}`);
   stage.querySelector("svg").setAttribute("preserveAspectRatio", "none");
@@ -116,19 +116,24 @@ function markCell() {
   byId("plane").querySelector("svg").replaceChildren(
     makeSvg("rect", { ...everywhere, fill: "none", stroke: colour("--ink"), "stroke-width": 1.2, "stroke-dasharray": "4 4", "vector-effect": "non-scaling-stroke" }),
     ...outline(first[1], first[0], size[1], size[0], false), ...taps,
-    makeSvg("rect", { x: inputAt(1, cell.j, v), y: inputAt(0, cell.i, u), width: 1, height: 1, fill: colour("--mark") }));
+    makeSvg("rect", { x: inputAt(1, cell.j, v), y: inputAt(0, cell.i, u), width: 1, height: 1, fill: colour("--mark"), "fill-opacity": .65 }));
+}
+
+function ordinal(n) {
+  return ["", "", "second", "third"][n] ?? `${n}th`;
 }
 
 function tell() {
   const { c, u, v, k } = rowOf(cell.r);
   const [y, x] = [inputAt(0, cell.i, u), inputAt(1, cell.j, v)];
   const l = cell.i * OUT_WIDTH + cell.j;
-  const patch = [0, 1].map((axis) => span([inputAt(axis, [cell.i, cell.j][axis], 0), inputAt(axis, [cell.i, cell.j][axis], DATA.kernel_size[axis] - 1) + 1]));
+  const patch = [0, 1].map((axis) => spanOf(["row", "column"][axis],
+    [inputAt(axis, [cell.i, cell.j][axis], 0), inputAt(axis, [cell.i, cell.j][axis], DATA.kernel_size[axis] - 1) + 1]));
   const inside = isInside(y, x);
   const copied = inside ? M.copies_rows[y] * M.copies_columns[x] : 0;
   const lines = [
-    ["Column", `${l}: the window at output row ${cell.i}, column ${cell.j}. Its patch: input rows ${patch[0]}, columns ${patch[1]}.`],
-    ["Row", `${k}: channel ${c}, kh ${u}, kw ${v}. It is the picture shifted by ${signed(String(u * DATA.dilation[0] - DATA.padding[0]))} rows and ${signed(String(v * DATA.dilation[1] - DATA.padding[1]))} columns.`],
+    ["Column", `${l}: the window at output row ${cell.i}, column ${cell.j}. Its patch: input ${patch[0]}, ${patch[1]}.`],
+    ["Row", `${k}: channel ${c}, kh ${u}, kw ${v}. It is the picture shifted by ${signed(String(u * DATA.dilation[0] - DATA.padding[0]))} rows and ${signed(String(v * DATA.dilation[1] - DATA.padding[1]))} columns${Math.max(...DATA.stride) > 1 ? `, of which every ${ordinal(Math.max(...DATA.stride))} pixel is taken` : ""}.`],
     ["Cell", inside ? `${exact(valueAt(c, y, x))}, the input at channel ${c}, row ${y}, column ${x}.` : `0: row ${signed(String(y))}, column ${signed(String(x))} lies in the padding.`],
     ["Copies", inside ? `this pixel stands in the matrix ${copied === 1 ? "once" : `${copied} times`}.` : "none: padding is made, not copied."],
   ];
@@ -285,7 +290,7 @@ function tellCase() {
   if (M.is_the_image) {
     parts.push(["A 1 × 1 filter needs no copy. "], "Each window sees one pixel, so a column is one pixel's channels: the matrix is the input itself, read as it lies in memory. ");
   } else if (TAPS === 1) {
-    parts.push(["A 1 × 1 filter with a stride "], "picks every second pixel and skips the rest: the matrix is smaller than the picture. ");
+    parts.push(["A 1 × 1 filter with a stride "], `picks every ${ordinal(Math.max(...DATA.stride))} pixel of a row and skips the rest: the matrix is smaller than the picture. `);
   } else {
     parts.push(`Windows overlap, so most pixels are copied several times: up to ${largest(M.copies_rows) * largest(M.copies_columns)} times here. `);
   }

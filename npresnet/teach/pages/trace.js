@@ -13,7 +13,7 @@ const sizeOf = (shape) => shape.join(" × ");
 
 byId("photo").append(make("img", { src: DATA.photo, alt: "The photo, as the network sees it" }));
 say(byId("lead"), `The photo enters as ${sizeOf(DATA.input_shape)} numbers. ${plural(STEPS.length, "step")} later there `
-  + `are ${whole(product(STEPS.at(-1).shape))}. On the way: `, [plural(DATA.total_macs, "multiply-add")], `, in `,
+  + `are ${whole(product(STEPS.at(-1).shape))}. On the way: `, [`${short(DATA.total_macs / 1e6)} million multiply-adds`], `, in `,
   [`${short(DATA.total_ms)} ms`], " on one thread of this machine.");
 byId("answers").append(...DATA.prediction.map(([label, score]) => {
   const bar = make("i");
@@ -35,7 +35,7 @@ say(byId("passes-text"), `The network has `, [`${DATA.nodes_before} nodes`], `. 
 byId("ops").textContent = `Before: ${opsInWords(DATA.ops_before)}. After: ${opsInWords(DATA.ops_after)}.`;
 
 function opsInWords(ops) {
-  return Object.entries(ops).sort((a, b) => b[1] - a[1]).map(([op, count]) => `${count} ${wordOf(op)}`).join(", ");
+  return Object.entries(ops).sort((a, b) => b[1] - a[1]).map(([op, count]) => `${wordOf(op)} × ${count}`).join(", ");
 }
 
 function drawCounts() {
@@ -58,8 +58,8 @@ function drawCounts() {
 function describe(step) {
   const window = step.window ? `${step.window} ` : "";
   const groups = step.groups > 1 ? `, ${step.groups} groups` : "";
-  const more = step.nodes.slice(1).map(([, op]) => wordOf(op)).filter((word) => !wordOf(step.op).includes(word));
-  return `${window}${wordOf(step.op)}${groups}${more.length ? ` + ${more.join(" + ")}` : ""}`;
+  const [first, ...more] = step.nodes.map(([, op]) => wordOf(op));
+  return `${window}${first}${groups}${more.map((word) => ` + ${word}`).join("")}`;
 }
 
 function details(step) {
@@ -132,13 +132,15 @@ function setAll(open) {
 // --- 3 Memory over time --------------------------------------------------------------------------------------------
 
 const BLOCKS = DATA.arena;
-const clock = { at: 0 };
+const clock = { at: 0 };  // the step that is looked at: at first the one with most bytes in use
 
 function aliveAt(n) {
   return BLOCKS.filter((block) => block.first <= n && n <= block.last);
 }
 
-const peak = Math.max(...STEPS.map((_, n) => total(aliveAt(n).map((block) => block.size))));
+const inUse = STEPS.map((_, n) => total(aliveAt(n).map((block) => block.size)));
+const peak = Math.max(...inUse);
+clock.at = inUse.indexOf(peak);
 say(byId("memory-text"), `All values share one block of memory, the arena. Time goes to the right, one column a step; a bar is
   one value, as high as its bytes, from the step that makes it to the last one that reads it. Values that are never needed
   together may lie at the same place. So `, [bytes(DATA.arena_bytes)], ` are enough, where the ${STEPS.length} results take `,

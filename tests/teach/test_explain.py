@@ -1,0 +1,369 @@
+"""The numbers of `npresnet explain`: against loops, the specification, float64, and the engine itself."""
+
+from __future__ import annotations
+
+import base64
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+
+from npresnet import ops
+from npresnet.errors import ArchitectureError, ImageError, ShapeError
+from npresnet.network import INPUT, Network, Node
+from npresnet.passes import optimize
+from npresnet.plan.shapes import infer_shapes
+from npresnet.teach import by_hand, explain
+from npresnet.teach.explain.chain import find_chain
+from npresnet.teach.explain.matrix import choose_shown, copies, measure
+from npresnet.teach.explain.pixel import Place, compute_ways, work_out
+from npresnet.teach.explain.receptive_field import jump, receptive_field
+from npresnet.teach.pages.plain import plain
+from npresnet.window import Window
+from tests.support.cases import integers
+from tests.support.layers import KINDS, model_of
+from tests.support.random_networks import random_network
+from tests.support.small import picture
+
+PHOTO = picture(3, height=80, width=90)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def explained(request):
+    """(model, facts) of each kind of layer, in the middle of its output."""
+    kind = KINDS[request.param]
+    model = model_of(kind)
+    return model, explain.gather(model, PHOTO, kind.layer)
+
+
+def input_of(model, facts) -> np.ndarray:
+    """What the convolution reads, (1, C, H, W)."""
+    x = model.preprocess(PHOTO)
+    return x if facts.input_name == INPUT else model.features(x, [facts.input_name])[facts.input_name]
+
+
+def test_patch_is_what_the_equation_says(explained):
+    model, facts = explained
+    x = input_of(model, facts)
+    _, _, height, width = x.shape
+    for (c, u, v), value in np.ndenumerate(facts.patch):
+        y = facts.row * facts.stride[0] + u * facts.dilation[0] - facts.padding[0]
+        z = facts.col * facts.stride[1] + v * facts.dilation[1] - facts.padding[1]
+        inside = 0 <= y < height and 0 <= z < width
+        assert facts.inside[u, v] == inside
+        assert value == (x[0, facts.channels[0] + c, y, z] if inside else 0)
+
+
+def test_weight_is_the_folded_filter(explained):
+    model, facts = explained
+    raw = model.network[facts.layer].params["weight"][facts.channel]
+    np.testing.assert_array_equal(facts.raw_weight, raw)
+    gamma, var, eps = facts.norm.gamma, facts.norm.var, facts.norm.eps
+    np.testing.assert_array_equal(facts.weight, (raw * (gamma / np.sqrt(var + eps))).astype(np.float32))
+    assert facts.bias == np.float32((float(facts.raw_bias) - facts.norm.mean) * facts.norm.scale + facts.norm.beta)
+
+
+def test_sums(explained):
+    _, facts = explained
+    exact = math.fsum(float(p) * float(w) for p, w in zip(facts.patch.flat, facts.weight.flat, strict=True))
+    size = math.fsum(abs(float(p) * float(w)) for p, w in zip(facts.patch.flat, facts.weight.flat, strict=True))
+    assert abs(facts.products_sum - exact) <= 1e-13 * size
+    assert abs(facts.channel_sums.sum() - exact) <= 1e-13 * size
+    assert facts.output == facts.products_sum + float(facts.bias)
+    residual = 0.0 if facts.residual is None else float(facts.residual)
+    total = facts.output + residual
+    assert facts.step_output == (max(0.0, total) if facts.relu else total)
+
+
+def test_folding_changes_nothing_but_roundings(explained):
+    _, facts = explained
+    norm = facts.norm
+    as_trained = (facts.raw_sum + float(facts.raw_bias) - norm.mean) / math.sqrt(
+        norm.var + norm.eps
+    ) * norm.gamma + norm.beta
+    size = float(np.abs(facts.patch * facts.weight).sum()) + abs(norm.mean * norm.scale) + abs(norm.beta)
+    assert abs(as_trained - facts.output) <= 2 * np.finfo(np.float32).eps * size
+
+
+def test_every_way_is_near_the_right_number(explained):
+    """Any order of a sum of K float32 products errs by at most K * eps * the sum of their sizes; Winograd by more."""
+    _, facts = explained
+    size = float(np.abs(facts.patch.astype(np.float64) * facts.weight).sum()) + abs(float(facts.bias))
+    bound = (facts.patch.size + 4) * np.finfo(np.float32).eps * size
+    assert [way.name for way in facts.ways] == ["loop", "im2col", "GEMM", "as trained", "fused step"]
+    for way in facts.ways:
+        assert abs(float(way.output) - facts.output) <= 2 * bound, way
+    assert facts.ways[0].ulps is not None
+
+
+def test_the_fused_step_is_the_engines(explained):
+    """The last row is bit for bit what the model's own features say, residual and ReLU included."""
+    model, facts = explained
+    x = model.preprocess(PHOTO)
+    last = facts.step[-1][0]
+    engine = model.features(x, [last])[last][0, facts.channel, facts.row, facts.col]
+    assert facts.ways[-1].step_output == engine
+    summed = model.features(x, [facts.norm.name])[facts.norm.name][0, facts.channel, facts.row, facts.col]
+    assert facts.ways[-1].output == summed
+
+
+def test_residual_and_relu_are_the_networks(explained):
+    model, facts = explained
+    ops_of_step = [op for _, op in facts.step]
+    assert (facts.residual is not None) == ("add" in ops_of_step)
+    assert facts.relu == ("relu" in ops_of_step)
+    step = optimize(model.network)[facts.layer]
+    assert (len(step.inputs) == 2, step.relu) == (facts.residual is not None, facts.relu)
+
+
+def test_the_convolution_by_hand(explained):
+    model, facts = explained
+    if facts.groups > 1 or facts.dilation != (1, 1):
+        pytest.skip("by_hand.conv has neither groups nor dilation")
+    weight = model.network[facts.layer].params["weight"]
+    y = by_hand.conv(input_of(model, facts).astype(np.float64), weight, facts.stride[0], facts.padding[0])
+    assert facts.raw_sum == pytest.approx(y[0, facts.channel, facts.row, facts.col], rel=1e-12, abs=1e-12)
+
+
+def test_the_strongest_response_by_default(explained):
+    model, facts = explained
+    last = facts.step[-1][0]
+    result = model.features(model.preprocess(PHOTO), [last])[last][0]
+    assert result[facts.channel, facts.row, facts.col] == result.max()
+
+
+def test_the_json_holds_what_it_should(explained):
+    _, facts = explained
+    data = plain(facts)
+    promised = "image layer channel row col kernel_size stride padding patch weight products_sum bias output"
+    assert set(promised.split()) <= set(data)
+    total = sum(p * w for p, w in zip(np.ravel(data["patch"]), np.ravel(data["weight"]), strict=True))
+    assert total == pytest.approx(data["products_sum"], abs=1e-4)
+    assert data["products_sum"] + data["bias"] == pytest.approx(data["output"], abs=1e-6)
+
+
+def test_pages_are_small(explained):
+    assert len(explain.render(explained[1])) < 2e6
+
+
+def test_a_place_of_ones_own():
+    model = model_of(KINDS["3x3"])
+    facts = explain.gather(model, PHOTO, "layer1.0.conv1", at=(0, 15), channel=3)
+    assert (facts.channel, facts.row, facts.col) == (3, 0, 15)
+    np.testing.assert_array_equal(facts.inside, [[False] * 3, [True, True, False], [True, True, False]])
+    only_channel = explain.gather(model, PHOTO, "layer1.0.conv1", channel=3)
+    result = model.features(model.preprocess(PHOTO), ["layer1.0.relu.1"])["layer1.0.relu.1"][0]
+    assert result[3, only_channel.row, only_channel.col] == result[3].max()
+    only_place = explain.gather(model, PHOTO, "layer1.0.conv1", at=(2, 2))
+    assert result[only_place.channel, 2, 2] == result[:, 2, 2].max()
+
+
+def test_defaults_take_the_first_convolution():
+    assert explain.gather(model_of(KINDS["3x3"]), PHOTO).layer == "conv1"
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"layer": "layer1.0.conv9"}, ArchitectureError, r"no layer called 'layer1.0.conv9'.*layer1\.0\.conv[12]"),
+        ({"layer": "layer1.0.bn1"}, ArchitectureError, "no convolution but a batch_norm"),
+        ({"layer": "layer1"}, ArchitectureError, "no layer called 'layer1'"),
+        ({"at": (0, 32)}, ShapeError, "0,0 to 31,31; 0,32 lies outside"),
+        ({"at": (-1, 0)}, ShapeError, "lies outside"),
+        ({"channel": 64}, ShapeError, "channels 0 to 63"),
+        ({"channel": -1}, ShapeError, "no channel -1"),
+    ],
+)
+def test_errors(how, error, message):
+    with pytest.raises(error, match=message):
+        explain.gather(model_of(KINDS["3x3"]), PHOTO, **how)
+
+
+def test_a_missing_image():
+    with pytest.raises(ImageError):
+        explain.gather(model_of(KINDS["3x3"]), "missing.jpg")
+
+
+# --- whole numbers: every way is exact -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"), [(1, 1, 0, 1), (3, 1, 1, 1), (3, 2, 2, 2), ((1, 3), 1, 1, 1)]
+)
+def test_whole_numbers_are_exact_by_every_way(groups, kernel, stride, padding, dilation):
+    rng = np.random.default_rng(5)
+    window = Window.of(kernel, stride, padding, dilation)
+    weight = integers(rng, (4, 6 // groups, *window.kernel_size))
+    conv = Node("conv", "conv2d", (INPUT,), window, groups, params={"weight": weight, "bias": integers(rng, (4,))})
+    network = Network((conv,), {"out": "conv"})
+    x = integers(rng, (1, 6, 7, 9))
+    expected = ops.run(network, x)["out"]
+    chain = find_chain(network, conv)
+    for channel, row, col in product(range(4), (0, 1), (0, 2)):
+        place = Place(channel, row, col)
+        pixel = work_out(chain, place, x, None)
+        ways = compute_ways(chain, place, pixel, x, (expected[0, channel, row, col],) * 2)
+        assert [way.ulps for way in ways] == [0] * 4
+        assert pixel.output == expected[0, channel, row, col]
+
+
+def test_a_swapped_filter_is_noticed():
+    """A planted fault: with kh and kw swapped the ways disagree."""
+    rng = np.random.default_rng(5)
+    x, weight = integers(rng, (1, 2, 6, 6)), integers(rng, (3, 2, 3, 3))
+    window = Window.of(3)
+    place = Place(1, 2, 2)
+
+    def chain_of(filters):
+        conv = Node("conv", "conv2d", (INPUT,), window, params={"weight": filters})
+        return find_chain(Network((conv,), {"out": "conv"}), conv)
+
+    right = work_out(chain_of(weight), place, x, None)
+    ways = compute_ways(chain_of(weight.swapaxes(2, 3).copy()), place, right, x, (np.float32(right.output),) * 2)
+    assert ways[2].ulps > 0
+
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+
+WINDOWS = [Window.of(*numbers) for numbers in product((1, 2, 3), (1, 2, 3), (0, 1), (1, 2))]
+
+
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_copies_are_counted_as_im2col_makes_them(window):
+    x = np.arange(1.0, 1 + 6 * 7).reshape(1, 1, 6, 7)
+    columns = ops.im2col(x, window)
+    counted = np.array([(columns == value).sum() for value in x.flat]).reshape(6, 7)
+    np.testing.assert_array_equal(np.outer(copies(window, 0, 6), copies(window, 1, 7)), counted)
+
+
+def test_sizes_of_the_matrix(explained):
+    model, facts = explained
+    x = input_of(model, facts)
+    columns = ops.im2col(x, model.network[facts.layer].window)
+    assert facts.matrix.columns_bytes == columns.astype(np.float32).nbytes
+    assert facts.matrix.depth * facts.groups == columns.shape[1]
+    assert facts.matrix.positions == columns.shape[2]
+    weight = model.network[facts.layer].params["weight"]
+    assert (facts.matrix.input_bytes, facts.matrix.weight_bytes) == (x.nbytes, weight.nbytes)
+    assert facts.matrix.macs == weight.size * facts.matrix.positions
+
+
+def shown_values(shown) -> np.ndarray:
+    shape = [last - first for first, last in (shown.channels, shown.rows, shown.columns)]
+    return np.frombuffer(base64.b64decode(shown.data), "<f4").reshape(shape)
+
+
+def test_shown_values_are_the_input(explained):
+    model, facts = explained
+    shown, x = facts.shown, input_of(model, facts)
+    assert shown.cut == ""
+    np.testing.assert_array_equal(shown_values(shown), x[0, slice(*facts.channels)])
+
+
+@pytest.mark.parametrize("most", [1, 50, 400, 3000])
+def test_a_large_input_is_cut_around_the_place(most):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 8, 40, 30), np.float32)
+    conv = Node("c", "conv2d", (INPUT,), Window.of(3, 2, 1), params={"weight": np.zeros((4, 8, 3, 3), np.float32)})
+    shown = choose_shown(conv, Place(0, 19, 0), x, most)
+    values = shown_values(shown)
+    assert values.size <= max(most, 9)
+    assert shown.cut != ""
+    np.testing.assert_array_equal(values, x[0, slice(*shown.channels), slice(*shown.rows), slice(*shown.columns)])
+    assert shown.out_rows[0] <= 19 < shown.out_rows[1]
+    assert shown.out_columns[0] <= 0 < shown.out_columns[1]
+    for axis, (outputs, inputs, size) in enumerate(
+        [(shown.out_rows, shown.rows, 40), (shown.out_columns, shown.columns, 30)]
+    ):
+        first, last = conv.window.input_range(axis, *outputs)
+        assert (max(0, first), min(size, last)) == inputs
+
+
+def test_a_pointwise_matrix_is_the_image():
+    matrix = measure(*pointwise(stride=1))
+    assert matrix.is_the_image
+    assert matrix.columns_bytes == matrix.input_bytes
+    assert not measure(*pointwise(stride=2)).is_the_image
+
+
+def pointwise(stride: int):
+    weight = np.zeros((4, 8, 1, 1), np.float32)
+    return Node("c", "conv2d", (INPUT,), Window.of(1, stride), params={"weight": weight}), (8, 5, 5)
+
+
+# --- receptive fields ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["7x7 stem", "3x3", "3x3 with residual", "3x3 strided", "dilated"])
+@pytest.mark.parametrize("at", [(0, 0), (0.5, 1), (1, 0.5)])
+def test_receptive_field_is_what_moves_the_number(kind, at):
+    """With filters of ones a pixel of 1 in an image of zeros shows exactly where it is seen; whole lines at a time."""
+    size, layer = 65, KINDS[kind].layer
+    network = positive(model_of(KINDS[kind]).network.with_outputs([layer]))
+    shapes = infer_shapes(network, (1, size, size))
+    row, col = (int(share * (n - 1)) for share, n in zip(at, shapes[layer][1:], strict=True))
+    field = receptive_field(network, layer, (row, row + 1), (col, col + 1), shapes)
+    for axis, (first, last) in enumerate((field.rows, field.columns)):
+        lines = np.zeros((size, 1, size, size), np.float32)
+        for line in range(size):
+            lines[(line, slice(None), *((line, slice(None)) if axis == 0 else (slice(None), line)))] = 1
+        seen = np.flatnonzero(ops.run(network, lines)[layer][:, 0, row, col])
+        assert (max(0, first), min(size, last)) == (seen[0], seen[-1] + 1)
+
+
+def positive(network: Network) -> Network:
+    """The network with one channel everywhere, filters of ones, and BatchNorms that change no sign."""
+    nodes = []
+    for node in network:
+        params = {
+            role: np.ones((1, 1, *array.shape[2:])[: array.ndim], np.float32) for role, array in node.params.items()
+        }
+        if node.op == "batch_norm":
+            params |= {role: np.zeros(1, np.float32) for role in ("running_mean", "bias")}
+        nodes.append(node.evolve(params=params, groups=1))
+    return Network(tuple(nodes), network.outputs)
+
+
+def test_receptive_fields_that_are_known():
+    """ResNet-18's, of an output far from the borders: 7, then 11 after the pool, then 4*2 more a 3x3 of layer1."""
+    network = model_of(KINDS["3x3"]).network
+    shapes = infer_shapes(network, (3, 224, 224))
+
+    def size(name):
+        field = receptive_field(network, name, (20, 21), (20, 21), shapes)
+        return field.rows[1] - field.rows[0], field.columns[1] - field.columns[0]
+
+    assert size("conv1") == (7, 7)
+    assert size("maxpool") == (11, 11)
+    assert size("layer1.0.conv1") == (19, 19)
+    assert size("layer1.0.conv2") == (27, 27)
+    assert [jump(network, name) for name in (INPUT, "conv1", "maxpool", "layer2.0.conv1")] == [
+        (1, 1),
+        (2, 2),
+        (4, 4),
+        (8, 8),
+    ]
+
+
+# --- chains ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_chains_are_what_the_passes_merge(seed):
+    """Asked for the chain's last node alone, the passes make one step of the chain; and it gives the same number."""
+    network, (channels, height, width) = random_network(seed)
+    x = integers(np.random.default_rng(seed), (1, channels, height, width))
+    for conv in [node for node in network if node.op == "conv2d"]:
+        chain = find_chain(network, conv)
+        asked = network.with_outputs([chain.last])
+        optimized = optimize(asked)
+        assert optimized.outputs[chain.last] == conv.name
+        assert chain.nodes[0] is conv
+        values = ops.run(Network(network.nodes, {node.name: node.name for node in network}), x)
+        source = x if conv.inputs[0] == INPUT else values[conv.inputs[0]]
+        residual = None if chain.residual is None else (x if chain.residual == INPUT else values[chain.residual])
+        at = (0, 0, 0)
+        pixel = work_out(chain, Place(*at), source, None if residual is None else np.float32(residual[0][at]))
+        assert pixel.step_output == values[chain.last][0][at]
