@@ -1,13 +1,14 @@
 // A running block: its threads, who of them runs next, and the end of a run that went wrong.
 //
-// A thread runs until it has to wait: for other threads, for a barrier's phase. Then another that can run goes on, first
-// of its own warp; so warps run ahead of each other as far as the kernel's own synchronisation lets them, which is what
-// brings a missing barrier to light. When none can run, the bulk copy that somebody waits for lands; when there is none,
-// the block is deadlocked.
+// A thread runs until it has to wait: for other threads, for a barrier's phase. Then another that can run goes on,
+// first of its own warp; so warps run ahead of each other as far as the kernel's own synchronisation lets them, which
+// brings a missing barrier to light. When none can run, the bulk copy that somebody waits for lands; when there is
+// none, the block is deadlocked.
 #pragma once
 #include <stdarg.h>
 #include <stdio.h>
 #include <map>
+#include <utility>
 #include <vector>
 
 namespace emulator {
@@ -132,10 +133,13 @@ inline unsigned draw(Block& b) {
 bool land_awaited_copy();  // tensor_maps.h
 
 inline Fiber* runnable_in_warp(Block& b, int warp, int after_lane) {
-  int first = warp * 32, lanes = min(32, b.threads - first);
-  for (int k = 1; k <= lanes; k++) {
-    Fiber& f = b.fibers[static_cast<size_t>(first + (after_lane + k) % lanes)];
-    if (f.can_run()) return &f;
+  int lanes = min(32, b.threads - warp * 32);
+  Fiber* fibers = &b.fibers[static_cast<size_t>(warp) * 32];
+  for (int lane = after_lane + 1; lane < lanes; lane++) {
+    if (fibers[lane].can_run()) return fibers + lane;
+  }
+  for (int lane = 0; lane <= min(after_lane, lanes - 1); lane++) {
+    if (fibers[lane].can_run()) return fibers + lane;
   }
   return nullptr;
 }
@@ -154,9 +158,13 @@ inline Fiber* next_fiber(Block& b) {
 }
 
 [[noreturn]] inline void deadlock(Block& b) {
-  std::map<const char*, int> waiting;
+  std::vector<std::pair<const char*, int>> waiting;
   for (const Fiber& f : b.fibers) {
-    if (!f.done) waiting[f.waits_for]++;
+    if (f.done) continue;
+    size_t i = 0;
+    while (i < waiting.size() && strcmp(waiting[i].first, f.waits_for)) i++;
+    if (i == waiting.size()) waiting.push_back({f.waits_for, 0});
+    waiting[i].second++;
   }
   char text[300];
   size_t n = 0;

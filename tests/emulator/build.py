@@ -6,14 +6,18 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OPTIONS = ("-std=c++17", "-O2", "-march=native", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-fno-stack-protector")
-LIBRARY_OPTIONS = ("-shared", "-fPIC", "-pthread", "-w")
+OPTIONS = "-std=c++17 -O2 -march=native -fPIC -pthread -w -fno-strict-aliasing -fno-stack-protector".split()
+OPTIONS.append("-U_FORTIFY_SOURCE")  # its longjmp takes a jump from a fiber's stack for an attack
+if platform.machine() in ("x86_64", "AMD64"):
+    OPTIONS.append("-mtls-dialect=gnu2")  # every use of threadIdx looks into thread-local storage
+CHECKS, MORE_CHECKS = "-fsanitize=bounds", "-fsanitize=bounds,alignment"  # the second takes twice as long to compile
 
 
 class EmulatorError(Exception):
@@ -34,7 +38,8 @@ def headers_and_compiler() -> bytes:
     macros = subprocess.run(
         [path, *OPTIONS, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True
     ).stdout
-    return macros + b"".join(header.read_bytes() for header in sorted(HERE.glob("*.h")))
+    options = " ".join(OPTIONS).encode()
+    return options + macros + b"".join(header.read_bytes() for header in sorted(HERE.glob("*.h")))
 
 
 def folder() -> Path:
@@ -46,9 +51,11 @@ def folder() -> Path:
 
 
 @functools.cache
-def build(text: str, defines: tuple[tuple[str, str], ...], architecture: int) -> ctypes.CDLL:
+def build(
+    text: str, defines: tuple[tuple[str, str], ...], architecture: int, check_alignment: bool = False
+) -> ctypes.CDLL:
     """The library of a source. Several processes may build the same one: each moves a finished file into place."""
-    macros = [f"-D{name}={value}" for name, value in defines]
+    macros = [MORE_CHECKS if check_alignment else CHECKS, *(f"-D{name}={value}" for name, value in defines)]
     macros.append(f"-D__CUDA_ARCH__={architecture * 10}")
     if architecture == 90:
         macros.append("-D__CUDA_ARCH_FEAT_SM90_ALL=1")
@@ -62,12 +69,17 @@ def build(text: str, defines: tuple[tuple[str, str], ...], architecture: int) ->
 def _compile(text: str, macros: list[str], library: Path) -> None:
     """Builds under a name of its own beside `library`, then renames."""
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
-        source, built = Path(scratch) / "kernel.cu", Path(scratch) / "kernel.so"
+        source, compiled, linked = (Path(scratch) / f"kernel.{suffix}" for suffix in ("cu", "o", "so"))
         source.write_text(text, encoding="utf-8")
-        command = [str(compiler()), *OPTIONS, *LIBRARY_OPTIONS, *macros, "-include", str(HERE / "emulator.h")]
-        done = subprocess.run(
-            [*command, "-x", "c++", str(source), "-o", str(built)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise EmulatorError("g++ does not accept the source:\n" + done.stderr[:6000])
-        os.replace(built, library)
+        include = ["-include", str(HERE / "emulator.h")]
+        # linked apart, without -fsanitize: what it calls is in sanitizer.h and not in g++'s own library
+        _gxx(*OPTIONS, *macros, *include, "-x", "c++", "-c", str(source), "-o", str(compiled))
+        _gxx("-shared", "-pthread", str(compiled), "-o", str(linked))
+        os.replace(linked, library)
+
+
+def _gxx(*arguments: str) -> None:
+    """Runs the compiler. Raises EmulatorError with what it says."""
+    done = subprocess.run([str(compiler()), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EmulatorError("g++ does not accept the source:\n" + done.stderr[:6000])

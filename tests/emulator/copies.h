@@ -17,7 +17,9 @@ inline void land(const Copy& copy) {
 }  // namespace emulator
 
 inline void copy_async_16(unsigned shared_to, const void* from, bool valid) {
-  if (reinterpret_cast<uintptr_t>(from) % 16) emulator::fault("copy_async_16: global address %p is not a multiple of 16", from);
+  if (reinterpret_cast<uintptr_t>(from) % 16) {
+    emulator::fault("copy_async_16: global address %p is not a multiple of 16", from);
+  }
   emulator::begin_copy(shared_to, 16, "copy_async_16");
   emulator::Copy copy{shared_to, valid ? from : nullptr};
   if (emulator::block().options.lazy && __CUDA_ARCH__ >= 800) {

@@ -1,9 +1,9 @@
 // Runs CUDA source text on the CPU: g++ -std=c++17 -include emulator.h -x c++ kernel.cu
 //
 // The kernel's text is the very one that NVRTC compiles; only kernels/common/{intrinsics,hopper}.cuh, whose bodies are
-// PTX, are replaced by what is below. A block's threads are fibers that take turns on one thread of the CPU, so a run can
-// be repeated exactly; which of them runs first, and when an asynchronous copy lands, is for the caller to choose within
-// what CUDA allows. What CUDA forbids ends the launch with a message.
+// PTX, are replaced by what is below. A block's threads are fibers that take turns on one thread of the CPU, so that a
+// run can be repeated exactly; which of them runs first, and when an asynchronous copy lands, is for the caller to
+// choose within what CUDA allows. What CUDA forbids ends the launch with a message.
 //
 //   cuda_names.h     CUDA's keywords, vector types and mathematics
 //   numbers.h        half, bfloat16, tf32
@@ -16,6 +16,8 @@
 //   barriers.h       mbarriers
 //   tensor_maps.h    bulk tensor copies (TMA)
 //   wgmma.h          Hopper's matrix product
+//   sanitizer.h      indices outside of arrays, misaligned vectors
+//   faults.h         signals: memory that is nobody's, stacks that overflow
 //   launch.h         grids, arguments, what Python calls
 #pragma once
 #define NPRESNET_EMULATOR 1
@@ -31,4 +33,5 @@
 #include "barriers.h"
 #include "tensor_maps.h"
 #include "wgmma.h"
+#include "sanitizer.h"
 #include "launch.h"

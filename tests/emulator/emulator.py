@@ -56,23 +56,25 @@ def run(
     schedule: str = "ascending",
     threads: int = 1,
     architecture: int = 90,
+    check_alignment: bool = False,
     source: str | None = None,
     edits: Edits = (),
 ) -> None:
     """Runs `launches` one after the other.
 
-    copies        asynchronous copies and wgmma happen as late as they may ("lazy") or at once ("eager")
-    schedule      which warp goes first: "ascending", "descending", "random:7" (the seed)
-    threads       of the CPU, each with its own blocks
-    architecture  80: the source is compiled for sm_80; 90 means sm_90a
-    source        the text to use instead of each launch's file
-    edits         ((old, new), ...): made to the flattened text, each `old` must be there exactly once
+    copies           asynchronous copies and wgmma happen as late as they may ("lazy") or at once ("eager")
+    schedule         which warp goes first: "ascending", "descending", "random:7" (the seed)
+    threads          of the CPU, each with its own blocks
+    architecture     80: the source is compiled for sm_80; 90 means sm_90a
+    check_alignment  of plain loads and stores as well, such as float4's; compiles and runs slower
+    source           the text to use instead of each launch's file
+    edits            ((old, new), ...): made to the flattened text, each `old` must be there exactly once
 
     Raises EmulatorError: which kernel, which block and thread, what it did.
     """
     for launch in launches:
         text = edited(sources.read(launch.source.file) if source is None else source, edits)
-        library = build(text, launch.source.defines, architecture)
+        library = build(text, launch.source.defines, architecture, check_alignment)
         try:
             function = getattr(library, f"{launch.kernel}__launch")
         except AttributeError:

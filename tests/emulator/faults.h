@@ -1,32 +1,33 @@
 // The CPU's own faults inside a kernel - an address that is nobody's, a stack that overflowed - as messages.
 #pragma once
 #include <signal.h>
+#include <algorithm>
 #include <mutex>
 
 namespace emulator {
 
-inline const char* fault_of(const Block& b, const void* address) {
+inline const char* fault_of(const Block& b, int signal_number, const void* address) {
   auto* p = static_cast<const unsigned char*>(address);
+  if (signal_number == SIGFPE || signal_number == SIGILL) return "division of integers by zero, at";
   if (b.stacks.holds(p)) return "a thread's stack overflowed, at";
-  if (p + (64 << 10) > b.shared && p < b.shared + b.shared_bytes + (64 << 10)) {
+  if (p + SHARED_GUARD > b.shared && p < b.shared + b.shared_bytes + SHARED_GUARD) {
     return "access outside of the block's shared memory, at";
   }
   return "access to memory that belongs to no array, or a misaligned vector, at";
 }
 
-struct OldHandlers {
-  struct sigaction segv, bus;
-};
-inline OldHandlers old_handlers;
+// g++ makes an illegal instruction of a division whose divisor it knows to be zero
+constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+inline struct sigaction old_handlers[4];
 
 // What is not ours goes to whoever was there before.
 inline void on_signal(int number, siginfo_t* info, void* context) {
-  if (me) fault("%s %p", fault_of(block(), info->si_addr), info->si_addr);
-  struct sigaction& old = number == SIGSEGV ? old_handlers.segv : old_handlers.bus;
+  if (me) fault("%s %p", fault_of(block(), number, info->si_addr), info->si_addr);
+  struct sigaction& old = old_handlers[std::find(SIGNALS, SIGNALS + 4, number) - SIGNALS];
   if (old.sa_flags & SA_SIGINFO) {
     old.sa_sigaction(number, info, context);
   } else if (old.sa_handler == SIG_DFL || old.sa_handler == SIG_IGN) {
-    signal(number, SIG_DFL);
+    signal(number, SIG_DFL);  // the instruction is tried again, and ends the process
   } else {
     old.sa_handler(number);
   }
@@ -38,8 +39,7 @@ inline void catch_signals() {
     struct sigaction action = {};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigaction(SIGSEGV, &action, &old_handlers.segv);
-    sigaction(SIGBUS, &action, &old_handlers.bus);
+    for (int i = 0; i < 4; i++) sigaction(SIGNALS[i], &action, &old_handlers[i]);
   });
 }
 

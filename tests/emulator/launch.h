@@ -24,9 +24,9 @@ struct Call {
   const char* argument_kinds;  // NumPy's letters: u, i, f, V
 };
 
-constexpr unsigned MARGIN = 1024;  // poisoned bytes before and, up to the guard page, after dynamic shared memory
+constexpr unsigned MARGIN = 1024;  // poisoned bytes before and, up to the guard, after dynamic shared memory
 
-// Dynamic shared memory whose end is close to a page that cannot be touched.
+// Dynamic shared memory whose end is close to what cannot be touched.
 struct SharedArena {
   unsigned char* mapping;
   size_t mapped;
@@ -36,16 +36,22 @@ struct SharedArena {
   explicit SharedArena(unsigned bytes_) : bytes(bytes_) {
     size_t rounded = (bytes + MARGIN - 1) / MARGIN * MARGIN;
     size_t inside = (rounded + MARGIN + PAGE - 1) / PAGE * PAGE;
-    mapped = inside + 2 * PAGE;
-    mapping = static_cast<unsigned char*>(mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (mapping == MAP_FAILED) abort();
-    mprotect(mapping, PAGE, PROT_NONE);
-    mprotect(mapping + PAGE + inside, PAGE, PROT_NONE);
-    begin = mapping + PAGE + inside - rounded;
+    mapped = inside + 2 * SHARED_GUARD;
+    void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) {
+      mapping = nullptr;
+      return;
+    }
+    mapping = static_cast<unsigned char*>(p);
+    mprotect(mapping, SHARED_GUARD, PROT_NONE);
+    mprotect(mapping + SHARED_GUARD + inside, SHARED_GUARD, PROT_NONE);
+    begin = mapping + SHARED_GUARD + inside - rounded;
     after = static_cast<unsigned>(rounded) - bytes;
     memset(begin - MARGIN, 0xFF, MARGIN + rounded);
   }
-  ~SharedArena() { munmap(mapping, mapped); }
+  ~SharedArena() {
+    if (mapping) munmap(mapping, mapped);
+  }
   SharedArena(const SharedArena&) = delete;
 
   bool margins_intact() const {
@@ -187,10 +193,8 @@ inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& 
   b.kernel = kernel;
   b.arguments = &call;
   b.fault[0] = 0;
-  if (b.fibers.size() < static_cast<size_t>(b.threads) || b.fibers.size() > static_cast<size_t>(b.threads)) {
-    b.fibers = std::vector<Fiber>(static_cast<size_t>(b.threads));
-  }
-  if (!b.stacks.reserve(b.threads)) return progress.fail("there is no memory for the threads' stacks");
+  b.fibers.resize(static_cast<size_t>(b.threads));
+  if (!arena.mapping || !b.stacks.reserve(b.threads)) return progress.fail("there is no memory for a block");
   worker->signal_stack.use();
   unsigned long long blocks = 1ULL * b.grid.x * b.grid.y * b.grid.z;
   for (unsigned long long i; !progress.failed && (i = progress.next_block++) < blocks;) {
@@ -246,7 +250,7 @@ inline int launch(const Call& call, Progress& progress, void (*)(T...), std::ind
   catch_signals();
   auto call_kernel = [](const void* p) { kernel(load_argument<T>(static_cast<const Call*>(p)->arguments[I])...); };
   std::vector<std::thread> others;
-  for (int i = 1; i < call.cpu_threads; i++) others.emplace_back(run_blocks, std::cref(call), +call_kernel, std::ref(progress));
+  for (int i = 1; i < call.cpu_threads; i++) others.emplace_back([&] { run_blocks(call, call_kernel, progress); });
   run_blocks(call, call_kernel, progress);
   for (std::thread& thread : others) thread.join();
   return progress.failed;

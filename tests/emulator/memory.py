@@ -1,4 +1,4 @@
-"""Arrays with poisoned zones before and after, so that a kernel that reads or writes beside its tensors is found out."""
+"""Arrays between two poisoned zones: a kernel that reads or writes beside its tensors is found out."""
 
 from __future__ import annotations
 

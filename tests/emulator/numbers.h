@@ -1,12 +1,17 @@
 // Narrow numbers: half, bfloat16 and tf32, rounded as PTX's cvt rounds them. A NaN becomes cvt's NaN, 0x7FFF.
 #pragma once
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 inline unsigned short float_to_half(float value) {
   if (value != value) return 0x7FFF;
   return emulator::bit_cast<unsigned short>(static_cast<_Float16>(value));
 }
 
-inline float half_to_float(unsigned short half) { return static_cast<float>(emulator::bit_cast<_Float16>(half)); }
+inline float half_to_float(unsigned short half) {
+  return static_cast<float>(emulator::bit_cast<_Float16>(half));
+}
 
 inline unsigned short float_to_bfloat16(float value) {
   if (value != value) return 0x7FFF;
@@ -14,7 +19,9 @@ inline unsigned short float_to_bfloat16(float value) {
   return static_cast<unsigned short>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-inline float bfloat16_to_float(unsigned short bfloat) { return emulator::bit_cast<float>(static_cast<unsigned>(bfloat) << 16); }
+inline float bfloat16_to_float(unsigned short bfloat) {
+  return emulator::bit_cast<float>(static_cast<unsigned>(bfloat) << 16);
+}
 
 // cvt.rna: ties go away from zero, as adding half of the last place does to sign and magnitude alike
 inline unsigned float_to_tf32(float value) {
@@ -26,18 +33,32 @@ inline unsigned float_to_tf32(float value) {
 
 namespace emulator {
 
-// What a tensor core makes of the bits that it is given.
+// What a tensor core makes of the bits that it is given: `count` numbers, a multiple of 8.
+template <class B, float (*value)(B)> struct Numbers {
+  typedef B Bits;
+  static void values(const void* packed, float* to, int count) {
+    const B* bits = static_cast<const B*>(packed);
+    for (int i = 0; i < count; i++) to[i] = value(bits[i]);
+  }
+};
+
+inline float tf32_to_float(unsigned bits) {  // the last 13 bits are not looked at
+  return bit_cast<float>(bits & 0xFFFFE000);
+}
+
+typedef Numbers<unsigned short, bfloat16_to_float> Bfloat16;
+typedef Numbers<unsigned, tf32_to_float> Tf32;
+
+#ifdef __F16C__
 struct Half {
   typedef unsigned short Bits;
-  static float value(Bits bits) { return half_to_float(bits); }
+  static void values(const void* packed, float* to, int count) {
+    auto* bits = static_cast<const __m128i*>(packed);
+    for (int i = 0; i < count / 8; i++) _mm256_storeu_ps(to + 8 * i, _mm256_cvtph_ps(_mm_loadu_si128(bits + i)));
+  }
 };
-struct Bfloat16 {
-  typedef unsigned short Bits;
-  static float value(Bits bits) { return bfloat16_to_float(bits); }
-};
-struct Tf32 {  // the last 13 bits are not looked at
-  typedef unsigned Bits;
-  static float value(Bits bits) { return bit_cast<float>(bits & 0xFFFFE000); }
-};
+#else
+typedef Numbers<unsigned short, half_to_float> Half;
+#endif
 
 }  // namespace emulator

@@ -8,6 +8,7 @@
 namespace emulator {
 
 constexpr unsigned STATIC_BASE = 256 << 10;
+constexpr size_t SHARED_GUARD = 1 << 20;  // bytes that cannot be touched, before and after dynamic shared memory
 constexpr unsigned CHUNK = 16;  // bytes that asynchronous work is kept account of
 
 // Where `address` lies in memory, once it is known to be aligned and to have that many bytes.

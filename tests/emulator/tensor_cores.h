@@ -5,15 +5,10 @@ namespace emulator {
 
 typedef float Row8 __attribute__((vector_size(32)));
 
-template <class Element> struct MmaShape {
+template <class Element> struct Mma {
   static constexpr int PER_REGISTER = 4 / sizeof(typename Element::Bits);
-  static constexpr int K = 8 * PER_REGISTER;  // a lane holds K/4 numbers of a row
+  static constexpr int K = 8 * PER_REGISTER;
 };
-
-// The e-th number of a register.
-template <class Element> inline float unpack(unsigned bits, int e) {
-  return Element::value(static_cast<typename Element::Bits>(bits >> (32 / MmaShape<Element>::PER_REGISTER * e % 32)));
-}
 
 struct MmaRegisters {
   float* c;
@@ -23,27 +18,34 @@ struct MmaRegisters {
 
 // Sums in the order of k. A tensor core's own order and width of adding are not published.
 template <class Element> inline void compute_mma(MmaRegisters* const* lanes) {
-  constexpr int K = MmaShape<Element>::K, PER = MmaShape<Element>::PER_REGISTER;
-  float a[16][K];
-  Row8 b[K], c[16];
+  constexpr int K = Mma<Element>::K, PER = Mma<Element>::PER_REGISTER;
+  alignas(32) unsigned a_bits[16][K / PER], b_bits[8][K / PER];
+  alignas(32) float a[16][K], b_rows[8][K], c[16][8];
   for (int lane = 0; lane < 32; lane++) {
     const MmaRegisters& r = *lanes[lane];
     int g = lane / 4, t = lane % 4;
-    for (int e = 0; e < PER; e++) {
-      for (int half = 0; half < 2; half++) {  // the low and the high half of K
-        int k = half * K / 2 + t * PER + e;
-        a[g][k] = unpack<Element>(r.a[2 * half], e);
-        a[g + 8][k] = unpack<Element>(r.a[2 * half + 1], e);
-        b[k][g] = unpack<Element>(r.b[half], e);
-      }
+    for (int half = 0; half < 2; half++) {  // the low and the high half of K, four registers each
+      a_bits[g][4 * half + t] = r.a[2 * half];
+      a_bits[g + 8][4 * half + t] = r.a[2 * half + 1];
+      b_bits[g][4 * half + t] = r.b[half];
     }
-    for (int e = 0; e < 4; e++) c[g + e / 2 * 8][2 * t + e % 2] = r.c[e];
+    memcpy(&c[g][2 * t], r.c, 8);
+    memcpy(&c[g + 8][2 * t], r.c + 2, 8);
   }
-  for (int i = 0; i < 16; i++) {
-    for (int k = 0; k < K; k++) c[i] += a[i][k] * b[k];
+  Element::values(a_bits, &a[0][0], 16 * K);
+  Element::values(b_bits, &b_rows[0][0], 8 * K);
+  Row8 sums[16];
+  memcpy(sums, c, sizeof c);
+  for (int k = 0; k < K; k++) {
+    Row8 b;
+    for (int j = 0; j < 8; j++) b[j] = b_rows[j][k];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) sums[i] += a[i][k] * b;
   }
+  memcpy(c, sums, sizeof c);
   for (int lane = 0; lane < 32; lane++) {
-    for (int e = 0; e < 4; e++) lanes[lane]->c[e] = c[lane / 4 + e / 2 * 8][lane % 4 * 2 + e % 2];
+    memcpy(lanes[lane]->c, &c[lane / 4][lane % 4 * 2], 8);
+    memcpy(lanes[lane]->c + 2, &c[lane / 4 + 8][lane % 4 * 2], 8);
   }
 }
 

@@ -26,23 +26,19 @@ struct Tile {
   }
 };
 
-template <class Element> struct WgmmaShape {
-  static constexpr int PER_CHUNK = 16 / sizeof(typename Element::Bits);
-  static constexpr int K = 2 * PER_CHUNK;
+template <class Element> struct Wgmma {
+  static constexpr int K = 32 / sizeof(typename Element::Bits);  // two chunks of a row
 };
 
 // Row `row` of a tile as floats.
 template <class Element> inline void read_row(const Tile& tile, int row, float* values) {
-  constexpr int PER = WgmmaShape<Element>::PER_CHUNK;
-  for (int half = 0; half < 2; half++) {
-    typename Element::Bits bits[PER];
-    memcpy(bits, shared_at(tile.chunk(row, half), 16, 16, "wgmma"), 16);
-    for (int e = 0; e < PER; e++) values[half * PER + e] = Element::value(bits[e]);
-  }
+  unsigned char bits[2][16];
+  for (int half = 0; half < 2; half++) memcpy(bits[half], shared_at(tile.chunk(row, half), 16, 16, "wgmma"), 16);
+  Element::values(bits, values, Wgmma<Element>::K);
 }
 
 template <class Element, int N> inline void compute_wgmma(const Product& product) {
-  constexpr int K = WgmmaShape<Element>::K;
+  constexpr int K = Wgmma<Element>::K;
   Tile a_tile(product.a), b_tile(product.b);
   float a[K], b[K][N], row[K];
   for (int j = 0; j < N; j++) {
@@ -132,7 +128,8 @@ inline void wgmma_fence() {
 }
 
 inline void wgmma_commit() {
-  emulator::whole_warpgroup("wgmma_commit", static_cast<int*>(nullptr), [](int* const*) { emulator::commit_products(); });
+  emulator::whole_warpgroup("wgmma_commit", static_cast<int*>(nullptr),
+                            [](int* const*) { emulator::commit_products(); });
 }
 
 template <int N> inline void wgmma_wait() {

@@ -1,0 +1,110 @@
+// Kernels for test_emulator.py: right ones that become wrong when something is left out, and wrong ones.
+
+enum { NOTHING, BARRIER, WAIT };
+
+extern "C" __global__ void reverse_static(const float* x, float* y, int leave_out) {
+  __shared__ float tile[64];
+  tile[threadIdx.x] = x[threadIdx.x];
+  if (leave_out != BARRIER) __syncthreads();
+  y[threadIdx.x] = tile[63 - threadIdx.x];
+}
+KERNEL(reverse_static)
+
+extern "C" __global__ void reverse_dynamic(const float* x, float* y, int leave_out) {
+  SHARED_MEMORY(float, tile);
+  tile[threadIdx.x] = x[threadIdx.x];
+  if (leave_out != BARRIER) __syncthreads();
+  y[threadIdx.x] = tile[63 - threadIdx.x];
+}
+KERNEL(reverse_dynamic)
+
+extern "C" __global__ void reverse_by_copies(const float* x, float* y, int leave_out) {
+  SHARED_MEMORY(float, tile);
+  unsigned t = threadIdx.x;
+  if (t % 4 == 0) copy_async_16(shared_address(tile + t), x + t, true);
+  copy_async_commit();
+  if (leave_out != WAIT) copy_async_wait<0>();
+  if (leave_out != BARRIER) __syncthreads();
+  y[t] = tile[63 - t];
+}
+KERNEL(reverse_by_copies)
+
+extern "C" __global__ void leftover_static(const float* x, float* y) {
+  __shared__ float tile[64];
+  if (blockIdx.x == 0) tile[threadIdx.x] = x[threadIdx.x];
+  y[blockIdx.x * 64 + threadIdx.x] = tile[threadIdx.x];
+}
+KERNEL(leftover_static)
+
+extern "C" __global__ void leftover_dynamic(const float* x, float* y) {
+  SHARED_MEMORY(float, tile);
+  if (blockIdx.x == 0) tile[threadIdx.x] = x[threadIdx.x];
+  y[blockIdx.x * 64 + threadIdx.x] = tile[threadIdx.x];
+}
+KERNEL(leftover_dynamic)
+
+extern "C" __global__ void rows(const float* x, float* y) {
+  y[blockIdx.x * 64 + threadIdx.x] = x[threadIdx.x] + 100.f * blockIdx.x;
+}
+KERNEL(rows)
+
+// log[0] counts; behind it the warps in the order in which they came, four times
+extern "C" __global__ void who_comes_when(int* log) {
+  for (int i = 0; i < 4; i++) {
+    if (threadIdx.x % 32 == 0) log[1 + log[0]++] = threadIdx.x / 32;
+    __syncthreads();
+  }
+}
+KERNEL(who_comes_when)
+
+extern "C" __global__ void fault_in(const float* x, float* y, int block, int thread) {
+  __syncthreads();
+  if (blockIdx.x == block && threadIdx.x == thread) __trap();
+}
+KERNEL(fault_in)
+
+__device__ __noinline__ float recurse(volatile float* deeper) {
+  volatile float here[256];
+  here[0] = deeper ? deeper[0] + 1.f : 0.f;
+  return recurse(here) + here[0];
+}
+
+extern "C" __global__ void faults(const float* x, float* y, int mode) {
+  SHARED_MEMORY(float, shared);
+  __shared__ float fixed[16];
+  int t = threadIdx.x;
+  unsigned a = shared_address(shared), matrix[4];
+  if (t == 0) barrier_init(a, 1);
+  __syncthreads();
+  if (mode == 0 && t < 32) barrier_wait(a, 0);
+  if (mode == 1 && t < 16) warp_sync();
+  if (mode == 2) {
+    if (t % 2) warp_sync(); else shuffle_xor(1.f, 1);
+  }
+  if (mode == 3) copy_async_16(a + 8, x, true);
+  if (mode == 4) copy_async_16(a, x + 1, true);
+  if (mode == 5) load_matrix_x4<false>(matrix, a + 2);
+  if (mode == 6) copy_async_16(a + 4096, x, true);
+  if (mode == 7) y[t] = shared_address(x);
+  if (mode == 8) {
+    copy_async_16(a + 16 * t, x, true);
+    load_matrix_x4<false>(matrix, a);
+  }
+  if (mode == 9) copy_async_16(a, x, true);
+  if (mode == 10) shared[-1] = 0.f;
+  if (mode == 11) shared[1024 + t] = 0.f;
+  if (mode == 12) y[t] = *reinterpret_cast<const float*>(y[0] == 0.f ? 8ull : 0ull);
+  if (mode == 13) y[t] = recurse(y);
+  if (mode == 14) {
+    if (t < 2) barrier_expect(a, 16);
+  }
+  if (mode == 15) barrier_arrive(a + 16);
+  if (mode == 16) barrier_wait(a + 4, 0);
+  if (mode == 17) fixed[t == 40 ? mode : 0] = 1.f;
+  if (mode == 18) y[t] = t / (mode - 18);
+  if (mode == 19) __trap();
+  if (mode == 20) barrier_wait(a, 2);
+  if (mode == 21) y[t] = shared[-10000 + t];
+  __syncthreads();
+}
+KERNEL(faults)
