@@ -15,7 +15,8 @@
 // The last but one is what lets a wgmma run across the barrier into the next slab.
 //
 // Needs C a multiple of a 16-byte chunk, groups 1; any window. Wasted still: every thread computes addresses for its
-// copies, and they take registers and issue slots from the warps that multiply. wgmma_tma.cu leaves both to the copy engine.
+// copies, and they take registers and issue slots from the warps that multiply. wgmma_tma.cu leaves both to the copy
+// engine. In tf32 the tensor core cuts x's last 13 bits off, where mma.cu rounds.
 //
 // Architectures: sm_90a
 // Elements: TF32 FLOAT16 BFLOAT16
@@ -112,21 +113,24 @@ __device__ __forceinline__ void conv2d_wgmma(const Stored* x, const Stored* weig
   Loader<ROWS, COLUMNS, WARPGROUP * WARPGROUPS> loader(x, weight, conv, position, channel);
   auto stage = [=](int slab) { return ring + slab % STAGES * STAGE_BYTES; };
 
-  float sums[COLUMNS / 2];
+  float sums[1][COLUMNS / 2];
 #pragma unroll
-  for (int i = 0; i < COLUMNS / 2; i++) sums[i] = 0.f;
+  for (int i = 0; i < COLUMNS / 2; i++) sums[0][i] = 0.f;
 #pragma unroll
   for (int slab = 0; slab < PREFETCH; slab++) {
     if (slab < slabs) loader.load(stage(slab), stage(slab) + A_BYTES);
     copy_async_commit();  // an empty group keeps the count of groups that of slabs
   }
+  float* strip = reinterpret_cast<float*>(shared + warp * STRIP);
+  const Outputs out = {bias, residual, y, conv.O, conv.relu};
+  WarpEpilogue<1, COLUMNS, WIDTH> epilogue(out, strip, position + warp * 16, conv.N * conv.OH * conv.OW, channel);
 #pragma unroll 1
   for (int slab = 0; slab < slabs; slab++) {
     copy_async_wait<PREFETCH - 1>();  // this thread's part of the slab has landed,
     fence_async_proxy();              // cp.async writes as threads do, wgmma reads as the copy engine does
     __syncthreads();                  // everybody's part; and no warpgroup multiplies slab - 2 any more
     wgmma_fence();
-    multiply_slab<COLUMNS>(sums, stage(slab) + warpgroup * WGMMA_ROWS * SLAB_BYTES, stage(slab) + A_BYTES);
+    multiply_slab<COLUMNS>(sums[0], stage(slab) + warpgroup * WGMMA_ROWS * SLAB_BYTES, stage(slab) + A_BYTES);
     wgmma_commit();
     if (slab + PREFETCH < slabs) loader.load(stage(slab + PREFETCH), stage(slab + PREFETCH) + A_BYTES);
     copy_async_commit();
@@ -134,16 +138,12 @@ __device__ __forceinline__ void conv2d_wgmma(const Stored* x, const Stored* weig
   }
   wgmma_wait<0>();
   __syncthreads();  // the other warpgroup has read the ring
-
-  float* strip = reinterpret_cast<float*>(shared + warp * STRIP);
-  const Outputs out = {bias, residual, y, conv.O, conv.relu};
-  store_sums<COLUMNS, WIDTH>(sums, strip, position + warp * 16, conv.N * conv.OH * conv.OW, channel, out);
+  epilogue.store(sums);
 }
 
 #define CONV2D_WGMMA(rows, columns)                                                                                  \
-  extern "C" __global__ void __launch_bounds__(2 * rows)                                                             \
-      conv2d_wgmma_##rows##x##columns(const Stored* x, const Stored* weight, const float* bias, const Stored* residual, \
-                                      Stored* y, Conv conv) {                                                        \
+  extern "C" __global__ void __launch_bounds__(2 * rows) conv2d_wgmma_##rows##x##columns(                            \
+      const Stored* x, const Stored* weight, const float* bias, const Stored* residual, Stored* y, Conv conv) {      \
     conv2d_wgmma<rows / 64, columns, 4>(x, weight, bias, residual, y, conv);                                         \
   }                                                                                                                  \
   KERNEL(conv2d_wgmma_##rows##x##columns)

@@ -1,32 +1,33 @@
-// Convolution on Hopper with every unit at work at once: one thread feeds the copy engine (TMA), two warpgroups multiply.
+// Convolution on Hopper, all units at work at once: one thread feeds the copy engine (TMA), two warpgroups multiply.
 //
 //   y[m, o] = relu(bias[o] + residual[m, o] + sum over k of  x_im2col[m, k] * weight[o, k])       k = (r*KW + s)*C + c
 //
 // Idea: the copy engine knows what a convolution is. One instruction fetches a slab of im2col's matrix, ROWS output
-// positions x 128 bytes of channels of one tap (r, s), with stride, padding and the step to the next image, zeros outside,
-// swizzled for wgmma. No thread computes addresses, no register holds data on the way.
+// positions x 128 bytes of channels of one tap (r, s), with stride, padding and the step to the next image, zeros
+// outside, swizzled for wgmma. No thread computes addresses, no register holds data on the way.
 //
 //   producer    thread 0: waits until a stage is empty, says how many bytes will come, starts two copies
 //   consumers   warpgroups 1 and 2: wait until a stage is full, multiply, say that it is empty; then write y
-//   block       persistent: tile blockIdx.x, + gridDim.x, ...; while consumers write a tile, the next one's slabs arrive
+//   block       persistent: tile blockIdx.x, + gridDim.x, ...; while consumers write a tile, the next one's slabs come
 //   tile        ROWS = 128*BLOCKS positions x COLUMNS channels; a consumer has 64*BLOCKS of the positions
 //   grid        as many blocks as multiprocessors, no more than tiles; 384 threads, one block a multiprocessor
 //   shared      STAGES * (ROWS + COLUMNS) * 128 bytes, the consumers' strips for the epilogue, 2*STAGES mbarriers of 8
 //
-// Parity: a stage is filled in rounds 0, 1, 2, ...; round i is over on `full` when parity i % 2 passes, and so on `empty`.
-// Rounds go on from tile to tile: neither side starts anew.
+// Parity: a stage is filled in rounds 0, 1, 2, ...; round i is over on `full` when parity i % 2 passes, and likewise on
+// `empty`. Rounds go on from tile to tile: neither side starts anew.
 //
 // Registers: 384 threads at 168. The producer needs few: it hands over 128, so that consumers may keep 128 sums.
 //
-// Needs C a multiple of a slab, groups 1. A pointwise layer (1x1, stride 1, no padding) needs no im2col: x is the matrix.
-// Wasted still: tiles that do not fill the last round of multiprocessors, no splitting of K when there are few, and the
-// residual is read by the consumers themselves.
+// Needs C a multiple of a slab, groups 1. A pointwise layer (1x1, stride 1, no padding) needs no im2col: x is the
+// matrix. Wasted still: both consumers write at the same time, and the tensor cores wait; the last round of tiles does
+// not fill all multiprocessors, and K is not split where there are few tiles.
 //
 // Architectures: sm_90a
 // Elements: TF32 FLOAT16 BFLOAT16
-// Expects: FLOAT16 sm_90a: HGMMA.64x64x16.F32 HGMMA.64x128x16.F32 HGMMA.64x256x16.F32 UTMALDG.2D UTMALDG.4D.IM2COL SYNCS USETMAXREG
-// Expects: BFLOAT16 sm_90a: HGMMA.64x64x16.F32.BF16 HGMMA.64x128x16.F32.BF16 HGMMA.64x256x16.F32.BF16 UTMALDG.2D UTMALDG.4D.IM2COL
-// Expects: TF32 sm_90a: HGMMA.64x64x8.F32.TF32 HGMMA.64x128x8.F32.TF32 HGMMA.64x256x8.F32.TF32 UTMALDG.2D UTMALDG.4D.IM2COL
+// Expects: FLOAT16 sm_90a: HGMMA.64x64x16.F32 HGMMA.64x128x16.F32 HGMMA.64x256x16.F32
+// Expects: BFLOAT16 sm_90a: HGMMA.64x64x16.F32.BF16 HGMMA.64x128x16.F32.BF16 HGMMA.64x256x16.F32.BF16
+// Expects: TF32 sm_90a: HGMMA.64x64x8.F32.TF32 HGMMA.64x128x8.F32.TF32 HGMMA.64x256x8.F32.TF32
+// Expects: all sm_90a: UTMALDG.2D UTMALDG.4D.IM2COL SYNCS USETMAXREG
 #include "../common/warpgroup.cuh"
 
 constexpr int CONSUMERS = 2;  // warpgroups
@@ -115,6 +116,8 @@ __device__ __forceinline__ void consume(Ring ring, float* strip, int consumer, c
   // Each warp answers for itself: its wgmma_wait says nothing of the other three.
   auto release = [&](int stage) { if (threadIdx.x % 32 == 0) barrier_arrive(ring.empty(stage)); };
   for (int tile = blockIdx.x; tile < tiles.count; tile += gridDim.x) {
+    const int position = tiles.position(tile) + first_row + warp * 16;
+    WarpEpilogue<BLOCKS, COLUMNS, WIDTH> epilogue(out, strip, position, positions, tiles.channel(tile));
     float sums[BLOCKS][COLUMNS / 2];
 #pragma unroll
     for (int block = 0; block < BLOCKS; block++)
@@ -136,17 +139,13 @@ __device__ __forceinline__ void consume(Ring ring, float* strip, int consumer, c
     }
     wgmma_wait<0>();
     release(last);  // before the epilogue: the producer goes on with the next tile meanwhile
-#pragma unroll
-    for (int block = 0; block < BLOCKS; block++) {
-      const int row = first_row + block * WGMMA_ROWS + warp * 16;
-      store_sums<COLUMNS, WIDTH>(sums[block], strip, tiles.position(tile) + row, positions, tiles.channel(tile), out);
-    }
+    epilogue.store(sums);
   }
 }
 
 template <int BLOCKS, int COLUMNS, int STAGES, int WIDTH>
-__device__ __forceinline__ void conv2d_wgmma_tma(const TensorMap* activations, const TensorMap* weights, const Conv& conv,
-                                                 const Outputs& out) {
+__device__ __forceinline__ void conv2d_wgmma_tma(const TensorMap* activations, const TensorMap* weights,
+                                                 const Conv& conv, const Outputs& out) {
   constexpr int ROWS = WGMMA_ROWS * CONSUMERS * BLOCKS;
   typedef Pipeline<ROWS, COLUMNS, STAGES, WIDTH> Ring;
   SHARED_MEMORY(unsigned char, shared);

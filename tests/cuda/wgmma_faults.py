@@ -29,10 +29,19 @@ SHARED_FAULTS = {
         ),
     ),
     "strip read before it is written": (
-        ("warp_sync();\n    strip.store(residual, position_of);", "strip.store(residual, position_of);"),
+        (
+            "warp_sync();\n      tile.store(residual[part % 2], [&](int row) { return position_of(part, row); });",
+            "tile.store(residual[part % 2], [&](int row) { return position_of(part, row); });",
+        ),
     ),
     "strip overwritten before it is read": (
         ("warp_sync();  // the next part overwrites what other lanes have just read", ";"),
+    ),
+    "residual of another part": (
+        (
+            "if (part + 1 < PARTS) ask_residual(part + 1);",
+            "if (part + 1 < PARTS) ask_residual(part);",
+        ),
     ),
     "sums looked at while still multiplied": (("wgmma_wait<0>();", "wgmma_wait<0 + 1>();"),),
 }
@@ -61,9 +70,9 @@ FAULTS = {
         ),
         "warpgroups multiply the same rows": (
             (
-                "multiply_slab<COLUMNS>(sums, stage(slab) + warpgroup * WGMMA_ROWS * SLAB_BYTES, "
+                "multiply_slab<COLUMNS>(sums[0], stage(slab) + warpgroup * WGMMA_ROWS * SLAB_BYTES, "
                 "stage(slab) + A_BYTES);",
-                "multiply_slab<COLUMNS>(sums, stage(slab), stage(slab) + A_BYTES);",
+                "multiply_slab<COLUMNS>(sums[0], stage(slab), stage(slab) + A_BYTES);",
             ),
         ),
     },
