@@ -22,7 +22,7 @@ from npresnet.teach.explain.receptive_field import jump, receptive_field
 from npresnet.teach.pages.plain import plain
 from npresnet.window import Window
 from tests.support.cases import integers
-from tests.support.layers import KINDS, model_of
+from tests.support.layers import KINDS, Kind, model_of
 from tests.support.random_networks import random_network
 from tests.support.small import picture
 
@@ -260,6 +260,13 @@ def test_shown_values_are_the_input(explained):
     shown, x = facts.shown, input_of(model, facts)
     assert shown.cut == ""
     np.testing.assert_array_equal(shown_values(shown), x[0, slice(*facts.channels)])
+
+
+def test_a_large_layer_is_cut_and_says_so():
+    """256 x 56 x 56 inputs would be 4 MB of text."""
+    facts = explain.gather(model_of(Kind("resnet14", "layer2.0.conv1"), size=224), PHOTO, "layer2.0.conv1")
+    assert facts.shown.cut == "the first 83 of its 256 input channels"
+    assert len(explain.render(facts)) < 2.5e6
 
 
 @pytest.mark.parametrize("most", [1, 50, 400, 3000])

@@ -47,7 +47,7 @@ function makeSliders() {
       output.textContent = chosen[name];
       showWhatIf();
     } });
-    return make("label", {}, label, " ", output, input);
+    return make("label", { for: input.id }, label, " ", output, input);
   }));
 }
 
