@@ -331,8 +331,8 @@ function showWays() {
   byId("ways").append(body);
   const parts = [["conv2d", "convolution"], ["batch_norm", "BatchNorm"], ["add", "residual"], ["relu", "ReLU"]]
     .filter(([op]) => DATA.step.some(([, other]) => other === op)).map(([, word]) => word);
-  say(byId("ways-text"), `The right number is a float64 sum of the same float32 products: ${DATA.output}. `,
-    `The fused step does ${parts.join(", ")} in one pass, while the tile is in the cache; it was computed as “${DATA.engine.algorithm}”. `,
+  say(byId("ways-text"), `The right number is a float64 sum of the same float32 products: ${signed(String(DATA.output))}. `,
+    `Marked bits differ from the loop's. The fused step does ${parts.join(", ")} in one pass, while the tile is in the cache; it was computed as “${DATA.engine.algorithm}”. `,
     DATA.engine.algorithm.startsWith("winograd") ? "Winograd's method needs fewer products than the plain sum, and pays with a few last bits." : "");
 }
 
