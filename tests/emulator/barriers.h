@@ -44,7 +44,7 @@ inline void barrier_expect(unsigned barrier, unsigned bytes) {
 inline void barrier_wait(unsigned barrier, unsigned parity) {
   emulator::Mbarrier& b = emulator::mbarrier(barrier, "barrier_wait");
   if (parity > 1) emulator::fault("barrier_wait: parity %u, which is 0 or 1", parity);
-  while ((b.phase & 1) == parity) emulator::wait_while(&b.phase, b.phase, "barrier_wait");
+  while ((b.phase & 1) == parity) emulator::wait_while(&b.phase, b.phase, "barrier_wait", barrier);
 }
 
 inline void fence_async_proxy() {}

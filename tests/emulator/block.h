@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <map>
-#include <utility>
+#include <string>
 #include <vector>
 
 namespace emulator {
@@ -29,6 +29,8 @@ struct Copy {
   const void* from;  // null: zeros
 };
 
+constexpr unsigned NO_BARRIER = ~0u;
+
 struct Fiber {
   Context context;
   Block* block;
@@ -38,6 +40,7 @@ struct Fiber {
   const unsigned* word;  // waits while *word == value; null: can run
   unsigned value;
   const char* waits_for;
+  unsigned barrier;  // that it waits for, by its address
   std::vector<Copy> copies;               // since the last commit
   std::vector<std::vector<Copy>> groups;  // committed, in flight, the oldest first
 
@@ -158,18 +161,17 @@ inline Fiber* next_fiber(Block& b) {
 }
 
 [[noreturn]] inline void deadlock(Block& b) {
-  std::vector<std::pair<const char*, int>> waiting;
+  std::map<std::string, int> waiting;
   for (const Fiber& f : b.fibers) {
     if (f.done) continue;
-    size_t i = 0;
-    while (i < waiting.size() && strcmp(waiting[i].first, f.waits_for)) i++;
-    if (i == waiting.size()) waiting.push_back({f.waits_for, 0});
-    waiting[i].second++;
+    std::string what = f.waits_for;
+    if (f.barrier != NO_BARRIER) what += " (shared address " + std::to_string(f.barrier) + ")";
+    waiting[what]++;
   }
   char text[300];
   size_t n = 0;
-  for (auto [what, count] : waiting) {
-    int written = snprintf(text + n, sizeof text - n, "%s%d threads wait at %s", n ? ", " : "", count, what);
+  for (auto& [what, count] : waiting) {
+    int written = snprintf(text + n, sizeof text - n, "%s%d threads wait at %s", n ? ", " : "", count, what.c_str());
     n = min(sizeof text - 1, n + static_cast<size_t>(written));
   }
   fault("deadlock: %s%s", text, b.alive < b.threads ? "; the others have returned" : "");
@@ -192,10 +194,11 @@ inline void run_another() {
 }
 
 // Lets others run while *word == value.
-inline void wait_while(const unsigned* word, unsigned value, const char* what) {
+inline void wait_while(const unsigned* word, unsigned value, const char* what, unsigned barrier = NO_BARRIER) {
   me->word = word;
   me->value = value;
   me->waits_for = what;
+  me->barrier = barrier;
   run_another();
   me->word = nullptr;
 }

@@ -6,7 +6,6 @@ import ctypes
 import functools
 import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -15,8 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OPTIONS = "-std=c++17 -O2 -march=native -fPIC -pthread -w -fno-strict-aliasing -fno-stack-protector".split()
 OPTIONS.append("-U_FORTIFY_SOURCE")  # its longjmp takes a jump from a fiber's stack for an attack
-if platform.machine() in ("x86_64", "AMD64"):
-    OPTIONS.append("-mtls-dialect=gnu2")  # every use of threadIdx looks into thread-local storage
+OPTIONS.append("-fno-gnu-unique")  # else libraries share inline thread_local variables: one's __shared__ is another's
 CHECKS, MORE_CHECKS = "-fsanitize=bounds", "-fsanitize=bounds,alignment"  # the second takes twice as long to compile
 
 

@@ -108,3 +108,63 @@ extern "C" __global__ void faults(const float* x, float* y, int mode) {
   __syncthreads();
 }
 KERNEL(faults)
+
+enum Mistake {
+  NONE,
+  EARLY_RELEASE,
+  WRONG_PARITY,
+  TOO_MANY_BYTES,
+  TOO_FEW_BYTES,
+  NO_SWIZZLE,
+  WRONG_STEP,
+  NO_WAIT_AT_THE_END,
+  WAIT_OFF_BY_ONE
+};
+
+// y (64, 64) = a (64, steps * 64) b' (64, steps * 64): one warp brings tiles into a ring of two, four warps multiply
+extern "C" __global__ void pipeline(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b, float* y,
+                                    int steps, int mistake) {
+  SHARED_MEMORY(unsigned char, shared);
+  constexpr int TILE = 64 * 128, STAGE = 2 * TILE;
+  unsigned ring = shared_address(shared), full = ring + 2 * STAGE, empty = full + 16;
+  int t = threadIdx.x;
+  if (t == 0) {
+    for (int i = 0; i < 4; i++) barrier_init(full + 8 * i, 1);
+    barrier_init_fence();
+  }
+  __syncthreads();
+  if (t == 128) {
+    for (int step = 0; step < steps; step++) {
+      unsigned to = ring + step % 2 * STAGE, barrier = full + step % 2 * 8;
+      barrier_wait(empty + step % 2 * 8, (step / 2 & 1) ^ (mistake == WRONG_PARITY ? 0 : 1));
+      barrier_expect(barrier, STAGE + (mistake == TOO_MANY_BYTES ? 16 : mistake == TOO_FEW_BYTES ? -TILE : 0));
+      tensor_copy_2d(to, &a, barrier, step * 64, 0);
+      tensor_copy_2d(to + TILE, &b, barrier, step * 64, 0);
+    }
+  }
+  if (t >= 128) return;
+  float sums[32] = {};
+  auto operand = [&](unsigned address) {
+    return address >> 4 | 64ull << 16 | 64ull << 32 | (mistake == NO_SWIZZLE ? 0ull : 1ull << 62);
+  };
+  for (int step = 0; step < steps; step++) {
+    unsigned from = ring + step % 2 * STAGE;
+    barrier_wait(full + step % 2 * 8, step / 2 & 1);
+    wgmma_fence();
+    for (int k = 0; k < 4; k++) {
+      unsigned at = from + (mistake == WRONG_STEP ? 16 : 32) * k;
+      wgmma_float16<64>(sums, operand(at), operand(at + TILE));
+    }
+    wgmma_commit();
+    if (mistake == EARLY_RELEASE && t == 0) barrier_arrive(empty + step % 2 * 8);
+    if (mistake == WAIT_OFF_BY_ONE) {
+      wgmma_wait<1>();
+    } else if (mistake != NO_WAIT_AT_THE_END || step + 1 < steps) {
+      wgmma_wait<0>();
+    }
+    if (mistake != EARLY_RELEASE && t == 0) barrier_arrive(empty + step % 2 * 8);
+  }
+  int row = t / 32 * 16 + t % 32 / 4, column = t % 4 * 2;
+  for (int i = 0; i < 32; i++) y[(row + i / 2 % 2 * 8) * 64 + i / 4 * 8 + column + i % 2] = sums[i];
+}
+KERNEL(pipeline)

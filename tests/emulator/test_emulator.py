@@ -83,8 +83,8 @@ def test_a_copy_that_is_not_waited_for_shows_lazily(x, y):
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
-        (0, "deadlock: 32 threads wait at barrier_wait, 32 threads wait at __syncthreads"),
-        (1, "deadlock: 16 threads wait at warp_sync, 48 threads wait at __syncthreads"),
+        (0, r"deadlock: 32 threads wait at __syncthreads, 32 threads wait at barrier_wait \(shared address 0\)"),
+        (1, "deadlock: 48 threads wait at __syncthreads, 16 threads wait at warp_sync"),
         (2, "are at different operations: some at "),
         (3, "copy_async_16: shared address 8 is not a multiple of 16"),
         (4, "copy_async_16: global address .* is not a multiple of 16"),
