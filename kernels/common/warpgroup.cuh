@@ -36,9 +36,9 @@ __device__ __forceinline__ void wgmma(float (&sums)[COLUMNS / 2], unsigned long 
 // sums (64, COLUMNS) += a (64, SLAB) * b (COLUMNS, SLAB) transposed; only started: wgmma_commit, wgmma_wait.
 template <int COLUMNS>
 __device__ __forceinline__ void multiply_slab(float (&sums)[COLUMNS / 2], unsigned a, unsigned b) {
+  constexpr unsigned long long step = STEP_BYTES >> 4;  // as the address's unit
 #pragma unroll
-  for (int step = 0; step < SLAB_BYTES; step += STEP_BYTES)
-    wgmma<COLUMNS>(sums, operand(a + step), operand(b + step));
+  for (int i = 0; i < SLAB_BYTES / STEP_BYTES; i++) wgmma<COLUMNS>(sums, operand(a) + i * step, operand(b) + i * step);
 }
 
 // The epilogue of one warp: its 16 rows of BLOCKS wgmmas' sums pass through its own piece of shared memory, WIDTH

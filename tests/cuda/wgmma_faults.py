@@ -24,8 +24,8 @@ SHARED_FAULTS = {
     ),
     "no step along K": (
         (
-            "wgmma<COLUMNS>(sums, operand(a + step), operand(b + step));",
-            "wgmma<COLUMNS>(sums, operand(a + step), operand(b));",
+            "wgmma<COLUMNS>(sums, operand(a) + i * step, operand(b) + i * step);",
+            "wgmma<COLUMNS>(sums, operand(a) + i * step, operand(b));",
         ),
     ),
     "strip read before it is written": (
