@@ -30,16 +30,19 @@ class Item(NamedTuple):
     elapsed_ms: float
 
 
-def batches(sources: Iterable[Any], read: Read, batch_size: int, threads: int) -> Iterator[list[Item]]:
+def batches(
+    sources: Iterable[Any], read: Read, batch_size: int, threads: int, *, in_background: bool = False
+) -> Iterator[list[Item]]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads (with 1, by the caller's own), one batch ahead, so two batches at most are in
-    memory. Anything else (PIL images, file objects, arrays) is read here and at once: such an object may be in use
-    elsewhere, or be used again by the generator that gave it.
+    Files are read by `threads` threads, one batch ahead, so two batches at most are in memory. With one thread it is
+    the caller's own, unless `in_background`: a caller who waits for a GPU had better not read meanwhile. Anything else
+    (PIL images, file objects, arrays) is read here and at once: such an object may be in use elsewhere, or be used
+    again by the generator that gave it.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 else None
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 or in_background else None
     try:
         ahead: deque[list[Item | Future[Item]]] = deque()
         for chunk in _chunks((_submit(pool, source, read) for source in sources), batch_size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,36 +18,64 @@ from npresnet.images import Preprocess
 from npresnet.inputs import as_count
 from npresnet.metadata import Stored
 
+# what `dtype` may be, and what it means
+DTYPES = {
+    "float32": "",
+    "tf32": "factors rounded to 10 bits of mantissa, sums float32",
+    "float16": "float16 values and weights, sums float32",
+    "bfloat16": "bfloat16 values and weights, sums float32",
+}
+SINCE_AMPERE = ("tf32", "bfloat16")
+
 Labels = Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] | None
 Asked = str | Mapping[str, Any] | Preprocess | None
 
 
 def decide_device(device: Any) -> Decision:
-    """ "cpu" or "auto"; raises DeviceError for a GPU, which this version cannot use, and never falls back silently."""
+    """ "cpu", a GPU that works as "cuda:<number>", or for "auto" what there is, and why.
+
+    Raises DeviceError for a GPU that cannot be used, saying what is missing: nothing but "auto" chooses.
+    """
     if device == "cpu":
         return Decision("cpu", "default")
     if device == "auto":
-        return Decision("cpu", "inferred", 'device="auto" chose the CPU: this version of npresnet has no GPU backend')
+        try:
+            gpu = _open_gpu("cuda:0")
+        except DeviceError as error:
+            return Decision("cpu", "inferred", f'device="auto" chose the CPU: {error}')
+        return Decision(gpu.device, "inferred", f'device="auto" chose {gpu.device}, {gpu.name}')
     if isinstance(device, str) and re.fullmatch(r"cuda(:\d+)?", device):
-        raise DeviceError(
-            f'device={device!r}: the GPU backend is not part of this version of npresnet; use device="cpu", or '
-            'device="auto", which takes a GPU only where it can'
-        )
+        gpu = _open_gpu(device)
+        return Decision(gpu.device, "caller", f"{gpu.name}, compute capability {gpu.capability / 10:.1f}")
     raise DeviceError(f'device={device!r} is no device; give "cpu", "cuda", "cuda:1" or "auto"')
 
 
-def decide_dtype(dtype: Any) -> Decision:
-    """float32, the only dtype of this version."""
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = ""
-    if name != "float32":
+def decide_dtype(dtype: Any, device: Decision = Decision("cpu", "default")) -> Decision:  # noqa: B008  frozen
+    """What is multiplied: float32 everywhere, on a GPU also tf32, float16 and bfloat16.
+
+    Raises ArchitectureError for any other, DeviceError for a GPU that is too old for it.
+    """
+    name = _dtype_name(dtype)
+    if name not in DTYPES:
         raise ArchitectureError(
-            f"dtype={dtype!r}: this version of npresnet computes in float32 only. Weights and images of other floats "
-            "are cast, so leave dtype out"
+            f"dtype={dtype!r}: npresnet computes in float32, and on a GPU also in tf32, float16 or bfloat16. Weights "
+            "and images of other floats are cast, so leave dtype out"
         )
-    return Decision("float32", "default")
+    if name == "float32":
+        return Decision(name, "default")
+    if device.value == "cpu":
+        chosen = f" ({device.note})" if device.note else ""
+        raise ArchitectureError(
+            f'dtype={dtype!r}: the CPU computes in float32 only{chosen}. Give device="cuda" as well, or leave dtype '
+            "out; weights and images of other floats are cast"
+        )
+    gpu = _open_gpu(device.value)
+    if name in SINCE_AMPERE and gpu.capability < 80:
+        raise DeviceError(
+            f"dtype={dtype!r} needs a GPU of compute capability 8.0 or later (Ampere); {gpu.device} ({gpu.name}) has "
+            f'{gpu.capability / 10:.1f}. dtype="float16" works there'
+        )
+    return Decision(name, "caller", DTYPES[name])
 
 
 def decide_threads(threads: int | None) -> Decision:
@@ -74,13 +103,18 @@ def decide_runtime(
     device: Any, dtype: Any, threads: int | None, *, fast: Any = False, winograd: Any = True
 ) -> dict[str, Decision]:
     """Where and how to run: decided first, so that a wrong word costs no reading of weights."""
-    return {
-        "device": decide_device(device),
-        "dtype": decide_dtype(dtype),
+    where = decide_device(device)
+    decided = {
+        "device": where,
+        "dtype": decide_dtype(dtype, where),
         "threads": decide_threads(threads),
         "fast": decide_fast(fast),
         "winograd": decide_winograd(winograd),
     }
+    if where.value == "cpu":
+        return decided
+    of_the_cpu = {"threads": "they read images", "fast": "no matter on a GPU", "winograd": "no matter on a GPU"}
+    return {**decided, **{name: replace(decided[name], note=note) for name, note in of_the_cpu.items()}}
 
 
 def decide_preprocess(asked: Asked, stored: Stored | None, suggested: Decision) -> tuple[Decision, Preprocess | None]:
@@ -132,6 +166,23 @@ def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, int,
     crop = None if preprocess is None else preprocess.crop
     height, width = crop if isinstance(crop, tuple) else (crop or 224,) * 2
     return config.value("in_channels", 3), height, width
+
+
+def _open_gpu(device: str) -> Any:
+    """Imported here: whoever computes on the CPU loads nothing of the GPU's."""
+    from npresnet import cuda
+
+    return cuda.open_gpu(device)
+
+
+def _dtype_name(dtype: Any) -> str:
+    """By any name or object that NumPy knows; tf32, and bfloat16 without the package that adds it, by name alone."""
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    try:
+        return np.dtype(dtype).name
+    except TypeError:
+        return ""
 
 
 def _flag(value: Any, what: str) -> bool:

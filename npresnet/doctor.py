@@ -26,6 +26,15 @@ VECTORS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "
 # OpenBLAS names its kernels after the first processors that had the instructions they use.
 AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
 AVX2_KERNELS = ("haswell", "zen", "excavator")
+OPEN_GPU = """
+from npresnet import cuda, errors
+try:
+    gpu = cuda.open_gpu("cuda")
+except errors.DeviceError as error:
+    print("no", error)
+else:
+    print("yes", gpu.description())
+"""
 CUPY = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 
 
@@ -154,13 +163,30 @@ def _examine_packages(report: Report) -> None:
 
 
 def _examine_gpu(report: Report) -> None:
-    """CuPy by its package's metadata (to import it takes a second), GPUs by NVIDIA's own tool."""
+    """CuPy by its package's metadata, GPUs by NVIDIA's own tool; where there is CuPy, by what it says itself."""
     packages = [f"{name} {found}" for name in CUPY if (found := _version(name))]
-    report.facts["CuPy"] = ", ".join(packages) or "not installed; this version runs on the CPU and needs none"
+    report.facts["CuPy"] = ", ".join(packages) or "not installed; the CPU needs none"
     gpus = _gpus()
     report.facts["GPU"] = "; ".join(gpus) or "none that nvidia-smi can see"
-    if gpus:
-        report.advice.append("there is a GPU, but this version of npresnet has no GPU backend: it will not be used")
+    if gpus and not packages:
+        report.advice.append(
+            "there is a GPU: python -m pip install 'npresnet[cuda12]' (or cuda13, where the driver supports CUDA 13), "
+            'and device="cuda" will use it'
+        )
+    if packages:
+        works, words = _ask_cupy()
+        report.facts["GPU for npresnet"] = words if works else "none"
+        if not works:
+            report.advice.append(f"CuPy is installed, but no GPU can be used: {words}")
+
+
+def _ask_cupy() -> tuple[bool, str]:
+    """Whether a GPU can be used, and what it is or what is missing. In another process: to load CuPy takes a second."""
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", OPEN_GPU], capture_output=True, text=True, check=False)
+    answer, _, words = done.stdout.strip().partition(" ")
+    return answer == "yes", words or done.stderr.strip()[-300:]
 
 
 def _gpus() -> list[str]:

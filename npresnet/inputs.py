@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npresnet.errors import CheckpointError, ImageError, ShapeError
+from npresnet.errors import CheckpointError, ImageError, NpresnetError, ShapeError
 from npresnet.network import Node
 
 Array = NDArray[Any]
 AXES = "N, C, H, W"
 
 
-def as_batch(x: Any, in_channels: int, first: Node) -> Array:
+def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], Any] = np.asarray) -> Any:
     """x as an array (N, C, H, W) of floats, any precision and strides: backends cast each image as they copy it in.
 
-    first  the node that reads the images, for the message
+    first     the node that reads the images, for the message
+    to_array  what the backend makes of x: NumPy's array, or on a GPU also CuPy's
 
     Raises ShapeError for any other number of axes, another number of channels, images without pixels, and for dtypes
     that are not floats.
     """
     try:
-        array = np.asarray(x)
+        array = to_array(x)
+    except NpresnetError:
+        raise
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with a gradient
         raise ShapeError(f"model(x) takes one array ({AXES}), but no array can be made of this: {error}") from None
     if array.dtype.kind != "f":

@@ -79,7 +79,10 @@ def load(
     source      a file of any kind that `read_state_dict` reads; "demo", the ten-class model that comes with npresnet;
                 or a name such as "resnet18" or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the
                 user's cache. A file of that name wins
-    device      "cpu", or "auto", which says in `model.config` what it chose
+    device      "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto",
+                which takes a GPU if one works, else the CPU, and says in `model.config` which and why
+    dtype       "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster, with
+                fewer digits. Sums are float32 always
     arch        the architecture you expect; it must agree with the tensors
     labels      names of the classes: a list, a text or JSON file, "imagenet" or "cifar10"
     preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of those of its fields that are to change

@@ -59,6 +59,8 @@ class Model:
         self._executables = Executables(
             network,
             self._threads,
+            device=config["device"].value,
+            dtype=config["dtype"].value,
             winograd=config.value("winograd", True),
             fast=config.value("fast", False),
             content=content,
@@ -159,7 +161,8 @@ class Model:
     def __call__(self, x: Any) -> Array:
         """Run the network on preprocessed images.
 
-        x  (N, C, H, W) float32, already normalised; float64 and float16 are cast. Any strides; never changed.
+        x  (N, C, H, W) float32, already normalised; float64 and float16 are cast. Any strides; never changed. On a GPU
+           also CuPy's arrays, and others' by DLPack, that lie there: then the result is CuPy's and stays there
 
         Returns the logits (N, num_classes) float32, or the embedding (N, D) where there is no classifier; the array
         belongs to the caller. NaN in an image gives NaN for that image alone. Raises ShapeError.
@@ -222,16 +225,23 @@ class Model:
         closed = ", closed" if self._executables.closed else ""
         return (
             f"<npresnet.Model {value('arch')}: {head}, {parameter_count(self.network) / 1e6:.2f} M parameters, "
-            f"{value('device')}{chosen}, {self._threads} thread{'s' * (self._threads > 1)}, "
+            f"{value('device')}{chosen}, {self._how()}, "
             f"from {self._source.name}{closed}>"
         )
+
+    def _how(self) -> str:
+        """Threads on the CPU, the dtype on a GPU."""
+        if self.config["device"].value != "cpu":
+            return str(self.config["dtype"].value)
+        return f"{self._threads} thread{'s' * (self._threads > 1)}"
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
         """The results of `modules` (None: the network's own output) for a batch x."""
         executable = self._executables.get(modules)
-        return executable(as_batch(x, self.config.value("in_channels", 3), self.network.nodes[0]))
+        channels, first = self.config.value("in_channels", 3), self.network.nodes[0]
+        return executable(as_batch(x, channels, first, executable.as_array))
 
     def _pooled(self, x: Array) -> Array:
         """(N, D): what the classifier reads."""
@@ -248,7 +258,8 @@ class Model:
 
     def _rows(self, sources: Iterable[Any], run: Run, batch_size: int) -> Iterator[tuple[Item, Array | None, float]]:
         """For each source its Item, its row of `run`'s result (None where it could not be read), and the run's ms."""
-        for batch in batches(sources, self.preprocess, as_count(batch_size, "batch_size"), self._threads):
+        size, on_gpu = as_count(batch_size, "batch_size"), self.config["device"].value != "cpu"
+        for batch in batches(sources, self.preprocess, size, self._threads, in_background=on_gpu):
             rows: dict[int, Array] = {}
             start = perf_counter()
             for positions, x in stack_by_shape(batch):

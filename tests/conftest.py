@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def data_dir(pytestconfig) -> Path:
     if pytestconfig.npresnet_data_dir is None:
         pytest.skip(DATA_ABSENT)
     return pytestconfig.npresnet_data_dir
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    """As on a machine without CuPy."""
+    from npresnet.cuda import runtime
+
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    runtime._open.cache_clear()
 
 
 @pytest.fixture(scope="session")

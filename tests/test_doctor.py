@@ -90,12 +90,39 @@ def test_fewer_cpus_than_the_machine_has(monkeypatch):
     assert "3 of 64 CPUs" in report.advice[0]
 
 
-def test_a_gpu_is_seen_and_said_to_be_unused(monkeypatch):
+def gpu_report(monkeypatch, *, cupy: str, answer: tuple[bool, str] = (False, "")) -> doctor.Report:
     monkeypatch.setattr(doctor, "_gpus", lambda: ["NVIDIA H200, 143771 MiB, 570.1"])
+    monkeypatch.setattr(doctor, "_version", lambda package: cupy if package == "cupy-cuda12x" else "")
+    monkeypatch.setattr(doctor, "_ask_cupy", lambda: answer)
     report = doctor.Report()
     doctor._examine_gpu(report)
     assert report.facts["GPU"] == "NVIDIA H200, 143771 MiB, 570.1"
-    assert "will not be used" in report.advice[0]
+    return report
+
+
+def test_a_gpu_without_cupy(monkeypatch):
+    report = gpu_report(monkeypatch, cupy="")
+    assert "pip install 'npresnet[cuda12]'" in report.advice[0]
+    assert "GPU for npresnet" not in report.facts
+
+
+def test_a_gpu_that_works(monkeypatch):
+    report = gpu_report(monkeypatch, cupy="13.6.0", answer=(True, "cuda:0, NVIDIA H200"))
+    assert report.facts["CuPy"] == "cupy-cuda12x 13.6.0"
+    assert report.facts["GPU for npresnet"] == "cuda:0, NVIDIA H200"
+    assert report.advice == []
+
+
+def test_a_gpu_that_does_not(monkeypatch):
+    report = gpu_report(monkeypatch, cupy="13.6.0", answer=(False, "the NVIDIA driver is too old"))
+    assert "no GPU can be used: the NVIDIA driver is too old" in report.advice[0]
+
+
+def test_another_process_is_asked():
+    """Whatever it answers: on most machines that CuPy is not installed."""
+    works, words = doctor._ask_cupy()
+    assert words
+    assert works or "CuPy" in words or "GPU" in words or "driver" in words
 
 
 def test_the_whole_report():

@@ -191,11 +191,15 @@ def test_there_must_be_a_label_for_each_class(bare, count):
 @pytest.mark.parametrize(
     ("wrong", "error", "words"),
     [
-        ({"device": "cuda"}, npresnet.DeviceError, 'GPU backend is not part of this version.*device="cpu"'),
-        ({"device": "cuda:1"}, npresnet.DeviceError, "cuda:1"),
+        ({"device": "cuda"}, npresnet.DeviceError, "CuPy, which is not installed.*pip install 'npresnet.cuda12.'"),
+        ({"device": "cuda:1"}, npresnet.DeviceError, 'device="cpu" runs anywhere'),
+        ({"device": "cuda:x"}, npresnet.DeviceError, "cuda:x"),
         ({"device": "gpu"}, npresnet.DeviceError, '"cpu", "cuda", "cuda:1" or "auto"'),
         ({"device": None}, npresnet.DeviceError, "None"),
-        ({"dtype": "float16"}, npresnet.ArchitectureError, "float32 only"),
+        ({"dtype": "float16"}, npresnet.ArchitectureError, 'float32 only.*device="cuda"'),
+        ({"dtype": "tf32"}, npresnet.ArchitectureError, "float32 only"),
+        ({"dtype": np.float16, "device": "auto"}, npresnet.ArchitectureError, "float32 only.*chose the CPU"),
+        ({"dtype": "float64"}, npresnet.ArchitectureError, "tf32, float16 or bfloat16"),
         ({"dtype": "no dtype"}, npresnet.ArchitectureError, "no dtype"),
         ({"threads": 0}, npresnet.ShapeError, "threads is a whole number from 1 on, got 0"),
         ({"threads": 1.5}, npresnet.ShapeError, "1.5"),
@@ -213,12 +217,12 @@ def test_there_must_be_a_label_for_each_class(bare, count):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(bare, wrong, error, words):
+def test_what_cannot_be_is_refused(bare, no_cupy, wrong, error, words):
     with pytest.raises(error, match=words):
         npresnet.load(bare, **wrong)
 
 
-def test_every_error_is_an_npresnet_error(bare):
+def test_every_error_is_an_npresnet_error(bare, no_cupy):
     for wrong in ({"device": "cuda"}, {"dtype": "int8"}, {"threads": -1}, {"labels": ["one"]}):
         with pytest.raises(npresnet.NpresnetError):
             npresnet.load(bare, **wrong)
@@ -255,10 +259,11 @@ def test_float32_by_any_name(bare, dtype):
     load(bare, dtype=dtype).close()
 
 
-def test_auto_says_what_it_chose(bare):
+def test_auto_says_what_it_chose(bare, no_cupy):
     with load(bare, device="auto") as model:
         assert model.config["device"].value == "cpu"
         assert model.config["device"].origin == "inferred"
+        assert "CuPy, which is not installed" in model.config["device"].note
         assert "auto" in repr(model)
     with load(bare) as model:
         assert "auto" not in repr(model)

@@ -15,7 +15,7 @@ from typing import Any
 from npresnet.cli.shared import FAILED, FINE, complain
 
 STDOUT = "-"
-BATCHES, LAYERS_BATCHES = [1, 8], [1]
+BATCHES, LAYERS_BATCHES, TUNED_BATCHES = [1, 8], [1], [1, 32, 256]
 
 
 def bench(args: Namespace) -> int:
@@ -37,6 +37,8 @@ def bench(args: Namespace) -> int:
 
 def _tune(args: Namespace) -> int:
     """Measure the layers of each model; what is clearly faster than the built-in rules is kept for later loads."""
+    if args.device != "cpu":
+        return _tune_gpu(args)
     from npresnet.bench import tune
     from npresnet.cpu import tuning
 
@@ -49,6 +51,23 @@ def _tune(args: Namespace) -> int:
     better = {layer: entry.best if entry.best != entry.built_in else None for layer, entry in tuned.items()}
     print(tune.table(list(tuned.values())).to_text())
     complain(f"kept in {tuning.save(better)}; delete that file to go back to the built-in rules")
+    return FINE
+
+
+def _tune_gpu(args: Namespace) -> int:
+    """The same for every kernel and tile of a GPU's convolutions, batch size by batch size."""
+    from npresnet.bench import tune_gpu
+
+    rounds = tune_gpu.QUICK_ROUNDS if args.quick else tune_gpu.ROUNDS
+    where = tune_gpu.Where.of(args.device, args.dtype)
+    tuned: dict[str, tune_gpu.Tuned] = {}
+    for model in args.models:
+        for batch in args.batches or TUNED_BATCHES:
+            for entry in tune_gpu.tune_model(model, batch, args.size, where, rounds=rounds, known=tuned):
+                tuned[entry.key] = entry
+                complain(f"{entry.key}: {entry.best}")
+    print(tune_gpu.table(list(tuned.values())).to_text())
+    complain(f"kept in {where.save(tuned.values())}; delete that file to go back to the built-in rules")
     return FINE
 
 

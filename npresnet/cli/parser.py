@@ -115,6 +115,10 @@ def _bench(commands: Commands) -> None:
     what.add_argument("--layers", action="store_true", help="npresnet alone, every step on one thread")
     what.add_argument("--tune", action="store_true", help="choose each layer's algorithm by measuring, and keep that")
     command.add_argument("--fast", action="store_true", help="race fast=True beside the default; with --layers instead")
+    command.add_argument("--device", default="cpu", metavar="D", help="with --tune: cpu, cuda or cuda:1 (cpu)")
+    command.add_argument(
+        "--dtype", default="float32", metavar="T", help="with --tune on a GPU, as for predict (float32)"
+    )
     command.add_argument(
         "--json", nargs="?", const="-", metavar="FILE|-", help="keep the figures as JSON; - prints that alone"
     )
@@ -197,7 +201,10 @@ def _model_arguments(command: argparse.ArgumentParser, *, model: bool = True) ->
             metavar="M",
             help="a weight file, or a name to download, such as resnet18, resnet50.IMAGENET1K_V2 (the ten-class demo)",
         )
-    group.add_argument("--device", default="cpu", metavar="D", help="cpu or auto (cpu)")
+    group.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda, cuda:1 or auto (cpu)")
+    group.add_argument(
+        "--dtype", default="float32", metavar="T", help="float32; on a GPU also tf32, float16, bfloat16 (float32)"
+    )
     group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
     group.add_argument("--fast", action="store_true", help="let an image's last bits depend on the batch it is in")
     group.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions by the direct sum")

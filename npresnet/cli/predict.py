@@ -93,8 +93,17 @@ def _progress_bar(args: Namespace, paths: ImagePaths) -> Any:
 
 
 def _print_times(model: Model, count: int, elapsed_s: float) -> None:
+    print(_where(model))
+    print(f"{count} image{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")
+
+
+def _where(model: Model) -> str:
+    """Which processor it was."""
+    device, threads = model.config["device"].value, model.config["threads"].value
+    if device != "cpu":
+        from npresnet import cuda
+
+        return f"GPU: {cuda.open_gpu(device).name} ({device}), {model.config['dtype'].value}"
     from npresnet.doctor import cpu_name
 
-    threads = model.config["threads"].value
-    print(f"{model.config['device'].value.upper()}: {cpu_name()}, {threads} thread{'s' * (threads > 1)}")
-    print(f"{count} image{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")
+    return f"CPU: {cpu_name()}, {threads} thread{'s' * (threads > 1)}"

@@ -38,7 +38,8 @@ def model_of(args: Namespace) -> Model:
 
     if args.model is None:
         complain(DEMO_ANSWERED)
-    runtime = {"device": args.device, "threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
+    where = {"device": args.device, "dtype": args.dtype}
+    runtime = {**where, "threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
     model = npresnet.load(args.model or "demo", **runtime, **decisions_of(args))
     if args.device == "auto":
         complain(model.config["device"].note)

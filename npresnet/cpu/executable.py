@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -126,6 +126,10 @@ class Executable:
             _let_go(call, team)  # again, for Ctrl-C may have come in the middle of it
             raise
         return outputs
+
+    def as_array(self, x: Any) -> Array:
+        """What a call takes of x: a NumPy array."""
+        return np.asarray(x)
 
     def layout(self, input_shape: Shape) -> Layout:
         """Shapes, lifetimes and arena offsets for one image (C, H, W). Raises ShapeError where it does not fit."""

@@ -81,12 +81,12 @@ def _no_driver(runtime: Any) -> str:
         )
     older = "; cupy-cuda12x (pip install 'npresnet[cuda12]') needs no more than CUDA 12" if needed >= 13000 else ""
     return (
-        f"the NVIDIA driver is too old: it supports CUDA {_version(driver)}, and this CuPy is made for CUDA "
-        f"{_version(needed)}. Update the driver{older}. {CPU}"
+        f"the NVIDIA driver is too old: it supports CUDA {version_text(driver)}, and this CuPy is made for CUDA "
+        f"{version_text(needed)}. Update the driver{older}. {CPU}"
     )
 
 
-def _version(number: int) -> str:
+def version_text(number: int) -> str:
     """12040 -> 12.4"""
     return f"{number // 1000}.{number % 1000 // 10}"
 

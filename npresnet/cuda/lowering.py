@@ -77,15 +77,19 @@ def make_scheme(network: Network, input_shape: Shape, images: int, element: Elem
     most = max(height * width for height, width, _ in stored.values())
     if images * most > MOST_POSITIONS:
         raise DeviceError(f"{images} images of {input_shape} (C, H, W) are too many pixels at once; give fewer")
-    choices = {
-        node.name: choose(_layer(node, shapes, stored[node.inputs[0]], images), element, gpu)
-        for node in reduced.network
-        if node.op == "conv2d"
-    }
+    layers = _layers(reduced.network, shapes, stored, images)
+    choices = {name: choose(layer, element, gpu) for name, layer in layers.items()}
     needs = [choice.module.workspace_bytes(choice.shape, element, choice.tile) for choice in choices.values()]
     needs += [4 * images * prod(shapes[node.name]) for node in reduced.network if node.op == "linear"]
     arena = arrange(reduced, shapes, images, element, max(needs, default=0))
     return Scheme(reduced, shapes, choices, arena, element, gpu)
+
+
+def layers_of(network: Network, input_shape: Shape, images: int) -> dict[str, Layer]:
+    """Every convolution, as choices are made for it."""
+    network = separate_pools(network)
+    shapes, core = infer_shapes(network, input_shape), without_flatten(network).network
+    return _layers(core, shapes, stored_values(core, shapes), images)
 
 
 def lower(scheme: Scheme, base: int, weights: Weights) -> list[Step]:
@@ -116,6 +120,13 @@ def _results(name: str, place: Place, scheme: Scheme) -> Iterator[Step]:
     for asked, source in scheme.reduced.asked.items():
         if source == name and (launches := operations.copy_out(asked, source, place)):
             yield Step(f"{asked} {COPY_OUT}", "layout", tuple(launches), 0, _bytes_of(source, scheme))
+
+
+def _layers(
+    network: Network, shapes: Mapping[str, Shape], stored: Mapping[str, tuple[int, int, int]], images: int
+) -> dict[str, Layer]:
+    convolutions = (node for node in network if node.op == "conv2d")
+    return {node.name: _layer(node, shapes, stored[node.inputs[0]], images) for node in convolutions}
 
 
 def _layer(node: Node, shapes: Mapping[str, Shape], stored: tuple[int, int, int], images: int) -> Layer:

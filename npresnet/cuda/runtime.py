@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npresnet.cuda import modules, tensor_map
-from npresnet.cuda.gpus import find_gpu, import_cupy
+from npresnet.cuda import modules, nvrtc, tensor_map
+from npresnet.cuda.gpus import find_gpu, import_cupy, version_text
 from npresnet.cuda.launch import Dim3, Launch
 from npresnet.cuda.tensor_map import TensorMap
 from npresnet.errors import DeviceError, ShapeError
@@ -44,10 +44,14 @@ class Call(NamedTuple):
     shared_bytes: int
 
 
-@functools.cache
 def open_gpu(device: str) -> Gpu:
     """The GPU called "cuda" (the first), "cuda:0", "cuda:1", ... Raises DeviceError, which says what is missing."""
-    return Gpu(int(device.partition(":")[2] or 0))
+    return _open(int(device.partition(":")[2] or 0))
+
+
+@functools.cache
+def _open(index: int) -> Gpu:
+    return Gpu(index)
 
 
 class Gpu:
@@ -76,6 +80,22 @@ class Gpu:
 
     def __repr__(self) -> str:
         return f"<{self.device} {self.name}>"
+
+    def description(self) -> str:
+        """In one line, for people."""
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions().items())
+        size = f"{self.memory_bytes / 1e9:.1f} GB"
+        return f"{self.device}, {self.name}, compute capability {self.capability / 10:.1f}, {size}; {versions}"
+
+    def versions(self) -> dict[str, str]:
+        """Of what it runs with."""
+        runtime, compiler = self._cupy.cuda.runtime, nvrtc.open_nvrtc(self.cuda_major)
+        return {
+            "cupy": self._cupy.__version__,
+            "CUDA of CuPy": version_text(runtime.runtimeGetVersion()),
+            "CUDA of the driver": version_text(runtime.driverGetVersion()),
+            "nvrtc": ".".join(map(str, compiler.version)),
+        }
 
     @contextmanager
     def active(self) -> Iterator[None]:

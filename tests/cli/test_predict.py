@@ -244,11 +244,12 @@ def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, told)
         (["--model", "resnet19"], "resnet18"),
         (["--model", "resnet18"], "could not be downloaded"),
         (["--model", "broken.png"], "broken.png"),
-        (["--device", "cuda"], "GPU backend is not part of this version"),
+        (["--device", "cuda"], "CuPy, which is not installed"),
+        (["--dtype", "float16"], "float32 only"),
         (["--labels", "missing.txt"], "missing.txt"),
     ],
 )
-def test_what_fails_as_a_whole(run, folder, model_file, words, message):
+def test_what_fails_as_a_whole(run, folder, no_cupy, model_file, words, message):
     given = words if "--model" in words else [*words, "--model", model_file]
     done = run("predict", "photos", *given)
     assert (done.code, done.out) == (1, "")
@@ -257,7 +258,7 @@ def test_what_fails_as_a_whole(run, folder, model_file, words, message):
     assert "Traceback" not in done.err
 
 
-def test_auto_says_what_it_chose(run, folder, model_file):
+def test_auto_says_what_it_chose(run, folder, no_cupy, model_file):
     done = run("predict", "photos/000.png", "--model", model_file, "--device", "auto")
     assert done.code == 0
     assert "auto" in done.err

@@ -352,7 +352,7 @@ class CupyStandIn:
         monkeypatch.setattr(modules, "module_path", self._module_path)
         monkeypatch.setattr(nvrtc, "open_nvrtc", self._open_nvrtc)
         monkeypatch.setattr(tensor_map, "encode", self._encode)
-        runtime.open_gpu.cache_clear()
+        runtime._open.cache_clear()
         return self
 
     def check(self) -> None:
@@ -385,9 +385,10 @@ class CupyStandIn:
         path.write_text(text)
         return path
 
-    def _open_nvrtc(self, major: int | None = None) -> None:
+    def _open_nvrtc(self, major: int | None = None) -> Any:
         if not self.has_nvrtc:
             raise DeviceError(f"NVRTC of CUDA {major} is not installed: pip install 'npresnet[cuda{major}]'")
+        return types.SimpleNamespace(version=(major, 9))
 
     def _encode(self, tensor: TensorMap) -> np.ndarray:
         self.gpus[self.current_device()].require(tensor.address, 1, "a tensor map's address")
