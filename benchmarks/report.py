@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
 
 from npresnet.bench import determinism, layer_tables, plots, tables
+from npresnet.teach.ladder import text as ladder
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
@@ -31,7 +32,11 @@ PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind 
     ),
     "layers": ("docs/speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
 }
-CONDITIONS = {"layers": layer_tables.conditions, "determinism": determinism.conditions}
+CONDITIONS = {
+    "layers": layer_tables.conditions,
+    "determinism": determinism.conditions,
+    "ladder": ladder.conditions,
+}
 
 
 def newest(folder: Path) -> list[Entry]:
@@ -74,6 +79,9 @@ def section(entry: Entry) -> str:
     elif entry["kind"] == "determinism":
         heading = "**The same bits** in any batch, at any place in it, on any number of threads, in any process"
         shown, notes = [determinism.table(entry)], []
+    elif entry["kind"] == "ladder":
+        heading = f"**One layer on every rung**: {ladder.heading(entry)}"
+        shown, notes = [ladder.table(entry)], ladder.legend(entry)
     elif entry["kind"] == "layers":
         heading = f"**Where the time goes: one thread, step by step**{kernel}"
         shown, notes = [layer_tables.summary_table(entry["cases"])], [layer_tables.legend()]

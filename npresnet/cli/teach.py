@@ -24,7 +24,8 @@ def ladder(args: Namespace) -> int:
     with model_of(args) as model:
         image = args.image or Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
         layer = find_layer(model, args.layer, model.preprocess(image))
-        climbed = climb(layer, model=str(model.config.value("arch")), image=Path(image).name, say=complain)
+        name, command = str(model.config.value("arch")), _command(args, layer.name)
+        climbed = climb(layer, model=name, image=Path(image).name, command=command, say=complain)
     if args.html:
         with replacing(args.html) as file:
             file.write(text.to_page(climbed).encode("utf-8"))
@@ -34,6 +35,13 @@ def ladder(args: Namespace) -> int:
     else:
         print(text.to_text(climbed))
     return FINE if all(step.status == "equal" for step in climbed.steps) else FAILED
+
+
+def _command(args: Namespace, layer: str) -> str:
+    """How it was called; of files only their names, for results are published."""
+    chosen = {"--model": args.model, "--layer": layer, "--image": args.image}
+    words = [word for name, value in chosen.items() if value for word in (name, Path(value).name)]
+    return " ".join(["npresnet ladder", *words, "--json"])
 
 
 def diff(args: Namespace) -> int:

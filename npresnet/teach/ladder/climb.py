@@ -21,6 +21,7 @@ import numpy as np
 
 from npresnet.bench import machine
 from npresnet.bench.peak import gemm_peak_gflops
+from npresnet.bench.results import header
 from npresnet.bench.timing import median, time_calls
 from npresnet.cpu.blas import guard
 from npresnet.network import Array
@@ -68,11 +69,15 @@ class Ladder:
     gemm_peak_gflops: float
     bandwidth_gb_per_s: float
     steps: list[Step] = field(default_factory=list)
-    about: Mapping[str, Any] = field(default_factory=dict)
+    blas: list[dict[str, str]] = field(default_factory=list)
+    command: str = "npresnet ladder"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {**asdict(self), "kind": "ladder"}
+        """Plain JSON types, with the heading that all results files have; a figure is rounded to five digits."""
+        fields = {name: value for name, value in asdict(self).items() if name not in ("blas", "command")}
+        steps = [{name: _rounded(value) for name, value in step.items()} for step in fields.pop("steps")]
+        ceilings = {name: _rounded(fields.pop(name)) for name in ("gemm_peak_gflops", "bandwidth_gb_per_s")}
+        return {**header("ladder", self.command, threads=1), **fields, **ceilings, "blas": self.blas, "steps": steps}
 
 
 def climb(
@@ -80,6 +85,7 @@ def climb(
     *,
     model: str,
     image: str,
+    command: str = "npresnet ladder",
     seconds: float = 0.3,
     say: Callable[[str], None] = lambda text: None,
     rungs: Sequence[Rung] | None = None,
@@ -96,8 +102,8 @@ def climb(
             steps.append(_timed(_proved(rung, layer), rung, layer, seconds, peak, bandwidth))
     finally:
         guard.let_go(call)
-    about = {"machine": machine.describe(), "blas": machine.blas_libraries(), "threads": 1}
-    return Ladder(model, layer.name, image, _shape(layer), layer.macs, layer.size_bytes, peak, bandwidth, steps, about)
+    told = (model, layer.name, image, _shape(layer), layer.macs, layer.size_bytes)
+    return Ladder(*told, peak, bandwidth, steps, machine.blas_libraries(), command)
 
 
 def copy_bandwidth_gb_per_s(megabytes: int = 128, calls: int = 5) -> float:
@@ -106,6 +112,10 @@ def copy_bandwidth_gb_per_s(megabytes: int = 128, calls: int = 5) -> float:
     target = np.zeros_like(source)
     times_ms = time_calls(lambda: np.copyto(target, source), seconds=0, min_calls=calls)
     return 2 * source.nbytes / min(times_ms) / 1e6
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _proved(rung: Rung, layer: RealLayer) -> Step:

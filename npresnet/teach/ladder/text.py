@@ -46,8 +46,8 @@ def heading(entry: Entry) -> str:
 
 def conditions(entry: Entry) -> str:
     """Machine and BLAS in one sentence."""
-    about = entry["about"]
-    return f"{machine_text(about['machine'])}; {machine.blas_text(about['blas'])}; one thread; float32."
+    parts = [machine_text(entry["machine"]), machine.blas_text(entry["blas"]), "one thread", "float32", entry["date"]]
+    return f"{'; '.join(parts)}."
 
 
 def to_text(ladder: Ladder) -> str:
@@ -59,7 +59,7 @@ def to_text(ladder: Ladder) -> str:
 def to_page(ladder: Ladder) -> str:
     """A self-contained HTML page."""
     entry = ladder.to_dict()
-    data = {**entry, "about": {"words": conditions(entry)}}
+    data = {**entry, "conditions": conditions(entry)}
     title = f"{ladder.layer} climbs the ladder"
     return assemble(title, "ladder.html", data, styles=["page.css", "ladder.css"], scripts=["page.js", "ladder.js"])
 

@@ -81,4 +81,4 @@ byId("extrapolated").textContent = cropped
 byId("ceilings").textContent =
   `One thread of this machine multiplies matrices at ${short(DATA.gemm_peak_gflops)} GFLOP/s (1024 × 1024, the best of several) ` +
   `and copies memory at ${short(DATA.bandwidth_gb_per_s)} GB/s, read and written.`;
-byId("machine").textContent = DATA.about.words;
+byId("machine").textContent = DATA.conditions;
