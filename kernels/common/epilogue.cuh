@@ -1,17 +1,17 @@
 // The epilogue of every convolution:  y = cast(relu(sum + bias[o] + residual)).
 //
-// Fused into the kernel that has the sum, so that it costs no pass over y of its own: an output is written once, and
-// the residual read once. `residual` may be null, and may be the same memory as y: an output is read before it is written.
+// Fused into the kernel that has the sum, so that it costs no pass over y of its own: an output is written once, and the
+// residual read once. `residual` may be null, and may be the memory of y: a thread reads an output's residual first.
 // epilogue_tile.cuh is the same for sums that tensor cores left spread over a warp.
 #pragma once
 #include "elements.cuh"
 
 // One output: channel o, at `offset` in y and in residual.
-__device__ __forceinline__ Stored finish(float sum, int o, size_t offset, const float* bias, const Stored* residual,
-                                         int relu) {
+__device__ __forceinline__ void finish(float sum, int o, size_t offset, const float* bias, const Stored* residual,
+                                       Stored* y, int relu) {
   float value = sum + bias[o];
   if (residual) value += to_float(residual[offset]);
-  return from_float(relu ? relu_of(value) : value);
+  y[offset] = from_float(relu ? relu_of(value) : value);
 }
 
 // Four neighbouring channels, as they are stored: 16 bytes of float, 8 of half.
@@ -22,8 +22,8 @@ typedef float4 Four;
 #endif
 
 // Four outputs: channels o .. o + 3, where o and offset are multiples of 4.
-__device__ __forceinline__ void finish_four(float4 sums, int o, size_t offset, const float* bias,
-                                            const Stored* residual, Stored* y, int relu) {
+__device__ __forceinline__ void finish(float4 sums, int o, size_t offset, const float* bias, const Stored* residual,
+                                       Stored* y, int relu) {
   const float4 b = *reinterpret_cast<const float4*>(bias + o);
   float4 v = make_float4(sums.x + b.x, sums.y + b.y, sums.z + b.z, sums.w + b.w);
   if (residual) {

@@ -7,9 +7,9 @@
 //   y[n,i,j,o] = relu(bias[o] + residual[n,i,j,o] + sum over r,s,c of weight[o,r,s,c] * x[n, h, w, g(o)*C/groups + c]),
 //   h = i*stride_h - padding_h + r*dilation_h,  w = j*stride_w - padding_w + s*dilation_w,  g(o) = o / (O/groups)
 //
-// Thread -> output: number m*O + o, channels fastest. Neighbours then write neighbouring words of y, and share one window:
-//   a warp asks for one word of x, which is broadcast. The weights are what suffers: neighbouring filters lie K apart,
-//   so a warp's load touches 32 cache lines; the next 31 channels find them in L1, if they are still there.
+// Thread -> output: number m*O + o, channels fastest. Neighbours then write neighbouring words of y, and share one
+//   window: a warp asks for one word of x, which is broadcast. The weights are what suffers: neighbouring filters lie
+//   K apart, so a warp's load touches 32 cache lines; the next 31 channels find them in L1, if they are still there.
 //   (Positions fastest would broadcast the weights and scatter both x and y.) Where groups = C, neighbours read
 //   neighbouring channels of x, and this is not far from the best there is.
 // Grid: M*O / 256, rounded up.  Block: 256.  Shared: none.
@@ -43,6 +43,6 @@ conv2d_direct(const Stored* __restrict__ x, const Stored* __restrict__ weight, c
       for (int c = 0; c < channels; c++) sum += to_float(filter[c]) * to_float(pixel[c]);
     }
   }
-  y[offset] = finish(sum, o, offset, bias, residual, conv.relu);
+  finish(sum, o, offset, bias, residual, y, conv.relu);
 }
 KERNEL(conv2d_direct)

@@ -1,8 +1,8 @@
 // The matrix product behind im2col: y = A * B^T with shared tiles, and the epilogue in the same pass.
 //
-// Idea: a block of 16x16 threads computes 16x16 outputs. For each slice of 16 products it first brings 16x16 numbers of A
-//   and of B into shared memory, one of each by each thread, and then every thread reads the 16 + 16 that it needs there.
-//   A number is fetched from memory once for 16 outputs, not once for each.
+// Idea: a block of 16x16 threads computes 16x16 outputs. For each slice of 16 products it first brings 16x16 numbers
+//   of A and of B into shared memory, one of each by each thread, and then every thread reads the 16 + 16 that it
+//   needs there. A number is fetched from memory once for 16 outputs, not once for each.
 //
 //   y[m, o] = relu(bias[o] + residual[m, o] + sum over k of A[m, g*K + k] * weight[o, k]),   g = o / (O/groups)
 //   A (M, groups*K): im2col's matrix; weight (O, K) = (O, KH*KW*C/groups); y (M, O)
@@ -13,8 +13,8 @@
 // A tile's row has 17 words: `b[threadIdx.x][k]` of 16 neighbouring threads would lie in 2 banks with 16, with 17 it
 //   lies in 16.
 //
-// Still wasted: two shared loads for one multiply-add, so that shared memory is the bound; registers.cu keeps 8x8 sums a
-//   thread. And the matrix A itself: tiled.cu.
+// Still wasted: two shared loads for one multiply-add, so that shared memory is the bound; registers.cu keeps 8x8
+//   sums a thread. And the matrix A itself: tiled.cu.
 //
 // Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
@@ -49,6 +49,6 @@ gemm(const Stored* __restrict__ matrix, const Stored* __restrict__ weight, const
   if (m >= M || filter >= group_filters) return;
   const int o = group * group_filters + filter;
   const size_t offset = (size_t)m * conv.O + o;
-  y[offset] = finish(sum, o, offset, bias, residual, conv.relu);
+  finish(sum, o, offset, bias, residual, y, conv.relu);
 }
 KERNEL(gemm)

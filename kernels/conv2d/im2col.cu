@@ -5,7 +5,8 @@
 //
 //   matrix[m, g*K + k] = window[m, k] of group g,  K = KH*KW*C/groups        (window.cuh)
 //
-// Thread -> one number of the matrix, columns fastest: a warp writes 32 neighbours, and reads runs of C/groups channels.
+// Thread -> one number of the matrix, columns fastest: a warp writes 32 neighbours, and reads runs of C/groups
+//   channels.
 // Grid: M*groups*K / 256, rounded up.  Block: 256.  Shared: none.
 //
 // A 1x1 window with stride 1 and no padding needs none of this: x is the matrix. The launcher leaves the copy out.

@@ -1,7 +1,7 @@
 // The end of a convolution whose K was split: adds the slices' sums, then runs the epilogue that they left out.
 //
-// Idea: at batch 1 a layer has fewer tiles than the device has multiprocessors. So its K products are cut into slices, one
-//   a block, each of which leaves float32 sums in partial (splits, M, O); this kernel adds them.
+// Idea: at batch 1 a layer has fewer tiles than the device has multiprocessors. So its K products are cut into
+//   slices, one a block, each of which leaves float32 sums in partial (splits, M, O); this kernel adds them.
 //
 //   y[m, o] = relu(bias[o] + residual[m, o] + sum over z = 0, 1, ... of partial[z, m, o])
 //
@@ -30,7 +30,7 @@ split_k_reduce(const float* __restrict__ partial, const float* bias, const Store
     const float4 next = *reinterpret_cast<const float4*>(partial + z * count + offset);
     sum = make_float4(sum.x + next.x, sum.y + next.y, sum.z + next.z, sum.w + next.w);
   }
-  finish_four(sum, offset % conv.O, offset, bias, residual, y, conv.relu);
+  finish(sum, offset % conv.O, offset, bias, residual, y, conv.relu);
 }
 KERNEL(split_k_reduce)
 
@@ -43,6 +43,6 @@ split_k_reduce_scalar(const float* __restrict__ partial, const float* bias, cons
   float sum = partial[offset];
 #pragma unroll 4
   for (int z = 1; z < splits; z++) sum += partial[z * count + offset];
-  y[offset] = finish(sum, offset % conv.O, offset, bias, residual, conv.relu);
+  finish(sum, offset % conv.O, offset, bias, residual, y, conv.relu);
 }
 KERNEL(split_k_reduce_scalar)

@@ -1,14 +1,15 @@
 // Implicit GEMM with shared tiles: the product of gemm.cu without the matrix of im2col.cu.
 //
-// Idea: the number that gemm.cu would load from the matrix, window[m, k], is found in x by its address. A tile of the matrix
-//   exists in shared memory only, for the time of 16 or 32 products.
+// Idea: the number that gemm.cu would load from the matrix, window[m, k], is found in x by its address. A tile of the
+//   matrix exists in shared memory only, for the time of 16 or 32 products.
 //
 //   y[m, o] = relu(bias[o] + residual[m, o] + sum over k of window[m, k] * weight[o, k])        (window.cuh)
 //
 // Thread (x, y) -> output channel x, position y of the tile; it loads column x of row y of either tile: neighbours read
 //   neighbouring channels of a pixel, and neighbouring words of a filter.
 // Grid: x = M / TILE, y = O/groups / TILE, both rounded up; z = groups.  Block: TILE x TILE.
-// Shared: 2 * TILE*(TILE + 1)*4 bytes. The word added to a row puts the column `filters[0..TILE][k]` into different banks.
+// Shared: 2 * TILE*(TILE + 1)*4 bytes. The word added to a row puts the column `filters[0..TILE][k]` into different
+//   banks.
 //
 // TILE 32 halves the traffic of TILE 16; TILE 16 has four times the blocks, for small layers.
 //
@@ -22,8 +23,8 @@
 #include "window.cuh"
 
 template <int TILE>
-__device__ __forceinline__ void tiled(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* bias,
-                                      const Stored* residual, Stored* y, const Conv& conv) {
+__device__ __forceinline__ void tiled(const Stored* __restrict__ x, const Stored* __restrict__ weight,
+                                      const float* bias, const Stored* residual, Stored* y, const Conv& conv) {
   __shared__ float windows[TILE][TILE + 1], filters[TILE][TILE + 1];
   const int K = conv.KH * conv.KW * (conv.C / conv.groups), M = conv.N * conv.OH * conv.OW;
   const int group = blockIdx.z, group_filters = conv.O / conv.groups;
@@ -46,7 +47,7 @@ __device__ __forceinline__ void tiled(const Stored* __restrict__ x, const Stored
   if (m >= M || filter >= group_filters) return;
   const int o = group * group_filters + filter;
   const size_t offset = (size_t)m * conv.O + o;
-  y[offset] = finish(sum, o, offset, bias, residual, conv.relu);
+  finish(sum, o, offset, bias, residual, y, conv.relu);
 }
 
 #define TILED(TILE)                                                                                                   \

@@ -1,0 +1,136 @@
+"""Launches conv2d/registers.cu: float32 implicit GEMM with 8x8 sums a thread, for every GPU."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npresnet.cuda.elements import Element
+from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.launchers import conv2d_split_k_reduce as split_k_reduce
+from npresnet.cuda.launchers.filters import krsc as pack
+
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+
+FILE = "conv2d/registers.cu"
+K_TILE = 8
+GRID_LIMIT = 65535  # blocks along y and z
+OFFSETS = 2**31  # the kernel's are 32 bits
+SPLITS = (2, 3, 4, 6, 8, 12, 16)
+MULTIPROCESSORS = 132  # of an H100 or H200; an A100 has 108. Wrong numbers cost speed only.
+
+
+class Tile(NamedTuple):
+    """A kernel of the source, and into how many slices K is split.
+
+    rows, columns  output positions x channels of a block
+    splits         1: the epilogue is part of the kernel; more: partial sums, added up by a second kernel
+    """
+
+    rows: int
+    columns: int
+    splits: int = 1
+
+    def __str__(self) -> str:
+        """128x64, or 64x64/8 with 8 splits."""
+        return f"{self.rows}x{self.columns}" + (f"/{self.splits}" if self.splits > 1 else "")
+
+
+SMALL = Tile(64, 64)
+# each with its products a clock where the grid is full, relative to the best: a guess, only to put tiles in order
+SPEEDS = {SMALL: 0.85, Tile(128, 32): 0.75, Tile(128, 64): 0.95, Tile(128, 128): 1.0}
+
+
+def supports(shape: ConvShape, element: Element, capability: int) -> bool:
+    """Any convolution in float32 with at least 4 filters a group: of a group's tile the rest is thrown away."""
+    inputs = shape.images * shape.height * shape.width * shape.in_channels
+    return (
+        element.name == "float32"
+        and (shape.groups == 1 or group_filters(shape) >= 4)
+        and shape.groups <= GRID_LIMIT
+        and max(inputs, shape.out_channels * shape.K, shape.M) < OFFSETS - 256
+    )
+
+
+def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
+    """Those that may win, the likely best first.
+
+    Splits are offered where the smallest tile leaves multiprocessors without a block, as it does for one image.
+    """
+    whole = [
+        tile
+        for tile in SPEEDS
+        if tile == SMALL or (not is_scalar(shape) and tile.columns < 2 * max(group_filters(shape), 16))
+    ]
+    alone = blocks(shape, SMALL)[0] * shape.groups
+    split = [
+        SMALL._replace(splits=splits)
+        for splits in SPLITS
+        if alone * splits <= 4 * MULTIPROCESSORS and k_tiles(shape) >= 4 * splits
+    ]
+    return sorted(whole + split, key=lambda tile: estimated_work(shape, tile))
+
+
+def group_filters(shape: ConvShape) -> int:
+    """Filters of one group."""
+    return shape.out_channels // shape.groups
+
+
+def k_tiles(shape: ConvShape) -> int:
+    """Slices of K that a block goes through, 8 products each."""
+    return -(-shape.K // K_TILE)
+
+
+def is_scalar(shape: ConvShape) -> bool:
+    """Whether a group's channels or filters are no multiple of 4, so that 16-byte accesses are impossible."""
+    return bool(shape.in_channels // shape.groups % 4 or group_filters(shape) % 4)
+
+
+def blocks(shape: ConvShape, tile: Tile) -> tuple[int, int, int]:
+    """The grid: tiles of a group's outputs, groups, splits."""
+    return -(-shape.M // tile.rows) * -(-group_filters(shape) // tile.columns), shape.groups, tile.splits
+
+
+def estimated_work(shape: ConvShape, tile: Tile) -> float:
+    """Products that the busiest multiprocessor sums, in units of a slice of 64x64 outputs, and its fixed costs."""
+    tiles_x, groups, splits = blocks(shape, tile)
+    rounds = -(-tiles_x * groups * splits // MULTIPROCESSORS)
+    area = tile.rows * tile.columns / 64**2
+    fixed = 6 * area + (24 + 2 * splits if splits > 1 else 0)  # prologue and epilogue; the second kernel
+    return rounds * (area * -(-k_tiles(shape) // splits) / SPEEDS[tile._replace(splits=1)] + fixed)
+
+
+def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
+    """The splits' sums."""
+    return split_k_reduce.partial_bytes(shape, tile.splits)
+
+
+def launches(
+    shape: ConvShape,
+    element: Element,
+    tile: Tile,
+    *,
+    x: int,
+    weight: int,
+    bias: int,
+    residual: int,
+    y: int,
+    workspace: int,
+) -> list[Launch]:
+    """y = relu(conv(x) + bias + residual); with splits, the partial sums first, then their total."""
+    split = tile.splits > 1
+    addresses = (x, weight, workspace) if split else (x, weight, bias, residual, y)
+    form = ("_scalar" if is_scalar(shape) else "") + ("_split" if split else "")
+    product = Launch(
+        Source(FILE, (("ELEMENT", element.macro),)),
+        f"conv2d_registers_{tile.rows}x{tile.columns}{form}",
+        grid=blocks(shape, tile),
+        block=(tile.rows * tile.columns // 64, 1, 1),
+        args=(*(np.uint64(address) for address in addresses), shape.struct()),
+    )
+    if not split:
+        return [product]
+    total = split_k_reduce.launches(shape, element, tile.splits, partial=workspace, bias=bias, residual=residual, y=y)
+    return [product, *total]
