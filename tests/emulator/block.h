@@ -90,6 +90,7 @@ struct Block {
   Options options;
   Stacks stacks;
   std::vector<Fiber> fibers;
+  Fiber* now;  // the one that runs
   std::vector<int> warp_order;
   int threads, warps, alive;
   dim3 index, size, grid;
@@ -113,8 +114,9 @@ struct Block {
   char fault[512];
 };
 
-inline thread_local Fiber* me = nullptr;  // the thread that runs
-inline Block& block() { return *me->block; }
+inline Fiber* me() { return stack_owner(); }  // the CUDA thread that runs
+inline Block& block() { return *me()->block; }
+inline thread_local Block* running = nullptr;  // by this thread of the CPU; for who is not on a fiber's stack
 
 inline unsigned draw(Block& b) {
   b.random = b.random * 1664525u + 1013904223u;
@@ -123,9 +125,10 @@ inline unsigned draw(Block& b) {
 
 // Ends the launch with a message. Only the first fault of a block is kept.
 [[noreturn]] __attribute__((format(printf, 1, 2))) inline void fault(const char* format, ...) {
-  Block& b = block();
+  Block& b = *running;
+  dim3 t = b.now->thread;
   int n = snprintf(b.fault, sizeof b.fault, "block (%u, %u, %u), thread (%u, %u, %u): ", b.index.x, b.index.y,
-                   b.index.z, me->thread.x, me->thread.y, me->thread.z);
+                   b.index.z, t.x, t.y, t.z);
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(b.fault + n, sizeof b.fault - static_cast<size_t>(n), format, arguments);
@@ -151,7 +154,7 @@ inline Fiber* runnable_in_warp(Block& b, int warp, int after_lane) {
 inline Fiber* next_fiber(Block& b) {
   bool random = b.options.order == Order::random;
   if (!random || draw(b) % 8) {
-    if (Fiber* f = runnable_in_warp(b, me->warp, me->lane)) return f;
+    if (Fiber* f = runnable_in_warp(b, me()->warp, me()->lane)) return f;
   }
   int start = random ? static_cast<int>(draw(b) % static_cast<unsigned>(b.warps)) : 0;
   for (int k = 0; k < b.warps; k++) {
@@ -178,9 +181,9 @@ inline Fiber* next_fiber(Block& b) {
 }
 
 inline void switch_to(Fiber* to) {
-  Fiber* from = me;
+  Fiber* from = me();
   if (to == from) return;
-  me = to;
+  from->block->now = to;
   switch_context(from->context, to->context);
 }
 
@@ -195,12 +198,12 @@ inline void run_another() {
 
 // Lets others run while *word == value.
 inline void wait_while(const unsigned* word, unsigned value, const char* what, unsigned barrier = NO_BARRIER) {
-  me->word = word;
-  me->value = value;
-  me->waits_for = what;
-  me->barrier = barrier;
+  me()->word = word;
+  me()->value = value;
+  me()->waits_for = what;
+  me()->barrier = barrier;
   run_another();
-  me->word = nullptr;
+  me()->word = nullptr;
 }
 
 // Under the random order a thread may be held up anywhere.
@@ -211,7 +214,7 @@ inline void perhaps_pause() {
 
 }  // namespace emulator
 
-#define threadIdx (emulator::me->thread)
+#define threadIdx (emulator::me()->thread)
 #define blockIdx (emulator::block().index)
 #define blockDim (emulator::block().size)
 #define gridDim (emulator::block().grid)

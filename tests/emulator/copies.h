@@ -23,20 +23,20 @@ inline void copy_async_16(unsigned shared_to, const void* from, bool valid) {
   emulator::begin_copy(shared_to, 16, "copy_async_16");
   emulator::Copy copy{shared_to, valid ? from : nullptr};
   if (emulator::block().options.lazy && __CUDA_ARCH__ >= 800) {
-    emulator::me->copies.push_back(copy);
+    emulator::me()->copies.push_back(copy);
   } else {
     emulator::land(copy);
   }
 }
 
 inline void copy_async_commit() {
-  emulator::Fiber& f = *emulator::me;
+  emulator::Fiber& f = *emulator::me();
   f.groups.push_back(std::move(f.copies));
   f.copies.clear();
 }
 
 template <int N> inline void copy_async_wait() {
-  auto& groups = emulator::me->groups;
+  auto& groups = emulator::me()->groups;
   while (groups.size() > N) {
     for (const emulator::Copy& copy : groups.front()) emulator::land(copy);
     groups.erase(groups.begin());

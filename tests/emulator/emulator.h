@@ -18,6 +18,8 @@
 //   wgmma.h          Hopper's matrix product
 //   sanitizer.h      indices outside of arrays, misaligned vectors
 //   faults.h         signals: memory that is nobody's, stacks that overflow
+//   shared_arena.h   a block's dynamic shared memory and its guards
+//   run_block.h      one block from beginning to end
 //   launch.h         grids, arguments, what Python calls
 #pragma once
 #define NPRESNET_EMULATOR 1
@@ -34,4 +36,6 @@
 #include "tensor_maps.h"
 #include "wgmma.h"
 #include "sanitizer.h"
+#include "faults.h"
+#include "run_block.h"
 #include "launch.h"

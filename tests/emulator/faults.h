@@ -22,7 +22,7 @@ inline struct sigaction old_handlers[4];
 
 // What is not ours goes to whoever was there before.
 inline void on_signal(int number, siginfo_t* info, void* context) {
-  if (me) fault("%s %p", fault_of(block(), number, info->si_addr), info->si_addr);
+  if (running) fault("%s %p", fault_of(*running, number, info->si_addr), info->si_addr);
   struct sigaction& old = old_handlers[std::find(SIGNALS, SIGNALS + 4, number) - SIGNALS];
   if (old.sa_flags & SA_SIGINFO) {
     old.sa_sigaction(number, info, context);

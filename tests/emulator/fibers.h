@@ -14,27 +14,41 @@ namespace emulator {
 constexpr size_t PAGE = 16384;  // the largest page of a system that we run on
 constexpr size_t STACK_BYTES = 128 << 10;  // address space: only pages that are touched cost memory
 
-// Stacks of one block, each with a page below that cannot be touched.
+struct Fiber;
+
+// Stacks of one block. Each begins with a page that cannot be touched and a word that says whose it is.
 struct Stacks {
+  void* mapping = nullptr;
+  size_t mapped = 0;
   unsigned char* memory = nullptr;
   int count = 0;
 
   unsigned char* top(int i) const { return memory + STACK_BYTES * (static_cast<size_t>(i) + 1); }
+  Fiber*& owner(int i) { return *reinterpret_cast<Fiber**>(top(i) - STACK_BYTES + PAGE); }
   bool holds(const void* p) const { return p >= memory && p < memory + STACK_BYTES * static_cast<size_t>(count); }
 
+  // Room for `wanted` stacks, each at a multiple of its size.
   bool reserve(int wanted) {
     if (wanted <= count) return true;
-    if (memory) munmap(memory, STACK_BYTES * static_cast<size_t>(count));
+    if (mapping) munmap(mapping, mapped);
     count = 0;
-    void* p = mmap(nullptr, STACK_BYTES * static_cast<size_t>(wanted), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return false;
-    memory = static_cast<unsigned char*>(p);
+    mapped = STACK_BYTES * (static_cast<size_t>(wanted) + 1);
+    mapping = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED) mapping = nullptr;
+    if (!mapping) return false;
+    uintptr_t aligned = (reinterpret_cast<uintptr_t>(mapping) + STACK_BYTES - 1) & ~(STACK_BYTES - 1);
+    memory = reinterpret_cast<unsigned char*>(aligned);
     count = wanted;
     for (int i = 0; i < count; i++) mprotect(memory + STACK_BYTES * static_cast<size_t>(i), PAGE, PROT_NONE);
     return true;
   }
 };
+
+// Whose stack this is: the running fiber. Only to be asked on a fiber's stack; thread-local storage would be slower.
+inline Fiber* stack_owner() {
+  uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  return *reinterpret_cast<Fiber* const*>((here & ~(STACK_BYTES - 1)) + PAGE);
+}
 
 // Where a fiber stands when it does not run.
 struct Context {
@@ -76,8 +90,8 @@ emulator_switch:
 inline void make_context(Context& context, const Stacks& stacks, int i, void (*function)()) {
 #ifdef EMULATOR_USES_UCONTEXT
   getcontext(&context.context);
-  context.context.uc_stack.ss_sp = stacks.top(i) - STACK_BYTES + PAGE;
-  context.context.uc_stack.ss_size = STACK_BYTES - PAGE;
+  context.context.uc_stack.ss_sp = stacks.top(i) - STACK_BYTES + PAGE + 64;
+  context.context.uc_stack.ss_size = STACK_BYTES - PAGE - 64;
   context.context.uc_link = nullptr;
   makecontext(&context.context, function, 0);
 #else

@@ -3,15 +3,13 @@
 #pragma once
 #include <atomic>
 #include <thread>
-#include <algorithm>
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include "faults.h"
 
 namespace emulator {
 
-// tests/emulator/build.py declares the same fields.
+// tests/emulator/emulator.py declares the same fields.
 struct Call {
   unsigned grid[3], block[3];
   unsigned shared_bytes;
@@ -22,47 +20,6 @@ struct Call {
   const void* const* arguments;
   const unsigned* argument_bytes;
   const char* argument_kinds;  // NumPy's letters: u, i, f, V
-};
-
-constexpr unsigned MARGIN = 1024;  // poisoned bytes before and, up to the guard, after dynamic shared memory
-
-// Dynamic shared memory whose end is close to what cannot be touched.
-struct SharedArena {
-  unsigned char* mapping;
-  size_t mapped;
-  unsigned char* begin;
-  unsigned bytes, after;
-
-  explicit SharedArena(unsigned bytes_) : bytes(bytes_) {
-    size_t rounded = (bytes + MARGIN - 1) / MARGIN * MARGIN;
-    size_t inside = (rounded + MARGIN + PAGE - 1) / PAGE * PAGE;
-    mapped = inside + 2 * SHARED_GUARD;
-    void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) {
-      mapping = nullptr;
-      return;
-    }
-    mapping = static_cast<unsigned char*>(p);
-    mprotect(mapping, SHARED_GUARD, PROT_NONE);
-    mprotect(mapping + SHARED_GUARD + inside, SHARED_GUARD, PROT_NONE);
-    begin = mapping + SHARED_GUARD + inside - rounded;
-    after = static_cast<unsigned>(rounded) - bytes;
-    memset(begin - MARGIN, 0xFF, MARGIN + rounded);
-  }
-  ~SharedArena() {
-    if (mapping) munmap(mapping, mapped);
-  }
-  SharedArena(const SharedArena&) = delete;
-
-  bool margins_intact() const {
-    for (const unsigned char* p = begin - MARGIN; p < begin; p++) {
-      if (*p != 0xFF) return false;
-    }
-    for (const unsigned char* p = begin + bytes; p < begin + bytes + after; p++) {
-      if (*p != 0xFF) return false;
-    }
-    return true;
-  }
 };
 
 // What a launch keeps of one thread of the CPU; used again by later launches, for stacks are slow to make.
@@ -87,79 +44,6 @@ inline void give_back(Worker* worker) {
   idle_workers.push_back(worker);
 }
 
-// Where every fiber begins, and whence the last one goes back to run_block.
-inline void fiber_main() {
-  Block& b = block();
-  b.kernel(b.arguments);
-  me->done = true;
-  b.alive--;
-  release_everybody_if_complete(b);
-  if (!b.alive) siglongjmp(b.end, 1);
-  run_another();
-  __builtin_unreachable();
-}
-
-inline void order_warps(Block& b) {
-  b.warp_order.resize(static_cast<size_t>(b.warps));
-  for (int i = 0; i < b.warps; i++) b.warp_order[static_cast<size_t>(i)] = i;
-  if (b.options.order == Order::descending) std::reverse(b.warp_order.begin(), b.warp_order.end());
-  if (b.options.order != Order::random) return;
-  for (size_t i = b.warp_order.size(); i > 1; i--) std::swap(b.warp_order[i - 1], b.warp_order[draw(b) % i]);
-}
-
-inline void begin_block(Block& b, dim3 index) {
-  b.index = index;
-  b.alive = b.threads;
-  b.random = b.options.seed + 7919 * (index.x + 104729 * (index.y + 1299709 * index.z));
-  order_warps(b);
-  b.everybody = {};
-  for (Meeting& meeting : b.warp_meetings) meeting = {};
-  for (Meeting& meeting : b.group_meetings) meeting = {};
-  b.barriers.clear();
-  b.tensor_copies.clear();
-  for (auto& products : b.products) products.clear();
-  for (int& groups : b.committed_groups) groups = 0;
-  for (int i = 0; i < b.threads; i++) {
-    Fiber& f = b.fibers[static_cast<size_t>(i)];
-    unsigned id = static_cast<unsigned>(i);
-    f.block = &b;
-    f.thread = {id % b.size.x, id / b.size.x % b.size.y, id / (b.size.x * b.size.y)};
-    f.id = i;
-    f.lane = i % 32;
-    f.warp = i / 32;
-    f.done = false;
-    f.word = nullptr;
-    f.copies.clear();
-    f.groups.clear();
-    make_context(f.context, b.stacks, i, fiber_main);
-  }
-  poison_shared_memory(b);
-}
-
-inline const char* left_undone(const Block& b, const SharedArena& arena) {
-  if (!arena.margins_intact()) return "something was written outside of the block's shared memory";
-  if (!b.tensor_copies.empty()) return "it ended while a tensor copy was in flight";
-  for (const auto& products : b.products) {
-    if (!products.empty()) return "it ended while a wgmma was in flight";
-  }
-  return nullptr;
-}
-
-// Runs one block to its end or its fault. sigsetjmp returns a second time when either is reached.
-inline void run_block(Block& b, const SharedArena& arena, dim3 index) {
-  begin_block(b, index);
-  if (sigsetjmp(b.end, 0) == 0) {
-    Context here;
-    me = &b.fibers[static_cast<size_t>(b.warp_order[0]) * 32];
-    switch_context(here, me->context);
-  }
-  me = nullptr;
-  if (b.fault[0]) return;
-  if (const char* text = left_undone(b, arena)) {
-    snprintf(b.fault, sizeof b.fault, "block (%u, %u, %u): %s", index.x, index.y, index.z, text);
-  }
-}
-
 // What all threads of the CPU share while a launch runs.
 struct Progress {
   std::atomic<unsigned long long> next_block{0};
@@ -179,7 +63,7 @@ inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& 
   Block& b = worker->block;
   SharedArena arena(call.shared_bytes);
   ThreadLocal statics;
-  me = nullptr;  // brings this thread's storage into being
+  running = nullptr;  // brings this thread's storage into being
   dl_iterate_phdr(find_thread_local, &statics);
   b.options = {call.lazy != 0, static_cast<Order>(call.order), call.seed};
   b.size = {call.block[0], call.block[1], call.block[2]};

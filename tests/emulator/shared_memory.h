@@ -50,7 +50,7 @@ inline void end_copy(unsigned address, unsigned bytes) {
   for (unsigned chunk = address / CHUNK; chunk < (address + bytes) / CHUNK; chunk++) block().being_written[chunk] = 0;
 }
 
-// This library's thread-local storage, on the calling thread: its __shared__ arrays, and `me`.
+// This library's thread-local storage, on the calling thread: its __shared__ arrays, and `running`.
 struct ThreadLocal {
   unsigned char* memory = nullptr;
   size_t bytes = 0;
@@ -61,7 +61,7 @@ inline int find_thread_local(dl_phdr_info* info, size_t, void* found) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     auto* memory = static_cast<unsigned char*>(info->dlpi_tls_data);
     size_t bytes = info->dlpi_phdr[i].p_memsz;
-    auto* mine = reinterpret_cast<unsigned char*>(&me);
+    auto* mine = reinterpret_cast<unsigned char*>(&running);
     if (info->dlpi_phdr[i].p_type == PT_TLS && memory && mine >= memory && mine < memory + bytes) {
       *result = {memory, bytes};
       return 1;
@@ -72,9 +72,8 @@ inline int find_thread_local(dl_phdr_info* info, size_t, void* found) {
 
 inline void poison_shared_memory(Block& b) {
   memset(b.shared, 0xFF, b.shared_bytes);
-  Fiber* keep = me;
   memset(b.statics, 0xFF, b.static_bytes);
-  me = keep;
+  running = &b;  // which lies among them
   size_t chunks = (STATIC_BASE + b.static_bytes) / CHUNK + 1;
   b.being_read.assign(chunks, 0);
   b.being_written.assign(chunks, 0);

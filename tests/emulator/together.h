@@ -23,19 +23,20 @@ inline void together(Meeting& meeting, int slot, unsigned count, const char* nam
   perhaps_pause();
 }
 
-inline int warp_size() { return min(32, block().threads - me->warp * 32); }
+inline int warp_size() { return min(32, block().threads - me()->warp * 32); }
 
 template <class Argument, class Operation>
 inline void whole_warp(const char* name, Argument* argument, Operation operation) {
-  together(block().warp_meetings[me->warp], me->lane, static_cast<unsigned>(warp_size()), name, argument, operation);
+  unsigned lanes = static_cast<unsigned>(warp_size());
+  together(block().warp_meetings[me()->warp], me()->lane, lanes, name, argument, operation);
 }
 
 // Four warps that begin at a multiple of four.
 template <class Argument, class Operation>
 inline void whole_warpgroup(const char* name, Argument* argument, Operation operation) {
-  int group = me->id / 128;
+  int group = me()->id / 128;
   if (group * 128 + 128 > block().threads) fault("%s needs four whole warps", name);
-  together(block().group_meetings[group], me->id % 128, 128, name, argument, operation);
+  together(block().group_meetings[group], me()->id % 128, 128, name, argument, operation);
 }
 
 // The block's barrier counts the threads that have not returned.
@@ -50,7 +51,7 @@ template <class T, class Source> inline T shuffle(const char* name, T value, Sou
   struct Exchange {
     T given, taken;
     int source;
-  } mine{value, value, source_lane(me->lane)};
+  } mine{value, value, source_lane(me()->lane)};
   int lanes = warp_size();
   whole_warp(name, &mine, [lanes](Exchange* const* all) {
     for (int lane = 0; lane < lanes; lane++) {

@@ -97,12 +97,12 @@ inline void wgmma(const char* name, float* sums, unsigned long long a, unsigned 
       product.compute(product);
       product.computed = true;
     }
-    block().products[me->id / 128].push_back(std::move(product));
+    block().products[me()->id / 128].push_back(std::move(product));
   });
 }
 
 inline void commit_products() {
-  int group = me->id / 128;
+  int group = me()->id / 128;
   int number = block().committed_groups[group]++;
   for (Product& product : block().products[group]) {
     if (!product.committed) product.group = number;
@@ -112,7 +112,7 @@ inline void commit_products() {
 
 // Finishes all but the youngest `left` groups.
 inline void finish_products(int left) {
-  int group = me->id / 128;
+  int group = me()->id / 128;
   auto& products = block().products[group];
   int before = block().committed_groups[group] - left;
   auto first_kept = std::find_if(products.begin(), products.end(),
