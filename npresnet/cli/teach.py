@@ -11,7 +11,10 @@ from npresnet.errors import NpresnetError
 from npresnet.files import replacing
 
 if TYPE_CHECKING:
+    from npresnet.model import Model
     from npresnet.teach.exercises import Exercise
+    from npresnet.teach.ladder import RealLayer
+    from npresnet.teach.ladder.rungs import Rung
 
 
 def ladder(args: Namespace) -> int:
@@ -20,12 +23,14 @@ def ladder(args: Namespace) -> int:
 
     import npresnet
     from npresnet.teach.ladder import climb, find_layer, text
+    from npresnet.teach.ladder.rungs import cpu_rungs
 
     with model_of(args) as model:
         image = args.image or Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
         layer = find_layer(model, args.layer, model.preprocess(image))
         name, command = str(model.config.value("arch")), _command(args, layer.name)
-        climbed = climb(layer, model=name, image=Path(image).name, command=command, say=complain)
+        rungs = cpu_rungs() + _gpu_rungs(model, layer)
+        climbed = climb(layer, model=name, image=Path(image).name, command=command, say=complain, rungs=rungs)
     if args.html:
         with replacing(args.html) as file:
             file.write(text.to_page(climbed).encode("utf-8"))
@@ -37,9 +42,22 @@ def ladder(args: Namespace) -> int:
     return FINE if all(step.status == "equal" for step in climbed.steps) else FAILED
 
 
+def _gpu_rungs(model: Model, layer: RealLayer) -> list[Rung]:
+    """Those of the model's GPU, if it is on one."""
+    device = str(model.config.value("device"))
+    if device == "cpu":
+        return []
+    from npresnet.cuda import open_gpu
+    from npresnet.teach.ladder.gpu_rungs import ceilings, gpu_rungs
+
+    gpu = open_gpu(device)
+    return gpu_rungs(gpu, layer, ceilings(gpu))
+
+
 def _command(args: Namespace, layer: str) -> str:
     """How it was called; of files only their names, for results are published."""
-    chosen = {"--model": args.model, "--layer": layer, "--image": args.image}
+    device = None if args.device == "cpu" else args.device
+    chosen = {"--model": args.model, "--layer": layer, "--image": args.image, "--device": device}
     words = [word for name, value in chosen.items() if value for word in (name, Path(value).name)]
     return " ".join(["npresnet ladder", *words, "--json"])
 

@@ -27,7 +27,7 @@ from npresnet.cpu.blas import guard
 from npresnet.network import Array
 from npresnet.ops.conv2d import conv2d
 from npresnet.teach.ladder.layer import RealLayer
-from npresnet.teach.ladder.rungs import Rung, cpu_rungs
+from npresnet.teach.ladder.rungs import Ceiling, Rung, cpu_rungs
 
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 
@@ -94,16 +94,16 @@ def climb(
     call = object()
     try:
         guard.hold(call)
-        peak, bandwidth = gemm_peak_gflops(), copy_bandwidth_gb_per_s()
+        ceiling = Ceiling(gemm_peak_gflops(), copy_bandwidth_gb_per_s())
         rungs = cpu_rungs() if rungs is None else rungs
         steps = []
         for rung in rungs:
             say(f"{rung.name}: {rung.idea}")
-            steps.append(_timed(_proved(rung, layer), rung, layer, seconds, peak, bandwidth))
+            steps.append(_timed(_proved(rung, layer), rung, layer, seconds, ceiling))
     finally:
         guard.let_go(call)
     told = (model, layer.name, image, _shape(layer), layer.macs, layer.size_bytes)
-    return Ladder(*told, peak, bandwidth, steps, machine.blas_libraries(), command)
+    return Ladder(*told, *ceiling, steps, machine.blas_libraries(), command)
 
 
 def copy_bandwidth_gb_per_s(megabytes: int = 128, calls: int = 5) -> float:
@@ -132,31 +132,43 @@ def _status(rung: Rung, layer: RealLayer, out: Array, expected: Array) -> str:
     whole = layer.with_whole_numbers()
     found = np.array((rung.exact or rung.prepare)(whole)())
     right = _reference(whole)[:, : found.shape[1], : found.shape[2]]
+    right = right if rung.rounded is None else rung.rounded(right)
     wrong = int((found != right).sum())
     if wrong:
         return f"not equal: {wrong} of {found.size} whole numbers are wrong"
-    bound = _rounding_bound(layer)[:, : out.shape[1], : out.shape[2]]
+    bound = _rounding_bound(layer, rung.rounding)[:, : out.shape[1], : out.shape[2]]
     if rung.amplification > 1:
         bound = np.full_like(bound, rung.amplification * bound.max())
     off = int((np.abs(out - expected) > bound).sum())
     return f"not equal: {off} of {out.size} numbers are further off than rounding explains" if off else "equal"
 
 
-def _rounding_bound(layer: RealLayer) -> Array:
-    """How far off rounding can bring each output, whatever the order of summation."""
+def _rounding_bound(layer: RealLayer, stored: float) -> Array:
+    """How far off rounding can bring each output, whatever the order of summation.
+
+    stored  the unit roundoff of inputs, weights and result, where they are kept in fewer digits than float32's: each
+            product is off by two of these, the result by a third
+    """
     n = prod(layer.weight.shape[1:]) + 2
-    return n * UNIT_ROUNDOFF / (1 - n * UNIT_ROUNDOFF) * _reference(layer, np.abs)
+    sums = n * UNIT_ROUNDOFF / (1 - n * UNIT_ROUNDOFF)
+    return (sums + 3 * stored * (1 + stored)) * _reference(layer, np.abs)
 
 
-def _timed(step: Step, rung: Rung, layer: RealLayer, seconds: float, peak: float, bandwidth: float) -> Step:
+def _timed(step: Step, rung: Rung, layer: RealLayer, seconds: float, ceiling: Ceiling) -> Step:
     if step.status != "equal":
         return step
-    call = rung.prepare(layer)
-    ms = median(time_calls(call, seconds=seconds, min_calls=1 if step.computed < 1 else 3)) / step.computed
-    gflops, gb_per_s = 2 * layer.macs / ms / 1e6, layer.size_bytes / ms / 1e6
-    return replace(
-        step, ms=ms, gflops=gflops, of_peak=gflops / peak, gb_per_s=gb_per_s, of_bandwidth=gb_per_s / bandwidth
-    )
+    if rung.clock is not None:
+        ms = rung.clock(layer)
+    else:
+        few = 1 if step.computed < 1 else 3
+        ms = median(time_calls(rung.prepare(layer), seconds=seconds, min_calls=few)) / step.computed
+    limit, gflops, gb_per_s = rung.ceiling or ceiling, 2 * layer.macs / ms / 1e6, layer.size_bytes / ms / 1e6
+    of_peak, of_bandwidth = _share(gflops, limit.gflops), _share(gb_per_s, limit.gb_per_s)
+    return replace(step, ms=ms, gflops=gflops, gb_per_s=gb_per_s, of_peak=of_peak, of_bandwidth=of_bandwidth)
+
+
+def _share(rate: float, limit: float) -> float | None:
+    return rate / limit if limit else None
 
 
 def _reference(layer: RealLayer, of: Callable[[Array], Array] = lambda array: array) -> Array:

@@ -25,6 +25,13 @@ CPU = "CPU, one thread"
 CROP_MACS = 150_000  # of the seven loops: a Python loop takes about a microsecond a multiply-add
 
 
+class Ceiling(NamedTuple):
+    """What a rung's speed is compared with: a large matrix product, a large copy (bytes read and written)."""
+
+    gflops: float
+    gb_per_s: float
+
+
 class Rung(NamedTuple):
     """One way to compute a layer.
 
@@ -34,6 +41,10 @@ class Rung(NamedTuple):
     lines    of code, without comments and docstrings
     device   where it runs
     exact    layer -> the same as prepare, by an algorithm that gives whole numbers exactly
+    clock    layer -> milliseconds of one computation; None times the call by the host's clock
+    rounding the unit roundoff of what the numbers are stored as, where that is less than float32
+    rounded  what can be stored of an exact result
+    ceiling  of where it runs; None is one thread of the CPU
     amplification  how many times a direct sum's rounding the algorithm's may be
     """
 
@@ -44,6 +55,10 @@ class Rung(NamedTuple):
     device: str = CPU
     exact: Callable[[RealLayer], Callable[[], Array]] | None = None
     amplification: float = 1.0
+    clock: Callable[[RealLayer], float] | None = None
+    rounding: float = 0.0
+    rounded: Callable[[Array], Array] | None = None
+    ceiling: Ceiling | None = None
 
 
 def cpu_rungs() -> list[Rung]:

@@ -15,8 +15,8 @@ Entry = Mapping[str, Any]  # Ladder.to_dict()
 
 def table(entry: Entry) -> Table:
     """A row a rung."""
-    header = ["rung", "ms", "GFLOP/s", "of peak", "GB/s", "of copying", "error", "lines", "proved"]
-    return Table(header, [_row(step) for step in entry["steps"]], texts=(0, 8))
+    header = ["rung", "ms", "GFLOP/s", "of peak", "GB/s", "of copying", "error", "lines", "proved", "on"]
+    return Table(header, [_row(step) for step in entry["steps"]], texts=(0, 8, 9))
 
 
 def legend(entry: Entry) -> list[str]:
@@ -29,7 +29,7 @@ def legend(entry: Entry) -> list[str]:
     peak, bandwidth = entry["gemm_peak_gflops"], entry["bandwidth_gb_per_s"]
     parts.append(
         f"peak: {peak:.1f} GFLOP/s, the product of 1024x1024 matrices; copying: {bandwidth:.1f} GB/s read and written; "
-        "both measured here on one thread. error: RMS against float64, relative"
+        "both measured here on one thread of the CPU, a GPU's likewise on it. error: RMS against float64, relative"
     )
     return parts
 
@@ -66,11 +66,15 @@ def to_page(ladder: Ladder) -> str:
 
 def _row(step: Mapping[str, Any]) -> list[str]:
     error = "" if step["error"] is None else f"{step['error']:.1e}"
-    ends = [error, str(step["lines"]), step["status"]]
+    ends = [error, str(step["lines"]), step["status"], step["device"]]
     if step["ms"] is None:
         return [step["name"], "", "", "", "", "", *ends]
-    figures = [_digits(step["ms"]), _digits(step["gflops"]), f"{step['of_peak']:.1%}"]
-    return [step["name"], *figures, _digits(step["gb_per_s"]), f"{step['of_bandwidth']:.1%}", *ends]
+    figures = [_digits(step["ms"]), _digits(step["gflops"]), _percent(step["of_peak"])]
+    return [step["name"], *figures, _digits(step["gb_per_s"]), _percent(step["of_bandwidth"]), *ends]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
 
 
 def _digits(value: float) -> str:

@@ -6,6 +6,7 @@ function time(ms) {
 }
 
 function percent(share) {
+  if (share === null) return "";
   return share >= 0.1 ? `${Math.round(share * 100)} %` : `${Number((share * 100).toPrecision(2))} %`;
 }
 
