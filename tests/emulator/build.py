@@ -45,6 +45,8 @@ def folder() -> Path:
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     path = Path(tempfile.gettempdir()) / f"npresnet-emulator-{owner}"
     path.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+        raise EmulatorError(f"{path} belongs to somebody else, whose libraries are not to be loaded; set TMPDIR")
     return path
 
 
