@@ -1,9 +1,10 @@
-"""Write the README's speed tables from the newest results, so that every figure has its machine and command beside it.
+"""Write the READMEs' speed tables from the newest results, so that every figure has its machine and command beside it.
 
     python benchmarks/report.py                       README.md and docs/speed-*.svg from benchmarks/results
     python benchmarks/report.py --check               exit 1 where the README is not what the results say
 
-Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced. To draw needs matplotlib
+Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced, and in kernels/README.md that between
+<!-- ladder:start --> and <!-- ladder:end -->. To draw needs matplotlib
 (`pip install 'npresnet[viz]'`), to check does not: it looks whether the pictures are there.
 """
 
@@ -23,6 +24,7 @@ from npresnet.teach.ladder import text as ladder
 
 HERE = Path(__file__).resolve().parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
+LADDER_START, LADDER_END = "<!-- ladder:start -->", "<!-- ladder:end -->"
 Entry = dict[str, Any]
 PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind -> file, what it shows, who draws it
     "cpu": (
@@ -32,6 +34,9 @@ PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind 
     ),
     "layers": ("docs/speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
 }
+NOTHING_MEASURED = """\
+Nothing has been measured on a GPU yet: the kernels were written and proved without one (below). `npresnet ladder --device
+cuda --json` and `benchmarks/gpu_report.py` measure them, and `benchmarks/report.py` puts the results here."""
 CONDITIONS = {
     "layers": layer_tables.conditions,
     "determinism": determinism.conditions,
@@ -44,6 +49,8 @@ def newest(folder: Path) -> list[Entry]:
     found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
+        if entry["kind"] == "gpu":  # gpu_report.py writes its own page
+            continue
         key = (entry["kind"], entry.get("coretype") or "")
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])
     return [found[key][2] for key in sorted(found)]
@@ -93,13 +100,24 @@ def section(entry: Entry) -> str:
     return "\n\n".join([heading, *(table.to_markdown() for table in shown), *notes, made_by])
 
 
-def replaced(readme: str, sections: Iterable[str]) -> str:
+def replaced(readme: str, sections: Iterable[str], markers: tuple[str, str] = (START, END)) -> str:
     """The README with new text between the markers. Raises SystemExit where they are missing or out of order."""
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
+    first, last = markers
+    before, start, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
     if not start or not end:
-        raise SystemExit(f"the README needs the line {START} and, below it, {END}")
-    return before + "\n\n".join([START, *sections, END]) + after
+        raise SystemExit(f"the README needs the line {first} and, below it, {last}")
+    return before + "\n\n".join([first, *sections, last]) + after
+
+
+def ladder_sections(entries: Iterable[Entry]) -> list[str]:
+    """What kernels/README.md says: the ladders that were climbed on a GPU, or that none was."""
+    climbed = [entry for entry in entries if entry["kind"] == "ladder" and any(map(_on_gpu, entry["steps"]))]
+    return [section(entry) for entry in climbed] or [NOTHING_MEASURED]
+
+
+def _on_gpu(step: Entry) -> bool:
+    return not step["device"].startswith("CPU")
 
 
 def draw(drawn: dict[str, Entry], root: Path) -> None:
@@ -117,14 +135,19 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
+    parser.add_argument("--kernels-readme", type=Path, default=HERE.parent / "kernels" / "README.md")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
     old = options.readme.read_text(encoding="utf-8")
     entries = newest(options.results)
     new, drawn = replaced(old, sections(entries)), pictures(entries)
+    old_ladder = options.kernels_readme.read_text(encoding="utf-8")
+    new_ladder = replaced(old_ladder, ladder_sections(entries), (LADDER_START, LADDER_END))
     if options.check:
-        return int(new != old or not all((options.readme.parent / PICTURES[kind][0]).is_file() for kind in drawn))
+        lacks = [kind for kind in drawn if not (options.readme.parent / PICTURES[kind][0]).is_file()]
+        return int((new, new_ladder) != (old, old_ladder) or bool(lacks))
     options.readme.write_text(new, encoding="utf-8")
+    options.kernels_readme.write_text(new_ladder, encoding="utf-8")
     draw(drawn, options.readme.parent)
     return 0
 

@@ -63,7 +63,10 @@ def files(tmp_path, monkeypatch) -> list[str]:
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
     keep(tmp_path, "cpu-z80-2026-01-31", CPU)
     keep(tmp_path, "coldstart-z80-2026-01-31", COLD)
-    return ["--results", str(tmp_path / "results"), "--readme", str(tmp_path / "README.md")]
+    ladder = f"{report.LADDER_START}\nold\n{report.LADDER_END}\n"
+    (tmp_path / "kernels.md").write_text(ladder, encoding="utf-8")
+    paths = {"--results": "results", "--readme": "README.md", "--kernels-readme": "kernels.md"}
+    return [word for name, path in paths.items() for word in (name, str(tmp_path / path))]
 
 
 def keep(folder: Path, name: str, entry: dict) -> None:
@@ -121,6 +124,32 @@ def test_layers_stand_in_the_readme_with_their_picture(files, tmp_path):
     assert default < text.index(report.picture_link("layers")) < haswell
 
 
+def ladder_entry(device: str) -> dict:
+    figures = {"ms": 2.5, "gflops": 94.0, "of_peak": 0.5, "gb_per_s": 3.0, "of_bandwidth": None, "error": 1e-7}
+    step = {"name": "tiled", "idea": "", "lines": 33, "device": device, "status": "equal", "computed": 1.0, **figures}
+    shape = {"x": [1, 64, 56, 56], "out": [1, 64, 56, 56], "weight": [64, 64, 3, 3], "stride": [1, 1], "groups": 1}
+    about = {key: CPU[key] for key in ("date", "machine")} | {"kind": "ladder", "command": "npresnet ladder --json"}
+    layer = {"model": "resnet18", "layer": "layer1.0.conv1", "image": "cat.jpg", "shape": shape, "macs": 1, "blas": []}
+    return {**about, **layer, "gemm_peak_gflops": 100.0, "bandwidth_gb_per_s": 9.0, "steps": [step]}
+
+
+@pytest.mark.parametrize(("device", "on_gpu"), [("NVIDIA H200", True), ("CPU, one thread", False)])
+def test_a_ladder_stands_in_the_readme_and_a_gpu_s_with_the_kernels(files, tmp_path, device, on_gpu):
+    keep(tmp_path, "ladder-z80", ladder_entry(device))
+    report.main(files)
+    assert (
+        f"| tiled | 2.5 | 94 | 50.0% | 3 |  | 1.0e-07 | 33 | equal | {device} |" in (tmp_path / "README.md").read_text()
+    )
+    told = (tmp_path / "kernels.md").read_text(encoding="utf-8")
+    assert ("| tiled | 2.5 |" in told, "Nothing has been measured" in told) == (on_gpu, not on_gpu)
+    assert report.main([*files, "--check"]) == 0
+
+
+def test_a_gpu_report_has_a_page_of_its_own(files, tmp_path):
+    keep(tmp_path, "gpu-h200", {"kind": "gpu", "date": "2026-02-01"})
+    assert report.main(files) == 0
+
+
 def test_pictures_show_the_default_kernel_and_are_drawn_beside_the_readme(files, tmp_path):
     haswell = {**copy.deepcopy(CPU), "coretype": "Haswell", "date": "2026-02-01"}
     keep(tmp_path, "cpu-z80-haswell", haswell)
@@ -154,7 +183,7 @@ def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
 
 def test_the_results_that_are_kept_make_a_report():
     sections = [report.section(entry) for entry in report.newest(BENCHMARKS / "results")]
-    assert all("Made by `python benchmarks/" in text for text in sections)
+    assert all("Made by `python benchmarks/" in text or "Made by `npresnet ladder" in text for text in sections)
 
 
 def test_the_readme_says_what_the_newest_results_say():
