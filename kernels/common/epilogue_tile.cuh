@@ -1,13 +1,14 @@
 // The epilogue of the tensor-core kernels:  y = relu(sums + bias + residual), cast, in 16-byte accesses.
 //
-// mma leaves a thread two neighbouring channels of a row: stored from there, a warp would touch 8 rows with 16 bytes (of
-// half) each. So the sums pass through shared memory, and a thread comes back with 16 bytes' worth of channels of one row:
-// residual and y are then read and written in whole 128-byte lines. A pointwise layer is bound by exactly these bytes.
+// mma leaves a thread two neighbouring channels of a row: stored from there, a warp would touch 8 rows with 16 bytes
+// (of half) each. So the sums pass through shared memory, and a thread comes back with 16 bytes' worth of channels of
+// one row: residual and y are then read and written in whole 128-byte lines. A pointwise layer is bound by exactly
+// these bytes.
 //
 // Bank conflicts, with g = lane / 4 the row and t = lane % 4 the pair of columns that mma gives a lane:
 //   writing float2, a half warp (g = 0..3 or 4..7): PITCH is 8 mod 32, so that 4 rows begin 8 banks apart
-//   reading float4, a quarter warp along a row: with 8 channels a thread, the first halves of all chunks of 8 lie together
-//   and the second halves HALF_PITCH further, or every other 16 bytes would be skipped and banks asked twice
+//   reading float4, a quarter warp along a row: with 8 channels a thread, the first halves of all chunks of 8 lie
+//   together and the second halves HALF_PITCH further, or every other 16 bytes would be skipped and banks asked twice
 #pragma once
 #include "conv.cuh"
 #include "elements.cuh"
@@ -44,7 +45,8 @@ __device__ __forceinline__ Packed pack(const float (&values)[VECTOR]) {
 #endif
 }
 
-// The epilogue's arrays: residual (or null) and y are (positions, O), row by row, bias is (O,); each begins on 16 bytes.
+// The epilogue's arrays: residual (or null) and y are (positions, O), row by row, bias is (O,); each begins on 16
+// bytes.
 struct Outputs {
   const float* bias;
   const Stored* residual;

@@ -18,8 +18,8 @@ __device__ __forceinline__ void multiply(float (&sums)[4], const unsigned (&a)[4
 #endif
 }
 
-// Activations in TF32 are full float32 numbers, of which the hardware would cut off 13 bits: rounding them to the nearest
-// halves the error. Weights were rounded on the host.
+// Activations in TF32 are full float32 numbers, of which the hardware would cut off 13 bits: rounding them to the
+// nearest halves the error. Weights were rounded on the host.
 __device__ __forceinline__ void round_activations(unsigned (&a)[4]) {
 #if ELEMENT == TF32
 #pragma unroll

@@ -1,29 +1,32 @@
 // Convolution on tensor cores: implicit GEMM with mma.sync.
 //
-// Idea: the im2col matrix is never stored. A block computes ROWS positions x COLUMNS channels; for every K_TILE products it
-//   copies that slice of x's windows and of the filters into shared memory, where each warp feeds the tensor cores from it.
-//   A ring of STAGES slices hides the latency of memory: while one is multiplied, STAGES - 1 are on their way.
+// Idea: the im2col matrix is never stored. A block computes ROWS positions x COLUMNS channels; for every K_TILE
+//   products it copies that slice of x's windows and of the filters into shared memory, where each warp feeds the
+//   tensor cores from it. A ring of STAGES slices hides the latency of memory: while one is multiplied, STAGES - 1 are
+//   on their way.
 //
 //   y[m, o] = relu(bias[o] + residual[m, o] + sum over k of window[m, k] * weight[o, k]),
 //   m = (n*OH + i)*OW + j,  k = (r*KW + s)*C/groups + c,  window[m, k] = x[n, i*stride - padding + r*dilation, ..., c]
 //
-// Thread -> output: warps tile the block by WARP_ROWS x 64; a lane holds mma's two neighbours of rows lane/4 and lane/4 + 8.
+// Thread -> output: warps tile the block by WARP_ROWS x 64; a lane holds mma's two neighbours of rows lane/4 and lane/4
+//   + 8.
 // Grid: x = row tiles * column tiles, columns fastest (neighbours share x in L2); y = groups; z = slices of K (_split).
 // Block: 32 threads a warp.  Shared: min(STAGES, k-tiles) * (ROWS + COLUMNS) * 64 bytes, or the epilogue's, the larger.
 //
-// The inner loop has no division: a thread copies the same 16 bytes of K of a few rows. For each row it keeps, once, the
-//   offset of the window's corner and one bit a tap that is inside the image; the tap (r, s) and the channel are counters.
-//   A pointwise convolution has one tap and needs no path of its own.
-// Shared rows are 64 bytes. The 16-byte chunk c of row i lies at c ^ (i/2 % 4): 8 rows of ldmatrix, as well as 8 threads of
-//   a copy, then touch all 32 banks once.
+// The inner loop has no division: a thread copies the same 16 bytes of K of a few rows. For each row it keeps, once,
+//   the offset of the window's corner and one bit a tap that is inside the image; the tap (r, s) and the channel are
+//   counters. A pointwise convolution has one tap and needs no loop of its own; where it reads every input once, no
+//   division either.
+// Shared rows are 64 bytes. The 16-byte chunk c of row i lies at c ^ (i/2 % 4): 8 rows of ldmatrix, as well as 8
+//   threads of a copy, then touch all 32 banks once.
 // Fragments are loaded one step ahead of the multiplications.
 //
 // Needs C/groups % VECTOR == 0 (16-byte copies), KH and KW at most 11 (tap bits), filters padded with zeros to whole
 //   K_TILEs. O is arbitrary; if O % VECTOR != 0 the epilogue stores single elements.
 // Before sm_80 there is no cp.async: two slices, the next one held in registers while one is multiplied.
 //
-// Still wasted: every operand byte passes through registers (ldmatrix), 64 threads' worth of addresses for it, and mma.sync
-//   reaches about 60 % of a Hopper's tensor cores: conv2d/wgmma.cu.
+// Still wasted: every operand byte passes through registers (ldmatrix) and every copy needs an address from a thread;
+//   mma.sync does not reach the full rate of a Hopper's tensor cores: conv2d/wgmma.cu.
 //
 // Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
@@ -43,7 +46,8 @@ struct Fragments {
   // the compiler moves them
   unsigned a[A][4], b[B][4];
 
-  // `a_from`, `b_from`: this lane's row and 16-byte chunk of step 0, swizzled; step 1 is two chunks on, which flips bit 5.
+  // `a_from`, `b_from`: this lane's row and 16-byte chunk of step 0, swizzled; step 1 is two chunks on, which flips bit
+  // 5.
   __device__ __forceinline__ void load(unsigned a_from, unsigned b_from, int step) {
 #pragma unroll
     for (int i = 0; i < A; i++) load_matrix_x4<false>(a[i], (a_from ^ step * 32) + i * 16 * ROW_BYTES);
@@ -61,14 +65,16 @@ struct Fragments {
   }
 };
 
-// The sums of a warp's WARP_ROWS x 64 outputs over the block's k-tiles. Ends with a barrier: the ring may be overwritten.
+// The sums of a warp's WARP_ROWS x 64 outputs over the block's k-tiles. Ends with a barrier: the ring may be
+// overwritten.
 template <class Tile>
 __device__ __forceinline__ void sum_products(float (&sums)[Fragments<Tile>::A][2 * Fragments<Tile>::B][4],
                                              const Stored* x, const Stored* weight, const Conv& conv, const Work& work,
                                              int warp_row, int warp_column, unsigned char* shared) {
   const int lane = threadIdx.x % 32, k_tiles = work.last_tile - work.first_tile;
   const unsigned ring = shared_address(shared);
-  // ldmatrix's matrices: of a, rows 0-7 and 8-15, then their second chunk; of b, columns 0-7, their second chunk, then 8-15
+  // ldmatrix's matrices: of a, rows 0-7 and 8-15, then their second chunk; of b, columns 0-7, their second chunk, then
+  // 8-15
   const unsigned a_lane = ring + place(warp_row + lane % 16, lane / 16);
   const unsigned b_lane = ring + place(Tile::ROWS + warp_column + lane / 16 * 8 + lane % 8, lane / 8 % 2);
 
@@ -90,7 +96,8 @@ __device__ __forceinline__ void sum_products(float (&sums)[Fragments<Tile>::A][2
     __syncthreads();  // the next slice is there for all, and all have read this one
     free_stage = stage;
     if (tile + 1 < k_tiles) stage = stage + 1 < Tile::STAGES ? stage + 1 : 0;
-    even.load(a_lane + stage * Tile::STAGE_BYTES, b_lane + stage * Tile::STAGE_BYTES, 0);  // after the last tile: unused
+    // after the last tile: its own first step again, unused
+    even.load(a_lane + stage * Tile::STAGE_BYTES, b_lane + stage * Tile::STAGE_BYTES, 0);
     odd.multiply_into(sums);
   }
 }
@@ -104,7 +111,8 @@ __device__ __forceinline__ void finish_tile(const float (&sums)[Fragments<Tile>:
   const Slab slab(out, (float*)(shared + threadIdx.x / 32 * Slab::BYTES), lane, n, last);
   auto position_in = [&](int i) { return [=](int row) { int p = m + i * SLAB_ROWS + row; return p < M ? p : -1; }; };
 
-  // this slab's residual and the next one's; float32 numbers are twice as many registers, so that it is this slab's alone
+  // this slab's residual and the next one's; float32 numbers are twice as many registers, so that it is this slab's
+  // alone
   constexpr int AHEAD = sizeof(Stored) == 2;
   Packed residual[1 + AHEAD][Slab::PASSES];
   slab.ask_residual(residual[0], position_in(0));
@@ -120,8 +128,8 @@ __device__ __forceinline__ void finish_tile(const float (&sums)[Fragments<Tile>:
   }
 }
 
-// The sums of this slice of K alone: partial[slice][m][o], float32, added up by conv2d/split_k_reduce.cu. Four lanes write
-// 32 neighbouring bytes, a sector of memory, so that nothing is gained by a way through shared memory.
+// The sums of this slice of K alone: partial[slice][m][o], float32, added up by conv2d/split_k_reduce.cu. Four lanes
+// write 32 neighbouring bytes, a sector of memory, so that nothing is gained by a way through shared memory.
 template <class Tile>
 __device__ __forceinline__ void store_partial(const float (&sums)[Fragments<Tile>::A][2 * Fragments<Tile>::B][4],
                                               float* partial, int M, int O, int m, int n, int last) {

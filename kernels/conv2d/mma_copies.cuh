@@ -59,7 +59,7 @@ struct Copier {
   static constexpr int CHUNKS = ROW_BYTES / 16, STEP = Tile::THREADS / CHUNKS;
   static constexpr int WINDOWS = Tile::ROWS / STEP, FILTERS = Tile::COLUMNS / STEP;
 
-  const Stored* x;        // the corner of a window at the block's first image's origin, at this thread's tap and channel
+  const Stored* x;        // a window whose corner is the block's first pixel, at this thread's tap and channel
   const Stored* weight;   // this thread's k of filter 0
   int corner[WINDOWS];    // the windows' corners, from x, in elements
   unsigned inside[WINDOWS];  // bit r: the window's row r is in the image; bit 16 + s: its column s is; 0 beyond M

@@ -1,34 +1,35 @@
 // Grouped convolution (ResNeXt) on tensor cores: narrow groups side by side, one patch of x for all taps.
 //
-// Idea: a group of 4 to 64 channels is too narrow a matrix product for mma.cu, whose blocks would multiply mostly padding.
-//   Here a block takes 128 bytes of neighbouring channels of y, whatever groups they are, and 128 or 64 positions. It copies
-//   the patch of x that these see into shared memory once; each tap then reads it at another offset, so that x comes from
-//   memory once and not KH*KW times.
+// Idea: a group of 4 to 64 channels is too narrow a matrix product for mma.cu, whose blocks would multiply mostly
+//   padding. Here a block takes 128 bytes of neighbouring channels of y, whatever groups they are, and 128 or 64
+//   positions. It copies the patch of x that these see into shared memory once; each tap then reads it at another
+//   offset, so that x comes from memory once and not KH*KW times.
 //
 //   y[n,i,j,o] = relu(bias[o] + residual[n,i,j,o] + sum over q = 0 .. KH*KW*chunks - 1, e of
 //                     filters[o, q, e] * x[n, i*stride - padding + r*dilation, ..., first + chunk*VECTOR + e]),
 //   q = (r*KW + s)*chunks + chunk: chunks are the 16-byte pieces of input channels that a warp's channels of y see
 //
-// A warp's 8*TILES channels share their chunks: `filters` is block-diagonal, arranged on the host with zeros where a channel
-//   is not of an output's group, and in the very order of mma's fragments: 8 bytes a lane straight from global memory (L1).
-//   One mma takes two values of q, be they two halves of a group or two taps of a narrow one.
+// A warp's 8*TILES channels share their chunks: `filters` is block-diagonal, arranged on the host with zeros where a
+//   channel is not of an output's group, and in the very order of mma's fragments: 8 bytes a lane straight from global
+//   memory (L1). One mma takes two values of q, be they two halves of a group or two taps of a narrow one.
 //   Multiplies wasted for 3x3, of zeros off the diagonal and an odd q's empty partner:
 //     channels a group       4      8     16, 32, 64
-//     float16, bfloat16   56 %   10 %          0 %
+//     float16, bfloat16   55 %   10 %          0 %
 //     tf32                50 %    0 %          0 %
 //   All of it is far below what reading x and writing y costs.
 // Because of these zeros a NaN or an infinity spreads to the neighbouring groups of its window.
 //
 // Thread -> output: warp w takes the channels w % UNITS * 8*TILES.. and the m16 tiles of positions from w / UNITS on.
-// Positions are a box of images x 1 << log_h rows x 1 << log_w columns (8 or more: 8 rows of ldmatrix lie in a row of x).
+// Positions are a box of images x 1 << log_h rows x 1 << log_w columns (8 or more: 8 rows of ldmatrix lie in a row of
+//   x).
 // Grid: x = boxes, y = slabs of COLUMNS channels.  Block: 256.
-// Shared: the patch, its pixels (slab_chunks | 1) * 16 bytes apart (odd: 8 neighbours touch all banks), or the epilogue's
-//   POSITIONS x (COLUMNS + 8) floats, the larger; then the offset of every q.
+// Shared: the patch, its pixels (slab_chunks | 1) * 16 bytes apart (odd: 8 neighbours touch all banks), or the
+//   epilogue's POSITIONS x (COLUMNS + 8) floats, the larger; then the offset of every q.
 //
 // Needs C == O, C % VECTOR == 0, and a patch that fits into shared memory; groups of any width.
 //
-// Still wasted: nothing is multiplied before the whole patch is there (other blocks fill in); with stride 2, 8 neighbours
-//   touch every other bank twice; patches overlap by their halo, which L2 serves.
+// Still wasted: nothing is multiplied before the whole patch is there (other blocks fill in); with stride 2, 8
+//   neighbours touch every other bank twice; patches overlap by their halo, which L2 serves.
 //
 // Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
@@ -76,8 +77,8 @@ struct Box {
 };
 
 // Chunks first_chunk .. of every pixel of the patch: eight threads copy the chunks of a pixel, zeros outside the image.
-__device__ __forceinline__ void copy_patch(const Stored* x, const Box& box, const Conv& conv, int first_chunk, int chunks,
-                                           int pitch, unsigned patch) {
+__device__ __forceinline__ void copy_patch(const Stored* x, const Box& box, const Conv& conv, int first_chunk,
+                                           int chunks, int pitch, unsigned patch) {
   constexpr int LANES = 8, STEP = THREADS / LANES;
   const int first_pixel = threadIdx.x / LANES, pixels = box.images * box.height * box.width;
   const int h_first = box.i * conv.stride_h - conv.padding_h, w_first = box.j * conv.stride_w - conv.padding_w;
@@ -99,14 +100,16 @@ __device__ __forceinline__ void copy_patch(const Stored* x, const Box& box, cons
 }
 
 // offsets[q], in bytes from a window's corner chunk; a last odd q gets a partner, which meets zeros: itself
-__device__ __forceinline__ void find_offsets(int* offsets, int count, const Conv& conv, int chunks, int width, int pitch) {
+__device__ __forceinline__ void find_offsets(int* offsets, int count, const Conv& conv, int chunks, int width,
+                                             int pitch) {
   for (int i = threadIdx.x; i < (count + 1) / 2 * 2; i += THREADS) {
     const int q = min(i, count - 1), tap = q / chunks, r = tap / conv.KW, s = tap - r * conv.KW;
     offsets[i] = (r * conv.dilation_h * width + s * conv.dilation_w) * pitch + (q - tap * chunks) * 16;
   }
 }
 
-// The sums of one warp: ROW_TILES m16 tiles whose windows begin, for this lane's row, at `corners`, times TILES n8 tiles.
+// The sums of one warp: ROW_TILES m16 tiles whose windows begin, for this lane's row, at `corners`, times TILES n8
+// tiles.
 template <int TILES, int ROW_TILES>
 __device__ __forceinline__ void sum_windows(float (&sums)[ROW_TILES][TILES][4], const unsigned (&corners)[ROW_TILES],
                                             const int* offsets, const uint2* filters, int steps) {

@@ -126,7 +126,7 @@ def test_boxes_follow_the_image() -> None:
     assert conv2d_mma_grouped.tiles(layer(56, 128, 32), half, 80)[0].images == 1
 
 
-@pytest.mark.parametrize("capability", [75, 80, 86, 120])
+@pytest.mark.parametrize("capability", [75, 80, 86, 87, 120, 121])
 def test_every_layer_of_the_resnexts_fits(capability: int) -> None:
     """resnext50_32x4d, 101_32x8d and 101_64x4d, with and without stride, in shared memory of every device."""
     for element in ELEMENT_NAMES[: 1 if capability == 75 else 3]:

@@ -11,14 +11,13 @@ from npresnet.cuda.elements import Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.launchers.conv2d_mma import MULTIPROCESSORS
+from npresnet.cuda.launchers.stem import shared_limit
 from npresnet.network import Array
 
 FILE = "conv2d/mma_grouped.cu"
 THREADS = 256
 POSITIONS = (128, 64)  # of a block
 COLUMNS_BYTES = 128  # channels of a block
-# dynamic shared memory of a block, KiB
-SHARED_KIB = {75: 64, 80: 163, 86: 99, 89: 99, 90: 227, 100: 227, 120: 99}
 
 
 class Tile(NamedTuple):
@@ -106,7 +105,7 @@ def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
         for box in BOXES
         if box.rows < 2 * height
         and (box.columns < 2 * width or box.columns == 8)
-        and shared_bytes(shape, element, box) <= SHARED_KIB[capability] * 1024
+        and shared_bytes(shape, element, box) <= shared_limit(capability)
     ]
     return sorted(boxes, key=lambda box: estimated_work(shape, element, box, capability))[:4]
 
@@ -130,7 +129,7 @@ def patch(shape: ConvShape, tile: Tile) -> int:
 def estimated_work(shape: ConvShape, element: Element, tile: Tile, capability: int) -> float:
     """Pixels copied by the busiest multiprocessor, and positions multiplied and stored; half as much again where one
     block fills its shared memory, for then nothing is multiplied while the patch is copied. A guess, for order only."""
-    alone = 1.5 if 2 * shared_bytes(shape, element, tile) > SHARED_KIB[capability] * 1024 else 1
+    alone = 1.5 if 2 * shared_bytes(shape, element, tile) > shared_limit(capability) else 1
     slabs = -(-shape.out_channels // columns_of(element))
     rounds = -(-blocks(shape, tile) * slabs // MULTIPROCESSORS)
     return alone * rounds * (patch(shape, tile) + tile.positions)
