@@ -1,0 +1,138 @@
+"""add, relu, batch_norm, shortcut_a under the emulator, against npresnet.ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npresnet import ops
+from npresnet.cuda.elements import ELEMENTS, Element, restore, store
+from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers import add, batch_norm, relu, shortcut_a
+from tests.emulator import emulator, memory
+
+pytestmark = emulator.needed
+
+# tf32 is stored as float32 is, and these kernels multiply nothing on tensor cores: the same program
+every_storage = pytest.mark.parametrize(
+    "element", [ELEMENTS[name] for name in ("float32", "float16", "bfloat16")], ids=lambda element: element.name
+)
+CHANNELS = (1, 3, 7, 16, 33, 64)
+
+
+def numbers(element: Element, *size: int, seed: int = 0) -> np.ndarray:
+    """Normal random numbers as stored, a NaN and infinities among them."""
+    x = np.random.default_rng(seed).standard_normal(size)
+    x.flat[:: max(1, x.size // 3)] = [np.nan, -np.inf, np.inf, 0][: len(x.flat[:: max(1, x.size // 3)])]
+    return store(x, element)
+
+
+def rounded(values: np.ndarray, element: Element) -> np.ndarray:
+    """As y is stored."""
+    return restore(store(values, element), element)
+
+
+def run(launches: list[Launch], *arrays: np.ndarray, **how: Any) -> None:
+    emulator.run(launches, **how)
+    memory.check_guards(*arrays)
+
+
+@pytest.mark.parametrize("clamp", [False, True])
+@every_storage
+def test_add(element: Element, clamp: bool) -> None:
+    for count in (1, 7, 33, 2048, 2400):
+        a, b = (memory.guarded(numbers(element, count, seed=seed)) for seed in (0, 1))
+        y = memory.poisoned((count,), element.storage)
+        run(add.launches(count, element, a=a.ctypes.data, b=b.ctypes.data, y=y.ctypes.data, relu=clamp), a, b, y)
+        with np.errstate(invalid="ignore"):
+            right = ops.add(restore(a, element), restore(b, element))
+        right = rounded(ops.relu(right) if clamp else right, element)
+        assert np.array_equal(restore(y, element), right, equal_nan=True)
+
+
+@every_storage
+def test_relu(element: Element) -> None:
+    for count in (1, 7, 33, 2048, 2400):
+        x, y = memory.guarded(numbers(element, count)), memory.poisoned((count,), element.storage)
+        right = ops.relu(restore(x, element))
+        run(relu.launches(count, element, x=x.ctypes.data, y=y.ctypes.data), x, y)
+        assert np.array_equal(restore(y, element), right, equal_nan=True)
+        run(relu.launches(count, element, x=x.ctypes.data, y=x.ctypes.data), x)  # in place
+        assert np.array_equal(restore(x, element), right, equal_nan=True)
+
+
+@pytest.mark.parametrize("clamp", [False, True])
+@every_storage
+def test_batch_norm(element: Element, clamp: bool) -> None:
+    for channels in CHANNELS:
+        wrong, y = batch_norm_errors(element, channels, clamp)
+        assert not wrong.any()
+        assert np.isnan(y).any()
+
+
+def batch_norm_errors(
+    element: Element, channels: int, clamp: bool, edits: tuple[tuple[str, str], ...] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of y (N, C, H, W) lie further from float64 than three roundings and that of storing y; and y."""
+    rng = np.random.default_rng(channels)
+    mean, weight, bias = rng.standard_normal((3, channels))
+    variance = rng.uniform(1e-3, 2, channels)
+    eps = 1e-3
+    x = memory.guarded(numbers(element, 2, 5, 3, channels))
+    scale, shift = map(memory.guarded, batch_norm.scale_and_shift(mean, variance, weight, bias, eps=eps))
+    y = memory.poisoned(x.shape, element.storage)
+    addresses = {name: a.ctypes.data for name, a in {"x": x, "scale": scale, "shift": shift, "y": y}.items()}
+    run(batch_norm.launches(30, channels, element, **addresses, relu=clamp), x, scale, shift, y, edits=edits)
+
+    wide = restore(x, element).astype(np.float64).transpose(0, 3, 1, 2)
+    right = ops.batch_norm(wide, mean, variance, weight, bias, eps=eps)
+    size = np.abs(wide) * np.abs(scale)[:, None, None] + np.abs(shift)[:, None, None]
+    slack = size * 3 * 2.0**-23
+    right = ops.relu(right) if clamp else right
+    step = {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(element.name, 0.0)
+    out = restore(y, element).transpose(0, 3, 1, 2).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        close = np.abs(out - right) <= slack * (1 + step) + np.abs(right) * step + 2.0**-25
+    same = (out == right) | (np.isnan(out) & np.isnan(right))
+    return ~(close | same), out
+
+
+def test_scale_and_shift_without_weight_and_bias() -> None:
+    scale, shift = batch_norm.scale_and_shift(np.array([2.0]), np.array([3.0]), eps=1.0)
+    assert (scale.dtype, scale.tolist(), shift.tolist()) == (np.float32, [0.5], [-1.0])
+
+
+@every_storage
+def test_shortcut_a(element: Element) -> None:
+    for channels, pads in ((16, (8, 8)), (16, (0, 16)), (3, (1, 2)), (8, (4, 4)), (7, (0, 0)), (64, (32, 32))):
+        for stride in (1, 2, 3):
+            y, right = shortcut_results(element, channels, pads, stride)
+            assert np.array_equal(y, right, equal_nan=True)
+
+
+def shortcut_results(
+    element: Element, channels: int, pads: tuple[int, int], stride: int, edits: tuple[tuple[str, str], ...] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the kernel gives, and what is right: (N, before + C + after, OH, OW)."""
+    x = memory.guarded(numbers(element, 2, 7, 10, channels))
+    right = ops.shortcut_a(restore(x, element).transpose(0, 3, 1, 2), stride=stride, pad_channels=pads)
+    y = memory.poisoned((2, *right.shape[2:], right.shape[1]), element.storage)
+    launches = shortcut_a.launches(
+        2, 7, 10, channels, element, stride=stride, pad_channels=pads, x=x.ctypes.data, y=y.ctypes.data
+    )
+    run(launches, x, y, edits=edits)
+    return restore(y, element).transpose(0, 3, 1, 2), right
+
+
+def test_faults_are_noticed() -> None:
+    element = ELEMENTS["float32"]
+    y, right = shortcut_results(element, 3, (1, 2), 2, edits=(("* W + j * stride", "* W + j"),))
+    assert not np.array_equal(y, right, equal_nan=True)
+    y, right = shortcut_results(
+        element, 3, (0, 3), 2, edits=(("c >= before && c < before + C", "c >= before && c <= before + C"),)
+    )
+    assert not np.array_equal(y, right, equal_nan=True)
+    wrong, _ = batch_norm_errors(element, 7, False, (("v % (unsigned)(C / width)", "v % (unsigned)(C / width - 1)"),))
+    assert wrong.any()

@@ -1,0 +1,99 @@
+"""Softmax and top-k under the emulator, against Prediction's own rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet.cuda.launchers import softmax_top_k
+from npresnet.prediction import Prediction, probabilities_of
+from tests.emulator import emulator, memory
+
+pytestmark = emulator.needed
+
+
+def run(
+    logits: np.ndarray, k: int, edits: tuple[tuple[str, str], ...] = (), **how: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """probabilities (N, classes) float32, best (N, k) int32."""
+    N, classes = logits.shape
+    logits = memory.guarded(logits)
+    probabilities, best = memory.poisoned((N, classes), np.float32), memory.poisoned((N, k), np.int32)
+    addresses = {"logits": logits.ctypes.data, "probabilities": probabilities.ctypes.data, "best": best.ctypes.data}
+    emulator.run(softmax_top_k.launches(N, classes, k, **addresses), edits=edits, **how)
+    memory.check_guards(logits, probabilities, best)
+    return probabilities, best
+
+
+def right_best(logits: np.ndarray, k: int) -> list[list[int]]:
+    return [[candidate.index for candidate in Prediction(row, top_k=k).top] for row in logits]
+
+
+def check(logits: np.ndarray, k: int, edits: tuple[tuple[str, str], ...] = (), **how: str) -> None:
+    """Probabilities are float32's: the exponential's argument is off by half a step of itself, the rest by a few."""
+    probabilities, best = run(logits, k, edits, **how)
+    assert best.tolist() == right_best(logits, k)
+    right = probabilities_of(logits)
+    assert np.array_equal(np.isnan(probabilities), np.isnan(right))
+    with np.errstate(invalid="ignore"):
+        wide = logits.astype(np.float64)
+        spread = np.minimum(wide.max(axis=1, keepdims=True) - wide, 200)  # beyond, both are 0
+        wrong = np.abs(probabilities - right) > right * (spread + 20) * 2.0**-23 + 1e-44
+    assert not wrong.any()
+
+
+@pytest.mark.parametrize("classes", [1, 3, 10, 33, 255, 256, 257, 1000])
+def test_every_number_of_classes(classes: int) -> None:
+    logits = np.random.default_rng(classes).normal(0, 5, (3, classes)).astype(np.float32)
+    check(logits, min(5, classes))
+
+
+def ties() -> np.ndarray:
+    """Small integers, so that nearly every class ties with another; both zeros; infinities; one NaN, all NaN."""
+    logits = np.random.default_rng(0).integers(-2, 3, (6, 300)).astype(np.float32)
+    logits[1] = np.where(np.arange(300) % 3, 0.0, -0.0)
+    logits[2, 40], logits[2, 41], logits[2, 7] = -np.inf, np.float32(3e38), np.float32(-3e38)
+    logits[3, [5, 250]] = np.inf
+    logits[4, 17] = np.nan
+    logits[5] = np.nan
+    return logits
+
+
+@pytest.mark.parametrize("how", emulator.EVERY_WAY, ids=lambda how: "-".join(how.values()))
+def test_ties_and_what_is_no_number(how: dict[str, str]) -> None:
+    check(ties(), 7, **how)
+
+
+def test_all_classes_in_order() -> None:
+    check(ties()[:, :20].copy(), 20)
+
+
+def test_none_asked_for() -> None:
+    logits = np.random.default_rng(0).normal(size=(2, 10)).astype(np.float32)
+    _, best = run(logits, 0)
+    assert best.shape == (2, 0)
+
+
+FAULTS = {
+    "the higher index first": ("| ~(unsigned)index", "| (unsigned)index"),
+    "NaN first": ("if (logit != logit) ordered = 0;", ""),
+    "two zeros": ("__float_as_uint(logit + 0.f)", "__float_as_uint(logit)"),
+    "negative logits upside down": ("bits >> 31 ? ~bits : bits | 0x80000000u", "bits | 0x80000000u"),
+    "the largest not taken off": ("sum += expf(logits[c] - largest)", "sum += expf(logits[c])"),
+    "written before the last value was read": (
+        "  __syncthreads();  // `shared` may still be read from the last call\n",
+        "",
+    ),
+    "read before it is written": ("= value;\n  __syncthreads();\n", "= value;\n"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault: str) -> None:
+    with pytest.raises((AssertionError, emulator.EmulatorError)):
+        check_every_way((FAULTS[fault],))
+
+
+def check_every_way(edits: tuple[tuple[str, str], ...]) -> None:
+    for how in emulator.EVERY_WAY:
+        check(ties(), 7, edits, **how)
