@@ -69,7 +69,11 @@ class Executable:
                 chunk = images[first : first + MOST_IMAGES]
                 ready = graphs.get(len(chunk), input_shape)
                 outputs = outputs or self._new_outputs(images, ready.result_shapes)
-                self._run(ready, chunk, outputs, first)
+                try:
+                    self._run(ready, chunk, outputs, first)
+                except BaseException:
+                    self.gpu.settle(self._stream)  # before the memory goes that it may still write to
+                    raise
         return outputs
 
     def as_array(self, x: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ class Gpu:
         self.multiprocessors, self.memory_bytes = found.multiprocessors, found.memory_bytes
         self.cuda_major = found.cuda_major
         self._cupy = import_cupy()
-        self._device = self._cupy.cuda.Device(index)
+        self._index = index
         self._modules: dict[str, Any] = {}
         self._kernels: dict[tuple[str, str], Any] = {}
         self._shared_bytes: dict[tuple[str, str], int] = {}
@@ -102,7 +102,7 @@ class Gpu:
         """Make this the thread's GPU; what CUDA complains of becomes a DeviceError."""
         cuda = self._cupy.cuda
         try:
-            with self._device:
+            with cuda.Device(self._index):  # a new one each time: it remembers the thread's last device
                 yield
         except cuda.memory.OutOfMemoryError as error:
             raise DeviceError(f"{self.device} ({self.name}) has no memory left: {error}") from None
@@ -130,7 +130,8 @@ class Gpu:
     def free_bytes(self) -> int:
         """What is left of the memory, CuPy's own reserve included."""
         with self.active():
-            return int(self._device.mem_info[0]) + int(self._cupy.get_default_memory_pool().free_bytes())
+            free, _ = self._cupy.cuda.Device(self._index).mem_info
+            return int(free) + int(self._cupy.get_default_memory_pool().free_bytes())
 
     def _too_much(self, size_bytes: int, purpose: str) -> str:
         free, total = self.free_bytes() / 1e6, self.memory_bytes / 1e6
@@ -176,7 +177,7 @@ class Gpu:
             return np.asarray(x)
         with self.active():
             array = x if isinstance(x, self._cupy.ndarray) else self._from_others(x)
-        if array.device.id != self._device.id:
+        if array.device.id != self._index:
             raise ShapeError(f"this model is on {self.device}, the images on cuda:{array.device.id}; copy them over")
         return array
 
@@ -204,6 +205,11 @@ class Gpu:
         """A new stream that does not wait for the default one, as capturing wants it."""
         with self.active():
             return self._cupy.cuda.Stream(non_blocking=True)
+
+    def settle(self, stream: Any) -> None:
+        """Wait until nothing that was put on the stream can still write, whatever has gone wrong with it."""
+        with suppress(DeviceError), self.active():
+            stream.synchronize()
 
     def bind(self, launches: Sequence[Launch]) -> list[Call]:
         """Compile and load what is not yet, and make arguments ready. Raises DeviceError."""

@@ -287,13 +287,15 @@ class Device:
     def __init__(self, index: int = 0):
         stand_in = CupyStandIn.active
         self.id, self._stand_in = index, stand_in
+        self._before: list[int] = []  # the object's, not the thread's, as in CuPy
 
     def __enter__(self) -> Device:
-        self._stand_in.local.devices.append(self.id)
+        self._before.append(self._stand_in.local.device)
+        self._stand_in.local.device = self.id
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stand_in.local.devices.pop()
+        self._stand_in.local.device = self._before.pop()
 
     @property
     def mem_info(self) -> tuple[int, int]:
@@ -303,7 +305,7 @@ class Device:
 
 class Local(threading.local):
     def __init__(self) -> None:
-        self.devices = [0]
+        self.device = 0
         self.streams: list[Stream] = []
 
 
@@ -360,8 +362,12 @@ class CupyStandIn:
         faults = [fault for gpu in self.gpus for fault in gpu.faults]
         assert not faults, faults
 
+    def forget(self) -> None:
+        """Nobody opens this machine's GPUs any more."""
+        runtime._open.cache_clear()
+
     def current_device(self) -> int:
-        return self.local.devices[-1]
+        return self.local.device
 
     def current_stream(self) -> Stream:
         mine = [stream for stream in self.local.streams if stream.device_id == self.current_device()]
