@@ -183,6 +183,21 @@ def check_conv(launcher: ModuleType, case: Case, tile: Any, **how: Any) -> None:
         assert_close(y, right, case.element)
 
 
+def caught(launcher: ModuleType, case: Case, tile: Any, *edits: tuple[str, str]) -> list[dict[str, str]]:
+    """The ways of running (keywords of `emulator.run`) in which a kernel with planted faults is found out."""
+    ways = []
+    for way in emulator.EVERY_WAY:
+        try:
+            check_conv(launcher, case, tile, edits=edits, **way)
+        except AssertionError:
+            ways.append(way)
+        except emulator.EmulatorError as error:
+            if "times in the source" in str(error) or "does not accept" in str(error):
+                raise  # no fault was planted
+            ways.append(way)
+    return ways
+
+
 def assert_exact(y: np.ndarray, right: Expected, element: Element) -> None:
     """Integers: float32 sums have no error, and the result is the true one rounded once to what y can hold."""
     rounded = restore(_plain(right.values, element), element)

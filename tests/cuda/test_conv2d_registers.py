@@ -1,0 +1,128 @@
+"""conv2d/registers.cu, float32 with 8x8 sums a thread, run by the emulator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet.cuda import source
+from npresnet.cuda.elements import ELEMENTS
+from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launchers import conv2d_registers
+from npresnet.cuda.launchers.conv2d_registers import SMALL, Tile
+from npresnet.window import Window
+from tests.cuda.conv_cases import Case, assert_close, cases, caught, check_conv, run_conv, shapes
+from tests.emulator import emulator
+
+pytestmark = emulator.needed
+
+FLOAT32 = ELEMENTS["float32"]
+WHOLE = [Tile(128, 128), Tile(128, 64), Tile(128, 32), SMALL]
+SPLIT = [SMALL._replace(splits=splits) for splits in (2, 3)]
+FOURS = ((4, 8, 1), (12, 36, 1), (8, 72, 2), (20, 132, 1), (32, 16, 4))  # what 16-byte accesses want
+RAGGED = ((1, 1, 1), (3, 7, 1), (7, 33, 1), (4, 6, 1), (33, 4, 1), (14, 66, 2), (6, 15, 3))
+
+# K = 180 is no multiple of a slice, M = 48 and 40 filters none of a tile; the window is not square.
+LAYER = ConvShape(2, 9, 8, 12, 40, Window.of((5, 3), 1, (1, 1), (2, 1)))
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["integers", "floats"])
+@pytest.mark.parametrize("tile", [*WHOLE, *SPLIT], ids=str)
+def test_every_window_with_16_byte_accesses(tile, exact):
+    for case in list(cases(shapes(FOURS), exact=exact))[exact::2]:
+        check_conv(conv2d_registers, case, tile)
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["integers", "floats"])
+@pytest.mark.parametrize("tile", [SMALL, *SPLIT], ids=str)
+def test_every_window_with_single_accesses(tile, exact):
+    for case in list(cases(shapes(RAGGED), exact=exact))[exact::2]:
+        check_conv(conv2d_registers, case, tile)
+
+
+@pytest.mark.parametrize("tile", [*WHOLE, SPLIT[0]], ids=str)
+def test_many_tiles(tile):
+    """Several blocks along positions and channels, the last ones ragged."""
+    shape = ConvShape(3, 11, 9, 28, 148, Window.of(3, 1, 1), relu=True)
+    check_conv(conv2d_registers, Case(shape, residual=True), tile)
+
+
+@pytest.mark.parametrize("tile", [*WHOLE, *SPLIT], ids=str)
+def test_no_schedule_changes_anything(tile):
+    for way in emulator.EVERY_WAY:
+        check_conv(conv2d_registers, Case(LAYER, residual=True, exact=True), tile, **way)
+
+
+@pytest.mark.parametrize("tile", [*WHOLE, *SPLIT], ids=str)
+def test_nan_stays_in_its_image(tile):
+    for relu in (False, True):
+        y, right = run_conv(conv2d_registers, Case(LAYER._replace(relu=relu), nan_image=1), tile)
+        assert_close(y, right, FLOAT32)
+        assert not np.isnan(y[0]).any()
+        assert np.isnan(y[1]).any()
+
+
+@pytest.mark.parametrize("tile", [SMALL, SPLIT[0]], ids=str)
+def test_two_runs_give_the_same_bits(tile):
+    first, second = (run_conv(conv2d_registers, Case(LAYER), tile, schedule=s)[0] for s in ("ascending", "random:7"))
+    assert first.tobytes() == second.tobytes()
+
+
+# What is wrong: the edit that makes it so. All of them in the 64x64 kernel, but for one that only a split can show.
+FAULTS = {
+    "no barrier after the first slice": (
+        "loader.put(slices[work.slices & 1]);\n  __syncthreads();", "loader.put(slices[work.slices & 1]);"),
+    "no barrier in the loop": (
+        "loader.put(slices[(left - 1) & 1]);\n    __syncthreads();", "loader.put(slices[(left - 1) & 1]);"),
+    "the next slice goes where this one is being read": (
+        "loader.put(slices[(left - 1) & 1]);", "loader.put(slices[left & 1]);"),
+    "split: window row and column exchanged": (
+        "tap_h = tap / conv.KW * conv.dilation_h, tap_w = tap % conv.KW * conv.dilation_w",
+        "tap_w = tap / conv.KW * conv.dilation_h, tap_h = tap % conv.KW * conv.dilation_w"),
+    "a row of taps as long as the window is high": (
+        "if (tap_w < conv.KW * conv.dilation_w) continue;", "if (tap_w < conv.KH * conv.dilation_w) continue;"),
+    "padding ignored": ("j * conv.stride_w - conv.padding_w", "j * conv.stride_w"),
+    "the image's border ignored": ("exists && inside(h[i] + tap_h, w[i] + tap_w, conv)", "exists"),
+    "K has no end": ("exists = tap_h < conv.KH * conv.dilation_h;", "exists = true;"),
+    "stored beyond the last position": ("if (m >= conv.N * conv.OH * conv.OW) continue;", ""),
+    "runs of four in the wrong place": (
+        "j / 4 * (Tile::WARP_COLUMNS / 2)", "j / 4 * (Tile::WARP_ROWS / 2)"),
+}  # fmt: skip
+
+
+def only(kernel: str) -> list[tuple[str, str]]:
+    """Edits that leave one kernel of the source: the compiler is most of what a planted fault costs."""
+    lines = source.read(conv2d_registers.FILE).splitlines()
+    others = [line for line in lines if line.startswith(("WHOLE(", "SPLIT(")) and line != kernel]
+    return [(f"{line}\n", "") for line in others]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_caught(fault):
+    split = fault.startswith("split")
+    tile, kernel = (SPLIT[1], "SPLIT(64, 64, 4, , 6)") if split else (SMALL, "WHOLE(64, 64, 4, , 6)")
+    edits = (*only(kernel), FAULTS[fault])
+    assert caught(conv2d_registers, Case(LAYER, exact=True), tile, *edits), f"nobody noticed: {fault}"
+
+
+def test_what_is_refused():
+    assert not conv2d_registers.supports(LAYER, ELEMENTS["tf32"], 90)
+    depthwise = ConvShape(1, 8, 8, 32, 32, Window.of(3, 1, 1), groups=32)
+    assert not conv2d_registers.supports(depthwise, FLOAT32, 90)
+    assert not conv2d_registers.supports(LAYER._replace(images=2**31 // 864 + 1), FLOAT32, 90)  # offsets have 32 bits
+
+
+def test_small_layers_are_split_and_large_ones_are_not():
+    small = ConvShape(1, 7, 7, 512, 512, Window.of(3, 1, 1))
+    large = small._replace(images=64, height=28, width=28)
+    assert conv2d_registers.tiles(small, FLOAT32, 90)[0].splits > 1
+    assert conv2d_registers.tiles(large, FLOAT32, 90)[0] == Tile(128, 128)
+    assert all(tile.splits == 1 for tile in conv2d_registers.tiles(large, FLOAT32, 90))
+
+
+def test_tiles_have_kernels():
+    text = source.read(conv2d_registers.FILE)
+    for shape in (*shapes(FOURS), *shapes(RAGGED), LAYER._replace(in_channels=512)):
+        for tile in conv2d_registers.tiles(shape, FLOAT32, 75):
+            form = "1, _scalar" if conv2d_registers.is_scalar(shape) else "4, "
+            assert f"{'SPLIT' if tile.splits > 1 else 'WHOLE'}({tile.rows}, {tile.columns}, {form}," in text
