@@ -194,7 +194,7 @@ struct Sums {
 template <class Tile, int VECTOR>
 __device__ __forceinline__ Sums<Tile> sums_of_block(const float* x, const float* weight, const Conv& conv,
                                                     const Work& work) {
-  __shared__ Slice<Tile> slices[2];
+  __shared__ __align__(16) Slice<Tile> slices[2];  // floats alone would be on 4 bytes, and are read 16 at a time
   Loader<Tile, VECTOR> loader(conv, work);
   Sums<Tile> sums;
   loader.load(x, weight, conv);
