@@ -72,7 +72,9 @@ __device__ __forceinline__ void multiply_rows(float (&sums)[2][columns / 8][4], 
   const int pitch = patch_columns(conv, taps), K = conv.KH * taps * CHANNELS;
   const int position = aligned ? lane % 16 : lane / 4, eight = 8 * conv.stride_w * CHANNELS;
   const Stored* window = patch[row * conv.stride_h * pitch + position * conv.stride_w].channel;
-  const Stored* filter = weights + lane % 16 * (K + SKEW) + lane / 16 * VECTOR;
+  // ldmatrix's matrices: filters 0-7, their second 16 bytes, then filters 8-15. mma wants its two registers of b side
+  // by side, or else the compiler moves them.
+  const Stored* filter = weights + (lane / 16 * 8 + lane % 8) * (K + SKEW) + lane / 8 % 2 * VECTOR;
   for (int r = 0; r < conv.KH; r++, window += pitch * CHANNELS, filter += taps * CHANNELS)
 #pragma unroll
     for (int k = 0; k < taps * CHANNELS; k += STEP) {
@@ -86,12 +88,12 @@ __device__ __forceinline__ void multiply_rows(float (&sums)[2][columns / 8][4], 
       }
 #pragma unroll
       for (int j = 0; j < columns / 16; j++) {
-        unsigned b[4];  // filters 16*j .. +7 and +8 .. +15, first and second 16 bytes
+        unsigned b[4];
         load_matrix_x4<false>(b, shared_address(filter + j * 16 * (K + SKEW) + k));
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          multiply(sums[i][2 * j], a[i], b[0], b[2]);
-          multiply(sums[i][2 * j + 1], a[i], b[1], b[3]);
+          multiply(sums[i][2 * j], a[i], b[0], b[1]);
+          multiply(sums[i][2 * j + 1], a[i], b[2], b[3]);
         }
       }
     }
