@@ -1,0 +1,305 @@
+"""A network on an emulated GPU: what it takes and gives, what it keeps, its memory, its threads."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from functools import cache
+
+import numpy as np
+import pytest
+
+import npresnet
+from npresnet import cuda, ops, passes
+from npresnet.cuda import executable as executables
+from npresnet.cuda import graphs
+from npresnet.errors import DeviceError, ShapeError
+from npresnet.network import INPUT, Network, Node
+from npresnet.window import Window
+from tests.cuda.running import compiled
+from tests.emulator import emulator
+from tests.support.cases import integers
+
+pytestmark = emulator.needed
+
+
+@cache
+def small_network() -> Network:
+    """A stem, a residual block, pooling and a classifier, of whole numbers: results are exact, to the bit."""
+    rng = np.random.default_rng(0)
+
+    def weight(*shape: int) -> dict[str, np.ndarray]:
+        return {"weight": integers(rng, shape, most=1)}
+
+    nodes = (
+        Node("conv1", "conv2d", (INPUT,), Window.of(3, 2, 1), params=weight(8, 3, 3, 3), relu=True),
+        Node("conv2", "conv2d", ("conv1",), Window.of(3, 1, 1), params=weight(8, 8, 3, 3)),
+        Node("sum", "add", ("conv2", "conv1"), relu=True),
+        Node("pool", "max_pool2d", ("sum",), Window.of(2, 2)),
+        Node("flat", "flatten", ("pool",)),
+        Node("fc", "linear", ("flat",), params=weight(5, 8 * 2 * 2)),
+    )
+    return passes.optimize(Network(nodes, {"logits": "fc"}))
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    return integers(np.random.default_rng(seed), (count, 3, 8, 8))
+
+
+def expected(x: np.ndarray) -> np.ndarray:
+    return ops.run(small_network(), np.asarray(x, np.float64))["logits"].astype(np.float32)
+
+
+# --- what it takes and gives -----------------------------------------------------------------------------------------
+
+
+def test_the_second_call_replays_a_graph(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    np.testing.assert_array_equal(run(images(2))["logits"], expected(images(2)))
+    first = len(stand_in.kernels)
+    stand_in.kernels.clear()
+    np.testing.assert_array_equal(run(images(2, seed=1))["logits"], expected(images(2, seed=1)))
+    launched = sum(len(step.launches) for step in run.steps(2, (3, 8, 8)))
+    assert len(stand_in.kernels) == launched < first
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ">f4"])
+def test_other_floats_are_cast(gpus, dtype):
+    gpus()
+    np.testing.assert_array_equal(compiled(small_network())(images(2).astype(dtype))["logits"], expected(images(2)))
+
+
+def strided(x):
+    """The same images in other places, for NumPy and for CuPy."""
+    return {
+        "channels last": x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2),
+        "backwards": x[::-1, ::-1, ::-1, ::-1].copy()[::-1, ::-1, ::-1, ::-1],
+        "every second column": np.repeat(x, 2, axis=3)[..., ::2],
+        "one image for all": np.broadcast_to(x[:1], x.shape),
+    }
+
+
+def test_any_strides_will_do(gpus):
+    gpus()
+    run = compiled(small_network())
+    for name, view in strided(images(3)).items():
+        before = view.copy()
+        np.testing.assert_array_equal(run(view)["logits"], expected(view), err_msg=name)
+        np.testing.assert_array_equal(view, before)
+
+
+def test_no_image_gives_no_logits(gpus):
+    gpus()
+    assert compiled(small_network())(images(0))["logits"].shape == (0, 5)
+
+
+def test_images_of_another_size_are_refused_and_others_go_on(gpus):
+    gpus()
+    run = compiled(small_network())
+    with pytest.raises(ShapeError, match="fc: expects 32 features"):
+        run(np.zeros((1, 3, 16, 16), np.float32))
+    with pytest.raises(ShapeError, match=r"images \(N, C, H, W\)"):
+        run(np.zeros((3, 8, 8), np.float32))
+    np.testing.assert_array_equal(run(images(1))["logits"], expected(images(1)))
+
+
+def test_nan_stays_in_its_image(gpus):
+    gpus()
+    x = images(3)
+    x[1, 0, 3, 3] = np.nan
+    found = compiled(small_network())(x)["logits"]
+    assert np.isnan(found[1]).any()
+    np.testing.assert_array_equal(found[[0, 2]], expected(x)[[0, 2]])
+
+
+def test_results_belong_to_the_caller(gpus):
+    gpus()
+    run = compiled(Network(small_network().nodes, {"a": "fc", "b": "fc"}))
+    first = run(images(1))
+    kept = first["a"].copy()
+    first["b"][:] = 7
+    run(images(1, seed=1))
+    np.testing.assert_array_equal(first["a"], kept)
+
+
+# --- arrays on the GPU -----------------------------------------------------------------------------------------------
+
+
+def test_cupy_in_gives_cupy_out(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    x = stand_in.asarray(images(2))
+    found = run(run.as_array(x))["logits"]
+    assert isinstance(found, stand_in.cupy.ndarray)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.get(), expected(images(2)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_cupy_arrays_of_any_strides_and_floats(gpus, dtype):
+    stand_in = gpus()
+    run, x = compiled(small_network()), images(3).astype(dtype)
+    views = {
+        "as it is": stand_in.asarray(x),
+        "channels last": stand_in.asarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2),
+        "backwards": stand_in.asarray(x[::-1, :, ::-1].copy())[::-1, :, ::-1],
+    }
+    for name, view in views.items():
+        np.testing.assert_array_equal(run(view)["logits"].get(), expected(x), err_msg=name)
+
+
+def test_what_speaks_dlpack(gpus):
+    """Such as PyTorch's tensors: on the GPU they stay there, on the CPU they are NumPy's affair."""
+    stand_in = gpus()
+
+    class Tensor:
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def __dlpack__(self, stream=None):
+            return stand_in.asarray(images(2))
+
+    model = npresnet.build("cifar_resnet20", device="cuda")
+    as_array = model._executables.get(None).as_array
+    assert isinstance(as_array(Tensor()), stand_in.cupy.ndarray)
+    assert type(as_array(images(1))) is np.ndarray
+    assert type(as_array([[1.0]])) is np.ndarray
+
+
+def test_work_of_the_caller_is_waited_for(gpus):
+    """What the caller has put on CuPy's current stream comes before the images are read."""
+    stand_in = gpus()
+    run, x = compiled(small_network()), stand_in.asarray(images(1))
+    x._view[...] = 0
+    stand_in.current_stream().put(lambda: np.copyto(x._view, images(1, seed=5)))
+    np.testing.assert_array_equal(run(x)["logits"].get(), expected(images(1, seed=5)))
+
+
+def test_an_array_on_another_gpu_is_refused(gpus):
+    stand_in = gpus(count=2)
+    with npresnet.build("cifar_resnet20", device="cuda:1") as model:
+        assert model.config["device"].value == "cuda:1"
+        with pytest.raises(ShapeError, match=r"this model is on cuda:1, the images on cuda:0"):
+            model(stand_in.asarray(np.zeros((1, 3, 32, 32), np.float32)))
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+
+def test_large_batches_go_in_chunks(gpus, monkeypatch):
+    stand_in = gpus()
+    monkeypatch.setattr(executables, "MOST_IMAGES", 3)
+    run = compiled(small_network())
+    np.testing.assert_array_equal(run(images(8))["logits"], expected(images(8)))
+    np.testing.assert_array_equal(run(stand_in.asarray(images(7)))["logits"].get(), expected(images(7)))
+
+
+def test_the_last_few_batch_sizes_are_kept(gpus, monkeypatch):
+    gpus()
+    monkeypatch.setattr(graphs, "KEPT", 2)
+    run = compiled(small_network())
+    run(images(4))
+    ready = {count: run._graphs.get(count, (3, 8, 8)) for count in (3, 4, 2)}
+    assert run._graphs.get(2, (3, 8, 8)) is ready[2]
+    assert run._graphs.get(4, (3, 8, 8)) is ready[4]
+    assert run._graphs.get(3, (3, 8, 8)) is not ready[3]
+    for count in (1, 2, 3, 4, 5, 2):
+        np.testing.assert_array_equal(run(images(count))["logits"], expected(images(count)))
+
+
+def test_all_batch_sizes_share_one_arena(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    run(images(6))
+    used = stand_in.gpus[0].used
+    for count in (1, 2, 3):
+        np.testing.assert_array_equal(run(images(count))["logits"], expected(images(count)))
+    assert stand_in.gpus[0].used == used
+    run(images(9))
+    assert stand_in.gpus[0].used > used
+    np.testing.assert_array_equal(run(images(6))["logits"], expected(images(6)))  # its graph held the old addresses
+
+
+def test_weights_are_uploaded_once(gpus):
+    gpus()
+    gpu = cuda.open_gpu("cuda")
+    weights = cuda.Weights(gpu)
+    whole = cuda.compile(small_network(), gpu, cuda.ELEMENTS["float32"], weights)
+    whole(images(1))
+    size = weights.size_bytes()
+    whole(images(4))
+    part = cuda.compile(small_network().with_outputs(["pool"]), gpu, cuda.ELEMENTS["float32"], weights)
+    part(images(2))
+    assert weights.size_bytes() == size > 0
+
+
+def test_closing_frees_the_memory(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    run(images(4))
+    assert stand_in.gpus[0].used > 0
+    run.close()
+    with pytest.raises(DeviceError, match="closed"):
+        run(images(1))
+    del run
+    gc.collect()
+    assert stand_in.gpus[0].used == 0
+
+
+# --- too little memory, several threads ------------------------------------------------------------------------------
+
+
+def test_too_large_a_batch_leaves_the_model_usable(gpus):
+    stand_in = gpus(memory_bytes=120_000)
+    run = compiled(small_network())
+    np.testing.assert_array_equal(run(images(2))["logits"], expected(images(2)))
+    with pytest.raises(DeviceError, match=r"a batch of 200 images of \(3, 8, 8\) \(C, H, W\) takes 0\.\d MB") as error:
+        run(images(200))
+    assert "MB are free" in str(error.value)
+    assert "fewer images at a time" in str(error.value)
+    np.testing.assert_array_equal(run(images(3))["logits"], expected(images(3)))
+    assert stand_in.gpus[0].most_used <= 120_000
+
+
+def test_weights_that_do_not_fit(gpus):
+    gpus(memory_bytes=2_000)
+    with pytest.raises(DeviceError, match="MB are free"):
+        compiled(small_network())(images(1))
+
+
+def test_threads_and_models_at_once(gpus):
+    gpus(count=2)
+    runs = [compiled(small_network()), compiled(small_network()), compiled(small_network(), device="cuda:1")]
+    errors: list[BaseException] = []
+
+    def work(run: cuda.Executable, number: int) -> None:
+        try:
+            for turn in range(3):
+                x = images(1 + (number + turn) % 3, seed=number)
+                np.testing.assert_array_equal(run(x)["logits"], expected(x))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(runs[i % 3], i)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_a_failed_call_does_no_harm(gpus, monkeypatch):
+    """Stopped between putting work on the stream and its end: nothing may write to memory that has gone."""
+    gpus()
+    run = compiled(small_network())
+    run(images(2))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run.gpu), "download", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(images(2))
+    np.testing.assert_array_equal(run(images(2, seed=3))["logits"], expected(images(2, seed=3)))
