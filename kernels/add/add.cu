@@ -26,11 +26,11 @@ __device__ __forceinline__ void add(const Stored* __restrict__ a, const Stored* 
   store_values<width>(y + i, sum);
 }
 
-#define ADD(name, width)                                                                           \
-  extern "C" __global__ void __launch_bounds__(256)                                                \
-      name(const Stored* a, const Stored* b, Stored* y, unsigned long long count, int relu) {      \
-    add<width>(a, b, y, count, relu);                                                              \
-  }                                                                                                \
+#define ADD(name, width)                                                                      \
+  extern "C" __global__ void __launch_bounds__(256)                                           \
+      name(const Stored* a, const Stored* b, Stored* y, unsigned long long count, int relu) { \
+    add<width>(a, b, y, count, relu);                                                         \
+  }                                                                                           \
   KERNEL(name)
 
 ADD(add_vector, VECTOR)

@@ -36,6 +36,7 @@ __device__ __forceinline__ void avg_pool2d(const Stored* __restrict__ x, Stored*
   Span columns(out.j * pool.stride_w - pool.padding_w, pool.KW, pool.W, pool.padding_w, pool.include_padding);
   float sum[width] = {};
   for (int h = rows.start; h < rows.stop; h++)
+#pragma unroll 2
     for (int w = columns.start; w < columns.stop; w++) {
       Values<width> values = load_values<width>(x + pool_input(pool, out.n, h, w, out.c));
 #pragma unroll
@@ -47,10 +48,11 @@ __device__ __forceinline__ void avg_pool2d(const Stored* __restrict__ x, Stored*
   store_values<width>(y + out.offset(pool), sum);
 }
 
-#define AVG_POOL2D(name, width)                                                            \
-  extern "C" __global__ void __launch_bounds__(128) name(const Stored* x, Stored* y, Pool pool) { \
-    avg_pool2d<width>(x, y, pool);                                                         \
-  }                                                                                        \
+// 8 blocks a multiprocessor leave a thread 64 registers. Left to itself, ptxas saves them until it spills.
+#define AVG_POOL2D(name, width)                                                                      \
+  extern "C" __global__ void __launch_bounds__(128, 8) name(const Stored* x, Stored* y, Pool pool) { \
+    avg_pool2d<width>(x, y, pool);                                                                   \
+  }                                                                                                  \
   KERNEL(name)
 
 AVG_POOL2D(avg_pool2d_vector, VECTOR)

@@ -30,11 +30,11 @@ __device__ __forceinline__ void batch_norm(const Stored* __restrict__ x, const f
   store_values<width>(y + (size_t)v * width, line);
 }
 
-#define BATCH_NORM(name, width)                                                                                     \
-  extern "C" __global__ void __launch_bounds__(256) name(const Stored* x, const float* scale, const float* shift,   \
-                                                         Stored* y, unsigned vectors, int C, int relu) {            \
-    batch_norm<width>(x, scale, shift, y, vectors, C, relu);                                                        \
-  }                                                                                                                 \
+#define BATCH_NORM(name, width)                                                                                   \
+  extern "C" __global__ void __launch_bounds__(256) name(const Stored* x, const float* scale, const float* shift, \
+                                                         Stored* y, unsigned vectors, int C, int relu) {          \
+    batch_norm<width>(x, scale, shift, y, vectors, C, relu);                                                      \
+  }                                                                                                               \
   KERNEL(name)
 
 BATCH_NORM(batch_norm_vector, VECTOR)

@@ -47,10 +47,10 @@ __device__ __forceinline__ void global_avg_pool(const Stored* __restrict__ x, St
   store_values<width>(y + (size_t)blockIdx.y * C + c, sum);
 }
 
-#define GLOBAL_AVG_POOL(name, width)                                                                            \
+#define GLOBAL_AVG_POOL(name, width)                                                                                  \
   extern "C" __global__ void __launch_bounds__(LANES * ROWS) name(const Stored* x, Stored* y, int positions, int C) { \
-    global_avg_pool<width>(x, y, positions, C);                                                                 \
-  }                                                                                                             \
+    global_avg_pool<width>(x, y, positions, C);                                                                       \
+  }                                                                                                                   \
   KERNEL(name)
 
 GLOBAL_AVG_POOL(global_avg_pool_vector, VECTOR)

@@ -37,10 +37,10 @@ __device__ __forceinline__ void nchw_to_nhwc_pixel(const float* __restrict__ x, 
   }
 }
 
-#define NCHW_TO_NHWC_PIXEL(name, padded)                                                                           \
+#define NCHW_TO_NHWC_PIXEL(name, padded)                                                            \
   extern "C" __global__ void __launch_bounds__(256) name(const float* x, Stored* y, int C, int L) { \
-    nchw_to_nhwc_pixel<padded>(x, y, C, L);                                                                        \
-  }                                                                                                                \
+    nchw_to_nhwc_pixel<padded>(x, y, C, L);                                                         \
+  }                                                                                                 \
   KERNEL(name)
 
 NCHW_TO_NHWC_PIXEL(nchw_to_nhwc_pixel_4, 4)

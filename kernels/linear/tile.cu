@@ -12,7 +12,7 @@
 //
 // Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
-// Expects: all all: LDS.128 FFMA
+// Expects: all all: LDS FFMA
 #include "../common/intrinsics.cuh"
 #include "../common/elements.cuh"
 

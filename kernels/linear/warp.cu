@@ -39,11 +39,11 @@ __device__ __forceinline__ void linear_warp(const Stored* __restrict__ x, const 
   y[(size_t)n * O + o] = relu ? relu_of(sum) : sum;
 }
 
-#define LINEAR_WARP(name, width)                                                                              \
-  extern "C" __global__ void __launch_bounds__(32 * WARPS)                                                    \
-      name(const Stored* x, const Stored* weight, const float* bias, float* y, int C, int O, int relu) {      \
-    linear_warp<width>(x, weight, bias, y, C, O, relu);                                                       \
-  }                                                                                                           \
+#define LINEAR_WARP(name, width)                                                                         \
+  extern "C" __global__ void __launch_bounds__(32 * WARPS)                                               \
+      name(const Stored* x, const Stored* weight, const float* bias, float* y, int C, int O, int relu) { \
+    linear_warp<width>(x, weight, bias, y, C, O, relu);                                                  \
+  }                                                                                                      \
   KERNEL(name)
 
 LINEAR_WARP(linear_warp_vector, VECTOR)

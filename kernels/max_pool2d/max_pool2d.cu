@@ -46,10 +46,10 @@ __device__ __forceinline__ void max_pool2d(const Stored* __restrict__ x, Stored*
   store_values<width>(y + out.offset(pool), best);
 }
 
-#define MAX_POOL2D(name, width, window_h, window_w)                                        \
+#define MAX_POOL2D(name, width, window_h, window_w)                                               \
   extern "C" __global__ void __launch_bounds__(128) name(const Stored* x, Stored* y, Pool pool) { \
-    max_pool2d<width, window_h, window_w>(x, y, pool);                                     \
-  }                                                                                        \
+    max_pool2d<width, window_h, window_w>(x, y, pool);                                            \
+  }                                                                                               \
   KERNEL(name)
 
 MAX_POOL2D(max_pool2d_vector_3x3, VECTOR, 3, 3)

@@ -40,11 +40,11 @@ __device__ __forceinline__ void preprocess(const unsigned char* __restrict__ x, 
   }
 }
 
-#define PREPROCESS(name, padded)                                                          \
-  extern "C" __global__ void __launch_bounds__(256)                                       \
-      name(const unsigned char* x, Stored* y, unsigned pixels, Normalisation how) {       \
-    preprocess<padded>(x, y, pixels, how);                                                \
-  }                                                                                       \
+#define PREPROCESS(name, padded)                                                    \
+  extern "C" __global__ void __launch_bounds__(256)                                 \
+      name(const unsigned char* x, Stored* y, unsigned pixels, Normalisation how) { \
+    preprocess<padded>(x, y, pixels, how);                                          \
+  }                                                                                 \
   KERNEL(name)
 
 PREPROCESS(preprocess_4, 4)

@@ -22,11 +22,11 @@ __device__ __forceinline__ void relu(const Stored* x, Stored* y, size_t count) {
   store_values<width>(y + i, clamped);
 }
 
-#define RELU(name, width)                                                        \
-  extern "C" __global__ void __launch_bounds__(256)                              \
-      name(const Stored* x, Stored* y, unsigned long long count) {               \
-    relu<width>(x, y, count);                                                    \
-  }                                                                              \
+#define RELU(name, width)                                          \
+  extern "C" __global__ void __launch_bounds__(256)                \
+      name(const Stored* x, Stored* y, unsigned long long count) { \
+    relu<width>(x, y, count);                                      \
+  }                                                                \
   KERNEL(name)
 
 RELU(relu_vector, VECTOR)

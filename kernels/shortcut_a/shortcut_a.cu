@@ -28,11 +28,11 @@ __device__ __forceinline__ void shortcut_a(const Stored* __restrict__ x, Stored*
   store_values<width>(y + ((size_t)blockIdx.x * OW + j) * O + c, copied);
 }
 
-#define SHORTCUT_A(name, width)                                                                                        \
-  extern "C" __global__ void __launch_bounds__(128)                                                                    \
-      name(const Stored* x, Stored* y, int H, int W, int C, int OH, int OW, int O, int stride, int before) {           \
-    shortcut_a<width>(x, y, H, W, C, OH, OW, O, stride, before);                                                       \
-  }                                                                                                                    \
+#define SHORTCUT_A(name, width)                                                                              \
+  extern "C" __global__ void __launch_bounds__(128)                                                          \
+      name(const Stored* x, Stored* y, int H, int W, int C, int OH, int OW, int O, int stride, int before) { \
+    shortcut_a<width>(x, y, H, W, C, OH, OW, O, stride, before);                                             \
+  }                                                                                                          \
   KERNEL(name)
 
 SHORTCUT_A(shortcut_a_vector, VECTOR)

@@ -108,11 +108,11 @@ __device__ __forceinline__ void stem_registers(const float* x, const float* weig
   }
 }
 
-#define STEM_REGISTERS(name, channels)                                                                  \
-  extern "C" __global__ void __launch_bounds__(THREADS)                                                 \
-      name(const float* x, const float* weight, const float* bias, float* y, Conv conv, int tiles) {    \
-    stem_registers<channels>(x, weight, bias, y, conv, tiles);                                          \
-  }                                                                                                     \
+#define STEM_REGISTERS(name, channels)                                                               \
+  extern "C" __global__ void __launch_bounds__(THREADS)                                              \
+      name(const float* x, const float* weight, const float* bias, float* y, Conv conv, int tiles) { \
+    stem_registers<channels>(x, weight, bias, y, conv, tiles);                                       \
+  }                                                                                                  \
   KERNEL(name)
 
 STEM_REGISTERS(stem_registers_3, 3)
