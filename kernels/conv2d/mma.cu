@@ -100,6 +100,7 @@ __device__ __forceinline__ void sum_products(float (&sums)[Fragments<Tile>::A][2
     even.load(a_lane + stage * Tile::STAGE_BYTES, b_lane + stage * Tile::STAGE_BYTES, 0);
     odd.multiply_into(sums);
   }
+  __syncthreads();  // that unused step was still read from the ring
 }
 
 // Sums -> shared memory -> y, 16 rows at a time; a warp on its own, so that no warp waits for another one.
