@@ -16,7 +16,7 @@ import numpy as np
 
 from npresnet.cuda import modules, nvrtc, tensor_map
 from npresnet.cuda.gpus import find_gpu, import_cupy, version_text
-from npresnet.cuda.launch import Dim3, Launch
+from npresnet.cuda.launch import Dim3, Launch, Source
 from npresnet.cuda.tensor_map import TensorMap
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array
@@ -73,6 +73,7 @@ class Gpu:
         self.cuda_major = found.cuda_major
         self._cupy = import_cupy()
         self._index = index
+        self._paths: dict[Source, str] = {}
         self._modules: dict[str, Any] = {}
         self._kernels: dict[tuple[str, str], Any] = {}
         self._shared_bytes: dict[tuple[str, str], int] = {}
@@ -213,9 +214,11 @@ class Gpu:
 
     def bind(self, launches: Sequence[Launch]) -> list[Call]:
         """Compile and load what is not yet, and make arguments ready. Raises DeviceError."""
-        paths = modules.module_paths((launch.source for launch in launches), self.capability, self.cuda_major)
+        missing = {launch.source for launch in launches} - self._paths.keys()
+        paths = modules.module_paths(missing, self.capability, self.cuda_major) if missing else {}
         with self.active(), self._lock:
-            return [self._bound(launch, str(paths[launch.source])) for launch in launches]
+            self._paths.update({source: str(path) for source, path in paths.items()})
+            return [self._bound(launch, self._paths[launch.source]) for launch in launches]
 
     def _bound(self, launch: Launch, path: str) -> Call:
         kernel = self._kernel(path, launch.kernel, launch.shared_bytes)
