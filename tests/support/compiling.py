@@ -33,13 +33,25 @@ def targets(file: str, root: Path | None = None) -> list[Target]:
     return [Target(element, arch) for element in header.elements or ("",) for arch in header.architectures]
 
 
-def problems(file: str, major: int, root: Path | None = None) -> list[str]:
-    """What is wrong with a file under the NVRTC of this CUDA, a line each; [] where all is well."""
+def share(file: str, major: int, *, everything: bool) -> list[Target]:
+    """A compiler's part of a file's targets: every second one, 12 and 13 taking turns, so that each is compiled once.
+
+    `everything` gives all of them to both, which takes minutes.
+    """
+    return [target for number, target in enumerate(targets(file)) if everything or number % 2 == major % 2]
+
+
+def problems(file: str, major: int, root: Path | None = None, chosen: list[Target] | None = None) -> list[str]:
+    """What is wrong with a file under the NVRTC of this CUDA, a line each; [] where all is well.
+
+    chosen  by default all targets of the file
+    """
+    chosen = targets(file, root) if chosen is None else chosen
     text = source.read(file, root)
     header = source.header(file, root)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # NVRTC neither holds the GIL nor a lock of its own
-        found = pool.map(lambda target: list(_problems(text, file, header, target, major)), targets(file, root))
-        return [f"{target}: {one}" for target, of in zip(targets(file, root), found, strict=True) for one in of]
+        found = pool.map(lambda target: list(_problems(text, file, header, target, major)), chosen)
+        return [f"{target}: {one}" for target, of in zip(chosen, found, strict=True) for one in of]
 
 
 def _problems(text: str, file: str, header: source.Header, target: Target, major: int) -> Iterator[str]:
