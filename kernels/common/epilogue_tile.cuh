@@ -75,7 +75,7 @@ struct StagedTile {
   float bias[VECTOR];
 
   __device__ __forceinline__ StagedTile(const Outputs& out_, float* staged_, int thread, int first, int last_)
-      : out(out_), staged(staged_), row(thread / ROW_THREADS), column(thread % ROW_THREADS * VECTOR),
+      : out(out_), staged(staged_), row(first_row(thread)), column(thread % ROW_THREADS * VECTOR),
         channel(first + thread % ROW_THREADS * VECTOR), last(last_), whole((out_.O | first | last_) % VECTOR == 0) {
     if (channel >= last || !whole) return;
 #pragma unroll
@@ -83,6 +83,12 @@ struct StagedTile {
       const float4 four = *(const float4*)(out.bias + channel + e);
       bias[e] = four.x, bias[e + 1] = four.y, bias[e + 2] = four.z, bias[e + 3] = four.w;
     }
+  }
+
+  // Four threads to a row: a quarter warp reads two rows. Those two apart begin 16 banks apart, neighbours only 8.
+  static __device__ __forceinline__ int first_row(int thread) {
+    const int i = thread / ROW_THREADS;
+    return ROW_THREADS == 4 ? i + (i % 4 == 1) - (i % 4 == 2) : i;
   }
 
   // Where a sum lies, in floats.
