@@ -1,4 +1,4 @@
-"""Real weights on real images: CIFAR ResNet-20 on all 10,000 test images, -44 on a part, predict what PyTorch predicts."""
+"""Real weights on real images: CIFAR ResNet-20 on all 10,000 test images and -44 on some predict what PyTorch does."""
 
 from __future__ import annotations
 
