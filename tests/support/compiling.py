@@ -16,6 +16,8 @@ from npresnet.cuda import nvrtc, source
 from npresnet.errors import DeviceError
 from tests.support import sass
 
+DISASSEMBLED = 13  # the CUDA whose machine code is always read
+
 
 class Target(NamedTuple):
     """One compilation of a file: `element` is "" where the source has none."""
@@ -68,7 +70,8 @@ def _problems(text: str, file: str, header: source.Header, target: Target, major
         if usage.spill_bytes or usage.stack_bytes:
             yield f"{kernel} spills {usage.spill_bytes} bytes and keeps {usage.stack_bytes} in local memory ({usage})"
     wanted = [name for expected in header.expects if expected.holds_for(*target) for name in expected.instructions]
-    if wanted:
+    # to disassemble takes longer than to compile, so only tensor cores are looked for in both compilers' code
+    if wanted and (major == DISASSEMBLED or any("MMA" in name for name in wanted)):
         yield from _absent(sass.disassemble(compiled.cubin), wanted)
 
 
