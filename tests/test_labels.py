@@ -189,7 +189,7 @@ def test_files_without_a_list_of_names(tmp_path, name, data, match):
     assert name in str(caught.value)
 
 
-BAD = [[], {}, {"ant", "bee"}, 5, b"ant", [1.5], [None], [True], [""], [[]], {0: "ant", 2: "bee"}, {"ant": "bee"}]
+BAD = [[], {}, {"ant"}, 5, b"ant", [1.5], [None], [True], [""], [[]], {0: "ant", 2: "bee"}, {"ant": "bee"}]
 
 
 @pytest.mark.parametrize("source", BAD, ids=repr)
