@@ -34,6 +34,7 @@ def find_data_dir() -> Path | None:
 def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a job in the background: shells start it deaf to Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "in_a_child: runs in a process of its own, for it may destroy it")
     config.npresnet_data_dir = find_data_dir()
     os.environ["NPRESNET_PREPARED"] = "0"  # no test writes to the user's cache; those of this cache have their own
 
@@ -70,6 +71,18 @@ def cifar_checkpoints(data_dir) -> dict[int, Path]:
         20: data_dir / "checkpoints" / "resnet20-12fca82f.th",
         44: data_dir / "checkpoints" / "resnet44-014dd654.th",
     }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A test marked `in_a_child` is called there."""
+    if pyfuncitem.get_closest_marker("in_a_child") is None:
+        return None
+    from tests.support import in_a_child
+
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    in_a_child.run(lambda: pyfuncitem.obj(**arguments))
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

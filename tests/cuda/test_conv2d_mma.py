@@ -14,7 +14,7 @@ from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, check_conv
 from tests.emulator import emulator
 from tests.emulator.emulator import EmulatorError
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 ELEMENT_NAMES = ("float16", "bfloat16", "tf32")
 TILES = list(SPEEDS)

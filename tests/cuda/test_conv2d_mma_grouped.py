@@ -16,7 +16,7 @@ from tests.cuda.conv_cases import Case, cases, check_conv, run_conv, shapes
 from tests.emulator import emulator
 from tests.emulator.emulator import EmulatorError
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 ELEMENT_NAMES = ("float16", "bfloat16", "tf32")
 # groups of 4, 8, 16, 32, 64, 128 channels, as ResNeXts have them, and of 6, 12, 24, 1; slabs that end early

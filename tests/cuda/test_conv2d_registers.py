@@ -14,7 +14,7 @@ from npresnet.window import Window
 from tests.cuda.conv_cases import Case, assert_close, cases, caught, check_conv, run_conv, shapes
 from tests.emulator import emulator
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 FLOAT32 = ELEMENTS["float32"]
 WHOLE = [Tile(128, 128), Tile(128, 64), Tile(128, 32), SMALL]

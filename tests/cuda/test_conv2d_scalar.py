@@ -12,7 +12,7 @@ from npresnet.window import Window
 from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, caught, check_conv, run_conv, shapes
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 DIRECT, IM2COL = (conv2d_direct, conv2d_direct.Tile()), (conv2d_im2col, conv2d_im2col.Tile())
 TILED_16, TILED_32 = (conv2d_tiled, conv2d_tiled.Tile(16)), (conv2d_tiled, conv2d_tiled.Tile(32))

@@ -17,7 +17,7 @@ from tests.cuda.conv_cases import WINDOWS, Case, assert_exact, cases, check_conv
 from tests.cuda.wgmma_faults import FAULTS, KERNEL_BEGINS, SHARED_FAULTS
 from tests.emulator import emulator
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 HOPPER = 90
 SHARED_LIMIT_BYTES = 227 << 10

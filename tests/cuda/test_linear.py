@@ -15,7 +15,7 @@ from npresnet.cuda.shapes import LinearShape
 from tests.cuda import faults
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 KERNELS = (linear_warp, linear_tile, linear_mma)
 SHAPES = (

@@ -13,7 +13,7 @@ from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import add, batch_norm, relu, shortcut_a
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 # tf32 is stored as float32 is, and these kernels multiply nothing on tensor cores: the same program
 every_storage = pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from npresnet.cuda.shapes import PoolShape
 from npresnet.window import Window
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 # tf32 is stored as float32 is, and these kernels multiply nothing: the same program
 every_storage = pytest.mark.parametrize(

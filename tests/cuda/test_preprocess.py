@@ -12,7 +12,7 @@ from npresnet.images import Preprocess
 from tests.cuda import faults
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 HOWS = {
     "colour": Preprocess(resize=None, crop=None),

@@ -10,7 +10,7 @@ from npresnet.prediction import Prediction, probabilities_of
 from tests.cuda import faults
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 
 def run(

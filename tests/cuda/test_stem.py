@@ -16,7 +16,7 @@ from tests.cuda import conv_cases, faults
 from tests.cuda.conv_cases import Case, Expected
 from tests.emulator import emulator, memory
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 # (images, height, width, in_channels, out_channels, window)
 SHAPES = {

@@ -13,12 +13,15 @@ from npresnet.cuda.launch import Launch
 from npresnet.cuda.tensor_map import TensorMap
 from npresnet.network import Array
 from tests.emulator import tensor_map
-from tests.emulator.build import EmulatorError, build, compiler
+from tests.emulator.build import EmulatorError, build, compiler, headers_and_compiler
 
 __all__ = ["EVERY_WAY", "EmulatorError", "needed", "run"]
 
 # `pytestmark = emulator.needed`
 needed = pytest.mark.skipif(compiler() is None, reason="no C++ compiler: the emulator of CUDA kernels needs g++")
+
+if compiler() is not None:
+    headers_and_compiler()  # asked once, before tests fork
 
 # what a kernel must not depend on: keywords of `run`
 EVERY_WAY = [

@@ -13,7 +13,7 @@ from npresnet.cuda.launch import Launch, Source
 from tests.emulator import emulator, memory
 from tests.emulator.conformance_cases import whole_numbers
 
-pytestmark = emulator.needed
+pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 TEXT = source.read("common/hopper.cuh") + '#line 1 "faulty.cu"\n' + (Path(__file__).parent / "faulty.cu").read_text()
 HALF = ELEMENTS["float16"]

@@ -76,7 +76,9 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         read(path)
 
 
-@pytest.mark.parametrize("source", [None, 3, 2.5, [noise(8, 8)], {"image": 1}, object()], ids=lambda source: type(source).__name__)
+@pytest.mark.parametrize(
+    "source", [None, 3, 2.5, [noise(8, 8)], {"image": 1}, object()], ids=lambda source: type(source).__name__
+)
 def test_things_that_are_no_image(source):
     with pytest.raises(ImageError, match="an image cannot be read from"):
         read(source)
