@@ -53,11 +53,12 @@ def run(
     entry = header("cpu", command, **shown, cases=[], geometric_means={}, skipped=[])
     if earlier is not None and same_conditions(entry, earlier):
         entry |= {"cases": list(earlier["cases"]), "gemm_peak_gflops": earlier["gemm_peak_gflops"]}
+    engines = race.chosen(registry)
     for model in race.models:
         request = Request(model, "", race.size, race.seed, race.onnx)
-        left = [batch for batch in race.batches if not _has_case(entry, race, model, batch)]
+        left = [batch for batch in race.batches if not _has_case(entry, engines, Path(model).name, batch, race.size)]
         try:
-            for case in compare_model(request, left, race.chosen(registry), settings, say) if left else ():
+            for case in compare_model(request, left, engines, settings, say) if left else ():
                 entry["cases"].append(case.to_dict())
                 entry["geometric_means"] = geometric_means(entry["cases"])
                 keep(entry)
@@ -100,9 +101,9 @@ def same_conditions(entry: Entry, earlier: Entry) -> bool:
     return conditions(entry) == conditions(earlier)
 
 
-def _has_case(entry: Entry, race: Race, model: str, batch: int) -> bool:
-    wanted = (Path(model).name, batch, race.size, {engine.name for engine in race.chosen()})
-    return wanted in [(c["model"], c["batch"], c["size"], set(c["engines"])) for c in entry["cases"]]
+def _has_case(entry: Entry, engines: Sequence[Engine], model: str, batch: int, size: int) -> bool:
+    wanted = (model, batch, size, {engine.name for engine in engines})
+    return wanted in [(case["model"], case["batch"], case["size"], set(case["engines"])) for case in entry["cases"]]
 
 
 def report_text(entry: Entry) -> str:
