@@ -388,7 +388,10 @@ class CupyStandIn:
         assert major == self.version // 1000, "compiled for another CUDA than CuPy's"
         text = json.dumps({"file": wanted.file, "defines": wanted.defines, "capability": capability})
         path = self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.cubin"
-        path.write_text(text)
+        if not path.exists():
+            partial = path.with_suffix(f".{threading.get_ident()}")
+            partial.write_text(text)
+            partial.replace(path)  # another thread may be about to read it
         return path
 
     def _open_nvrtc(self, major: int | None = None) -> Any:
