@@ -7,7 +7,7 @@ import pytest
 
 import npresnet
 from npresnet.teach.ladder import climb, find_layer
-from npresnet.teach.ladder.gpu_rungs import gpu_rungs
+from npresnet.teach.ladder.gpu_rungs import ceilings, gpu_rungs
 from npresnet.teach.ladder.rungs import Ceiling
 from tests.cuda.conftest import gpus
 from tests.emulator import emulator
@@ -45,3 +45,10 @@ def test_a_kernel_that_rounds_too_much_shows_no_time(gpus, layers):
     strict = mma._replace(rounding=0.0, clock=lambda _: 1.0)  # as if half precision were float32
     (step,) = climb(layers["layer1.0.conv2"], model="", image="", rungs=[strict]).steps
     assert (step.status.startswith("not equal"), step.ms) == (True, None)
+
+
+def test_ceilings_are_asked_for_each_precision_and_none_is_made_up(gpus):
+    """The emulator takes no times, so there is nothing to compare with; the way there is the one that a GPU goes."""
+    gpus(capability=90)
+    found = ceilings(npresnet.cuda.open_gpu("cuda"), emulated=True)
+    assert found == LIMITS
