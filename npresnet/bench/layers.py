@@ -23,7 +23,7 @@ from npresnet.bench.peak import gemm_peak_gflops
 from npresnet.bench.prepare import random_model
 from npresnet.bench.timing import median
 from npresnet.cpu.blas import guard
-from npresnet.cpu.executable import GROUP
+from npresnet.cpu.stages import GROUP
 from npresnet.network import Network, Node
 from npresnet.plan import Plan
 from npresnet.plan.shapes import Shape, infer_shapes

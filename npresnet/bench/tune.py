@@ -21,12 +21,12 @@ from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
 from npresnet.cpu import blas, conv2d
 from npresnet.cpu.blas import guard
-from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose
+from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose, choose_together
 from npresnet.cpu.cpus import cpu_vendor
-from npresnet.cpu.executable import GROUP
 from npresnet.cpu.filters import Filters
 from npresnet.cpu.lowering import Options, Scheme, lower
 from npresnet.cpu.running import run_plan
+from npresnet.cpu.stages import GROUP
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fuse_max_pool, optimize
 from npresnet.plan import Plan, infer_shapes, make_layout
@@ -134,9 +134,12 @@ def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = ROUND
 
 def _bind(network: Network, input_shape: Shape, images: int, filters: dict[str, Filters], choice: Choice) -> Plan:
     shapes = infer_shapes(network, input_shape)
-    chosen = {network.nodes[0].name: choice}
+    node = network.nodes[0]
+    layer = conv2d.layer_of(node, filters[node.name], shapes[node.name])
+    alone = {node.name: choice}
+    chosen = {node.name: choose_together(layer, Processor(blas.kernel(), cpu_vendor()), choice, images)}
     layout = make_layout(network, input_shape, conv2d.halos(network, shapes, chosen), images=images)
-    plan = lower(Scheme(layout, chosen, Options().exact), filters, 1)
+    plan = lower(Scheme(layout, chosen, alone, Options().exact), filters, 1)
     plan.input[...] = np.random.default_rng(0).standard_normal(plan.input.shape, np.float32)
     return plan
 

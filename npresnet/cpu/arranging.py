@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
@@ -13,19 +13,22 @@ from npresnet.cpu.team import Team
 from npresnet.errors import DeviceError
 
 
-def arrange(prepared: Mapping[str, Any], choices: Mapping[str, Choice], store: Store | None, team: Team | None) -> None:
-    """Make every arrangement that the choices read, where it is not there.
+def arrange(
+    prepared: Mapping[str, Any], choices: Iterable[tuple[str, Choice]], store: Store | None, team: Team | None
+) -> None:
+    """Make every arrangement that the choices (of named layers) read, where it is not there.
 
     store  where arrangements of a whole network are kept; None keeps none
     team   lanes that this call has entered; None works alone
 
     Raises DeviceError where there is not so much memory.
     """
-    wanted = [Wanted(name, prepared[name], Key.of(choice)) for name, choice in choices.items()]
+    keys = dict.fromkeys((name, Key.of(choice)) for name, choice in choices)
+    wanted = [Wanted(name, prepared[name], key) for name, key in keys]
     missing = [one for one in wanted if not one.filters.has(one.key)]
     if not missing:
         return
-    is_first = len(missing) == len(wanted)  # later sizes share most of theirs with the first
+    is_first = len(missing) == len(wanted)  # later sizes and batches share most of theirs with the first
     if is_first and store is not None and store.fill(wanted):
         return
     try:

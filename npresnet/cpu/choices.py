@@ -8,7 +8,7 @@ written for this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from npresnet.cpu import gemm
@@ -23,6 +23,8 @@ MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
 MAX_DEPTH_SMALL_CACHE = 600  # the same where panels that long outgrow the first cache
+MANY_ROWS_SPLIT = 150  # from so many rows on, of several images together, packing beats the parts of a split product
+MANY_ROWS_PANELS = 350  # and panels
 
 Algorithm = Literal["direct", "winograd"]
 
@@ -107,24 +109,46 @@ def candidates(layer: Layer) -> list[Choice]:
     return [choice for choice in possible(layer) if choice.tile <= largest]
 
 
-def choose(
-    layer: Layer, cpu: Processor, table: Mapping[str, Choice], *, winograd: bool = True, together: bool = False
-) -> Choice:
-    """The choice for a layer.
+def choose(layer: Layer, cpu: Processor, table: Mapping[str, Choice], *, winograd: bool = True) -> Choice:
+    """The choice for a layer and one image.
 
     cpu       the processor, as BLAS and the system name it
     table     this machine's own measurements, which come first
     winograd  False leaves Winograd out
-    together  several images share the layer's weights, and their bits need not be those of an image alone
     """
-    allowed = [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
+    allowed = _allowed(layer, winograd)
     own = table.get(str(layer))
-    if own in allowed and not together:
+    if own in allowed:
         return own
-    return next(choice for choice in _by_rule(layer, cpu, together) if choice in allowed)
+    return next(choice for choice in _by_rule(layer, cpu) if choice in allowed)
 
 
-def _by_rule(layer: Layer, cpu: Processor, together: bool) -> Iterator[Choice]:
+def choose_together(
+    layer: Layer, cpu: Processor, alone: Choice, images: int, *, winograd: bool = True, exact: bool = True
+) -> Choice:
+    """The choice for several images that share the layer's weights.
+
+    alone  the choice for one image
+    exact  every image has the bits that it has alone: another form is taken only where it gives them
+    """
+    if images == 1:
+        return alone
+    if not exact:
+        allowed = _allowed(layer, winograd)
+        return next(choice for choice in _by_rule(layer, cpu, together=True) if choice in allowed)
+    enough = {"split": MANY_ROWS_SPLIT, "panels": MANY_ROWS_PANELS}.get(alone.form)
+    if alone.algorithm == "winograd" or layer.blocks > 1 or enough is None or images * layer.rows < enough:
+        return alone
+    product, packed = gemm.Product(alone.form), gemm.Product("packed")
+    kept = gemm.keeps_bits(product, packed, images, layer.rows, layer.depth, layer.out_channels)
+    return replace(alone, form="packed") if kept else alone
+
+
+def _allowed(layer: Layer, winograd: bool) -> list[Choice]:
+    return [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
+
+
+def _by_rule(layer: Layer, cpu: Processor, together: bool = False) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
     if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 else MAX_ROWS_F2_GROUPED

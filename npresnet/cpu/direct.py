@@ -20,18 +20,20 @@ When it is chosen: 1x1 and strided convolutions always, 3x3 where `choices` says
 
 from __future__ import annotations
 
+from math import prod
+
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.memory import Floats, Memory
 from npresnet.cpu.tiling import (
     Area,
     Conv,
     band,
-    column_parts,
     epilogue,
     even_bands,
     grid,
     is_plain,
     split_last,
+    way,
     window_view,
 )
 from npresnet.plan.steps import Call, Tile
@@ -56,10 +58,11 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
     """Scratch of one tile: columns, the product, and the parts of a split product."""
     (start, stop), (top, bottom), (first, last) = area
     rows, depth = (stop - start) * (bottom - top) * conv.size[1], conv.filters.depth
+    shape = (conv.filters.blocks, rows, depth)
     return {
-        "ping": 0 if _reads_in_place(conv) else rows * depth * conv.filters.blocks,
+        "ping": 0 if _reads_in_place(conv) else prod(shape),
         "pong": rows * (last - first),
-        "parts": gemm.scratch_floats(conv.choice.form, (conv.filters.blocks, rows, depth)),
+        "parts": max(gemm.scratch_floats(form, shape) for form in (conv.alone, conv.choice.form)),
     }
 
 
@@ -88,11 +91,10 @@ def _dense_tile(conv: Conv, area: Area, memory: Memory, lane: int) -> Tile:
 
 def _multiply(conv: Conv, area: Area, columns: Floats, product: Floats, memory: Memory, lane: int) -> list[Call]:
     """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that keeps their bits."""
-    form = conv.choice.form
-    weight = conv.filters.direct(form)[0]
     images, rows, depth = columns.shape
-    parts = column_parts(conv, bands(conv), area.channels)
-    if all(conv.merges(images, rows, depth, last - first) for first, last in parts):
+    form, merged, parts = way(conv, bands(conv), area, rows, depth)
+    weight = conv.filters.direct(form)[0]
+    if merged:
         columns, product = columns.reshape(1, -1, depth), product.reshape(1, images * rows, -1)
     scratch = memory.scratch(lane, "parts", (gemm.scratch_floats(form, columns.shape),))
     calls: list[Call] = []

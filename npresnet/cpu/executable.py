@@ -20,7 +20,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import ceil
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,12 +27,12 @@ import numpy as np
 from npresnet.cpu.arranging import arrange
 from npresnet.cpu.blas import guard
 from npresnet.cpu.cpus import usable_cpus
-from npresnet.cpu.lowering import Options, Scheme, lower, make_scheme, prepare
-from npresnet.cpu.memory import split
+from npresnet.cpu.lowering import Options, prepare
 from npresnet.cpu.prepared import Store
 from npresnet.cpu.running import Chain, copy_in, copy_out
 from npresnet.cpu.schedule import Job
-from npresnet.cpu.stages import CUT, Stages, cut_in_two
+from npresnet.cpu.sizes import Size
+from npresnet.cpu.stages import groups_of
 from npresnet.cpu.team import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
@@ -45,7 +44,6 @@ Lent = TypeVar("Lent", Job, Chain)
 
 KEPT_SIZES = 4  # image sizes whose layout and plans are kept
 KEPT_JOBS = 2  # for each CPU or thread, idle plans that are kept: more callers at once than that gain nothing by it
-GROUP = 4  # images that a thread takes through the deep layers at once, at most
 
 
 def compile(
@@ -67,16 +65,6 @@ def compile(
     """
     options = Options(winograd=winograd, exact=not fast)
     return Executable(fuse_max_pool(network), usable_cpus() if threads is None else threads, options, store)
-
-
-class Size:
-    """What is kept for one image size: its schemes, and idle jobs and chains (plans bound to memory)."""
-
-    def __init__(self, whole: Scheme, stages: Stages | None):
-        self.whole = whole
-        self.stages = stages
-        self.jobs: list[Job] = []
-        self.chains: list[Chain] = []
 
 
 class Executable:
@@ -137,17 +125,14 @@ class Executable:
 
     def plan(self, input_shape: Shape, lanes: int = 1) -> Plan:
         """A plan of its own for one image (C, H, W), to print, time or trace; never lent to a call."""
-        return lower(self._size(input_shape).whole, self._prepared, lanes)
+        return self._size(input_shape).plan(lanes)
 
     def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
         """The plans that one thread runs for `images` images: of the whole network, or of its front and its back.
 
         The front's plan is for one image and run for each of them, before the back's plan for all.
         """
-        size = self._size(input_shape)
-        if size.stages is None or images == 1:
-            return [self.plan(input_shape)]
-        return [self._lower_stage(size.stages.front, input_shape), self._back(size, images)]
+        return self._size(input_shape).plans(images)
 
     def close(self) -> None:
         """Let go of plans, their memory, and threads. Calls still running end well; later ones raise DeviceError."""
@@ -162,30 +147,12 @@ class Executable:
                 raise DeviceError("this model has been closed; load it again to use it")
             size = self._sizes.get(input_shape)
             if size is None:
-                size = self._sizes[input_shape] = self._new_size(input_shape)
+                size = Size(self.network, input_shape, self._prepared, self.options)
+                self._sizes[input_shape] = size
                 if len(self._sizes) > KEPT_SIZES:
                     self._sizes.popitem(last=False)
             self._sizes.move_to_end(input_shape)
             return size
-
-    def _new_size(self, input_shape: Shape) -> Size:
-        whole = make_scheme(self.network, input_shape, 1, self._prepared, self.options)
-        shapes = {name: value.shape for name, value in whole.layout.values.items()}
-        return Size(whole, cut_in_two(self.network, shapes))
-
-    def _lower_stage(self, network: Network, input_shape: Shape, images: int = 1) -> Plan:
-        return lower(make_scheme(network, input_shape, images, self._prepared, self.options), self._prepared, 1)
-
-    def _back(self, size: Size, images: int) -> Plan:
-        assert size.stages is not None
-        cut = size.whole.layout.values[size.stages.front.outputs[CUT]]
-        return self._lower_stage(size.stages.back, cut.shape, images)
-
-    def _new_chain(self, size: Size) -> Chain:
-        if size.stages is None:
-            return Chain(lower(size.whole, self._prepared, 1), None)
-        front = self._lower_stage(size.stages.front, size.whole.layout.input_shape)
-        return Chain(front, partial(self._back, size))
 
     @contextmanager
     def _borrowed(self, idle: list[Lent], new: Callable[[], Lent], count: int, kept: int) -> Iterator[list[Lent]]:
@@ -203,7 +170,9 @@ class Executable:
         if not len(images):
             return
         entered = team if team is not None and team.try_enter(call) else None
-        arrange(self._prepared, size.whole.choices, self._store, entered)
+        if len(images) not in size.arranged:
+            arrange(self._prepared, size.choices(len(images), self.threads), self._store, entered)
+            size.arranged.add(len(images))
         if entered is None:
             self._run_alone(size, images, outputs)
             return
@@ -215,7 +184,7 @@ class Executable:
             self._run_tiles(entered, size, images[whole:], {k: v[whole:] for k, v in outputs.items()})
 
     def _run_alone(self, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        with self._borrowed(size.chains, partial(self._new_chain, size), 1, self._kept_jobs) as (chain,):
+        with self._borrowed(size.chains, size.new_chain, 1, self._kept_jobs) as (chain,):
             for first, last in groups_of(len(images), 1):
                 chain.run(images, outputs, first, last)
 
@@ -235,26 +204,17 @@ class Executable:
                 fail()
                 raise
 
-        with self._borrowed(size.chains, partial(self._new_chain, size), team.lanes, self._kept_jobs) as chains:
+        with self._borrowed(size.chains, size.new_chain, team.lanes, self._kept_jobs) as chains:
             team.run([partial(take_images, chain) for chain in chains], fail)
 
     def _run_tiles(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
         """All lanes work on one image, each on tiles of its own (see `schedule`)."""
-        with self._borrowed(size.jobs, partial(self._new_job, size), 1, 1) as (job,):
+        with self._borrowed(size.jobs, partial(size.new_job, self.threads), 1, 1) as (job,):
             work = [partial(job.run, lane) for lane in range(team.lanes)]
             for index in range(len(images)):
                 copy_in(job.plan, images[index : index + 1])
                 team.run(work, job.abort)
                 copy_out(job.plan, outputs, index, index + 1)
-
-    def _new_job(self, size: Size) -> Job:
-        return Job(lower(size.whole, self._prepared, self.threads), self.threads)
-
-
-def groups_of(images: int, lanes: int) -> list[tuple[int, int]]:
-    """(first, last) of the groups that lanes take: nearly equal, of GROUP images at most, as many for each lane."""
-    rounds = ceil(images / (lanes * GROUP))
-    return split(images, lanes * rounds) if images else []
 
 
 def _let_go(call: object, team: Team | None) -> None:

@@ -5,28 +5,32 @@
     panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So
              the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast
              `np.matmul` makes all the small products.
-    split    the same where K alone is too long for a small product: the sum over K goes by parts of about 256, which
-             are then added up,
+    split    the same where K alone is too long for a small product: the sum over K goes by parts, which are then added
+             up,
 
-                 out = sum over s of a[:, s*D : (s+1)*D] @ weight[s*D : (s+1)*D, :]
+                 out = sum over s of a[:, K_s : K_s+1] @ weight[K_s : K_s+1, :]
+
+             The parts are those by which OpenBLAS's packed product goes over K, so that the bits are the same: what is
+             split for one image's few rows may be packed for several images at once.
 
 What the small products gained over packing everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and
 1.14 at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
 
-Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows the call has, so
-images are multiplied together only where `keeps_bits` has seen that it makes no difference.
+Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows and columns the call
+has, so images are multiplied together only where `keeps_bits` has seen that it makes no difference.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import groupby
 from math import ceil, prod
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from npresnet.cpu import kernels
-from npresnet.cpu.memory import Floats, aligned_floats
+from npresnet.cpu.memory import Floats, aligned_floats, split
 from npresnet.plan.steps import Call
 
 Form = Literal["packed", "panels", "split"]
@@ -35,7 +39,7 @@ FORMS: tuple[Form, ...] = ("packed", "panels", "split")
 PANEL = 64  # columns of a panel: four AVX-512 registers, and the width at which small products run fastest
 NARROW_PANELS = (32, 16)  # where there are not 64
 SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS takes its kernels for small matrices
-PART_DEPTHS = (256, 288, 192, 128)  # lengths of a part of K, the best first
+PACKED_DEPTH = 448  # how much of K a packed product of OpenBLAS's AVX-512 kernels sums up at a time (its GEMM_Q)
 
 
 def fits(form: Form, depth: int, columns: int) -> bool:
@@ -45,7 +49,7 @@ def fits(form: Form, depth: int, columns: int) -> bool:
     width = panel_width(columns)
     if width is None:
         return False
-    return part_depth(depth) is not None if form == "split" else block_limit(depth, width) >= 8
+    return depth > PACKED_DEPTH if form == "split" else block_limit(depth, width) >= 8
 
 
 def panel_width(columns: int) -> int | None:
@@ -88,12 +92,18 @@ def columns_of(form: Form, weight: Floats, first: int, last: int) -> Floats:
     return weight[..., first // width : last // width, :, :]
 
 
+def column_parts(columns: int, parts: int) -> list[tuple[int, int]]:
+    """(first, last) of about equal parts of the output columns; whole panels where the columns are."""
+    unit = PANEL if columns % PANEL == 0 else 1
+    return [(first * unit, last * unit) for first, last in split(columns // unit, parts)]
+
+
 def scratch_floats(form: Form, shape: tuple[int, ...]) -> int:
     """Floats that a product with an `a` of this shape (..., M, K) needs besides its operands."""
     if form != "split":
         return 0
     *leading, rows, depth = shape
-    return prod(leading) * rows * PANEL * (depth // _part_depth(depth))
+    return prod(leading) * rows * PANEL * len(parts_of(depth))
 
 
 def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats | None = None) -> list[Call]:
@@ -126,18 +136,22 @@ def _multiply_panels(a: Floats, panels: Floats, out: Floats) -> list[Call]:
 def _multiply_parts(a: Floats, panels: Floats, out: Floats, scratch: Floats) -> list[Call]:
     """Panel by panel: the products of all parts of K, then their sum."""
     *leading, rows, depth = a.shape
-    length = _part_depth(depth)
-    count, width = depth // length, panels.shape[-1]
-    a_parts = np.moveaxis(a.reshape(*leading, rows, count, length), -2, 0)  # (S, ..., M, D)
-    w_parts = np.moveaxis(panels.reshape(*panels.shape[:-2], count, length, width), -3, 0)  # (S, ..., N/64, D, 64)
-    sums = scratch[: count * prod(leading) * rows * width].reshape(count, *leading, rows, width)
+    parts, width = parts_of(depth), panels.shape[-1]
+    sums = scratch[: len(parts) * prod(leading) * rows * width].reshape(len(parts), *leading, rows, width)
     calls: list[Call] = []
     for j in range(panels.shape[-3]):
-        weight = w_parts[..., j, None, :, :]  # (S, ..., 1, D, 64)
-        weight = weight.reshape(count, *(1,) * (len(leading) + 4 - weight.ndim), *weight.shape[1:])
-        for first, last, height in row_blocks(rows, length, width):
-            blocks, target = (_blocks(x[..., first:last, :], height) for x in (a_parts, sums))
-            calls.append((kernels.matmul, (blocks, weight, target)))
+        done = start = 0
+        for length, run in groupby(parts):  # parts of one length are one call
+            count = len(list(run))
+            stop = start + count * length
+            a_parts = np.moveaxis(a[..., start:stop].reshape(*leading, rows, count, length), -2, 0)  # (S, ..., M, D)
+            weight = panels[..., j, None, start:stop, :]  # (..., 1, S*D, 64)
+            weight = np.moveaxis(weight.reshape(*weight.shape[:-2], count, length, width), -3, 0)  # (S, ..., 1, D, 64)
+            weight = weight.reshape(count, *(1,) * (len(leading) + 4 - weight.ndim), *weight.shape[1:])
+            for first, last, height in row_blocks(rows, length, width):
+                blocks, target = (_blocks(x[..., first:last, :], height) for x in (a_parts, sums[done : done + count]))
+                calls.append((kernels.matmul, (blocks, weight, target)))
+            done, start = done + count, stop
         calls.append((kernels.sum_parts, (sums, out[..., j * width : (j + 1) * width])))
     return calls
 
@@ -145,13 +159,15 @@ def _multiply_parts(a: Floats, panels: Floats, out: Floats, scratch: Floats) -> 
 def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int, int]]:
     """(first, last, height): rows first..last-1 are cut into blocks of `height` rows, all small products.
 
-    Nearly equal blocks, of a multiple of 8 rows where that fits, and never a lone row, which BLAS would multiply by
-    another kernel.
+    Nearly equal blocks, of a multiple of 8 or else of 4 rows (as many as BLAS multiplies at a time) where that fits,
+    and never a lone row, which BLAS would multiply by another kernel.
     """
     limit = max(2, block_limit(depth, width))
     height = ceil(rows / ceil(rows / limit))
-    if ceil(height / 8) * 8 <= min(limit, rows):
-        height = ceil(height / 8) * 8
+    fitting = [
+        up for up in (ceil(height / 8) * 8, ceil(height / 4) * 4, height // 4 * 4) if 4 <= up <= min(limit, rows)
+    ]
+    height = next(iter(fitting), height)
     while rows % height == 1 and height > 2:
         height -= 1
     whole = rows // height * height
@@ -163,15 +179,15 @@ def block_limit(depth: int, width: int = PANEL) -> int:
     return SMALL_PRODUCT // (width * depth)
 
 
-def part_depth(depth: int) -> int | None:
-    """How long the parts of K are, or None where K cannot be split into equal parts."""
-    return next((length for length in PART_DEPTHS if depth % length == 0 and depth > length), None)
-
-
-def _part_depth(depth: int) -> int:
-    length = part_depth(depth)
-    assert length is not None
-    return length
+@cache
+def parts_of(depth: int) -> tuple[int, ...]:
+    """The lengths of the parts of K in which a packed product sums it, in their order: the last two are halves."""
+    parts: list[int] = []
+    while depth > 0:
+        half = ceil(depth // 2 / 16) * 16
+        parts.append(PACKED_DEPTH if depth >= 2 * PACKED_DEPTH else half if depth > PACKED_DEPTH else depth)
+        depth -= parts[-1]
+    return tuple(parts)
 
 
 def _blocks(view: Floats, height: int) -> Floats:
@@ -186,18 +202,34 @@ def _panels_of(view: Floats, width: int) -> Floats:
     return cut.transpose(*range(last - 3), last - 1, last - 3, last - 2, last)  # np.moveaxis takes five times as long
 
 
-@lru_cache(maxsize=1024)
-def keeps_bits(form: Form, images: int, rows: int, depth: int, columns: int) -> bool:
-    """Whether `images` times `rows` rows multiplied by one call have the same bits as image by image.
+class Product(NamedTuple):
+    """How a @ weight is called: its form, and in how many parts of the columns (`split`)."""
 
-    Tried out on numbers of that very call, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not.
+    form: Form
+    parts: int = 1
+
+
+@lru_cache(maxsize=1024)
+def keeps_bits(alone: Product, together: Product, images: int, rows: int, depth: int, columns: int) -> bool:
+    """Whether `images` times `rows` rows multiplied at once as `together` have the bits of each image by itself.
+
+    Tried out on numbers of those very calls, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not.
     """
     random = np.random.default_rng(0)
-    a = random.standard_normal((images, rows, depth), np.float32)
-    weight = arrange(form, random.standard_normal((depth, columns), np.float32))
-    apart, together = np.empty((images, rows, columns), np.float32), np.empty((1, images * rows, columns), np.float32)
-    scratch = np.empty(scratch_floats(form, a.shape), np.float32)
-    merged = a.reshape(1, images * rows, depth)
-    for kernel, args in multiply(form, a, weight, apart, scratch) + multiply(form, merged, weight, together, scratch):
-        kernel(*args)
-    return bool(np.array_equal(apart.ravel().view(np.int32), together.ravel().view(np.int32)))
+    a = random.random((images, rows, depth), np.float32) - np.float32(0.5)
+    weight = random.random((depth, columns), np.float32) - np.float32(0.5)
+    apart = np.concatenate([_product(alone, image[None], weight) for image in a], axis=1)
+    return np.array_equal(apart.view(np.int32), _product(together, a.reshape(1, -1, depth), weight).view(np.int32))
+
+
+def _product(how: Product, a: Floats, weight: Floats) -> Floats:
+    """a @ weight as a layer would call it."""
+    out = np.empty((*a.shape[:-1], weight.shape[-1]), np.float32)
+    scratch = np.empty(scratch_floats(how.form, a.shape), np.float32)
+    arranged = arrange(how.form, weight)
+    for first, last in column_parts(weight.shape[-1], how.parts):
+        for kernel, args in multiply(
+            how.form, a, columns_of(how.form, arranged, first, last), out[..., first:last], scratch
+        ):
+            kernel(*args)
+    return out

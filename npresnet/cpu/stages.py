@@ -13,11 +13,14 @@ Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import NamedTuple
 
+from npresnet.cpu.memory import split
 from npresnet.network import INPUT, Network
 from npresnet.plan.shapes import Shape
 
+GROUP = 4  # images that a thread takes through the deep layers at once, at most
 CUT_PIXELS = 256  # images of the value at the cut have at most so many pixels: 14x14 in a network for 224x224
 CUT = "(cut)"  # the name under which the front gives that value: no module is called so
 
@@ -53,3 +56,9 @@ def _cut_position(network: Network, shapes: Mapping[str, Shape]) -> int | None:
             return position
         latest = max(latest, last_read.get(node.name, -1))
     return None
+
+
+def groups_of(images: int, lanes: int) -> list[tuple[int, int]]:
+    """(first, last) of the groups that lanes take: nearly equal, of GROUP images at most, as many for each lane."""
+    rounds = ceil(images / (lanes * GROUP))
+    return split(images, lanes * rounds) if images else []

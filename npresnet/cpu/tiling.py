@@ -14,6 +14,7 @@ import numpy as np
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.choices import Choice
 from npresnet.cpu.filters import Filters
+from npresnet.cpu.gemm import Form
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.plan import Value
@@ -37,12 +38,15 @@ class Area(NamedTuple):
 class Conv:
     """One convolution bound to a layout.
 
+    choice  for the images of the layout
+    alone   the form of the product for one image, whose bits the others keep
     exact   images keep their bits: their rows go through BLAS together only where that changes nothing
     """
 
     node: Node
     filters: Filters
     choice: Choice
+    alone: Form
     source: Value
     out: Value
     lanes: int
@@ -59,18 +63,25 @@ class Conv:
         """Output channels."""
         return self.out.shape[0]
 
-    def merges(self, images: int, rows: int, depth: int, columns: int) -> bool:
-        """Whether the rows of several images go through BLAS in one call."""
-        if images == 1 or not self.exact:
-            return True
-        return gemm.keeps_bits(self.choice.form, images, rows, depth, columns)
+
+class Way(NamedTuple):
+    """How the matrix product of an area is called.
+
+    form    of the product
+    merged  whether the rows of all its images go through BLAS at once
+    parts   of the output channels, one call (or one for each panel) a part
+    """
+
+    form: Form
+    merged: bool
+    parts: list[Range]
 
 
 def grid(conv: Conv, rows: int, bands: int, together: int) -> list[Area]:
     """Cut an output into `bands` bands of rows; of images that are one band, `together` are a tile.
 
     Bands depend on the layer's shape alone. Only the channels are cut by the number of lanes, which changes no bits:
-    BLAS is called part by part either way (`column_parts`).
+    BLAS is called part by part either way (`way`).
     """
     groups = split(conv.out.images, ceil(conv.out.images / together) if bands == 1 else conv.out.images)
     parts = column_parts(conv, bands) if conv.lanes > 1 else [(0, conv.channels)]
@@ -83,26 +94,36 @@ def even_bands(rows: int, wanted: float) -> int:
     return min(rows, bands if bands <= 2 else ceil(bands / 4) * 4)
 
 
-def column_parts(conv: Conv, bands: int, channels: Range | None = None) -> list[Range]:
-    """The output channels (of an area) in the parts in which BLAS is called; threads share a layer of few rows so.
+def column_parts(conv: Conv, bands: int) -> list[Range]:
+    """The output channels in parts, so that threads share a layer of few rows.
 
-    With several lanes an area's channels are one part. With one they are all channels: panels, whose calls have a width
-    of their own, then need no parts; a packed call keeps to them, for other columns would be other bits.
+    How many parts a packed product has depends on the layer alone: calls with other columns may have other bits. Panels
+    are calls of their own, however many belong to a part.
     """
     is_wide = conv.filters.blocks == 1 and bands < MIN_TILES
-    is_packed = conv.choice.form == "packed"
+    is_packed = conv.alone == "packed"
     unit = MIN_PART_CHANNELS if is_packed else gemm.PANEL
     most = MIN_TILES if is_packed else max(MIN_TILES, conv.lanes)
-    parts = max(1, min(most, conv.channels // unit)) if is_wide else 1
-    if conv.channels % gemm.PANEL:
-        every = split(conv.channels, parts)
-    else:
-        every = [(a * gemm.PANEL, b * gemm.PANEL) for a, b in split(conv.channels // gemm.PANEL, parts)]
-    if channels is None:
-        return every
-    if conv.choice.form != "packed":
-        return [channels]
-    return [part for part in every if channels[0] <= part[0] and part[1] <= channels[1]]
+    return gemm.column_parts(conv.channels, max(1, min(most, conv.channels // unit)) if is_wide else 1)
+
+
+def way(conv: Conv, bands: int, area: Area, rows: int, depth: int) -> Way:
+    """How an area's product is called: all its images at once where they keep their bits, else each by itself.
+
+    rows   of one image in the area
+    depth  K of the product (of one block of groups)
+    """
+    images, channels = area.images[1] - area.images[0], area.channels
+    parts = [channels]
+    if conv.alone == "packed":
+        parts = [part for part in column_parts(conv, bands) if channels[0] <= part[0] and part[1] <= channels[1]]
+    if images == 1:
+        return Way(conv.alone if conv.exact else conv.choice.form, False, parts)
+    columns = (channels[1] - channels[0]) // conv.filters.blocks
+    alone, together = gemm.Product(conv.alone, len(parts)), gemm.Product(conv.choice.form)
+    if not conv.exact or gemm.keeps_bits(alone, together, images, rows, depth, columns):
+        return Way(conv.choice.form, True, [channels])
+    return Way(conv.alone, False, parts)
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:

@@ -34,13 +34,14 @@ import numpy as np
 
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.memory import Floats, Memory
-from npresnet.cpu.tiling import Area, Conv, band, column_parts, epilogue, even_bands, grid, split_last
+from npresnet.cpu.tiling import Area, Conv, band, epilogue, even_bands, grid, split_last, way
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
 
 TILES = 64  # output tiles in a tile of work, about: rows of each product, enough to be worth reading its weights for
+MERGED_TILES = 200  # the same where several images share them: weights come from further away than transformed pixels
 GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, what a core's second cache holds
 
 # B^T (t, t) and A^T (m, t) for m = 2 and 4 as `ops.winograd` derives them from BALANCED_POINTS; no number of theirs is
@@ -81,10 +82,10 @@ def tile_grid(conv: Conv) -> tuple[int, int]:
     return ceil(height / conv.choice.tile), ceil(width / conv.choice.tile)
 
 
-def tiles_at_once(conv: Conv) -> int:
-    """How many output tiles a tile of work has, about."""
+def tiles_at_once(conv: Conv, few: int = TILES) -> int:
+    """How many output tiles a tile of work has, about: `few` where there are no groups."""
     if conv.filters.blocks == 1:
-        return TILES
+        return few
     points = (conv.choice.tile + 2) ** 2
     return max(8, GROUPED_FLOATS // (points * (conv.source.shape[0] + conv.channels)))
 
@@ -98,7 +99,8 @@ def bands(conv: Conv) -> int:
 def areas(conv: Conv) -> list[Area]:
     """The tiles of work: their `rows` are rows of output tiles."""
     rows, columns = tile_grid(conv)
-    return grid(conv, rows, bands(conv), together=max(1, tiles_at_once(conv) // (rows * columns)))
+    together = max(1, tiles_at_once(conv, MERGED_TILES) // (rows * columns))
+    return grid(conv, rows, bands(conv), together=together)
 
 
 def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
@@ -203,12 +205,12 @@ def _overlapping(strips: Floats, m: int, columns: int, channels: int) -> Floats:
 
 def _multiply(conv: Conv, area: Area, v: Floats, products: Floats) -> list[Call]:
     """M = V @ U for each of the t*t positions and each block of groups."""
-    blocks, form = conv.filters.blocks, conv.choice.form
+    blocks = conv.filters.blocks
     t, _, images, rows, columns, in_channels = v.shape
-    weight = conv.filters.winograd(conv.choice.tile, form)  # (t*t, B, C/B, O/B), arranged
-    parts = column_parts(conv, bands(conv), area.channels)
     count = rows * columns
-    if all(conv.merges(images, count, in_channels // blocks, (last - first) // blocks) for first, last in parts):
+    form, merged, parts = way(conv, bands(conv), area, count, in_channels // blocks)
+    weight = conv.filters.winograd(conv.choice.tile, form)  # (t*t, B, C/B, O/B), arranged
+    if merged:
         images, count = 1, images * count
 
     def by_block(values: Floats) -> Floats:  # (t*t, B, n, tiles, channels of a block)

@@ -7,7 +7,7 @@ import pytest
 
 from npresnet import arch, passes
 from npresnet.cpu import conv2d, gemm
-from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose
+from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose, choose_together
 from npresnet.cpu.filters import Filters
 from npresnet.network import INPUT, Network, Node
 from npresnet.plan import infer_shapes
@@ -81,7 +81,8 @@ def test_large_outputs_of_many_channels_take_the_larger_tile(cpu):
     assert choose(layer(channels=(512, 512), size=7), cpu, {}).tile == 2
     for channels in (16, 32):  # its error would be too large a part of a network's
         assert choose(layer(channels=(channels, channels), size=32), cpu, {}).tile == 2
-        assert choose(layer(channels=(channels, channels), size=32), cpu, {}, together=True).tile == 2
+        small = layer(channels=(channels, channels), size=32)
+        assert choose_together(small, cpu, choose(small, cpu, {}), 4, exact=False).tile == 2
 
 
 def test_the_form_by_shape_and_cache():
@@ -92,6 +93,33 @@ def test_the_form_by_shape_and_cache():
     assert choose(layer(1, (1024, 256), 14), INTEL, {}).form == "packed", "such panels outgrow the smaller cache"
     assert choose(layer(1, (64, 64), 56), INTEL, {}).form == "panels"
     assert choose(layer(1, (64, 65), 56), INTEL, {}).form == "packed", "no panels of 65 columns"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_several_images_are_packed_where_there_are_rows_enough_and_bits_stay(keeps, monkeypatch):
+    asked = []
+
+    def keeps_bits(alone, together, *shape):
+        asked.append((alone.form, together.form, *shape))
+        return keeps
+
+    monkeypatch.setattr(gemm, "keeps_bits", keeps_bits)
+    deep = layer(1, (2048, 512), 7)
+    split, packed = Choice("direct", 0, "split"), Choice("direct", 0, "packed")
+    assert choose_together(deep, INTEL, split, 1) == split
+    assert choose_together(deep, INTEL, split, 2) == split, "98 rows are too few to pack weights for"
+    assert not asked
+    assert choose_together(deep, INTEL, split, 4) == (packed if keeps else split)
+    assert asked == [("split", "packed", 4, 49, 2048, 512)]
+    panels, winograd = Choice("direct", 0, "panels"), Choice("winograd", 2, "panels")
+    assert choose_together(layer(1, (256, 1024), 14), INTEL, panels, 4) == (packed if keeps else panels)
+    assert choose_together(layer(size=14), INTEL, winograd, 4) == winograd
+
+
+def test_without_the_promise_several_images_take_what_is_fastest():
+    deep, image = layer(channels=(256, 256), size=14), Choice("winograd", 2, "panels")
+    assert choose_together(deep, INTEL, image, 4, exact=False).tile == 4
+    assert choose_together(deep, INTEL, image, 4, exact=False, winograd=False).algorithm == "direct"
 
 
 @pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
@@ -111,7 +139,7 @@ def test_a_table_comes_first_where_the_layer_can_take_its_choice(cpu, layers):
         (layer(), Choice("winograd", 2, "split")),
         (layer(channels=(64, 65)), Choice("direct", 0, "panels")),
         (layer(channels=(512, 512)), Choice("direct", 0, "panels")),
-        (layer(1, (147, 64)), Choice("direct", 0, "split")),
+        (layer(1, (448, 64)), Choice("direct", 0, "split")),
         (layer(), Choice("fourier", 0, "packed")),  # type: ignore[arg-type]
     ],
     ids=str,

@@ -7,14 +7,13 @@ import sys
 import threading
 import time
 import tracemalloc
-from functools import partial
 
 import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.cpu import kernels
-from npresnet.cpu.executable import GROUP
+from npresnet.cpu.stages import GROUP
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
 from tests.support.children import exit_code
@@ -146,7 +145,7 @@ def test_plans_for_a_crowd_of_callers_do_not_stay(executable):
     x, crowd = pictures(1), 40
     executable(x)
     (size,) = executable._sizes.values()
-    new, kept = partial(executable._new_chain, size), executable._kept_jobs
+    new, kept = size.new_chain, executable._kept_jobs
     with contextlib.ExitStack() as borrowed:
         for _ in range(crowd):
             borrowed.enter_context(executable._borrowed(size.chains, new, 2, kept))

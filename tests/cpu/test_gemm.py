@@ -17,7 +17,7 @@ from tests.support.cases import integers
 from tests.support.checks import assert_same
 
 WIDTHS = (16, 32, 64, 128, 192)
-DEPTHS = (3, 64, 147, 256, 288, 384, 512, 576, 1152, 2304)
+DEPTHS = (3, 64, 147, 256, 384, 449, 512, 901, 1152, 2304)
 
 
 def run(calls) -> None:
@@ -47,7 +47,7 @@ def test_every_form_is_exact_at_every_number_of_rows_about_a_block_s_limit(form,
     for depth in DEPTHS:
         if not gemm.fits(form, depth, columns):
             continue
-        limit = gemm.block_limit(gemm.part_depth(depth) if form == "split" else depth, min(columns, gemm.PANEL))
+        limit = gemm.block_limit(gemm.parts_of(depth)[0] if form == "split" else depth, min(columns, gemm.PANEL))
         for rows in {*range(1, 18), *(n for n in (limit - 1, limit, limit + 1, 2 * limit + 1, 49, 70) if n < 150)}:
             a, weight = matrices(rows, depth, columns)
             assert_same(product(form, a, weight), a @ weight, (form, rows, depth, columns))
@@ -146,7 +146,18 @@ def test_what_does_not_fit_is_said():
     assert gemm.fits("panels", 64, 64)
     assert not gemm.fits("panels", 4608, 512), "so deep that a block would have fewer than eight rows"
     assert gemm.fits("split", 4608, 512)
-    assert not gemm.fits("split", 147, 64), "no length of a part divides it"
+    assert not gemm.fits("split", 448, 64), "one part is no split"
+
+
+def test_parts_cover_k_once_in_lengths_that_small_products_take():
+    for depth in range(1, 5000):
+        parts = gemm.parts_of(depth)
+        assert sum(parts) == depth
+        assert max(parts) <= gemm.PACKED_DEPTH
+        assert len(set(parts)) <= 3, "a call for each length"
+    assert gemm.parts_of(2048) == (448, 448, 448, 352, 352)
+    assert gemm.parts_of(460) == (240, 220)
+    assert gemm.parts_of(449) == (224, 225)
 
 
 # --- bits ------------------------------------------------------------------------------------------------------------
@@ -167,5 +178,8 @@ def test_where_keeps_bits_says_so_they_are_kept(kernel):
     found = keeps_bits_in_a_process(require(kernel))
     assert found["wrong"] == []
     assert found["kept"] > 10
+    if kernel == "avx512":
+        assert found["split packed"] > 10, "the parts of a split product are those of a packed one"
+        assert found["panels packed"] > 5
     if kernel == "avx2":
         assert found["not kept"] > 0, "if every call kept its bits, there would be nothing to ask"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
+from npresnet.cpu.filters import Key
 from npresnet.cpu.stages import CUT, CUT_PIXELS, cut_in_two
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
@@ -13,6 +14,7 @@ from npresnet.plan import infer_shapes
 from npresnet.window import Window
 from tests.support.cases import integers
 from tests.support.checks import assert_same
+from tests.support.forcing import direct, forced
 
 POSITIONS = {  # of the ten on 224x224 images: a block's end, where values have 14x14 pixels
     "resnet18": "layer3.0.conv2",
@@ -156,7 +158,7 @@ def test_the_same_bits_with_and_without_the_cut(monkeypatch, name):
     with_cut = cpu.compile(network, threads=1)
     assert len(with_cut.plans(x.shape[1:], images=4)) == 2
     expected = with_cut(x)["logits"]
-    monkeypatch.setattr("npresnet.cpu.executable.cut_in_two", lambda network, shapes: None)
+    monkeypatch.setattr("npresnet.cpu.sizes.cut_in_two", lambda network, shapes: None)
     without = cpu.compile(network, threads=1)
     assert len(without.plans(x.shape[1:], images=4)) == 1
     assert np.array_equal(without(x)["logits"], expected)
@@ -194,3 +196,32 @@ def test_the_limit_is_one_of_pixels():
     assert CUT_PIXELS == 256
     assert cut(network, (4, 16, 16)).front.outputs[CUT] == "a"
     assert cut(network, (4, 17, 16)) is None
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(threads):
+    """The back packs for several images what it multiplies by panels for one."""
+    rng = np.random.default_rng(0)
+    convs = [
+        Node(
+            f"conv{i}",
+            "conv2d",
+            (f"conv{i - 1}" if i else INPUT,),
+            Window.of(1),
+            params={"weight": integers(rng, shape)},
+        )
+        for i, shape in enumerate([(64, 3, 1, 1), (64, 64, 1, 1), (128, 64, 1, 1)])
+    ]
+    network = Network(tuple(convs), {"y": "conv2"})
+    images = integers(rng, (4 * threads, 3, 5, 7))
+    expected = ops.run(network, images)["y"]
+    panels, packed = Key(0, "panels"), Key(0, "packed")
+    with forced(direct("panels"), together=direct("packed")):
+        executable = cpu.compile(network, threads=threads)
+        assert_same(executable(images)["y"], expected)
+        deep = executable._prepared["conv2"]
+        assert deep.has(packed)
+        assert not deep.has(panels)
+        assert_same(executable(images[:1])["y"], expected[:1])
+        assert deep.has(panels)
+    executable.close()

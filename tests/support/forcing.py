@@ -12,8 +12,11 @@ Wish = Callable[[Layer], Choice]
 
 
 @contextmanager
-def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
-    """Every convolution that can takes `wish`, the others a packed direct product; gives the list of what was taken."""
+def forced(wish: Choice | Wish, together: Choice | None = None) -> Iterator[list[Choice]]:
+    """Every convolution that can takes `wish`, the others a packed direct product; gives the list of what was taken.
+
+    together   for several images, where the layer can take it; None for the same as one image
+    """
     taken: list[Choice] = []
 
     def choose(layer: Layer, *args: object, **options: object) -> Choice:
@@ -21,7 +24,10 @@ def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
         taken.append(wanted if wanted in possible(layer) else Choice())
         return taken[-1]
 
-    with patch("npresnet.cpu.lowering.choose", choose):
+    def choose_together(layer: Layer, cpu: object, alone: Choice, images: int, **options: object) -> Choice:
+        return together if images > 1 and together in possible(layer) else alone
+
+    with patch("npresnet.cpu.lowering.choose", choose), patch("npresnet.cpu.lowering.choose_together", choose_together):
         yield taken
 
 
