@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from npresnet.cpu.choices import Choice
-from npresnet.cpu.filters import Key
+from npresnet.cpu.filters import BIAS, Key
 from npresnet.cpu.prepared import Store, Wanted
 from npresnet.cpu.team import Team
 from npresnet.errors import DeviceError
@@ -22,6 +22,7 @@ def arrange(prepared: Mapping[str, Any], choices: Mapping[str, Choice], store: S
     Raises DeviceError where there is not so much memory.
     """
     wanted = [Wanted(name, prepared[name], Key.of(choice)) for name, choice in choices.items()]
+    wanted += [Wanted(name, prepared[name], BIAS) for name in choices if prepared[name].offset is not None]
     missing = [one for one in wanted if not one.filters.has(one.key)]
     if not missing:
         return

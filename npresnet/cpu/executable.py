@@ -37,7 +37,7 @@ from npresnet.cpu.stages import CUT, Stages, cut_in_two
 from npresnet.cpu.team import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
-from npresnet.passes import fuse_max_pool
+from npresnet.passes import carry_biases, fuse_max_pool
 from npresnet.plan import Layout, Plan
 from npresnet.plan.shapes import Shape
 
@@ -80,7 +80,11 @@ class Size:
 
 
 class Executable:
-    """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back."""
+    """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back.
+
+    network  as it was given. What runs is that with its biases carried, which has the same steps and, for a carried
+             value that is asked for, one more: layouts and plans are of this one, and values in them may have offsets
+    """
 
     def __init__(
         self,
@@ -92,7 +96,8 @@ class Executable:
         self.network = network
         self.threads = threads
         self.options = options
-        self._prepared = prepare(network.nodes)
+        self._carried = carry_biases(network)
+        self._prepared = prepare(self._carried.nodes)
         self._store = store
         self._sizes: OrderedDict[Shape, Size] = OrderedDict()
         self._lock = threading.Lock()
@@ -115,7 +120,7 @@ class Executable:
         values = size.whole.layout.values
         outputs = {
             asked: np.empty((len(images), *values[name].shape), np.float32)
-            for asked, name in self.network.outputs.items()
+            for asked, name in self._carried.outputs.items()
         }
         call, team = object(), self._team
         try:
@@ -169,9 +174,9 @@ class Executable:
             return size
 
     def _new_size(self, input_shape: Shape) -> Size:
-        whole = make_scheme(self.network, input_shape, 1, self._prepared, self.options)
+        whole = make_scheme(self._carried, input_shape, 1, self._prepared, self.options)
         shapes = {name: value.shape for name, value in whole.layout.values.items()}
-        return Size(whole, cut_in_two(self.network, shapes))
+        return Size(whole, cut_in_two(self._carried, shapes))
 
     def _lower_stage(self, network: Network, input_shape: Shape, images: int = 1) -> Plan:
         return lower(make_scheme(network, input_shape, images, self._prepared, self.options), self._prepared, 1)
