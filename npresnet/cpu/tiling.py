@@ -127,7 +127,10 @@ def way(conv: Conv, bands: int, area: Area, rows: int, depth: int) -> Way:
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:
-    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows."""
+    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows.
+
+    Where biases are carried along there is no bias, and the ReLU clamps at the filters' floor (`passes.carry_biases`).
+    """
     (first, last), width = area.channels, product.shape[2]
     calls: list[Call] = []
     if bias and conv.filters.bias is not None:
@@ -137,7 +140,9 @@ def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Fl
         residual = band(memory.images(conv.node.inputs[1]), area)
         calls.append((kernels.add, (product, residual, product)))
     if conv.node.relu:
-        calls.append((kernels.maximum, (product, memory.zeros(product.shape[2:]), target)))
+        floor = conv.filters.floor
+        rows = memory.zeros(product.shape[2:]) if floor is None else memory.rows_of(floor[first:last], width)
+        calls.append((kernels.maximum, (product, rows, target)))
     elif target is not product:
         calls.append((kernels.copy, (product, target)))
     return calls
