@@ -15,7 +15,8 @@ zeros, and is still faster than many tiny products.
 What tiles gained over whole layers, in a prototype on 2 threads of a Zen 5: a resnet18 fell from 12 to 11 ms, and at
 batch 8 from 13 to 9.
 
-When it is chosen: 1x1 and strided convolutions always, 3x3 where `choices` says that Winograd's detour costs more.
+When it is chosen: for all windows but 3x3 of stride 1 or 2, and for those where `choices` says that Winograd's detour
+costs more.
 """
 
 from __future__ import annotations
