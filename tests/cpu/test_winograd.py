@@ -15,6 +15,7 @@ import npresnet
 from npresnet import arch, cpu, ops, passes, weights
 from npresnet.cpu import filters, gemm, kernels, winograd_matrices
 from npresnet.cpu import winograd as algorithm
+from npresnet.cpu.blas import guard
 from npresnet.cpu.lowering import Options
 from npresnet.cpu.winograd_matrices import Side
 from npresnet.network import INPUT, Network, Node
@@ -97,6 +98,16 @@ def test_several_images_at_once(tile, exact, batch, stride):
     check_layers(tile, execute=partial(run_together, options=Options(exact=exact)), some=some)
 
 
+@pytest.fixture
+def blas_on_one_thread():
+    """As an executable's calls have it: plans that a test runs itself would else have the bits of several."""
+    call = object()
+    guard.hold(call)
+    yield
+    guard.let_go(call)
+
+
+@pytest.mark.usefixtures("blas_on_one_thread")
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("merged", [True, False])
 @pytest.mark.parametrize("form", FORMS)
