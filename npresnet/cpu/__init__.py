@@ -1,10 +1,10 @@
 """The fast CPU backend: NumPy calls on tiles that fit the cache, over threads that take whole tiles.
 
 Read `executable` (a call, from images to logits), `stages` and `sizes` (deep layers take several images at once),
-`lowering` (Layout -> Plan) and what each operation becomes: `conv2d` (`direct`, `winograd`, `tiling`, `gemm`, and in
-`choices` which of them a layer takes), `stem`, `pooling`, `pointwise`, `head`. Then the weights: `filters`,
-`arranging`, `prepared`; and the threads: `running`, `schedule`, `team`, and `blas`, what NumPy multiplies matrices
-with.
+`lowering` (Layout -> Plan) and what each operation becomes: `conv2d` (`direct`, `winograd` with `winograd_matrices`,
+`tiling`, `gemm`, and in `choices` which of them a layer takes), `stem`, `pooling`, `pointwise`, `head`. Then the
+weights: `filters`, `arranging`, `prepared`; and the threads: `running`, `schedule`, `team`, and `blas`, what NumPy
+multiplies matrices with.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
 MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights
 MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x4) would lose more than twice as much
+MIN_CHANNELS_STRIDED = 64  # of stride 2, where there is less to save
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
 MAX_DEPTH_SMALL_CACHE = 600  # the same where panels that long outgrow the first cache
@@ -81,9 +82,14 @@ class Layer(NamedTuple):
         return self.kernel_size[0] * self.kernel_size[1] * self.in_channels
 
     @property
+    def is_strided(self) -> bool:
+        """Whether it leaves out pixels."""
+        return max(self.stride) > 1
+
+    @property
     def allows_winograd(self) -> bool:
-        """3x3 without stride or dilation."""
-        return self.kernel_size == (3, 3) and set(self.stride + self.dilation) == {1}
+        """3x3 of stride 1 or 2, without dilation."""
+        return self.kernel_size == (3, 3) and self.stride in ((1, 1), (2, 2)) and max(self.dilation) == 1
 
     def __str__(self) -> str:
         kernel, stride = "x".join(map(str, self.kernel_size)), "" if max(self.stride) == 1 else f"/{self.stride[0]}"
@@ -106,6 +112,8 @@ def candidates(layer: Layer) -> list[Choice]:
     """Those of them that lose neither time nor digits for certain."""
     channels = layer.blocks * layer.in_channels
     largest = 4 if channels >= MIN_CHANNELS_F4 else 2 if channels >= MIN_CHANNELS_WINOGRAD else 0
+    if layer.is_strided and channels < MIN_CHANNELS_STRIDED:
+        largest = 0
     return [choice for choice in possible(layer) if choice.tile <= largest]
 
 
@@ -151,11 +159,12 @@ def _allowed(layer: Layer, winograd: bool) -> list[Choice]:
 def _by_rule(layer: Layer, cpu: Processor, together: bool = False) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
     if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
-        largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 else MAX_ROWS_F2_GROUPED
+        largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 or layer.is_strided else MAX_ROWS_F2_GROUPED
+        forms: tuple[Form, ...] = ("panels", "packed") if cpu.has_small_products else ("packed",)
+        if layer.is_strided:  # saves less than it costs to pack the weights, or where few rows share them
+            forms = ("panels",) if cpu.has_small_products and (layer.rows >= FEW_ROWS or together) else ()
         for tile in (2,) if layer.rows <= largest_f2 and not together else (4, 2):
-            if cpu.has_small_products:
-                yield Choice("winograd", tile, "panels")
-            yield Choice("winograd", tile, "packed")
+            yield from (Choice("winograd", tile, form) for form in forms)
     if cpu.has_small_products:
         if layer.depth <= (MAX_DEPTH_SMALL_CACHE if cpu.has_small_cache else MAX_DEPTH_PANELS):
             yield Choice("direct", 0, "panels")

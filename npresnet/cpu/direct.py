@@ -15,7 +15,8 @@ zeros, and is still faster than many tiny products.
 What tiles gained over whole layers, in a prototype on 2 threads of a Zen 5: a resnet18 fell from 12 to 11 ms, and at
 batch 8 from 13 to 9.
 
-When it is chosen: 1x1 and strided convolutions always, 3x3 where `choices` says that Winograd's detour costs more.
+When it is chosen: for all windows but 3x3 of stride 1 or 2, and for those where `choices` says that Winograd's detour
+costs more.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _dense_tile(conv: Conv, area: Area, memory: Memory, lane: int) -> Tile:
 def _multiply(conv: Conv, area: Area, columns: Floats, product: Floats, memory: Memory, lane: int) -> list[Call]:
     """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that keeps their bits."""
     images, rows, depth = columns.shape
-    form, merged, parts = way(conv, bands(conv), area, rows, depth)
+    form, merged, parts = way(conv, bands(conv), area.channels, images, rows, depth)
     weight = conv.filters.direct(form)[0]
     if merged:
         columns, product = columns.reshape(1, -1, depth), product.reshape(1, images * rows, -1)

@@ -4,7 +4,7 @@ The filters come as they lie in the file, (O, C/G, KH, KW), with the `scale` of 
 taken block by block, so that a block is scaled, rounded, transposed and transformed while it is in the cache:
 
     direct     (B, KH*KW*C/B, O/B)      scale[o] * W[o], transposed
-    winograd   (t*t, B, C/B, O/B)       G (scale[o] * W[o]) G^T, see `winograd`
+    winograd   (t*t, B, C/B, O/B)       G (scale[o] * W[o]) G^T, t = m + 2: with stride 2 each distinct row of G once
     bias       (O,)                     bias[o] + scale[o] * W[o] . offset, where the input is stored less an offset
 
 Mapped pages are let go of afterwards: nobody reads them again.
@@ -87,7 +87,7 @@ class Filters:
         return self.arranged(Key(0, form))
 
     def winograd(self, tile: int, form: Form) -> Floats:
-        """G g G^T of every filter for output tiles of tile x tile: (t*t, B, C/B, O/B), arranged."""
+        """G g G^T of every filter for output tiles of tile x tile: ((tile+2)^2, B, C/B, O/B), arranged."""
         return self.arranged(Key(tile, form))
 
     def arranged(self, key: Key) -> Floats:
@@ -157,7 +157,7 @@ class Filters:
         """Some channels of some filters, into columns (1, KH*KW*C, o) or (t*t, C, o)."""
         taps_first = self._scaled(filters, channels).transpose(2, 3, 1, 0)  # (KH, KW, c, o)
         if tile:
-            columns[:, channels] = transformed(taps_first, tile)
+            columns[:, channels] = transformed(taps_first, tile, self.window.stride[0])
         else:
             columns.reshape(*taps_first.shape[:2], -1, columns.shape[-1])[:, :, channels] = taps_first
 
@@ -173,26 +173,29 @@ class Filters:
         taps_first = self._scaled().transpose(2, 3, 1, 0)  # (KH, KW, C/G, O)
         in_width, out_channels = taps_first.shape[2:]
         if tile:
-            return block_diagonal(transformed(taps_first, tile), self.groups, self.blocks)
+            return block_diagonal(transformed(taps_first, tile, self.window.stride[0]), self.groups, self.blocks)
         taps = taps_first.astype(np.float32, order="C").reshape(-1, in_width, out_channels)
         blocks = block_diagonal(taps, self.groups, self.blocks)  # (KH*KW, B, C/B, O/B)
         return blocks.transpose(1, 0, 2, 3).reshape(self.blocks, self.depth, out_channels // self.blocks)
 
 
-def transformed(taps_first: Array, tile: int) -> Floats:
+def transformed(taps_first: Array, tile: int, stride: int) -> Floats:
     """G g G^T of filters (3, 3, C, O): (t*t, C, O), one product with the Kronecker square of G for all of them."""
     _, _, in_width, out_channels = taps_first.shape
     taps = taps_first.astype(np.float32, order="C").reshape(9, -1)
-    points: Floats = kernel_square(tile) @ taps
+    points: Floats = kernel_square(tile, stride) @ taps
     return points.reshape(-1, in_width, out_channels)
 
 
 @cache
-def kernel_square(tile: int) -> Floats:
-    """G kron G, (t*t, 9): what the 9 taps of a filter are multiplied by. Rounded once: a digit matters here."""
-    from npresnet.ops.winograd import BALANCED_POINTS, transforms  # its fractions take time, prepared files spare it
+def kernel_square(tile: int, stride: int = 1) -> Floats:
+    """G kron G, (t*t, 9), t = m + 2: what the 9 taps of a filter are multiplied by. Rounded once: a digit matters here.
 
-    kernel = transforms(tile, 3, BALANCED_POINTS).kernel_transform  # (t, 3) float64
+    With stride 2 the rows of G from m + 1 on are all the same, and one of them is enough.
+    """
+    from npresnet.ops.winograd import balanced  # its fractions take time, prepared files spare it
+
+    kernel = balanced(tile, stride).kernel_transform[: tile + 2]  # (t, 3) float64
     return np.kron(kernel, kernel).astype(np.float32)
 
 

@@ -36,7 +36,7 @@ from npresnet.files import replacing
 from npresnet.weights.cache import cache_folder
 
 VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
-FORMAT = 2  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
+FORMAT = 3  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
 LIMIT_BYTES = 2 << 30
 ALIGNMENT = 64
 SAMPLE_STEP = 1 << 16  # a sample is ALIGNMENT bytes long
@@ -126,7 +126,7 @@ class Store:
 
 
 def checksum(filters: Filters) -> int:
-    """Of the whole scale and of a few weights: who swaps a file for another of its size and time is noticed too.
+    """Of the stride, the whole scale and a few weights: who swaps a file for one of its size and time is noticed.
 
     Where there is an offset, of that and of the bias as well.
     """
@@ -135,9 +135,8 @@ def checksum(filters: Filters) -> int:
     for vector in vectors:
         crc = crc if vector is None else zlib.crc32(np.ascontiguousarray(vector).tobytes(), crc)
     first, last = filters.weight[0], filters.weight[-1]
-    return zlib.crc32(repr((filters.groups, filters.weight.dtype.str, filters.weight.shape)).encode()) ^ zlib.crc32(
-        first[:4].tobytes() + last[-4:].tobytes(), crc
-    )
+    described = (filters.groups, filters.window.stride, filters.weight.dtype.str, filters.weight.shape)
+    return zlib.crc32(repr(described).encode()) ^ zlib.crc32(first[:4].tobytes() + last[-4:].tobytes(), crc)
 
 
 def make_room(folder: Path, size_bytes: int) -> bool:

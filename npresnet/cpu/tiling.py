@@ -107,13 +107,14 @@ def column_parts(conv: Conv, bands: int) -> list[Range]:
     return gemm.column_parts(conv.channels, max(1, min(most, conv.channels // unit)) if is_wide else 1)
 
 
-def way(conv: Conv, bands: int, area: Area, rows: int, depth: int) -> Way:
-    """How an area's product is called: all its images at once where they keep their bits, else each by itself.
+def way(conv: Conv, bands: int, channels: Range, images: int, rows: int, depth: int) -> Way:
+    """How a product of an area is called: all its images at once where they keep their bits, else each by itself.
 
-    rows   of one image in the area
-    depth  K of the product (of one block of groups)
+    channels   of the area
+    images     of the area, or what else shares the weights
+    rows       of one of them
+    depth      K of the product (of one block of groups)
     """
-    images, channels = area.images[1] - area.images[0], area.channels
     parts = [channels]
     if conv.alone == "packed":
         parts = [part for part in column_parts(conv, bands) if channels[0] <= part[0] and part[1] <= channels[1]]

@@ -1,40 +1,50 @@
-"""Winograd convolution: 3x3 filters with a quarter to a half of the multiplications.
+"""Winograd convolution: 3x3 filters, of stride 1 or 2, with a quarter to two thirds of the multiplications.
 
-An output tile Y of m x m pixels needs an input tile d of t x t, t = m + 2. With the matrices of `ops.winograd`
+An output tile Y of m x m pixels needs an input tile d of t x t, t = (m - 1) * stride + 3. With the matrices of
+`ops.winograd`
 
     Y = A^T [ sum over c of (G g G^T) * (B^T d B) ] A          * elementwise, for each filter g
 
-F(4x4) multiplies 36 times where the direct sum multiplies 144, F(2x2) 16 against 36. The elementwise products, summed
-over channels, are t*t independent matrix products (tiles x C) @ (C x O). Everything else is transforms, and each of
-those is one `np.matmul` too, on views, so that nothing is ever gathered or scattered by itself:
+F(4x4) multiplies 36 times where the direct sum multiplies 144, F(2x2) 16 against 36; with stride 2 it is 81 and 25.
+The elementwise products, summed over channels, are t*t matrix products (tiles x C) @ (C x O). Everything else is
+transforms, each of them one `np.matmul` or two, on views, so that nothing is ever gathered or scattered by itself:
 
     1  rows[i, x]  = B^T down the rows of the padded input, a whole strip of tiles at once
-    2  V[i, j]     = B^T along them: tiles overlap by two pixels, which a strided view expresses without a copy
+    2  V[i, j]     = B^T along them: tiles overlap, which a strided view expresses without a copy
     3  M[i, j]     = V[i, j] @ U[i, j]            U = G g G^T, made once a network; the form of the product as in `gemm`
     4  M[1, 1]    += bias                         the transform's column 1 is all ones: this adds it to every pixel
-    5  Y'[a, j]    = A^T down M
-    6  Y           = A^T along Y', written as rows of pixels, ready for residual and ReLU
+    5  Y'[i, b]    = A^T along M
+    6  Y           = A^T down Y', written as rows of pixels, ready for residual and ReLU
 
 Two scratch areas take turns: each step reads one and writes the other. A ragged edge computes whole tiles, from zeros
 in a wider halo, and drops what lies outside.
 
-What it gained: with direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at batch 8, a
-resnet50 1.20 and 1.22 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
+With stride 2 (`ops.polyphase`) p = m + 1 positions of a side belong to the even inputs. The other m are the odd inputs
+as they are, so that step 2 reads their rows from the input itself, and share one U: V and M lie in two parts, in each
+of which positions of the same U are neighbours, and so the rows of one product. Of t*t positions U has (m + 2)^2.
 
-When it is chosen: 3x3 of stride 1, by `choices`. What it costs: digits (F(4x4) has about 4 times the direct error in a
-layer, within PyTorch's own over a network) and memory (U is 4 or 1.8 times the filters).
+What it gained with stride 1: by direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at
+batch 8, a resnet50 1.20 and 1.22 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run). On top
+of that stride 2, without which both take 1.02 times as long at batch 1, and 1.05 and 1.02 at batch 8: each has two such
+layers, of 28x28 and 14x14 outputs, which take 1.16 to 1.33 times as long directly (1 thread, in the network). In a
+third, of 7x7 outputs, too few pixels share the weights.
+
+When it is chosen: 3x3, by `choices`. What it costs: digits (F(4x4) of stride 1 has about 4 times the direct error in a
+layer, within PyTorch's own over a network; stride 2 costs next to none) and memory (U is 4 or 1.8 times the filters).
 """
 
 from __future__ import annotations
 
-from functools import cache
-from math import ceil
+from functools import partial
+from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.memory import Floats, Memory
 from npresnet.cpu.tiling import Area, Conv, band, epilogue, even_bands, grid, split_last, way
+from npresnet.cpu.winograd_matrices import Side, matrices
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Call, Tile
@@ -42,38 +52,27 @@ from npresnet.window import Window
 
 TILES = 64  # output tiles in a tile of work, about: rows of each product, enough to be worth reading its weights for
 MERGED_TILES = 200  # the same where several images share them: weights come from further away than transformed pixels
+MOST_POSITIONS = 36  # t*t of a tile: where there are more, fewer tiles at once, or a core's second cache is too small
 GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, what a core's second cache holds
-
-# B^T (t, t) and A^T (m, t) for m = 2 and 4 as `ops.winograd` derives them from BALANCED_POINTS; no number of theirs is
-# rounded. Written out, for to derive them would take 10 ms of every process's start.
-INPUT_TRANSFORMS = {
-    2: [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
-    4: [
-        [1, -1.5, -2, 1.5, 1, 0],
-        [0, -1, 0.5, 2.5, 1, 0],
-        [0, 1, -2.5, 0.5, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 0.5, -1, -0.5, 1, 0],
-        [0, 1, -1.5, -2, 1.5, 1],
-    ],
-}
-OUTPUT_TRANSFORMS = {
-    2: [[1, 1, 1, 0], [0, 1, -1, 1]],
-    4: [[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]],
-}
 
 
 def can(window: Window) -> bool:
-    """Whether a convolution has this form: 3x3, no stride, no dilation."""
-    return window.kernel_size == (3, 3) and max(window.stride) == 1 and max(window.dilation) == 1
+    """Whether a convolution has this form: 3x3, stride 1 or 2, no dilation."""
+    return window.kernel_size == (3, 3) and window.stride in ((1, 1), (2, 2)) and max(window.dilation) == 1
 
 
 def halo(window: Window, size: Shape, tile: int) -> Halo:
     """The zeros around an input (H, W) that whole tiles of the output read."""
     sides = []
-    for n, out, padding in zip(size, window.output_size(size), window.padding, strict=True):
-        sides.append((padding, max(padding, ceil(out / tile) * tile + 2 - padding - n)))
+    for n, out, padding, stride in zip(size, window.output_size(size), window.padding, window.stride, strict=True):
+        read = Side(stride, tile).inputs(ceil(out / tile) * tile)
+        sides.append((padding, max(padding, read - padding - n)))
     return tuple(sides)
+
+
+def side_of(conv: Conv) -> Side:
+    """A tile's height, and as well its width."""
+    return Side(conv.filters.window.stride[0], conv.choice.tile)
 
 
 def tile_grid(conv: Conv) -> tuple[int, int]:
@@ -83,11 +82,11 @@ def tile_grid(conv: Conv) -> tuple[int, int]:
 
 
 def tiles_at_once(conv: Conv, few: int = TILES) -> int:
-    """How many output tiles a tile of work has, about: `few` where there are no groups."""
+    """How many output tiles a tile of work has, about: `few` where there are no groups and not too many positions."""
+    positions = side_of(conv).t ** 2
     if conv.filters.blocks == 1:
-        return few
-    points = (conv.choice.tile + 2) ** 2
-    return max(8, GROUPED_FLOATS // (points * (conv.source.shape[0] + conv.channels)))
+        return few * min(MOST_POSITIONS, positions) // positions
+    return max(8, GROUPED_FLOATS // (positions * (conv.source.shape[0] + conv.channels)))
 
 
 def bands(conv: Conv) -> int:
@@ -105,11 +104,11 @@ def areas(conv: Conv) -> list[Area]:
 
 def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
     """The largest of what each of the two scratch areas holds in turn."""
-    m, (_, columns) = conv.choice.tile, tile_grid(conv)
-    t = m + 2
+    side, (_, columns) = side_of(conv), tile_grid(conv)
+    m, t = side.m, side.t
     images, rows, out_channels = (stop - start for start, stop in area)
     tiles, in_channels = images * rows * columns, conv.source.shape[0]
-    strips = images * rows * t * (columns * m + 2) * in_channels
+    strips = images * rows * side.own * side.inputs(columns * m) * in_channels
     return {
         "ping": max(strips, t * t * tiles * out_channels, m * m * tiles * out_channels),
         "pong": max(t * t * tiles * in_channels, m * t * tiles * out_channels),
@@ -132,8 +131,8 @@ def _transformed(
     conv: Conv, area: Area, memory: Memory, lane: int, grid_shape: tuple[int, int, int]
 ) -> tuple[list[Call], Floats]:
     """Steps 1 to 6: their calls, and the product (n, R*m, X*m, o) in scratch."""
-    to_input, to_output = _matrices(conv.choice.tile)
-    m, t = to_output.shape
+    side = side_of(conv)
+    (to_input, to_output), m, t, own = matrices(side), side.m, side.t, side.own
     images, rows, columns = grid_shape
     in_channels, out_channels = conv.source.shape[0], area.channels[1] - area.channels[0]
 
@@ -144,83 +143,102 @@ def _transformed(
         return memory.scratch(lane, "pong", shape)
 
     source = _strips(conv, area, memory)  # (n, R, t, W*C)
-    strips = ping(*source.shape)
-    tiles = _overlapping(strips, m, columns, in_channels)  # (n, R, t, X, t, C)
-    v = pong(t, t, images, rows, columns, in_channels)
-    products = ping(t, t, images, rows, columns, out_channels)
+    strips = ping(images, rows, own, source.shape[-1])
+    tiles = partial(_overlapping, side=side, columns=columns, channels=in_channels)
+    v, v_odd = _in_parts(pong(t * t, *grid_shape, in_channels), side)
+    products, products_odd = _in_parts(ping(t * t, *grid_shape, out_channels), side)
+    half = pong(m, t, *grid_shape, out_channels)  # (b, i, n, R, X, o)
+    image = ping(images, rows, m, columns, m, out_channels)
+
     calls: list[Call] = [
-        (kernels.matmul, (to_input, source, strips)),
-        (kernels.matmul, (to_input, tiles, v.transpose(2, 3, 0, 4, 1, 5))),
-        *_multiply(conv, area, v, products),
+        (kernels.matmul, (to_input[:own, :: side.stride], source[:, :, :: side.stride], strips)),
+        (kernels.matmul, (to_input, tiles(strips, strips), v.transpose(2, 3, 0, 4, 1, 5))),
     ]
+    if own < t:
+        odd_rows = tiles(source[:, :, 1::2], memory.storage(conv.source.name))
+        calls.append((kernels.matmul, (to_input, odd_rows, v_odd.transpose(2, 3, 1, 4, 0, 5))))
+    calls += _multiply(conv, area, (v, v_odd), (products, products_odd))
     if conv.filters.bias is not None:
         middle = products[1, 1]  # (n, R, X, o)
         bias = memory.rows_of(conv.filters.bias[slice(*area.channels)], columns)
         calls.append((kernels.add, (middle, bias, middle)))
-
-    def by_column(values: Floats) -> Floats:  # (i, j, ...) -> (j, i, floats): products small enough for small kernels
-        return values.reshape(*values.shape[:2], -1).transpose(1, 0, 2)
-
-    half = pong(m, t, images, rows, columns, out_channels)
-    image = ping(images, rows, m, columns, m, out_channels)
-    calls += [
-        (kernels.matmul, (to_output, by_column(products), by_column(half))),
-        (kernels.matmul, (to_output, half.transpose(2, 3, 0, 4, 1, 5), image)),
-    ]
+    by_row = _flat(half).transpose(1, 0, 2)  # (i, b, floats): products small enough for small kernels
+    calls.append((kernels.matmul, (to_output, _flat(products), by_row[:own])))
+    if own < t:
+        calls.append((kernels.matmul, (to_output, _flat(products_odd).transpose(1, 0, 2), by_row[own:])))
+    calls.append((kernels.matmul, (to_output, half.transpose(2, 3, 0, 4, 1, 5), image.transpose(0, 1, 4, 3, 2, 5))))
     return calls, image.reshape(images, rows * m, columns * m, out_channels)
 
 
-@cache
-def _matrices(tile: int) -> tuple[Floats, Floats]:
-    """B^T and A^T in float32."""
-    return np.array(INPUT_TRANSFORMS[tile], np.float32), np.array(OUTPUT_TRANSFORMS[tile], np.float32)
+def _in_parts(positions: Floats, side: Side) -> tuple[Floats, Floats]:
+    """(t*t, ...) in two parts: of rows i < p (p, t, ...), as [i, j], of the others (t, t - p, ...), as [j, i]."""
+    (t, own), rest = (side.t, side.own), positions.shape[1:]
+    return positions[: own * t].reshape(own, t, *rest), positions[own * t :].reshape(t, t - own, *rest)
+
+
+def _flat(values: Floats) -> Floats:
+    """(i, j, ...) -> (i, j, floats)."""
+    return values.reshape(*values.shape[:2], prod(values.shape[2:]))
 
 
 def _strips(conv: Conv, area: Area, memory: Memory) -> Floats:
     """The padded input as (n, R, t, floats of a row): strip r holds the t rows that a row of tiles reads."""
-    m, (_, columns) = conv.choice.tile, tile_grid(conv)
-    storage = memory.storage(conv.source.name)
+    side, (_, columns), ((first, last), rows, _) = side_of(conv), tile_grid(conv), area
+    storage, step = memory.storage(conv.source.name), side.m * side.stride
     (top, _), (left, _) = conv.source.halo
     pad_top, pad_left = conv.filters.window.padding
     image_bytes, row_bytes, column_bytes, item_bytes = storage.strides
-    offset = (
-        area.images[0] * image_bytes + (area.rows[0] * m + top - pad_top) * row_bytes + (left - pad_left) * column_bytes
-    )
-    shape = (
-        area.images[1] - area.images[0],
-        area.rows[1] - area.rows[0],
-        m + 2,
-        (columns * m + 2) * storage.shape[3],
-    )
-    return np.ndarray(shape, np.float32, storage, offset, (image_bytes, m * row_bytes, row_bytes, item_bytes))
+    first_row = rows[0] * step + top - pad_top
+    offset = first * image_bytes + first_row * row_bytes + (left - pad_left) * column_bytes
+    shape = (last - first, rows[1] - rows[0], side.t, side.inputs(columns * side.m) * storage.shape[3])
+    return np.ndarray(shape, np.float32, storage, offset, (image_bytes, step * row_bytes, row_bytes, item_bytes))
 
 
-def _overlapping(strips: Floats, m: int, columns: int, channels: int) -> Floats:
-    """Strips (n, R, t, W*C) seen as tiles (n, R, t, X, t, C) that overlap their neighbours by two pixels."""
-    images, rows, t, _ = strips.shape
+def _overlapping(strips: Floats, buffer: Floats, *, side: Side, columns: int, channels: int) -> Floats:
+    """Strips (n, R, r, W*C), a view of `buffer`, seen as tiles (n, R, r, X, t, C) that overlap their neighbours."""
     pixel = channels * strips.itemsize
-    strides = (*strips.strides[:3], m * pixel, pixel, strips.itemsize)
-    return np.ndarray((images, rows, t, columns, t, channels), np.float32, strips, 0, strides)
+    shape = (*strips.shape[:3], columns, side.t, channels)
+    strides = (*strips.strides[:3], side.m * side.stride * pixel, pixel, strips.itemsize)
+    return np.ndarray(shape, np.float32, buffer, strips.ctypes.data - buffer.ctypes.data, strides)
 
 
-def _multiply(conv: Conv, area: Area, v: Floats, products: Floats) -> list[Call]:
-    """M = V @ U for each of the t*t positions and each block of groups."""
-    blocks = conv.filters.blocks
-    t, _, images, rows, columns, in_channels = v.shape
-    count = rows * columns
-    form, merged, parts = way(conv, bands(conv), area, count, in_channels // blocks)
-    weight = conv.filters.winograd(conv.choice.tile, form)  # (t*t, B, C/B, O/B), arranged
+def _multiply(conv: Conv, area: Area, v: tuple[Floats, Floats], products: tuple[Floats, Floats]) -> list[Call]:
+    """M = V @ U for each of the t*t positions; those that share a U are rows of one product."""
+    own = side_of(conv).own
+    calls = _multiply_shared(conv, area, v[0][:, :own, None], products[0][:, :own, None], (slice(own), slice(own)))
+    if own < conv.choice.tile + 2:  # even rows and odd columns, odd rows and even columns, both odd
+        even, odd = (slice(None), None, slice(own, None)), (slice(own), None)
+        for a, out, shared in (
+            (v[0][even], products[0][even], (slice(own), slice(own, None))),
+            (v[1][odd], products[1][odd], (own, slice(own), None)),
+            (v[1][None, None, own:], products[1][None, None, own:], (slice(own, None), slice(own, None))),
+        ):
+            calls += _multiply_shared(conv, area, a, out, shared)
+    return calls
+
+
+def _multiply_shared(conv: Conv, area: Area, v: Floats, products: Floats, positions: tuple[Any, ...]) -> list[Call]:
+    """M = V @ U: (P, P', ..., n, R, X, C) @ (P, P', B, C/B, O/B), all positions between share a U.
+
+    positions   which of the filters' (m+2, m+2) are P, P'
+    """
+    blocks, side = conv.filters.blocks, conv.choice.tile + 2
+    *leading, rows, columns, in_channels = v.shape
+    together, count = prod(leading[2:]), rows * columns
+    form, merged, parts = way(conv, bands(conv), area.channels, together, count, in_channels // blocks)
+    weight = conv.filters.winograd(conv.choice.tile, form)  # ((m+2)^2, B, C/B, O/B), arranged
+    weight = weight.reshape(side, side, *weight.shape[1:])[positions]
     if merged:
-        images, count = 1, images * count
+        together, count = 1, together * count
 
-    def by_block(values: Floats) -> Floats:  # (t*t, B, n, tiles, channels of a block)
-        by_pixel = split_last(values.reshape(t * t, images, count, -1), blocks)
-        return by_pixel.transpose(0, 3, 1, 2, 4)
+    def by_block(values: Floats) -> Floats:  # (P, P', B, positions and images, tiles, channels of a block)
+        by_pixel = split_last(values.reshape(*leading[:2], together, count, values.shape[-1]), blocks)
+        return by_pixel.transpose(0, 1, 4, 2, 3, 5)
 
     a, out = by_block(v), by_block(products)
     calls: list[Call] = []
     for first, last in parts:
         part = (first, last) if blocks == 1 else (0, conv.channels // blocks)
         target = out[..., first - area.channels[0] : last - area.channels[0]] if blocks == 1 else out
-        calls += gemm.multiply(form, a, gemm.columns_of(form, weight, *part)[:, :, None], target)
+        calls += gemm.multiply(form, a, gemm.columns_of(form, weight, *part)[:, :, :, None], target)
     return calls

@@ -3,7 +3,8 @@
 A legend for all files: N images, C channels, H height, W width in; O channels, OH, OW out; KH, KW the kernel; G groups;
 s, p, d stride, padding, dilation; L = OH*OW positions of the window.
 
-`ops.winograd` derives the fast algorithms for 3x3 windows. It specifies no operation: it computes conv2d another way.
+`ops.winograd` derives the fast algorithms for 3x3 windows, with `ops.polyphase` those of stride 2. They specify no
+operation: they compute conv2d another way.
 """
 
 from __future__ import annotations

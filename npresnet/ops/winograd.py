@@ -34,7 +34,8 @@ load; and as A^T [...] A is linear, channels are summed before it, so that it is
 
 For each of the n*n positions that sum is an ordinary matrix product: tiles x C times C x O. All the heavy work is GEMM.
 
-**What it saves.** A tile of m*m outputs takes n^2 multiplications a channel and filter instead of m^2 * r^2. For r = 3:
+**What it saves.** A tile of m*m outputs takes n^2 multiplications a channel and filter instead of m^2 * r^2. For r = 3
+(and for stride 2 see `ops.polyphase`, which finds the same form with n = 2m + 1):
 
     F(2x2)   16 for  36: 2.25 times fewer      F(4x4)   36 for 144: 4      F(6x6)   64 for 324: 5.06
 
@@ -63,6 +64,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array
+from npresnet.ops import polyphase
 from npresnet.ops.windows import check_image, sliding_windows
 from npresnet.window import Window
 
@@ -73,13 +75,14 @@ BALANCED_POINTS: Points = tuple(map(Fraction, "0 1 -1 1/2 -2 2 -1/2".split()))  
 
 @dataclass(frozen=True, eq=False)
 class Transforms:
-    """The three matrices of F(m, r), float64 and read-only; n = tile = m + r - 1.
+    """The three matrices of F(m, r), float64 and read-only; n = tile = (m - 1) * stride + r.
 
     m                   outputs along one side of a tile
     r                   taps along one side of the filter
     input_transform     B^T (n, n)
     kernel_transform    G   (n, r)
     output_transform    A^T (m, n)    column 1 belongs to the point 1, whose powers are all 1: A^T[:, 1] == 1
+    stride              how far windows lie apart: 1, or 2 by `ops.polyphase`
 
     So a bias b added at position [1, 1] of a transformed product, before A^T [...] A, is added to every output once.
     """
@@ -89,20 +92,27 @@ class Transforms:
     input_transform: Array
     kernel_transform: Array
     output_transform: Array
+    stride: int = 1
 
     @property
     def tile(self) -> int:
-        """Inputs along one side of a tile: m + r - 1. Neighbouring tiles overlap by r - 1."""
-        return self.m + self.r - 1
+        """Inputs along one side of a tile. Neighbouring tiles overlap by r - stride."""
+        return (self.m - 1) * self.stride + self.r
 
 
 @cache
-def transforms(m: int, r: int = 3, points: Points = POINTS) -> Transforms:
-    """The matrices of F(m, r) in float64, made once. Raises ShapeError as `cook_toom`."""
-    matrices = [np.array(matrix, np.float64) for matrix in cook_toom(m, r, points)]
+def transforms(m: int, r: int = 3, points: Points = POINTS, stride: int = 1) -> Transforms:
+    """The matrices of F(m, r) in float64, made once; stride 2 is for r = 3. Raises ShapeError as `cook_toom`."""
+    exact = cook_toom(m, r, points) if stride == 1 else polyphase.interleave(*cook_toom(m, r - 1, points))
+    matrices = [np.array(matrix, np.float64) for matrix in exact]
     for matrix in matrices:
         matrix.setflags(write=False)  # every caller gets the same arrays
-    return Transforms(m, r, *matrices)
+    return Transforms(m, r, matrices[0], matrices[1], matrices[2], stride)
+
+
+def balanced(m: int, stride: int = 1) -> Transforms:
+    """The CPU backend's: for 3 taps at the points where float32 loses fewest digits; m is 2 or 4."""
+    return transforms(m, 3, BALANCED_POINTS if stride == 1 else polyphase.POINTS[m], stride)
 
 
 def cook_toom(m: int, r: int, points: Points = POINTS) -> tuple[Array, Array, Array]:
@@ -169,10 +179,11 @@ def conv2d_winograd(
     padding: int | Sequence[int] = (1, 1),
     m: int = 4,
     points: Points = POINTS,
+    stride: int = 1,
 ) -> Array:
-    """`conv2d` with stride 1, dilation 1 and one group, by F(m x m, r x r): the same sums with other roundings.
+    """`conv2d` with dilation 1 and one group, by F(m x m, r x r): the same sums with other roundings.
 
-    Y[n,o] = A^T [ sum over c of (G weight[o,c] G^T) * (B^T d[n,c] B) ] A    for each tile d of (m+r-1) x (m+r-1)
+    Y[n,o] = A^T [ sum over c of (G weight[o,c] G^T) * (B^T d[n,c] B) ] A    for each tile d of n x n, see Transforms
 
     x        (N, C, H, W)    any float dtype, which the result keeps; outside the image x is 0
     weight   (O, C, r, r)
@@ -180,22 +191,23 @@ def conv2d_winograd(
     padding                  one number, or one for each of (height, width)
     m                        outputs along a tile's side; where m does not divide OH or OW the last tiles are cut
     points                   see `cook_toom`
+    stride                   1, or 2 for 3x3 filters
     returns  (N, O, OH, OW)  OH, OW = Window.output_size((H, W)); NaN or infinity in x reaches all of its tiles' outputs
 
-    Cost: N * ceil(OH/m)*ceil(OW/m) * (m+r-1)^2 * C*O multiply-adds, and the transforms. Raises ShapeError
+    Cost: N * ceil(OH/m)*ceil(OW/m) * n^2 * C*O multiply-adds, and the transforms. Raises ShapeError
     where the filters are not square, the channels do not fit or the padded image is smaller than the window.
     """
     x, weight = np.asarray(x), np.asarray(weight)
     _check(x, weight, bias)
-    window = Window.of(weight.shape[2:], padding=padding)
+    window = Window.of(weight.shape[2:], stride, padding)
     check_window(window)
-    t = transforms(m, weight.shape[2], points)
+    t = transforms(m, weight.shape[2], points, stride)
     input_transform, output_transform = t.input_transform.astype(x.dtype), t.output_transform.astype(x.dtype)
     OH, OW = window.output_size(x.shape[2:])
     TH, TW = -(-OH // m), -(-OW // m)  # tiles down and across, rounded up
 
-    # A tile is what a window of tile x tile with stride m sees; beyond the image are zeros.
-    tile_window = Window.of(t.tile, stride=m, padding=padding)
+    # A tile is what a window of tile x tile sees, m outputs further each; beyond the image are zeros.
+    tile_window = Window.of(t.tile, stride=m * stride, padding=padding)
     tiles = sliding_windows(x, tile_window, (TH, TW), fill=0)  # (N, C, TH, TW, tile, tile), no copy yet
     tiles = input_transform @ tiles @ input_transform.T  # B^T d B
     N, C, out_channels = len(x), x.shape[1], len(weight)
@@ -210,12 +222,13 @@ def conv2d_winograd(
 
 
 def check_window(window: Window) -> None:
-    """Raise ShapeError where a window is not square with stride 1 and dilation 1: F(m x m, r x r) computes no other."""
-    rows, columns = window.kernel_size
-    if rows != columns or window.stride != (1, 1) or window.dilation != (1, 1):
+    """Raise ShapeError where a window has no such form: not square, dilated, or strided otherwise than 3x3 by 2."""
+    (rows, columns), stride = window.kernel_size, window.stride
+    fits_stride = stride == (1, 1) or (rows, stride) == (3, (2, 2))
+    if rows != columns or not fits_stride or window.dilation != (1, 1):
         raise ShapeError(
-            f"Winograd's filtering needs a square window with stride 1 and dilation 1, got kernel_size "
-            f"{window.kernel_size}, stride {window.stride}, dilation {window.dilation}; use conv2d"
+            f"Winograd's filtering needs a square window with stride 1 and dilation 1, or 3x3 with stride 2, got "
+            f"kernel_size {window.kernel_size}, stride {window.stride}, dilation {window.dilation}; use conv2d"
         )
 
 

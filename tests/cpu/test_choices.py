@@ -68,10 +68,12 @@ def test_winograd_for_3x3_alone_and_small_products_for_kernels_that_have_them(cp
 
 def test_what_allows_winograd():
     assert layer().allows_winograd
-    for other in (layer(1), layer(5), layer(stride=2), layer(dilation=2)):
+    assert layer(stride=2).allows_winograd
+    for other in (layer(1), layer(5), layer(stride=3), layer(dilation=2), layer(stride=2, dilation=2)):
         assert not other.allows_winograd
         assert {choice.algorithm for choice in candidates(other)} == {"direct"}
     assert not Layer((3, 1), (1, 1), (1, 1), 1, 64, 64, (9, 9)).allows_winograd
+    assert not Layer((3, 3), (1, 2), (1, 1), 1, 64, 64, (9, 9)).allows_winograd
 
 
 @pytest.mark.parametrize("cpu", PROCESSORS[:-1], ids=str)
@@ -83,6 +85,23 @@ def test_large_outputs_of_many_channels_take_the_larger_tile(cpu):
         assert choose(layer(channels=(channels, channels), size=32), cpu, {}).tile == 2
         small = layer(channels=(channels, channels), size=32)
         assert choose_together(small, cpu, choose(small, cpu, {}), 4, exact=False).tile == 2
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+@pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
+def test_stride_2_by_small_products_alone(cpu, blocks):
+    """And only where enough rows share the weights, of one image or of several, and there are many channels."""
+
+    def tile(size: int, channels: int = 128, **how: bool) -> int:
+        width = channels // blocks
+        choice = choose(layer(channels=(width, width), size=size, stride=2, blocks=blocks), cpu, {}, **how)
+        assert choice.algorithm == "direct" or choice.form == "panels"
+        return choice.tile
+
+    expected = (4, 2, 0) if cpu.has_small_products else (0, 0, 0)
+    assert (tile(28), tile(14), tile(7)) == expected
+    assert (tile(28, together=True), tile(7, together=True)) == expected[:1] * 2
+    assert tile(28, channels=4 * 8) == 0
 
 
 def test_the_form_by_shape_and_cache():
@@ -134,7 +153,8 @@ def test_a_table_comes_first_where_the_layer_can_take_its_choice(cpu, layers):
     ("one", "wanted"),
     [
         (layer(1), Choice("winograd", 2, "packed")),
-        (layer(stride=2), Choice("winograd", 4, "panels")),
+        (layer(stride=3), Choice("winograd", 4, "panels")),
+        (layer(channels=(32, 32), stride=2), Choice("winograd", 2, "panels")),
         (layer(), Choice("winograd", 6, "packed")),
         (layer(), Choice("winograd", 2, "split")),
         (layer(channels=(64, 65)), Choice("direct", 0, "panels")),

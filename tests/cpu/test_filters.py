@@ -27,16 +27,19 @@ SHAPES = [  # O, C, kernel_size, groups
     (64, 64, 3, 16),
     (96, 48, 3, 3),
 ]
+STRIDES = (1, 2)  # Winograd's arrangement depends on it
 
 
-def conv(out_channels: int, channels: int, kernel: int, groups: int, *, scale: bool = True, seed: int = 0) -> Node:
+def conv(
+    out_channels: int, channels: int, kernel: int, groups: int, *, scale: bool = True, seed: int = 0, stride: int = 1
+) -> Node:
     """A folded convolution of whole numbers: every product with them is exact."""
     rng = np.random.default_rng(seed)
     weight = rng.integers(-8, 9, (out_channels, channels // groups, kernel, kernel)).astype(np.float32)
     params = {"weight": weight, "bias": np.zeros(out_channels, np.float32)}
     if scale:
         params["scale"] = rng.integers(1, 5, out_channels).astype(np.float64)
-    return Node("conv", "conv2d", (INPUT,), Window.of(kernel, 1, kernel // 2), groups, params=params)
+    return Node("conv", "conv2d", (INPUT,), Window.of(kernel, stride, kernel // 2), groups, params=params)
 
 
 def keys(filters: Filters) -> list[Key]:
@@ -61,15 +64,16 @@ def expected(node: Node, filters: Filters, key: Key) -> np.ndarray:
         block, first = group // per_block, group % per_block * in_width
         for c in range(in_width):
             taps = weight[o, c].reshape(-1)
-            values = kernel_square(key.tile).astype(np.float64) @ taps if key.tile else taps
+            values = kernel_square(key.tile, filters.window.stride[0]).astype(np.float64) @ taps if key.tile else taps
             dense[:, block, first + c, o % (out_channels // filters.blocks)] = values
     return dense
 
 
+@pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_weight_is_in_its_place(shape, scale):
-    node = conv(*shape, scale=scale)
+def test_every_weight_is_in_its_place(shape, scale, stride):
+    node = conv(*shape, scale=scale, stride=stride)
     filters = Filters(node)
     for key in keys(filters):
         wanted = expected(node, filters, key)
@@ -129,7 +133,7 @@ def test_what_an_arrangement_holds_belongs_to_the_format_of_prepared_files():
 
     dense, grouped = conv(128, 64, 3, 1), conv(64, 64, 3, 16)
     found = [checksum(dense, Key(0, "packed")), checksum(dense, Key(0, "panels")), checksum(grouped, Key(0, "packed"))]
-    assert (prepared.FORMAT, found) == (2, [3653347532, 3940707549, 2960521169])
+    assert (prepared.FORMAT, found) == (3, [3653347532, 3940707549, 2960521169])
 
 
 def test_folding_and_arranging_make_one_copy_of_the_weights_and_no_more():

@@ -71,6 +71,9 @@ def test_another_file_other_weights_or_another_choice_find_nothing(folder):
     others[0] = others[0]._replace(key=Key(2, "panels"))
     assert not Store(folder, "weights").fill(others)
     assert not Store(folder, "weights").fill(wanted()[:2])
+    others = wanted()
+    others[0] = others[0]._replace(filters=Filters(conv(64, 64, 3, 1, stride=2)))  # as an option of the network may say
+    assert not Store(folder, "weights").fill(others)
     assert not Store(folder / "nowhere", "weights").fill(wanted())
 
 

@@ -249,11 +249,21 @@ def test_what_does_not_fit_is_refused(x, weight, bias, m):
 
 
 @pytest.mark.parametrize(
-    "options", [{"stride": 2}, {"dilation": 2}, {"stride": (1, 2)}, {"kernel_size": (1, 3)}], ids=str
+    "options",
+    [
+        {"stride": 3},
+        {"dilation": 2},
+        {"stride": (1, 2)},
+        {"kernel_size": (1, 3)},
+        {"kernel_size": 5, "stride": 2},
+        {"stride": 2, "dilation": 2},
+    ],
+    ids=str,
 )
 def test_windows_it_does_not_compute(options):
     winograd.check_window(Window.of(3, padding=1))
-    with pytest.raises(ShapeError, match=r"square window with stride 1 and dilation 1, got kernel_size .* use conv2d"):
+    winograd.check_window(Window.of(3, 2, padding=1))
+    with pytest.raises(ShapeError, match=r"square window with stride 1 and dilation 1, or 3x3 .*, got .* use conv2d"):
         winograd.check_window(Window.of(**{"kernel_size": 3, **options}))
 
 
@@ -311,7 +321,7 @@ def test_faulty_matrices_are_rejected(monkeypatch, field, fault):
     good = transforms(4)
     matrices = {name: getattr(good, name) for name in ("input_transform", "kernel_transform", "output_transform")}
     faulty = winograd.Transforms(4, 3, **{**matrices, field: fault(matrices[field])})
-    monkeypatch.setattr(winograd, "transforms", lambda m, r, points: faulty)
+    monkeypatch.setattr(winograd, "transforms", lambda *args: faulty)
     with pytest.raises(AssertionError):
         check_equals_conv2d((7, 33), 1, m=4)
 

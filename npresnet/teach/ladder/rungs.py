@@ -12,7 +12,7 @@ import numpy as np
 
 from npresnet import cpu
 from npresnet.cpu import conv2d as backend_conv2d
-from npresnet.cpu import direct, filters, gemm, tiling, winograd
+from npresnet.cpu import direct, filters, gemm, tiling, winograd, winograd_matrices
 from npresnet.network import Array
 from npresnet.ops import windows
 from npresnet.ops.conv2d import conv2d, im2col
@@ -65,7 +65,7 @@ def cpu_rungs() -> list[Rung]:
     """From the definition to the fast backend, on one thread."""
     columns = count_lines(im2col) + count_lines(windows.sliding_windows)
     tiled, whole = count_lines(rungs.tiled_and_fused) + columns, count_lines(conv2d) + columns
-    engine = sum(map(count_lines, (backend_conv2d, direct, winograd, tiling, gemm, filters)))
+    engine = sum(map(count_lines, (backend_conv2d, direct, winograd, winograd_matrices, tiling, gemm, filters)))
     return [
         Rung("seven loops", "the definition, a multiply-add at a time", _loops, count_lines(rungs.seven_loops)),
         Rung("tap by tap", "NumPy: all positions at once", _plain(rungs.tap_by_tap), count_lines(rungs.tap_by_tap)),
