@@ -92,15 +92,16 @@ def test_large_outputs_of_many_channels_take_the_larger_tile(cpu):
 def test_stride_2_by_small_products_alone(cpu, blocks):
     """And only where enough rows share the weights, of one image or of several, and there are many channels."""
 
-    def tile(size: int, channels: int = 128, **how: bool) -> int:
+    def tile(size: int, channels: int = 128, images: int = 1) -> int:
         width = channels // blocks
-        choice = choose(layer(channels=(width, width), size=size, stride=2, blocks=blocks), cpu, {}, **how)
+        strided = layer(channels=(width, width), size=size, stride=2, blocks=blocks)
+        choice = choose_together(strided, cpu, choose(strided, cpu, {}), images, exact=False)
         assert choice.algorithm == "direct" or choice.form == "panels"
         return choice.tile
 
     expected = (4, 2, 0) if cpu.has_small_products else (0, 0, 0)
     assert (tile(28), tile(14), tile(7)) == expected
-    assert (tile(28, together=True), tile(7, together=True)) == expected[:1] * 2
+    assert (tile(28, images=4), tile(7, images=4)) == expected[:1] * 2
     assert tile(28, channels=4 * 8) == 0
 
 
