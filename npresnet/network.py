@@ -32,9 +32,8 @@ class Node:
     window   conv2d and pools only; a conv2d_max_pool2d, which backends may make of two, has a second in attrs["pool"]
     groups   conv2d only: filter o sees the channels of group o // (out_channels/groups) alone
     attrs    what this operation alone needs: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...
-    params   role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a BatchNorm folded in;
-             floor (O,) and offset (C,) of a conv2d, shift (C,) of a global_avg_pool: see `passes.carry_biases`
-    relu     clamp the result at 0, or at the floor, last of all
+    params   role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a BatchNorm folded in
+    relu     clamp the result at 0, last of all
     """
 
     name: str

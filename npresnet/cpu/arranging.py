@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from npresnet.cpu.choices import Choice
-from npresnet.cpu.filters import BIAS, Key
+from npresnet.cpu.filters import Key
 from npresnet.cpu.prepared import Store, Wanted
 from npresnet.cpu.team import Team
 from npresnet.errors import DeviceError
@@ -24,8 +24,7 @@ def arrange(
     Raises DeviceError where there is not so much memory.
     """
     keys = dict.fromkeys((name, Key.of(choice)) for name, choice in choices)
-    biases = dict.fromkeys((name, BIAS) for name, _ in keys if prepared[name].offset is not None)
-    wanted = [Wanted(name, prepared[name], key) for name, key in (*keys, *biases)]
+    wanted = [Wanted(name, prepared[name], key) for name, key in keys]
     missing = [one for one in wanted if not one.filters.has(one.key)]
     if not missing:
         return

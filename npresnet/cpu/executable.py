@@ -36,7 +36,7 @@ from npresnet.cpu.stages import groups_of
 from npresnet.cpu.team import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
-from npresnet.passes import carry_biases, fuse_max_pool
+from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan
 from npresnet.plan.shapes import Shape
 
@@ -68,11 +68,7 @@ def compile(
 
 
 class Executable:
-    """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back.
-
-    network  as it was given. What runs is that with its biases carried, which has the same steps and, for a carried
-             value that is asked for, one more: layouts and plans are of this one, and values in them may have offsets
-    """
+    """A network on the CPU. May be called from several threads at once; `close()` gives its plans' memory back."""
 
     def __init__(
         self,
@@ -84,8 +80,7 @@ class Executable:
         self.network = network
         self.threads = threads
         self.options = options
-        self._carried = carry_biases(network)
-        self._prepared = prepare(self._carried.nodes)
+        self._prepared = prepare(network.nodes)
         self._store = store
         self._sizes: OrderedDict[Shape, Size] = OrderedDict()
         self._lock = threading.Lock()
@@ -108,7 +103,7 @@ class Executable:
         values = size.whole.layout.values
         outputs = {
             asked: np.empty((len(images), *values[name].shape), np.float32)
-            for asked, name in self._carried.outputs.items()
+            for asked, name in self.network.outputs.items()
         }
         call, team = object(), self._team
         try:
@@ -152,7 +147,7 @@ class Executable:
                 raise DeviceError("this model has been closed; load it again to use it")
             size = self._sizes.get(input_shape)
             if size is None:
-                size = Size(self._carried, input_shape, self._prepared, self.options)
+                size = Size(self.network, input_shape, self._prepared, self.options)
                 self._sizes[input_shape] = size
                 if len(self._sizes) > KEPT_SIZES:
                     self._sizes.popitem(last=False)

@@ -5,7 +5,6 @@ taken block by block, so that a block is scaled, rounded, transposed and transfo
 
     direct     (B, KH*KW*C/B, O/B)      scale[o] * W[o], transposed
     winograd   (t*t, B, C/B, O/B)       G (scale[o] * W[o]) G^T, t = m + 2: with stride 2 each distinct row of G once
-    bias       (O,)                     bias[o] + scale[o] * W[o] . offset, where the input is stored less an offset
 
 Mapped pages are let go of afterwards: nobody reads them again.
 """
@@ -32,7 +31,7 @@ CHANNELS_AT_ONCE = 64  # so that a block and all that is made of it, 36 * 64 * 6
 
 
 class Key(NamedTuple):
-    """Which arrangement: tile is 0 for the direct product, -1 for the bias (`BIAS`), else Winograd's output tile."""
+    """Which arrangement: tile is 0 for the direct product, else Winograd's output tile."""
 
     tile: int
     form: Form
@@ -43,15 +42,11 @@ class Key(NamedTuple):
         return cls(choice.tile if choice.algorithm == "winograd" else 0, choice.form)
 
 
-BIAS = Key(-1, "packed")
-
-
 class Filters:
     """The weights of one convolution.
 
     blocks  into how many blocks its groups are packed, 1 without groups
-    offset  (C,) float64 or None: what the input of this 1x1 convolution is stored without (`passes.carry_biases`)
-    floor   (O,) or None: the numbers at which a ReLU clamps in the place of 0
+    bias    (O,) or None
     """
 
     def __init__(self, node: Node):
@@ -62,10 +57,8 @@ class Filters:
         out_channels, in_width = self.weight.shape[:2]
         self.groups = node.groups
         self.blocks = node.groups // groups_per_block(node.groups, in_width, out_channels // node.groups)
-        self.own_bias: Array | None = node.params.get("bias")  # (O,), float64 where there is an offset
-        self._bias: Floats | None = None if self.own_bias is None else np.asarray(self.own_bias, np.float32)
-        self.offset: Array | None = node.params.get("offset")
-        self.floor: Floats | None = node.params.get("floor")
+        bias = node.params.get("bias")
+        self.bias: Floats | None = None if bias is None else np.asarray(bias, np.float32)
         self._made: dict[Key, Floats] = {}
         self._lock = threading.Lock()
 
@@ -74,13 +67,6 @@ class Filters:
         """K of the direct product: KH * KW * input channels of a block."""
         _, in_width, kernel_height, kernel_width = self.weight.shape
         return kernel_height * kernel_width * in_width * (self.groups // self.blocks)
-
-    @property
-    def bias(self) -> Floats | None:
-        """(O,), or None: what is to be added to the products of the input as it is stored."""
-        if self.offset is not None:
-            return self.arranged(BIAS)
-        return self._bias
 
     def direct(self, form: Form) -> Floats:
         """(B, KH*KW*C/B, O/B), arranged."""
@@ -115,16 +101,12 @@ class Filters:
     def _shape(self, key: Key) -> tuple[int, ...]:
         """(..., K, N) before it is arranged."""
         out_width = len(self.weight) // self.blocks
-        if key == BIAS:
-            return (len(self.weight),)
         if key.tile == 0:
             return (self.blocks, self.depth, out_width)
         in_width = self.weight.shape[1] * (self.groups // self.blocks)
         return ((key.tile + 2) ** 2, self.blocks, in_width, out_width)
 
     def _make(self, key: Key) -> Floats:
-        if key == BIAS:
-            return self._bias_with_offset()
         if self.groups > 1:  # few weights, and mostly zeros once they are blocks
             return gemm.arrange(key.form, np.ascontiguousarray(self._in_blocks(key.tile)))
         points, _, depth, out_channels = (1, *self._shape(key))[-4:]
@@ -138,20 +120,6 @@ class Filters:
                 channels = slice(start, start + CHANNELS_AT_ONCE)
                 self._write(columns, key.tile, slice(first, last), channels)
         return out
-
-    def _bias_with_offset(self) -> Floats:
-        """bias + scale * (W @ offset), group by group, in float64 and rounded once."""
-        assert self.offset is not None
-        width = self.weight.shape[1]
-        by_group = self.weight.reshape(self.groups, -1, width)  # (G, O/G, C/G)
-        product = np.empty(by_group.shape[:2])
-        for matrix, offset, row in zip(by_group, self.offset.reshape(-1, width), product, strict=True):
-            for first in range(0, len(row), FILTERS_AT_ONCE):
-                filters = slice(first, first + FILTERS_AT_ONCE)
-                np.matmul(matrix[filters].astype(np.float64), offset, out=row[filters])
-        scale = 1.0 if self.scale is None else self.scale
-        bias: Array = product.reshape(-1) * scale + (0.0 if self.own_bias is None else self.own_bias)
-        return bias.astype(np.float32)
 
     def _write(self, columns: Floats, tile: int, filters: slice, channels: slice) -> None:
         """Some channels of some filters, into columns (1, KH*KW*C, o) or (t*t, C, o)."""

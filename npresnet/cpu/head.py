@@ -67,18 +67,13 @@ class _Image:
 
 
 def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
-    """out[c] = (sum over all pixels of x[.,.,c]) / (H*W) + shift[c]: the exact sum first, then one division.
-
-    The shift, where there is one, is the offset that the image was stored with (`passes.carry_biases`).
-    """
+    """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
     source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
     pixels = np.float32(source.shape[1] * source.shape[2])
-    shift = node.params.get("shift")
-    tiles: list[Tile] = []
-    for image, mean in zip(source, out, strict=True):
-        shifted: list[Call] = [] if shift is None else [(kernels.add, (mean, shift, mean))]
-        tiles.append(((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)), *shifted))
-    return tiles
+    return [
+        ((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)))
+        for image, mean in zip(source, out, strict=True)
+    ]
 
 
 def lower_flatten(node: Node, prepared: Any, memory: Memory) -> list[Tile]:

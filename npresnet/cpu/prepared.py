@@ -3,9 +3,8 @@
     magic and key, JSON padded with spaces to a multiple of 64 bytes | arrays, each on 64 bytes | 64 bytes of check
 
 - The key says all that the numbers depend on: which weight file (`content`), NumPy and its BLAS, and for each array the
-  layer, the arrangement, its shape and a checksum of the scale, of a few weights, and of the bias and the offset that a
-  kept bias is made of. A file is ours if it begins with exactly the bytes that would be written now, is as long, and
-  its check fits; nothing in it is parsed or run.
+  layer, the arrangement, its shape and a checksum of the scale and of a few weights. A file is ours if it begins with
+  exactly the bytes that would be written now, is as long, and its check fits; nothing in it is parsed or run.
 - The check is a CRC-32 of 64 bytes in every 64 KiB: a file that was cut off, or that a crash left full of holes, counts
   as none, and no load reads everything twice.
 - A file gets its name when it is whole (`replacing`), so that processes may write and read at the same time. Files are
@@ -126,14 +125,8 @@ class Store:
 
 
 def checksum(filters: Filters) -> int:
-    """Of the stride, the whole scale and a few weights: who swaps a file for one of its size and time is noticed.
-
-    Where there is an offset, of that and of the bias as well.
-    """
-    vectors = [filters.scale, *([] if filters.offset is None else [filters.offset, filters.own_bias])]
-    crc = 0
-    for vector in vectors:
-        crc = crc if vector is None else zlib.crc32(np.ascontiguousarray(vector).tobytes(), crc)
+    """Of the stride, the whole scale and a few weights: who swaps a file for one of its size and time is noticed."""
+    crc = 0 if filters.scale is None else zlib.crc32(np.ascontiguousarray(filters.scale).tobytes())
     first, last = filters.weight[0], filters.weight[-1]
     described = (filters.groups, filters.window.stride, filters.weight.dtype.str, filters.weight.shape)
     return zlib.crc32(repr(described).encode()) ^ zlib.crc32(first[:4].tobytes() + last[-4:].tobytes(), crc)

@@ -128,10 +128,7 @@ def way(conv: Conv, bands: int, channels: Range, images: int, rows: int, depth: 
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:
-    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows.
-
-    Where biases are carried along there is no bias, and the ReLU clamps at the filters' floor (`passes.carry_biases`).
-    """
+    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows."""
     (first, last), width = area.channels, product.shape[2]
     calls: list[Call] = []
     if bias and conv.filters.bias is not None:
@@ -141,9 +138,7 @@ def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Fl
         residual = band(memory.images(conv.node.inputs[1]), area)
         calls.append((kernels.add, (product, residual, product)))
     if conv.node.relu:
-        floor = conv.filters.floor
-        rows = memory.zeros(product.shape[2:]) if floor is None else memory.rows_of(floor[first:last], width)
-        calls.append((kernels.maximum, (product, rows, target)))
+        calls.append((kernels.maximum, (product, memory.zeros(product.shape[2:]), target)))
     elif target is not product:
         calls.append((kernels.copy, (product, target)))
     return calls

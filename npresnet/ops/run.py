@@ -51,20 +51,12 @@ def compute(node: Node, inputs: list[Array]) -> Array:
         out = operation(node, *inputs)
     except ShapeError as error:
         raise ShapeError(f"{node.name} {error}\n  Its input is the result of {', '.join(node.inputs)}.") from None
-    return _clamped(node, out) if node.relu else out
-
-
-def _clamped(node: Node, out: Array) -> Array:
-    """The ReLU, which clamps at 0, or at the floor (O,) that `passes.carry_biases` gives a convolution."""
-    floor = node.params.get("floor")
-    return relu(out) if floor is None else np.maximum(out, floor.astype(out.dtype)[:, None, None])
+    return relu(out) if node.relu else out
 
 
 def _conv2d(node: Node, x: Array, residual: Array | None = None) -> Array:
     """`relu(conv(x) + residual)` once both are fused in; see passes.fuse."""
     weight, window = folded_weight(node), _window(node)
-    if "offset" in node.params:  # of a 1x1 convolution: no zeros around its input, which would have to stay 0
-        x = x + node.params["offset"].astype(x.dtype)[:, None, None]
     if weight.shape[2:] != window.kernel_size:
         raise ShapeError(f"expects filters of size {window.kernel_size}, got weights of shape {weight.shape}")
     out = conv2d(
@@ -126,11 +118,6 @@ def _avg_pool2d(node: Node, x: Array) -> Array:
     )
 
 
-def _global_avg_pool(node: Node, x: Array) -> Array:
-    mean, shift = global_avg_pool(x), node.params.get("shift")
-    return mean if shift is None else mean + shift.astype(mean.dtype)[:, None, None]
-
-
 def _shortcut_a(node: Node, x: Array) -> Array:
     return shortcut_a(x, stride=node.attrs["stride"], pad_channels=node.attrs["pad_channels"])
 
@@ -148,7 +135,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "relu": lambda node, x: relu(x),
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
-    "global_avg_pool": _global_avg_pool,
+    "global_avg_pool": lambda node, x: global_avg_pool(x),
     "flatten": lambda node, x: flatten(x),
     "linear": lambda node, x: linear(x, node.params["weight"], node.params.get("bias")),
     "add": lambda node, a, b: add(a, b),

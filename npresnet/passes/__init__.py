@@ -1,17 +1,16 @@
 """Network -> Network: the same function computed with fewer operations. Read `fold_batch_norm`, then `fuse`.
 
-`fuse_max_pool` and `carry_biases` are for the backends that want them.
+`fuse_max_pool` is for the backends that want it.
 """
 
 from __future__ import annotations
 
 from npresnet.network import Network
-from npresnet.passes.carry_biases import carry_biases
 from npresnet.passes.fold_batch_norm import fold_batch_norm
 from npresnet.passes.fuse import fuse
 from npresnet.passes.fuse_max_pool import fuse_max_pool
 
-__all__ = ["carry_biases", "fold_batch_norm", "fuse", "fuse_max_pool", "optimize"]
+__all__ = ["fold_batch_norm", "fuse", "fuse_max_pool", "optimize"]
 
 
 def optimize(network: Network) -> Network:
