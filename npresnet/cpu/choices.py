@@ -24,8 +24,8 @@ MIN_CHANNELS_STRIDED = 64  # of stride 2, where there is less to save
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
 MAX_DEPTH_SMALL_CACHE = 600  # the same where panels that long outgrow the first cache
-MANY_ROWS_SPLIT = 150  # from so many rows on, of several images together, packing beats the parts of a split product
-MANY_ROWS_PANELS = 350  # and panels
+MANY_ROWS = 350  # of several images together: from so many on packing beats panels
+MANY_ROWS_DEEP = 150  # the same for a K that a packed product sums in parts
 
 Algorithm = Literal["direct", "winograd"]
 
@@ -143,13 +143,13 @@ def choose_together(
         return alone
     if not exact:
         allowed = _allowed(layer, winograd)
-        return next(choice for choice in _by_rule(layer, cpu, together=True) if choice in allowed)
-    enough = {"split": MANY_ROWS_SPLIT, "panels": MANY_ROWS_PANELS}.get(alone.form)
-    if alone.algorithm == "winograd" or layer.blocks > 1 or enough is None or images * layer.rows < enough:
+        alone = next(choice for choice in _by_rule(layer, cpu, together=True) if choice in allowed)
+    packed = replace(alone, form="packed")
+    many = MANY_ROWS if layer.depth <= gemm.PACKED_DEPTH else MANY_ROWS_DEEP
+    if alone.algorithm == "winograd" or alone == packed or layer.blocks > 1 or images * layer.rows < many:
         return alone
-    product, packed = gemm.Product(alone.form), gemm.Product("packed")
-    kept = gemm.keeps_bits(product, packed, images, layer.rows, layer.depth, layer.out_channels)
-    return replace(alone, form="packed") if kept else alone
+    forms, shape = (gemm.Product(alone.form), gemm.Product("packed")), (layer.rows, layer.depth, layer.out_channels)
+    return packed if not exact or gemm.keeps_bits(*forms, images, *shape) else alone
 
 
 def _allowed(layer: Layer, winograd: bool) -> list[Choice]:

@@ -128,7 +128,11 @@ def way(conv: Conv, bands: int, channels: Range, images: int, rows: int, depth: 
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:
-    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows."""
+    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows.
+
+    One pass could be saved, for relu(z + b) = max(z, -b) + b, and what reads the result can have the "+ b" in its bias.
+    Tried: a resnet50 gained 1.4 % at batch 1, and the error of a trained network grew by 20 to 30 %.
+    """
     (first, last), width = area.channels, product.shape[2]
     calls: list[Call] = []
     if bias and conv.filters.bias is not None:
