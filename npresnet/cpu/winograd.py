@@ -97,9 +97,18 @@ def bands(conv: Conv) -> int:
 
 def areas(conv: Conv) -> list[Area]:
     """The tiles of work: their `rows` are rows of output tiles."""
+    rows, _ = tile_grid(conv)
+    return grid(conv, rows, bands(conv), together=_images_at_once(conv))
+
+
+def _images_at_once(conv: Conv) -> int:
+    """How many images a tile of work has: more where their rows are multiplied at once, and read weights once."""
     rows, columns = tile_grid(conv)
-    together = max(1, tiles_at_once(conv, MERGED_TILES) // (rows * columns))
-    return grid(conv, rows, bands(conv), together=together)
+    count, depth = rows * columns, conv.source.shape[0] // conv.filters.blocks
+    many = min(conv.out.images, tiles_at_once(conv, MERGED_TILES) // count)
+    if many > 1 and way(conv, bands(conv), (0, conv.channels), many, count, depth).merged:
+        return many
+    return max(1, tiles_at_once(conv) // count)
 
 
 def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
