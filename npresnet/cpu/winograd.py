@@ -23,11 +23,9 @@ With stride 2 (`ops.polyphase`) p = m + 1 positions of a side belong to the even
 as they are, so that step 2 reads their rows from the input itself, and share one U: V and M lie in two parts, in each
 of which positions of the same U are neighbours, and so the rows of one product. Of t*t positions U has (m + 2)^2.
 
-What it gained with stride 1: by direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at
-batch 8, a resnet50 1.20 and 1.22 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run). On top
-of that stride 2, without which both take 1.02 times as long at batch 1, and 1.05 and 1.02 at batch 8: each has two such
-layers, of 28x28 and 14x14 outputs, which take 1.16 to 1.33 times as long directly (1 thread, in the network). In a
-third, of 7x7 outputs, too few pixels share the weights.
+What it gained: by direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at batch 8, a
+resnet50 1.20 and 1.22; without stride 2 1.02 and 1.05, 1.02 and 1.02; a layer of 14x14 and 256 channels 1.14 if four
+images do not share a tile of work (2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run; 2 threads, the last 1).
 
 When it is chosen: 3x3, by `choices`. What it costs: digits (F(4x4) of stride 1 has about 4 times the direct error in a
 layer, within PyTorch's own over a network; stride 2 costs next to none) and memory (U is 4 or 1.8 times the filters).
@@ -37,7 +35,6 @@ from __future__ import annotations
 
 from functools import partial
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 
@@ -54,6 +51,8 @@ TILES = 64  # output tiles in a tile of work, about: rows of each product, enoug
 MERGED_TILES = 200  # the same where several images share them: weights come from further away than transformed pixels
 MOST_POSITIONS = 36  # t*t of a tile: where there are more, fewer tiles at once, or a core's second cache is too small
 GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, what a core's second cache holds
+
+Positions = tuple[slice | int | None, ...]  # an index of U's (m+2, m+2)
 
 
 def can(window: Window) -> bool:
@@ -97,8 +96,7 @@ def bands(conv: Conv) -> int:
 
 def areas(conv: Conv) -> list[Area]:
     """The tiles of work: their `rows` are rows of output tiles."""
-    rows, _ = tile_grid(conv)
-    return grid(conv, rows, bands(conv), together=_images_at_once(conv))
+    return grid(conv, tile_grid(conv)[0], bands(conv), together=_images_at_once(conv))
 
 
 def _images_at_once(conv: Conv) -> int:
@@ -226,11 +224,8 @@ def _multiply(conv: Conv, area: Area, v: tuple[Floats, Floats], products: tuple[
     return calls
 
 
-def _multiply_shared(conv: Conv, area: Area, v: Floats, products: Floats, positions: tuple[Any, ...]) -> list[Call]:
-    """M = V @ U: (P, P', ..., n, R, X, C) @ (P, P', B, C/B, O/B), all positions between share a U.
-
-    positions   which of the filters' (m+2, m+2) are P, P'
-    """
+def _multiply_shared(conv: Conv, area: Area, v: Floats, products: Floats, positions: Positions) -> list[Call]:
+    """M = V @ U at those of U's positions: (P, P', ..., n, R, X, C) @ (P, P', B, C/B, O/B); all between share a U."""
     blocks, side = conv.filters.blocks, conv.choice.tile + 2
     *leading, rows, columns, in_channels = v.shape
     together, count = prod(leading[2:]), rows * columns
