@@ -166,10 +166,8 @@ def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int
     """
     limit = max(2, block_limit(depth, width))
     height = ceil(rows / ceil(rows / limit))
-    fitting = [
-        up for up in (ceil(height / 8) * 8, ceil(height / 4) * 4, height // 4 * 4) if 4 <= up <= min(limit, rows)
-    ]
-    height = next(iter(fitting), height)
+    wanted = (ceil(height / 8) * 8, ceil(height / 4) * 4, height // 4 * 4)
+    height = next((fitting for fitting in wanted if 4 <= fitting <= min(limit, rows)), height)
     while rows % height == 1 and height > 2:
         height -= 1
     whole = rows // height * height
@@ -205,7 +203,7 @@ def _panels_of(view: Floats, width: int) -> Floats:
 
 
 class Product(NamedTuple):
-    """How a @ weight is called: its form, and in how many parts of the columns (`split`)."""
+    """How a @ weight is called: its form, and in how many parts of the columns, see `column_parts`."""
 
     form: Form
     parts: int = 1
@@ -220,8 +218,8 @@ def keeps_bits(alone: Product, together: Product, images: int, rows: int, depth:
     random = np.random.default_rng(0)
     a = random.random((images, rows, depth), np.float32) - np.float32(0.5)
     weight = random.random((depth, columns), np.float32) - np.float32(0.5)
-    apart = np.concatenate([_product(alone, image[None], weight) for image in a], axis=1)
-    return np.array_equal(apart.view(np.int32), _product(together, a.reshape(1, -1, depth), weight).view(np.int32))
+    apart, at_once = _product(alone, a, weight), _product(together, a.reshape(1, -1, depth), weight)
+    return np.array_equal(apart.ravel().view(np.int32), at_once.ravel().view(np.int32))
 
 
 def _product(how: Product, a: Floats, weight: Floats) -> Floats:
@@ -230,8 +228,7 @@ def _product(how: Product, a: Floats, weight: Floats) -> Floats:
     scratch = np.empty(scratch_floats(how.form, a.shape), np.float32)
     arranged = arrange(how.form, weight)
     for first, last in column_parts(weight.shape[-1], how.parts):
-        for kernel, args in multiply(
-            how.form, a, columns_of(how.form, arranged, first, last), out[..., first:last], scratch
-        ):
+        columns = columns_of(how.form, arranged, first, last)
+        for kernel, args in multiply(how.form, a, columns, out[..., first:last], scratch):
             kernel(*args)
     return out

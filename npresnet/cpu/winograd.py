@@ -55,11 +55,6 @@ GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M togeth
 Positions = tuple[slice | int | None, ...]  # an index of U's (m+2, m+2)
 
 
-def can(window: Window) -> bool:
-    """Whether a convolution has this form: 3x3, stride 1 or 2, no dilation."""
-    return window.kernel_size == (3, 3) and window.stride in ((1, 1), (2, 2)) and max(window.dilation) == 1
-
-
 def halo(window: Window, size: Shape, tile: int) -> Halo:
     """The zeros around an input (H, W) that whole tiles of the output read."""
     sides = []

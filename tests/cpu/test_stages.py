@@ -202,16 +202,10 @@ def test_the_limit_is_one_of_pixels():
 def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(threads):
     """The back packs for several images what it multiplies by panels for one."""
     rng = np.random.default_rng(0)
-    convs = [
-        Node(
-            f"conv{i}",
-            "conv2d",
-            (f"conv{i - 1}" if i else INPUT,),
-            Window.of(1),
-            params={"weight": integers(rng, shape)},
-        )
-        for i, shape in enumerate([(64, 3, 1, 1), (64, 64, 1, 1), (128, 64, 1, 1)])
-    ]
+    names = (INPUT, "conv0", "conv1", "conv2")
+    shapes = ((64, 3, 1, 1), (64, 64, 1, 1), (128, 64, 1, 1))
+    weights = [{"weight": integers(rng, shape)} for shape in shapes]
+    convs = [Node(names[i + 1], "conv2d", (names[i],), Window.of(1), params=w) for i, w in enumerate(weights)]
     network = Network(tuple(convs), {"y": "conv2"})
     images = integers(rng, (4 * threads, 3, 5, 7))
     expected = ops.run(network, images)["y"]
