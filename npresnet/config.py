@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Origin = Literal["file", "inferred", "default", "caller"]
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """One decision: its value, its origin, and a sentence where the reason is not plain.
 
     file      written in the weight file (npresnet's own metadata, or the file's wrapper or name)

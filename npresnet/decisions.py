@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,7 +113,7 @@ def decide_runtime(
     if where.value == "cpu":
         return decided
     of_the_cpu = {"threads": "they read images", "fast": "no matter on a GPU", "winograd": "no matter on a GPU"}
-    return {**decided, **{name: replace(decided[name], note=note) for name, note in of_the_cpu.items()}}
+    return {**decided, **{name: decided[name]._replace(note=note) for name, note in of_the_cpu.items()}}
 
 
 def decide_preprocess(asked: Asked, stored: Stored | None, suggested: Decision) -> tuple[Decision, Preprocess | None]:

@@ -10,10 +10,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npresnet import arch as architectures
 from npresnet import weights
@@ -36,8 +35,7 @@ SUFFIXES = (".npz", ".pth", ".pt", ".th", ".pkl", ".safetensors", ".bin", ".ckpt
 StrPath = str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A weight file, understood: everything that does not depend on where it will run."""
 
     network: Network
@@ -214,7 +212,7 @@ def understand(
             network, config = architectures.build(checkpoint.tensors, arch=arch, options=asked)
         config = config.with_decisions(preprocess=_named_preset(path) or config["preprocess"])
         found = _decided(network, config, checkpoint.tensors, Source.of_file(path), labels, preprocess)
-        return replace(found, content=checkpoint.identity)
+        return found._replace(content=checkpoint.identity)
     said = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(said, "file"), **dict.fromkeys(asked, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
@@ -225,7 +223,7 @@ def understand(
         )
     config = _confirmed(config, stored)
     found = _decided(network, config, checkpoint.tensors, stored.source, labels, preprocess, stored)
-    return replace(found, content=checkpoint.identity)
+    return found._replace(content=checkpoint.identity)
 
 
 @contextmanager

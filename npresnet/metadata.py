@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +27,7 @@ OF_ONE_RUN = ("device", "dtype", "threads", "fast", "winograd")
 APART = (*OF_ONE_RUN, "preprocess", "labels", "source")  # the last three are kept in full beside the config
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where the weights came from: a name for people, the file as it was when it was read, and its SHA-256 if known."""
 
     name: str

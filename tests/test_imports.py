@@ -97,6 +97,12 @@ def test_public_names_load_no_third_party():
     assert third_party(ours) <= {"numpy"}
 
 
+def test_first_predictions_load_no_random_numbers():
+    """`numpy.random` would take longer to import than a batch takes to compute."""
+    photos = "['npresnet/data/chelsea.jpg'] * 8"
+    assert "numpy.random" not in loaded_by(f"import npresnet; npresnet.load('demo', threads=2).predict({photos})")
+
+
 def test_every_module_stands_in_a_layer():
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from npresnet.arch.tensors import CONV_AXES, Tensors, shorten
 from npresnet.errors import ArchitectureError
@@ -11,8 +11,7 @@ from npresnet.errors import ArchitectureError
 EXPANSION = {"BasicBlock": 1, "Bottleneck": 4}  # a block's output channels over its planes
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """A residual network without its numbers.
 
     block         "BasicBlock" (3x3, 3x3) or "Bottleneck" (1x1, 3x3, 1x1)

@@ -8,7 +8,6 @@ written for this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from npresnet.cpu import gemm
@@ -30,8 +29,7 @@ MANY_ROWS_DEEP = 150  # the same for a K that a packed product sums in parts
 Algorithm = Literal["direct", "winograd"]
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """An algorithm; for Winograd the size of its output tiles; the form of its matrix products."""
 
     algorithm: Algorithm = "direct"
@@ -144,7 +142,7 @@ def choose_together(
     if not exact:
         allowed = _allowed(layer, winograd)
         alone = next(choice for choice in _by_rule(layer, cpu, together=True) if choice in allowed)
-    packed = replace(alone, form="packed")
+    packed = alone._replace(form="packed")
     many = MANY_ROWS if layer.depth <= gemm.PACKED_DEPTH else MANY_ROWS_DEEP
     if alone.algorithm == "winograd" or alone == packed or layer.blocks > 1 or images * layer.rows < many:
         return alone

@@ -5,7 +5,6 @@ out = relu(product + bias + residual)       in place, while the product is in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
@@ -34,8 +33,7 @@ class Area(NamedTuple):
     channels: Range
 
 
-@dataclass(frozen=True)
-class Conv:
+class Conv(NamedTuple):
     """One convolution bound to a layout.
 
     choice  for the images of the layout

@@ -10,8 +10,8 @@ A backend may want a value's bytes in the order NCHW instead; its storage is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from npresnet.network import INPUT, Network
 from npresnet.plan.arena import Request, assign_offsets
@@ -23,8 +23,7 @@ NO_HALO: Halo = ((0, 0), (0, 0))
 ITEM_BYTES = 4  # float32
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """One value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start.
 
     channels_first   the bytes lie in the order N, C, H, W, halo included
@@ -54,8 +53,7 @@ class Value:
         return self.halo != NO_HALO
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """What `make_layout` decided: INPUT and every node's value by name, the arena's bytes; `macs` are of one image."""
 
     network: Network

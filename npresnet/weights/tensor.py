@@ -16,7 +16,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,8 +164,7 @@ class Tensor:
 _WAY_OUT = "which npresnet does not read. In PyTorch, save plain floats: `{name: t.float() for name, t in ...items()}`."
 
 
-@dataclass(frozen=True)
-class Unreadable:
+class Unreadable(NamedTuple):
     """A tensor of a kind that npresnet does not read; `kind` is a noun such as "a quantised tensor"."""
 
     kind: str
