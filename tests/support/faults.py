@@ -142,7 +142,7 @@ def undilated(working):
     def faulty(memory, conv, area):
         filters = copy(conv.filters)
         filters.window = replace(filters.window, dilation=(1, 1))
-        return working(memory, replace(conv, filters=filters), area)
+        return working(memory, conv._replace(filters=filters), area)
 
     return faulty
 
@@ -171,7 +171,7 @@ def residual_forgotten(working):
 
 
 def _changed(conv, **changes):
-    return replace(conv, node=conv.node.evolve(**changes))
+    return conv._replace(node=conv.node.evolve(**changes))
 
 
 def short_last_band(working):
