@@ -17,7 +17,7 @@ from npresnet import cpu
 from npresnet.cpu import gemm
 
 ROWS = (4, 16, 49)
-SHAPES = ((64, 64), (448, 128), (1152, 64), (576, 128))  # K, N
+SHAPES = ((64, 64), (448, 128), (1152, 64), (499, 64), (576, 128), (2048, 128))  # K, N
 SAME = [(gemm.Product(form), gemm.Product(form)) for form in gemm.FORMS]
 PACKED = [(how, gemm.Product("packed")) for how in (gemm.Product("packed", 2), *map(gemm.Product, gemm.FORMS[1:]))]
 PAIRS = SAME + PACKED  # an image alone, several together
