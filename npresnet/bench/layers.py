@@ -23,6 +23,7 @@ from npresnet.bench.peak import gemm_peak_gflops
 from npresnet.bench.prepare import random_model
 from npresnet.bench.timing import median
 from npresnet.cpu.blas import guard
+from npresnet.cpu.running import arithmetic
 from npresnet.cpu.stages import GROUP
 from npresnet.network import Network, Node
 from npresnet.plan import Plan
@@ -204,7 +205,7 @@ def _window_words(node: Node) -> str:
 def _time_pass(plans: Sequence[Plan], images: int) -> list[float]:
     """Milliseconds an image of every step, in one pass over all images: a plan for fewer of them runs several times."""
     found: list[float] = []
-    with np.errstate(all="ignore"):
+    with arithmetic():
         for plan in plans:
             runs = [[_time_step(step) for step in plan.steps] for _ in range(images // images_of(plan))]
             found += [sum(times) / images for times in zip(*runs, strict=True)]

@@ -21,8 +21,7 @@ from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
 from npresnet.cpu import blas, conv2d
 from npresnet.cpu.blas import guard
-from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose, choose_together
-from npresnet.cpu.cpus import cpu_vendor
+from npresnet.cpu.choices import Choice, Layer, candidates, choose
 from npresnet.cpu.filters import Filters
 from npresnet.cpu.lowering import Options, Scheme, lower
 from npresnet.cpu.running import run_plan
@@ -77,10 +76,9 @@ def tune_model(model: str, size: int, *, rounds: int, known: Container[str]) -> 
     network = fuse_max_pool(optimize(loaded.network))  # as `cpu.compile` has it: a fused stem takes no choice
     channels = loaded.config.value("in_channels", 3)
     loaded.close()
-    cpu = Processor(blas.kernel(), cpu_vendor())
     for layer, (node, shape) in layers_of(network, (channels, size, size)).items():
         if str(layer) not in known:
-            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, cpu, {}))
+            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, blas.kernel(), {}))
 
 
 def table(tuned: Sequence[Tuned]) -> Table:
@@ -134,12 +132,9 @@ def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = ROUND
 
 def _bind(network: Network, input_shape: Shape, images: int, filters: dict[str, Filters], choice: Choice) -> Plan:
     shapes = infer_shapes(network, input_shape)
-    node = network.nodes[0]
-    layer = conv2d.layer_of(node, filters[node.name], shapes[node.name])
-    alone = {node.name: choice}
-    chosen = {node.name: choose_together(layer, Processor(blas.kernel(), cpu_vendor()), choice, images)}
+    chosen = {network.nodes[0].name: choice}
     layout = make_layout(network, input_shape, conv2d.halos(network, shapes, chosen), images=images)
-    plan = lower(Scheme(layout, chosen, alone, Options().exact), filters, 1)
+    plan = lower(Scheme(layout, chosen, Options().exact), filters, 1)
     plan.input[...] = np.random.default_rng(0).standard_normal(plan.input.shape, np.float32)
     return plan
 

@@ -13,8 +13,7 @@ from typing import Literal, NamedTuple
 from npresnet.cpu import gemm
 from npresnet.cpu.gemm import Form
 
-# Measured layer by layer on a Xeon of the Cascade Lake family (`npresnet bench --tune`); what holds for AMD alone comes
-# from prototypes on a Zen 5.
+# Measured layer by layer on a Xeon of the Cascade Lake family (`npresnet bench --tune`).
 MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
 MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights
@@ -22,9 +21,6 @@ MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x
 MIN_CHANNELS_STRIDED = 64  # of stride 2, where there is less to save
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
-MAX_DEPTH_SMALL_CACHE = 600  # the same where panels that long outgrow the first cache
-MANY_ROWS = 350  # of several images together: from so many on packing beats panels
-MANY_ROWS_DEEP = 150  # the same for a K that a packed product sums in parts
 
 Algorithm = Literal["direct", "winograd"]
 
@@ -41,21 +37,9 @@ class Choice(NamedTuple):
         return f"{name}, {self.form}"
 
 
-class Processor(NamedTuple):
-    """kernel: the architecture that BLAS names, "SkylakeX", "Haswell", ... or ""; vendor: "GenuineIntel", ... or ""."""
-
-    kernel: str
-    vendor: str
-
-    @property
-    def has_small_products(self) -> bool:
-        """Whether BLAS multiplies small matrices without packing them: OpenBLAS does with its AVX-512 kernels."""
-        return self.kernel in ("SkylakeX", "Cooperlake", "SapphireRapids")
-
-    @property
-    def has_small_cache(self) -> bool:
-        """Whether long panels outgrow the first cache, so that packing pays earlier: Intel's 32 KB, not AMD's 48."""
-        return self.vendor != "AuthenticAMD"
+def has_small_products(kernel: str) -> bool:
+    """Whether this BLAS kernel multiplies small matrices without packing them: OpenBLAS's AVX-512 kernels do."""
+    return kernel in ("SkylakeX", "Cooperlake", "SapphireRapids")
 
 
 class Layer(NamedTuple):
@@ -115,57 +99,42 @@ def candidates(layer: Layer) -> list[Choice]:
     return [choice for choice in possible(layer) if choice.tile <= largest]
 
 
-def choose(layer: Layer, cpu: Processor, table: Mapping[str, Choice], *, winograd: bool = True) -> Choice:
-    """The choice for a layer and one image.
-
-    cpu       the processor, as BLAS and the system name it
-    table     this machine's own measurements, which come first
-    winograd  False leaves Winograd out
-    """
-    allowed = _allowed(layer, winograd)
-    own = table.get(str(layer))
-    if own in allowed:
-        return own
-    return next(choice for choice in _by_rule(layer, cpu) if choice in allowed)
-
-
-def choose_together(
-    layer: Layer, cpu: Processor, alone: Choice, images: int, *, winograd: bool = True, exact: bool = True
+def choose(
+    layer: Layer,
+    kernel: str,
+    table: Mapping[str, Choice],
+    images: int = 1,
+    *,
+    winograd: bool = True,
+    exact: bool = True,
 ) -> Choice:
-    """The choice for several images that share the layer's weights.
+    """The choice for a layer and so many images at once.
 
-    alone  the choice for one image
-    exact  every image has the bits that it has alone: another form is taken only where it gives them
+    kernel    the architecture that BLAS names: "SkylakeX", "Haswell", ... or "" for a BLAS that names none
+    table     this machine's own measurements, which come first; they are for one image
+    winograd  False leaves Winograd out
+    exact     every image has the bits that it has alone, so that several take what one takes
     """
-    if images == 1:
-        return alone
-    if not exact:
-        allowed = _allowed(layer, winograd)
-        alone = next(choice for choice in _by_rule(layer, cpu, together=True) if choice in allowed)
-    packed = alone._replace(form="packed")
-    many = MANY_ROWS if layer.depth <= gemm.PACKED_DEPTH else MANY_ROWS_DEEP
-    if alone.algorithm == "winograd" or alone == packed or layer.blocks > 1 or images * layer.rows < many:
-        return alone
-    forms, shape = (gemm.Product(alone.form), gemm.Product("packed")), (layer.rows, layer.depth, layer.out_channels)
-    return packed if not exact or gemm.keeps_bits(*forms, images, *shape) else alone
+    allowed = [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
+    together = images > 1 and not exact
+    own = table.get(str(layer))
+    if own in allowed and not together:
+        return own
+    return next(choice for choice in _by_rule(layer, kernel, together) if choice in allowed)
 
 
-def _allowed(layer: Layer, winograd: bool) -> list[Choice]:
-    return [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
-
-
-def _by_rule(layer: Layer, cpu: Processor, together: bool = False) -> Iterator[Choice]:
+def _by_rule(layer: Layer, kernel: str, together: bool) -> Iterator[Choice]:
     """Wishes, the best first; the last fits every layer."""
-    if cpu.kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
+    small = has_small_products(kernel)
+    if kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 or layer.is_strided else MAX_ROWS_F2_GROUPED
-        forms: tuple[Form, ...] = ("panels", "packed") if cpu.has_small_products else ("packed",)
+        forms: tuple[Form, ...] = ("panels", "packed") if small else ("packed",)
         if layer.is_strided:  # saves less than it costs to pack the weights, or where few rows share them
-            forms = ("panels",) if cpu.has_small_products and (layer.rows >= FEW_ROWS or together) else ()
+            forms = ("panels",) if small and (layer.rows >= FEW_ROWS or together) else ()
         for tile in (2,) if layer.rows <= largest_f2 and not together else (4, 2):
             yield from (Choice("winograd", tile, form) for form in forms)
-    if cpu.has_small_products:
-        if layer.depth <= (MAX_DEPTH_SMALL_CACHE if cpu.has_small_cache else MAX_DEPTH_PANELS):
-            yield Choice("direct", 0, "panels")
-        elif layer.rows < FEW_ROWS and not together:
-            yield Choice("direct", 0, "split")
+    if small and layer.depth <= MAX_DEPTH_PANELS:
+        yield Choice("direct", 0, "panels")
+    if small and layer.rows < FEW_ROWS and not together:
+        yield Choice("direct", 0, "split")
     yield Choice("direct", 0, "packed")

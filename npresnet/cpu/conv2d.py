@@ -45,12 +45,10 @@ def halos(network: Network, shapes: Mapping[str, Shape], chosen: Mapping[str, Ch
     return found
 
 
-def bind(
-    node: Node, filters: Filters, choice: Choice, alone: Choice, layout: Layout, lanes: int, *, exact: bool
-) -> Conv:
+def bind(node: Node, filters: Filters, choice: Choice, layout: Layout, lanes: int, *, exact: bool) -> Conv:
     """The layer as its algorithm sees it."""
     source, out = layout.values[node.inputs[0]], layout.values[node.name]
-    return Conv(node, filters, choice, alone.form, source, out, lanes, exact)
+    return Conv(node, filters, choice, source, out, lanes, exact)
 
 
 def scratch_floats(conv: Conv) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The processor: how many CPUs this process may use (its affinity, its container's quota), and who made them."""
+"""The processor: how many CPUs this process may use (its affinity, its container's quota), and its name."""
 
 from __future__ import annotations
 
@@ -32,19 +32,10 @@ def cgroup_quota(root: Path = CGROUP) -> float | None:
 
 
 @lru_cache(maxsize=1)
-def cpu_vendor() -> str:
-    """ "GenuineIntel", "AuthenticAMD", ... or "" where the system does not say."""
-    name = _processor() if os.name == "nt" else ""  # "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel"
-    return cpuinfo().get("vendor_id") or (name.rpartition(", ")[2] if ", " in name else "")
-
-
-@lru_cache(maxsize=1)
 def cpu_name() -> str:
     """The processor as the system names it, or the name of its architecture."""
-    return cpuinfo().get("model name") or _processor()
-
-
-def _processor() -> str:
+    if name := cpuinfo().get("model name"):
+        return name
     import platform  # 4 ms, which Linux does not need
 
     return platform.processor() or platform.machine()

@@ -63,7 +63,7 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
     return {
         "ping": 0 if _reads_in_place(conv) else prod(shape),
         "pong": rows * (last - first),
-        "parts": max(gemm.scratch_floats(form, shape) for form in (conv.alone, conv.choice.form)),
+        "parts": gemm.scratch_floats(conv.choice.form, shape),
     }
 
 
@@ -93,7 +93,8 @@ def _dense_tile(conv: Conv, area: Area, memory: Memory, lane: int) -> Tile:
 def _multiply(conv: Conv, area: Area, columns: Floats, product: Floats, memory: Memory, lane: int) -> list[Call]:
     """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that keeps their bits."""
     images, rows, depth = columns.shape
-    form, merged, parts = way(conv, bands(conv), area.channels, images, rows, depth)
+    form = conv.choice.form
+    merged, parts = way(conv, bands(conv), area.channels, images, rows, depth)
     weight = conv.filters.direct(form)[0]
     if merged:
         columns, product = columns.reshape(1, -1, depth), product.reshape(1, images * rows, -1)

@@ -3,21 +3,16 @@
     packed   one call of BLAS. It first copies both operands into blocks that fit the caches: right for large products,
              but where a has few rows, copying the weights costs as much as multiplying them.
     panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So
-             the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and one broadcast
-             `np.matmul` makes all the small products.
+             the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and a broadcast
+             `np.matmul` makes all the small products: of a panel, or of a few, with all rows before the next, so that
+             weights come from memory once and then from a core's second cache.
     split    the same where K alone is too long for a small product: the sum over K goes by parts, which are then added
              up,
 
                  out = sum over s of a[:, K_s : K_s+1] @ weight[K_s : K_s+1, :]
 
-             The parts are those by which OpenBLAS's packed product goes over K, so that the bits are the same: what is
-             split for one image's few rows may be packed for several images at once.
-
 What the small products gained over packing everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and
 1.14 at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
-What it gained to pack several images' rows after all: without it the deep layers of a resnet50 take 1.05 times as long
-(4 images, 1 thread).
-
 Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows and columns the call
 has, so images are multiplied together only where `keeps_bits` has seen that it makes no difference.
 """
@@ -27,7 +22,7 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from itertools import groupby
 from math import ceil, prod
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -40,8 +35,10 @@ FORMS: tuple[Form, ...] = ("packed", "panels", "split")
 
 PANEL = 64  # columns of a panel: four AVX-512 registers, and the width at which small products run fastest
 NARROW_PANELS = (32, 16)  # where there are not 64
+PANELS_AT_ONCE = 64 * 1024  # floats of the panels that meet all rows before the next: 256 KB, part of a second cache
+BLOCK_COST, CALL_COST = 1, 8  # of a product and of one more call, in rows
 SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS takes its kernels for small matrices
-PACKED_DEPTH = 448  # how much of K a packed product of OpenBLAS's AVX-512 kernels sums up at a time (its GEMM_Q)
+PART_DEPTH = 448  # the most of K that a part of a split product has
 
 
 def fits(form: Form, depth: int, columns: int) -> bool:
@@ -51,7 +48,7 @@ def fits(form: Form, depth: int, columns: int) -> bool:
     width = panel_width(columns)
     if width is None:
         return False
-    return depth > PACKED_DEPTH if form == "split" else block_limit(depth, width) >= 8
+    return depth > PART_DEPTH if form == "split" else block_limit(depth, width) >= 8
 
 
 def panel_width(columns: int) -> int | None:
@@ -126,12 +123,16 @@ def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats
 
 def _multiply_panels(a: Floats, panels: Floats, out: Floats) -> list[Call]:
     rows, depth = a.shape[-2:]
-    width = panels.shape[-1]
+    count, _, width = panels.shape[-3:]
+    at_once = max(1, PANELS_AT_ONCE // (width * depth))
     calls: list[Call] = []
-    for first, last, height in row_blocks(rows, depth, width):
-        blocks = _blocks(a[..., first:last, :], height)[..., None, :, :, :]  # (..., 1, blocks, rows, K)
-        target = _panels_of(_blocks(out[..., first:last, :], height), width)  # (..., N/64, blocks, rows, 64)
-        calls.append((kernels.matmul, (blocks, panels[..., None, :, :], target)))
+    for start in range(0, count, at_once):
+        few = panels[..., start : start + at_once, None, :, :]  # (..., panels, 1, K, 64)
+        columns = out[..., start * width : (start + at_once) * width]
+        for first, last, height in row_blocks(rows, depth, width):
+            blocks = _blocks(a[..., first:last, :], height)[..., None, :, :, :]  # (..., 1, blocks, rows, K)
+            target = _panels_of(_blocks(columns[..., first:last, :], height), width)  # (..., panels, blocks, rows, 64)
+            calls.append((kernels.matmul, (blocks, few, target)))
     return calls
 
 
@@ -158,20 +159,22 @@ def _multiply_parts(a: Floats, panels: Floats, out: Floats, scratch: Floats) -> 
     return calls
 
 
+@cache
 def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int, int]]:
     """(first, last, height): rows first..last-1 are cut into blocks of `height` rows, all small products.
 
-    Nearly equal blocks, of a multiple of 8 or else of 4 rows (as many as BLAS multiplies at a time) where that fits,
-    and never a lone row, which BLAS would multiply by another kernel.
+    Blocks of one height, and what is left in one more; never a lone row, which BLAS would multiply by another kernel.
+    Of all heights the one that costs least: OpenBLAS multiplies 4 rows in the time of 1, a product and one more call
+    have their own price.
     """
-    limit = max(2, block_limit(depth, width))
-    height = ceil(rows / ceil(rows / limit))
-    wanted = (ceil(height / 8) * 8, ceil(height / 4) * 4, height // 4 * 4)
-    height = next((fitting for fitting in wanted if 4 <= fitting <= min(limit, rows)), height)
-    while rows % height == 1 and height > 2:
-        height -= 1
-    whole = rows // height * height
-    return [(0, whole, height)] + ([(whole, rows, rows - whole)] if whole < rows else [])
+    best, least = max(rows, 1), None
+    for height in range(min(max(2, block_limit(depth, width)), rows), 1, -1):
+        count, rest = divmod(rows, height)
+        cost = count * (ceil(height / 4) * 4 + BLOCK_COST) + (ceil(rest / 4) * 4 + CALL_COST if rest else 0)
+        if rest != 1 and (least is None or cost < least):
+            best, least = height, cost
+    whole = rows // best * best
+    return [(0, whole, best)] + ([(whole, rows, rows - whole)] if whole < rows else [])
 
 
 def block_limit(depth: int, width: int = PANEL) -> int:
@@ -181,13 +184,8 @@ def block_limit(depth: int, width: int = PANEL) -> int:
 
 @cache
 def parts_of(depth: int) -> tuple[int, ...]:
-    """The lengths of the parts of K in which a packed product sums it, in their order: the last two are halves."""
-    parts: list[int] = []
-    while depth > 0:
-        half = ceil(depth // 2 / 16) * 16
-        parts.append(PACKED_DEPTH if depth >= 2 * PACKED_DEPTH else half if depth > PACKED_DEPTH else depth)
-        depth -= parts[-1]
-    return tuple(parts)
+    """The lengths of the parts in which a split product sums K, nearly equal."""
+    return tuple(stop - start for start, stop in split(depth, ceil(depth / PART_DEPTH)))
 
 
 def _blocks(view: Floats, height: int) -> Floats:
@@ -202,21 +200,16 @@ def _panels_of(view: Floats, width: int) -> Floats:
     return cut.transpose(*range(last - 3), last - 1, last - 3, last - 2, last)  # np.moveaxis takes five times as long
 
 
-class Product(NamedTuple):
-    """How a @ weight is called: its form, and in how many parts of the columns, see `column_parts`."""
-
-    form: Form
-    parts: int = 1
-
-
 @lru_cache(maxsize=1024)
-def keeps_bits(alone: Product, together: Product, images: int, rows: int, depth: int, columns: int) -> bool:
-    """Whether `images` times `rows` rows multiplied at once as `together` have the bits of each image by itself.
+def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
+    """Whether `images` times `rows` rows multiplied at once have the bits of each image by itself.
+
+    parts  into how many parts the columns of one image's product are cut, see `column_parts`
 
     Tried out on numbers of those very calls, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not.
     """
     a, weight = _hashed((images, rows, depth), 1), _hashed((depth, columns), 2)
-    apart, at_once = _product(alone, a, weight), _product(together, a.reshape(1, -1, depth), weight)
+    apart, at_once = _product(form, parts, a, weight), _product(form, 1, a.reshape(1, -1, depth), weight)
     return np.array_equal(apart.ravel().view(np.int32), at_once.ravel().view(np.int32))
 
 
@@ -231,13 +224,13 @@ def _hashed(shape: tuple[int, ...], seed: int) -> Floats:
     return numbers
 
 
-def _product(how: Product, a: Floats, weight: Floats) -> Floats:
+def _product(form: Form, parts: int, a: Floats, weight: Floats) -> Floats:
     """a @ weight as a layer would call it."""
     out = np.empty((*a.shape[:-1], weight.shape[-1]), np.float32)
-    scratch = np.empty(scratch_floats(how.form, a.shape), np.float32)
-    arranged = arrange(how.form, weight)
-    for first, last in column_parts(weight.shape[-1], how.parts):
-        columns = columns_of(how.form, arranged, first, last)
-        for kernel, args in multiply(how.form, a, columns, out[..., first:last], scratch):
+    scratch = np.empty(scratch_floats(form, a.shape), np.float32)
+    arranged = arrange(form, weight)
+    for first, last in column_parts(weight.shape[-1], parts):
+        columns = columns_of(form, arranged, first, last)
+        for kernel, args in multiply(form, a, columns, out[..., first:last], scratch):
             kernel(*args)
     return out

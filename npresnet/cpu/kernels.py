@@ -20,8 +20,12 @@ def copy(source: Floats | float, out: Floats) -> None:
 
 
 def matmul(a: Floats, b: Floats, out: Floats) -> None:
-    """out = a @ b, batched over leading axes: BLAS where the last two axes allow it."""
-    np.matmul(a, b, out=out)
+    """out = a @ b, batched over leading axes: BLAS where the last two axes allow it.
+
+    The leading axes are gone through as they stand. By itself NumPy goes first along the one with the smallest strides
+    in out, which for panels (see `gemm`) would be all panels of the weights for each few rows of a.
+    """
+    np.matmul(a, b, out=out, order="C")
 
 
 def add(a: Floats, b: Floats, out: Floats) -> None:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet.cpu import blas, conv2d, head, pointwise, pooling, stem, tuning
-from npresnet.cpu.choices import Choice, Processor, choose, choose_together
-from npresnet.cpu.cpus import cpu_vendor
+from npresnet.cpu.choices import Choice, choose
 from npresnet.cpu.filters import Filters
 from npresnet.cpu.memory import Memory
 from npresnet.cpu.tiling import Conv
@@ -60,15 +59,10 @@ class Options(NamedTuple):
 
 
 class Scheme(NamedTuple):
-    """Everything decided for one image size and number of images, before any memory: layout and algorithms.
-
-    choices  for that number of images
-    alone    for one image, whose bits the others keep
-    """
+    """Everything decided for one image size and number of images, before any memory: layout and algorithms."""
 
     layout: Layout
     choices: Mapping[str, Choice]
-    alone: Mapping[str, Choice]
     exact: bool
 
 
@@ -87,22 +81,18 @@ def make_scheme(network: Network, input_shape: Shape, images: int, prepared: Pre
     Raises ShapeError where the image does not fit the network.
     """
     shapes = infer_shapes(network, input_shape)
-    cpu, table = Processor(blas.kernel(), cpu_vendor()), tuning.table()
+    kernel, table = blas.kernel(), tuning.table()
     layers = {
         node.name: conv2d.layer_of(node, prepared[node.name], shapes[node.name])
         for node in network
         if node.op == "conv2d"
     }
-    alone = {name: choose(layer, cpu, table, winograd=options.winograd) for name, layer in layers.items()}
-    chosen = {
-        name: choose_together(layer, cpu, alone[name], images, winograd=options.winograd, exact=options.exact)
-        for name, layer in layers.items()
-    }
+    chosen = {name: choose(layer, kernel, table, images, **options._asdict()) for name, layer in layers.items()}
     halos = conv2d.halos(network, shapes, chosen)
     for name, halo in stem.halos(network).items():
         halos[name] = widest(halos.get(name, NO_HALO), halo)
     layout = make_layout(network, input_shape, halos, images=images, channels_first=stem.channels_first(network))
-    return Scheme(layout, chosen, alone, options.exact)
+    return Scheme(layout, chosen, options.exact)
 
 
 def lower(scheme: Scheme, prepared: Prepared, lanes: int) -> Plan:
@@ -112,9 +102,7 @@ def lower(scheme: Scheme, prepared: Prepared, lanes: int) -> Plan:
     """
     layout = scheme.layout
     convs = {
-        name: conv2d.bind(
-            layout.network[name], prepared[name], choice, scheme.alone[name], layout, lanes, exact=scheme.exact
-        )
+        name: conv2d.bind(layout.network[name], prepared[name], choice, layout, lanes, exact=scheme.exact)
         for name, choice in scheme.choices.items()
     }
     stems = {node.name: stem.bind(node, layout) for node in layout.network if node.op == stem.OPERATION}

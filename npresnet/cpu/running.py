@@ -6,13 +6,32 @@ warning nor the caller's `numpy.seterr` decides whether an image has a result, f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
 from npresnet.cpu.stages import CUT
 from npresnet.network import Array
 from npresnet.plan import Plan
+
+BUFFER = 1024  # elements
+
+
+@contextmanager
+def arithmetic() -> Iterator[None]:
+    """Silence, and small buffers, in this thread; its own settings come back.
+
+    What it gained: of rows that fit its buffer twice, NumPy copies the one that is added to all of them (a bias, or the
+    zeros of a ReLU) before each addition. With buffers of its usual 8192 elements a resnet18 takes 1.01 times as long,
+    a resnet50 1.013 at batch 8; sums over rows of 3584 take 1.9 times as long.
+    """
+    with np.errstate(all="ignore"):
+        before = np.setbufsize(BUFFER)
+        try:
+            yield
+        finally:
+            np.setbufsize(before)
 
 
 class Chain:
@@ -48,7 +67,7 @@ class Chain:
 
 def run_plan(plan: Plan) -> None:
     """All calls of all steps, in this thread."""
-    with np.errstate(all="ignore"):
+    with arithmetic():
         for step in plan.steps:
             for tile in step.tiles:
                 for kernel, args in tile:

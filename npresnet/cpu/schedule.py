@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npresnet.cpu.running import lane_of
+from npresnet.cpu.running import arithmetic, lane_of
 from npresnet.cpu.team import closed_gate, open_gate
 from npresnet.network import Array
 from npresnet.plan import Plan
@@ -90,7 +90,7 @@ class Job:
     def run(self, lane: int) -> None:
         """One lane's part of one image, while all the others run theirs."""
         try:
-            with np.errstate(all="ignore"):
+            with arithmetic():
                 for passes, calls, opens in self.programs[lane]:
                     for gate in passes:
                         gate.acquire()

@@ -34,8 +34,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from npresnet.cpu import blas, gemm, kernels
-from npresnet.cpu.choices import Processor
-from npresnet.cpu.cpus import cpu_vendor
+from npresnet.cpu.choices import has_small_products
 from npresnet.cpu.gemm import Form
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.cpu.running import lane_of
@@ -57,7 +56,7 @@ class StemFilters:
     def __init__(self, node: Node):
         weight = folded_weight(node).astype(np.float32, copy=False)
         matrix = np.ascontiguousarray(weight.transpose(2, 1, 3, 0).reshape(-1, len(weight)))
-        small = Processor(blas.kernel(), cpu_vendor()).has_small_products
+        small = has_small_products(blas.kernel())
         self.form: Form = "panels" if small and gemm.fits("panels", *matrix.shape) else "packed"
         self.weight: Floats = gemm.arrange(self.form, matrix)
         bias = node.params.get("bias")

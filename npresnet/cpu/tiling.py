@@ -13,7 +13,6 @@ import numpy as np
 from npresnet.cpu import gemm, kernels
 from npresnet.cpu.choices import Choice
 from npresnet.cpu.filters import Filters
-from npresnet.cpu.gemm import Form
 from npresnet.cpu.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.plan import Value
@@ -37,14 +36,12 @@ class Conv(NamedTuple):
     """One convolution bound to a layout.
 
     choice  for the images of the layout
-    alone   the form of the product for one image, whose bits the others keep
     exact   images keep their bits: their rows go through BLAS together only where that changes nothing
     """
 
     node: Node
     filters: Filters
     choice: Choice
-    alone: Form
     source: Value
     out: Value
     lanes: int
@@ -65,12 +62,10 @@ class Conv(NamedTuple):
 class Way(NamedTuple):
     """How the matrix product of an area is called.
 
-    form    of the product
     merged  whether the rows of all its images go through BLAS at once
     parts   of the output channels, one call (or one for each panel) a part
     """
 
-    form: Form
     merged: bool
     parts: list[Range]
 
@@ -99,7 +94,7 @@ def column_parts(conv: Conv, bands: int) -> list[Range]:
     are calls of their own, however many belong to a part.
     """
     is_wide = conv.filters.blocks == 1 and bands < MIN_TILES
-    is_packed = conv.alone == "packed"
+    is_packed = conv.choice.form == "packed"
     unit = MIN_PART_CHANNELS if is_packed else gemm.PANEL
     most = MIN_TILES if is_packed else max(MIN_TILES, conv.lanes)
     return gemm.column_parts(conv.channels, max(1, min(most, conv.channels // unit)) if is_wide else 1)
@@ -113,16 +108,15 @@ def way(conv: Conv, bands: int, channels: Range, images: int, rows: int, depth: 
     rows       of one of them
     depth      K of the product (of one block of groups)
     """
-    parts = [channels]
-    if conv.alone == "packed":
+    form, parts = conv.choice.form, [channels]
+    if form == "packed":
         parts = [part for part in column_parts(conv, bands) if channels[0] <= part[0] and part[1] <= channels[1]]
     if images == 1:
-        return Way(conv.alone if conv.exact else conv.choice.form, False, parts)
+        return Way(False, parts)
     columns = (channels[1] - channels[0]) // conv.filters.blocks
-    alone, together = gemm.Product(conv.alone, len(parts)), gemm.Product(conv.choice.form)
-    if not conv.exact or gemm.keeps_bits(alone, together, images, rows, depth, columns):
-        return Way(conv.choice.form, True, [channels])
-    return Way(conv.alone, False, parts)
+    if not conv.exact or gemm.keeps_bits(form, len(parts), images, rows, depth, columns):
+        return Way(True, [channels])
+    return Way(False, parts)
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:

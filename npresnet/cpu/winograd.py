@@ -224,7 +224,8 @@ def _multiply_shared(conv: Conv, area: Area, v: Floats, products: Floats, positi
     blocks, side = conv.filters.blocks, conv.choice.tile + 2
     *leading, rows, columns, in_channels = v.shape
     together, count = prod(leading[2:]), rows * columns
-    form, merged, parts = way(conv, bands(conv), area.channels, together, count, in_channels // blocks)
+    form = conv.choice.form
+    merged, parts = way(conv, bands(conv), area.channels, together, count, in_channels // blocks)
     weight = conv.filters.winograd(conv.choice.tile, form)  # ((m+2)^2, B, C/B, O/B), arranged
     weight = weight.reshape(side, side, *weight.shape[1:])[positions]
     if merged:

@@ -7,7 +7,7 @@ import pytest
 
 from npresnet import arch, passes
 from npresnet.cpu import conv2d, gemm
-from npresnet.cpu.choices import Choice, Layer, Processor, candidates, choose, choose_together
+from npresnet.cpu.choices import Choice, Layer, candidates, choose, has_small_products
 from npresnet.cpu.filters import Filters
 from npresnet.network import INPUT, Network, Node
 from npresnet.plan import infer_shapes
@@ -17,9 +17,8 @@ from tests.support.checks import assert_same
 from tests.support.forcing import forced
 from tests.support.one_node import execute_on_cpu
 
-INTEL, AMD = Processor("SkylakeX", "GenuineIntel"), Processor("SkylakeX", "AuthenticAMD")
-HASWELL, UNKNOWN = Processor("Haswell", "GenuineIntel"), Processor("", "")
-PROCESSORS = (INTEL, AMD, HASWELL, Processor("Haswell", "AuthenticAMD"), Processor("Zen", "AuthenticAMD"), UNKNOWN)
+AVX512, AVX2, UNKNOWN = "SkylakeX", "Haswell", ""
+KERNELS = (AVX512, AVX2, "Zen", "Cooperlake", UNKNOWN)
 NETWORKS = ("resnet18", "resnet50", "resnext50_32x4d", "cifar_resnet20")
 
 
@@ -47,23 +46,23 @@ def test_an_unknown_blas_gets_plain_products_alone(layers):
     assert {choose(one, UNKNOWN, {}) for one in layers} == {Choice("direct", 0, "packed")}
 
 
-@pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
-def test_without_winograd_there_is_none(cpu, layers):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_without_winograd_there_is_none(kernel, layers):
     tempting = {str(one): Choice("winograd", 4, "packed") for one in layers}
     for table in ({}, tempting):
-        assert {choose(one, cpu, table, winograd=False).algorithm for one in layers} == {"direct"}
+        assert {choose(one, kernel, table, winograd=False).algorithm for one in layers} == {"direct"}
 
 
-@pytest.mark.parametrize("cpu", PROCESSORS[:-1], ids=str)
-def test_winograd_for_3x3_alone_and_small_products_for_kernels_that_have_them(cpu, layers):
-    chosen = {one: choose(one, cpu, {}) for one in layers}
+@pytest.mark.parametrize("kernel", KERNELS[:-1])
+def test_winograd_for_3x3_alone_and_small_products_for_kernels_that_have_them(kernel, layers):
+    chosen = {one: choose(one, kernel, {}) for one in layers}
     for one, choice in chosen.items():
         assert choice in candidates(one)
         assert choice.algorithm == "direct" or one.allows_winograd
-        assert choice.form == "packed" or cpu.has_small_products
+        assert choice.form == "packed" or has_small_products(kernel)
     assert {"direct", "winograd"} == {choice.algorithm for choice in chosen.values()}
-    assert cpu.has_small_products == any(choice.form != "packed" for choice in chosen.values())
-    assert cpu.has_small_products == (cpu.kernel == "SkylakeX")
+    assert has_small_products(kernel) == any(choice.form != "packed" for choice in chosen.values())
+    assert has_small_products(kernel) == (kernel in ("SkylakeX", "Cooperlake"))
 
 
 def test_what_allows_winograd():
@@ -76,78 +75,68 @@ def test_what_allows_winograd():
     assert not Layer((3, 3), (1, 2), (1, 1), 1, 64, 64, (9, 9)).allows_winograd
 
 
-@pytest.mark.parametrize("cpu", PROCESSORS[:-1], ids=str)
-def test_large_outputs_of_many_channels_take_the_larger_tile(cpu):
-    assert choose(layer(size=56), cpu, {}).tile == 4
-    assert choose(layer(channels=(32, 32), blocks=4, size=56), cpu, {}).tile == 4
-    assert choose(layer(channels=(512, 512), size=7), cpu, {}).tile == 2
+@pytest.mark.parametrize("kernel", KERNELS[:-1])
+def test_large_outputs_of_many_channels_take_the_larger_tile(kernel):
+    assert choose(layer(size=56), kernel, {}).tile == 4
+    assert choose(layer(channels=(32, 32), blocks=4, size=56), kernel, {}).tile == 4
+    assert choose(layer(channels=(512, 512), size=7), kernel, {}).tile == 2
     for channels in (16, 32):  # its error would be too large a part of a network's
-        assert choose(layer(channels=(channels, channels), size=32), cpu, {}).tile == 2
+        assert choose(layer(channels=(channels, channels), size=32), kernel, {}).tile == 2
         small = layer(channels=(channels, channels), size=32)
-        assert choose_together(small, cpu, choose(small, cpu, {}), 4, exact=False).tile == 2
+        assert choose(small, kernel, {}, 4, exact=False).tile == 2
 
 
 @pytest.mark.parametrize("blocks", [1, 4])
-@pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
-def test_stride_2_by_small_products_alone(cpu, blocks):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_stride_2_by_small_products_alone(kernel, blocks):
     """And only where enough rows share the weights, of one image or of several, and there are many channels."""
 
     def tile(size: int, channels: int = 128, images: int = 1) -> int:
         width = channels // blocks
         strided = layer(channels=(width, width), size=size, stride=2, blocks=blocks)
-        choice = choose_together(strided, cpu, choose(strided, cpu, {}), images, exact=False)
+        choice = choose(strided, kernel, {}, images, exact=False)
         assert choice.algorithm == "direct" or choice.form == "panels"
         return choice.tile
 
-    expected = (4, 2, 0) if cpu.has_small_products else (0, 0, 0)
+    expected = (4, 2, 0) if has_small_products(kernel) else (0, 0, 0)
     assert (tile(28), tile(14), tile(7)) == expected
     assert (tile(28, images=4), tile(7, images=4)) == expected[:1] * 2
     assert tile(28, channels=4 * 8) == 0
 
 
-def test_the_form_by_shape_and_cache():
-    deep = layer(1, (2048, 512), 7)
-    assert choose(deep, AMD, {}).form == choose(deep, INTEL, {}).form == "split"
-    assert choose(layer(1, (2048, 512), 56), INTEL, {}).form == "packed", "many rows are worth packing the weights for"
-    assert choose(layer(1, (1024, 256), 14), AMD, {}).form == "panels"
-    assert choose(layer(1, (1024, 256), 14), INTEL, {}).form == "packed", "such panels outgrow the smaller cache"
-    assert choose(layer(1, (64, 64), 56), INTEL, {}).form == "panels"
-    assert choose(layer(1, (64, 65), 56), INTEL, {}).form == "packed", "no panels of 65 columns"
+def test_the_form_by_shape():
+    assert choose(layer(1, (2048, 512), 7), AVX512, {}).form == "split"
+    assert choose(layer(1, (2048, 512), 56), AVX512, {}).form == "packed", "many rows are worth packing the weights for"
+    assert choose(layer(1, (1024, 256), 14), AVX512, {}).form == "panels"
+    assert choose(layer(1, (64, 64), 56), AVX512, {}).form == "panels"
+    assert choose(layer(1, (64, 65), 56), AVX512, {}).form == "packed", "no panels of 65 columns"
+    assert choose(layer(1, (64, 64), 56), AVX2, {}).form == "packed"
 
 
-@pytest.mark.parametrize("keeps", [True, False])
-def test_several_images_are_packed_where_there_are_rows_enough_and_bits_stay(keeps, monkeypatch):
-    asked = []
-
-    def keeps_bits(alone, together, *shape):
-        asked.append((alone.form, together.form, *shape))
-        return keeps
-
-    monkeypatch.setattr(gemm, "keeps_bits", keeps_bits)
-    deep = layer(1, (2048, 512), 7)
-    split, packed = Choice("direct", 0, "split"), Choice("direct", 0, "packed")
-    assert choose_together(deep, INTEL, split, 1) == split
-    assert choose_together(deep, INTEL, split, 2) == split, "98 rows are too few to pack weights for"
-    assert not asked
-    assert choose_together(deep, INTEL, split, 4) == (packed if keeps else split)
-    assert asked == [("split", "packed", 4, 49, 2048, 512)]
-    panels, winograd = Choice("direct", 0, "panels"), Choice("winograd", 2, "panels")
-    assert choose_together(layer(1, (256, 1024), 14), INTEL, panels, 4) == (packed if keeps else panels)
-    assert choose_together(layer(size=14), INTEL, winograd, 4) == winograd
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_several_images_take_what_one_takes(kernel, layers):
+    """Or their bits would depend on their company."""
+    for one in layers:
+        wanted = choose(one, kernel, {})
+        assert {choose(one, kernel, {}, images) for images in (1, 2, 4)} == {wanted}
+        table = {str(one): candidates(one)[-1]}
+        assert {choose(one, kernel, table, images) for images in (1, 2, 4)} == {candidates(one)[-1]}
 
 
 def test_without_the_promise_several_images_take_what_is_fastest():
-    deep, image = layer(channels=(256, 256), size=14), Choice("winograd", 2, "panels")
-    assert choose_together(deep, INTEL, image, 4, exact=False).tile == 4
-    assert choose_together(deep, INTEL, image, 4, exact=False, winograd=False).algorithm == "direct"
+    deep = layer(channels=(256, 256), size=14)
+    assert choose(deep, AVX512, {}, 1, exact=False).tile == 2
+    assert choose(deep, AVX512, {}, 4, exact=False).tile == 4
+    assert choose(deep, AVX512, {}, 4, exact=False, winograd=False).algorithm == "direct"
+    assert choose(layer(1, (2048, 512), 7), AVX512, {}, 4, exact=False).form == "packed"
 
 
-@pytest.mark.parametrize("cpu", PROCESSORS, ids=str)
-def test_a_table_comes_first_where_the_layer_can_take_its_choice(cpu, layers):
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_table_comes_first_where_the_layer_can_take_its_choice(kernel, layers):
     for one in layers:
         for wanted in candidates(one):
-            assert choose(one, cpu, {str(one): wanted}) == wanted
-            assert choose(one, cpu, {"another layer": wanted}) == choose(one, cpu, {})
+            assert choose(one, kernel, {str(one): wanted}) == wanted
+            assert choose(one, kernel, {"another layer": wanted}) == choose(one, kernel, {})
 
 
 @pytest.mark.parametrize(
@@ -166,8 +155,8 @@ def test_a_table_comes_first_where_the_layer_can_take_its_choice(cpu, layers):
     ids=str,
 )
 def test_a_table_s_entry_that_the_layer_cannot_take_is_ignored(one, wanted):
-    for cpu in PROCESSORS:
-        assert choose(one, cpu, {str(one): wanted}) == choose(one, cpu, {})
+    for kernel in KERNELS:
+        assert choose(one, kernel, {str(one): wanted}) == choose(one, kernel, {})
 
 
 def test_layers_have_names_of_their_own(layers):

@@ -79,7 +79,7 @@ def test_several_small_images_share_a_tile():
             (step,) = plan.steps
             assert len(step.tiles) == 1
             (a, *_) = next(args for kernel, args in step.tiles[0] if kernel.__name__ == "matmul")
-            merged = exact is False or gemm.keeps_bits(gemm.Product("packed"), gemm.Product("packed"), 4, 20, 64, 64)
+            merged = exact is False or gemm.keeps_bits("packed", 1, 4, 20, 64, 64)
             assert a.shape == ((1, 80, 64) if merged else (4, 20, 64))
 
 

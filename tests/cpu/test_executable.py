@@ -13,6 +13,7 @@ import pytest
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.cpu import kernels
+from npresnet.cpu.running import BUFFER
 from npresnet.cpu.stages import GROUP
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
@@ -189,6 +190,28 @@ def test_the_callers_floating_point_settings_decide_nothing(executable, count):
             logits = executable(x)["logits"]
         assert np.isnan(logits[0]).all()
         assert np.array_equal(logits[1:], expected[1:])
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_callers_numpy_settings_come_back(executable, count, monkeypatch):
+    """Also after an error inside a call."""
+    before = np.getbufsize(), np.geterr()
+    for failing in (False, True):
+        seen = []
+
+        def maximum(a, b, out, failing=failing, seen=seen):
+            seen.append((np.getbufsize(), np.geterr()["over"]))
+            if failing:
+                raise ZeroDivisionError
+            np.maximum(a, b, out=out)
+
+        monkeypatch.setattr(kernels, "maximum", maximum)
+        fresh = cpu.compile(executable.network, threads=2)  # plans hold the kernels that they were made with
+        with pytest.raises(ZeroDivisionError) if failing else contextlib.nullcontext():
+            fresh(pictures(count))
+        assert set(seen) == {(BUFFER, "ignore")}
+        assert (np.getbufsize(), np.geterr()) == before
+        fresh.close()
 
 
 def test_only_the_last_few_image_sizes_are_kept(executable):

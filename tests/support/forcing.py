@@ -12,11 +12,8 @@ Wish = Callable[[Layer], Choice]
 
 
 @contextmanager
-def forced(wish: Choice | Wish, together: Choice | None = None) -> Iterator[list[Choice]]:
-    """Every convolution that can takes `wish`, the others a packed direct product; gives the list of what was taken.
-
-    together   for several images, where the layer can take it; None for the same as one image
-    """
+def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
+    """Every convolution that can takes `wish`, the others a packed direct product; gives the list of what was taken."""
     taken: list[Choice] = []
 
     def choose(layer: Layer, *args: object, **options: object) -> Choice:
@@ -24,10 +21,7 @@ def forced(wish: Choice | Wish, together: Choice | None = None) -> Iterator[list
         taken.append(wanted if wanted in possible(layer) else Choice())
         return taken[-1]
 
-    def choose_together(layer: Layer, cpu: object, alone: Choice, images: int, **options: object) -> Choice:
-        return together if images > 1 and together in possible(layer) else alone
-
-    with patch("npresnet.cpu.lowering.choose", choose), patch("npresnet.cpu.lowering.choose_together", choose_together):
+    with patch("npresnet.cpu.lowering.choose", choose):
         yield taken
 
 
