@@ -138,6 +138,24 @@ def test_row_blocks_that_go_wrong(monkeypatch, fault):
         check_row_blocks()
 
 
+def test_row_blocks_are_even_where_that_costs_nothing():
+    assert gemm.row_blocks(49, 256) == [(0, 49, 49)], "not 48 and a lone row, nor 47 and 2"
+    assert gemm.row_blocks(196, 256) == [(0, 196, 28)], "not 3 of 56 and 28 more, for which all panels are read again"
+    assert gemm.row_blocks(64, 512) == [(0, 64, 16)]
+    assert gemm.row_blocks(392, 64) == [(0, 392, 196)]
+
+
+def test_panels_meet_all_rows_before_the_next():
+    a, weight = matrices(49, 512, 1024)
+    panels, out = gemm.arrange("panels", weight), np.empty((49, 1024), np.float32)
+    assert len(gemm.row_blocks(49, 512)) == 2
+    read = [args[1] for _, args in gemm.multiply("panels", a, panels, out)]
+    assert all(few.size <= gemm.PANELS_AT_ONCE for few in read)
+    for once, again in zip(read[::2], read[1::2], strict=True):
+        assert once.ctypes.data == again.ctypes.data
+    assert len(read) == 2 * panels.size // gemm.PANELS_AT_ONCE
+
+
 def test_what_does_not_fit_is_said():
     assert all(gemm.fits("packed", depth, columns) for depth in (1, 5000) for columns in (1, 65, 1000))
     for form in gemm.FORMS[1:]:
