@@ -13,8 +13,9 @@
 
 What the small products gained over packing everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and
 1.14 at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
-How they are made counts as much: a resnet50 takes 1.05 times as long at batch 1 and 8 in NumPy's own order, all panels
-for each block of rows; and where 49 rows are 47 and 2 instead of 49, a resnet18 1.05 and 1.08, a resnet50 1.05 and 1.03.
+Their order counts too: in NumPy's own, all panels for each block of rows, a resnet50 takes 1.05 times as long at both;
+and where 49 rows are cut into 47 and 2, a resnet18 takes 1.05 and 1.08 times as long, a resnet50 1.05 and 1.03.
+
 Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows and columns the call
 has, so images are multiplied together only where `keeps_bits` has seen that it makes no difference.
 """
