@@ -12,7 +12,8 @@ from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.launch import Source
 from npresnet.cuda.launchers import relu
 from tests.emulator import emulator
-from tests.emulator.cupy_stand_in import CupyStandIn, Memory
+from tests.emulator.cupy_memory import Memory
+from tests.emulator.cupy_stand_in import CupyStandIn
 
 pytestmark = emulator.needed
 RELU = Source("relu/relu.cu", (("ELEMENT", "FLOAT32"),))

@@ -1,0 +1,67 @@
+"""The memory of emulated GPUs: poisoned with NaN, and between zones that nobody may touch; and CuPy's errors.
+
+Addresses that copies and kernels are given must lie in memory that is alive.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+ZONE_BYTES = 1024
+POISON = 0xFF
+
+
+class CUDARuntimeError(RuntimeError):
+    """As CuPy's: `status` is CUDA's number."""
+
+    def __init__(self, status: int, text: str):
+        super().__init__(text)
+        self.status = status
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class Memory:
+    """A block of a GPU's memory between its zones; freed with its last reference."""
+
+    def __init__(self, gpu: EmulatedGpu, size: int):
+        taken = -(-size // 512) * 512  # as CuPy's pool hands it out
+        if gpu.used + taken > gpu.memory_bytes:
+            raise OutOfMemoryError(f"Out of memory allocating {taken:,} bytes")
+        self.whole = np.full(size + 2 * ZONE_BYTES + 512, POISON, np.uint8)
+        start = ZONE_BYTES + -(self.whole.ctypes.data + ZONE_BYTES) % 512
+        self.bytes = self.whole[start : start + size]
+        self.gpu, self.ptr, self.size = gpu, self.bytes.ctypes.data, size
+        gpu.used += taken
+        gpu.most_used = max(gpu.most_used, gpu.used)
+        gpu.live[self.ptr] = size
+        weakref.finalize(self, gpu.freed, self.ptr, taken, self.whole, start, size)
+
+
+class EmulatedGpu:
+    """What there is of one device."""
+
+    def __init__(self, index: int, memory_bytes: int):
+        self.index, self.memory_bytes = index, memory_bytes
+        self.used = self.most_used = 0
+        self.live: dict[int, int] = {}
+        self.faults: list[str] = []
+
+    def freed(self, ptr: int, taken: int, whole: np.ndarray, start: int, size: int) -> None:
+        self.used -= taken
+        del self.live[ptr]
+        if (whole[:start] != POISON).any() or (whole[start + size :] != POISON).any():
+            self.faults.append(f"something was written beside {size} bytes of GPU memory")
+
+    def require(self, address: int, size: int, what: str) -> None:
+        """An address that somebody uses lies in live memory."""
+        if not any(ptr <= address and address + size <= ptr + length for ptr, length in list(self.live.items())):
+            raise CUDARuntimeError(700, f"cudaErrorIllegalAddress: {what} {address:#x} is no memory of this device")

@@ -1,0 +1,59 @@
+"""stream: folders and patterns, no further ahead than a batch, and on after a bad image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import npresnet
+from tests.support.small import picture, write_pictures
+
+
+def test_stream_goes_on_after_a_bad_image(model, tmp_path):
+    paths = write_pictures(tmp_path, 4)
+    (tmp_path / "002.png").write_text("no image")
+    found = dict(model.stream(paths, batch_size=3, top=2))
+    assert list(found) == paths
+    assert isinstance(found[paths[2]], npresnet.ImageError)
+    assert [len(found[path].top) for path in paths if path != paths[2]] == [2, 2, 2]
+    np.testing.assert_array_equal(found[paths[3]].logits, model.predict(paths[3]).logits)
+
+
+def test_stream_takes_a_folder(model, tmp_path):
+    paths = write_pictures(tmp_path, 3)
+    (tmp_path / "notes.txt").write_text("no image")
+    assert [path for path, _ in model.stream(tmp_path)] == paths
+    assert [path for path, _ in model.stream([tmp_path, paths[1]])] == [*paths, paths[1]]
+    assert [path for path, _ in model.stream(str(tmp_path / "*.png"))] == paths
+    assert [path for path, _ in model.stream(paths[0])] == paths[:1]
+
+
+def test_stream_and_what_is_not_there(model, tmp_path):
+    paths = write_pictures(tmp_path / "pictures", 2)
+    (tmp_path / "empty").mkdir()
+    for nothing in (tmp_path / "empty", tmp_path / "missing"):
+        with pytest.raises(npresnet.ImageError, match=nothing.name):
+            model.stream(nothing)
+        found = list(model.stream([paths[0], nothing, paths[1]]))
+        assert [path for path, _ in found] == [paths[0], nothing, paths[1]]
+        assert isinstance(found[1][1], npresnet.ImageError)
+
+
+def test_stream_is_lazy(model):
+    drawn = []
+
+    def endless():
+        while True:
+            drawn.append(None)
+            yield picture(len(drawn) % 3)
+
+    stream = model.stream(endless(), batch_size=4)
+    assert drawn == []
+    next(stream)
+    assert len(drawn) == 8  # one batch to run, one ahead
+    stream.close()
+
+
+def test_stream_checks_its_arguments_at_once(model):
+    with pytest.raises(ValueError, match="top"):
+        model.stream([], top=0)
