@@ -138,18 +138,21 @@ def test_cold_start_table_and_its_problems():
 
 def test_the_best_peer_of_each_kind_over_each_mode(entry):
     first = entry["cases"][0]["engines"]
-    first["npresnet-fast"], first["openvino"] = engine(16.0), engine(30.0)
-    first["torch-compile"] = engine(24.0)
+    first["npresnet"]["min_ms"] = 10.0
+    first["npresnet-fast"], first["openvino"] = engine(16.0, min_ms=8.0), engine(30.0, min_ms=13.0)
+    first["torch-compile"] = engine(24.0, min_ms=20.0)
     table = tables.best_table(entry["cases"])
     assert table.header[1:] == [
         "eager / npresnet",
         "eager / npresnet, fast=True",
         "compiling / npresnet",
         "compiling / npresnet, fast=True",
+        "compiling, least times / npresnet",
+        "compiling, least times / npresnet, fast=True",
     ]
-    assert table.rows[0][1:] == ["2.00", "2.50", "1.20", "1.50"]
-    assert table.rows[1][1:] == ["0.50", "", "", ""]
-    assert table.rows[2][1:] == ["1.00", "2.50", "1.20", "1.50"]
+    assert table.rows[0][1:] == ["2.00", "2.50", "1.20", "1.50", "1.30", "1.62"]
+    assert table.rows[1][1:] == ["0.50", "", "", "", "", ""]
+    assert table.rows[2][1:] == ["1.00", "2.50", "1.20", "1.50", "1.30", "1.62"]
 
 
 def test_errors_are_shown_in_units_that_read_well(entry):
