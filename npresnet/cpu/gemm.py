@@ -13,8 +13,9 @@
 
 What the small products gained over packing everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and
 1.14 at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
-Their order counts too: in NumPy's own, all panels for each block of rows, a resnet50 takes 1.05 times as long at both;
-and where 49 rows are cut into 47 and 2, a resnet18 takes 1.05 and 1.08 times as long, a resnet50 1.05 and 1.03.
+Their order counts too: in NumPy's own, all panels for each block of rows, a resnet50 takes 1.02 and 1.05 times as long,
+and where panels of K = 1024 are packed as well, which that order favours, 1.05 at both. Where 49 rows are cut into 47
+and 2, a resnet18 takes 1.05 and 1.08 times as long, a resnet50 1.05 and 1.03.
 
 Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows and columns the call
 has, so images are multiplied together only where `keeps_bits` has seen that it makes no difference.
@@ -127,12 +128,13 @@ def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats
 def _multiply_panels(a: Floats, panels: Floats, out: Floats) -> list[Call]:
     rows, depth = a.shape[-2:]
     count, _, width = panels.shape[-3:]
-    at_once = max(1, PANELS_AT_ONCE // (width * depth))
+    cuts = row_blocks(rows, depth, width)
+    at_once = count if len(cuts) == 1 else max(1, PANELS_AT_ONCE // (width * depth))  # one call goes panel by panel
     calls: list[Call] = []
     for start in range(0, count, at_once):
         few = panels[..., start : start + at_once, None, :, :]  # (..., panels, 1, K, 64)
         columns = out[..., start * width : (start + at_once) * width]
-        for first, last, height in row_blocks(rows, depth, width):
+        for first, last, height in cuts:
             blocks = _blocks(a[..., first:last, :], height)[..., None, :, :, :]  # (..., 1, blocks, rows, K)
             target = _panels_of(_blocks(columns[..., first:last, :], height), width)  # (..., panels, blocks, rows, 64)
             calls.append((kernels.matmul, (blocks, few, target)))
