@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from npresnet.arch.foreign import are_plain
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 
@@ -21,6 +22,8 @@ def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
     classifiers work on every pixel (convolutions) and are no part of a classification net. The fc of a contrastive
     training (MoCo) projects into the space of its loss and classifies nothing.
     """
+    if are_plain(tensors):
+        return tensors, {}
     tensors, prefix = _without_prefix(tensors)
     tensors, heads = _without_heads(tensors)
     return tensors, prefix | heads

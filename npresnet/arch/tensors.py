@@ -47,10 +47,10 @@ class Tensors:
         return [name for name in self._arrays if found(name)]
 
     def numbers_after(self, prefix: str) -> list[int]:
-        """The numbers N of all names `<prefix>N...`, sorted: the stages after "layer", the blocks after "layer1."."""
-        pattern = re.compile(rf"{re.escape(prefix)}([0-9]{{1,6}})\.")
-        found = (pattern.match(name) for name in self._arrays if name.startswith(prefix))
-        return sorted({int(match[1]) for match in found if match})
+        """The numbers N of all names `<prefix>N.<more>`, sorted: stages after "layer", blocks after "layer1."."""
+        rests = (name[len(prefix) :] for name in self._arrays if name.startswith(prefix))
+        numbers = {number for number, dot, _ in (rest.partition(".") for rest in rests) if dot and _is_number(number)}
+        return sorted(set(map(int, numbers)))
 
     def peek(self, name: str, axes: tuple[str, ...]) -> Array:
         """The tensor, if it holds floating-point numbers and has these axes, all of them at least 1 long."""
@@ -121,6 +121,10 @@ def shorten(items: Iterable[str], limit: int = 8) -> str:
 def _clip(name: str, limit: int = 120) -> str:
     name = name if name.isprintable() else ascii(name)[1:-1]  # files are others' words: no line ends, no escape codes
     return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 6
 
 
 def _checked_name(name: object) -> str:

@@ -170,10 +170,13 @@ def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int
 
     Blocks of one height, and what is left in one more; never a lone row, which BLAS would multiply by another kernel.
     Of all heights the one that costs least: OpenBLAS multiplies 4 rows in the time of 1, a product and one more call
-    have their own price.
+    have their own price. One block of all rows, where it is small enough, costs less than any cut.
     """
-    best, least = max(rows, 1), None
-    for height in range(min(max(2, block_limit(depth, width)), rows), 1, -1):
+    limit = max(2, block_limit(depth, width))
+    if rows <= limit:
+        return [(0, rows, max(rows, 1))]
+    best, least = rows, None
+    for height in range(limit, 1, -1):
         count, rest = divmod(rows, height)
         cost = count * (ceil(height / 4) * 4 + BLOCK_COST) + (ceil(rest / 4) * 4 + CALL_COST if rest else 0)
         if rest != 1 and (least is None or cost < least):
@@ -205,14 +208,21 @@ def _panels_of(view: Floats, width: int) -> Floats:
     return cut.transpose(*range(last - 3), last - 1, last - 3, last - 2, last)  # np.moveaxis takes five times as long
 
 
-@lru_cache(maxsize=1024)
 def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
     """Whether `images` times `rows` rows multiplied at once have the bits of each image by itself.
 
     parts  into how many parts the columns of one image's product are cut, see `column_parts`
 
-    Tried out on numbers of those very calls, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not.
+    Tried out on such numbers, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not. Panels are all
+    multiplied alike, so that one of them tells.
     """
+    if form != "packed":
+        parts, columns = 1, panel_width(columns) or columns
+    return _keeps_bits(form, parts, images, rows, depth, columns)
+
+
+@lru_cache(maxsize=1024)
+def _keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
     a, weight = _hashed((images, rows, depth), 1), _hashed((depth, columns), 2)
     apart, at_once = _product(form, parts, a, weight), _product(form, 1, a.reshape(1, -1, depth), weight)
     return np.array_equal(apart.ravel().view(np.int32), at_once.ravel().view(np.int32))

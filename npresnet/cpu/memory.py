@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from itertools import pairwise
 from math import prod
 
@@ -22,13 +22,12 @@ class Memory:
     def __init__(self, layout: Layout, lanes: int):
         self.layout = layout
         self.lanes = lanes
-        self._arena = aligned_floats(layout.arena_bytes // 4)
+        # Zero from the system, which costs nothing by itself; borders stay so for ever, for nobody writes them.
+        self._arena = aligned_floats(layout.arena_bytes // 4, np.zeros)
         self._scratch: list[dict[str, Floats]] = []
+        self._storage: dict[str, Floats] = {}
         self._rows: dict[Hashable, Floats] = {}
         self._zeros = np.zeros(0, np.float32)
-        for value in layout.values.values():
-            if value.has_halo:
-                self.storage(value.name)[...] = 0  # the border stays 0 for ever: nobody writes it
 
     def add_scratch(self, floats: Mapping[str, int]) -> None:
         """Make each lane's scratch: by purpose, as many floats as the largest tile needs."""
@@ -44,12 +43,16 @@ class Memory:
 
         Contiguous, but for values that are stored channels first: those are views with other strides.
         """
-        value = self.value(name)
-        start = value.offset_bytes // 4
-        floats = self._arena[start : start + value.size_bytes // 4]
+        if name not in self._storage:
+            self._storage[name] = self._view(self.value(name))
+        return self._storage[name]
+
+    def _view(self, value: Value) -> Floats:
+        shape, start = value.storage_shape, value.offset_bytes // 4
+        floats = self._arena[start : start + prod(shape)]
         if not value.channels_first:
-            return floats.reshape(value.storage_shape)
-        images, height, width, channels = value.storage_shape
+            return floats.reshape(shape)
+        images, height, width, channels = shape
         return floats.reshape(images, channels, height, width).transpose(0, 2, 3, 1)
 
     def images(self, name: str) -> Floats:
@@ -66,14 +69,14 @@ class Memory:
         return self._scratch[lane][purpose][: prod(shape)].reshape(shape)
 
     def rows_of(self, channels: Floats, width: int) -> Floats:
-        """Numbers per channel (..., o) repeated along a row: (..., width, o), once in memory however often asked for.
+        """Numbers per channel (o,) repeated along a row: (width, o), once in memory however often asked for.
 
         A row of one pixel, or a scalar, runs at a quarter of the speed of a whole row: its inner loop is too short.
         """
         key = (channels.ctypes.data, channels.shape, width)
         if key not in self._rows:
-            last_two = (width, channels.shape[-1])
-            self._rows[key] = np.ascontiguousarray(np.broadcast_to(channels, (*channels.shape[:-2], *last_two)))
+            self._rows[key] = np.empty((width, *channels.shape), np.float32)
+            self._rows[key][...] = channels
         return self._rows[key]
 
     def zeros(self, shape: tuple[int, ...]) -> Floats:
@@ -83,11 +86,11 @@ class Memory:
         return self._zeros[: prod(shape)].reshape(shape)
 
 
-def aligned_floats(count: int) -> Floats:
-    """`count` uninitialised float32 on a cache line's edge. Raises MemoryError."""
+def aligned_floats(count: int, make: Callable[..., NDArray[np.uint8]] = np.empty) -> Floats:
+    """`count` float32 on a cache line's edge, from `np.empty` or `np.zeros`. Raises MemoryError."""
     if count > sys.maxsize // 8:
         raise MemoryError(f"no array can hold {count} numbers")
-    raw = np.empty(count * 4 + ALIGNMENT_BYTES, np.uint8)
+    raw = make(count * 4 + ALIGNMENT_BYTES, np.uint8)
     skip = -raw.ctypes.data % ALIGNMENT_BYTES
     return raw[skip : skip + count * 4].view(np.float32)
 

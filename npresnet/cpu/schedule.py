@@ -197,11 +197,12 @@ def _spans(arrays: Iterable[Array], arena: Array) -> tuple[Span, ...]:
     return merge(span(array) for array in arrays if array.size and owner(array) is arena)
 
 
-def owner(array: Array) -> Array:
-    """The array whose memory a view shows."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+def owner(array: Array) -> Any:
+    """What a view's memory belongs to, beneath all its bases: `as_strided` puts one there that is no array."""
+    found: Any = array
+    while (base := getattr(found, "base", None)) is not None:
+        found = base
+    return found
 
 
 def span(array: Array) -> Span:

@@ -165,7 +165,7 @@ def test_an_image_beyond_all_memory_is_refused_by_its_size(executable):
 
 
 def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeypatch):
-    def no_memory(count: int):
+    def no_memory(*_):
         raise MemoryError
 
     x = pictures(1)

@@ -10,10 +10,11 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.cpu import direct, kernels, pointwise, pooling
-from npresnet.cpu.schedule import Job, Turn, make_schedule, span, tiles_of
+from npresnet.cpu.schedule import Job, Turn, make_schedule, owner, span, tiles_of, touched_by
 from npresnet.cpu.team import Team
 from npresnet.plan import Plan, Step
 from npresnet.plan.steps import Tile
@@ -62,6 +63,11 @@ def waits(plan: Plan, lanes: int = 2) -> list[tuple[str, str]]:
     return sorted(found)
 
 
+def meets(whole, parts) -> bool:
+    """Whether any of the spans lies in part inside the whole."""
+    return any(start < whole[1] and whole[0] < stop for start, stop in parts)
+
+
 LEFT, RIGHT, NEW_LEFT, NEW_RIGHT = range(10, 20), range(20, 30), range(30, 40), range(40, 50)
 IMAGE = range(4)
 
@@ -97,6 +103,21 @@ def test_a_call_in_place_writes_what_it_reads():
         ("0.1.0", "1.0.1"),
         ("1.2.1", "0.1.0"),
     ]
+
+
+def test_a_strided_view_of_the_arena_is_a_read_of_it():
+    """NumPy's `as_strided` puts an object that is no array between a view and its array."""
+    strided = as_strided(ARENA[LEFT.start :], (8, 3), (ARENA.itemsize, ARENA.itemsize))  # as im2col sees a row
+    reader: Tile = ((lambda *arrays: None, (strided, ARENA[NEW_RIGHT.start : NEW_RIGHT.stop])),)
+    assert waits(plan_of(first_step(), [tile(NEW_LEFT, IMAGE), reader])) == [("1.1.1", "0.0.0")]
+
+
+def test_the_stem_is_seen_to_read_its_image():
+    network = passes.optimize(arch.build(arch.random_tensors("resnet18", num_classes=10))[0])
+    executable = cpu.compile(network, threads=1)
+    plan = executable.plan((3, 64, 64), lanes=2)
+    arena = owner(plan.input)
+    assert all(meets(span(plan.input), touched_by(tile, arena).reads) for tile in plan.steps[0].tiles)
 
 
 def test_a_lane_waits_once_for_what_it_needs_twice():
