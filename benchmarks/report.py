@@ -83,6 +83,9 @@ def section(entry: Entry) -> str:
     if entry["kind"] == "coldstart":
         heading = f"**A fresh process from weight file to label** ({entry['model']}{kernel})"
         shown, notes = [tables.cold_table(entry)], tables.cold_problems(entry)
+    elif entry["kind"] == "memory":
+        heading = f"**Memory of each engine's process, batch by batch**{kernel}"
+        shown, notes = [tables.memory_table(entry["cases"])], tables.problems(entry["cases"])
     elif entry["kind"] == "determinism":
         heading = "**The same bits** in any batch, at any place in it, on any number of threads, in any process"
         shown, notes = [determinism.table(entry)], []

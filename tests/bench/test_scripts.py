@@ -17,7 +17,7 @@ from tests.bench.scripts import BENCHMARKS, script
 PHOTO = BENCHMARKS.parent / "npresnet" / "data" / "chelsea.jpg"
 
 
-@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "determinism", "layers"])
+@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "determinism", "layers", "memory"])
 def test_a_command_is_published_without_folders(name):
     words = ["--image", "/home/me/dog.jpg", "--threads", "2"]
     assert script(name).command(words) == f"python benchmarks/{name}.py --image dog.jpg --threads 2"
@@ -44,6 +44,27 @@ def test_layers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys):
     assert str(tmp_path) not in output.read_text()
 
 
+def test_memory_prints_a_table_and_writes_where_it_is_told(tmp_path, capsys):
+    output = tmp_path / "found.json"
+    words = ["--models", "cifar_resnet20", "--batches", "1", "16", "--engines", "npresnet", "--size", "32"]
+    assert script("memory").main([*words, "--onnx", "npresnet", "--output", str(output)]) == 0
+    assert "cifar_resnet20, batch 16" in capsys.readouterr().out
+    entry = json.loads(output.read_text())
+    assert entry["kind"] == "memory"
+    for case in entry["cases"]:
+        found = case["engines"]["npresnet"]
+        assert found["peak_mb"] >= found["resident_mb"] > 10
+        assert "median_ms" not in found
+
+
+def test_memory_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
+    words = ["--models", "resnet19", "--engines", "npresnet", "--output", str(tmp_path / "none.json")]
+    assert script("memory").main(words) == 1
+    printed = capsys.readouterr()
+    assert "nothing was measured" in printed.out
+    assert "resnet19 left out: ArchitectureError" in printed.err
+
+
 def test_vs_peers_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
     assert script("vs_peers").main(["--quick", "--models", "resnet19", "--engines", "npresnet"]) == 1
     printed = capsys.readouterr()
@@ -51,7 +72,7 @@ def test_vs_peers_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
     assert "resnet19 left out: ArchitectureError" in printed.err
 
 
-@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "determinism", "layers", "report"])
+@pytest.mark.parametrize("name", ["vs_peers", "coldstart", "determinism", "layers", "memory", "report"])
 def test_help_from_any_folder(name, tmp_path):
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=True)

@@ -1,0 +1,65 @@
+"""What each engine's process holds in memory, at most and after its last call, batch by batch.
+
+    python benchmarks/memory.py                                     resnet18 and resnet50 in batches of 1, 8, 32
+    python benchmarks/memory.py --models all --batches 1 128
+
+Each engine has a process of its own, checks eight images and makes a few calls; no time is kept. The same libraries,
+images and checks as in vs_peers.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+
+from npresnet.bench import results, tables, torchvision_models
+from npresnet.bench.arguments import add_cases, add_engines
+from npresnet.bench.compare import Settings
+from npresnet.bench.engines import ENGINES
+from npresnet.bench.run import Entry, Race, has_failed, run_memory
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50"], help="names, weight files, or: all")
+    add_cases(parser)
+    add_engines(parser, engines=list(ENGINES), threads=2)
+    default = f"default: {RESULTS.name}/memory-<machine>-<date>.json beside this file"
+    parser.add_argument("--output", type=Path, help=default)
+    parser.set_defaults(batches=[1, 8, 32])
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run, print the table, write the JSON. 1 where an engine that is installed failed or is wrong."""
+    options = parse(arguments)
+
+    def keep(entry: Entry) -> None:
+        results.write(options.output or RESULTS / results.file_name("memory", entry), entry)
+
+    models = torchvision_models.names() if options.models == ["all"] else options.models
+    race = Race(models, options.batches, options.engines, options.size, onnx=options.onnx)
+    entry = run_memory(race, Settings(options.threads), command=command(arguments), say=_say, keep=keep)
+    shown = [tables.memory_table(entry["cases"]).to_text(), *tables.problems(entry["cases"]), tables.conditions(entry)]
+    print("\n".join(shown) if entry["cases"] else "nothing was measured")
+    return int(has_failed(entry))
+
+
+def command(arguments: list[str]) -> str:
+    """How this was called; of files only their names, for results are published."""
+    return shlex.join(["python", "benchmarks/memory.py", *(results.without_folder(word) for word in arguments)])
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
