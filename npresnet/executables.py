@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import Any, Protocol
 
 from npresnet import cpu, passes
 from npresnet.cpu import prepared
 from npresnet.errors import DeviceError
+from npresnet.locks import Lock
 from npresnet.network import Network
 
 CAPACITY = 4  # the whole network, and three choices of features; each holds folded weights of its own
@@ -50,7 +50,7 @@ class Executables:
         self._network = network
         self._backend = _Cpu(threads, winograd, fast, content) if device == "cpu" else _Cuda(device, dtype)
         self._kept: OrderedDict[Modules, Executable] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.closed = False
 
     def get(self, modules: Modules) -> Any:

@@ -9,16 +9,17 @@ take our 1 for the user's setting.
 from __future__ import annotations
 
 import os
-import threading
 from functools import lru_cache
 from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from npresnet.locks import Lock
 
 
 @lru_cache(maxsize=1)
 def _controller() -> Any:
     """One controller, kept: to find the loaded libraries costs 0.3 ms, to use the controller a few microseconds."""
-    from threadpoolctl import ThreadpoolController
-
     return ThreadpoolController().select(user_api="blas")
 
 
@@ -70,7 +71,7 @@ class SingleThreadedBlas:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pid = os.getpid()
         self._calls: dict[object, list[Setting]] = {}  # call -> what its own thread had
         self._shared: list[Setting] = []  # what the process had before the first call

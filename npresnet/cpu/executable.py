@@ -15,7 +15,6 @@ the threads busy with another call's work does its own in the thread that it cam
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from npresnet.cpu.sizes import Size
 from npresnet.cpu.stages import groups_of
 from npresnet.cpu.team import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
+from npresnet.locks import Lock
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan
@@ -83,7 +83,7 @@ class Executable:
         self._prepared = prepare(network.nodes)
         self._store = store
         self._sizes: OrderedDict[Shape, Size] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._team: Team | None = shared_team(threads) if threads > 1 else None
         self._kept_jobs = KEPT_JOBS * max(threads, usable_cpus())
         self._closed = False

@@ -11,7 +11,6 @@ Mapped pages are let go of afterwards: nobody reads them again.
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from math import prod
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from npresnet.cpu import gemm
 from npresnet.cpu.choices import Choice
 from npresnet.cpu.gemm import Form
 from npresnet.cpu.memory import Floats, aligned_floats
+from npresnet.locks import Lock
 from npresnet.network import Array, Node
 from npresnet.weights.mapping import let_go
 
@@ -60,7 +60,7 @@ class Filters:
         bias = node.params.get("bias")
         self.bias: Floats | None = None if bias is None else np.asarray(bias, np.float32)
         self._made: dict[Key, Floats] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @property
     def depth(self) -> int:

@@ -73,7 +73,7 @@ class Memory:
 
         A row of one pixel, or a scalar, runs at a quarter of the speed of a whole row: its inner loop is too short.
         """
-        key = (channels.ctypes.data, channels.shape, width)
+        key = (channels.ctypes.data, channels.shape, channels.strides, width)
         if key not in self._rows:
             self._rows[key] = np.empty((width, *channels.shape), np.float32)
             self._rows[key][...] = channels

@@ -41,7 +41,7 @@ from npresnet.cpu.running import lane_of
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops import folded_weight
 from npresnet.plan import Layout
-from npresnet.plan.layout import Halo
+from npresnet.plan.layout import NO_HALO, Halo, widest
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
 
@@ -116,11 +116,12 @@ def bind(node: Node, layout: Layout) -> Stem:
 
 def halos(network: Network) -> dict[str, Halo]:
     """The zeros that stems read around their images."""
-    return {
-        node.inputs[0]: tuple((p, p) for p in node.window.padding)
-        for node in network
-        if node.op == OPERATION and node.window is not None
-    }
+    found: dict[str, Halo] = {}
+    for node in network:
+        if node.op == OPERATION and node.window is not None:
+            name = node.inputs[0]
+            found[name] = widest(found.get(name, NO_HALO), tuple((p, p) for p in node.window.padding))
+    return found
 
 
 def channels_first(network: Network) -> set[str]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from npresnet.cpu.blas import hold_own_thread
 from npresnet.errors import DeviceError
+from npresnet.locks import Lock
 
 Work = Callable[[], None]
 
@@ -159,7 +160,7 @@ def _stop(mailboxes: list[_Mailbox], pid: int) -> None:
 
 
 _teams: weakref.WeakValueDictionary[int, Team] = weakref.WeakValueDictionary()
-_teams_lock = threading.Lock()
+_teams_lock = Lock()
 
 
 def shared_team(lanes: int) -> Team:

@@ -91,9 +91,12 @@ def column_parts(conv: Conv, bands: int) -> list[Range]:
     """The output channels in parts, so that threads share a layer of few rows.
 
     How many parts a packed product has depends on the layer alone: calls with other columns may have other bits. Panels
-    are calls of their own, however many belong to a part.
+    are calls of their own, however many belong to a part. Winograd's transforms have as many columns as the part has
+    channels, so parts are whole panels there.
     """
     is_wide = conv.filters.blocks == 1 and bands < MIN_TILES
+    if conv.choice.algorithm == "winograd" and conv.channels % gemm.PANEL:
+        is_wide = False
     is_packed = conv.choice.form == "packed"
     unit = MIN_PART_CHANNELS if is_packed else gemm.PANEL
     most = MIN_TILES if is_packed else max(MIN_TILES, conv.lanes)

@@ -164,10 +164,10 @@ def _transformed(
         middle = products[1, 1]  # (n, R, X, o)
         bias = memory.rows_of(conv.filters.bias[slice(*area.channels)], columns)
         calls.append((kernels.add, (middle, bias, middle)))
-    by_row = _flat(half).transpose(1, 0, 2)  # (i, b, floats): products small enough for small kernels
-    calls.append((kernels.matmul, (to_output, _flat(products), by_row[:own])))
+    by_row = _flat(half).transpose(2, 1, 0, 3)  # (n, i, b, floats): an image's bits depend on no other's
+    calls.append((kernels.matmul, (to_output, _flat(products).transpose(2, 0, 1, 3), by_row[:, :own])))
     if own < t:
-        calls.append((kernels.matmul, (to_output, _flat(products_odd).transpose(1, 0, 2), by_row[own:])))
+        calls.append((kernels.matmul, (to_output, _flat(products_odd).transpose(2, 1, 0, 3), by_row[:, own:])))
     calls.append((kernels.matmul, (to_output, half.transpose(2, 3, 0, 4, 1, 5), image.transpose(0, 1, 4, 3, 2, 5))))
     return calls, image.reshape(images, rows * m, columns * m, out_channels)
 
@@ -179,8 +179,8 @@ def _in_parts(positions: Floats, side: Side) -> tuple[Floats, Floats]:
 
 
 def _flat(values: Floats) -> Floats:
-    """(i, j, ...) -> (i, j, floats)."""
-    return values.reshape(*values.shape[:2], prod(values.shape[2:]))
+    """(i, j, n, ...) -> (i, j, n, floats)."""
+    return values.reshape(*values.shape[:3], prod(values.shape[3:]))
 
 
 def _strips(conv: Conv, area: Area, memory: Memory) -> Floats:
