@@ -8,6 +8,7 @@ import numpy as np
 
 from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, Memory, aligned_floats, split
+from npresnet.cpu.pointwise import relu
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
 
@@ -71,7 +72,7 @@ def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Til
     source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
     pixels = np.float32(source.shape[1] * source.shape[2])
     return [
-        ((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)))
+        ((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)), *relu(memory, node, mean))
         for image, mean in zip(source, out, strict=True)
     ]
 
@@ -81,4 +82,4 @@ def lower_flatten(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     source, out = memory.images(node.inputs[0]), memory.storage(node.name)
     if source.ndim == 4:
         source = source.transpose(0, 3, 1, 2)
-    return [((kernels.copy, (source, out.reshape(source.shape))),)]
+    return [((kernels.copy, (source, out.reshape(source.shape))), *relu(memory, node, out))]

@@ -71,7 +71,7 @@ def prepare(nodes: tuple[Node, ...]) -> dict[str, Any]:
     unknown = [node for node in nodes if node.op not in LOWER and node.op not in PREPARE]
     if unknown:
         raise ArchitectureError(f"{unknown[0].name}: the CPU backend has no operation {unknown[0].op!r}")
-    with np.errstate(under="ignore"):  # what is too small for a float32 rounds to 0
+    with np.errstate(all="ignore"):  # what a float32 cannot hold becomes 0 or infinity, whatever the caller's settings
         return {node.name: PREPARE[node.op](node) for node in nodes if node.op in PREPARE}
 
 

@@ -36,7 +36,7 @@ def lower_batch_norm(node: Node, line: Line, memory: Memory) -> list[Tile]:
             (kernels.multiply, (source, memory.rows_of(line.scale, width), out)),
             (kernels.add, (out, memory.rows_of(line.shift, width), out)),
         ]
-        tiles.append((*calls, *_relu(memory, node.relu, out)))
+        tiles.append((*calls, *relu(memory, node, out)))
     return tiles
 
 
@@ -47,7 +47,7 @@ def lower_relu(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
 
 def lower_add(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     bands = _bands(memory, *node.inputs, node.name)
-    return [((kernels.add, (a, b, out)), *_relu(memory, node.relu, out)) for a, b, out in bands]
+    return [((kernels.add, (a, b, out)), *relu(memory, node, out)) for a, b, out in bands]
 
 
 def lower_shortcut_a(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
@@ -61,12 +61,14 @@ def lower_shortcut_a(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
             (kernels.copy, (0.0, out[..., :before])),
             (kernels.copy, (source, out[..., before:end])),
             (kernels.copy, (0.0, out[..., end:])),
+            *relu(memory, node, out),
         )
     ]
 
 
-def _relu(memory: Memory, relu: bool, out: Floats) -> list[Call]:
-    return [(kernels.maximum, (out, memory.zeros(out.shape[1:]), out))] if relu else []
+def relu(memory: Memory, node: Node, out: Floats) -> list[Call]:
+    """The call that clamps out (any shape) at 0, in place, where the node has a ReLU."""
+    return [(kernels.maximum, (out, memory.zeros(out.shape[1:]), out))] if node.relu else []
 
 
 def _bands(memory: Memory, *names: str) -> list[tuple[Floats, ...]]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from npresnet.cpu import kernels
 from npresnet.cpu.memory import Floats, Memory, split
+from npresnet.cpu.pointwise import relu
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
@@ -25,7 +26,11 @@ MIN_TILE_FLOATS = 50_000
 
 def lower_max_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     return [
-        ((kernels.copy, (-np.inf, out)), *((kernels.maximum, (part, taken, part)) for part, taken in pairs))
+        (
+            (kernels.copy, (-np.inf, out)),
+            *((kernels.maximum, (part, taken, part)) for part, taken in pairs),
+            *relu(memory, node, out),
+        )
         for out, pairs in _bands(node, memory)
     ]
 
@@ -38,7 +43,8 @@ def lower_avg_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
     for out, pairs in _bands(node, memory):
         sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
         count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
-        tiles.append(((kernels.copy, (0.0, out)), *sums, (kernels.divide, (out, count, out))))
+        mean: Call = (kernels.divide, (out, count, out))
+        tiles.append(((kernels.copy, (0.0, out)), *sums, mean, *relu(memory, node, out)))
         row = (row + out.shape[0]) % len(counts)  # the next image starts anew
     return tiles
 

@@ -5,8 +5,8 @@
 - The key says all that the numbers depend on: which weight file (`content`), NumPy and its BLAS, and for each array the
   layer, the arrangement, its shape and a checksum of the scale and of a few weights. A file is ours if it begins with
   exactly the bytes that would be written now, is as long, and its check fits; nothing in it is parsed or run.
-- The check is a CRC-32 of 64 bytes in every 64 KiB: a file that was cut off, or that a crash left full of holes, counts
-  as none, and no load reads everything twice.
+- The check is a CRC-32 of one number in 512 bytes, eight in a page of memory: a file that a crash left with pages of
+  zeros counts as none, as one that was cut off does, and no load reads everything twice.
 - A file gets its name when it is whole (`replacing`), so that processes may write and read at the same time. Files are
   mapped read-only. On POSIX only the user's own are taken.
 - All files together hold at most LIMIT_BYTES: those used least recently go.
@@ -22,23 +22,24 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from npresnet.cpu import blas
 from npresnet.cpu.filters import Filters, Key
+from npresnet.cpu.memory import Floats
 from npresnet.files import replacing
 from npresnet.weights.cache import cache_folder
 
 VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
-FORMAT = 3  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
+FORMAT = 4  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
 LIMIT_BYTES = 2 << 30
 ALIGNMENT = 64
-SAMPLE_STEP = 1 << 16  # a sample is ALIGNMENT bytes long
+SAMPLE_STEP = 128  # every so many numbers one counts for the check
 ABANDONED_S = 3600  # a part that nobody has written to for so long
 SUFFIX = ".prepared"
 
@@ -87,13 +88,19 @@ class Store:
         offsets, size_bytes = _places(len(head), wanted)
         try:
             buffer = _map_own(path, size_bytes)
-            if buffer is None or buffer[: len(head)] != head or not _is_whole(buffer, size_bytes):
+            if buffer is None or buffer[: len(head)] != head:
+                return False
+            arrays = [
+                np.frombuffer(buffer, np.float32, prod(one.shape), offset).reshape(one.shape)
+                for one, offset in zip(wanted, offsets, strict=True)
+            ]
+            if buffer[-ALIGNMENT:] != _check(arrays):
                 return False
             os.utime(path)  # used just now
         except (OSError, ValueError):
             return False
-        for (_, filters, key), offset, shape in zip(wanted, offsets, (w.shape for w in wanted), strict=True):
-            filters.adopt(key, np.frombuffer(buffer, np.float32, prod(shape), offset).reshape(shape))
+        for (_, filters, key), array in zip(wanted, arrays, strict=True):
+            filters.adopt(key, array)
         return True
 
     def keep(self, wanted: Sequence[Wanted]) -> None:
@@ -106,13 +113,12 @@ class Store:
                 return
             with replacing(str(self._path(head))) as file:
                 file.write(head)
-                for (_, filters, key), offset in zip(wanted, offsets, strict=True):
+                arrays = [np.ascontiguousarray(filters.arranged(key)) for _, filters, key in wanted]
+                for array, offset in zip(arrays, offsets, strict=True):
                     file.seek(offset)
-                    file.write(np.ascontiguousarray(filters.arranged(key)).reshape(-1).view(np.uint8).data)
-                file.truncate(size_bytes)
-                check = _check(lambda start: _read_at(file, start), size_bytes)  # mapped, it would count as memory
+                    file.write(array.reshape(-1).view(np.uint8).data)
                 file.seek(size_bytes - ALIGNMENT)
-                file.write(check)
+                file.write(_check(arrays))
 
     def _head(self, wanted: Sequence[Wanted]) -> bytes:
         described = [[one.name, *one.key, one.shape, checksum(one.filters)] for one in wanted]
@@ -182,22 +188,12 @@ def _places(start: int, wanted: Sequence[Wanted]) -> tuple[list[int], int]:
     return offsets, start + ALIGNMENT
 
 
-def _check(read: Callable[[int], bytes], size_bytes: int) -> bytes:
-    """The last bytes of a file: a checksum of samples of all others. `read` gives ALIGNMENT bytes from a place on."""
-    last = size_bytes - 2 * ALIGNMENT
+def _check(arrays: Iterable[Floats]) -> bytes:
+    """The last bytes of a file: a checksum of samples of all its arrays."""
     crc = 0
-    for start in (*range(0, last, SAMPLE_STEP), last):
-        crc = zlib.crc32(read(start), crc)
+    for array in arrays:
+        crc = zlib.crc32(array.reshape(-1)[::SAMPLE_STEP].tobytes(), crc)
     return _padded(f"check {crc:08x}".encode())
-
-
-def _is_whole(buffer: mmap.mmap, size_bytes: int) -> bool:
-    return buffer[-ALIGNMENT:] == _check(lambda start: buffer[start : start + ALIGNMENT], size_bytes)
-
-
-def _read_at(file: IO[bytes], start: int) -> bytes:
-    file.seek(start)
-    return file.read(ALIGNMENT)
 
 
 def _padded(text: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """How a thread runs plans from end to end, alone. (How lanes share one image stands in `schedule`.)
 
-Arithmetic is silent, as in every other engine: infinities and NaN come out as they do in IEEE 754, and neither a
-warning nor the caller's `numpy.seterr` decides whether an image has a result, for that would depend on the lane.
+Arithmetic is silent, as in every other engine: neither a warning nor the caller's `numpy.seterr` decides whether an
+image has a result, for that would depend on the lane. Infinities and NaN come out as IEEE 754 has them, of the sums
+that are computed: where those multiply by zeros too (groups that share a block, Winograd's transforms), an infinity
+becomes NaN in its neighbours as well.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def _merge(node: Node, made: Mapping[str, Node], private: Set[str]) -> tuple[Nod
 
 def fold(conv: Node, norm: Node) -> Node:
     """One convolution that computes `norm(conv(x))`: weight as it was, scale (O,) float64, bias (O,) float32."""
-    with np.errstate(under="ignore"):  # channels that training has switched off: their tiny numbers round to 0
+    with np.errstate(all="ignore"):  # tiny numbers of channels that training has switched off; a variance of 0
         scale, shift = scale_and_shift(norm)  # (O,), (O,)
         bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
         scale = scale * conv.params.get("scale", 1.0)  # of a norm that was folded before

@@ -271,6 +271,42 @@ def test_a_forked_child_computes_too(executable):
     assert exit_code(child) == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_children_forked_in_the_middle_of_other_threads_calls_compute_too(network):
+    """Whatever locks those threads hold at that moment, of BLAS, plans and weights, stay theirs."""
+    x = pictures(1)
+    small = cpu.compile(passes.optimize(network), threads=2)
+    expected = small(x)["logits"]
+    stopped = threading.Event()
+
+    def compute() -> None:
+        while not stopped.is_set():
+            small(x[:, :, :8, :8])
+
+    callers = [threading.Thread(target=compute) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    codes = []
+    for number in range(20):
+        fresh = cpu.compile(passes.optimize(network), threads=2)  # whose weights another thread arranges just now
+        first = threading.Thread(target=fresh, args=(x,))
+        first.start()
+        time.sleep(0.004 * number)
+        child = os.fork()
+        if child == 0:
+            same = all(np.array_equal(model(x)["logits"], expected) for model in (small, fresh))
+            os._exit(0 if same else 1)
+        codes.append(exit_code(child))
+        first.join()
+        if codes[-1] is None:
+            break
+    stopped.set()
+    for caller in callers:
+        caller.join()
+    assert codes == [0] * 20
+
+
 def test_closed(network):
     executable = cpu.compile(passes.optimize(network), threads=2)
     executable(pictures(1))

@@ -94,10 +94,23 @@ def test_another_blas_finds_nothing(folder, monkeypatch):
         lambda raw: raw[:4096] + b"\0" * (len(raw) - 4096),
         lambda raw: raw[: len(raw) // 2] + b"\0" * (len(raw) - len(raw) // 2),
         lambda raw: raw[: 1 << 19] + b"\0" * (1 << 17) + raw[(1 << 19) + (1 << 17) :],
+        lambda raw: raw[: 4096 * 50] + b"\0" * 4096 + raw[4096 * 51 :],
         lambda raw: b"X" + raw[1:],
         lambda raw: raw[:-10] + b"X" + raw[-9:],
     ],
-    ids=["empty", "a byte short", "half", "a byte long", "zeros", "no data", "half zeros", "a hole", "head", "check"],
+    ids=[
+        "empty",
+        "a byte short",
+        "half",
+        "a byte long",
+        "zeros",
+        "no data",
+        "half zeros",
+        "a hole",
+        "a page",
+        "head",
+        "check",
+    ],
 )
 def test_a_damaged_file_counts_as_none_and_is_replaced(folder, damage):
     path, _ = kept(folder)

@@ -16,8 +16,9 @@ import numpy as np
 from npresnet import cpu
 from npresnet.cpu import gemm
 
-ROWS = (4, 16, 49)
-SHAPES = ((64, 64), (448, 128), (1152, 64), (499, 64), (576, 128), (2048, 128))  # K, N
+ROWS = (1, 4, 5, 9, 16, 49)
+WHOLE = ((64, 64), (448, 128), (1152, 64), (499, 64), (576, 128), (2048, 128))  # K, N
+RAGGED = ((1152, 17), (2304, 65), (288, 5), (144, 1))
 HOW = [*((form, 1) for form in gemm.FORMS), ("packed", 2)]  # form, parts of the columns
 
 
@@ -35,7 +36,7 @@ def multiplied(form: gemm.Form, parts: int, a: np.ndarray, weight: np.ndarray) -
 
 def main() -> None:
     found = {"kernel": cpu.blas.kernel(), "kept": 0, "not kept": 0, **dict.fromkeys(gemm.FORMS, 0), "wrong": []}
-    for (form, parts), images, rows, (depth, columns) in itertools.product(HOW, (2, 4), ROWS, SHAPES):
+    for (form, parts), images, rows, (depth, columns) in itertools.product(HOW, (2, 3, 4), ROWS, WHOLE + RAGGED):
         if not gemm.fits(form, depth, columns):
             continue
         if not gemm.keeps_bits(form, parts, images, rows, depth, columns):
