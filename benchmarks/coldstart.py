@@ -13,7 +13,6 @@ as it is from the second process on, and with that folder deleted before each re
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import shlex
 import subprocess
 import sys
@@ -22,8 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
 
-import npresnet
-from npresnet.bench import results, tables, torchvision_models
+from npresnet.bench import machine, results, tables, torchvision_models
+from npresnet.bench.arguments import count
 from npresnet.bench.cold import Program, race
 from npresnet.bench.compare import Settings, prepare_apart
 from npresnet.bench.peers import ONNX
@@ -31,15 +30,15 @@ from npresnet.bench.prepare import Request
 from npresnet.bench.process import worker_environ
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES = ("npresnet", "numpy", "pillow", "onnxruntime", "openvino", "torch", "torchvision")
+LIBRARIES = ("numpy", "pillow", "onnxruntime", "openvino", "torch", "torchvision")
 PHOTO = HERE.parent / "npresnet" / "data" / "chelsea.jpg"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repetitions", type=count, default=15)
+    parser.add_argument("--threads", type=count, default=2)
     parser.add_argument("--image", type=Path, default=PHOTO)
     parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one kernel, such as Haswell")
     parser.add_argument("--quick", action="store_true", help="one repetition; kept only where --output says so")
@@ -88,7 +87,7 @@ def main(arguments: list[str]) -> int:
         )
     shown = {"threads": options.threads, "repetitions": repetitions, "coretype": options.openblas_coretype}
     programs_found = {result.program.name: result.to_dict() for result in found}
-    shown |= {"model": "resnet18", "versions": _versions()}
+    shown |= {"model": "resnet18", "versions": machine.library_versions(LIBRARIES)}
     entry = results.header("coldstart", command(arguments), **shown, programs=programs_found)
     print(tables.cold_table(entry).to_text())
     print("\n".join(["", *tables.cold_problems(entry), tables.conditions(entry)]))
@@ -106,17 +105,6 @@ def command(arguments: list[str]) -> str:
 def _convert(source: Path, target: Path, environ: dict[str, str]) -> None:
     program = "import sys, npresnet; npresnet.convert(sys.argv[1], sys.argv[2])"
     subprocess.run([sys.executable, "-c", program, str(source), str(target)], env=environ, check=True)
-
-
-def _versions() -> dict[str, str]:
-    return {name: version for name in LIBRARIES if (version := _version(name))}
-
-
-def _version(library: str) -> str | None:
-    try:
-        return npresnet.__version__ if library == "npresnet" else importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _operators_to_declare(environ: dict[str, str]) -> str:

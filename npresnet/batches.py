@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,7 +34,7 @@ def batches(
 ) -> Iterator[list[Item]]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads, one batch ahead, so two batches at most are in memory. With one thread it is
+    Files are read by `threads` threads, one batch ahead, so about two batches are in memory. With one thread it is
     the caller's own, unless `in_background`: a caller who waits for a GPU had better not read meanwhile. Anything else
     (PIL images, file objects, arrays) is read here and at once: such an object may be in use elsewhere, or be used
     again by the generator that gave it.
@@ -45,12 +44,22 @@ def batches(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 or in_background else None
     try:
         ahead: deque[list[Item | Future[Item]]] = deque()
-        for chunk in _chunks((_submit(pool, source, read) for source in sources), batch_size):
+        problem: Exception | None = None
+        chunks = _chunks((_submit(pool, source, read) for source in sources), batch_size)
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except Exception as error:  # the iterable's own: what it gave before comes first
+                chunk, problem = None, error
+            if chunk is None:
+                break
             ahead.append(chunk)
             if len(ahead) > 1:
                 yield [_result(item) for item in ahead.popleft()]
         while ahead:
             yield [_result(item) for item in ahead.popleft()]
+        if problem is not None:
+            raise problem
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -88,6 +97,18 @@ def _result(item: Item | Future[Item]) -> Item:
 
 
 def _chunks(sources: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(sources)
-    while chunk := list(islice(iterator, size)):
+    """Lists of `size`, the last one shorter; also where the sources end in an error, which is raised after it."""
+    chunk: list[Any] = []
+    problem: Exception | None = None
+    try:
+        for source in sources:
+            chunk.append(source)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except Exception as error:
+        problem = error
+    if chunk:
         yield chunk
+    if problem is not None:
+        raise problem

@@ -24,6 +24,7 @@ DTYPES = {
     "float16": "float16 values and weights, sums float32",
     "bfloat16": "bfloat16 values and weights, sums float32",
 }
+MAX_THREADS = 4096  # far beyond what any machine has, and what any system starts
 SINCE_AMPERE = ("tf32", "bfloat16")
 
 Labels = Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] | None
@@ -81,7 +82,7 @@ def decide_threads(threads: int | None) -> Decision:
     """The caller's number, or the CPUs that this process may use."""
     if threads is None:
         return Decision(cpu.usable_cpus(), "default", "CPUs that this process may use")
-    return Decision(as_count(threads, "threads"), "caller")
+    return Decision(as_count(threads, "threads", most=MAX_THREADS), "caller")
 
 
 def decide_fast(fast: Any) -> Decision:

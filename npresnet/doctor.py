@@ -63,15 +63,22 @@ def examine(environ: Mapping[str, str] = os.environ) -> Report:
     _examine_blas(report, cpu.blas_info(), cpu_vectors(), environ)
     _examine_packages(report)
     _examine_gpu(report)
-    report.facts["weights cache"] = str(download.cache_folder())
+    report.facts["weights cache"] = _weights_text()
     report.facts["prepared weights"] = _prepared_text()
     return report
+
+
+def _weights_text() -> str:
+    try:
+        return str(download.cache_folder())
+    except RuntimeError as problem:
+        return f"none: {problem}"
 
 
 def _prepared_text() -> str:
     folder = prepared.folder()
     if folder is None:
-        return f"not kept ({prepared.VARIABLE}=0)"
+        return f"not kept ({prepared.VARIABLE}=0, or no home folder)"
     size_mb, limit_mb = prepared.size_bytes_of(folder) / 1e6, prepared.LIMIT_BYTES / 1e6
     return f"{folder}, {size_mb:,.0f} of at most {limit_mb:,.0f} MB; {prepared.VARIABLE}=0 keeps none"
 

@@ -55,7 +55,7 @@ class Executables:
 
     def get(self, modules: Modules) -> Any:
         """The executable that gives these modules' results, compiled now if need be. Raises DeviceError when closed."""
-        with self._lock:
+        with self._lock.plain:
             if self.closed:
                 raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
             executable = self._kept.get(modules)
@@ -70,7 +70,7 @@ class Executables:
 
     def close(self) -> None:
         """Let go of everything, for good."""
-        with self._lock:
+        with self._lock.plain:
             self.closed = True
             self._kept.clear()
             self._backend.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,16 @@ def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], An
     return array
 
 
-def as_count(value: Any, what: str, least: int = 1) -> int:
-    """A whole number from `least` on, as a plain int. Raises ShapeError, which is a ValueError."""
+def as_count(value: Any, what: str, least: int = 1, most: int = sys.maxsize) -> int:
+    """A whole number from `least` to `most`, as a plain int. Raises ShapeError, which is a ValueError."""
     try:
         count = operator.index(value)
     except TypeError:
         count = least - 1
     if count < least or isinstance(value, (bool, np.bool_)):
         raise ShapeError(f"{what} is a whole number from {least} on, got {value!r}")
+    if count > most:
+        raise ShapeError(f"{what} is {most:,} at most, got {value!r}")
     return count
 
 
@@ -59,8 +62,10 @@ def is_one_image(source: Any) -> bool:
     """Whether `predict` was given one image rather than an iterable of images."""
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
         return True
-    if hasattr(source, "read") or hasattr(source, "__array__") or hasattr(source, "__array_interface__"):
-        return True  # a file object, a PIL image, an array
+    if hasattr(source, "read") or hasattr(source, "__array__"):
+        return True  # a file object, an array
+    if hasattr(type(source), "__array_interface__"):  # a PIL image, which to ask itself would load and copy
+        return True
     return not isinstance(source, Iterable)  # images.read says what is wrong with it
 
 

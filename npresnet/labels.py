@@ -69,10 +69,12 @@ def _from_file(path: str) -> list[str]:
     text = _read_text(path)
     if text.lstrip().startswith(("[", "{")) or path.lower().endswith(".json"):
         try:
-            return _from_parsed(json.loads(text), path)
-        except (json.JSONDecodeError, RecursionError) as error:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError) as error:  # a ValueError also for numbers of thousands of digits
             if path.lower().endswith(".json"):
                 raise CheckpointError(f"{path} is no valid JSON: {error}") from error
+        else:
+            return _from_parsed(parsed, path)
     return _from_lines(text.splitlines(), path)
 
 

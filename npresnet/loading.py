@@ -18,7 +18,7 @@ from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.config import Config, Decision, Origin
 from npresnet.decisions import Asked, Labels, decide_labels, decide_preprocess, decide_runtime, input_size
-from npresnet.errors import ArchitectureError, CheckpointError, DeviceError
+from npresnet.errors import ArchitectureError, CheckpointError, DeviceError, NpresnetError
 from npresnet.images import Preprocess
 from npresnet.inputs import npz_path, path_text
 from npresnet.metadata import Source, Stored, from_metadata, to_metadata
@@ -93,6 +93,8 @@ def load(
     options     what tensors cannot tell, named as torchvision's ResNet constructor names it
                 (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
 
+    A weight file is mapped: while the model is in use, put a new file in its place rather than write into it.
+
     Raises CheckpointError for what cannot be read or fetched, ArchitectureError for what is no ResNet that npresnet
     knows and for options that do not fit, DeviceError for a device that is not there.
     """
@@ -123,7 +125,9 @@ def build(
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
     try:
         tensors = architectures.random_tensors(name, num_classes=num_classes, seed=seed, **options)
-    except MemoryError:
+    except NpresnetError:
+        raise
+    except (MemoryError, ValueError, OverflowError):  # NumPy raises either where the numbers are out of all bounds
         raise DeviceError(f"{name} with num_classes={num_classes} needs more memory than there is") from None
     network, config = architectures.build(tensors, arch=name, options=options)
     source = Source(f"random weights, seed {seed}")

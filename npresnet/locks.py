@@ -1,35 +1,33 @@
-"""A lock that a forked child can take, even if another thread of its parent held it at that moment.
+"""Locks that a forked child can take, even if another thread of its parent held them at that moment.
 
 A child has but the thread that forked: a plain lock held by any other stays closed in it for ever. So every lock of
-this kind is made anew in the child. That is enough only where what the lock protects is sound between any two
-instructions of whoever holds it, such as a dict to which things are added; each place that uses one sees to that.
+this kind is made anew in the child. That is enough only where what it protects is sound between any two instructions of
+whoever holds it, such as a dict to which things are added; each place that uses one sees to that.
+
+    with self._lock.plain: ...
+
+It is the plain lock that stands in the `with`, for Ctrl-C never comes between taking that and being inside. What is
+not ours is not made anew: Python's own locks of a module that is just being imported, as in a process's very first
+call, and threadpoolctl's.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
 
 
 class Lock:
-    """For `with` alone. Not to be taken twice by one thread."""
+    """`plain` is the lock to take; in a forked child it is another one, open."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.renew()
         _locks.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *problem: object) -> None:
-        with contextlib.suppress(RuntimeError):  # forked inside the block: the child's lock is open already
-            self._lock.release()
 
     def renew(self) -> None:
         """Open, whoever holds it."""
-        self._lock = threading.Lock()
+        self.plain = threading.Lock()
 
 
 _locks: weakref.WeakSet[Lock] = weakref.WeakSet()

@@ -104,8 +104,9 @@ class Model:
 
         paths  a folder, a glob, or any iterable of images as `predict` takes them; folders in it stand for their files
 
-        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read; the rest go on. At most two
-        batches are in memory. Sources of an iterable are drawn a batch ahead.
+        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read; the rest go on. About two
+        batches are in memory. Sources of an iterable are drawn a batch ahead; where it raises, what it gave before
+        comes first.
         """
         self._require_classifier()
         return self._predictions(sources_in(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
@@ -262,8 +263,12 @@ class Model:
         for batch in batches(sources, self.preprocess, size, self._threads, in_background=on_gpu):
             rows: dict[int, Array] = {}
             start = perf_counter()
-            for positions, x in stack_by_shape(batch):
+            stacks = stack_by_shape(batch)
+            batch = [item._replace(x=None) for item in batch]  # the stacks have copies
+            while stacks:
+                positions, x = stacks.pop()
                 rows.update(zip(positions, run(x), strict=True))
+                del x  # before the next batch is drawn
             run_ms = (perf_counter() - start) * 1e3 / max(1, len(rows))
             for position, item in enumerate(batch):
                 yield item, rows.get(position), run_ms

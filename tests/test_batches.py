@@ -45,6 +45,21 @@ def test_other_errors_are_not_hidden():
         list(batches(["no number"], read, 2, 2))
 
 
+@pytest.mark.parametrize("given", [0, 1, 4, 5, 9])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_given_before_an_error_comes_first(given, threads):
+    def sources():
+        yield from map(str, range(given))
+        raise RuntimeError("the disk is gone")
+
+    found, running = [], batches(sources(), read, 2, threads)
+    while len(found) < given:
+        found += values(next(running))
+    assert found == list(range(given))
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        next(running)
+
+
 def test_sources_are_drawn_one_batch_ahead_and_no_further():
     drawn = []
 

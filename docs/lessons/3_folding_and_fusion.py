@@ -43,14 +43,14 @@ print(f"largest difference {difference:.1e}, of numbers up to {np.abs(folded).ma
 
 # %% [markdown]
 # The little `eps` is easy to lose: it is in no checkpoint. In channels that training has switched off the variance is tiny,
-# and without it those channels explode. Look at what forgetting it does here:
+# and without it their factor explodes. Look at what forgetting it does here, where what that factor meets is tiny, too:
 
 # %%
 forgotten = norm["weight"] / np.sqrt(norm["running_var"])
 wrong = conv2d(photo, (weight * forgotten[:, None, None, None]).astype(np.float32), shift.astype(np.float32), padding=1)
-print(
-    f"without eps: {np.abs(wrong - folded).max():.1e}, and the smallest variance here is {norm['running_var'].min():.1e}"
-)
+larger = (forgotten / scale).max()
+print(f"without eps a channel's factor is {larger:.0f} times as large: its variance is {norm['running_var'].min():.1e}")
+print(f"and the result differs by up to {np.abs(wrong - folded).max():.1e}")
 
 # %% [markdown]
 # ## Count the bytes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
 from typing import Any
 
+import npresnet
 from npresnet.cpu.cpus import cpuinfo, usable_cpus
 
 FLAGS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
@@ -26,6 +29,17 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_average": _load_average(),
     }
+
+
+def library_versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Those of these libraries that are installed, with their versions."""
+    from importlib import metadata
+
+    found = {"npresnet": npresnet.__version__}
+    for library in libraries:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.setdefault(library, metadata.version(library))
+    return found
 
 
 def cpu_name(info: dict[str, str] | None = None) -> str:

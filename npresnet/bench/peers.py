@@ -106,7 +106,7 @@ def _torch_module(job: Job) -> tuple[Any, torch.nn.Module]:
 
 def _without_gradient(torch: Any, module: Any) -> Any:
     def run(x: Any) -> Any:
-        with torch.no_grad():
+        with torch.inference_mode():
             return module(x)
 
     return run

@@ -67,7 +67,7 @@ class Prepared:
 def prepare(request: Request) -> Prepared:
     """Make the files in request.folder."""
     folder = Path(request.folder)
-    random = not Path(request.model).exists()
+    random = not Path(request.model).is_file()
     path = random_model(request.model, folder, request.seed) if random else Path(request.model)
     network = _load_network(path, request.options)
     recipe.write(network, folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from npresnet.bench import layer_tables, tables
+from npresnet.bench import layer_tables, machine, tables
 from npresnet.bench.compare import Say, Settings, compare_model
 from npresnet.bench.engines import ENGINES, OURS, Engine
 from npresnet.bench.prepare import Request
@@ -15,6 +15,7 @@ from npresnet.bench.process import Process, WorkerError, worker_environ
 from npresnet.bench.results import CaseResult, geometric_means, header
 
 Entry = dict[str, Any]
+LIBRARIES = ("numpy", "torch", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,25 @@ def run(
     of a run that was cut: its cases are taken over where machine, versions, settings and engines are the same.
     """
     shown: Entry = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
-    shown |= {"coretype": settings.coretype, "gemm_peak_gflops": _gemm_peak(settings, say)}
+    shown |= {"coretype": settings.coretype, "onnx": race.onnx, "seed": race.seed}
+    shown |= {"versions": machine.library_versions(LIBRARIES), "gemm_peak_gflops": _gemm_peak(settings, say)}
     entry = header("cpu", command, **shown, cases=[], geometric_means={}, skipped=[])
-    if earlier is not None and same_conditions(entry, earlier):
-        entry |= {"cases": list(earlier["cases"]), "gemm_peak_gflops": earlier["gemm_peak_gflops"]}
     engines = race.chosen(registry)
+    if earlier is not None and same_conditions(entry, earlier):
+        _take_over(entry, earlier)
+    taken = list(entry["cases"])
     for model in race.models:
         request = Request(model, "", race.size, race.seed, race.onnx)
-        left = [batch for batch in race.batches if not _has_case(entry, engines, Path(model).name, batch, race.size)]
+        left = [batch for batch in race.batches if not _has_case(taken, engines, Path(model).name, batch, race.size)]
         try:
             for case in compare_model(request, left, engines, settings, say) if left else ():
                 entry["cases"].append(case.to_dict())
                 entry["geometric_means"] = geometric_means(entry["cases"])
+                entry["gemm_peak_gflops"] = _larger(entry["gemm_peak_gflops"], _gemm_peak(settings, say))
                 keep(entry)
         except WorkerError as problem:
             _leave_out(entry, model, problem, say)
+            keep(entry)
     return entry
 
 
@@ -83,6 +88,7 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
                 case = process.ask("layers", timeout_s=timeout_s, seconds=shown["seconds"], **wanted)
         except WorkerError as problem:
             _leave_out(entry, model, problem, say)
+            keep(entry)
         else:
             entry["cases"].append(case)
             keep(entry)
@@ -110,6 +116,7 @@ def run_memory(
                 keep(entry)
         except WorkerError as problem:
             _leave_out(entry, model, problem, say)
+            keep(entry)
     return entry
 
 
@@ -124,23 +131,39 @@ def _memory_of(case: CaseResult) -> Entry:
 
 
 def _leave_out(entry: Entry, model: str, problem: WorkerError, say: Say) -> None:
-    say(f"{Path(model).name} left out: {problem}")
-    entry["skipped"].append({"model": Path(model).name, "reason": str(problem)})
+    name = Path(model).name
+    reason = str(problem).replace(model, name)
+    say(f"{name} left out: {reason}")
+    entry["skipped"].append({"model": name, "reason": reason})
 
 
 def same_conditions(entry: Entry, earlier: Entry) -> bool:
     """Whether two runs may stand in one table: the same kind, machine, versions and settings; loads may differ."""
 
     def conditions(of: Entry) -> Entry:
-        kept = {name: of.get(name) for name in ("kind", "threads", "rounds", "seconds", "coretype")}
+        names = ("kind", "threads", "rounds", "seconds", "coretype", "onnx", "seed", "versions")
+        kept = {name: of.get(name) for name in names}
         return {**kept, **{name: value for name, value in of["machine"].items() if not name.startswith("load")}}
 
     return conditions(entry) == conditions(earlier)
 
 
-def _has_case(entry: Entry, engines: Sequence[Engine], model: str, batch: int, size: int) -> bool:
+def _take_over(entry: Entry, earlier: Entry) -> None:
+    """The cases of a run that was cut, but for those in which an engine showed no time: that may be mended."""
+    complete = [case for case in earlier["cases"] if all("median_ms" in e for e in case["engines"].values())]
+    entry["cases"] = complete
+    entry["geometric_means"] = geometric_means(complete)
+    entry["gemm_peak_gflops"] = _larger(entry["gemm_peak_gflops"], earlier["gemm_peak_gflops"])
+
+
+def _larger(a: float | None, b: float | None) -> float | None:
+    """Of two peaks: a busy machine shows less than it can."""
+    return max(a or 0.0, b or 0.0) or None
+
+
+def _has_case(cases: Sequence[Entry], engines: Sequence[Engine], model: str, batch: int, size: int) -> bool:
     wanted = (model, batch, size, {engine.name for engine in engines})
-    return wanted in [(case["model"], case["batch"], case["size"], set(case["engines"])) for case in entry["cases"]]
+    return wanted in [(case["model"], case["batch"], case["size"], set(case["engines"])) for case in cases]
 
 
 def report_text(entry: Entry) -> str:

@@ -71,7 +71,7 @@ def tune_model(model: str, size: int, *, rounds: int, known: Container[str]) -> 
     size   height and width of the images
     known  layers, as they print, that need not be measured again
     """
-    is_name = model in npresnet.list_archs() and not os.path.exists(model)
+    is_name = model in npresnet.list_archs() and not os.path.isfile(model)
     loaded = npresnet.build(model) if is_name else npresnet.load(model)
     network = fuse_max_pool(optimize(loaded.network))  # as `cpu.compile` has it: a fused stem takes no choice
     channels = loaded.config.value("in_channels", 3)

@@ -75,6 +75,8 @@ def _prepare_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="surrogateescape")
     stdout = sys.stdout
     if hasattr(stdout, "reconfigure"):
         is_utf8 = (stdout.encoding or "").lower().replace("-", "") == "utf8"

@@ -44,13 +44,14 @@ def _tune(args: Namespace) -> int:
 
     rounds = tune.QUICK_ROUNDS if args.quick else tune.ROUNDS
     tuned: dict[str, tune.Tuned] = {}
+    place = tuning.save({})  # where that fails, it shall be before minutes of measuring
     for model in args.models:
         for entry in tune.tune_model(model, args.size, rounds=rounds, known=tuned):
             tuned[str(entry.layer)] = entry
             complain(f"{entry.layer}: {entry.best}")
-    better = {layer: entry.best if entry.best != entry.built_in else None for layer, entry in tuned.items()}
+        tuning.save({layer: entry.best if entry.best != entry.built_in else None for layer, entry in tuned.items()})
     print(tune.table(list(tuned.values())).to_text())
-    complain(f"kept in {tuning.save(better)}; delete that file to go back to the built-in rules")
+    complain(f"kept in {place}; delete that file to go back to the built-in rules")
     return FINE
 
 
@@ -112,6 +113,7 @@ def _command(args: Namespace) -> str:
     words += [f"--{name}" for name in ("layers", "fast", "quick") if getattr(args, name)]
     words += ["--batches", *map(str, args.batches), "--threads", str(args.threads)]
     words += ["--engines", *args.engines] if args.engines else []
+    words += ["--onnx", args.onnx] if args.onnx != "auto" and not args.layers else []
     words += ["--size", str(args.size), "--rounds", str(args.rounds), "--seconds", f"{args.seconds:g}"]
     words += ["--openblas-coretype", args.openblas_coretype] if args.openblas_coretype else []
     return shlex.join(words)

@@ -77,7 +77,10 @@ def _write_picture(path: str, pixels: Any) -> None:
     kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
     if kind not in Image.SAVE:
         raise ImageError(f"{path}: pictures are written as .png, .jpg and the like; give such a name")
-    Image.fromarray(pixels).save(data, kind)
+    try:
+        Image.fromarray(pixels).save(data, kind)
+    except (OSError, ValueError, KeyError) as error:
+        raise ImageError(f"{path}: this picture cannot be written as {kind}: {error}; give a .png") from error
     _write(path, data.getvalue())
 
 

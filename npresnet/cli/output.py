@@ -97,5 +97,5 @@ class Csv:
 
     def _row(self, cells: Iterable[Any]) -> None:
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(cells)
-        self._emit(line.getvalue())
+        csv.writer(line, lineterminator="\n").writerow(cells)  # with none it would leave line ends in a cell unquoted
+        self._emit(line.getvalue()[:-1])

@@ -54,15 +54,20 @@ def decisions_of(args: Namespace) -> dict[str, Any]:
 
 def options_of(args: Namespace) -> dict[str, Any]:
     """`--option NAME=VALUE`, the value as JSON where it is such, else as it stands."""
+    from npresnet.arch.options import OPTIONS
+
     options = {}
     for text in args.option:
         name, equals, value = text.partition("=")
         if not equals:
             raise ArchitectureError(f"--option {text} has no value; write it as NAME=VALUE, such as stride_on=3x3")
+        name = name.strip().replace("-", "_")
+        if name not in (*OPTIONS, "num_classes"):  # "device" and the like would pass for arguments
+            raise ArchitectureError(f"there is no option {name[:60]!r}; the options are {', '.join(OPTIONS)}")
         try:
-            options[name.strip().replace("-", "_")] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name.strip().replace("-", "_")] = value
+            options[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            options[name] = value
     return options
 
 
@@ -113,7 +118,7 @@ def _preprocess(args: Namespace) -> Any:
     if chosen is not None and chosen.lstrip().startswith("{"):
         try:
             chosen = json.loads(chosen)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ArchitectureError(f"--preprocess is no valid JSON: {error}") from None
     if exif:
         return {**chosen, "exif": True} if isinstance(chosen, dict) else _with_exif(chosen)

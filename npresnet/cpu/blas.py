@@ -12,14 +12,14 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 from npresnet.locks import Lock
 
 
 @lru_cache(maxsize=1)
 def _controller() -> Any:
     """One controller, kept: to find the loaded libraries costs 0.3 ms, to use the controller a few microseconds."""
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController().select(user_api="blas")
 
 
@@ -78,7 +78,7 @@ class SingleThreadedBlas:
 
     def hold(self, call: object) -> None:
         """BLAS to one thread, in the whole process and in this thread, until this call lets go."""
-        with self._lock:
+        with self._lock.plain:
             if self._pid != os.getpid():  # a forked child: its parent's calls run elsewhere and never let go here
                 self._pid = os.getpid()
                 self._calls.clear()
@@ -90,7 +90,7 @@ class SingleThreadedBlas:
 
     def let_go(self, call: object) -> None:
         """From the thread that holds. The last call to let go gives the process its own number back."""
-        with self._lock:
+        with self._lock.plain:
             _restore(self._calls.get(call, []))
             self._calls.pop(call, None)
             if not self._calls:

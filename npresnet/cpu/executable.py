@@ -136,13 +136,13 @@ class Executable:
 
     def close(self) -> None:
         """Let go of plans, their memory, and threads. Calls still running end well; later ones raise DeviceError."""
-        with self._lock:
+        with self._lock.plain:
             self._closed = True
             self._sizes.clear()
             self._team = None
 
     def _size(self, input_shape: Shape) -> Size:
-        with self._lock:
+        with self._lock.plain:
             if self._closed:
                 raise DeviceError("this model has been closed; load it again to use it")
             size = self._sizes.get(input_shape)
@@ -157,12 +157,12 @@ class Executable:
     @contextmanager
     def _borrowed(self, idle: list[Lent], new: Callable[[], Lent], count: int, kept: int) -> Iterator[list[Lent]]:
         """`count` jobs or chains. They come back only after success: one that failed half way may be in any state."""
-        with self._lock:
+        with self._lock.plain:
             lent = [idle.pop() for _ in range(min(count, len(idle)))]
         while len(lent) < count:
             lent.append(new())
         yield lent
-        with self._lock:
+        with self._lock.plain:
             idle += lent
             del idle[kept:]
 

@@ -78,7 +78,7 @@ class Filters:
 
     def arranged(self, key: Key) -> Floats:
         """An arrangement, made now if need be."""
-        with self._lock:
+        with self._lock.plain:
             if key not in self._made:
                 with np.errstate(all="ignore"):  # channels that training has switched off: tiny numbers round to 0
                     self._made[key] = self._make(key)
@@ -91,7 +91,7 @@ class Filters:
 
     def adopt(self, key: Key, arranged: Floats) -> None:
         """Take an arrangement that was made elsewhere, of `arranged_shape`."""
-        with self._lock:
+        with self._lock.plain:
             self._made.setdefault(key, arranged)
 
     def arranged_shape(self, key: Key) -> tuple[int, ...]:

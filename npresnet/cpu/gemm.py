@@ -31,6 +31,7 @@ from typing import Literal
 import numpy as np
 
 from npresnet.cpu import kernels
+from npresnet.cpu.blas import guard
 from npresnet.cpu.memory import Floats, aligned_floats, split
 from npresnet.plan.steps import Call
 
@@ -214,8 +215,8 @@ def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, colum
 
     parts  into how many parts the columns of one image's product are cut, see `column_parts`
 
-    Tried out on such numbers, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not. Panels are all
-    multiplied alike, so that one of them tells.
+    Tried out on numbers made up for it, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not. Panels
+    are all multiplied alike, so that one of them tells.
     """
     if form != "packed":
         parts, columns = 1, panel_width(columns) or columns
@@ -226,12 +227,19 @@ def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, colum
 def _keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
     """Another kernel's number has the same bits by chance as often as not, so where few numbers may show it, more of
     them are tried: the last of an odd number of columns, say."""
-    for seed in range(1, 1 + 2 * (1 if columns % PANEL == 0 else RAGGED_TRIALS), 2):
-        a, weight = _hashed((images, rows, depth), seed), _hashed((depth, columns), seed + 1)
-        apart, at_once = _product(form, parts, a, weight), _product(form, 1, a.reshape(1, -1, depth), weight)
-        if not np.array_equal(apart.ravel().view(np.int32), at_once.ravel().view(np.int32)):
-            return False
-    return True
+    call = object()
+    guard.hold(call)  # as calls of an executable have it: BLAS on several threads has other bits
+    try:
+        trials = RAGGED_TRIALS if panel_width(columns) is None else 1
+        return all(_same_bits(form, parts, images, rows, depth, columns, seed) for seed in range(1, 2 * trials, 2))
+    finally:
+        guard.let_go(call)
+
+
+def _same_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int, seed: int) -> bool:
+    a, weight = _hashed((images, rows, depth), seed), _hashed((depth, columns), seed + 1)
+    apart, at_once = _product(form, parts, a, weight), _product(form, 1, a.reshape(1, -1, depth), weight)
+    return np.array_equal(apart.ravel().view(np.int32), at_once.ravel().view(np.int32))
 
 
 def _hashed(shape: tuple[int, ...], seed: int) -> Floats:

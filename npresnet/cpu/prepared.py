@@ -5,7 +5,7 @@
 - The key says all that the numbers depend on: which weight file (`content`), NumPy and its BLAS, and for each array the
   layer, the arrangement, its shape and a checksum of the scale and of a few weights. A file is ours if it begins with
   exactly the bytes that would be written now, is as long, and its check fits; nothing in it is parsed or run.
-- The check is a CRC-32 of one number in 512 bytes, eight in a page of memory: a file that a crash left with pages of
+- The check is a CRC-32 of one number in 508 bytes, eight in a page of memory: a file that a crash left with pages of
   zeros counts as none, as one that was cut off does, and no load reads everything twice.
 - A file gets its name when it is whole (`replacing`), so that processes may write and read at the same time. Files are
   mapped read-only. On POSIX only the user's own are taken.
@@ -39,7 +39,7 @@ VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
 FORMAT = 4  # to be raised by whoever changes what an arrangement holds (`filters`) or how it is written here
 LIMIT_BYTES = 2 << 30
 ALIGNMENT = 64
-SAMPLE_STEP = 128  # every so many numbers one counts for the check
+SAMPLE_STEP = 127  # every so many numbers one counts for the check; odd, or it would see a few filters only
 ABANDONED_S = 3600  # a part that nobody has written to for so long
 SUFFIX = ".prepared"
 

@@ -29,7 +29,7 @@ What it gained over a barrier after each step (Intel Xeon, Cascade Lake, 2.5 GHz
 in turn, the median ratio of a pair and its 95 % range): resnet18 1.012 (1.009 to 1.016), resnet50 1.016 (1.008 to
 1.037). What is left: the deep layers have one tile a lane, each of which needs all of the layer before, so that lanes
 still meet there, 7 and 17 times an image each; to spin a while before going to sleep gained nothing. Binding takes 5
-and 10 ms, a third of what it takes to make the plan.
+and 10 ms.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ _teams_lock = Lock()
 
 def shared_team(lanes: int) -> Team:
     """The process's team of that size, made when first asked for; it ends when nobody holds it any more."""
-    with _teams_lock:
+    with _teams_lock.plain:
         team = _teams.get(lanes)
         if team is None:
             team = _teams[lanes] = Team(lanes)

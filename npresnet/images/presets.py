@@ -123,7 +123,7 @@ def _whole(values: Any) -> tuple[int, ...] | None:
 def _numbers(name: str, values: Any) -> tuple[float, ...]:
     try:
         numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ArchitectureError(f"{name} is {values!r}; give one number a channel, such as {IMAGENET_MEAN}") from None
     if not np.isfinite(numbers).all():
         raise ArchitectureError(f"{name} is {values!r}; its numbers must be finite")

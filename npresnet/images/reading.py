@@ -104,7 +104,9 @@ def _converted(image: Image.Image, exif: bool, mode: str, name: str) -> Image.Im
     if exif:
         from PIL import ImageOps
 
-        image = ImageOps.exif_transpose(image)
+        turned = ImageOps.exif_transpose(image)
+        turned.format = image.format  # which the copy forgets, and 16-bit greys are told by
+        image = turned
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = deep_to_grey(image, name)
     if image.mode != mode and "transparency" in image.info:

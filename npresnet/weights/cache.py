@@ -13,7 +13,7 @@ def cache_folder(system: str = sys.platform) -> Path:
     """Where it is: NPRESNET_CACHE, or npresnet's folder in the user's cache."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))  # "~nobody" stands for itself
     if system == "linux":  # as platformdirs says it, whose import alone would take 8 ms of every cold start
         cache = os.environ.get("XDG_CACHE_HOME", "")
         return Path(cache if os.path.isabs(cache) else "~/.cache").expanduser() / "npresnet"

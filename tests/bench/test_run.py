@@ -121,6 +121,24 @@ def test_a_run_that_was_cut_goes_on_where_it_was(monkeypatch):
     assert again([1], cut)["cases"][0]["engines"][OURS]["median_ms"] != 123.0
 
 
+def test_two_files_of_one_name_are_two_cases(tmp_path):
+    for number, name in enumerate(("one", "other")):
+        (tmp_path / name).mkdir()
+        with npresnet.build("cifar_resnet20", seed=number) as model:
+            model.save(tmp_path / name / "model.npz")
+    race = Race([str(tmp_path / name / "model.npz") for name in ("one", "other")], [1], [OURS], 32, onnx="npresnet")
+    entry = run(race, QUICK, command="c", say=silent, keep=silent)
+    assert [case["model"] for case in entry["cases"]] == ["model.npz"] * 2
+
+
+def test_what_is_left_out_is_kept_and_no_folder_told(tmp_path):
+    kept = []
+    missing = str(tmp_path / "my clients" / "model.pth")
+    run(Race([missing], [1], [OURS], 32), QUICK, command="c", say=silent, keep=lambda entry: kept.append(dict(entry)))
+    assert kept[-1]["skipped"][0]["model"] == "model.pth"
+    assert "clients" not in json.dumps(kept[-1])
+
+
 def test_nothing_measured_is_said():
     assert report_text({"cases": []}) == "nothing was measured"
 

@@ -107,6 +107,13 @@ def test_labels_cannot_paint_on_a_terminal(run, folder, model_file):
     assert "\x1b" not in done.out
 
 
+def test_line_ends_in_names(run, folder, model_file):
+    name = "a\nb\r.png"
+    (folder / "photos" / "000.png").rename(folder / name)
+    (row,) = csv.DictReader(io.StringIO(run("predict", name, "--model", model_file, "--csv").out, newline=""))
+    assert row["path"] == name
+
+
 def test_stdin(run, folder, model_file):
     done = run(
         "predict", "-", "--model", model_file, "--csv", stdin="photos/002.png\n\n  \t\nphotos/000.png\r\nphotos/001.png"
@@ -211,6 +218,8 @@ def test_options(run, folder, model_file):
         run(*words).out
     )
     assert "'nonsense'" in run(*words, "--option", "nonsense=1").err
+    assert "'device'" in run(*words, "--option", "device=cpu").err, "an argument is no option"
+    assert run(*words, "--option", "bn_eps=" + "[" * 100_000).code == 1
     assert "NAME=VALUE" in run(*words, "--option", "bn_eps").err
 
 

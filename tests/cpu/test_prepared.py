@@ -125,6 +125,27 @@ def test_a_damaged_file_counts_as_none_and_is_replaced(folder, damage):
     assert store.fill(wanted())
 
 
+def test_a_hole_is_noticed_also_beside_dead_filters(folder):
+    """Whose numbers are all 0, as a whole panel's first is here."""
+
+    def with_dead_filters() -> list[Wanted]:
+        node = conv(256, 64, 3, 1)
+        weight = np.array(node.params["weight"])
+        weight[::64] = 0
+        return [Wanted("a", Filters(node.evolve(params={**node.params, "weight": weight})), Key(0, "panels"))]
+
+    store = Store(folder, "weights")
+    ones = with_dead_filters()
+    ones[0].filters.arranged(ones[0].key)
+    store.keep(ones)
+    (path,) = folder.glob("*.prepared")
+    raw = path.read_bytes()
+    assert store.fill(with_dead_filters())
+    for page in range(1, len(raw) // 4096 - 1, 7):
+        path.write_bytes(raw[: page * 4096] + bytes(4096) + raw[(page + 1) * 4096 :])
+        assert not store.fill(with_dead_filters()), page
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files here")
 def test_anothers_file_counts_as_none(folder, monkeypatch):
     kept(folder)

@@ -35,6 +35,20 @@ def test_every_kind_of_image(model, tmp_path):
         np.testing.assert_array_equal(prediction.logits, expected)
 
 
+def test_a_broken_picture_alone_is_an_image_error(model, tmp_path):
+    """To ask whether it is one image must not load it."""
+    (path,) = write_pictures(tmp_path, 1)
+    data = (tmp_path / "000.png").read_bytes()
+    closed = Image.open(path)
+    closed.close()
+    for broken in (Image.open(io.BytesIO(data[: len(data) // 2])), closed):
+        for use in (model.predict, model.embed):
+            with pytest.raises(npresnet.ImageError):
+                use(broken)
+        ((_, found),) = model.stream(broken)
+        assert isinstance(found, npresnet.ImageError)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 32])
 def test_a_list_gives_a_list_in_order(model, tmp_path, batch_size):
     paths = write_pictures(tmp_path, 7)

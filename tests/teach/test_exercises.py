@@ -81,9 +81,9 @@ def test_a_likely_mistake_is_caught_and_explained(exercise):
 
 def test_the_patch_is_drawn_with_its_border():
     verdict = answer("position", "row = i * stride_h + u * dilation_h", "column = j * stride_w + v * dilation_w")
-    assert "It looks at rows [-1, 0, 1] and columns [-1, 0] of image 0" in verdict.text
+    assert "It looks at rows [0, 1, 2] and columns [-1, 1] of image 0" in verdict.text
     drawn = verdict.text.splitlines()
-    assert drawn[3].split()[:3] == [".", ".", "x"]
+    assert drawn[3].split()[:3] == [".", "-4", "x"]
 
 
 def test_a_missing_barrier_is_named():

@@ -20,6 +20,11 @@ def whole(shape: tuple[int, ...], seed: int) -> Array:
     return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float32)
 
 
+def unequal(kernel_size: tuple[int, int], stride: int, padding: int, dilation: int) -> Window:
+    """A window of other numbers along its width than along its height: who takes one for the other is found out."""
+    return Window.of(kernel_size, (stride, 3 - stride), (padding, 1 - padding), (dilation, 3 - dilation))
+
+
 def by_hand_conv() -> Iterator[Case]:
     """conv(x, weight, stride, padding)."""
     for stride, padding, (KH, KW) in product((1, 2, 3), (0, 1, 2), ((3, 3), (1, 1), (2, 3))):
@@ -33,8 +38,9 @@ def grouped_conv() -> Iterator[Case]:
     """rung(x, weight, window, groups)."""
     for stride, padding, dilation, groups in product((1, 2), (0, 1), (1, 2), (1, 2, 4)):
         x, weight = whole((1, 4, 7, 6), 3), whole((8, 4 // groups, 3, 2), 4)
-        window = Window.of((3, 2), stride, padding, dilation)
-        title = f"3x2 filters, stride {stride}, padding {padding}, dilation {dilation}, {groups} groups"
+        window = unequal((3, 2), stride, padding, dilation)
+        how = f"stride {window.stride}, padding {window.padding}, dilation {window.dilation}"
+        title = f"3x2 filters, {how}, {groups} groups"
         yield Case(title, _caller(x, weight, window, groups), _conv_picture(x, weight, window, groups))
 
 
@@ -51,7 +57,7 @@ def tiled_conv() -> Iterator[Case]:
 def im2col_matrices() -> Iterator[Case]:
     """im2col(x, window)."""
     for stride, padding, dilation in product((1, 2), (0, 1), (1, 2)):
-        x, window = whole((2, 2, 5, 6), 8), Window.of((2, 3), stride, padding, dilation)
+        x, window = whole((2, 2, 5, 6), 8), unequal((2, 3), stride, padding, dilation)
 
         def picture(index: Index, x: Array = x, window: Window = window) -> str:
             n, row, column = index
@@ -62,14 +68,15 @@ def im2col_matrices() -> Iterator[Case]:
                 f"Row {row} is channel {channel}, tap {divmod(tap, 3)}; column {column} is position {(i, j)}.\n{seen}"
             )
 
-        title = f"2x3 windows, stride {stride}, padding {padding}, dilation {dilation}, on 5x6 images"
+        how = f"stride {window.stride}, padding {window.padding}, dilation {window.dilation}"
+        title = f"2x3 windows, {how}, on 5x6 images"
         yield Case(title, _caller(x, window), picture)
 
 
 def max_pools() -> Iterator[Case]:
     """max_pool(x, kernel_size, stride, padding), all numbers negative."""
-    for kernel_size, stride, padding in ((3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 1, 1)):
-        x, window = whole((2, 2, 6, 5), 9) - 5, Window.of(kernel_size, stride, padding)
+    for kernel_size, stride, padding, scale in ((3, 2, 1, 1), (2, 2, 0, 1), (3, 1, 1, 1), (2, 1, 1, 1e30)):
+        x, window = (whole((2, 2, 6, 5), 9) - 5) * np.float32(scale), Window.of(kernel_size, stride, padding)
 
         def picture(index: Index, x: Array = x, window: Window = window) -> str:
             n, channel, i, j = index
@@ -123,7 +130,10 @@ def blocks() -> Iterator[Case]:
 def softmaxes() -> Iterator[Case]:
     """softmax(logits)."""
     yield Case("small logits", _caller(np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]], np.float32)))
-    yield Case("logits whose exponentials do not fit a float32", _caller(np.array([[1000.0, 1001.0, 0.0]], np.float32)))
+    yield Case(
+        "logits whose exponentials do not fit a float32",
+        _caller(np.array([[1000.0, 1001.0, 0.0], [0.0, 1.0, 2.0]], np.float32)),
+    )
 
 
 def kernels_1d() -> Iterator[Case]:

@@ -45,7 +45,7 @@ def check_text(exercise: Exercise, text: str, file: str = "<exercise>") -> Verdi
             problem = next(filter(None, (_problem(exercise, function, case) for case in exercise.cases())), None)
     except NotImplementedError:
         return Verdict(exercise.name, "to do", f"Put your lines into {file}")
-    except Exception as raised:  # whatever a reader's program may raise
+    except (Exception, SystemExit) as raised:  # whatever a reader's program may raise
         return Verdict(exercise.name, "wrong", _where(raised, file))
     if problem is not None:
         return Verdict(exercise.name, "wrong", problem)
