@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,10 @@ class Item(NamedTuple):
     elapsed_ms: float
 
 
+if TYPE_CHECKING:
+    Drawn = Item | Future[Item] | Exception
+
+
 def batches(
     sources: Iterable[Any], read: Read, batch_size: int, threads: int, *, in_background: bool = False
 ) -> Iterator[list[Item]]:
@@ -43,23 +48,13 @@ def batches(
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 or in_background else None
     try:
-        ahead: deque[list[Item | Future[Item]]] = deque()
-        problem: Exception | None = None
-        chunks = _chunks((_submit(pool, source, read) for source in sources), batch_size)
-        while True:
-            try:
-                chunk = next(chunks, None)
-            except Exception as error:  # the iterable's own: what it gave before comes first
-                chunk, problem = None, error
-            if chunk is None:
-                break
+        ahead: deque[list[Drawn]] = deque()
+        for chunk in _chunks(_drawn(pool, sources, read), batch_size):
             ahead.append(chunk)
             if len(ahead) > 1:
-                yield [_result(item) for item in ahead.popleft()]
+                yield from _results(ahead.popleft())
         while ahead:
-            yield [_result(item) for item in ahead.popleft()]
-        if problem is not None:
-            raise problem
+            yield from _results(ahead.popleft())
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -86,29 +81,30 @@ def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
     return [([p for p, _ in group], np.concatenate([x for _, x in group])) for group in groups.values()]
 
 
-def _submit(pool: ThreadPoolExecutor | None, source: Any, read: Read) -> Item | Future[Item]:
-    if pool is not None and isinstance(source, (str, os.PathLike)):
-        return pool.submit(read_item, source, read)
-    return read_item(source, read)
-
-
-def _result(item: Item | Future[Item]) -> Item:
-    return item if isinstance(item, Item) else item.result()
-
-
-def _chunks(sources: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size`, the last one shorter; also where the sources end in an error, which is raised after it."""
-    chunk: list[Any] = []
-    problem: Exception | None = None
+def _drawn(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) -> Iterator[Drawn]:
+    """Every source as it is read; where the iterable itself raises, its error, the last of all."""
     try:
         for source in sources:
-            chunk.append(source)
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
+            if pool is not None and isinstance(source, (str, os.PathLike)):
+                yield pool.submit(read_item, source, read)
+            else:
+                yield read_item(source, read)
     except Exception as error:
-        problem = error
-    if chunk:
+        yield error
+
+
+def _results(chunk: Iterable[Drawn]) -> Iterator[list[Item]]:
+    """One list of Items; where the chunk ends in an error, what came before it, and then the error."""
+    items: list[Item] = []
+    for drawn in chunk:
+        if isinstance(drawn, Exception):
+            if items:
+                yield items
+            raise drawn
+        items.append(drawn if isinstance(drawn, Item) else drawn.result())
+    yield items
+
+
+def _chunks(drawn: Iterator[Drawn], size: int) -> Iterator[list[Drawn]]:
+    while chunk := list(islice(drawn, size)):
         yield chunk
-    if problem is not None:
-        raise problem

@@ -133,7 +133,7 @@ def test_what_an_arrangement_holds_belongs_to_the_format_of_prepared_files():
 
     dense, grouped = conv(128, 64, 3, 1), conv(64, 64, 3, 16)
     found = [checksum(dense, Key(0, "packed")), checksum(dense, Key(0, "panels")), checksum(grouped, Key(0, "packed"))]
-    assert (prepared.FORMAT, found) == (3, [3653347532, 3940707549, 2960521169])
+    assert (prepared.FORMAT, found) == (4, [3653347532, 3940707549, 2960521169])
 
 
 def test_folding_and_arranging_make_one_copy_of_the_weights_and_no_more():
