@@ -39,7 +39,7 @@ def batches(
 ) -> Iterator[list[Item]]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads, one batch ahead, so about two batches are in memory. With one thread it is
+    Files are read by `threads` threads, one batch ahead, so that two batches are in memory. With one thread it is
     the caller's own, unless `in_background`: a caller who waits for a GPU had better not read meanwhile. Anything else
     (PIL images, file objects, arrays) is read here and at once: such an object may be in use elsewhere, or be used
     again by the generator that gave it.
@@ -51,10 +51,10 @@ def batches(
         ahead: deque[list[Drawn]] = deque()
         for chunk in _chunks(_drawn(pool, sources, read), batch_size):
             ahead.append(chunk)
-            if len(ahead) > 1:
-                yield from _results(ahead.popleft())
+            if len(ahead) > 1:  # nothing here holds what is yielded, so that the caller may let go of it
+                yield [_result(drawn) for drawn in ahead.popleft()]
         while ahead:
-            yield from _results(ahead.popleft())
+            yield [_result(drawn) for drawn in ahead.popleft()]
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -93,18 +93,16 @@ def _drawn(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) 
         yield error
 
 
-def _results(chunk: Iterable[Drawn]) -> Iterator[list[Item]]:
-    """One list of Items; where the chunk ends in an error, what came before it, and then the error."""
-    items: list[Item] = []
-    for drawn in chunk:
-        if isinstance(drawn, Exception):
-            if items:
-                yield items
-            raise drawn
-        items.append(drawn if isinstance(drawn, Item) else drawn.result())
-    yield items
-
-
 def _chunks(drawn: Iterator[Drawn], size: int) -> Iterator[list[Drawn]]:
+    """Lists of `size`, the last one shorter; an error stands alone in a list of its own."""
     while chunk := list(islice(drawn, size)):
+        if len(chunk) > 1 and isinstance(chunk[-1], Exception):
+            yield chunk[:-1]
+            del chunk[:-1]
         yield chunk
+
+
+def _result(drawn: Drawn) -> Item:
+    if isinstance(drawn, Exception):
+        raise drawn
+    return drawn if isinstance(drawn, Item) else drawn.result()

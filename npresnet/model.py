@@ -104,9 +104,9 @@ class Model:
 
         paths  a folder, a glob, or any iterable of images as `predict` takes them; folders in it stand for their files
 
-        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read; the rest go on. About two
-        batches are in memory. Sources of an iterable are drawn a batch ahead; where it raises, what it gave before
-        comes first.
+        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read; the rest go on. Two
+        batches are in memory, and a third for the moment in which one is put together. Sources of an iterable are drawn
+        a batch ahead; where it raises, what it gave before comes first.
         """
         self._require_classifier()
         return self._predictions(sources_in(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))

@@ -133,6 +133,19 @@ def test_the_whole_report():
         assert f"kernel {library['architecture']}" in text
 
 
+def test_nobody_s_home(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(doctor.download, "cache_folder", homeless)
+    assert doctor.examine().facts["weights cache"] == "none: Could not determine home directory."
+
+
+def test_a_cache_in_nobody_s_home_is_a_folder_of_that_name(monkeypatch):
+    monkeypatch.setenv("NPRESNET_CACHE", "~no-such-user/x")
+    assert doctor.examine().facts["weights cache"] == os.path.join("~no-such-user", "x")
+
+
 def test_nothing_heavy_is_imported():
     code = "import sys; from npresnet import doctor; doctor.examine({}); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -67,8 +67,7 @@ def run(
                 entry["gemm_peak_gflops"] = _larger(entry["gemm_peak_gflops"], _gemm_peak(settings, say))
                 keep(entry)
         except WorkerError as problem:
-            _leave_out(entry, model, problem, say)
-            keep(entry)
+            _leave_out(entry, model, problem, say, keep)
     return entry
 
 
@@ -87,8 +86,7 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
                 timeout_s = settings.prepare_timeout_s + shown["seconds"]
                 case = process.ask("layers", timeout_s=timeout_s, seconds=shown["seconds"], **wanted)
         except WorkerError as problem:
-            _leave_out(entry, model, problem, say)
-            keep(entry)
+            _leave_out(entry, model, problem, say, keep)
         else:
             entry["cases"].append(case)
             keep(entry)
@@ -115,8 +113,7 @@ def run_memory(
                 entry["cases"].append(_memory_of(case))
                 keep(entry)
         except WorkerError as problem:
-            _leave_out(entry, model, problem, say)
-            keep(entry)
+            _leave_out(entry, model, problem, say, keep)
     return entry
 
 
@@ -130,11 +127,12 @@ def _memory_of(case: CaseResult) -> Entry:
     return {"model": case.model, "batch": case.batch, "size": case.size, "threads": case.threads, "engines": found}
 
 
-def _leave_out(entry: Entry, model: str, problem: WorkerError, say: Say) -> None:
+def _leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Callable[[Entry], None]) -> None:
     name = Path(model).name
     reason = str(problem).replace(model, name)
     say(f"{name} left out: {reason}")
     entry["skipped"].append({"model": name, "reason": reason})
+    keep(entry)
 
 
 def same_conditions(entry: Entry, earlier: Entry) -> bool:

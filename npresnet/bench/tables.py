@@ -166,7 +166,8 @@ def legends(entry: Mapping[str, Any]) -> list[str]:
     if peak and any(case.get("macs") for case in entry["cases"]):
         found.append(
             f"Floor (direct): 2 FLOPs for each multiply-add of direct convolution, at the {peak:g} GFLOP/s a thread "
-            "that this BLAS reaches on 1024x1024 matrices; Winograd's algorithm multiplies less and may get below it."
+            "that this BLAS reached at best on 1024x1024 matrices; Winograd's algorithm multiplies less and may get "
+            "below it."
         )
     if any(FAST in case["ratios"] for case in entry["cases"]):
         found.append(f"Under {title(FAST)!r} the ratio is the default's time / that with fast=True.")

@@ -62,7 +62,7 @@ def options_of(args: Namespace) -> dict[str, Any]:
         if not equals:
             raise ArchitectureError(f"--option {text} has no value; write it as NAME=VALUE, such as stride_on=3x3")
         name = name.strip().replace("-", "_")
-        if name not in (*OPTIONS, "num_classes"):  # "device" and the like would pass for arguments
+        if name not in OPTIONS:  # "device" and the like would pass for arguments
             raise ArchitectureError(f"there is no option {name[:60]!r}; the options are {', '.join(OPTIONS)}")
         try:
             options[name] = json.loads(value)

@@ -124,6 +124,17 @@ def test_layers_stand_in_the_readme_with_their_picture(files, tmp_path):
     assert default < text.index(report.picture_link("layers")) < haswell
 
 
+def test_the_floor_is_of_the_largest_peak_that_was_seen_of_that_kernel(files, tmp_path):
+    """One busy moment, in which less was measured, moves no floor."""
+    cases = [{**CPU["cases"][0], "threads": 2, "macs": 1_000_000_000}]
+    keep(tmp_path, "cpu-z80-2026-01-31", {**CPU, "gemm_peak_gflops": 50.0, "cases": cases})
+    keep(tmp_path, "layers-z80", layers_entry())
+    report.main(files)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "at the 100 GFLOP/s a thread" in text
+    assert "| 10.00 |" in text, "2 GFLOP on two threads of 100 GFLOP/s"
+
+
 def ladder_entry(device: str) -> dict:
     figures = {"ms": 2.5, "gflops": 94.0, "of_peak": 0.5, "gb_per_s": 3.0, "of_bandwidth": None, "error": 1e-7}
     step = {"name": "tiled", "idea": "", "lines": 33, "device": device, "status": "equal", "computed": 1.0, **figures}

@@ -155,8 +155,9 @@ def test_both_byte_orders(mode):
         assert np.asarray(read(image))[0, :, 0].tolist() == [0, 1, 255]
 
 
+@pytest.mark.parametrize("exif", [False, True])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_16_bit_files_are_scaled_by_their_depth_however_dark(tmp_path, kind):
+def test_16_bit_files_are_scaled_by_their_depth_however_dark(tmp_path, kind, exif):
     path = tmp_path / f"dark.{kind.lower()}"
     values = np.array([0, 128, 129, 255], np.uint16)
     if kind == "PPM":  # which older Pillows do not write
@@ -164,7 +165,7 @@ def test_16_bit_files_are_scaled_by_their_depth_however_dark(tmp_path, kind):
     else:
         path.write_bytes(encoded(deep(values, np.uint16), kind))
     with pytest.warns(UserWarning, match=f"dark.{kind.lower()} holds more than 8 bits a pixel"):
-        assert np.asarray(read(path))[0, :, 0].tolist() == [0, 0, 1, 1]
+        assert np.asarray(read(path, exif=exif))[0, :, 0].tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

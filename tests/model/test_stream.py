@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,26 @@ def test_stream_is_lazy(model):
 def test_stream_checks_its_arguments_at_once(model):
     with pytest.raises(ValueError, match="top"):
         model.stream([], top=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_while_a_batch_runs_the_next_alone_is_held_beside_it(tmp_path, monkeypatch, threads):
+    """Read images are let go of once they are put together: one stack, and at most one batch read ahead."""
+    images, held = [], []
+    preprocess, call = npresnet.images.preprocess, npresnet.Model.__call__
+
+    def counted(*args):
+        x = preprocess(*args)
+        images.append(weakref.ref(x))
+        return x
+
+    def counting(model, x):
+        held.append(sum(image() is not None for image in images))
+        return call(model, x)
+
+    monkeypatch.setattr(npresnet.images, "preprocess", counted)
+    monkeypatch.setattr(npresnet.Model, "__call__", counting)
+    with npresnet.load("demo", threads=threads) as model:
+        assert len(list(model.stream(write_pictures(tmp_path, 20), batch_size=4))) == 20
+    assert len(held) == 5
+    assert max(held) <= 4
