@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     def keep(entry: Entry) -> None:
         results.write(options.output or RESULTS / results.file_name("memory", entry), entry)
 
-    models = torchvision_models.names() if options.models == ["all"] else options.models
+    models = torchvision_models.asked(options.models)
     race = Race(models, options.batches, options.engines, options.size, onnx=options.onnx)
     entry = run_memory(race, Settings(options.threads), command=command(arguments), say=_say, keep=keep)
     shown = [tables.memory_table(entry["cases"]).to_text(), *tables.problems(entry["cases"]), tables.conditions(entry)]

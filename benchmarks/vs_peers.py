@@ -47,7 +47,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Run, print the tables, write the JSON. 1 where an engine that is installed shows no time."""
     options = parse(arguments)
-    race = Race(_models(options.models), options.batches, options.engines, options.size, onnx=options.onnx)
+    models = torchvision_models.asked(options.models)
+    race = Race(models, options.batches, options.engines, options.size, onnx=options.onnx)
     settings = settings_of(options, options.threads)
     earlier = _earlier(options) if options.resume else None
     keep = partial(_keep, options)
@@ -59,10 +60,6 @@ def main(arguments: list[str]) -> int:
 def command(arguments: list[str]) -> str:
     """How this was called; of files only their names, for results are published."""
     return shlex.join(["python", "benchmarks/vs_peers.py", *(results.without_folder(word) for word in arguments)])
-
-
-def _models(names: list[str]) -> list[str]:
-    return torchvision_models.names() if names == ["all"] else names
 
 
 def _keep(options: argparse.Namespace, entry: Entry) -> None:
