@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from npresnet.arch import list_archs
     from npresnet.config import Config, Decision
     from npresnet.images import Preprocess
-    from npresnet.loading import build, convert, load
-    from npresnet.model import Model
-    from npresnet.prediction import Candidate, Prediction
+    from npresnet.model.loading import build, convert, load
+    from npresnet.model.model import Model
+    from npresnet.model.prediction import Candidate, Prediction
     from npresnet.weights import read_state_dict
 
 __version__ = "0.1.0"
@@ -40,16 +40,16 @@ __all__ = [
 ]
 
 _HOME = {  # where each name lives; imported when first asked for, so that `import npresnet` costs next to nothing
-    "Candidate": "prediction",
+    "Candidate": "model.prediction",
     "Config": "config",
     "Decision": "config",
-    "Model": "model",
-    "Prediction": "prediction",
+    "Model": "model.model",
+    "Prediction": "model.prediction",
     "Preprocess": "images",
-    "build": "loading",
-    "convert": "loading",
+    "build": "model.loading",
+    "convert": "model.loading",
     "list_archs": "arch",
-    "load": "loading",
+    "load": "model.loading",
     "read_state_dict": "weights",
 }
 

@@ -50,7 +50,7 @@ def data_dir(pytestconfig) -> Path:
 @pytest.fixture
 def no_cupy(monkeypatch):
     """As on a machine without CuPy."""
-    from npresnet.cuda import runtime
+    from npresnet.cuda.runtime import gpu as runtime
 
     monkeypatch.setitem(sys.modules, "cupy", None)
     runtime._open.cache_clear()

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from npresnet.errors import DeviceError
-from npresnet.kernels_path import kernel_root
+from npresnet.system.kernel_root import kernel_root
 from tests.support import checkout, environment
 
 tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
 REPOSITORY = checkout.REPOSITORY
 SETTINGS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 PROBE = """
-import json, pathlib, npresnet, npresnet.kernels_path
+import json, pathlib, npresnet, npresnet.system.kernel_root
 package = pathlib.Path(npresnet.__file__).resolve().parent
-kernels = npresnet.kernels_path.kernel_root()
+kernels = npresnet.system.kernel_root.kernel_root()
 print(json.dumps({
     "package": str(package), "kernels": str(kernels), "version": npresnet.__version__,
     "kernel_files": sorted(path.relative_to(kernels).as_posix() for path in kernels.rglob("*") if path.is_file()),

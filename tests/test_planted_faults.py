@@ -163,7 +163,7 @@ def test_eps_forgotten_in_folding(monkeypatch):
         ("cpu.filters", "block_diagonal", faults.scrambled_blocks, ["conv2d", "wide conv2d"]),
         ("cpu.direct", "epilogue", faults.relu_before_residual_in_a_tile, ["fused"]),
         ("cpu.direct", "epilogue", faults.residual_forgotten, ["fused", "network"]),
-        ("cpu.tiling", "split", faults.short_last_band, ["conv2d", "wide conv2d"]),
+        ("cpu.tiling", "split_k", faults.short_last_band, ["conv2d", "wide conv2d"]),
         ("cpu.kernels", "copy", faults.no_minus_infinity, ["max_pool2d"]),
         ("cpu.pointwise", "scale_and_shift", faults.without_eps, ["batch_norm"]),
         ("plan.layout", "value_lifetimes", faults.dies_at_once, ["network"]),
@@ -179,19 +179,19 @@ def test_a_backend_that_goes_wrong(monkeypatch, module, name, fault, checks):
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_missing_gates(monkeypatch, threads):
-    """All of them; tests/cpu/test_schedule.py leaves out one at a time."""
+    """All of them; tests/cpu/runtime/test_schedule.py leaves out one at a time."""
     check = partial(check_network_exact, *tiled_network(), threads=threads)
     check()
-    plant(monkeypatch, "npresnet.cpu.schedule", "waits_of", faults.no_waits)
-    monkeypatch.setattr("npresnet.cpu.team.Team.run", faults.last_lane_first)
+    plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)
+    monkeypatch.setattr("npresnet.cpu.runtime.workers.Team.run", faults.last_worker_first)
     with pytest.raises(AssertionError):
         check()
 
 
-def test_one_lane_needs_no_gate(monkeypatch):
-    """That order is wrong for the missing gates alone: with all tiles in one lane it is right."""
-    plant(monkeypatch, "npresnet.cpu.schedule", "waits_of", faults.no_waits)
-    monkeypatch.setattr("npresnet.cpu.team.Team.run", faults.last_lane_first)
-    monkeypatch.setattr("npresnet.cpu.conv2d.lane_of", lambda tile, tiles, lanes: 0)
-    monkeypatch.setattr("npresnet.cpu.schedule.lane_of", lambda tile, tiles, lanes: 0)
+def test_one_worker_needs_no_gate(monkeypatch):
+    """That order is wrong for the missing gates alone: with all tiles in one worker it is right."""
+    plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)
+    monkeypatch.setattr("npresnet.cpu.runtime.workers.Team.run", faults.last_worker_first)
+    monkeypatch.setattr("npresnet.cpu.kernels.conv2d.worker_of", lambda tile, tiles, workers: 0)
+    monkeypatch.setattr("npresnet.cpu.runtime.schedule.worker_of", lambda tile, tiles, workers: 0)
     check_network_exact(*tiled_network(), threads=2)

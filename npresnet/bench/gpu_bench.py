@@ -10,8 +10,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npresnet.bench.timing import median, rotated
-from npresnet.cuda import ELEMENTS, Gpu, nvrtc
-from npresnet.cuda.runtime import Call
+from npresnet.cuda import ELEMENTS, Gpu
+from npresnet.cuda.runtime import nvrtc
+from npresnet.cuda.runtime.gpu import Call
 
 if TYPE_CHECKING:
     from npresnet.bench.gpu_torch import Peer

@@ -14,13 +14,14 @@ import numpy as np
 
 from npresnet.bench.gpu_bench import Bench
 from npresnet.bench.gpu_stages import Case, Finding
-from npresnet.cuda import ELEMENTS, Element, choices
-from npresnet.cuda.choices import Choice, Layer, Processor
+from npresnet.cuda import ELEMENTS, Element
+from npresnet.cuda.compiler import choices
+from npresnet.cuda.compiler.choices import Choice, Layer, Processor
 from npresnet.cuda.elements import store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import relu
-from npresnet.cuda.runtime import Buffer
+from npresnet.cuda.runtime.gpu import Buffer
 from npresnet.window import Window
 
 COPY_BYTES = 1 << 30  # far more than any L2 cache

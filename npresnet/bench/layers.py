@@ -22,9 +22,9 @@ from npresnet.bench import machine
 from npresnet.bench.peak import gemm_peak_gflops
 from npresnet.bench.prepare import random_model
 from npresnet.bench.timing import median
-from npresnet.cpu.blas import guard
-from npresnet.cpu.running import arithmetic
-from npresnet.cpu.stages import GROUP
+from npresnet.cpu.compiler.stages import GROUP
+from npresnet.cpu.runtime.blas import guard
+from npresnet.cpu.runtime.running import arithmetic
 from npresnet.network import Network, Node
 from npresnet.plan import Plan
 from npresnet.plan.shapes import Shape, infer_shapes
@@ -157,7 +157,7 @@ def run_passes(
             call_model()
             whole_ms.append((time.perf_counter_ns() - start_ns) / 1e6)
     finally:
-        guard.let_go(call)
+        guard.release(call)
     return passes, whole_ms
 
 

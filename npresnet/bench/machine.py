@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import npresnet
-from npresnet.cpu.cpus import cpuinfo, usable_cpus
+from npresnet.cpu.runtime.cpus import cpuinfo, usable_cpus
 
 FLAGS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from npresnet.cpu.blas import guard
+from npresnet.cpu.runtime.blas import guard
 
 SIDE = 1024
 
@@ -27,7 +27,7 @@ def gemm_peak_gflops(*, side: int = SIDE, calls: int = 10) -> float:
         np.matmul(a, b, out=product)  # its pages, and BLAS's buffers, are touched for the first time
         best_ns = min(_elapsed_ns(a, b, product) for _ in range(calls))
     finally:
-        guard.let_go(call)
+        guard.release(call)
     return 2 * side**3 / best_ns  # FLOP/ns = GFLOP/s
 
 

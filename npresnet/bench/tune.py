@@ -19,13 +19,14 @@ import numpy as np
 import npresnet
 from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
-from npresnet.cpu import blas, conv2d
-from npresnet.cpu.blas import guard
-from npresnet.cpu.choices import Choice, Layer, candidates, choose
-from npresnet.cpu.filters import Filters
-from npresnet.cpu.lowering import Options, Scheme, lower
-from npresnet.cpu.running import run_plan
-from npresnet.cpu.stages import GROUP
+from npresnet.cpu.compiler.choices import Choice, Layer, candidates, choose
+from npresnet.cpu.compiler.lowering import CompiledShape, Options, lower
+from npresnet.cpu.compiler.stages import GROUP
+from npresnet.cpu.kernels import conv2d
+from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.runtime import blas
+from npresnet.cpu.runtime.blas import guard
+from npresnet.cpu.runtime.running import run_plan
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fuse_max_pool, optimize
 from npresnet.plan import Plan, infer_shapes, make_layout
@@ -125,7 +126,7 @@ def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = ROUND
                 if number:
                     times[key].append(elapsed * 1e6 / key[1])
     finally:
-        guard.let_go(call)
+        guard.release(call)
     found = [Measured(c, *(quantile(sorted(times[c, images]), 0.25) for images in (1, GROUP))) for c in choices]
     return sorted(found, key=lambda measured: measured.total_us)
 
@@ -134,7 +135,7 @@ def _bind(network: Network, input_shape: Shape, images: int, filters: dict[str, 
     shapes = infer_shapes(network, input_shape)
     chosen = {network.nodes[0].name: choice}
     layout = make_layout(network, input_shape, conv2d.halos(network, shapes, chosen), images=images)
-    plan = lower(Scheme(layout, chosen, Options().exact), filters, 1)
+    plan = lower(CompiledShape(layout, chosen, Options().exact), filters, 1)
     plan.input[...] = np.random.default_rng(0).standard_normal(plan.input.shape, np.float32)
     return plan
 

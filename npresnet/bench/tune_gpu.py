@@ -19,11 +19,11 @@ from npresnet import cuda
 from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
 from npresnet.bench.tune import CLEARLY
-from npresnet.cuda import tuning
-from npresnet.cuda.choices import Choice, Layer, Processor, by_rule, candidates
+from npresnet.cuda.compiler import tuning
+from npresnet.cuda.compiler.choices import Choice, Layer, Processor, by_rule, candidates
+from npresnet.cuda.compiler.lowering import layers_of
 from npresnet.cuda.elements import store
-from npresnet.cuda.lowering import layers_of
-from npresnet.decisions import decide_device, decide_dtype
+from npresnet.model.decisions import decide_device, decide_dtype
 from npresnet.passes import optimize
 
 ROUNDS, QUICK_ROUNDS = 10, 1

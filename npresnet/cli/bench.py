@@ -40,7 +40,7 @@ def _tune(args: Namespace) -> int:
     if args.device != "cpu":
         return _tune_gpu(args)
     from npresnet.bench import tune
-    from npresnet.cpu import tuning
+    from npresnet.cpu.compiler import tuning
 
     rounds = tune.QUICK_ROUNDS if args.quick else tune.ROUNDS
     tuned: dict[str, tune.Tuned] = {}

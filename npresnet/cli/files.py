@@ -24,7 +24,7 @@ def convert(args: Namespace) -> int:
 def inspect(args: Namespace) -> int:
     """Print container, wrapping and tensors of a file, then the network in it and every decision, if there is one."""
     from npresnet import weights
-    from npresnet.loading import find_file, understand
+    from npresnet.model.loading import find_file, understand
 
     path = find_file(args.file)
     print(weights.inspect(path))
@@ -41,8 +41,8 @@ def inspect(args: Namespace) -> int:
 
 def summary(args: Namespace) -> int:
     """Print torchsummary's table for an architecture or a weight file."""
-    from npresnet.loading import describe
-    from npresnet.summary import summary as table
+    from npresnet.model.loading import describe
+    from npresnet.views.summary import summary as table
 
     found = describe(args.network, **options_of(args))
     print(table(found.network, args.input_size or found.input_size, args.batch_size))

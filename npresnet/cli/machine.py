@@ -17,7 +17,7 @@ NEXT_STEPS = """next steps:
 
 def doctor(args: Namespace) -> int:
     """Print what this machine has, and advice."""
-    from npresnet.doctor import examine
+    from npresnet.cli.doctor import examine
 
     print(examine())
     return FINE

@@ -12,7 +12,7 @@ import numpy as np
 
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
-from npresnet.files import replacing
+from npresnet.system.files import replacing
 
 LEAST_SIDE = 224  # pixels of a picture that is written
 
@@ -38,7 +38,8 @@ def embed(args: Namespace) -> int:
 
 def cam(args: Namespace) -> int:
     """Lay a class activation map over the picture that the network saw, and write it as an image."""
-    from npresnet import images, overlay
+    from npresnet import images
+    from npresnet.views import overlay
 
     with model_of(args) as model:
         prediction = model.predict(args.image, top=1)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from npresnet.prediction import Prediction
+from npresnet.model.prediction import Prediction
 
 Emit = Callable[[str], None]  # takes a line without its newline
 

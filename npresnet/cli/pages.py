@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from npresnet.cli.shared import FINE, complain, model_of
-from npresnet.files import replacing
+from npresnet.system.files import replacing
 
 
 def explain(args: Namespace) -> int:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from npresnet.cli.output import Csv, Emit, Json, JsonLines, Text
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
-from npresnet.prediction import Prediction
+from npresnet.model.prediction import Prediction
 
 if TYPE_CHECKING:
-    from npresnet.model import Model
+    from npresnet.model.model import Model
 
 
 def predict(args: Namespace) -> int:
@@ -60,7 +60,8 @@ def _shown(args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: A
 
 def _draw(grid_path: str, shown: Iterator[tuple[str, Prediction]], model: Model) -> int:
     """Draw pages of the pictures that the network saw; returns how many pictures there were."""
-    from npresnet import grid, images
+    from npresnet import images
+    from npresnet.views import grid
 
     count = 0
 
@@ -104,6 +105,6 @@ def _where(model: Model) -> str:
         from npresnet import cuda
 
         return f"GPU: {cuda.open_gpu(device).name} ({device}), {model.config['dtype'].value}"
-    from npresnet.doctor import cpu_name
+    from npresnet.cli.doctor import cpu_name
 
     return f"CPU: {cpu_name()}, {threads} thread{'s' * (threads > 1)}"

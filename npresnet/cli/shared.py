@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from npresnet.errors import ArchitectureError, ImageError
 
 if TYPE_CHECKING:
-    from npresnet.model import Model
+    from npresnet.model.model import Model
 
 FINE, FAILED = 0, 1
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from npresnet.cli.shared import FAILED, FINE, complain, model_of
 from npresnet.errors import NpresnetError
-from npresnet.files import replacing
+from npresnet.system.files import replacing
 
 if TYPE_CHECKING:
-    from npresnet.model import Model
+    from npresnet.model.model import Model
     from npresnet.teach.exercises import Exercise
     from npresnet.teach.ladder import RealLayer
     from npresnet.teach.ladder.rungs import Rung

@@ -23,22 +23,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from npresnet.cpu.arranging import arrange
-from npresnet.cpu.blas import guard
-from npresnet.cpu.cpus import usable_cpus
-from npresnet.cpu.lowering import Options, prepare
-from npresnet.cpu.prepared import Store
-from npresnet.cpu.running import Chain, copy_in, copy_out
-from npresnet.cpu.schedule import Job
-from npresnet.cpu.sizes import Size
-from npresnet.cpu.stages import groups_of
-from npresnet.cpu.team import Team, shared_team
+from npresnet.cpu.compiler.lowering import Options, prepare
+from npresnet.cpu.compiler.prepack import prepack
+from npresnet.cpu.compiler.prepared import Store
+from npresnet.cpu.compiler.sizes import Size
+from npresnet.cpu.compiler.stages import groups_of
+from npresnet.cpu.runtime.blas import guard
+from npresnet.cpu.runtime.cpus import usable_cpus
+from npresnet.cpu.runtime.running import Chain, copy_in, copy_out
+from npresnet.cpu.runtime.schedule import Job
+from npresnet.cpu.runtime.workers import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
-from npresnet.locks import Lock
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan
 from npresnet.plan.shapes import Shape
+from npresnet.system.locks import Lock
 
 Lent = TypeVar("Lent", Job, Chain)
 
@@ -58,7 +58,7 @@ def compile(
 
     winograd  False computes every convolution by the direct sum
     fast      True lets BLAS take several images together even where that changes their last bits with the batch
-    store     where arranged weights are kept from one process to the next; None keeps none
+    store     where prepacked weights are kept from one process to the next; None keeps none
 
     Raises ArchitectureError for an operation that this backend does not have, DeviceError where the system starts no
     more threads.
@@ -109,9 +109,9 @@ class Executable:
         try:
             guard.hold(call)
             self._run_all(call, team, size, images, outputs)
-            _let_go(call, team)
+            _release(call, team)
         except BaseException:
-            _let_go(call, team)  # again, for Ctrl-C may have come in the middle of it
+            _release(call, team)  # again, for Ctrl-C may have come in the middle of it
             raise
         return outputs
 
@@ -123,9 +123,9 @@ class Executable:
         """Shapes, lifetimes and arena offsets for one image (C, H, W). Raises ShapeError where it does not fit."""
         return self._size(input_shape).whole.layout
 
-    def plan(self, input_shape: Shape, lanes: int = 1) -> Plan:
+    def plan(self, input_shape: Shape, workers: int = 1) -> Plan:
         """A plan of its own for one image (C, H, W), to print, time or trace; never lent to a call."""
-        return self._size(input_shape).plan(lanes)
+        return self._size(input_shape).plan(workers)
 
     def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
         """The plans that one thread runs for `images` images: of the whole network, or of its front and its back.
@@ -170,9 +170,9 @@ class Executable:
         if not len(images):
             return
         entered = team if team is not None and team.try_enter(call) else None
-        if len(images) not in size.arranged:
-            arrange(self._prepared, size.choices(len(images), self.threads), self._store, entered)
-            size.arranged.add(len(images))
+        if len(images) not in size.prepacked:
+            prepack(self._prepared, size.choices(len(images), self.threads), self._store, entered)
+            size.prepacked.add(len(images))
         if entered is None:
             self._run_alone(size, images, outputs)
             return
@@ -189,8 +189,10 @@ class Executable:
                 chain.run(images, outputs, first, last)
 
     def _run_images(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        """Each lane takes the next few images until none is left, or another lane has failed."""
-        groups = iter(groups_of(len(images), team.lanes))  # next() is atomic: a lock could stay behind when interrupted
+        """Each worker takes the next few images until none is left, or another worker has failed."""
+        groups = iter(
+            groups_of(len(images), team.workers)
+        )  # next() is atomic: a lock could stay behind when interrupted
         failed: list[bool] = []  # not an Event, which has a lock
 
         def fail() -> None:
@@ -204,20 +206,20 @@ class Executable:
                 fail()
                 raise
 
-        with self._borrowed(size.chains, size.new_chain, team.lanes, self._kept_jobs) as chains:
+        with self._borrowed(size.chains, size.new_chain, team.workers, self._kept_jobs) as chains:
             team.run([partial(take_images, chain) for chain in chains], fail)
 
     def _run_tiles(self, team: Team, size: Size, images: Array, outputs: dict[str, Array]) -> None:
-        """All lanes work on one image, each on tiles of its own (see `schedule`)."""
+        """All workers work on one image, each on tiles of its own (see `schedule`)."""
         with self._borrowed(size.jobs, partial(size.new_job, self.threads), 1, 1) as (job,):
-            work = [partial(job.run, lane) for lane in range(team.lanes)]
+            work = [partial(job.run, worker) for worker in range(team.workers)]
             for index in range(len(images)):
                 copy_in(job.plan, images[index : index + 1])
                 team.run(work, job.abort)
                 copy_out(job.plan, outputs, index, index + 1)
 
 
-def _let_go(call: object, team: Team | None) -> None:
+def _release(call: object, team: Team | None) -> None:
     if team is not None:
         team.leave(call)
-    guard.let_go(call)
+    guard.release(call)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from npresnet.cuda.elements import ELEMENTS, Element
 from npresnet.cuda.executable import Executable, compile
-from npresnet.cuda.runtime import Gpu, open_gpu
-from npresnet.cuda.weights import Weights
+from npresnet.cuda.runtime.gpu import Gpu, open_gpu
+from npresnet.cuda.runtime.weights import Weights
 
 __all__ = ["ELEMENTS", "Element", "Executable", "Gpu", "Weights", "compile", "open_gpu"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from npresnet.cuda.compiler.lowering import CompiledShape, Step, check_operations
 from npresnet.cuda.elements import Element
-from npresnet.cuda.graphs import Graphs, Ready
-from npresnet.cuda.images import Images
-from npresnet.cuda.lowering import Scheme, Step, check_operations
-from npresnet.cuda.runtime import Gpu
-from npresnet.cuda.weights import Weights
+from npresnet.cuda.runtime.gpu import Gpu
+from npresnet.cuda.runtime.graphs import Graphs, Ready
+from npresnet.cuda.runtime.images import Images
+from npresnet.cuda.runtime.weights import Weights
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Network
 from npresnet.plan.shapes import Shape
@@ -80,7 +80,7 @@ class Executable:
         """What a call takes of x: see `Gpu.as_array`."""
         return self.gpu.as_array(x)
 
-    def scheme(self, images: int, input_shape: Shape) -> Scheme:
+    def scheme(self, images: int, input_shape: Shape) -> CompiledShape:
         """What is decided for a batch: kernels, tiles, places. Takes no memory."""
         return self._open().scheme(images, input_shape)
 

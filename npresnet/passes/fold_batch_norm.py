@@ -8,7 +8,7 @@ At inference a BatchNorm is a line through each channel, and a line of a line is
 (Ioffe and Szegedy 2015, section 3.1, last paragraph.) The numbers are worked out in float64 and rounded once.
 
 No filter is touched here: the folded node carries `scale` as a parameter of its own beside the filters as they were,
-which may lie in a mapped file. Whoever needs scale * W multiplies while it arranges the filters as it likes them, which
+which may lie in a mapped file. Whoever needs scale * W multiplies while it prepacks the filters as it likes them, which
 is a pass over them anyway (`ops.folded_weight` is the plain way).
 """
 

@@ -10,7 +10,7 @@ from npresnet.network import Network, Node
 Merge = Callable[[Node, Mapping[str, Node], Set[str]], "tuple[Node, Node] | None"]
 
 
-def private_values(network: Network) -> set[str]:
+def single_use_values(network: Network) -> set[str]:
     """The nodes whose result one other node reads, once, and nobody else sees, the caller included."""
     asked = set(network.outputs.values())
     return {
@@ -27,7 +27,7 @@ def merge_pairs(network: Network, merge: Merge) -> Network:
     where the reader stood, so that all it reads has been made; whoever read the reader, or asked for it as an output,
     gets the merged node.
     """
-    private = private_values(network)
+    private = single_use_values(network)
     made: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in network:

@@ -22,7 +22,7 @@ from npresnet import cpu, passes
 from npresnet.bench import torch_graph, torchvision_models
 from npresnet.bench.tables import Table
 from npresnet.errors import DeviceError
-from npresnet.model import Model
+from npresnet.model.model import Model
 from npresnet.network import Array, Network
 
 if TYPE_CHECKING:

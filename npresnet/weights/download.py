@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npresnet.errors import CheckpointError
+from npresnet.system.cache import CACHE_VARIABLE, cache_folder
 from npresnet.weights import names
-from npresnet.weights.cache import CACHE_VARIABLE, cache_folder
 from npresnet.weights.checkpoint import sha256
 from npresnet.weights.names import Weights, resolve
 

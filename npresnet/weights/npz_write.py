@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import CheckpointError
-from npresnet.files import replacing
+from npresnet.system.files import replacing
 from npresnet.weights.npz import METADATA
 from npresnet.weights.source import Path, path_text, shown
 

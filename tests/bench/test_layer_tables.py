@@ -13,10 +13,10 @@ def step(name: str, ms: float, flops: int, algorithm: str = "") -> dict:
 def make_case() -> dict:
     """A machine of 100 GFLOP/s; floors of 2, 3 and 0 ms."""
     steps = [
-        step("conv1", 4.0, 200_000_000, "direct, packed"),
+        step("conv1", 4.0, 200_000_000, "direct, gemm"),
         step("maxpool", 1.0, 0),
         step("conv2", 2.0, 300_000_000, "winograd 4x4, panels"),
-        step("conv3", 3.0, 200_000_000, "direct, packed"),
+        step("conv3", 3.0, 200_000_000, "direct, gemm"),
     ]
     about = {"model": "resnet18", "batch": 8, "size": 224, "gemm_peak_gflops": 100.0, "whole_ms": 11.0, "passes": 9}
     blas = [{"internal_api": "openblas", "version": "0.3", "architecture": "Zen"}]
@@ -30,7 +30,7 @@ def case() -> dict:
 
 def test_a_row_a_step_with_its_share_speed_and_algorithm(case):
     rows = layer_tables.steps_table(case).rows
-    assert rows[0] == ["conv1", "conv1's shape", "4.000", "40.0%", "50.0", "50%", "direct, packed"]
+    assert rows[0] == ["conv1", "conv1's shape", "4.000", "40.0%", "50.0", "50%", "direct, gemm"]
     assert rows[1] == ["maxpool", "maxpool's shape", "1.000", "10.0%", "", "", ""]
     assert rows[2] == ["conv2", "conv2's shape", "2.000", "20.0%", "150.0", "150%", "winograd 4x4, panels"]
     assert rows[4] == ["sum of steps", "", "10.000", "100.0%", "70.0", "70%", "91% of the whole call"]
@@ -39,7 +39,7 @@ def test_a_row_a_step_with_its_share_speed_and_algorithm(case):
 def test_the_rest_adds_up_to_the_whole_call(case):
     rows = layer_tables.rest_table(case).rows
     assert rows == [
-        ["direct, packed", "2", "7.000", "4.000", "+3.000"],
+        ["direct, gemm", "2", "7.000", "4.000", "+3.000"],
         ["no multiplications", "1", "1.000", "0.000", "+1.000"],
         ["winograd 4x4, panels", "1", "2.000", "3.000", "-1.000"],
         ["outside the steps", "", "1.000", "0.000", "+1.000"],
@@ -64,5 +64,5 @@ def test_text_says_one_thread_where_and_when(case):
     assert "one thread; float32; openblas 0.3 Zen; GEMM peak 100 GFLOP/s" in text
     assert text.endswith("npresnet 0.1; 2026-01-31.")
     lines = text.splitlines()
-    assert lines[2].index("algorithm") == lines[4].index("direct, packed")  # a text column, on the left
+    assert lines[2].index("algorithm") == lines[4].index("direct, gemm")  # a text column, on the left
     assert layer_tables.report_text({**entry, "cases": []}) == "nothing was measured"

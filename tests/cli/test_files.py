@@ -9,8 +9,8 @@ import pytest
 
 import npresnet
 from npresnet import arch, weights
-from npresnet.metadata import OF_ONE_RUN
-from npresnet.summary import summary
+from npresnet.model.metadata import OF_ONE_RUN
+from npresnet.views.summary import summary
 from tests.support.small import ARCH, batch, shared_model
 
 

@@ -107,5 +107,5 @@ def test_ctrl_c(folder, model_file):
 def test_a_start_imports_nothing_heavy():
     code = "import sys; from npresnet import cli; cli.make_parser(); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ(), check=True)
-    for name in ("PIL", "tqdm", "threadpoolctl", "npresnet.model", "npresnet.cpu"):
+    for name in ("PIL", "tqdm", "threadpoolctl", "npresnet.model.model", "npresnet.cpu"):
         assert f"'{name}'" not in done.stdout

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npresnet import images, overlay
+from npresnet import images
+from npresnet.views import overlay
 from tests.support.small import shared_model
 
 

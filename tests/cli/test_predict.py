@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 import npresnet
-from npresnet import grid
 from npresnet.cli import output
-from npresnet.prediction import Prediction
+from npresnet.model.prediction import Prediction
+from npresnet.views import grid
 from tests.support.checkout import REPOSITORY
 from tests.support.small import write_pictures
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
-from npresnet.cpu import kernels
-from npresnet.cpu.running import BUFFER
-from npresnet.cpu.stages import GROUP
+from npresnet.cpu.compiler.stages import GROUP
+from npresnet.cpu.kernels import calls as kernels
+from npresnet.cpu.runtime.running import BUFFER
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
 from tests.support.children import exit_code
@@ -172,7 +172,7 @@ def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeyp
     expected = executable(x)["logits"]
     executable._sizes.clear()
     with monkeypatch.context() as patched:
-        patched.setattr("npresnet.cpu.memory.aligned_floats", no_memory)
+        patched.setattr("npresnet.cpu.runtime.memory.aligned_floats", no_memory)
         with pytest.raises(DeviceError, match=r"\(3, 40, 52\)"):
             executable(x)
     assert np.array_equal(executable(x)["logits"], expected)
@@ -181,7 +181,7 @@ def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeyp
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.filterwarnings("error")
 def test_the_callers_floating_point_settings_decide_nothing(executable, count):
-    """Infinity minus infinity is NaN without a word, in the caller's lane as in the others."""
+    """Infinity minus infinity is NaN without a word, in the caller's worker as in the others."""
     x = pictures(count).astype(np.float64)
     expected = executable(x)["logits"]
     x[0, :, 3, 5] = np.inf, -np.inf, 1e300
@@ -290,7 +290,7 @@ def test_children_forked_in_the_middle_of_other_threads_calls_compute_too(networ
     codes: list[int | None] = []
     try:
         while len(codes) < 10 and None not in codes:
-            fresh = cpu.compile(passes.optimize(network), threads=2)  # whose weights another thread arranges just now
+            fresh = cpu.compile(passes.optimize(network), threads=2)  # whose weights another thread prepacks just now
             first = threading.Thread(target=fresh, args=(x,), daemon=True)
             first.start()
             time.sleep(0.008 * len(codes))

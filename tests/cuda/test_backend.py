@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 import npresnet
-from npresnet import batches, cli, ops
+from npresnet import cli, ops
 from npresnet.config import Config
-from npresnet.decisions import decide_dtype
+from npresnet.model import batches
+from npresnet.model.decisions import decide_dtype
 from tests.emulator import emulator
 from tests.support.small import batch, picture, write_pictures
 

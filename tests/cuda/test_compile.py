@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from npresnet.cuda import nvrtc, source
 from npresnet.cuda.elements import ELEMENTS
+from npresnet.cuda.runtime import nvrtc, source
 from tests.support import compiling, sass
 
 ARCHITECTURES = "sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120".split()

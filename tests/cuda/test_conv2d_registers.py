@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npresnet.cuda import source
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_registers
 from npresnet.cuda.launchers.conv2d_registers import SMALL, Tile
+from npresnet.cuda.runtime import source
 from npresnet.window import Window
 from tests.cuda.conv_cases import Case, assert_close, cases, caught, check_conv, run_conv, shapes
 from tests.emulator import emulator

@@ -8,10 +8,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from npresnet.cuda import source as sources
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
+from npresnet.cuda.runtime import source as sources
 from npresnet.window import Window
 from tests.cuda.conv_cases import WINDOWS, Case, assert_exact, cases, check_conv, run_conv, shapes
 from tests.cuda.wgmma_faults import FAULTS, KERNEL_BEGINS, SHARED_FAULTS

@@ -8,8 +8,8 @@ import pytest
 
 import npresnet
 from npresnet import cuda
-from npresnet.cuda import gpus as opening
-from npresnet.cuda.runtime import Gpu
+from npresnet.cuda.runtime import gpus as opening
+from npresnet.cuda.runtime.gpu import Gpu
 
 
 @pytest.mark.parametrize(

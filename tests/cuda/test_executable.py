@@ -12,7 +12,7 @@ import pytest
 import npresnet
 from npresnet import cuda, ops, passes
 from npresnet.cuda import executable as executables
-from npresnet.cuda import graphs
+from npresnet.cuda.runtime import graphs
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet.cuda.launchers import softmax_top_k
-from npresnet.prediction import Prediction, probabilities_of
+from npresnet.model.prediction import Prediction, probabilities_of
 from tests.cuda import faults
 from tests.emulator import emulator, memory
 

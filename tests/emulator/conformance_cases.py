@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npresnet.cuda import tensor_map
 from npresnet.cuda.elements import ELEMENTS, Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.runtime import tensor_map
 from npresnet.network import Array
 from npresnet.window import Window
 

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from npresnet.cuda import modules, nvrtc, runtime, tensor_map
 from npresnet.cuda.launch import Source
-from npresnet.cuda.tensor_map import TensorMap
+from npresnet.cuda.runtime import gpu as runtime
+from npresnet.cuda.runtime import modules, nvrtc, tensor_map
+from npresnet.cuda.runtime.tensor_map import TensorMap
 from npresnet.errors import DeviceError
 from tests.emulator import tensor_map as emulated_map
 from tests.emulator.cupy_arrays import NdArray

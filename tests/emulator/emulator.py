@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from npresnet.cuda import source as sources
 from npresnet.cuda.launch import Launch
-from npresnet.cuda.tensor_map import TensorMap
+from npresnet.cuda.runtime import source as sources
+from npresnet.cuda.runtime.tensor_map import TensorMap
 from npresnet.network import Array
 from tests.emulator import tensor_map
 from tests.emulator.build import EmulatorError, build, compiler, headers_and_compiler

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npresnet.cuda import tensor_map
-from npresnet.cuda.tensor_map import TensorMap
+from npresnet.cuda.runtime import tensor_map
+from npresnet.cuda.runtime.tensor_map import TensorMap
 
 MAGIC = 0x7A3E  # a kernel that was handed something else is found out
 
@@ -21,7 +21,7 @@ FIELDS = np.dtype(
 
 
 def pack(tensor: TensorMap) -> np.ndarray:
-    """As npresnet.cuda.tensor_map.encode: one item of 128 bytes. Refuses what the copy engine would."""
+    """As npresnet.cuda.runtime.tensor_map.encode: one item of 128 bytes. Refuses what the copy engine would."""
     tensor_map.check(tensor)
     item = tensor_map.aligned_item(FIELDS)
     item["base"] = tensor.address

@@ -7,10 +7,10 @@ import types
 import numpy as np
 import pytest
 
-from npresnet.cuda import modules
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.launch import Source
 from npresnet.cuda.launchers import relu
+from npresnet.cuda.runtime import modules
 from tests.emulator import emulator
 from tests.emulator.cupy_memory import Memory
 from tests.emulator.cupy_stand_in import CupyStandIn

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npresnet.cuda import source
 from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.runtime import source
 from tests.emulator import build, emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npresnet.cuda import source, tensor_map
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.runtime import source, tensor_map
 from tests.emulator import emulator, memory
 from tests.emulator.conformance_cases import whole_numbers
 

@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 
 from npresnet import arch, cpu, passes
-from npresnet.cpu import gemm
+from npresnet.cpu.kernels import gemm
 
 BATCHES = (1, 2, 3, 8)
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from npresnet.cuda import nvrtc, source
+from npresnet.cuda.runtime import nvrtc, source
 from npresnet.errors import DeviceError
 from tests.support import sass
 

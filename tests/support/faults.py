@@ -198,7 +198,7 @@ def no_waits(working):
     return lambda *args: {}
 
 
-def last_lane_first(team, jobs, abort) -> None:
-    """One of the orders that missing gates allow: the last lane ends its last step before the first begins."""
+def last_worker_first(team, jobs, abort) -> None:
+    """One of the orders that missing gates allow: the last worker ends its last step before the first begins."""
     for job in reversed(jobs):
         job()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from npresnet.cpu.choices import Choice, Layer, possible
+from npresnet.cpu.compiler.choices import Choice, Layer, possible
 
 Wish = Callable[[Layer], Choice]
 
@@ -21,7 +21,7 @@ def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
         taken.append(wanted if wanted in possible(layer) else Choice())
         return taken[-1]
 
-    with patch("npresnet.cpu.lowering.choose", choose):
+    with patch("npresnet.cpu.compiler.lowering.choose", choose):
         yield taken
 
 
@@ -29,5 +29,5 @@ def direct(form: str) -> Choice:
     return Choice("direct", 0, form)
 
 
-def winograd(tile: int, form: str = "packed") -> Choice:
+def winograd(tile: int, form: str = "gemm") -> Choice:
     return Choice("winograd", tile, form)

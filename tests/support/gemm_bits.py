@@ -14,21 +14,21 @@ import json
 import numpy as np
 
 from npresnet import cpu
-from npresnet.cpu import gemm
+from npresnet.cpu.kernels import gemm
 
 ROWS = (1, 4, 5, 9, 16, 49)
 WHOLE = ((64, 64), (448, 128), (1152, 64), (499, 64), (576, 128), (2048, 128))  # K, N
 RAGGED = ((1152, 17), (2304, 65), (288, 5), (144, 1))
-HOW = [*((form, 1) for form in gemm.FORMS), ("packed", 2)]  # form, parts of the columns
+HOW = [*((form, 1) for form in gemm.FORMS), ("gemm", 2)]  # form, parts of the columns
 
 
 def multiplied(form: gemm.Form, parts: int, a: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """(images, M, N), `out` with strides; the columns in parts."""
     out = np.empty((*a.shape[:-1], 2 * weight.shape[-1]), np.float32)[..., : weight.shape[-1]]
     scratch = np.empty(gemm.scratch_floats(form, a.shape), np.float32)
-    arranged = gemm.arrange(form, weight)
+    prepacked = gemm.prepack(form, weight)
     for first, last in gemm.column_parts(weight.shape[-1], parts):
-        columns = gemm.columns_of(form, arranged, first, last)
+        columns = gemm.columns_of(form, prepacked, first, last)
         for kernel, args in gemm.multiply(form, a, columns, out[..., first:last], scratch):
             kernel(*args)
     return out

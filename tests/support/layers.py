@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import npresnet
-from npresnet.model import Model
+from npresnet.model.model import Model
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import npresnet
-from npresnet.metadata import OF_ONE_RUN
+from npresnet.model.metadata import OF_ONE_RUN
 
 DILATED = [False, True, True]
 

@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from npresnet.cuda import nvrtc, source
+from npresnet.cuda.runtime import nvrtc, source
 
 Instructions = dict[str, Counter]  # {kernel: {instruction: how often}}
 

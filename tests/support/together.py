@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from npresnet.cpu.lowering import Options, lower, make_scheme, prepare
-from npresnet.cpu.running import run_plan
+from npresnet.cpu.compiler.lowering import Options, compile_shape, lower, prepare
+from npresnet.cpu.runtime.running import run_plan
 from npresnet.network import Network
 from npresnet.plan import Plan
 
 
-def plan_of(network: Network, shape: tuple[int, ...], lanes: int = 1, options: Options = Options()) -> Plan:  # noqa: B008
+def plan_of(network: Network, shape: tuple[int, ...], workers: int = 1, options: Options = Options()) -> Plan:  # noqa: B008
     """A plan for images of `shape` (N, C, H, W)."""
     prepared = prepare(network.nodes)
-    return lower(make_scheme(network, shape[1:], shape[0], prepared, options), prepared, lanes)
+    return lower(compile_shape(network, shape[1:], shape[0], prepared, options), prepared, workers)
 
 
 def run_together(network: Network, x: np.ndarray, **how: object) -> dict[str, np.ndarray]:

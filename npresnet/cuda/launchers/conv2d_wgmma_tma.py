@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.cuda import tensor_map
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.launchers import conv2d_wgmma
 from npresnet.cuda.launchers.conv2d_wgmma import blocks, estimated_clocks, pack, workspace_bytes
-from npresnet.cuda.tensor_map import SLAB_BYTES, TensorMap
+from npresnet.cuda.runtime import tensor_map
+from npresnet.cuda.runtime.tensor_map import SLAB_BYTES, TensorMap
 
 __all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
 

@@ -19,7 +19,7 @@ from npresnet.teach.explain.receptive_field import Field, jump, receptive_field
 from npresnet.teach.pages import pictures
 
 if TYPE_CHECKING:
-    from npresnet.model import Model
+    from npresnet.model.model import Model
 
 LARGEST_MAP = 224  # pixels of the longer side of a feature map's picture
 
@@ -213,7 +213,7 @@ def predict(model: Model, batch: Array) -> list[tuple[str, float]]:
     """The three best classes; none where the network has no classifier."""
     if not model.config.value("num_classes"):
         return []
-    from npresnet.prediction import Prediction
+    from npresnet.model.prediction import Prediction
 
     top = Prediction(model(batch)[0], model.labels, 3).top
     return [(candidate.label, candidate.score) for candidate in top]

@@ -23,7 +23,7 @@ from npresnet.bench import machine
 from npresnet.bench.peak import gemm_peak_gflops
 from npresnet.bench.results import header
 from npresnet.bench.timing import median, time_calls
-from npresnet.cpu.blas import guard
+from npresnet.cpu.runtime.blas import guard
 from npresnet.network import Array
 from npresnet.ops.conv2d import conv2d
 from npresnet.teach.ladder.layer import RealLayer
@@ -101,7 +101,7 @@ def climb(
             say(f"{rung.name}: {rung.idea}")
             steps.append(_timed(_proved(rung, layer), rung, layer, seconds, ceiling))
     finally:
-        guard.let_go(call)
+        guard.release(call)
     told = (model, layer.name, image, _shape(layer), layer.macs, layer.size_bytes)
     return Ladder(*told, *ceiling, steps, machine.blas_libraries(), command)
 

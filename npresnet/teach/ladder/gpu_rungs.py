@@ -15,11 +15,11 @@ import numpy as np
 from npresnet.bench.gpu_bench import Bench
 from npresnet.bench.gpu_ceilings import cases
 from npresnet.cuda import ELEMENTS, Element, Gpu
-from npresnet.cuda.choices import load
+from npresnet.cuda.compiler.choices import load
 from npresnet.cuda.elements import restore, store
 from npresnet.cuda.geometry import ConvShape
-from npresnet.kernels_path import kernel_root
 from npresnet.network import Array
+from npresnet.system.kernel_root import kernel_root
 from npresnet.teach.ladder.layer import RealLayer
 from npresnet.teach.ladder.rungs import Ceiling, Rung
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from npresnet import passes
 from npresnet.errors import ArchitectureError
-from npresnet.model import Model
+from npresnet.model.model import Model
 from npresnet.network import Array, Network, Node
 from npresnet.ops import run
 from npresnet.ops.run import folded_weight

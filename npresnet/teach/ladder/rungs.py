@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet import cpu
-from npresnet.cpu import conv2d as backend_conv2d
-from npresnet.cpu import direct, filters, gemm, tiling, winograd, winograd_matrices
+from npresnet.cpu.kernels import conv2d as backend_conv2d
+from npresnet.cpu.kernels import direct, filters, gemm, tiling, winograd, winograd_matrices
 from npresnet.network import Array
 from npresnet.ops import windows
 from npresnet.ops.conv2d import conv2d, im2col

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npresnet.overlay import colours
+from npresnet.views.overlay import colours
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npresnet import images, passes
-from npresnet.cpu.blas import guard
-from npresnet.cpu.running import copy_in
+from npresnet.cpu.runtime.blas import guard
+from npresnet.cpu.runtime.running import copy_in
 from npresnet.network import INPUT, Array, Node
 from npresnet.plan import Layout, Plan
 from npresnet.plan.shapes import infer_shapes
@@ -23,7 +23,7 @@ from npresnet.teach.trace.maps import Maps, draw, run_keeping_all
 from npresnet.teach.trace.merging import swallowed_by
 
 if TYPE_CHECKING:
-    from npresnet.model import Model
+    from npresnet.model.model import Model
 
 PASSES = 5  # of the whole plan, timed; a step's time is the median
 
@@ -103,7 +103,7 @@ def gather(model: Model, image: Any) -> Facts:
     """Run `model` on one image step by step, and keep what every step makes. Raises ImageError, ShapeError."""
     batch = model.preprocess(image)  # (1, C, H, W)
     executable = model._executables.get(None)
-    executable(batch)  # arranges the weights, and shows early where the image does not fit
+    executable(batch)  # prepacks the weights, and shows early where the image does not fit
     shape = batch.shape[1:]
     layout, plan = executable.layout(shape), executable.plan(shape)
     values = run_keeping_all(
@@ -149,7 +149,7 @@ def time_steps(plan: Plan, batch: Array, count: int = PASSES) -> list[float]:
             with np.errstate(all="ignore"):
                 found.append([_time(step) for step in plan.steps])
     finally:
-        guard.let_go(call)
+        guard.release(call)
     return [median(times) for times in zip(*found[1:], strict=True)]
 
 

@@ -1,0 +1,220 @@
+"""What this machine has, and what would make npresnet faster or right on it: the facts behind `npresnet doctor`.
+
+Nothing is changed and nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npresnet import cpu
+from npresnet.cpu.compiler import prepared
+from npresnet.cpu.runtime.cpus import cgroup_quota, cpuinfo
+from npresnet.weights import download
+
+PINS = {"openblas": "OPENBLAS_CORETYPE", "mkl": "MKL_ENABLE_INSTRUCTIONS", "blis": "BLIS_ARCH_TYPE"}
+THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "GOTO_NUM_THREADS")
+VECTORS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "sve")
+# OpenBLAS names its kernels after the first processors that had the instructions they use.
+AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
+AVX2_KERNELS = ("haswell", "zen", "excavator")
+OPEN_GPU = """
+from npresnet import cuda, errors
+try:
+    gpu = cuda.open_gpu("cuda")
+except errors.DeviceError as error:
+    print("no", error)
+else:
+    print("yes", gpu.description())
+"""
+CUPY = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
+
+
+@dataclass
+class Report:
+    """Facts by title, in order, and pieces of advice."""
+
+    facts: dict[str, str] = field(default_factory=dict)
+    advice: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        width = max(map(len, self.facts))
+        lines = [f"{title:<{width}}  {text}" for title, text in self.facts.items()]
+        lines += ["", *(f"advice: {text}" for text in self.advice or ["nothing to mend"])]
+        return "\n".join(lines)
+
+
+def examine(environ: Mapping[str, str] = os.environ) -> Report:
+    """Look at this machine. Costs some milliseconds."""
+    from npresnet import __version__
+
+    report = Report()
+    report.facts["npresnet"] = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+    report.facts["CPU"] = f"{cpu_name()}{_in_brackets(cpu_vectors())}"
+    _examine_threads(report)
+    _examine_blas(report, cpu.blas_info(), cpu_vectors(), environ)
+    _examine_packages(report)
+    _examine_gpu(report)
+    report.facts["weights cache"] = _weights_text()
+    report.facts["prepared weights"] = _prepared_text()
+    return report
+
+
+def _weights_text() -> str:
+    try:
+        return str(download.cache_folder())
+    except RuntimeError as problem:
+        return f"none: {problem}"
+
+
+def _prepared_text() -> str:
+    folder = prepared.folder()
+    if folder is None:
+        return f"not kept ({prepared.VARIABLE}=0, or no home folder)"
+    size_mb, limit_mb = prepared.size_bytes_of(folder) / 1e6, prepared.LIMIT_BYTES / 1e6
+    return f"{folder}, {size_mb:,.0f} of at most {limit_mb:,.0f} MB; {prepared.VARIABLE}=0 keeps none"
+
+
+def cpu_name() -> str:
+    """The processor's name, as the system tells it."""
+    if sys.platform == "darwin":
+        import subprocess
+
+        done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
+        return done.stdout.strip() or platform.machine()
+    return cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_vectors() -> list[str]:
+    """The vector instructions that matter to a BLAS; empty where the system does not tell."""
+    flags = cpuinfo().get("flags", cpuinfo().get("Features", "")).split()
+    return [name for name in VECTORS if name in flags]
+
+
+def _examine_threads(report: Report) -> None:
+    present, usable, quota = os.cpu_count() or 1, cpu.usable_cpus(), cgroup_quota()
+    limits = "" if quota is None else f", the container grants the time of {quota:g}"
+    report.facts["threads"] = f"{usable} by default ({present} CPUs in the machine{limits})"
+    if usable < present:
+        report.advice.append(
+            f"this process may use {usable} of {present} CPUs (affinity or the container's quota); more CPUs would be "
+            "more speed, more threads on these would not"
+        )
+
+
+def _examine_blas(report: Report, found: list[dict[str, Any]], vectors: list[str], environ: Mapping[str, str]) -> None:
+    report.facts["NumPy"] = f"{np.__version__}, from {Path(np.__file__).parent}"
+    report.facts["BLAS"] = "; ".join(map(_blas_text, found)) or _blas_of_build()
+    for blas in found:
+        report.advice += _kernel_advice(blas, vectors, environ)
+    if not found and sys.platform != "darwin":
+        report.advice.append(
+            "threadpoolctl knows no BLAS in this NumPy, so npresnet cannot hold it to one thread; if it uses several, "
+            "set its own variable (OPENBLAS_NUM_THREADS=1 or the like). PyPI's NumPy brings OpenBLAS"
+        )
+    limits = [f"{name}={environ[name]}" for name in THREAD_LIMITS if environ.get(name)]
+    if limits:
+        held = "npresnet holds the BLAS to one thread while it runs; its own threads are those of --threads"
+        report.facts["environment"] = f"{', '.join(limits)}: no matter here, {held}"
+
+
+def _kernel_advice(blas: Mapping[str, Any], vectors: list[str], environ: Mapping[str, str]) -> list[str]:
+    kernel, pin = str(blas.get("architecture", "")), PINS.get(str(blas.get("internal_api")), "")
+    slower = blas.get("internal_api") == "openblas" and is_slower(kernel, vectors)
+    if environ.get(pin):
+        verdict = "slower than what this CPU can run" if slower else "where the BLAS would choose for itself"
+        return [f"{pin}={environ[pin]} pins the BLAS to the kernel {kernel or environ[pin]}, {verdict}; unset {pin}"]
+    if slower:
+        better = "AVX-512" if "avx512f" in vectors else "AVX2"
+        return [
+            f"the BLAS chose its kernel {kernel}, though this CPU has {better}; a newer NumPy may choose better: "
+            "python -m pip install --upgrade numpy"
+        ]
+    return []
+
+
+def is_slower(kernel: str, vectors: list[str]) -> bool:
+    """Whether a kernel of OpenBLAS leaves vector instructions unused that this CPU has."""
+    best = AVX512_KERNELS if "avx512f" in vectors else AVX512_KERNELS + AVX2_KERNELS if "avx2" in vectors else ()
+    return bool(kernel and best) and kernel.lower() not in best
+
+
+def _blas_text(blas: Mapping[str, Any]) -> str:
+    name = " ".join(str(blas[key]) for key in ("internal_api", "version") if blas.get(key))
+    return f"{name}, kernel {blas['architecture']}" if blas.get("architecture") else name
+
+
+def _blas_of_build() -> str:
+    """What NumPy was built with, for a BLAS that threadpoolctl does not know, such as Apple's Accelerate."""
+    try:
+        blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return f"{blas['name']} {blas.get('version', '')}".strip() + ", kernel unknown"
+    except (KeyError, TypeError):
+        return "unknown to threadpoolctl"
+
+
+def _examine_packages(report: Report) -> None:
+    for package in ("pillow", "threadpoolctl"):
+        found = _version(package)
+        report.facts[package] = found or "missing"
+        if not found:
+            report.advice.append(f"{package} is missing: python -m pip install {package}")
+
+
+def _examine_gpu(report: Report) -> None:
+    """CuPy by its package's metadata, GPUs by NVIDIA's own tool; where there is CuPy, by what it says itself."""
+    packages = [f"{name} {found}" for name in CUPY if (found := _version(name))]
+    report.facts["CuPy"] = ", ".join(packages) or "not installed; the CPU needs none"
+    gpus = _gpus()
+    report.facts["GPU"] = "; ".join(gpus) or "none that nvidia-smi can see"
+    if gpus and not packages:
+        report.advice.append(
+            "there is a GPU: python -m pip install 'npresnet[cuda12]' (or cuda13, where the driver supports CUDA 13), "
+            'and device="cuda" will use it'
+        )
+    if packages:
+        works, words = _ask_cupy()
+        report.facts["GPU for npresnet"] = words if works else "none"
+        if not works:
+            report.advice.append(f"CuPy is installed, but no GPU can be used: {words}")
+
+
+def _ask_cupy() -> tuple[bool, str]:
+    """Whether a GPU can be used, and what it is or what is missing. In another process: to load CuPy takes a second."""
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", OPEN_GPU], capture_output=True, text=True, check=False)
+    answer, _, words = done.stdout.strip().partition(" ")
+    return answer == "yes", words or done.stderr.strip()[-300:]
+
+
+def _gpus() -> list[str]:
+    import subprocess
+
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _in_brackets(words: list[str]) -> str:
+    return f" ({' '.join(words)})" if words else ""

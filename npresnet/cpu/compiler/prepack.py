@@ -1,0 +1,62 @@
+"""The weights that an image size's plans read, prepacked before the first plan: by all workers, or taken from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any
+
+from npresnet.cpu.compiler.choices import Choice
+from npresnet.cpu.compiler.prepared import Store, Wanted
+from npresnet.cpu.kernels.filters import Key
+from npresnet.cpu.runtime.workers import Team
+from npresnet.errors import DeviceError
+
+
+def prepack(
+    prepared: Mapping[str, Any], choices: Iterable[tuple[str, Choice]], store: Store | None, team: Team | None
+) -> None:
+    """Make every prepacked form that the choices (of named layers) read, where it is not there.
+
+    store  where prepacked forms of a whole network are kept; None keeps none
+    team   workers that this call has entered; None works alone
+
+    Raises DeviceError where there is not so much memory.
+    """
+    keys = dict.fromkeys((name, Key.of(choice)) for name, choice in choices)
+    wanted = [Wanted(name, prepared[name], key) for name, key in keys]
+    missing = [one for one in wanted if not one.filters.has(one.key)]
+    if not missing:
+        return
+    is_first = len(missing) == len(wanted)  # later sizes and batches share most of theirs with the first
+    if is_first and store is not None and store.fill(wanted):
+        return
+    try:
+        _make(missing, team)
+    except MemoryError:
+        megabytes = sum(4 * prod(one.shape) for one in missing) / 1e6
+        raise DeviceError(f"the weights take {megabytes:,.0f} MB once prepacked; there is not so much memory") from None
+    if is_first and store is not None:
+        store.keep(wanted)
+
+
+def _make(missing: list[Wanted], team: Team | None) -> None:
+    """Each worker takes the next largest until none is left, or another worker has failed."""
+    queue = iter(sorted(missing, key=lambda one: -prod(one.shape)))
+
+    def stop() -> None:
+        for _ in queue:
+            pass
+
+    def take() -> None:
+        try:
+            while one := next(queue, None):  # next() is atomic
+                one.filters.prepacked(one.key)
+        except BaseException:
+            stop()
+            raise
+
+    if team is None:
+        take()
+    else:
+        team.run([take] * team.workers, stop)

@@ -1,0 +1,64 @@
+"""Where a network is cut in two, so that its deep layers can take several images at once.
+
+The front has large images and small weights: one image at a time keeps its values in the cache. The back has the
+reverse: 49 pixels against megabytes of weights, which one image alone would carry from memory for a few rows of a
+matrix product. So a thread with several images runs the front image by image, and the back once for all of them.
+
+The cut is a value through which everything flows, such as a residual block's output.
+
+What it gained: at batch 8 a resnet18 takes 1.12 times as long without it, a resnet50 1.07 (2 threads of a 2.5 GHz
+Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple
+
+from npresnet.cpu.runtime.memory import split
+from npresnet.network import INPUT, Network
+from npresnet.plan.shapes import Shape
+
+GROUP = 4  # images that a thread takes through the deep layers at once, at most
+CUT_PIXELS = 256  # images of the value at the cut have at most so many pixels: 14x14 in a network for 224x224
+CUT = "(cut)"  # the name under which the front gives that value: no module is called so
+
+
+class Stages(NamedTuple):
+    """`front` gives `CUT` among its outputs, which is the image of `back`; each gives what it has of the others."""
+
+    front: Network
+    back: Network
+
+
+def cut_in_two(network: Network, shapes: Mapping[str, Shape]) -> Stages | None:
+    """The network cut at the first small value that alone is read later on; None where no convolution would follow."""
+    position = _cut_position(network, shapes)
+    if position is None:
+        return None
+    front, back = network.nodes[: position + 1], network.nodes[position + 1 :]
+    cut = front[-1].name
+    made = {INPUT, *(node.name for node in front)}
+    early = {asked: name for asked, name in network.outputs.items() if name in made}
+    late = {asked: name for asked, name in network.outputs.items() if name not in made}
+    renamed = [node.evolve(inputs=tuple(INPUT if n == cut else n for n in node.inputs)) for node in back]
+    return Stages(Network(front, {**early, CUT: cut}), Network(tuple(renamed), late))
+
+
+def _cut_position(network: Network, shapes: Mapping[str, Shape]) -> int | None:
+    last_read = {name: i for i, node in enumerate(network) for name in node.inputs}
+    last_convolution = max((i for i, node in enumerate(network) if node.op == "conv2d"), default=-1)
+    latest = last_read.get(INPUT, -1)  # the last reader of any value made before the node in question
+    for position, node in enumerate(network.nodes[:last_convolution]):
+        shape = shapes[node.name]
+        if latest <= position and len(shape) == 3 and shape[1] * shape[2] <= CUT_PIXELS:
+            return position
+        latest = max(latest, last_read.get(node.name, -1))
+    return None
+
+
+def groups_of(images: int, workers: int) -> list[tuple[int, int]]:
+    """(first, last) of the groups that workers take: nearly equal, of GROUP images at most, as many for each worker."""
+    rounds = ceil(images / (workers * GROUP))
+    return split(images, workers * rounds) if images else []

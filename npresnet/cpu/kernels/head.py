@@ -1,0 +1,85 @@
+"""The end of a classifier: global average pool, flatten, fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npresnet.cpu.kernels import calls as kernels
+from npresnet.cpu.kernels.pointwise import relu
+from npresnet.cpu.runtime.memory import Floats, Memory, aligned_floats, split
+from npresnet.network import Node
+from npresnet.plan.steps import Call, Tile
+
+TILE_FLOATS = 131_072  # weights of a fully connected layer in a tile: they stay in the cache from image to image
+PART_INPUTS, PARTS = 64, 16  # how many products are added up in a row at least, in how many parts at most
+
+
+class Matrix(NamedTuple):
+    """weight (O, C) as in the file, bias (O,) or None."""
+
+    weight: Floats
+    bias: Floats | None
+
+
+def prepare_linear(node: Node) -> Matrix:
+    bias = node.params.get("bias")
+    weight = np.ascontiguousarray(node.params["weight"], np.float32)
+    return Matrix(weight, None if bias is None else np.asarray(bias, np.float32))
+
+
+def lower_linear(node: Node, matrix: Matrix, memory: Memory) -> list[Tile]:
+    """out[o] = sum over c of weight[o,c] * x[c] + bias[o]: matrix-vector products, image by image.
+
+    The sum goes by parts of the inputs, each a product of its own, which are then added up: pooled features are all
+    positive, and where few outputs leave BLAS few sums to work on side by side, one long sum per output loses
+    two to three times as many digits as other engines lose.
+    """
+    sources, outs = memory.storage(node.inputs[0]), memory.storage(node.name)  # (N, C), (N, O)
+    images = [_Image(node, matrix, source, out) for source, out in zip(sources, outs, strict=True)]
+    count = outs.shape[1]
+    bands = split(count, matrix.weight.size // TILE_FLOATS)
+    return [image.tile(memory, start, stop) for start, stop in bands for image in images]
+
+
+class _Image:
+    """One image's classifier: its features and sums in parts."""
+
+    def __init__(self, node: Node, matrix: Matrix, source: Floats, out: Floats):
+        parts = next((n for n in range(PARTS, 1, -1) if source.size % n == 0 and source.size // n >= PART_INPUTS), 1)
+        self.relu, self.bias, self.out = node.relu, matrix.bias, out
+        self.weights = matrix.weight.reshape(out.size, parts, -1).transpose(1, 0, 2)  # (parts, O, C/parts)
+        self.inputs = source.reshape(parts, -1, 1)  # (parts, C/parts, 1)
+        self.sums = aligned_floats(parts * out.size).reshape(parts, out.size, 1)
+
+    def tile(self, memory: Memory, start: int, stop: int) -> Tile:
+        """The calls that make outputs start..stop-1."""
+        part = self.out[start:stop]
+        calls: list[Call] = [
+            (kernels.matmul, (self.weights[:, start:stop], self.inputs, self.sums[:, start:stop])),
+            (kernels.sum_parts, (self.sums[:, start:stop, 0], part)),
+        ]
+        if self.bias is not None:
+            calls.append((kernels.add, (part, self.bias[start:stop], part)))
+        if self.relu:
+            calls.append((kernels.maximum, (part, memory.zeros(part.shape), part)))
+        return tuple(calls)
+
+
+def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+    """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
+    source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
+    pixels = np.float32(source.shape[1] * source.shape[2])
+    return [
+        ((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)), *relu(memory, node, mean))
+        for image, mean in zip(source, out, strict=True)
+    ]
+
+
+def lower_flatten(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+    """(H, W, C) -> (C*H*W,) in the framework's order, channels first."""
+    source, out = memory.images(node.inputs[0]), memory.storage(node.name)
+    if source.ndim == 4:
+        source = source.transpose(0, 3, 1, 2)
+    return [((kernels.copy, (source, out.reshape(source.shape))), *relu(memory, node, out))]

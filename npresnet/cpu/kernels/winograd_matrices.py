@@ -1,0 +1,80 @@
+"""The numbers of Winograd's form for 3x3 filters: how many inputs a tile has along one side, and B^T and A^T.
+
+`ops.winograd` derives all of them, with stride 2 by way of `ops.polyphase`, from points at which float32 loses few
+digits. Here they stand written out, for to derive them would take 10 ms of every process's start; no number is rounded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from npresnet.cpu.runtime.memory import Floats
+
+# B^T (p, p) by stride and m: of F(m, 3), p = m + 2, and with stride 2 of F(m, 2) for the even inputs, p = m + 1
+INPUT_TRANSFORMS: dict[tuple[int, int], list[list[float]]] = {
+    (1, 2): [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
+    (1, 4): [
+        [1, -1.5, -2, 1.5, 1, 0],
+        [0, -1, 0.5, 2.5, 1, 0],
+        [0, 1, -2.5, 0.5, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 0.5, -1, -0.5, 1, 0],
+        [0, 1, -1.5, -2, 1.5, 1],
+    ],
+    (2, 2): [[-1, 1, 0], [0, 1, 0], [0, -1, 1]],
+    (2, 4): [
+        [0.375, -1.625, 0.25, 1, 0],
+        [-0.1875, 0.25, 1.75, 1, 0],
+        [-0.75, -1.25, 1, 1, 0],
+        [0.125, -0.375, -0.75, 1, 0],
+        [0.1875, -0.4375, -1.5, 0.75, 1],
+    ],
+}
+
+# A^T (m, p) of the same
+OUTPUT_TRANSFORMS: dict[tuple[int, int], list[list[float]]] = {
+    (1, 2): [[1, 1, 1, 0], [0, 1, -1, 1]],
+    (1, 4): [[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]],
+    (2, 2): [[1, 1, 0], [0, 1, 1]],
+    (2, 4): [
+        [1, 1, 1, 1, 0],
+        [-0.5, 1, 0.25, -1.5, 0],
+        [0.25, 1, 0.0625, 2.25, 0],
+        [-0.125, 1, 0.015625, -3.375, 1],
+    ],
+}
+
+
+class Side(NamedTuple):
+    """One side of a tile: m outputs, `stride` inputs apart."""
+
+    stride: int
+    m: int
+
+    @property
+    def t(self) -> int:
+        """Inputs that they read, and positions of the transformed tile."""
+        return self.inputs(self.m)
+
+    @property
+    def own(self) -> int:
+        """p: how many positions have filters of their own; with stride 2 the t - p odd ones share one, the tap g1."""
+        return self.m + 3 - self.stride
+
+    def inputs(self, outputs: int) -> int:
+        """How many neighbouring inputs so many neighbouring outputs read."""
+        return self.stride * (outputs - 1) + 3
+
+
+@cache
+def matrices(side: Side) -> tuple[Floats, Floats]:
+    """B^T (t, t) and A^T (m, t) in float32. With stride 2 the last positions are the odd inputs as they are."""
+    to_input, to_output = np.zeros((side.t, side.t), np.float32), np.zeros((side.m, side.t), np.float32)
+    to_input[: side.own, :: side.stride] = INPUT_TRANSFORMS[side]
+    to_output[:, : side.own] = OUTPUT_TRANSFORMS[side]
+    if side.stride == 2:
+        to_input[side.own :, 1::2] = to_output[:, side.own :] = np.eye(side.m)
+    return to_input, to_output

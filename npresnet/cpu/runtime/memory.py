@@ -1,0 +1,102 @@
+"""Memory of one plan: the arena that its values share, and each worker's scratch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from itertools import pairwise
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npresnet.plan import Layout, Value
+from npresnet.plan.arena import ALIGNMENT_BYTES
+
+Floats = NDArray[np.float32]
+
+
+class Memory:
+    """Views of one plan's memory. Ask for scratch only after `add_scratch`."""
+
+    def __init__(self, layout: Layout, workers: int):
+        self.layout = layout
+        self.workers = workers
+        # Zero from the system, which costs nothing by itself; borders stay so for ever, for nobody writes them.
+        self._arena = aligned_floats(layout.arena_bytes // 4, np.zeros)
+        self._scratch: list[dict[str, Floats]] = []
+        self._storage: dict[str, Floats] = {}
+        self._rows: dict[Hashable, Floats] = {}
+        self._zeros = np.zeros(0, np.float32)
+
+    def add_scratch(self, floats: Mapping[str, int]) -> None:
+        """Make each worker's scratch: by purpose, as many floats as the largest tile needs."""
+        self._scratch = [
+            {purpose: aligned_floats(count) for purpose, count in floats.items()} for _ in range(self.workers)
+        ]
+
+    def value(self, name: str) -> Value:
+        return self.layout.values[name]
+
+    def storage(self, name: str) -> Floats:
+        """All images of a value with their halo: (N, top + H + bottom, left + W + right, C), or (N, C).
+
+        Contiguous, but for values that are stored channels first: those are views with other strides.
+        """
+        if name not in self._storage:
+            self._storage[name] = self._view(self.value(name))
+        return self._storage[name]
+
+    def _view(self, value: Value) -> Floats:
+        shape, start = value.storage_shape, value.offset_bytes // 4
+        floats = self._arena[start : start + prod(shape)]
+        if not value.channels_first:
+            return floats.reshape(shape)
+        images, height, width, channels = shape
+        return floats.reshape(images, channels, height, width).transpose(0, 2, 3, 1)
+
+    def images(self, name: str) -> Floats:
+        """All images of a value without their halo: (N, H, W, C), or (N, C)."""
+        storage = self.storage(name)
+        if storage.ndim == 2:
+            return storage
+        (top, bottom), (left, right) = self.value(name).halo
+        _, height, width, _ = storage.shape
+        return storage[:, top : height - bottom, left : width - right]
+
+    def scratch(self, worker: int, purpose: str, shape: tuple[int, ...]) -> Floats:
+        """A contiguous array for one tile's intermediate results; other tiles of the worker use the same bytes."""
+        return self._scratch[worker][purpose][: prod(shape)].reshape(shape)
+
+    def rows_of(self, channels: Floats, width: int) -> Floats:
+        """Numbers per channel (o,) repeated along a row: (width, o), once in memory however often asked for.
+
+        A row of one pixel, or a scalar, runs at a quarter of the speed of a whole row: its inner loop is too short.
+        """
+        key = (channels.ctypes.data, channels.shape, channels.strides, width)
+        if key not in self._rows:
+            self._rows[key] = np.empty((width, *channels.shape), np.float32)
+            self._rows[key][...] = channels
+        return self._rows[key]
+
+    def zeros(self, shape: tuple[int, ...]) -> Floats:
+        """A read-only array of zeros: the ReLU's other operand, whole rows of it for the same reason."""
+        if self._zeros.size < prod(shape):
+            self._zeros = np.zeros(prod(shape), np.float32)
+        return self._zeros[: prod(shape)].reshape(shape)
+
+
+def aligned_floats(count: int, make: Callable[..., NDArray[np.uint8]] = np.empty) -> Floats:
+    """`count` float32 on a cache line's edge, from `np.empty` or `np.zeros`. Raises MemoryError."""
+    if count > sys.maxsize // 8:
+        raise MemoryError(f"no array can hold {count} numbers")
+    raw = make(count * 4 + ALIGNMENT_BYTES, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT_BYTES
+    return raw[skip : skip + count * 4].view(np.float32)
+
+
+def split(length: int, parts: int) -> list[tuple[int, int]]:
+    """(start, stop) of `parts` nearly equal pieces of range(length); fewer where there are fewer positions."""
+    parts = max(1, min(parts, length))
+    edges = [length * i // parts for i in range(parts + 1)]
+    return list(pairwise(edges))

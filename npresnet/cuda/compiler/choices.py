@@ -1,0 +1,149 @@
+"""Which kernel and tile a convolution takes: a measured table where there is one, else a rule; never a clock.
+
+Two tables, the user's own first (`npresnet bench --tune`, see `tuning`), then the one that ships, which holds only what
+was measured, under the name of the GPU that it was measured on: npresnet/data/cuda_choices.json.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from npresnet.cuda.compiler import tuning
+from npresnet.cuda.elements import Element
+from npresnet.cuda.geometry import ConvShape
+
+SHIPPED = Path(__file__).parents[2] / "data" / "cuda_choices.json"
+STEMS = ("stem_mma", "stem_registers")
+WARPGROUPS = ("conv2d_wgmma_tma", "conv2d_wgmma")
+# best first; each says what it supports, and the last takes everything
+LAUNCHERS = (
+    *STEMS,
+    "conv2d_mma_grouped",
+    *WARPGROUPS,
+    "conv2d_mma",
+    "conv2d_registers",
+    "conv2d_tiled",
+    "conv2d_direct",
+)
+
+
+class Processor(NamedTuple):
+    """What a choice may depend on of the GPU."""
+
+    name: str
+    capability: int
+    multiprocessors: int
+
+
+class Layer(NamedTuple):
+    """A convolution as it can be computed.
+
+    shape         of the whole batch; channels as the layer has them
+    padded        channels of x as it is stored: of images more than the layer reads
+    has_residual  a second tensor is added before the ReLU
+    """
+
+    shape: ConvShape
+    padded: int
+    has_residual: bool
+
+    def shape_for(self, launcher: str) -> ConvShape:
+        """The stem's kernels know of the padding; others take the zeros for channels."""
+        return self.shape if launcher in STEMS else self.shape._replace(in_channels=self.padded)
+
+    def key(self, element: Element) -> str:
+        """How tables name it: "float16 8x 3x3/2 64->128 in 2 groups, 56x56"."""
+        shape = self.shape
+        window, (height, width) = shape.window, shape.out_size
+        stride = "" if max(window.stride) == 1 else f"/{_pair(window.stride)}"
+        dilation = "" if max(window.dilation) == 1 else f" dilated {_pair(window.dilation)}"
+        groups = "" if shape.groups == 1 else f" in {shape.groups} groups"
+        residual = " + residual" if self.has_residual else ""
+        layer = f"{_pair(window.kernel_size)}{stride}{dilation} {shape.in_channels}->{shape.out_channels}{groups}"
+        return f"{element.name} {shape.images}x {layer}, {height}x{width}{residual}"
+
+
+class Choice(NamedTuple):
+    """A launcher by name, one of its tiles, and the layer's shape as it takes it."""
+
+    launcher: str
+    tile: Any
+    shape: ConvShape
+
+    @property
+    def module(self) -> ModuleType:
+        """The launcher."""
+        return load(self.launcher)
+
+    def __str__(self) -> str:
+        return f"{self.launcher} {self.tile}"
+
+
+def choose(layer: Layer, element: Element, gpu: Processor) -> Choice:
+    """The measured choice for this layer and batch, else the rule's first."""
+    words = tuning.table(gpu.name).get(layer.key(element)) or _shipped(gpu.name).get(layer.key(element))
+    return _measured(words, layer, element, gpu) or next(by_rule(layer, element, gpu))
+
+
+def by_rule(layer: Layer, element: Element, gpu: Processor) -> Iterator[Choice]:
+    """The first supported launcher's first tile, and then the next ones."""
+    names = LAUNCHERS if fills_warpgroups(layer.shape, gpu) else [n for n in LAUNCHERS if n not in WARPGROUPS]
+    for name in names:
+        if tiles := candidates_of(name, layer, element, gpu):
+            yield tiles[0]
+
+
+def fills_warpgroups(shape: ConvShape, gpu: Processor) -> bool:
+    """Whether tiles of 128x128 outputs, which only Hopper's kernels want, keep half of the multiprocessors busy.
+
+    Fewer leave the rest idle, while conv2d_mma can split K. A guess until a table says better.
+    """
+    return -(-shape.M // 128) * -(-shape.out_channels // 128) * 2 >= gpu.multiprocessors
+
+
+def candidates(layer: Layer, element: Element, gpu: Processor) -> list[Choice]:
+    """Every launcher and tile that can compute this layer: what `npresnet bench --tune` measures."""
+    return [choice for name in LAUNCHERS for choice in candidates_of(name, layer, element, gpu)]
+
+
+def candidates_of(launcher: str, layer: Layer, element: Element, gpu: Processor) -> list[Choice]:
+    """One launcher's, likely the best first; none where it does not support the layer."""
+    if launcher in STEMS and (layer.has_residual or layer.padded != 4):
+        return []
+    module, shape = load(launcher), layer.shape_for(launcher)
+    if not module.supports(shape, element, gpu.capability):
+        return []
+    wants = inspect.signature(module.tiles).parameters
+    how = {"multiprocessors": gpu.multiprocessors} if "multiprocessors" in wants else {}
+    return [Choice(launcher, tile, shape) for tile in module.tiles(shape, element, gpu.capability, **how)]
+
+
+@functools.cache
+def load(launcher: str) -> ModuleType:
+    """npresnet.cuda.launchers.<launcher>"""
+    return import_module(f"npresnet.cuda.launchers.{launcher}")
+
+
+def _measured(words: Any, layer: Layer, element: Element, gpu: Processor) -> Choice | None:
+    """A table's [launcher, tile], if that can still be had."""
+    if not (isinstance(words, list) and len(words) == 2 and words[0] in LAUNCHERS):
+        return None
+    found = candidates_of(words[0], layer, element, gpu)
+    return next((choice for choice in found if str(choice.tile) == words[1]), None)
+
+
+@functools.cache
+def _shipped(gpu_name: str) -> Mapping[str, Any]:
+    table: dict[str, Any] = json.loads(SHIPPED.read_bytes())
+    return table.get(gpu_name, {})
+
+
+def _pair(numbers: tuple[int, ...]) -> str:
+    return "x".join(map(str, numbers))

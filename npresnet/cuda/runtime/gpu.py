@@ -1,0 +1,281 @@
+"""One GPU through CuPy, which no other file imports: opening it, memory, copies, kernels, graphs, times.
+
+CuPy's own elementwise and reduction kernels are left alone: they compile against CUDA's headers, which an installation
+of CuPy and NVRTC does not have. What is used is memory, copies, modules, streams, events and graphs.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npresnet.cuda.launch import Dim3, Launch, Source
+from npresnet.cuda.runtime import modules, nvrtc, tensor_map
+from npresnet.cuda.runtime.gpus import find_gpu, import_cupy, version_text
+from npresnet.cuda.runtime.tensor_map import TensorMap
+from npresnet.errors import DeviceError, ShapeError
+from npresnet.network import Array
+
+OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
+USUAL_SHARED_BYTES = 48 << 10  # a kernel that wants more has to say so beforehand
+CUDA_MEMORY = (2, 13)  # DLPack's kDLCUDA, kDLCUDAManaged
+
+
+class Buffer(NamedTuple):
+    """A block of the GPU's memory; CuPy's pool takes it back when the last reference goes."""
+
+    address: int
+    size_bytes: int
+    owner: Any
+
+
+class Call(NamedTuple):
+    """A launch with its kernel loaded and its arguments ready."""
+
+    kernel: Any
+    grid: Dim3
+    block: Dim3
+    args: tuple[Any, ...]
+    shared_bytes: int
+
+
+def open_gpu(device: str) -> Gpu:
+    """The GPU called "cuda" (the first), "cuda:0", "cuda:1", ... Raises DeviceError, which says what is missing."""
+    return _open(int(device.partition(":")[2] or 0))
+
+
+@functools.cache
+def _open(index: int) -> Gpu:
+    return Gpu(index)
+
+
+class Gpu:
+    """One NVIDIA GPU. Safe to use from several threads.
+
+    device           "cuda:0"
+    name             "NVIDIA H200"
+    capability       90 for 9.0
+    multiprocessors  how many blocks run at once, at least
+    memory_bytes     all of it, whoever uses it
+    cuda_major       of the CUDA that CuPy was made for
+    """
+
+    def __init__(self, index: int):
+        self.device = f"cuda:{index}"
+        found = find_gpu(index)
+        self.name, self.capability = found.name, found.capability
+        self.multiprocessors, self.memory_bytes = found.multiprocessors, found.memory_bytes
+        self.cuda_major = found.cuda_major
+        self._cupy = import_cupy()
+        self._index = index
+        self._paths: dict[Source, str] = {}
+        self._modules: dict[str, Any] = {}
+        self._kernels: dict[tuple[str, str], Any] = {}
+        self._shared_bytes: dict[tuple[str, str], int] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{self.device} {self.name}>"
+
+    def description(self) -> str:
+        """In one line, for people."""
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions().items())
+        size = f"{self.memory_bytes / 1e9:.1f} GB"
+        return f"{self.device}, {self.name}, compute capability {self.capability / 10:.1f}, {size}; {versions}"
+
+    def versions(self) -> dict[str, str]:
+        """Of what it runs with."""
+        runtime, compiler = self._cupy.cuda.runtime, nvrtc.open_nvrtc(self.cuda_major)
+        return {
+            "cupy": self._cupy.__version__,
+            "CUDA of CuPy": version_text(runtime.runtimeGetVersion()),
+            "CUDA of the driver": version_text(runtime.driverGetVersion()),
+            "nvrtc": ".".join(map(str, compiler.version)),
+        }
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this the thread's GPU; what CUDA complains of becomes a DeviceError."""
+        cuda = self._cupy.cuda
+        try:
+            with cuda.Device(self._index):  # a new one each time: it remembers the thread's last device
+                yield
+        except cuda.memory.OutOfMemoryError as error:
+            raise DeviceError(f"{self.device} ({self.name}) has no memory left: {error}") from None
+        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
+            raise DeviceError(f"{self.device} ({self.name}) fails: {error}") from error
+
+    # --- memory ----------------------------------------------------------------------------------------------------
+
+    def allocate(self, size_bytes: int, purpose: str) -> Buffer:
+        """Memory for `purpose`, in words for the message. Raises DeviceError: how much was asked, how much is left."""
+        cuda = self._cupy.cuda
+        with self.active():
+            try:
+                owner = cuda.alloc(max(1, size_bytes))
+            except cuda.memory.OutOfMemoryError:
+                owner = None
+            except cuda.runtime.CUDARuntimeError as error:
+                if error.status != OUT_OF_MEMORY:
+                    raise
+                owner = None
+            if owner is None:
+                raise DeviceError(self._too_much(size_bytes, purpose))
+            return Buffer(int(owner.ptr), size_bytes, owner)
+
+    def free_bytes(self) -> int:
+        """What is left of the memory, CuPy's own reserve included."""
+        with self.active():
+            free, _ = self._cupy.cuda.Device(self._index).mem_info
+            return int(free) + int(self._cupy.get_default_memory_pool().free_bytes())
+
+    def _too_much(self, size_bytes: int, purpose: str) -> str:
+        free, total = self.free_bytes() / 1e6, self.memory_bytes / 1e6
+        return (
+            f"{purpose} takes {size_bytes / 1e6:,.1f} MB of memory on {self.device} ({self.name}), of whose "
+            f"{total:,.0f} MB {free:,.1f} MB are free. Give fewer images at a time (the model can still be used), or "
+            'smaller ones, or load it with dtype="float16"'
+        )
+
+    def host_memory(self, size_bytes: int) -> Array:
+        """Bytes on the host that the GPU reads and writes by itself; ordinary memory where there is no more of it."""
+        try:
+            with self.active():
+                memory = self._cupy.cuda.alloc_pinned_memory(max(1, size_bytes))
+        except DeviceError:
+            return np.empty(size_bytes, np.uint8)
+        return np.frombuffer(memory, np.uint8, size_bytes)
+
+    def upload(self, address: int, array: Array, stream: Any) -> None:
+        """A contiguous array to the GPU; `array` must stay as it is until the stream has come so far."""
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(address, array.ctypes.data, array.nbytes, runtime.memcpyHostToDevice, stream.ptr)
+
+    def download(self, array: Array, address: int, stream: Any) -> None:
+        """From the GPU into a contiguous array, which holds it when the stream has come so far."""
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(array.ctypes.data, address, array.nbytes, runtime.memcpyDeviceToHost, stream.ptr)
+
+    def copy(self, to: int, source: int, size_bytes: int, stream: Any) -> None:
+        """Within the GPU."""
+        runtime = self._cupy.cuda.runtime
+        runtime.memcpyAsync(to, source, size_bytes, runtime.memcpyDeviceToDevice, stream.ptr)
+
+    # --- arrays of others ------------------------------------------------------------------------------------------
+
+    def as_array(self, x: Any) -> Any:
+        """x as a CuPy array where it lies on a GPU (CuPy, or whatever speaks DLPack), else as a NumPy array.
+
+        Nothing is copied. Raises ShapeError for an array on another GPU; TypeError, ValueError and RuntimeError, as
+        NumPy and CuPy do, for what is no array.
+        """
+        if not _lies_on_gpu(x):
+            return np.asarray(x)
+        with self.active():
+            array = x if isinstance(x, self._cupy.ndarray) else self._from_others(x)
+        if array.device.id != self._index:
+            raise ShapeError(f"this model is on {self.device}, the images on cuda:{array.device.id}; copy them over")
+        return array
+
+    def _from_others(self, x: Any) -> Any:
+        return self._cupy.from_dlpack(x) if hasattr(x, "__dlpack__") else self._cupy.asarray(x)
+
+    def is_array(self, x: Any) -> bool:
+        """Whether x is CuPy's."""
+        return isinstance(x, self._cupy.ndarray)
+
+    def new_array(self, shape: Sequence[int]) -> Any:
+        """A float32 CuPy array, not yet written."""
+        with self.active():
+            return self._cupy.empty(tuple(shape), np.float32)
+
+    def wait_for_caller(self, stream: Any) -> None:
+        """Let `stream` begin when what the caller has put on CuPy's current stream is done."""
+        event = self._cupy.cuda.Event(disable_timing=True)
+        event.record()  # on the current stream
+        stream.wait_event(event)
+
+    # --- kernels ---------------------------------------------------------------------------------------------------
+
+    def stream(self) -> Any:
+        """A new stream that does not wait for the default one, as capturing wants it."""
+        with self.active():
+            return self._cupy.cuda.Stream(non_blocking=True)
+
+    def settle(self, stream: Any) -> None:
+        """Wait until nothing that was put on the stream can still write, whatever has gone wrong with it."""
+        with suppress(DeviceError), self.active():
+            stream.synchronize()
+
+    def bind(self, launches: Sequence[Launch]) -> list[Call]:
+        """Compile and load what is not yet, and make arguments ready. Raises DeviceError."""
+        missing = {launch.source for launch in launches} - self._paths.keys()
+        paths = modules.module_paths(missing, self.capability, self.cuda_major) if missing else {}
+        with self.active(), self._lock:
+            self._paths.update({source: str(path) for source, path in paths.items()})
+            return [self._bound(launch, self._paths[launch.source]) for launch in launches]
+
+    def _bound(self, launch: Launch, path: str) -> Call:
+        kernel = self._kernel(path, launch.kernel, launch.shared_bytes)
+        args = tuple(tensor_map.encode(arg) if isinstance(arg, TensorMap) else arg for arg in launch.args)
+        return Call(kernel, launch.grid, launch.block, args, launch.shared_bytes)
+
+    def _kernel(self, path: str, name: str, shared_bytes: int) -> Any:
+        """Loaded, and allowed as much dynamic shared memory as any of its launches wants."""
+        key = path, name
+        if key not in self._kernels:
+            if path not in self._modules:
+                self._modules[path] = self._cupy.RawModule(path=path)
+            self._kernels[key] = self._modules[path].get_function(name)
+        if shared_bytes > self._shared_bytes.get(key, USUAL_SHARED_BYTES):
+            self._kernels[key].max_dynamic_shared_size_bytes = self._shared_bytes[key] = shared_bytes
+        return self._kernels[key]
+
+    def run(self, calls: Sequence[Call], stream: Any) -> None:
+        """Put calls on a stream, one after the other."""
+        with stream:
+            for call in calls:
+                call.kernel(call.grid, call.block, call.args, shared_mem=call.shared_bytes)
+
+    def capture(self, calls: Sequence[Call], stream: Any) -> Any:
+        """The calls as one CUDA graph: `graph.launch(stream)` replays them. They have to have run once before."""
+        stream.begin_capture()
+        try:
+            self.run(calls, stream)
+        except BaseException:
+            self._give_up_capture(stream)
+            raise
+        graph = stream.end_capture()
+        graph.upload(stream)
+        return graph
+
+    def _give_up_capture(self, stream: Any) -> None:
+        """Leave the stream usable. An unfinished capture may be refused: the first error is the one to tell."""
+        try:
+            stream.end_capture()
+        except (self._cupy.cuda.runtime.CUDARuntimeError, RuntimeError):
+            return
+
+    def time_ms(self, calls: Sequence[Call], stream: Any, repeats: int = 1) -> float:
+        """Milliseconds of one run of the calls, the mean of `repeats` in a row, by the GPU's own clock."""
+        cuda = self._cupy.cuda
+        with self.active():
+            start, stop = cuda.Event(), cuda.Event()
+            start.record(stream)
+            for _ in range(repeats):
+                self.run(calls, stream)
+            stop.record(stream)
+            stop.synchronize()
+            return float(cuda.get_elapsed_time(start, stop)) / repeats
+
+
+def _lies_on_gpu(x: Any) -> bool:
+    where = getattr(x, "__dlpack_device__", None)
+    if where is None:
+        return hasattr(x, "__cuda_array_interface__")
+    return where()[0] in CUDA_MEMORY

@@ -1,0 +1,107 @@
+"""The compiled parts of one network, made when first asked for, the last few kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Protocol
+
+from npresnet import cpu, passes
+from npresnet.cpu.compiler import prepared
+from npresnet.errors import DeviceError
+from npresnet.network import Network
+from npresnet.system.locks import Lock
+
+CAPACITY = 4  # the whole network, and three choices of features; each holds folded weights of its own
+
+Modules = tuple[str, ...] | None  # None: the network's own outputs
+
+
+class Executable(Protocol):
+    """What both backends make of a network: see `cpu.Executable` and `cuda.Executable`."""
+
+    def __call__(self, images: Any) -> dict[str, Any]:
+        """Images (N, C, H, W) -> {asked name: (N, ...)}."""
+
+    def as_array(self, x: Any) -> Any:
+        """What a call takes of x."""
+
+
+class Executables:
+    """Modules -> Executable. Safe to use from several threads; the least recently used goes when there are too many.
+
+    What goes is let go of, not closed: another thread may be running it, and its last user frees it.
+
+    device, dtype            as `decisions` settles them: "cpu" and "float32", or "cuda:0" and any
+    threads, winograd, fast  those of `cpu.compile`
+    content                  the weight file's identity, "" for none
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        threads: int,
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        winograd: bool = True,
+        fast: bool = False,
+        content: str = "",
+    ):
+        self._network = network
+        self._backend = _Cpu(threads, winograd, fast, content) if device == "cpu" else _Cuda(device, dtype)
+        self._kept: OrderedDict[Modules, Executable] = OrderedDict()
+        self._lock = Lock()
+        self.closed = False
+
+    def get(self, modules: Modules) -> Any:
+        """The executable that gives these modules' results, compiled now if need be. Raises DeviceError when closed."""
+        with self._lock.plain:
+            if self.closed:
+                raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
+            executable = self._kept.get(modules)
+            if executable is None:
+                part = self._network if modules is None else self._network.with_outputs(modules)
+                executable = self._backend.compile(passes.optimize(part), is_whole=modules is None)
+                self._kept[modules] = executable
+            self._kept.move_to_end(modules)
+            if len(self._kept) > CAPACITY:
+                self._kept.popitem(last=False)
+            return executable
+
+    def close(self) -> None:
+        """Let go of everything, for good."""
+        with self._lock.plain:
+            self.closed = True
+            self._kept.clear()
+            self._backend.close()
+
+
+class _Cpu:
+    """Weights are kept from one process to the next for the whole network alone."""
+
+    def __init__(self, threads: int, winograd: bool, fast: bool, content: str):
+        self._options: dict[str, Any] = {"threads": threads, "winograd": winograd, "fast": fast}
+        self._content = content
+
+    def compile(self, network: Network, *, is_whole: bool) -> Executable:
+        store = prepared.store_of(self._content) if is_whole else None
+        return cpu.compile(network, **self._options, store=store)
+
+    def close(self) -> None:
+        """Nothing is held here."""
+
+
+class _Cuda:
+    """All parts of the network share the weights on the GPU."""
+
+    def __init__(self, device: str, dtype: str):
+        from npresnet import cuda  # only here: whoever computes on the CPU loads nothing of the GPU's
+
+        self._compile, self._gpu, self._element = cuda.compile, cuda.open_gpu(device), cuda.ELEMENTS[dtype]
+        self._weights: cuda.Weights | None = cuda.Weights(self._gpu)
+
+    def compile(self, network: Network, *, is_whole: bool) -> Executable:
+        return self._compile(network, self._gpu, self._element, self._weights)
+
+    def close(self) -> None:
+        self._weights = None

@@ -1,0 +1,168 @@
+"""Class names: the built-in ones, and those in a user's list, text or JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from npresnet.errors import ArchitectureError, CheckpointError
+
+IMAGENET: tuple[str, ...]  # the 1,000 names in torchvision's order; read when first asked for
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+BUILT_IN = ("imagenet", "cifar10")
+
+MAX_FILE_BYTES = 16 * 2**20
+_DATA = Path(__file__).parent.parent / "data"
+# Where well-known JSON files keep the names: transformers' config.json, torchvision's ImageFolder, hand-made ones.
+_WRAPPERS = ("id2label", "class_to_idx", "labels", "classes", "names")
+
+Labels = str | os.PathLike[str] | Iterable[Any] | Mapping[Any, Any]
+
+
+def read(source: Labels | None) -> list[str] | None:
+    """The class names, in the order of the network's outputs.
+
+    source  None, which gives None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
+            - text: one name a line
+            - JSON: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"], ...}, of which the last counts;
+              {"cat": 0, ...}, as torchvision's class_to_idx; or one of these under "id2label", "class_to_idx",
+              "labels", "classes" or "names"
+            A file called "imagenet" wins over the built-in names.
+
+    Raises CheckpointError where a file cannot be read, ArchitectureError where its contents are no list of names.
+    """
+    if source is None:
+        return None
+    if isinstance(source, (str, os.PathLike)):
+        text = os.fspath(source)
+        if text.lower() in BUILT_IN and not os.path.isfile(text):
+            return list(_imagenet() if text.lower() == "imagenet" else CIFAR10)
+        return _from_file(text)
+    return _from_parsed(source, "the labels")
+
+
+def check(names: Sequence[str] | None, num_classes: int) -> None:
+    """Raise ArchitectureError unless there is one name for each class; None, no names at all, will do."""
+    if names is not None and len(names) != num_classes:
+        raise ArchitectureError(
+            f"there are {len(names)} labels, but the network's last layer tells {num_classes} classes apart; give one "
+            'name for each class, in the order of its outputs: a list, a text or JSON file, "imagenet" or "cifar10"'
+        )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "IMAGENET":
+        return _imagenet()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@lru_cache(maxsize=1)
+def _imagenet() -> tuple[str, ...]:
+    return tuple((_DATA / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
+
+
+def _from_file(path: str) -> list[str]:
+    text = _read_text(path)
+    if text.lstrip().startswith(("[", "{")) or path.lower().endswith(".json"):
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError) as error:  # a ValueError also for numbers of thousands of digits
+            if path.lower().endswith(".json"):
+                raise CheckpointError(f"{path} is no valid JSON: {error}") from error
+        else:
+            return _from_parsed(parsed, path)
+    return _from_lines(text.splitlines(), path)
+
+
+def _read_text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"there is no label file {path}; check the path, or give {' or '.join(map(repr, BUILT_IN))}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"the label file {path} cannot be read: {error}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a file of labels")
+    try:
+        # PowerShell writes UTF-16 with its mark; the mark of UTF-8 is dropped where there is one
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(
+            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); is it a label file?"
+        ) from error
+
+
+def _from_lines(lines: list[str], path: str) -> list[str]:
+    names = [line.strip() for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    if "" in names:
+        raise ArchitectureError(
+            f"line {names.index('') + 1} of {path} is empty, so the names below it would belong to other classes; "
+            "remove the line, or write a name there"
+        )
+    return _not_empty(names, path)
+
+
+def _from_parsed(labels: Any, where: str) -> list[str]:
+    if isinstance(labels, Mapping):
+        for key in _WRAPPERS:
+            if isinstance(labels.get(key), (list, Mapping)):
+                return _from_unwrapped(labels[key], where, by_name=key == "class_to_idx")
+    return _from_unwrapped(labels, where)
+
+
+def _from_unwrapped(labels: Any, where: str, *, by_name: bool = False) -> list[str]:
+    if isinstance(labels, Mapping):
+        names = _in_order(labels, where, by_name)
+    elif isinstance(labels, Iterable) and not isinstance(labels, (str, bytes, Set)):
+        names = list(labels)
+    else:
+        raise ArchitectureError(f"{where}: {labels!r:.60} is no list of names; names need an order, as in a list")
+    return _not_empty([_name(label, where) for label in names], where)
+
+
+def _in_order(labels: Mapping[Any, Any], where: str, by_name: bool) -> list[Any]:
+    """Names by index, {"0": "cat"}; or indices by name, {"cat": 0}. Where it could be both, it is the former."""
+    positions = list(range(len(labels)))
+    by_index = {int(key): name for key, name in labels.items() if _is_number(key)}
+    if sorted(by_index) == positions and not by_name:
+        return [by_index[index] for index in positions]
+    if all(map(_is_index, labels.values())) and sorted(labels.values()) == positions:
+        return sorted(labels, key=lambda name: labels[name])
+    raise ArchitectureError(
+        f'{where}: labels as a dict are {{"0": "cat", ...}} or {{"cat": 0, ...}}, with each index from 0 to '
+        f"{len(labels) - 1} once; got {dict(list(labels.items())[:2])!r:.80}"
+    )
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(key: Any) -> bool:
+    return _is_index(key) or (isinstance(key, str) and key.isdecimal() and len(key) < 10)
+
+
+def _name(label: Any, where: str) -> str:
+    """A name; of a pair such as ["n02123045", "cat"], the last; numbers (digits' classes) as text."""
+    if isinstance(label, (list, tuple)) and label:
+        label = label[-1]
+    if isinstance(label, str) and label.strip():
+        return label.strip()
+    if _is_index(label):
+        return str(label)
+    raise ArchitectureError(f"{where}: {label!r:.60} is no name of a class; give texts that are not empty")
+
+
+def _not_empty(names: list[str], where: str) -> list[str]:
+    if not names:
+        raise ArchitectureError(f"{where}: there are no names; give one for each class")
+    return names

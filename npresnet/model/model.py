@@ -1,0 +1,280 @@
+"""Model: images in, predictions out; a network with its weights, preprocessing, labels, and a backend to run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from time import perf_counter
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npresnet import images, weights
+from npresnet.config import Config
+from npresnet.errors import ArchitectureError, ImageError, ShapeError
+from npresnet.model.batches import Item, batches, stack_by_shape
+from npresnet.model.decisions import input_size as default_size
+from npresnet.model.executables import Executables
+from npresnet.model.inputs import as_batch, as_count, is_one_image, named_error, npz_path, sources_in
+from npresnet.model.metadata import Source, to_metadata
+from npresnet.model.prediction import Prediction
+from npresnet.network import Network
+from npresnet.views.cam import activation_map, find_head, find_pooled
+from npresnet.views.summary import parameter_count, summary
+
+Array = NDArray[Any]
+Outcome = Prediction | ImageError
+Run = Callable[[Array], Array]  # (n, C, H, W) float32 -> one row an image
+
+
+class Model:
+    """A network that is ready to run. Made by `load` and `build`; may be called from several threads at once.
+
+    config   every decision made at load, with its origin: file, inferred, default, caller
+    labels   the names of the classes, or None where they are not known; then a class is called by its index
+    network  what the net is: nodes named as in the checkpoint, with the unfolded weights
+
+    A model is a context manager. `close()` frees its memory and its threads; so does letting go of it.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        config: Config,
+        preprocess: images.Preprocess | None,
+        labels: Sequence[str] | None,
+        tensors: Mapping[str, Array],
+        source: Source,
+        content: str = "",
+    ):
+        self.network = network
+        self.config = config
+        self.labels = None if labels is None else list(labels)
+        self._preprocess = preprocess
+        self._tensors = tensors
+        self._source = source
+        self._threads: int = config["threads"].value
+        self._executables = Executables(
+            network,
+            self._threads,
+            device=config["device"].value,
+            dtype=config["dtype"].value,
+            winograd=config.value("winograd", True),
+            fast=config.value("fast", False),
+            content=content,
+        )
+
+    # --- images in -------------------------------------------------------------------------------------------------
+
+    @overload
+    def predict(self, images: list[Any], *, top: int = 5, batch_size: int = 32) -> list[Prediction]: ...
+    @overload
+    def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any: ...
+    def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any:
+        """Say what an image shows.
+
+        images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float within
+                    0..1); or a list or any other iterable of such images
+        top         how many candidates `Prediction.top` lists
+        batch_size  how many images of an iterable are read and run together; no prediction depends on it (but for the
+                    last digits of a model loaded with fast=True)
+
+        Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
+        that cannot be read or holds NaN, ArchitectureError where the network has no classifier.
+        """
+        self._require_classifier()
+        top_k = as_count(top, "top")
+        if is_one_image(images):
+            start = perf_counter()
+            logits = self(self.preprocess(images))[0]
+            return Prediction(logits, self.labels, top_k, (perf_counter() - start) * 1e3)
+        predictions = []
+        for position, (source, result) in enumerate(self._predictions(images, top_k, batch_size)):
+            if isinstance(result, ImageError):
+                raise named_error(result, source, position)
+            predictions.append(result)
+        return predictions
+
+    def stream(
+        self, paths: Any, *, top: int = 5, batch_size: int = 32
+    ) -> Iterator[tuple[Any, Prediction | ImageError]]:
+        """Predict one image after another, for folders too large to hold in memory.
+
+        paths  a folder, a glob, or any iterable of images as `predict` takes them; folders in it stand for their files
+
+        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read; the rest go on. Two
+        batches are in memory, and a third for the moment in which one is put together. Sources of an iterable are drawn
+        a batch ahead; where it raises, what it gave before comes first.
+        """
+        self._require_classifier()
+        return self._predictions(sources_in(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
+
+    def preprocess(self, image: Any) -> Array:
+        """(1, 3, H, W) float32, what the network sees of an image, as torchvision's transforms would give it.
+
+        image  a path, bytes, a file object, a PIL image, or (H, W, 3) uint8
+
+        Raises ImageError; ShapeError where the preprocessing makes another number of channels than the network takes.
+        """
+        channels = self.config.value("in_channels", 3)
+        made = None if self._preprocess is None else self._preprocess.channels
+        if made != channels or self._preprocess is None:
+            raise ShapeError(
+                f"this network takes images of {channels} channels, but its preprocessing makes {made or 'none'}; load "
+                "it with preprocess={'mean': [...], 'std': [...]}, a number for each channel (1 or 3), or give arrays "
+                "to model(x)"
+            )
+        return images.preprocess(image, self._preprocess)
+
+    def embed(self, images: Any, *, batch_size: int = 32) -> Array:
+        """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
+        if is_one_image(images):
+            return self._pooled(self.preprocess(images))[0]
+        rows = []
+        for position, (item, row, _) in enumerate(self._rows(images, self._pooled, batch_size)):
+            if row is None:
+                assert item.error is not None
+                raise named_error(item.error, item.source, position)
+            rows.append(row)
+        if not rows:
+            return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
+        return np.stack(rows)
+
+    def cam(self, image: Any, index: int | None = None) -> Array:
+        """Where in the preprocessed image the network sees class `index` (by default its best): (H, W) float32, 0..1.
+
+        Exact and without a gradient, see `npresnet.views.cam`. Raises ArchitectureError where the network does not end in
+        global average pooling and one linear layer.
+        """
+        pooled, linear = find_head(self.network)
+        x = self.preprocess(image)
+        result = self._run((pooled, linear.name), x)
+        features, logits = result[pooled][0], result[linear.name][0]  # (C, h, w), (num_classes,)
+        chosen = int(np.argmax(logits)) if index is None else as_count(index, "a class index", least=0)
+        if chosen >= len(logits):
+            raise ArchitectureError(f"there is no class {chosen}: this network's classes are 0 to {len(logits) - 1}")
+        return activation_map(features, linear.params["weight"][chosen], *x.shape[2:])
+
+    # --- arrays in -------------------------------------------------------------------------------------------------
+
+    def __call__(self, x: Any) -> Array:
+        """Run the network on preprocessed images.
+
+        x  (N, C, H, W) float32, already normalised; float64 and float16 are cast. Any strides; never changed. On a GPU
+           also CuPy's arrays, and others' by DLPack, that lie there: then the result is CuPy's and stays there
+
+        Returns the logits (N, num_classes) float32, or the embedding (N, D) where there is no classifier; the array
+        belongs to the caller. NaN in an image gives NaN for that image alone. Raises ShapeError.
+        """
+        (result,) = self._run(None, x).values()
+        return result
+
+    def features(self, x: Any, names: Iterable[str]) -> dict[str, Array]:
+        """The results of modules inside the network, as torchvision's forward hooks would give them.
+
+        x      (N, C, H, W) as `model(x)` takes it
+        names  names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; one that runs several
+               times (a block's "relu") gives its last result
+
+        Returns {name: (N, ...) float32}. The first call for new names compiles that part of the network; the last few
+        are kept. Raises ArchitectureError for a name that no module has.
+        """
+        wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
+        if not all(isinstance(name, str) for name in wanted):
+            raise ArchitectureError(f"modules go by their names, such as 'layer3', got {names!r}")
+        return self._run(wanted, x) if wanted else {}
+
+    def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
+        """The table that the `torchsummary` package prints; input_size is (C, H, W), by default that of this model."""
+        shape = default_size(self.config, self._preprocess) if input_size is None else input_size
+        return summary(self.network, shape, batch_size)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write an `.npz` with the original tensors and every decision, from which `load` makes this very model.
+
+        Nothing is overwritten unless all is written. Raises CheckpointError.
+        """
+        weights.write_npz(
+            npz_path(path), self._tensors, to_metadata(self.config, self._preprocess, self.labels, self._source)
+        )
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free memory and threads; calls that run now end as usual, later ones raise DeviceError."""
+        self._executables.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A model may be sent to another process or copied; the other one has memory and threads of its own."""
+        parts = (self.network, self.config, self._preprocess, self.labels, dict(self._tensors), self._source)
+        return Model, parts
+
+    def __repr__(self) -> str:
+        value = self.config.value
+        head = f"{value('num_classes')} classes" if value("num_classes") else "no classifier"
+        chosen = " (chosen by auto)" if self.config["device"].origin == "inferred" else ""
+        closed = ", closed" if self._executables.closed else ""
+        return (
+            f"<npresnet.Model {value('arch')}: {head}, {parameter_count(self.network) / 1e6:.2f} M parameters, "
+            f"{value('device')}{chosen}, {self._how()}, "
+            f"from {self._source.name}{closed}>"
+        )
+
+    def _how(self) -> str:
+        """Threads on the CPU, the dtype on a GPU."""
+        if self.config["device"].value != "cpu":
+            return str(self.config["dtype"].value)
+        return f"{self._threads} thread{'s' * (self._threads > 1)}"
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
+        """The results of `modules` (None: the network's own output) for a batch x."""
+        executable = self._executables.get(modules)
+        channels, first = self.config.value("in_channels", 3), self.network.nodes[0]
+        return executable(as_batch(x, channels, first, executable.as_array))
+
+    def _pooled(self, x: Array) -> Array:
+        """(N, D): what the classifier reads."""
+        (result,) = self._run((find_pooled(self.network),), x).values()
+        return result
+
+    def _predictions(self, sources: Iterable[Any], top_k: int, batch_size: int) -> Iterator[tuple[Any, Outcome]]:
+        for item, logits, run_ms in self._rows(sources, self, batch_size):
+            if logits is None:
+                assert item.error is not None
+                yield item.source, item.error
+            else:
+                yield item.source, Prediction(logits, self.labels, top_k, item.elapsed_ms + run_ms)
+
+    def _rows(self, sources: Iterable[Any], run: Run, batch_size: int) -> Iterator[tuple[Item, Array | None, float]]:
+        """For each source its Item, its row of `run`'s result (None where it could not be read), and the run's ms."""
+        size, on_gpu = as_count(batch_size, "batch_size"), self.config["device"].value != "cpu"
+        for batch in batches(sources, self.preprocess, size, self._threads, in_background=on_gpu):
+            rows: dict[int, Array] = {}
+            start = perf_counter()
+            stacks = stack_by_shape(batch)
+            batch = [item._replace(x=None) for item in batch]  # the stacks have copies
+            while stacks:
+                positions, x = stacks.pop()
+                rows.update(zip(positions, run(x), strict=True))
+                del x  # before the next batch is drawn
+            run_ms = (perf_counter() - start) * 1e3 / max(1, len(rows))
+            for position, item in enumerate(batch):
+                yield item, rows.get(position), run_ms
+
+    def _require_classifier(self) -> None:
+        if not self.config.value("num_classes"):
+            raise ArchitectureError(
+                "this network has no classifier, so it predicts nothing; use model.embed(image), or `npresnet embed`"
+            )

@@ -1,0 +1,153 @@
+"""The doctor: facts, and advice only where there is something to mend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from npresnet import cpu
+from npresnet.cli import doctor
+
+AVX2 = ["avx2", "fma"]
+AVX512 = [*AVX2, "avx512f"]
+
+
+def blas(kernel: str, api: str = "openblas") -> dict:
+    return {"internal_api": api, "version": "0.3.30", "architecture": kernel, "num_threads": 2}
+
+
+def advice(kernel: str, vectors: list[str], environ: dict[str, str] | None = None, api: str = "openblas") -> list[str]:
+    report = doctor.Report()
+    doctor._examine_blas(report, [blas(kernel, api)], vectors, environ or {})
+    assert kernel in report.facts["BLAS"]
+    return report.advice
+
+
+@pytest.mark.parametrize(
+    ("kernel", "vectors", "slower"),
+    [
+        ("SkylakeX", AVX512, False),
+        ("Cooperlake", AVX512, False),
+        ("SapphireRapids", AVX512, False),
+        ("Haswell", AVX512, True),
+        ("Zen", AVX512, True),
+        ("Haswell", AVX2, False),
+        ("Zen", AVX2, False),
+        ("Prescott", AVX2, True),
+        ("Prescott", [], False),
+        ("neoversen1", ["asimd"], False),
+        ("", AVX512, False),
+    ],
+)
+def test_is_slower(kernel, vectors, slower):
+    assert doctor.is_slower(kernel, vectors) is slower
+
+
+def test_a_good_kernel_needs_no_advice():
+    assert advice("SkylakeX", AVX512) == []
+
+
+def test_a_pinned_kernel_is_told():
+    (text,) = advice("Haswell", AVX512, {"OPENBLAS_CORETYPE": "Haswell"})
+    assert "OPENBLAS_CORETYPE=Haswell pins the BLAS to the kernel Haswell, slower than what this CPU can run" in text
+    (text,) = advice("SkylakeX", AVX512, {"OPENBLAS_CORETYPE": "SkylakeX"})
+    assert "unset OPENBLAS_CORETYPE" in text
+    assert "slower" not in text
+
+
+def test_a_slow_choice_of_its_own():
+    (text,) = advice("Haswell", AVX512)
+    assert "though this CPU has AVX-512" in text
+    (text,) = advice("Nehalem", AVX2)
+    assert "though this CPU has AVX2" in text
+
+
+def test_another_blas_is_not_judged_by_openblas_s_names():
+    assert advice("haswell", AVX512, api="blis") == []
+    (text,) = advice("haswell", AVX512, {"BLIS_ARCH_TYPE": "haswell"}, api="blis")
+    assert "unset BLIS_ARCH_TYPE" in text
+    assert advice("haswell", AVX512, {"OPENBLAS_CORETYPE": "Haswell"}, api="blis") == []
+
+
+def test_a_blas_that_threadpoolctl_does_not_know():
+    report = doctor.Report()
+    doctor._examine_blas(report, [], AVX512, {})
+    assert report.facts["BLAS"]
+    if sys.platform != "darwin":
+        assert "threadpoolctl knows no BLAS" in report.advice[0]
+
+
+def test_fewer_cpus_than_the_machine_has(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(cpu, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(doctor, "cgroup_quota", lambda: 2.5)
+    report = doctor.Report()
+    doctor._examine_threads(report)
+    assert report.facts["threads"] == "3 by default (64 CPUs in the machine, the container grants the time of 2.5)"
+    assert "3 of 64 CPUs" in report.advice[0]
+
+
+def gpu_report(monkeypatch, *, cupy: str, answer: tuple[bool, str] = (False, "")) -> doctor.Report:
+    monkeypatch.setattr(doctor, "_gpus", lambda: ["NVIDIA H200, 143771 MiB, 570.1"])
+    monkeypatch.setattr(doctor, "_version", lambda package: cupy if package == "cupy-cuda12x" else "")
+    monkeypatch.setattr(doctor, "_ask_cupy", lambda: answer)
+    report = doctor.Report()
+    doctor._examine_gpu(report)
+    assert report.facts["GPU"] == "NVIDIA H200, 143771 MiB, 570.1"
+    return report
+
+
+def test_a_gpu_without_cupy(monkeypatch):
+    report = gpu_report(monkeypatch, cupy="")
+    assert "pip install 'npresnet[cuda12]'" in report.advice[0]
+    assert "GPU for npresnet" not in report.facts
+
+
+def test_a_gpu_that_works(monkeypatch):
+    report = gpu_report(monkeypatch, cupy="13.6.0", answer=(True, "cuda:0, NVIDIA H200"))
+    assert report.facts["CuPy"] == "cupy-cuda12x 13.6.0"
+    assert report.facts["GPU for npresnet"] == "cuda:0, NVIDIA H200"
+    assert report.advice == []
+
+
+def test_a_gpu_that_does_not(monkeypatch):
+    report = gpu_report(monkeypatch, cupy="13.6.0", answer=(False, "the NVIDIA driver is too old"))
+    assert "no GPU can be used: the NVIDIA driver is too old" in report.advice[0]
+
+
+def test_another_process_is_asked():
+    """Whatever it answers: on most machines that CuPy is not installed."""
+    works, words = doctor._ask_cupy()
+    assert words
+    assert works or "CuPy" in words or "GPU" in words or "driver" in words
+
+
+def test_the_whole_report():
+    text = str(doctor.examine({}))
+    for word in (np.__version__, "threads", "BLAS", "pillow", "CuPy", "GPU", "weights cache", "advice: "):
+        assert word in text
+    for library in cpu.blas_info():
+        assert f"kernel {library['architecture']}" in text
+
+
+def test_nobody_s_home(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(doctor.download, "cache_folder", homeless)
+    assert doctor.examine().facts["weights cache"] == "none: Could not determine home directory."
+
+
+def test_a_cache_in_nobody_s_home_is_a_folder_of_that_name(monkeypatch):
+    monkeypatch.setenv("NPRESNET_CACHE", "~no-such-user/x")
+    assert doctor.examine().facts["weights cache"] == os.path.join("~no-such-user", "x")
+
+
+def test_nothing_heavy_is_imported():
+    code = "import sys; from npresnet import doctor; doctor.examine({}); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [name for name in ("'torch'", "'cupy'", "'PIL'") if name in done.stdout]

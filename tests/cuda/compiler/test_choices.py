@@ -1,0 +1,164 @@
+"""Which kernel a convolution takes, the tables that may say otherwise, and the measuring that fills them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import npresnet
+from npresnet import cli, cuda
+from npresnet.bench import tune_gpu
+from npresnet.cuda.compiler import choices, tuning
+from npresnet.cuda.compiler.choices import Layer, Processor, candidates, choose
+from npresnet.cuda.elements import ELEMENTS
+from npresnet.cuda.geometry import ConvShape
+from npresnet.window import Window
+from tests.cuda.running import compiled
+from tests.emulator import emulator
+from tests.support.small import batch
+
+HOPPER, AMPERE, TURING = (Processor("GPU", capability, 132) for capability in (90, 80, 75))
+THREE, ONE = Window.of(3, 1, 1), Window.of(1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder of its own, and no table of the user's."""
+    monkeypatch.setattr(tuning, "cache_folder", lambda: tmp_path)
+    tuning.table.cache_clear()
+    yield tmp_path
+    tuning.table.cache_clear()
+
+
+def layer(images=64, size=28, channels=(128, 128), window=THREE, groups=1, *, residual=False) -> Layer:
+    shape = ConvShape(images, size, size, *channels, window, groups)
+    return Layer(shape, 4 if channels[0] <= 4 else channels[0], residual)
+
+
+STEM = layer(size=224, channels=(3, 64), window=Window.of(7, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "dtype", "gpu", "launcher"),
+    [
+        (layer(), "float16", HOPPER, "conv2d_wgmma_tma"),
+        (layer(), "tf32", HOPPER, "conv2d_wgmma_tma"),
+        (layer(channels=(40, 128)), "float16", HOPPER, "conv2d_wgmma"),
+        (layer(images=1), "float16", HOPPER, "conv2d_mma"),
+        (layer(), "bfloat16", AMPERE, "conv2d_mma"),
+        (layer(), "float16", TURING, "conv2d_mma"),
+        (layer(channels=(128, 128), groups=32), "float16", AMPERE, "conv2d_mma_grouped"),
+        (layer(), "float32", HOPPER, "conv2d_registers"),
+        (STEM, "float16", HOPPER, "stem_mma"),
+        (STEM, "float32", HOPPER, "stem_registers"),
+    ],
+)
+def test_the_rule(wanted, dtype, gpu, launcher):
+    assert choose(wanted, ELEMENTS[dtype], gpu).launcher == launcher
+
+
+def test_there_is_always_a_kernel():
+    odd = layer(images=3, size=9, channels=(33, 66), window=Window.of((5, 3), (1, 2), (0, 2), (2, 1)), groups=33)
+    for dtype, gpu in ((dtype, gpu) for dtype in ELEMENTS for gpu in (HOPPER, AMPERE, TURING)):
+        assert choose(odd, ELEMENTS[dtype], gpu)
+        assert "conv2d_direct" in {choice.launcher for choice in candidates(odd, ELEMENTS[dtype], gpu)}
+
+
+def test_a_stem_s_kernels_take_no_residual():
+    with_residual = STEM._replace(has_residual=True)
+    assert choose(with_residual, ELEMENTS["float16"], HOPPER).launcher not in choices.STEMS
+
+
+def test_names_of_layers_tell_them_apart():
+    some = [
+        layer(),
+        layer(images=1),
+        layer(window=ONE),
+        layer(window=Window.of(3, 2, 1)),
+        layer(window=Window.of(3, 1, 2, 2)),
+        layer(groups=4),
+        layer(residual=True),
+        layer(size=14),
+        layer(channels=(128, 64)),
+    ]
+    keys = {one.key(ELEMENTS[dtype]) for one in some for dtype in ("float16", "float32")}
+    assert len(keys) == 2 * len(some)
+    assert layer().key(ELEMENTS["float16"]) == "float16 64x 3x3 128->128, 28x28"
+
+
+def test_a_measured_choice_comes_first(cache):
+    element, wanted = ELEMENTS["float16"], layer()
+    other = next(c for c in candidates(wanted, element, HOPPER) if c.launcher == "conv2d_mma")
+    tuning.save("GPU", {wanted.key(element): (other.launcher, str(other.tile))})
+    assert choose(wanted, element, HOPPER) == other
+    assert choose(wanted, element, Processor("another", 90, 132)).launcher == "conv2d_wgmma_tma"
+    tuning.save("GPU", {wanted.key(element): None})
+    assert choose(wanted, element, HOPPER).launcher == "conv2d_wgmma_tma"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"format": 2}', '{"format": 1, "GPU": 3}', '{"format": 1, "GPU": {"LAYER": ["conv2d_mma", "7x7"]}}',
+     '{"format": 1, "GPU": {"LAYER": ["os", "system"]}}', '{"format": 1, "GPU": {"LAYER": {}}}'],
+)  # fmt: skip
+def test_a_table_that_makes_no_sense_counts_as_none(cache, text):
+    wanted = layer()
+    tuning.path().write_text(text.replace("LAYER", wanted.key(ELEMENTS["float16"])))
+    assert choose(wanted, ELEMENTS["float16"], HOPPER).launcher == "conv2d_wgmma_tma"
+
+
+def test_what_ships_names_only_what_there_is():
+    for gpu, table in json.loads(choices.SHIPPED.read_bytes()).items():
+        assert isinstance(gpu, str)
+        for launcher, tile in table.values():
+            assert launcher in choices.LAUNCHERS
+            assert isinstance(tile, str)
+
+
+@emulator.needed
+def test_every_candidate_gives_the_same_result(gpus):
+    """A layer of ResNeXt, whichever kernel a table names for it."""
+    gpus(capability=90)
+    network = npresnet.build("resnet14", groups=8, width_per_group=8, num_classes=4).network.with_outputs(["layer1.0"])
+    x, gpu = batch(1, size=16), cuda.open_gpu("cuda")
+    processor = Processor(gpu.name, gpu.capability, gpu.multiprocessors)
+    expected = compiled(network)(x)["layer1.0"]
+    names = set()
+    for node_layer in dict.fromkeys(tune_gpu.layers_of(network, (3, 16, 16), 1).values()):
+        for choice in candidates(node_layer, ELEMENTS["float16"], processor):
+            if choice.launcher in names:
+                continue
+            names.add(choice.launcher)
+            tuning.save(gpu.name, {node_layer.key(ELEMENTS["float16"]): (choice.launcher, str(choice.tile))})
+            found = compiled(network, "float16")(x)["layer1.0"]
+            assert np.linalg.norm(found - expected) <= 5e-3 * np.linalg.norm(expected), choice
+    assert {"stem_mma", "conv2d_mma", "conv2d_mma_grouped", "conv2d_direct", "conv2d_tiled"} <= names
+
+
+@emulator.needed
+def test_bench_tune_keeps_what_it_measured(gpus, monkeypatch, capsys):
+    """With a clock that finds conv2d_tiled ten times as fast as all others."""
+    stand_in = gpus(capability=80)
+
+    def time_ms(gpu, calls, stream, repeats=1):
+        return 0.1 if any("tiled" in call.kernel._name for call in calls) else 1.0
+
+    monkeypatch.setattr(cuda.Gpu, "time_ms", time_ms)
+    arguments = ["bench", "cifar_resnet20", "--tune", "--quick", "--device", "cuda", "--dtype", "float16"]
+    assert cli.main([*arguments, "--batches", "2", "--size", "32"]) == 0
+    told = capsys.readouterr()
+    assert "float16 2x 3x3 3->16, 32x32" in told.out
+    assert str(tuning.path()) in told.err
+    table = tuning.table(stand_in.name)
+    assert len(table) >= 6
+    assert all(words[0] == "conv2d_tiled" for words in table.values())
+
+
+@emulator.needed
+def test_times_are_of_the_gpu_s_clock(gpus):
+    gpus()
+    run = compiled(npresnet.build("cifar_resnet20", num_classes=4).network)
+    calls = run.gpu.bind(run.steps(1, (3, 8, 8))[0].launches)
+    assert run.gpu.time_ms(calls, run.gpu.stream(), 4) == 0.25

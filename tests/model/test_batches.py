@@ -1,0 +1,117 @@
+"""Batches: order, laziness, errors beside images, and threads that end."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from npresnet.errors import ImageError
+from npresnet.model.batches import Item, batches, stack_by_shape
+
+
+def read(source):
+    """A stand-in for preprocessing: "bad" fails, a number gives an image full of it."""
+    if source == "bad":
+        raise ImageError("bad cannot be read")
+    return np.full((1, 3, 2, 2), float(source), np.float32)
+
+
+def values(batch):
+    return [None if item.x is None else float(item.x[0, 0, 0, 0]) for item in batch]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_order_is_kept(threads):
+    sources = [str(number) for number in range(11)]  # texts are paths, which the threads read
+    found = list(batches(sources, read, 4, threads))
+    assert [values(batch) for batch in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+
+
+def test_nothing_gives_nothing():
+    assert list(batches([], read, 4, 2)) == []
+
+
+def test_an_unreadable_image_stands_in_its_place():
+    (batch,) = batches(["1", "bad", "2"], read, 8, 2)
+    assert values(batch) == [1, None, 2]
+    assert str(batch[1].error) == "bad cannot be read"
+    assert batch[0].error is None
+
+
+def test_other_errors_are_not_hidden():
+    with pytest.raises(ValueError, match="could not convert"):
+        list(batches(["no number"], read, 2, 2))
+
+
+@pytest.mark.parametrize("given", [0, 1, 4, 5, 9])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_given_before_an_error_comes_first(given, threads):
+    def sources():
+        yield from map(str, range(given))
+        raise RuntimeError("the disk is gone")
+
+    found, running = [], batches(sources(), read, 2, threads)
+    while len(found) < given:
+        found += values(next(running))
+    assert found == list(range(given))
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        next(running)
+
+
+def test_sources_are_drawn_one_batch_ahead_and_no_further():
+    drawn = []
+
+    def sources():
+        for number in range(100):
+            drawn.append(number)
+            yield str(number)
+
+    running = batches(sources(), read, 5, 2)
+    assert drawn == []
+    next(running)
+    assert len(drawn) == 10
+    next(running)
+    assert len(drawn) == 15
+    running.close()
+
+
+def test_objects_are_read_when_they_are_drawn():
+    """A generator may fill the same array again and again, as video readers do."""
+    frame = np.zeros(1)
+
+    def frames():
+        for number in range(6):
+            frame[0] = number
+            yield frame
+
+    found = batches(frames(), lambda array: read(array[0]), 2, 3)
+    assert [value for batch in found for value in values(batch)] == [0, 1, 2, 3, 4, 5]
+
+
+def test_one_thread_means_one():
+    readers = set()
+
+    def spy(source):
+        readers.add(threading.current_thread())
+        return read(source)
+
+    list(batches(["1", "2", "3"], spy, 2, 1))
+    assert readers == {threading.current_thread()}
+
+
+def test_threads_end_when_nobody_wants_more():
+    running = batches((str(number) for number in range(1000)), read, 2, 3)
+    next(running)
+    running.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("npresnet-read")]
+
+
+def test_images_are_stacked_by_shape():
+    shapes = [(1, 3, 4, 4), (1, 3, 5, 4), (1, 3, 4, 4)]
+    items = [Item(None, np.full(shape, number, np.float32), None, 0) for number, shape in enumerate(shapes)]
+    items.insert(1, Item(None, None, ImageError("bad"), 0))
+    groups = stack_by_shape(items)
+    assert [(positions, x.shape) for positions, x in groups] == [([0, 3], (2, 3, 4, 4)), ([2], (1, 3, 5, 4))]
+    np.testing.assert_array_equal(groups[0][1][:, 0, 0, 0], [0, 2])

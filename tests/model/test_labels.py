@@ -1,0 +1,211 @@
+"""Class names: the built-in ones are the frameworks' own; files in every usual form; and what no list of names is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.model import labels
+from tests.support.torchvision_import import import_torchvision
+
+ABC = ["ant", "bee", "crane"]
+
+
+def test_imagenet_is_torchvisions():
+    models = import_torchvision().models
+    assert list(labels.IMAGENET) == models.ResNet50_Weights.IMAGENET1K_V2.meta["categories"]
+
+
+def test_imagenet_names_the_photos(data_dir):
+    with open(data_dir / "photos" / "labels.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 51
+    assert [labels.IMAGENET[int(row["imagenet_index"])].lower() for row in rows] == [
+        row["name"].lower() for row in rows
+    ]
+
+
+def test_built_in_names():
+    assert len(labels.IMAGENET) == 1000
+    assert (labels.IMAGENET[0], labels.IMAGENET[281], labels.IMAGENET[999]) == ("tench", "tabby", "toilet tissue")
+    assert all(name == name.strip() and name for name in labels.IMAGENET)
+    assert labels.read("imagenet") == labels.read("ImageNet") == list(labels.IMAGENET)
+    assert labels.read("cifar10") == list(labels.CIFAR10)
+    assert labels.CIFAR10.index("cat") == 3
+
+
+def test_callers_may_change_what_they_get():
+    labels.read("imagenet")[0] = "changed"
+    labels.read("cifar10")[0] = "changed"
+    assert labels.read("imagenet")[0] == "tench"
+    assert labels.read("cifar10")[0] == "airplane"
+
+
+def test_none_and_lists():
+    assert labels.read(None) is None
+    assert labels.read(ABC) == ABC
+    assert labels.read(tuple(ABC)) == ABC
+    assert labels.read(np.array(ABC)) == ABC
+    assert labels.read(iter(ABC)) == ABC
+    assert labels.read(range(3)) == ["0", "1", "2"]
+    assert type(labels.read(np.array(ABC))[0]) is str
+
+
+def test_cifar10_folders(data_dir):
+    """The ten names sort as the folders of the test data do."""
+    with tarfile.open(data_dir / "cifar10" / "test.tar") as archive:
+        folders = {member.name.split("/")[1] for member in archive if member.isfile()}
+    assert sorted(folders) == list(labels.CIFAR10)
+
+
+TEXTS = [
+    ("plain", b"ant\nbee\ncrane\n"),
+    ("no last newline", b"ant\nbee\ncrane"),
+    ("Windows", b"ant\r\nbee\r\ncrane\r\n"),
+    ("UTF-8 mark", b"\xef\xbb\xbfant\nbee\ncrane\n"),
+    ("UTF-16", "ant\nbee\ncrane\n".encode("utf-16")),
+    ("UTF-16 big", b"\xfe\xff" + "ant\r\nbee\r\ncrane".encode("utf-16-be")),
+    ("empty lines at the end", b"ant\nbee\ncrane\n\n \n\r\n"),
+    ("spaces", b"  ant\nbee \n\tcrane\n"),
+]
+PARSED = [
+    ABC,
+    {"0": "ant", "1": "bee", "2": "crane"},
+    {"2": "crane", "0": "ant", "1": "bee"},
+    {"ant": 0, "bee": 1, "crane": 2},
+    {"crane": 2, "ant": 0, "bee": 1},
+    {"0": ["n02219486", "ant"], "1": ["n02206856", "bee"], "2": ["n02012849", "crane"]},
+    [["n02219486", "ant"], ["n02206856", "bee"], ["n02012849", "crane"]],
+    {"id2label": {"0": "ant", "1": "bee", "2": "crane"}, "label2id": {"ant": 0, "bee": 1}, "num_channels": 3},
+    {"class_to_idx": {"crane": 2, "ant": 0, "bee": 1}},
+    {"classes": ABC, "version": 1},
+    {"labels": ABC},
+    {"names": {"0": "ant", "1": "bee", "2": "crane"}},
+]
+
+
+@pytest.mark.parametrize("data", [row[1] for row in TEXTS], ids=[row[0] for row in TEXTS])
+def test_text_files(tmp_path, data):
+    (tmp_path / "labels.txt").write_bytes(data)
+    assert labels.read(tmp_path / "labels.txt") == ABC
+    assert labels.read(str(tmp_path / "labels.txt")) == ABC
+
+
+@pytest.mark.parametrize("parsed", PARSED, ids=str)
+def test_json_files_and_dicts(tmp_path, parsed):
+    assert labels.read(parsed) == ABC
+    for name in ("labels.json", "LABELS.JSON", "labels.txt"):
+        (tmp_path / name).write_text("\n " + json.dumps(parsed), encoding="utf-8")
+        assert labels.read(tmp_path / name) == ABC
+
+
+def test_integer_keys():
+    assert labels.read({1: "bee", 0: "ant", 2: "crane"}) == ABC
+
+
+def test_classes_that_are_numbers():
+    """Folders called 0, 1, 2, 10 sort as texts: torchvision's class_to_idx then gives class "10" the index 2."""
+    assert labels.read({"0": 0, "1": 1, "10": 2, "2": 3}) == ["0", "1", "10", "2"]
+    assert labels.read({"class_to_idx": {"1": 0, "0": 1}}) == ["1", "0"]
+    assert labels.read({"1": 0, "0": 1}) == ["1", "0"]
+    assert labels.read({"0": 7, "1": 8}) == ["7", "8"]
+
+
+def test_names_that_are_not_english(tmp_path):
+    (tmp_path / "labels.txt").write_text("蟻\nBiene – Œuvre\n", encoding="utf-8")
+    assert labels.read(tmp_path / "labels.txt") == ["蟻", "Biene – Œuvre"]
+
+
+def test_text_that_looks_like_json(tmp_path):
+    (tmp_path / "labels.txt").write_text("[cat]\n[dog]\n", encoding="utf-8")
+    assert labels.read(tmp_path / "labels.txt") == ["[cat]", "[dog]"]
+
+
+def test_a_file_wins_over_the_built_in_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imagenet").mkdir()
+    assert len(labels.read("imagenet")) == 1000  # a folder of photos is no label file
+    (tmp_path / "cifar10").write_text("ant\nbee\n", encoding="utf-8")
+    assert labels.read("cifar10") == ["ant", "bee"]
+
+
+UNREADABLE = [
+    ("latin.txt", "caf\u00e9\n".encode("latin-1"), "no UTF-8 text"),
+    ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "no UTF-8 text"),
+    ("cut.json", b'["ant", "bee"', "no valid JSON"),
+    ("deep.json", b"[" * 100_000, "no valid JSON"),
+    ("empty.json", b"", "no valid JSON"),
+    ("huge.txt", b"a\n" * (9 * 2**20), "larger than 16 MiB"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "match"), UNREADABLE, ids=[row[0] for row in UNREADABLE])
+def test_unreadable_files(tmp_path, name, data, match):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(CheckpointError, match=match) as caught:
+        labels.read(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(CheckpointError, match=r"there is no label file .*absent.txt; .*'imagenet' or 'cifar10'"):
+        labels.read(tmp_path / "absent.txt")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        labels.read(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        labels.read("a\0b")
+    with pytest.raises(CheckpointError, match="there is no label file imagenet22k"):
+        labels.read("imagenet22k")
+
+
+NO_NAMES = [
+    ("empty.txt", b"", "there are no names"),
+    ("blank.txt", b"\n \n", "there are no names"),
+    ("gap.txt", b"ant\n\ncrane\n", r"line 2 of .*gap.txt is empty"),
+    ("gap.json", b'{"0": "ant", "2": "crane"}', "each index from 0 to 1 once"),
+    ("from1.json", b'{"1": "ant", "2": "bee"}', "each index from 0 to 1 once"),
+    ("twice.json", b'{"ant": 0, "bee": 0}', "each index from 0 to 1 once"),
+    ("string.json", b'"ant"', "is no list of names"),
+    ("number.json", b"5", "is no list of names"),
+    ("null.json", b"null", "is no list of names"),
+    ("nested.json", b'[{"name": "ant"}]', "is no name of a class"),
+    ("nulls.json", b'["ant", null]', "None is no name of a class"),
+    ("blank.json", b'["ant", " "]', "' ' is no name of a class"),
+    ("nothing.json", b"[]", "there are no names"),
+    ("nothing2.json", b"{}", "there are no names"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "match"), NO_NAMES, ids=[row[0] for row in NO_NAMES])
+def test_files_without_a_list_of_names(tmp_path, name, data, match):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ArchitectureError, match=match) as caught:
+        labels.read(tmp_path / name)
+    assert name in str(caught.value)
+
+
+BAD = [[], {}, {"ant"}, 5, b"ant", [1.5], [None], [True], [""], [[]], {0: "ant", 2: "bee"}, {"ant": "bee"}]
+
+
+@pytest.mark.parametrize("source", BAD, ids=repr)
+def test_values_that_are_no_list_of_names(source):
+    with pytest.raises(ArchitectureError):
+        labels.read(source)
+
+
+def test_one_name_for_each_class():
+    labels.check(ABC, 3)
+    labels.check(None, 3)
+    for names, count in ((ABC, 2), (ABC, 4), (list(labels.CIFAR10), 1000)):
+        with pytest.raises(ArchitectureError, match=f"there are {len(names)} labels, but .* {count} classes"):
+            labels.check(names, count)
+
+
+def test_unknown_attributes():
+    with pytest.raises(AttributeError, match="no attribute 'COCO'"):
+        _ = labels.COCO

@@ -1,0 +1,66 @@
+"""Prediction: probabilities, order, names."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from npresnet.model.prediction import Candidate, Prediction, probabilities_of
+
+
+def test_softmax_is_the_formula():
+    logits = np.array([[0.5, -1.0, 2.0], [3.0, 3.0, 3.0]], np.float32)
+    e = np.exp(logits.astype(np.float64))
+    np.testing.assert_array_equal(probabilities_of(logits), (e / e.sum(axis=1, keepdims=True)).astype(np.float32))
+
+
+@pytest.mark.filterwarnings("error")
+def test_softmax_of_what_is_not_finite_is_nan_in_silence():
+    for value in (np.inf, np.nan):
+        assert np.isnan(probabilities_of(np.array([value, 0, 1], np.float32))).any()
+
+
+def test_softmax_does_not_overflow():
+    np.testing.assert_array_equal(probabilities_of(np.array([1e4, 0, -1e4], np.float32)), [1, 0, 0])
+
+
+def test_probabilities_add_up_to_one():
+    logits = np.random.default_rng(0).normal(0, 20, 1000).astype(np.float32)
+    p = Prediction(logits).probabilities
+    assert p.dtype == np.float32
+    assert float(p.sum(dtype=np.float64)) == pytest.approx(1, abs=1000 * 2**-25)  # each is rounded once
+
+
+def test_top_is_sorted_and_the_first_speaks_for_all():
+    prediction = Prediction(np.array([1, 5, 3, 4], np.float32), ["a", "b", "c", "d"], top_k=3)
+    assert [c.label for c in prediction.top] == ["b", "d", "c"]
+    assert [c.index for c in prediction.top] == [1, 3, 2]
+    assert (prediction.label, prediction.index, prediction.score) == ("b", 1, float(prediction.probabilities[1]))
+    assert isinstance(prediction.top[0], Candidate)
+
+
+def test_of_equals_the_lower_index_comes_first():
+    assert [c.index for c in Prediction(np.array([2, 7, 7, 2], np.float32)).top] == [1, 2, 0, 3]
+
+
+def test_top_never_exceeds_the_classes():
+    assert len(Prediction(np.zeros(3, np.float32), top_k=10).top) == 3
+
+
+def test_a_class_without_a_name_goes_by_its_index():
+    assert Prediction(np.array([0, 1], np.float32)).label == "1"
+
+
+def test_to_dict_is_plain_json():
+    prediction = Prediction(np.array([0, 1, 2], np.float32), ["a", "b", "c"], top_k=2)
+    values = json.loads(json.dumps(prediction.to_dict()))
+    assert list(values) == ["index", "label", "score", "top"]
+    assert (values["index"], values["label"]) == (2, "c")
+    assert [candidate["label"] for candidate in values["top"]] == ["c", "b"]
+    assert values["score"] == values["top"][0]["score"] == pytest.approx(0.66524, abs=1e-5)
+
+
+def test_repr_tells():
+    assert repr(Prediction(np.array([0, 1], np.float32), ["cat", "dog"])) == "<Prediction 'dog', index 1, score 0.7311>"

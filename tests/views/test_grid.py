@@ -1,0 +1,198 @@
+"""The picture grid: equal cells, pictures where they belong, titles that fit, as many pages as it takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from npresnet.errors import ImageError
+from npresnet.views import grid
+
+WIDTH = 2 * grid.MARGIN + 4 * grid.CELL + 3 * grid.GAP
+HEIGHT = 2 * grid.MARGIN + 4 * (grid.TITLE + grid.CELL) + 3 * grid.GAP
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    return (10 * number, 255 - 10 * number, 5 * number)
+
+
+def plain(number: int, height: int = 50, width: int = 50) -> np.ndarray:
+    return np.full((height, width, 3), colour(number), np.uint8)
+
+
+def cell(page: Image.Image, number: int) -> np.ndarray:
+    """The pixels of a cell's picture, without its title."""
+    left = grid.MARGIN + number % 4 * (grid.CELL + grid.GAP)
+    top = grid.MARGIN + number // 4 * (grid.TITLE + grid.CELL + grid.GAP) + grid.TITLE
+    return np.asarray(page.crop((left, top, left + grid.CELL, top + grid.CELL)))
+
+
+def title(page: Image.Image, number: int) -> np.ndarray:
+    left = grid.MARGIN + number % 4 * (grid.CELL + grid.GAP)
+    top = grid.MARGIN + number // 4 * (grid.TITLE + grid.CELL + grid.GAP)
+    return np.asarray(page.crop((left, top, left + grid.CELL, top + grid.TITLE)))
+
+
+def is_white(pixels: np.ndarray) -> bool:
+    return bool((pixels == 255).all())
+
+
+def test_one_page(tmp_path):
+    path = tmp_path / "out.png"
+    assert grid.save_pages(path, [(plain(n), f"predict:{n}") for n in range(6)]) == [str(path)]
+    page = Image.open(path)
+    assert (page.mode, page.size) == ("RGB", (WIDTH, HEIGHT))
+    for number in range(16):
+        if number < 6:
+            assert (cell(page, number) == colour(number)).all()
+            assert not is_white(title(page, number))
+        else:
+            assert is_white(cell(page, number))
+            assert is_white(title(page, number))
+
+
+def test_nothing_is_drawn_outside_the_cells():
+    page = np.asarray(grid.draw_page([(plain(n, 30, 90), "a long title, gjpqy " * 9) for n in range(16)]))
+    assert is_white(page[: grid.MARGIN])
+    assert is_white(page[-grid.MARGIN :])
+    assert is_white(page[:, : grid.MARGIN])
+    assert is_white(page[:, -grid.MARGIN :])
+    for number in range(3):
+        left = grid.MARGIN + (number + 1) * grid.CELL + number * grid.GAP
+        assert is_white(page[:, left : left + grid.GAP])
+
+
+@pytest.mark.parametrize(("count", "pages"), [(0, 0), (1, 1), (16, 1), (17, 2), (32, 2), (33, 3)])
+def test_number_of_pages(tmp_path, count, pages):
+    expected = ["out.png", "out-2.png", "out-3.png"][:pages]
+    written = grid.save_pages(tmp_path / "out.png", ((plain(n % 20), str(n)) for n in range(count)))
+    assert written == [str(tmp_path / name) for name in expected]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
+    if count == 17:
+        assert (cell(Image.open(written[1]), 0) == colour(16)).all()
+        assert is_white(cell(Image.open(written[1]), 1))
+
+
+def test_pages_are_written_as_pictures_come(tmp_path):
+    def pictures():
+        for number in range(20):
+            if number == 18:
+                assert (tmp_path / "out.png").exists()
+            yield plain(number), str(number)
+
+    assert len(grid.save_pages(tmp_path / "out.png", pictures())) == 2
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "tif"])
+def test_formats_that_hold_all_pages(tmp_path, suffix):
+    path = tmp_path / f"out.{suffix}"
+    assert grid.save_pages(path, ((plain(n % 20), str(n)) for n in range(33))) == [str(path)]
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    if suffix == "tif":
+        assert Image.open(path).n_frames == 3
+    else:
+        assert path.read_bytes().count(b"/Type /Page\n") == 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "bmp", "PNG"])
+def test_other_formats(tmp_path, suffix):
+    (path,) = grid.save_pages(tmp_path / f"out.{suffix}", [(plain(3), "three")])
+    assert Image.open(path).size == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 20), (448, 224), (1, 5), (3000, 20), (32, 32)])
+def test_pictures_keep_their_shape(height, width):
+    pixels = cell(grid.draw_page([(plain(7, height, width), "seven")]), 0)
+    rows, columns = np.nonzero((pixels != 255).any(axis=2))
+    scale = grid.CELL / max(height, width)
+    assert np.ptp(rows) + 1 == max(1, round(height * scale))
+    assert np.ptp(columns) + 1 == max(1, round(width * scale))
+    assert abs((columns.min() + columns.max()) / 2 - (grid.CELL - 1) / 2) <= 0.5  # in the middle
+    assert rows.min() == 0  # right under its title
+
+
+def test_small_pictures_show_their_pixels():
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    assert np.array_equal(cell(grid.draw_page([(pixels, "noise")]), 0), pixels.repeat(7, axis=0).repeat(7, axis=1))
+
+
+def test_any_kind_of_picture():
+    rgba = Image.new("RGBA", (8, 8), (1, 2, 3, 0))
+    page = grid.draw_page([(np.full((8, 8), 9, np.uint8), "grey"), (rgba, "RGBA"), (None, "unreadable")])
+    assert (cell(page, 0) == 9).all()
+    assert (cell(page, 1) == (1, 2, 3)).all()
+    frame = cell(page, 2)
+    assert is_white(frame[1:-1, 1:-1])
+    assert (frame[0] == grid.FAINT).all()
+    assert not is_white(title(page, 2))
+
+
+TITLES = ["predict:ants", "predict:European fire salamander", "predict:" + "very " * 40 + "long", "W" * 100_000, ""]
+TITLES += ["predict:Œuvre – é", "predict:蟻", "two\nlines\tand\rmore", "\0\x07", "‮"]
+
+
+@pytest.mark.parametrize("text", TITLES, ids=lambda text: ascii(text[:20]))
+def test_titles_fit(text):
+    drawn, font = grid.fit_title(text, grid.CELL)
+    assert font.getlength(drawn) <= grid.CELL
+    assert "\n" not in drawn
+    grid.draw_page([(None, text)])
+
+
+def test_titles_are_shortened_only_where_they_must_be():
+    assert grid.fit_title("predict:ants", grid.CELL)[0] == "predict:ants"
+    shortened = grid.fit_title("predict:" + "very " * 40 + "long", grid.CELL)[0]
+    assert shortened.startswith("predict:very very")
+    assert shortened.endswith("...")
+    assert not shortened.endswith(" ...")
+
+
+def test_letters_that_no_font_has_become_plain(monkeypatch):
+    monkeypatch.setattr(grid, "_system_font", lambda size: None)
+    assert grid.fit_title("predict:café ñandú 蟻", grid.CELL)[0] == "predict:cafe nandu ?"
+
+
+def test_without_freetype(monkeypatch):
+    fixed = (
+        ImageFont.load_default_imagefont() if hasattr(ImageFont, "load_default_imagefont") else ImageFont.load_default()
+    )
+    assert not isinstance(fixed, ImageFont.FreeTypeFont)
+    monkeypatch.setattr(grid, "_system_font", lambda size: None)
+    monkeypatch.setattr(grid, "_built_in_font", lambda size: fixed)
+    page = grid.draw_page([(plain(4), "predict:an animal with a long name, 蟻, gjpqy")])
+    assert not is_white(title(page, 0))
+    assert (cell(page, 0) == colour(4)).all()
+
+
+@pytest.mark.parametrize("name", ["out", "out.txt", "out.png/", "absent/out.png", "absent/out.pdf"])
+def test_pages_that_cannot_be_written(tmp_path, name):
+    with pytest.raises(ImageError, match="written"):
+        grid.save_pages(f"{tmp_path}/{name}", [(plain(1), "one")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_name_is_refused_before_the_first_picture_is_asked_for(tmp_path):
+    def pictures():
+        raise AssertionError("asked for a picture")
+        yield
+
+    with pytest.raises(ImageError, match="use a name that ends in"):
+        grid.save_pages(tmp_path / "out.xyz", pictures())
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pdf"])
+def test_a_failure_keeps_the_old_file(tmp_path, suffix):
+    path = tmp_path / f"out.{suffix}"
+    path.write_bytes(b"old")
+
+    def pictures():
+        for number in range(17):
+            if number == (5 if suffix == "png" else 16):
+                raise ImageError("dog.jpg is empty")
+            yield plain(number), str(number)
+
+    with pytest.raises(ImageError, match=r"^dog.jpg is empty$"):
+        grid.save_pages(path, pictures())
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
