@@ -1,7 +1,7 @@
-"""Write the READMEs' speed tables from the newest results, so that every figure has its machine and command beside it.
+"""Write docs/performance.md from the newest results, so that every figure has its machine and command beside it.
 
-    python benchmarks/report.py                       README.md and docs/speed-*.svg from benchmarks/results
-    python benchmarks/report.py --check               exit 1 where the README is not what the results say
+    python benchmarks/report.py                       the page and docs/speed-*.svg from benchmarks/results
+    python benchmarks/report.py --check               exit 1 where the page is not what the results say
 
 Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced, and in kernels/README.md that between
 <!-- ladder:start --> and <!-- ladder:end -->. To draw needs matplotlib
@@ -26,13 +26,14 @@ HERE = Path(__file__).resolve().parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
 LADDER_START, LADDER_END = "<!-- ladder:start -->", "<!-- ladder:end -->"
 Entry = dict[str, Any]
-PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind -> file, what it shows, who draws it
+# kind -> file beside the page, what it shows, who draws it
+PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {
     "cpu": (
-        "docs/speed-throughput.svg",
+        "speed-throughput.svg",
         "Images per second against batch, each engine on each model",
         plots.throughput,
     ),
-    "layers": ("docs/speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
+    "layers": ("speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
 }
 NOTHING_MEASURED = """\
 Nothing has been measured on a GPU yet: the kernels were written and proved without one (below). Both `npresnet ladder
@@ -123,13 +124,13 @@ def section(entry: Entry) -> str:
     return "\n\n".join([heading, *(table.to_markdown() for table in shown), *notes, made_by])
 
 
-def replaced(readme: str, sections: Iterable[str], markers: tuple[str, str] = (START, END)) -> str:
-    """The README with new text between the markers. Raises SystemExit where they are missing or out of order."""
+def replaced(page: str, sections: Iterable[str], markers: tuple[str, str] = (START, END)) -> str:
+    """The page with new text between the markers. Raises SystemExit where they are missing or out of order."""
     first, last = markers
-    before, start, rest = readme.partition(first)
+    before, start, rest = page.partition(first)
     _, end, after = rest.partition(last)
     if not start or not end:
-        raise SystemExit(f"the README needs the line {first} and, below it, {last}")
+        raise SystemExit(f"the page needs the line {first} and, below it, {last}")
     return before + "\n\n".join([first, *sections, last]) + after
 
 
@@ -143,35 +144,35 @@ def _on_gpu(step: Entry) -> bool:
     return not step["device"].startswith("CPU")
 
 
-def draw(drawn: dict[str, Entry], root: Path) -> None:
-    """Draw the pictures into the README's folder. Raises SystemExit where matplotlib is missing."""
+def draw(drawn: dict[str, Entry], folder: Path) -> None:
+    """Draw the pictures into the page's folder. Raises SystemExit where matplotlib is missing."""
     try:
         for kind, entry in drawn.items():
             path, _, drawer = PICTURES[kind]
-            drawer(entry, root / path)
+            drawer(entry, folder / path)
     except ImportError as problem:
-        raise SystemExit(f"the README is written, its pictures are not: {problem}") from None
+        raise SystemExit(f"the page is written, its pictures are not: {problem}") from None
 
 
 def main(arguments: list[str]) -> int:
-    """Rewrite or check the README, draw or look for its pictures."""
+    """Rewrite or check the page, draw or look for its pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
+    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "performance.md")
     parser.add_argument("--kernels-readme", type=Path, default=HERE.parent / "kernels" / "README.md")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
-    old = options.readme.read_text(encoding="utf-8")
+    old = options.page.read_text(encoding="utf-8")
     entries = with_best_peak(newest(options.results))
     new, drawn = replaced(old, sections(entries)), pictures(entries)
     old_ladder = options.kernels_readme.read_text(encoding="utf-8")
     new_ladder = replaced(old_ladder, ladder_sections(entries), (LADDER_START, LADDER_END))
     if options.check:
-        lacks = [kind for kind in drawn if not (options.readme.parent / PICTURES[kind][0]).is_file()]
+        lacks = [kind for kind in drawn if not (options.page.parent / PICTURES[kind][0]).is_file()]
         return int((new, new_ladder) != (old, old_ladder) or bool(lacks))
-    options.readme.write_text(new, encoding="utf-8")
+    options.page.write_text(new, encoding="utf-8")
     options.kernels_readme.write_text(new_ladder, encoding="utf-8")
-    draw(drawn, options.readme.parent)
+    draw(drawn, options.page.parent)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Results as tables: the same cells as aligned text for a terminal and as Markdown for the README."""
+"""Results as tables: the same cells as aligned text for a terminal and as Markdown for docs/performance.md."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_the_rest_adds_up_to_the_whole_call(case):
         assert sum(float(row[column]) for row in rows[:-1]) == pytest.approx(float(rows[-1][column]))
 
 
-def test_a_row_a_model_for_the_readme(case):
+def test_a_row_a_model_for_the_page(case):
     fast = {**case, "options": {"fast": True}}
     rows = layer_tables.summary_table([case, fast]).rows
     assert rows[0] == ["resnet18, batch 8", "11.00", "10.00", "1.00", "7.00", "63.6", "64%"]

@@ -46,26 +46,25 @@ COLD = {
     "model": "resnet18",
     "programs": {"npresnet.npz": {"title": "npresnet", "status": "ok", "median_ms": 99, "p25_ms": 98, "p75_ms": 101}},
 }
-README = f"# Title\n\nbefore\n\n{report.START}\nold figures\n{report.END}\n\nafter\n"
+PAGE = f"# Title\n\nbefore\n\n{report.START}\nold figures\n{report.END}\n\nafter\n"
 
 
 def sketch(entry: dict, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
     path.write_text(f"a picture of {entry['kind']} {entry['coretype']}")
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch) -> list[str]:
-    """Arguments of report.main for a README and results of one's own; its pictures take no matplotlib."""
+    """Arguments of report.main for a page and results of one's own; its pictures take no matplotlib."""
     pictures = {kind: (path, what, sketch) for kind, (path, what, _) in report.PICTURES.items()}
     monkeypatch.setattr(report, "PICTURES", pictures)
     (tmp_path / "results").mkdir()
-    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    (tmp_path / "performance.md").write_text(PAGE, encoding="utf-8")
     keep(tmp_path, "cpu-z80-2026-01-31", CPU)
     keep(tmp_path, "coldstart-z80-2026-01-31", COLD)
     ladder = f"{report.LADDER_START}\nold\n{report.LADDER_END}\n"
     (tmp_path / "kernels.md").write_text(ladder, encoding="utf-8")
-    paths = {"--results": "results", "--readme": "README.md", "--kernels-readme": "kernels.md"}
+    paths = {"--results": "results", "--page": "performance.md", "--kernels-readme": "kernels.md"}
     return [word for name, path in paths.items() for word in (name, str(tmp_path / path))]
 
 
@@ -75,9 +74,9 @@ def keep(folder: Path, name: str, entry: dict) -> None:
 
 def test_figures_stand_with_machine_and_command_and_the_rest_is_untouched(files, tmp_path):
     assert report.main(files) == 0
-    text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert text.startswith(README.partition(report.START)[0])
-    assert text.endswith(README.partition(report.END)[2])
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert text.startswith(PAGE.partition(report.START)[0])
+    assert text.endswith(PAGE.partition(report.END)[2])
     assert "old figures" not in text
     assert "| resnet18, batch 1 | 7.25 (7.00-8.00) | 13.00 (12.00-14.00) |" in text
     assert "Made by `python benchmarks/vs_peers.py --models resnet18`. Zilog Z80, 2 CPUs, CP/M" in text
@@ -87,10 +86,10 @@ def test_figures_stand_with_machine_and_command_and_the_rest_is_untouched(files,
 def test_a_second_run_changes_nothing(files, tmp_path):
     assert report.main([*files, "--check"]) == 1
     report.main(files)
-    once = (tmp_path / "README.md").read_text(encoding="utf-8")
+    once = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert report.main([*files, "--check"]) == 0
     report.main(files)
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == once
+    assert (tmp_path / "performance.md").read_text(encoding="utf-8") == once
 
 
 def test_the_newest_file_of_each_kind_and_kernel_counts(files, tmp_path):
@@ -100,7 +99,7 @@ def test_the_newest_file_of_each_kind_and_kernel_counts(files, tmp_path):
     keep(tmp_path, "cpu-z80-a", older)
     keep(tmp_path, "cpu-z80-haswell", haswell)
     report.main(files)
-    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert "an old command" not in text
     assert "a command with Haswell" in text
     assert "vs_peers.py --models resnet18" in text
@@ -111,11 +110,11 @@ def layers_entry(**more) -> dict:
     return {**about, "kind": "layers", "command": "python benchmarks/layers.py", "cases": [make_case()], **more}
 
 
-def test_layers_stand_in_the_readme_with_their_picture(files, tmp_path):
+def test_layers_stand_in_the_page_with_their_picture(files, tmp_path):
     keep(tmp_path, "layers-z80", layers_entry())
     keep(tmp_path, "layers-z80-haswell", layers_entry(coretype="Haswell"))
     report.main(files)
-    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert text.count("| resnet18, batch 8 | 11.00 | 10.00 | 1.00 | 7.00 | 63.6 | 64% |") == 2
     assert "step by step**, OpenBLAS asked for its Haswell kernels" in text
     default, haswell = text.index("one thread, step by step**\n"), text.index("step by step**, OpenBLAS")
@@ -130,7 +129,7 @@ def test_the_floor_is_of_the_largest_peak_that_was_seen_of_that_kernel(files, tm
     keep(tmp_path, "cpu-z80-2026-01-31", {**CPU, "gemm_peak_gflops": 50.0, "cases": cases})
     keep(tmp_path, "layers-z80", layers_entry())
     report.main(files)
-    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert "at the 100 GFLOP/s a thread" in text
     assert "| 10.00 |" in text, "2 GFLOP on two threads of 100 GFLOP/s"
 
@@ -145,12 +144,11 @@ def ladder_entry(device: str) -> dict:
 
 
 @pytest.mark.parametrize(("device", "on_gpu"), [("NVIDIA H200", True), ("CPU, one thread", False)])
-def test_a_ladder_stands_in_the_readme_and_a_gpu_s_with_the_kernels(files, tmp_path, device, on_gpu):
+def test_a_ladder_stands_in_the_page_and_a_gpu_s_with_the_kernels(files, tmp_path, device, on_gpu):
     keep(tmp_path, "ladder-z80", ladder_entry(device))
     report.main(files)
-    assert (
-        f"| tiled | 2.5 | 94 | 50.0% | 3 |  | 1.0e-07 | 33 | equal | {device} |" in (tmp_path / "README.md").read_text()
-    )
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert f"| tiled | 2.5 | 94 | 50.0% | 3 |  | 1.0e-07 | 33 | equal | {device} |" in text
     told = (tmp_path / "kernels.md").read_text(encoding="utf-8")
     assert ("| tiled | 2.5 |" in told, "Nothing has been measured" in told) == (on_gpu, not on_gpu)
     assert report.main([*files, "--check"]) == 0
@@ -161,15 +159,15 @@ def test_a_gpu_report_has_a_page_of_its_own(files, tmp_path):
     assert report.main(files) == 0
 
 
-def test_pictures_show_the_default_kernel_and_are_drawn_beside_the_readme(files, tmp_path):
+def test_pictures_show_the_default_kernel_and_are_drawn_beside_the_page(files, tmp_path):
     haswell = {**copy.deepcopy(CPU), "coretype": "Haswell", "date": "2026-02-01"}
     keep(tmp_path, "cpu-z80-haswell", haswell)
     report.main(files)
-    assert (tmp_path / "docs" / "speed-throughput.svg").read_text() == "a picture of cpu None"
+    assert (tmp_path / "speed-throughput.svg").read_text() == "a picture of cpu None"
     (tmp_path / "results" / "cpu-z80-2026-01-31.json").unlink()
     report.main(files)
-    assert (tmp_path / "docs" / "speed-throughput.svg").read_text() == "a picture of cpu Haswell"
-    assert not (tmp_path / "docs" / "speed-layers.svg").exists()
+    assert (tmp_path / "speed-throughput.svg").read_text() == "a picture of cpu Haswell"
+    assert not (tmp_path / "speed-layers.svg").exists()
 
 
 def test_a_check_needs_no_matplotlib_but_the_pictures(files, tmp_path):
@@ -181,15 +179,15 @@ def test_a_check_needs_no_matplotlib_but_the_pictures(files, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "its pictures are not" in done.stderr
-    (tmp_path / "docs" / "speed-throughput.svg").unlink()
+    (tmp_path / "speed-throughput.svg").unlink()
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 1
 
 
 def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
-    (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
+    (tmp_path / "performance.md").write_text("no markers", encoding="utf-8")
     with pytest.raises(SystemExit, match="speed:start"):
         report.main(files)
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "no markers"
+    assert (tmp_path / "performance.md").read_text(encoding="utf-8") == "no markers"
 
 
 def test_the_results_that_are_kept_make_a_report():
@@ -197,6 +195,6 @@ def test_the_results_that_are_kept_make_a_report():
     assert all("Made by `python benchmarks/" in text or "Made by `npresnet ladder" in text for text in sections)
 
 
-def test_the_readme_says_what_the_newest_results_say():
+def test_the_page_says_what_the_newest_results_say():
     done = subprocess.run([sys.executable, BENCHMARKS / "report.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
