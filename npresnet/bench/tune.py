@@ -79,7 +79,7 @@ def tune_model(model: str, size: int, *, rounds: int, known: Container[str]) -> 
     loaded.close()
     for layer, (node, shape) in layers_of(network, (channels, size, size)).items():
         if str(layer) not in known:
-            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, blas.kernel(), {}))
+            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, blas.core_type(), {}))
 
 
 def table(tuned: Sequence[Tuned]) -> Table:

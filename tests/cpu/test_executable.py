@@ -330,7 +330,7 @@ def test_several_outputs_and_a_value_read_late():
         (
             Node("a", "relu", (INPUT,)),
             Node("b", "add", ("a", INPUT)),
-            Node("c", "add", ("b", "a"), relu=True),
+            Node("c", "add", ("b", "a"), activation="relu"),
         ),
         {"middle": "a", "same": "a", "end": "c", "image": INPUT},
     )

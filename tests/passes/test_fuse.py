@@ -181,4 +181,4 @@ def test_the_original_stays_as_it_was():
     nodes = network.nodes
     fuse(network)
     assert network.nodes is nodes
-    assert not any(node.relu or len(node.inputs) > 1 for node in network if node.op == "conv2d")
+    assert not any(node.activation or len(node.inputs) > 1 for node in network if node.op == "conv2d")

@@ -36,7 +36,7 @@ def multiplied(form: gemm.Form, parts: int, a: np.ndarray, weight: np.ndarray) -
 
 def main() -> None:
     cpu.blas.guard.hold(main)  # BLAS on one thread, as calls have it
-    found = {"kernel": cpu.blas.kernel(), "kept": 0, "not kept": 0, **dict.fromkeys(gemm.FORMS, 0), "wrong": []}
+    found = {"kernel": cpu.blas.core_type(), "kept": 0, "not kept": 0, **dict.fromkeys(gemm.FORMS, 0), "wrong": []}
     for (form, parts), images, rows, (depth, columns) in itertools.product(HOW, (2, 3, 4), ROWS, WHOLE + RAGGED):
         if not gemm.fits(form, depth, columns):
             continue

@@ -61,7 +61,7 @@ def save(choices: Mapping[str, Choice | None]) -> Path:
 
 
 def _machine() -> str:
-    return f"{blas.kernel() or 'unknown BLAS'}, {cpu_name()}"
+    return f"{blas.core_type() or 'unknown BLAS'}, {cpu_name()}"
 
 
 def _read() -> dict[str, Any]:

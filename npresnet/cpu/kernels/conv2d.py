@@ -5,19 +5,18 @@ The algorithms stand in `direct` and `winograd`, the matrix products of both in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import ModuleType
 
-from npresnet.cpu.compiler import choices
-from npresnet.cpu.compiler.choices import Choice, Layer
+from npresnet.cpu.compiler.choices import Choice, Layer, choose
 from npresnet.cpu.kernels import direct, winograd
-from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.kernels.filters import Filters, Key
+from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
 from npresnet.cpu.kernels.tiling import Conv
 from npresnet.cpu.runtime.memory import Memory
 from npresnet.cpu.runtime.running import worker_of
-from npresnet.network import INPUT, Network, Node
-from npresnet.plan import Layout
-from npresnet.plan.layout import NO_HALO, Halo, widest
+from npresnet.network import Node
+from npresnet.ops.record import window_of
+from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Tile
 
@@ -32,43 +31,47 @@ def layer_of(node: Node, filters: Filters, out_shape: Shape) -> Layer:
     return Layer(window.kernel_size, window.stride, window.dilation, blocks, *shape, tuple(out_shape[1:]))
 
 
-def halos(network: Network, shapes: Mapping[str, Shape], chosen: Mapping[str, Choice]) -> dict[str, Halo]:
-    """For each value the zeros that its convolutions read around it: their padding, and what fills Winograd's tiles."""
-    found: dict[str, Halo] = {INPUT: NO_HALO}
-    for node in network:
-        if node.name in chosen:
-            assert node.window is not None
-            name, choice = node.inputs[0], chosen[node.name]
-            wanted: Halo = tuple((p, p) for p in node.window.padding)
-            if choice.algorithm == "winograd":
-                wanted = winograd.halo(node.window, shapes[name][1:], choice.tile)
-            found[name] = widest(found.get(name, NO_HALO), wanted)
-    return found
+class Conv2dLowering(Lowering):
+    """A convolution, by the algorithm of its choice."""
 
+    shares_weights = True
 
-def bind(node: Node, filters: Filters, choice: Choice, layout: Layout, workers: int, *, exact: bool) -> Conv:
-    """The layer as its algorithm sees it."""
-    source, out = layout.values[node.inputs[0]], layout.values[node.name]
-    return Conv(node, filters, choice, source, out, workers, exact)
+    def prepare(self, node: Node) -> Filters:
+        return Filters(node)
 
+    def choose(self, request: Request) -> Choice:
+        layer = layer_of(request.node, request.weights, request.shapes[request.node.name])
+        return choose(layer, request.core_type, request.table, request.images, **request.options._asdict())
 
-def scratch_floats(conv: Conv) -> dict[str, int]:
-    """By purpose, what the largest tile needs."""
-    algorithm = ALGORITHMS[conv.choice.algorithm]
-    largest: dict[str, int] = {}
-    for area in algorithm.areas(conv):
-        for purpose, floats in algorithm.scratch_floats(conv, area).items():
-            largest[purpose] = max(floats, largest.get(purpose, 0))
-    return largest
+    def halo(self, request: Request, choice: Choice) -> Halo:
+        """Its padding, and what fills Winograd's tiles."""
+        window = window_of(request.node)
+        if choice.algorithm == "winograd":
+            return winograd.halo(window, request.shapes[request.node.inputs[0]][1:], choice.tile)
+        return tuple((p, p) for p in window.padding)
 
+    def prepacked(self, weights: Filters, choice: Choice) -> Key:
+        return Key.of(choice)
 
-def lower(conv: Conv, memory: Memory) -> list[Tile]:
-    """The calls of every tile."""
-    algorithm = ALGORITHMS[conv.choice.algorithm]
-    areas = algorithm.areas(conv)
-    return [
-        algorithm.tile(conv, area, memory, worker_of(i, len(areas), memory.workers)) for i, area in enumerate(areas)
-    ]
+    def probe(self, bound: Bound) -> None:
+        """Every product of every tile: whether several images may be multiplied at once."""
+        conv = Conv.of(bound)
+        algorithm = ALGORITHMS[conv.choice.algorithm]
+        for area in algorithm.areas(conv):
+            algorithm.probe(conv, area)
 
+    def scratch(self, bound: Bound) -> dict[str, int]:
+        conv = Conv.of(bound)
+        algorithm = ALGORITHMS[conv.choice.algorithm]
+        largest: dict[str, int] = {}
+        for area in algorithm.areas(conv):
+            for purpose, floats in algorithm.scratch_floats(conv, area).items():
+                largest[purpose] = max(floats, largest.get(purpose, 0))
+        return largest
 
-__all__ = ["bind", "choices", "halos", "layer_of", "lower", "scratch_floats"]
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        conv = Conv.of(bound)
+        algorithm = ALGORITHMS[conv.choice.algorithm]
+        areas = algorithm.areas(conv)
+        workers = [worker_of(i, len(areas), bound.workers) for i in range(len(areas))]
+        return [algorithm.tile(conv, area, memory, worker) for area, worker in zip(areas, workers, strict=True)]

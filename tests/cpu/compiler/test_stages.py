@@ -72,7 +72,7 @@ def test_no_cut_where_all_images_are_large_or_no_convolution_follows():
 
 def conv(name: str, *inputs: str, channels: tuple[int, int] = (4, 4), stride: int = 1, seed: int = 0) -> Node:
     weight = integers(np.random.default_rng(seed), (channels[1], channels[0], 3, 3), most=1)
-    return Node(name, "conv2d", inputs, Window.of(3, stride, 1), params={"weight": weight}, relu=True)
+    return Node(name, "conv2d", inputs, Window.of(3, stride, 1), params={"weight": weight}, activation="relu")
 
 
 def asked_on_both_sides() -> Network:
@@ -80,7 +80,7 @@ def asked_on_both_sides() -> Network:
         conv("a", INPUT, channels=(2, 4), stride=2),
         conv("b", "a", stride=2, seed=1),
         conv("c", "b", seed=2),
-        Node("sum", "add", ("c", "b"), relu=True),
+        Node("sum", "add", ("c", "b"), activation="relu"),
         conv("d", "sum", seed=3),
         Node("mean", "global_avg_pool", ("d",)),
     )

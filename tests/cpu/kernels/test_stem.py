@@ -45,7 +45,7 @@ def network_of(
         params["bias"] = integers(rng, (channels[1],))
     return Network(
         (
-            Node("conv1", "conv2d", (INPUT,), window, params=params, relu=relu),
+            Node("conv1", "conv2d", (INPUT,), window, params=params, activation="relu" if relu else None),
             Node("maxpool", "max_pool2d", ("conv1",), pool, attrs={"ceil_mode": ceil_mode}),
         ),
         {"y": "maxpool"},

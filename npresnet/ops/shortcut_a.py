@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npresnet.network import Array
+from npresnet.network import Array, Node
+from npresnet.ops.record import Operation, Shape, image_shape
 from npresnet.ops.windows import check_image
+from npresnet.window import Window
 
 
 def shortcut_a(x: Array, *, stride: int, pad_channels: Sequence[int]) -> Array:
@@ -26,3 +28,19 @@ def shortcut_a(x: Array, *, stride: int, pad_channels: Sequence[int]) -> Array:
     check_image(x)
     before, after = pad_channels
     return np.pad(x[:, :, ::stride, ::stride], [(0, 0), (before, after), (0, 0), (0, 0)])
+
+
+def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
+    channels, *size = image_shape(inputs[0])
+    stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
+    return (before + channels + after, *(-(-n // stride) for n in size))
+
+
+SHORTCUT_A = Operation(
+    name="shortcut_a",
+    label="option A shortcut",
+    title="",
+    compute=lambda node, x: shortcut_a(x, stride=node.attrs["stride"], pad_channels=node.attrs["pad_channels"]),
+    infer_shape=_infer_shape,
+    sees=lambda node, index, shape: Window.of(1, node.attrs["stride"]),
+)

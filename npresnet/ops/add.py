@@ -1,23 +1,12 @@
-"""ReLU, addition, flatten: no window and no weights."""
+"""Addition: where the shortcut joins the main path."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from npresnet.errors import ShapeError
-from npresnet.network import Array
-
-
-def relu(x: Array) -> Array:
-    """Clamp negative values to 0.
-
-    out = max(x, 0); NaN stays NaN
-
-    x        any shape and float dtype, which the result keeps
-
-    Cost: one comparison a value. Source: Nair and Hinton 2010, "Rectified Linear Units"; torch.nn.ReLU.
-    """
-    return np.maximum(x, 0)
+from npresnet.network import Array, Node
+from npresnet.ops.record import Operation, Shape
 
 
 def add(a: Array, b: Array) -> Array:
@@ -40,15 +29,19 @@ def add(a: Array, b: Array) -> Array:
     return np.add(a, b)
 
 
-def flatten(x: Array) -> Array:
-    """All numbers of one image in one row.
+def one_shape(node: Node, inputs: list[Shape]) -> Shape:
+    """The shape that all inputs have. Raises ShapeError where they differ."""
+    if len(set(inputs)) > 1:
+        raise ShapeError(f"adds values of different shapes (C, H, W): {' and '.join(map(str, inputs))}")
+    return inputs[0]
 
-    out[n, (c*H + i)*W + j] = x[n,c,i,j]
 
-    x        (N, C, H, W), or any shape that starts with N
-    returns  (N, C*H*W)
-
-    Cost: none; a view where memory allows it. Source: torch.flatten(x, 1).
-    """
-    x = np.asarray(x)
-    return x.reshape(len(x), int(np.prod(x.shape[1:])))
+ADD = Operation(
+    name="add",
+    label="add",
+    title="",
+    compute=lambda node, a, b: add(a, b),
+    infer_shape=one_shape,
+    inputs=(2, 2),
+    fuses=True,
+)
