@@ -25,8 +25,8 @@ from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.cpus import usable_cpus
 from npresnet.cpu.runtime.pool import Pool
 from npresnet.cpu.runtime.running import CUT, copy_in, copy_out, run_group
-from npresnet.cpu.runtime.stopwatch import Stopwatch
 from npresnet.cpu.runtime.schedule import Job
+from npresnet.cpu.runtime.stopwatch import Stopwatch
 from npresnet.cpu.runtime.workers import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network

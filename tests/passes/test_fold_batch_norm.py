@@ -22,7 +22,15 @@ def conv(name: str = "conv", *inputs: str, bias: bool = False, relu: bool = Fals
     params = {"weight": rng.standard_normal((4, 4 // groups, 3, 3), dtype=np.float32)}
     if bias:
         params["bias"] = rng.standard_normal(4, dtype=np.float32)
-    return Node(name, "conv2d", inputs or (INPUT,), Window.of(3, 1, 1), groups, params=params, activation="relu" if relu else None)
+    return Node(
+        name,
+        "conv2d",
+        inputs or (INPUT,),
+        Window.of(3, 1, 1),
+        groups,
+        params=params,
+        activation="relu" if relu else None,
+    )
 
 
 def norm(name: str = "bn", source: str = "conv", *, roles=("weight", "bias"), relu: bool = False) -> Node:

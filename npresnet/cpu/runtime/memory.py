@@ -15,7 +15,9 @@ from npresnet.plan.arena import ALIGNMENT_BYTES
 
 Floats = NDArray[np.float32]
 
-MIN_TILE_FLOATS = 100_000  # of an operation that looks at one pixel at a time: smaller tiles lose to the calls' overhead
+MIN_TILE_FLOATS = (
+    100_000  # of an operation that looks at one pixel at a time: smaller tiles lose to the calls' overhead
+)
 
 
 class Memory:

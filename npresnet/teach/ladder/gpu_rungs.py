@@ -117,7 +117,9 @@ def _rounded(element: Element, array: Array) -> Array:
 def _shape_of(layer: RealLayer) -> ConvShape:
     images, channels, height, width = layer.x.shape
     node = layer.node
-    return ConvShape(images, height, width, channels, len(layer.weight), layer.window, node.groups, node.activation == "relu")
+    return ConvShape(
+        images, height, width, channels, len(layer.weight), layer.window, node.groups, node.activation == "relu"
+    )
 
 
 def _channels_last(array: Array) -> Array:

@@ -139,7 +139,8 @@ def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Arr
 
 
 def _tiled(layer: RealLayer) -> Callable[[], Array]:
-    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=layer.node.activation == "relu")
+    clamps = layer.node.activation == "relu"
+    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=clamps)
     return lambda: fused(layer.x, layer.weight, layer.window, layer.node.groups)
 
 

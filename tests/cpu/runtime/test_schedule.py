@@ -202,7 +202,14 @@ def test_an_image_without_a_border_is_overwritten_only_once_the_stem_has_read_it
     """Its bytes are given away after the stem; with a border they never are."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("conv1", "conv2d", (INPUT,), Window.of(7, 2), params={"weight": integers(rng, (64, 3, 7, 7))}, activation="relu"),
+        Node(
+            "conv1",
+            "conv2d",
+            (INPUT,),
+            Window.of(7, 2),
+            params={"weight": integers(rng, (64, 3, 7, 7))},
+            activation="relu",
+        ),
         Node("maxpool", "max_pool2d", ("conv1",), Window.of(3, 2, 1)),
         Node("conv2", "conv2d", ("maxpool",), Window.of(1), params={"weight": integers(rng, (16, 64, 1, 1))}),
         Node("conv3", "conv2d", ("conv2",), Window.of(1), params={"weight": integers(rng, (64, 16, 1, 1))}),
