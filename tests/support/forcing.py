@@ -21,7 +21,7 @@ def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
         taken.append(wanted if wanted in possible(layer) else Choice())
         return taken[-1]
 
-    with patch("npresnet.cpu.compiler.lowering.choose", choose):
+    with patch("npresnet.cpu.kernels.conv2d.choose", choose):
         yield taken
 
 

@@ -11,6 +11,7 @@ probe has seen on this machine's BLAS that the bits do not (`gemm.keeps_bits`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from npresnet.cpu.compiler import tuning
 from npresnet.cpu.compiler.lowerings import LOWERINGS, lowering_of
 from npresnet.cpu.kernels.lowering import Bound, Options, Request
 from npresnet.cpu.runtime import blas
-from npresnet.cpu.runtime.memory import Floats, Memory
+from npresnet.cpu.runtime.memory import Floats, Memory, aligned_floats
 from npresnet.errors import DeviceError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import operation_of
@@ -64,17 +65,11 @@ class Program(NamedTuple):
 
     def bind(self) -> Plan:
         """The steps, bound to memory of their own. Raises DeviceError where there is not so much memory."""
-        try:
-            memory = Memory(self.layout, self.workers)  # before the tiles, of which a far too large image has billions
+        with _told_by_size(self.layout):
+            memory = Memory(self.layout, self.workers)
             memory.add_scratch(self.scratch)
             with np.errstate(all="ignore"):
                 steps = tuple(self._step(node, memory) for node in self.network)
-        except MemoryError:
-            raise DeviceError(
-                f"an image of {self.layout.input_shape} (C, H, W) needs {self.layout.arena_bytes / 1e6:,.0f} MB and "
-                "more, and so does each that is computed at the same time; there is not so much memory. Use smaller "
-                "images, or threads=1"
-            ) from None
         outputs = {asked: _channels_first(memory.images(name)) for asked, name in self.network.outputs.items()}
         return Plan(_channels_first(memory.images(INPUT)), steps, outputs, self.layout.arena_bytes)
 
@@ -90,7 +85,7 @@ def compile_program(
 ) -> Program:
     """Decide everything for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
 
-    Raises ShapeError where the image does not fit the network.
+    Raises ShapeError where the image does not fit the network, DeviceError where it could not be bound to memory.
     """
     shapes, core_type, table = infer_shapes(network, input_shape), blas.core_type(), tuning.table()
     requests = {
@@ -99,6 +94,8 @@ def compile_program(
     choices = {node.name: LOWERINGS[node.op].choose(requests[node.name]) for node in network}
     halos = _halos(network, requests, choices)
     layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network))
+    with _told_by_size(layout):
+        aligned_floats(layout.arena_bytes // 4, np.zeros)  # now, for a far too large image has billions of tiles
     bound = {
         node.name: Bound(node, weights[node.name], choices[node.name], layout, workers, options.exact)
         for node in network
@@ -109,6 +106,18 @@ def compile_program(
         for purpose, floats in LOWERINGS[node.op].scratch(bound[node.name]).items():
             scratch[purpose] = max(floats, scratch.get(purpose, 0))
     return Program(network, layout, bound, scratch, workers)
+
+
+@contextmanager
+def _told_by_size(layout: Layout) -> Iterator[None]:
+    """MemoryError as a DeviceError that names the image's size."""
+    try:
+        yield
+    except MemoryError:
+        raise DeviceError(
+            f"an image of {layout.input_shape} (C, H, W) needs {layout.arena_bytes / 1e6:,.0f} MB and more, and so "
+            "does each that is computed at the same time; there is not so much memory. Use smaller images, or threads=1"
+        ) from None
 
 
 def _halos(network: Network, requests: Mapping[str, Request], choices: Mapping[str, Any]) -> dict[str, Halo]:

@@ -13,10 +13,10 @@ import pytest
 
 import npresnet
 from npresnet import arch, cpu, ops, passes, weights
-from npresnet.cpu.compiler.lowering import Options
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import filters, gemm, winograd_matrices
 from npresnet.cpu.kernels import winograd as algorithm
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.kernels.winograd_matrices import Side
 from npresnet.cpu.runtime.blas import guard
 from npresnet.network import INPUT, Network, Node

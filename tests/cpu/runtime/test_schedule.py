@@ -14,7 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.cpu.kernels import calls as kernels
-from npresnet.cpu.kernels import direct, pointwise, pooling
+from npresnet.cpu.kernels import direct, pooling
+from npresnet.cpu.runtime import memory
 from npresnet.cpu.runtime.schedule import Job, Turn, make_schedule, span, tiles_of
 from npresnet.cpu.runtime.workers import Team
 from npresnet.network import INPUT, Network, Node
@@ -249,7 +250,7 @@ def small_tiles(monkeypatch):
     """Even images of ten pixels are cut into tiles."""
     monkeypatch.setattr(direct, "TILE_ROWS", 12)
     monkeypatch.setattr(pooling, "MIN_TILE_FLOATS", 20)
-    monkeypatch.setattr(pointwise, "MIN_TILE_FLOATS", 20)
+    monkeypatch.setattr(memory, "MIN_TILE_FLOATS", 20)
 
 
 @pytest.mark.parametrize("workers", [2, 3])
