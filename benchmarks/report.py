@@ -17,12 +17,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from npresnet.bench import determinism, layer_tables, plots, tables
+from benchmarks.kit import determinism, plots
+from benchmarks.kit.script import RESULTS
+from benchmarks.kit.tables import cold_problems, cold_table, layers_table
+from npresnet.bench import layer_tables, tables
 from npresnet.teach.ladder import text as ladder
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
 LADDER_START, LADDER_END = "<!-- ladder:start -->", "<!-- ladder:end -->"
 Entry = dict[str, Any]
@@ -46,7 +50,7 @@ CONDITIONS = {
 
 
 def newest(folder: Path) -> list[Entry]:
-    """The newest results file of each kind and BLAS kernel asked for; by date, then by name."""
+    """The newest results file of each kind and BLAS core type asked for; by date, then by name."""
     found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -58,8 +62,8 @@ def newest(folder: Path) -> list[Entry]:
 
 
 def with_best_peak(entries: Sequence[Entry]) -> list[Entry]:
-    """Races with the largest GEMM peak that any of the results found for their processor and BLAS kernel: in a busy
-    moment a machine shows less than it can."""
+    """Races with the largest GEMM peak that any of the results found for their processor and BLAS core type: in a
+    busy moment a machine shows less than it can."""
     found: dict[tuple[str, str], float] = {}
     for entry in entries:
         key = (entry["machine"]["cpu"], entry.get("coretype") or "")
@@ -78,7 +82,7 @@ def _cases(entry: Entry) -> list[Entry]:
 
 
 def pictures(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Kind -> what its picture shows: the default BLAS kernel's results, which come first, where there are any."""
+    """Kind -> what its picture shows: the default BLAS core type's results, which come first, where there are any."""
     shown = {entry["kind"]: entry for entry in reversed(entries)}
     return {kind: shown[kind] for kind in PICTURES if kind in shown}
 
@@ -100,12 +104,12 @@ def picture_link(kind: str) -> str:
 
 def section(entry: Entry) -> str:
     """One results file as Markdown: heading, tables, what showed no time, conditions, command."""
-    kernel = f", OpenBLAS asked for its {entry['coretype']} kernels" if entry.get("coretype") else ""
+    asked = f", OpenBLAS asked for its core type {entry['coretype']}" if entry.get("coretype") else ""
     if entry["kind"] == "coldstart":
-        heading = f"**A fresh process from weight file to label** ({entry['model']}{kernel})"
-        shown, notes = [tables.cold_table(entry)], tables.cold_problems(entry)
+        heading = f"**A fresh process from weight file to label** ({entry['model']}{asked})"
+        shown, notes = [cold_table(entry)], cold_problems(entry)
     elif entry["kind"] == "memory":
-        heading = f"**Memory of each engine's process, batch by batch**{kernel}"
+        heading = f"**Memory of each engine's process, batch by batch**{asked}"
         shown, notes = [tables.memory_table(entry["cases"])], tables.problems(entry["cases"])
     elif entry["kind"] == "determinism":
         heading = "**The same bits** in any batch, at any place in it, on any number of threads, in any process"
@@ -114,10 +118,10 @@ def section(entry: Entry) -> str:
         heading = f"**One layer on every rung**: {ladder.heading(entry)}"
         shown, notes = [ladder.table(entry)], ladder.legend(entry)
     elif entry["kind"] == "layers":
-        heading = f"**Where the time goes: one thread, step by step**{kernel}"
-        shown, notes = [layer_tables.summary_table(entry["cases"])], [layer_tables.legend()]
+        heading = f"**Where the time goes: one thread, step by step**{asked}"
+        shown, notes = [layers_table(entry["cases"])], [layer_tables.legend()]
     else:
-        heading = f"**Inference, and memory of each engine's process**{kernel}"
+        heading = f"**Inference, and memory of each engine's process**{asked}"
         shown, notes = tables.race_tables(entry), [*tables.legends(entry), *tables.problems(entry["cases"])]
     conditions = CONDITIONS.get(entry["kind"], tables.conditions)
     made_by = f"Made by `{entry['command']}`. {conditions(entry)}"
@@ -157,9 +161,9 @@ def draw(drawn: dict[str, Entry], folder: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Rewrite or check the page, draw or look for its pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "performance.md")
-    parser.add_argument("--kernels-readme", type=Path, default=HERE.parent / "kernels" / "README.md")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
+    parser.add_argument("--kernels-readme", type=Path, default=ROOT / "kernels" / "README.md")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
     old = options.page.read_text(encoding="utf-8")

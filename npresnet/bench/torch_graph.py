@@ -1,7 +1,7 @@
 """A Network as a PyTorch module: PyTorch's own layers, called in straight-line code that torch.fx writes.
 
-The code is what torchvision's modules run: ReLU and the residual's addition in place where nobody else reads the value,
-and every activation freed after its last reader (torch.fx sees to that).
+The code is what torchvision's modules run: ReLU and the residual's addition in place where no other layer reads the
+value, and every activation freed after its last reader (torch.fx sees to that).
 """
 
 from __future__ import annotations

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from npresnet import arch, cuda, passes
-from npresnet.bench.gpu_bench import Bench
 from npresnet.bench.random_weights import randomise_batch_norms
-from npresnet.cuda import ELEMENTS, Executable
+from npresnet.cuda import ELEMENTS, Executable, Gpu
 from npresnet.network import Array, Network
 
 SEED = 7
@@ -29,9 +28,9 @@ def images(count: int, size: int) -> Array:
 
 
 @contextmanager
-def executable(bench: Bench, name: str, dtype: str) -> Iterator[Executable]:
+def executable(gpu: Gpu, name: str, dtype: str) -> Iterator[Executable]:
     """The network on the GPU; its memory goes when the block ends."""
-    made = cuda.compile(passes.optimize(network(name)), bench.gpu, ELEMENTS[dtype])
+    made = cuda.compile(passes.optimize(network(name)), gpu, ELEMENTS[dtype])
     try:
         yield made
     finally:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from npresnet.bench import determinism
+from benchmarks import determinism as script
+from benchmarks.kit import determinism
 from npresnet.bench.engines import ENGINES, OURS
 from tests.bench import fake_engines
-from tests.bench.scripts import script
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.checkout import REPOSITORY
 
 
 def silent(*_: object) -> None:
@@ -24,9 +22,10 @@ def few(monkeypatch) -> None:
 def test_npresnet_gives_the_same_bits_and_the_table_counts_them(tmp_path, monkeypatch, capsys):
     few(monkeypatch)
     output = tmp_path / "bits.json"
-    assert script("determinism").main(["--models", "cifar_resnet20", "--size", "32", "--output", str(output)]) == 0
+    assert script.main(["--models", "cifar_resnet20", "--size", "32", "--output", str(output)]) == 0
     entry = json.loads(output.read_text())
     assert entry["kind"] == "determinism"
+    assert entry["command"].startswith("python benchmarks/determinism.py --models cifar_resnet20")
     assert entry["cases"] == [
         {"model": "cifar_resnet20", "kernel": "default", "images": 8, "processes": 4, "different": 0}
     ]

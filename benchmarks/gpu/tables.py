@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.bench import gpu_kernels
-from npresnet.bench.gpu_ceilings import Ceilings, ceilings
+from benchmarks.gpu import kernels
+from benchmarks.gpu.ceilings import Ceilings, ceilings
 from npresnet.bench.tables import Table
 
 Entry = Mapping[str, Any]
@@ -97,7 +97,7 @@ def ceilings_table(found: Entry) -> Table:
 def kernels_table(finding: Entry, limits: Ceilings | None) -> Table:
     """By kernel and tile, the slowest first; last the time that the ceilings allow over the time taken."""
     rows = []
-    for sums in gpu_kernels.by_kernel(finding):
+    for sums in kernels.by_kernel(finding):
         rates = ["", "", ""]
         if sums["ms"]:
             rates[:2] = [f"{sums['flops'] / sums['ms'] / 1e9:.1f}", f"{sums['bytes'] / sums['ms'] / 1e9:.3f}"]
@@ -126,7 +126,7 @@ def _floor_ms(finding: Entry, kernel: str, limits: Ceilings) -> float:
 
 
 def networks_table(found: Entry) -> Table:
-    """Images a second of everybody who raced, and the peer's time over ours."""
+    """Images a second of npresnet and of the peer, and the peer's time over ours."""
     names = list(dict.fromkeys(name for case in found.values() for name in case.get("times", {})))
     rows = [
         [case, *(_rate(of, name) for name in names), _ratio(of), _whole(of)]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.scripts import BENCHMARKS, script
-from tests.bench.test_layer_tables import make_case
+from benchmarks import report
+from benchmarks.kit.script import RESULTS
+from tests.bench.entries import layers_case
 
-report = script("report")
-
+SCRIPT = report.__file__
 CPU = {
     "kind": "cpu",
     "date": "2026-01-31",
@@ -92,7 +92,7 @@ def test_a_second_run_changes_nothing(files, tmp_path):
     assert (tmp_path / "performance.md").read_text(encoding="utf-8") == once
 
 
-def test_the_newest_file_of_each_kind_and_kernel_counts(files, tmp_path):
+def test_the_newest_file_of_each_kind_and_core_type_counts(files, tmp_path):
     older, haswell = copy.deepcopy(CPU), copy.deepcopy(CPU)
     older |= {"date": "2025-12-31", "command": "an old command"}
     haswell |= {"date": "2025-11-30", "coretype": "Haswell", "command": "a command with Haswell"}
@@ -107,7 +107,7 @@ def test_the_newest_file_of_each_kind_and_kernel_counts(files, tmp_path):
 
 def layers_entry(**more) -> dict:
     about = {key: CPU[key] for key in ("date", "coretype", "machine")}
-    return {**about, "kind": "layers", "command": "python benchmarks/layers.py", "cases": [make_case()], **more}
+    return {**about, "kind": "layers", "command": "python benchmarks/layers.py", "cases": [layers_case()], **more}
 
 
 def test_layers_stand_in_the_page_with_their_picture(files, tmp_path):
@@ -116,14 +116,14 @@ def test_layers_stand_in_the_page_with_their_picture(files, tmp_path):
     report.main(files)
     text = (tmp_path / "performance.md").read_text(encoding="utf-8")
     assert text.count("| resnet18, batch 8 | 11.00 | 10.00 | 1.00 | 7.00 | 63.6 | 64% |") == 2
-    assert "step by step**, OpenBLAS asked for its Haswell kernels" in text
+    assert "step by step**, OpenBLAS asked for its core type Haswell" in text
     default, haswell = text.index("one thread, step by step**\n"), text.index("step by step**, OpenBLAS")
     for kind in ("cpu", "layers"):
         assert text.count(report.picture_link(kind)) == 1
     assert default < text.index(report.picture_link("layers")) < haswell
 
 
-def test_the_floor_is_of_the_largest_peak_that_was_seen_of_that_kernel(files, tmp_path):
+def test_the_floor_is_of_the_largest_peak_that_was_seen_of_that_core_type(files, tmp_path):
     """One busy moment, in which less was measured, moves no floor."""
     cases = [{**CPU["cases"][0], "threads": 2, "macs": 1_000_000_000}]
     keep(tmp_path, "cpu-z80-2026-01-31", {**CPU, "gemm_peak_gflops": 50.0, "cases": cases})
@@ -159,7 +159,7 @@ def test_a_gpu_report_has_a_page_of_its_own(files, tmp_path):
     assert report.main(files) == 0
 
 
-def test_pictures_show_the_default_kernel_and_are_drawn_beside_the_page(files, tmp_path):
+def test_pictures_show_the_default_core_type_and_are_drawn_beside_the_page(files, tmp_path):
     haswell = {**copy.deepcopy(CPU), "coretype": "Haswell", "date": "2026-02-01"}
     keep(tmp_path, "cpu-z80-haswell", haswell)
     report.main(files)
@@ -174,7 +174,7 @@ def test_a_check_needs_no_matplotlib_but_the_pictures(files, tmp_path):
     report.main(files)
     program = "import sys; sys.modules['matplotlib'] = None; import runpy; sys.argv = sys.argv[1:]; "
     program += "runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [sys.executable, "-c", program, str(BENCHMARKS / "report.py"), *files]
+    command = [sys.executable, "-c", program, SCRIPT, *files]
     assert subprocess.run([*command, "--check"], capture_output=True, check=False).returncode == 0
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -191,10 +191,10 @@ def test_missing_markers_are_refused_and_nothing_is_written(files, tmp_path):
 
 
 def test_the_results_that_are_kept_make_a_report():
-    sections = [report.section(entry) for entry in report.newest(BENCHMARKS / "results")]
+    sections = [report.section(entry) for entry in report.newest(RESULTS)]
     assert all("Made by `python benchmarks/" in text or "Made by `npresnet ladder" in text for text in sections)
 
 
 def test_the_page_says_what_the_newest_results_say():
-    done = subprocess.run([sys.executable, BENCHMARKS / "report.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

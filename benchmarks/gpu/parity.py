@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu import subjects
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.stages import Case, Finding
 from npresnet import ops
-from npresnet.bench import gpu_subjects, torchvision_models
-from npresnet.bench.gpu_bench import Bench
-from npresnet.bench.gpu_stages import Case, Finding
+from npresnet.bench import torchvision_models
 from npresnet.network import Array
 
 # relative L2 error of the logits: what rounding explains, and a kernel that is wrong does not keep to
@@ -27,9 +28,9 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 
 def _compare(bench: Bench, name: str, dtype: str) -> Finding:
-    x = gpu_subjects.images(2 if bench.emulated or bench.quick else IMAGES, bench.image_size)
+    x = subjects.images(2 if bench.emulated or bench.quick else IMAGES, bench.image_size)
     exact = _exact(name, len(x), bench.image_size)
-    with gpu_subjects.executable(bench, name, dtype) as executable:
+    with subjects.executable(bench.gpu, name, dtype) as executable:
         found = executable(x)["logits"]
         alone = executable(x[1:2])["logits"]
     finding: Finding = {"error": relative_error(found, exact), "gate": GATES[dtype], **_agreement(found, exact)}
@@ -47,8 +48,8 @@ def _compare(bench: Bench, name: str, dtype: str) -> Finding:
 @functools.lru_cache(maxsize=1)
 def _exact(name: str, count: int, size: int) -> Array:
     """Logits in float64, by the plain operations that are the specification."""
-    x = gpu_subjects.images(count, size).astype(np.float64)
-    rows = [ops.run(gpu_subjects.network(name), x[i : i + 1])["logits"] for i in range(count)]
+    x = subjects.images(count, size).astype(np.float64)
+    rows = [ops.run(subjects.network(name), x[i : i + 1])["logits"] for i in range(count)]
     return np.concatenate(rows)
 
 

@@ -16,7 +16,7 @@ from npresnet.bench.peak import floor_ms
 
 Entry = Mapping[str, Any]
 
-# Okabe and Ito's colours, which differ for everybody, and marks for those who print in grey.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and markers for prints in grey.
 ENGINE_STYLES = {
     OURS: ("#D55E00", "o"),
     FAST: ("#E69F00", "D"),

@@ -1,7 +1,7 @@
 """Bits, not speed: does an image get the same logits whatever its batch, its place there, the threads, the process?
 
-Each model runs in fresh processes, one for each number of threads and batch size, under every BLAS kernel asked for.
-An image's float32 logits must be the same bits in all of them (for one kernel: another one rounds differently).
+Each model runs in fresh processes, one for each number of threads and batch size, with every BLAS core type asked for.
+An image's float32 logits must be the same bits in all of them (with one core type: another one rounds differently).
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ THREADS, BATCHES = (1, 2, 3), (1, 2, 3, 8)
 
 @dataclass(frozen=True)
 class Found:
-    """One model under one kernel: `processes` runs of `images` images; `different` results had other bits."""
+    """One model with one core type: `processes` runs of `images` images; `different` results had other bits.
+
+    kernel    the BLAS core type that was asked for, or "default"; results files call it so
+    """
 
     model: str
     kernel: str
@@ -46,13 +49,13 @@ def run(
     keep: Callable[[dict[str, Any]], None],
     engine: Engine = ENGINES[OURS],
 ) -> dict[str, Any]:
-    """Every model under every kernel: an entry of kind "determinism". Raises WorkerError where a model cannot run."""
+    """Every model with every core type: an entry of kind "determinism". Raises WorkerError where a model cannot run."""
     entry = header("determinism", command, threads=list(THREADS), batches=list(BATCHES), cases=[])
     for model in models:
         with tempfile.TemporaryDirectory(prefix="npresnet-bits-", ignore_cleanup_errors=True) as folder:
             prepared = prepare_apart(Request(model, folder, size, onnx="npresnet"), Settings())
             for coretype in coretypes:
-                say(f"{Path(model).name}: {coretype or 'the default kernel'}")
+                say(f"{Path(model).name}: {coretype or 'the default core type'}")
                 entry["cases"].append(asdict(compare_bits(prepared, Path(model).name, coretype, engine)))
                 keep(entry)
     return entry
@@ -67,12 +70,12 @@ def compare_bits(prepared: Prepared, model: str, coretype: str | None, engine: E
 
 
 def table(entry: Mapping[str, Any]) -> Table:
-    """A row a model and kernel."""
+    """A row a model and core type."""
     rows = [
         [case["model"], case["kernel"], str(case["images"] * case["processes"]), str(case["different"])]
         for case in entry["cases"]
     ]
-    return Table(["bits of the logits", "BLAS kernel", "results compared", "different"], rows, texts=(0, 1))
+    return Table(["bits of the logits", "BLAS core type", "results compared", "different"], rows, texts=(0, 1))
 
 
 def conditions(entry: Mapping[str, Any]) -> str:

@@ -4,10 +4,9 @@ import copy
 
 import pytest
 
-from npresnet.bench import plots
+from benchmarks.kit import plots
 from npresnet.bench.engines import ENGINES
-from tests.bench.test_layer_tables import make_case
-from tests.bench.test_tables import engine
+from tests.bench.entries import engine, layers_case
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 
@@ -26,7 +25,7 @@ def race() -> dict:
 
 @pytest.fixture
 def case() -> dict:
-    return make_case()
+    return layers_case()
 
 
 def drawn(drawer, entry, path) -> str:

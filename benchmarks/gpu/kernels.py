@@ -10,9 +10,9 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from npresnet.bench import gpu_subjects
-from npresnet.bench.gpu_bench import Bench
-from npresnet.bench.gpu_stages import Case, Finding
+from benchmarks.gpu import subjects
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.stages import Case, Finding
 
 NETWORKS = ("resnet18", "resnet50", "resnext50_32x4d")
 BATCHES = (1, 32, 256)
@@ -28,7 +28,7 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 
 def _time_steps(bench: Bench, name: str, dtype: str, images: int) -> Finding:
-    with gpu_subjects.executable(bench, name, dtype) as executable:
+    with subjects.executable(bench.gpu, name, dtype) as executable:
         steps = executable.steps(images, (3, bench.image_size, bench.image_size))
         bound = [bench.gpu.bind(step.launches) for step in steps]
         whole = bench.race([bench.replayed("graph", [call for calls in bound for call in calls])])["graph"]

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from npresnet.bench import cold
-from npresnet.bench.cold import Program, ProgramError, race, run_once
+from benchmarks.kit import cold
+from benchmarks.kit.cold import Program, ProgramError, race, run_once
 
 
 def program(name: str, code: str, *needs: str) -> Program:

@@ -1,6 +1,6 @@
 """compute-sanitizer on a small network: out-of-bounds, races between threads, barriers, memory that was never written.
 
-python -m npresnet.bench.gpu_sanitizer float16      what runs under it
+python -m benchmarks.gpu.sanitizer float16      what runs under it
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from npresnet.bench.gpu_bench import Bench
-from npresnet.bench.gpu_stages import Case, Finding
-from npresnet.cuda import ELEMENTS
+from benchmarks.gpu import subjects
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.stages import Case, Finding
+from npresnet.cuda import ELEMENTS, open_gpu
 
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 NETWORK, SIZE, IMAGES = "cifar_resnet20", 32, 3
@@ -37,10 +38,10 @@ def _check(bench: Bench, tool: str, dtype: str) -> Finding:
     sanitizer = find()
     if bench.emulated or sanitizer is None:
         return {"absent": "the emulator needs none" if bench.emulated else "compute-sanitizer is not installed"}
-    command = [sanitizer, "--tool", tool, sys.executable, "-m", "npresnet.bench.gpu_sanitizer", dtype]
-    folder = Path(__file__).resolve().parents[2]  # a checkout needs no installation
+    command = [sanitizer, "--tool", tool, sys.executable, "-m", "benchmarks.gpu.sanitizer", dtype]
+    root = Path(__file__).resolve().parents[2]  # where npresnet and benchmarks are imported from
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         return {"absent": f"did not end within {PATIENCE_S} s"}
     return verdict(done.stdout + done.stderr)
@@ -72,12 +73,8 @@ def verdict(told: str) -> Finding:
 
 def main(dtype: str) -> None:
     """Run the network once, graph and all."""
-    from npresnet.bench import gpu_subjects
-    from npresnet.cuda import open_gpu
-
-    gpu = open_gpu("cuda")
-    with gpu_subjects.executable(Bench(gpu, gpu.stream()), NETWORK, dtype) as executable:
-        logits = executable(gpu_subjects.images(IMAGES, SIZE))["logits"]
+    with subjects.executable(open_gpu("cuda"), NETWORK, dtype) as executable:
+        logits = executable(subjects.images(IMAGES, SIZE))["logits"]
     if np.isfinite(logits).all():
         print(PASSED)
 

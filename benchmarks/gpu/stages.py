@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from benchmarks.gpu.bench import Bench
 from npresnet.bench import results
-from npresnet.bench.gpu_bench import Bench
 from npresnet.errors import NpresnetError
 
-Finding = dict[
-    str, Any
-]  # plain JSON; {"problem": "..."} for a case that failed, {"absent": "..."} for one with no means
+# plain JSON; {"problem": "..."} for a case that failed, {"absent": "..."} for one that cannot be measured here
+Finding = dict[str, Any]
 LIMIT_S = 450.0  # of one call of one stage, so that it ends within eight minutes
 
 

@@ -1,7 +1,7 @@
 """Whole networks: images a second by graph replay, beside PyTorch on the same GPU in the same rounds.
 
 What is timed starts with the images on the GPU and ends with the logits there. "numpy_ms" is the whole call, from the
-caller's NumPy array to one of logits, by the host's clock; nobody races there.
+caller's NumPy array to one of logits, by the host's clock, without the peer.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from npresnet.bench import gpu_subjects, torchvision_models
-from npresnet.bench.gpu_bench import Bench, Racer
-from npresnet.bench.gpu_stages import Case, Finding
+from benchmarks.gpu import subjects
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.stages import Case, Finding
+from npresnet.bench import torchvision_models
+from npresnet.bench.gpu_timer import Racer
 from npresnet.bench.timing import median, time_calls
 from npresnet.cuda import ELEMENTS, Executable
 
@@ -22,7 +24,7 @@ OURS = "npresnet"
 
 
 def peers(bench: Bench) -> Iterator[Case]:
-    """The two that everybody knows, at every batch and in every precision, beside eager PyTorch."""
+    """resnet18 and resnet50 at every batch and in every precision, beside eager PyTorch."""
     for name in bench.networks(MAIN):
         for images in bench.batches((1, 8, 32, 128, 256)):
             for dtype in bench.dtypes(ELEMENTS):
@@ -50,12 +52,12 @@ def _case(bench: Bench, name: str, dtype: str, images: int, *, compiles: bool = 
 
 
 def _race(bench: Bench, name: str, dtype: str, images: int, compiles: bool) -> Finding:
-    x = gpu_subjects.images(images, bench.image_size)
+    x = subjects.images(images, bench.image_size)
     finding: Finding = {"network": name, "dtype": dtype, "batch": images}
     if compiles and bench.peer is None:
         finding["absent"] = "PyTorch does not see this GPU"
     with ExitStack() as stack:
-        executable = stack.enter_context(gpu_subjects.executable(bench, name, dtype))
+        executable = stack.enter_context(subjects.executable(bench.gpu, name, dtype))
         whole = _numpy_ms(bench, executable, x)
         racers = [_ours(bench, executable, images)]
         if bench.peer is not None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from npresnet.bench import gpu_subjects, torch_graph
-from npresnet.bench.gpu_bench import Racer
+from benchmarks.gpu import subjects
+from npresnet.bench import torch_graph
+from npresnet.bench.gpu_timer import Racer
 from npresnet.network import Array
 
 WARM_UP_CALLS = 5
@@ -28,7 +29,7 @@ def find_peer() -> Peer | None:
 
 
 class Peer:
-    """The module torch, asked for what the report needs. All times are taken inside `precision`."""
+    """What the report needs of the module torch. All times are taken inside `precision`."""
 
     def __init__(self, torch: Any):
         self._torch = torch
@@ -36,7 +37,7 @@ class Peer:
 
     @contextmanager
     def precision(self, dtype: str) -> Iterator[None]:
-        """tf32 only where it is asked for: PyTorch's convolutions use it for float32 unless told otherwise."""
+        """Allow tf32 only where `dtype` says so: PyTorch's convolutions use it for float32 unless told otherwise."""
         cudnn, matmul = self._torch.backends.cudnn, self._torch.backends.cuda.matmul
         before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
         cudnn.allow_tf32 = matmul.allow_tf32 = dtype == "tf32"
@@ -84,7 +85,7 @@ class Peer:
         return self._torch.float32 if dtype == "tf32" else getattr(self._torch, dtype)
 
     def _module(self, name: str, dtype: str) -> Any:
-        module = torch_graph.build(gpu_subjects.network(name)).cuda()
+        module = torch_graph.build(subjects.network(name)).cuda()
         return module.to(self._dtype(dtype), memory_format=self._torch.channels_last)
 
     def _images(self, x: Array, dtype: str) -> Any:
