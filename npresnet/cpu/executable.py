@@ -8,68 +8,27 @@ in `compiler.split`. A call that finds the workers busy with another call does i
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from npresnet.cpu.compiler.prepack import prepack
 from npresnet.cpu.compiler.prepared import Store
-from npresnet.cpu.compiler.program import Program, compile_program, prepare
-from npresnet.cpu.compiler.split import Split, split_batch
-from npresnet.cpu.compiler.stages import Stages, cut_in_two
+from npresnet.cpu.compiler.programs import BACK, FRONT, Key, Programs, Route
 from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.cpus import usable_cpus
-from npresnet.cpu.runtime.pool import Pool
-from npresnet.cpu.runtime.running import CUT, copy_in, copy_out, run_group
-from npresnet.cpu.runtime.schedule import Job
+from npresnet.cpu.runtime.running import copy_in, copy_out, run_group
 from npresnet.cpu.runtime.stopwatch import Stopwatch
 from npresnet.cpu.runtime.workers import Team, shared_team
-from npresnet.errors import DeviceError, ShapeError
+from npresnet.errors import ShapeError
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan, Step
 from npresnet.plan.shapes import Shape
-from npresnet.system.locks import Lock
 
-KEPT_PROGRAMS = 24  # those of about four image shapes
 KEPT_PLANS = 2  # for each CPU or thread, idle plans that are kept: more callers at once than that gain nothing by it
-WHOLE, FRONT, BACK = "whole", "front", "back"  # parts of the network, see `stages`
-
-
-class Key(NamedTuple):
-    """Which program: of a part of the network, for images of this shape, so many at once, shared by so many workers."""
-
-    part: str
-    input_shape: Shape
-    images: int
-    workers: int
-
-
-class Compiled:
-    """A program with its idle plans, and for the whole network where it is cut in two."""
-
-    def __init__(self, program: Program, kept: int, stages: Stages | None = None):
-        self.program = program
-        self.stages = stages
-        self.plans = Pool(program.bind, kept)
-        self.jobs = Pool(lambda: Job(program.bind(), program.workers), 1)
-        self.is_prepacked = False
-
-
-class Route(NamedTuple):
-    """The programs that a batch runs: `front` and, by group size, `backs` for its groups; `shared` for what is left.
-
-    Where the network is not cut, `front` is all of it and there are no backs.
-    """
-
-    split: Split
-    front: Compiled | None
-    backs: Mapping[int, Compiled]
-    shared: Compiled | None
 
 
 def compile(
@@ -109,13 +68,8 @@ class Executable:
         self.network = network
         self.threads = threads
         self.options = options
-        self._weights = prepare(network)
-        self._store = store
-        self._programs: OrderedDict[Key, Compiled] = OrderedDict()
-        self._lock = Lock()
+        self._programs = Programs(network, options, store, KEPT_PLANS * max(threads, usable_cpus()))
         self._team: Team | None = shared_team(threads) if threads > 1 else None
-        self._kept_plans = KEPT_PLANS * max(threads, usable_cpus())
-        self._closed = False
 
     def __call__(self, images: Array) -> dict[str, Array]:
         """Run the network on every image.
@@ -128,7 +82,7 @@ class Executable:
         """
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
-        values = self._whole(images.shape[1:], self.threads).program.layout.values
+        values = self._programs.whole(images.shape[1:], self.threads).program.layout.values
         outputs = {
             asked: np.empty((len(images), *values[name].shape), np.float32)
             for asked, name in self.network.outputs.items()
@@ -151,7 +105,7 @@ class Executable:
 
     def layout(self, input_shape: Shape, images: int = 1) -> Layout:
         """Where the values of one image (C, H, W) lie, the unit of work here. Raises ShapeError where it does not fit."""
-        return self._whole(input_shape, 1).program.layout
+        return self._programs.whole(input_shape, 1).program.layout
 
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
         """What a worker runs for `images` images, to print: the steps of the front, once for each, then the back's."""
@@ -168,88 +122,30 @@ class Executable:
 
     def plan(self, input_shape: Shape, workers: int = 1) -> Plan:
         """A plan of its own for one image (C, H, W), to print, time or trace; never lent to a call."""
-        return self._ready(self._whole(input_shape, workers)).program.bind()
+        return self._programs.ready(self._programs.whole(input_shape, workers)).program.bind()
 
     def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
         """The plans that one worker runs for `images` images: of the whole network, or of its front and its back.
 
         The front's plan is for one image and run for each of them, before the back's plan for all.
         """
-        if images == 1 or self._whole(input_shape, 1).stages is None:
+        if images == 1 or self._programs.whole(input_shape, 1).stages is None:
             return [self.plan(input_shape)]
-        parts = [self._get(Key(FRONT, input_shape, 1, 1)), self._get(Key(BACK, input_shape, images, 1))]
-        return [self._ready(part).program.bind() for part in parts]
+        parts = [
+            self._programs.get(Key(FRONT, input_shape, 1, 1)),
+            self._programs.get(Key(BACK, input_shape, images, 1)),
+        ]
+        return [self._programs.ready(part).program.bind() for part in parts]
 
     def close(self) -> None:
         """Give up plans, their memory, and threads. Calls still running end well; later ones raise DeviceError."""
-        with self._lock.plain:
-            self._closed = True
-            self._programs.clear()
-            self._team = None
-
-    # --- compile -----------------------------------------------------------------------------------------------------
-
-    def _route(self, input_shape: Shape, images: int, team: Team | None) -> Route:
-        """The programs for a batch, compiled and their weights prepacked now if need be."""
-        workers = 1 if team is None else team.workers
-        split, whole = split_batch(images, workers), self._whole(input_shape, workers)
-        front, backs = None, {}
-        if split.groups and whole.stages is None:
-            front = self._whole(input_shape, 1)
-        elif split.groups:
-            front = self._get(Key(FRONT, input_shape, 1, 1))
-            backs = {size: self._get(Key(BACK, input_shape, size, 1)) for size in sorted(split.sizes)}
-        shared = whole if split.shared else None
-        needed = [part for part in (front, *backs.values(), shared) if part is not None]
-        self._ready(*needed, team=team)
-        return Route(split, front, backs, shared)
-
-    def _ready(self, *needed: Compiled, team: Team | None = None) -> Compiled:
-        """The first of these, all of whose weights have been prepacked."""
-        if not all(part.is_prepacked for part in needed):
-            forms = dict.fromkeys(form for part in needed for form in part.program.prepacked())
-            prepack(self._weights, forms, self._store, team)
-            for part in needed:
-                part.is_prepacked = True
-        return needed[0]
-
-    def _whole(self, input_shape: Shape, workers: int) -> Compiled:
-        return self._get(Key(WHOLE, input_shape, 1, workers))
-
-    def _get(self, key: Key) -> Compiled:
-        """A program, compiled now unless it is there. Two threads may both compile one: they find the same."""
-        with self._lock.plain:
-            if self._closed:
-                raise DeviceError("this model has been closed; load it again to use it")
-            found = self._programs.get(key)
-            if found is not None:
-                self._programs.move_to_end(key)
-                return found
-        made = self._compile(key)
-        with self._lock.plain:
-            found = self._programs.setdefault(key, made)
-            if len(self._programs) > KEPT_PROGRAMS:
-                self._programs.popitem(last=False)
-            return found
-
-    def _compile(self, key: Key) -> Compiled:
-        network, shape = self.network, key.input_shape
-        if key.part != WHOLE:
-            whole = self._whole(shape, 1)
-            assert whole.stages is not None
-            network = whole.stages.front if key.part == FRONT else whole.stages.back
-            if key.part == BACK:
-                shape = whole.program.layout.values[whole.stages.front.outputs[CUT]].shape
-        program = compile_program(network, shape, key.images, key.workers, self._weights, self.options)
-        if key.part != WHOLE:
-            return Compiled(program, self._kept_plans)
-        shapes = {name: value.shape for name, value in program.layout.values.items()}
-        return Compiled(program, self._kept_plans, cut_in_two(network, shapes))
+        self._programs.close()
+        self._team = None
 
     # --- run ---------------------------------------------------------------------------------------------------------
 
     def _run(self, team: Team | None, images: Array, outputs: dict[str, Array]) -> None:
-        route = self._route(images.shape[1:], len(images), team)
+        route = self._programs.route(images.shape[1:], len(images), team)
         groups = iter(route.split.groups)  # next() is atomic: a lock could stay behind when interrupted
         if team is None:
             _run_groups(route, groups, [], images, outputs)

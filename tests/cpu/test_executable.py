@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
+from npresnet.cpu.compiler.programs import KEPT_PROGRAMS
 from npresnet.cpu.compiler.split import GROUP
-from npresnet.cpu.executable import KEPT_PROGRAMS
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.runtime.running import BUFFER
 from npresnet.errors import DeviceError, ShapeError
@@ -144,7 +144,7 @@ def test_plans_for_a_crowd_of_callers_do_not_stay(executable):
     x, crowd = pictures(4), 40
     expected = executable(x)["logits"]
     executable(x[:1])
-    for compiled in executable._programs.values():
+    for compiled in executable._programs._compiled.values():
         for pool in (compiled.plans, compiled.jobs):
             for item in [pool.take() for _ in range(crowd)]:
                 pool.give(item)
@@ -168,7 +168,7 @@ def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeyp
 
     x = pictures(1)
     expected = executable(x)["logits"]
-    executable._programs.clear()
+    executable._programs._compiled.clear()
     with monkeypatch.context() as patched:
         patched.setattr("npresnet.cpu.runtime.memory.aligned_floats", no_memory)
         with pytest.raises(DeviceError, match=r"\(3, 40, 52\)"):
@@ -215,8 +215,8 @@ def test_the_callers_numpy_settings_come_back(executable, count, monkeypatch):
 def test_only_the_last_few_image_sizes_are_kept(executable):
     for size in range(32, 64):
         executable(pictures(1, (3, size, size)))
-    kept = {key.input_shape[1] for key in executable._programs}
-    assert len(executable._programs) == KEPT_PROGRAMS
+    kept = {key.input_shape[1] for key in executable._programs._compiled}
+    assert len(executable._programs._compiled) == KEPT_PROGRAMS
     assert kept == set(range(64 - KEPT_PROGRAMS, 64))
 
 
@@ -233,7 +233,7 @@ def test_an_error_inside_a_tile_is_raised_and_the_next_call_is_right(executable,
             raise FloatingPointError("planted")
         true_maximum(*arrays)
 
-    executable._programs.clear()
+    executable._programs._compiled.clear()
     monkeypatch.setattr(kernels, "maximum", failing)
     with pytest.raises(FloatingPointError, match="planted"):
         executable(x)

@@ -158,7 +158,7 @@ def test_the_same_bits_with_and_without_the_cut(monkeypatch, name):
     with_cut = cpu.compile(network, threads=1)
     assert len(with_cut.plans(x.shape[1:], images=4)) == 2
     expected = with_cut(x)["logits"]
-    monkeypatch.setattr("npresnet.cpu.executable.cut_in_two", lambda network, shapes: None)
+    monkeypatch.setattr("npresnet.cpu.compiler.programs.cut_in_two", lambda network, shapes: None)
     without = cpu.compile(network, threads=1)
     assert len(without.plans(x.shape[1:], images=4)) == 1
     assert np.array_equal(without(x)["logits"], expected)
@@ -216,7 +216,7 @@ def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(monkeypa
     )
     executable = cpu.compile(network, threads=threads, fast=True)
     assert_same(executable(images)["y"], expected)
-    deep = executable._weights["conv2"]
+    deep = executable._programs._weights["conv2"]
     assert deep.has(whole)
     assert not deep.has(panels)
     assert_same(executable(images[:1])["y"], expected[:1])

@@ -156,7 +156,7 @@ def test_filters_die_with_their_executable():
     network = Network((conv(64, 3, 3, 1),), {"y": "conv"})
     executable = cpu.compile(network, threads=1)
     executable(np.zeros((1, 3, 8, 8), np.float32))
-    alive = weakref.ref(executable._weights["conv"])
+    alive = weakref.ref(executable._programs._weights["conv"])
     del executable
     gc.collect()
     assert alive() is None
