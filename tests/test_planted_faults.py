@@ -192,6 +192,6 @@ def test_one_worker_needs_no_gate(monkeypatch):
     """That order is wrong for the missing gates alone: with all tiles in one worker it is right."""
     plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)
     monkeypatch.setattr("npresnet.cpu.runtime.workers.Team.run", faults.last_worker_first)
-    monkeypatch.setattr("npresnet.cpu.kernels.conv2d.worker_of", lambda tile, tiles, workers: 0)
+    monkeypatch.setattr("npresnet.cpu.compiler.conv2d.worker_of", lambda tile, tiles, workers: 0)
     monkeypatch.setattr("npresnet.cpu.runtime.schedule.worker_of", lambda tile, tiles, workers: 0)
     check_network_exact(*tiled_network(), threads=2)

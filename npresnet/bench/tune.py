@@ -19,11 +19,12 @@ import numpy as np
 import npresnet
 from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
-from npresnet.cpu.compiler.choices import Choice, Layer, candidates, choose
+from npresnet.cpu.compiler import conv2d
+from npresnet.cpu.compiler.choices import candidates, choose
 from npresnet.cpu.compiler.lowering import CompiledShape, Options, lower
 from npresnet.cpu.compiler.stages import GROUP
-from npresnet.cpu.kernels import conv2d
 from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.kernels.layer import Choice, Layer
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.running import run_plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from npresnet.cpu.compiler.conv2d import Conv2dLowering
 from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
-from npresnet.cpu.kernels.conv2d import Conv2dLowering
 from npresnet.cpu.kernels.head import FlattenLowering, GlobalAvgPoolLowering, LinearLowering
 from npresnet.cpu.kernels.lowering import Lowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering

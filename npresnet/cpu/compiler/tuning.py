@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from npresnet.cpu.compiler.choices import Choice
 from npresnet.cpu.kernels.gemm import FORMS
+from npresnet.cpu.kernels.layer import Choice
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.cpus import cpu_name
 from npresnet.system.cache import cache_folder

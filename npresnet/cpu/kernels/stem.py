@@ -33,11 +33,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from npresnet.cpu.compiler.choices import has_small_products
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.activations import activate
-from npresnet.cpu.kernels.gemm import Form
+from npresnet.cpu.kernels.gemm import Form, has_small_products
 from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.memory import Floats, Memory, split

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.cpu.compiler.choices import Choice
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.activations import activate
 from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.kernels.layer import Choice
 from npresnet.cpu.kernels.lowering import Bound
 from npresnet.cpu.runtime.memory import Floats, Memory, split
 from npresnet.network import Node

@@ -211,7 +211,7 @@ def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(monkeypa
     expected = ops.run(network, images)["y"]
     panels, whole = Key(0, "panels"), Key(0, "gemm")
     monkeypatch.setattr(
-        "npresnet.cpu.kernels.conv2d.choose",
+        "npresnet.cpu.compiler.conv2d.choose",
         lambda layer, kernel, table, images, **options: direct("gemm" if images > 1 else "panels"),
     )
     executable = cpu.compile(network, threads=threads, fast=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from npresnet.cpu.compiler.choices import Choice, Layer, choose
+from npresnet.cpu.compiler.choices import choose
 from npresnet.cpu.kernels import direct, winograd
 from npresnet.cpu.kernels.filters import Filters, Key
+from npresnet.cpu.kernels.layer import Choice, Layer
 from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
 from npresnet.cpu.kernels.tiling import Conv
 from npresnet.cpu.runtime.memory import Memory
