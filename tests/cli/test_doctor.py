@@ -148,6 +148,6 @@ def test_a_cache_in_nobody_s_home_is_a_folder_of_that_name(monkeypatch):
 
 
 def test_nothing_heavy_is_imported():
-    code = "import sys; from npresnet import doctor; doctor.examine({}); print(sorted(sys.modules))"
+    code = "import sys; from npresnet.cli import doctor; doctor.examine({}); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not [name for name in ("'torch'", "'cupy'", "'PIL'") if name in done.stdout]
