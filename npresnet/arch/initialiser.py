@@ -85,7 +85,7 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
     table = option_table(family)
     given = check_options({"num_classes": num_classes, **given}, table, family.NAME)
     for option in given:
-        if table[option].role == "kind":
+        if table[option].role == "topology":
             raise ArchitectureError(f"{name} fixes {option}; leave the option out")
     source = Initialiser(seed)
     try:

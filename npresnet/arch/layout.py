@@ -23,11 +23,11 @@ OPTIONS: Mapping[str, Option] = {
     "max_pool": flag("free"),
     "bn_eps": Option(is_positive, "a positive number", "free"),
     "zero_init_residual": flag("start"),
-    "block": one_of("BasicBlock", "Bottleneck", role="kind"),
-    "layers": Option(is_list_of(is_whole), "a list of whole numbers, the blocks of each stage", "kind"),
+    "block": one_of("BasicBlock", "Bottleneck", role="topology"),
+    "layers": Option(is_list_of(is_whole), "a list of whole numbers, the blocks of each stage", "topology"),
     "groups": count("size"),
     "width_per_group": count("size"),
-    "shortcut": one_of("A", "B", role="kind"),
+    "shortcut": one_of("A", "B", role="topology"),
 }
 
 

@@ -72,19 +72,19 @@ def settle_arch(
     if arch == found.value:
         return Decision(arch, origin)
     meant = family.named(arch) if isinstance(arch, str) else None
-    bearer = family.NAME
+    owner = family.NAME
     if meant is None:
         other, meant = find_arch(arch)
-        bearer = other.NAME
+        owner = other.NAME
     table = option_table(family)
     adjusted = {key: value for key, value in beside.items() if key in meant and table[key].role == "size"}
     meant = {**meant, **adjusted}
-    if bearer == family.NAME and fits(meant, reading.decisions):
+    if owner == family.NAME and fits(meant, reading.decisions):
         return Decision(arch, origin)
     have = {key: reading.decisions[key].value if key in reading.decisions else reading.sizes.get(key) for key in meant}
     raise ArchitectureError(
         f"arch={arch!r}, {said_by(origin)}, does not fit the tensors\n"
-        f"  {arch}  {_describe({'family': bearer, **meant})}\n"
+        f"  {arch}  {_describe({'family': owner, **meant})}\n"
         f"  tensors  {_describe({'family': family.NAME, **have})}\n"
         f"  They look like {found.value}. Leave arch out, or load the file it is meant for."
     )

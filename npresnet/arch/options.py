@@ -16,19 +16,19 @@ from npresnet.errors import ArchitectureError
 
 
 class Option(NamedTuple):
-    """What an option may be, and what it is worth.
+    """What values an option may have, and how it is used.
 
     is_valid  whether a value is of the right kind
     kind      the right kind in words
-    role      "kind"   the tensors tell it, and so does an architecture's name: it may be stated and must then agree
-              "size"   the tensors tell it, and a network of that name may be made with another one
-              "free"   the tensors cannot tell it: it is taken as stated
-              "start"  of random weights only; with given ones it means nothing
+    role      "topology"  follows from the tensors and from an architecture's name; if stated, it must agree
+              "size"      follows from the tensors; a random network of a given name may be made with another value
+              "free"      does not follow from the tensors; taken as stated
+              "start"     of random weights only; no meaning for given ones
     """
 
     is_valid: Callable[[Any], bool]
     kind: str
-    role: Literal["kind", "size", "free", "start"]
+    role: Literal["topology", "size", "free", "start"]
 
 
 def is_whole(value: Any, least: int = 1) -> bool:
@@ -48,21 +48,21 @@ def is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, (list, tuple)) and all(map(check, value))
 
 
-def count(role: Literal["kind", "size", "free"]) -> Option:
+def count(role: Literal["topology", "size", "free"]) -> Option:
     return Option(is_whole, "a whole number from 1 on", role)
 
 
-def flag(role: Literal["kind", "free", "start"]) -> Option:
+def flag(role: Literal["topology", "free", "start"]) -> Option:
     return Option(is_bool, "True or False", role)
 
 
-def one_of(*names: str, role: Literal["kind", "free"]) -> Option:
+def one_of(*names: str, role: Literal["topology", "free"]) -> Option:
     return Option(lambda value: isinstance(value, str) and value in names, " or ".join(map(repr, names)), role)
 
 
 # What every family has.
 COMMON: Mapping[str, Option] = {
-    "family": Option(lambda value: isinstance(value, str), "a family's name", "kind"),
+    "family": Option(lambda value: isinstance(value, str), "a family's name", "topology"),
     "num_classes": count("size"),
     "in_channels": count("size"),
 }

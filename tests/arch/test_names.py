@@ -1,4 +1,4 @@
-"""`arch=`: which names there are, what they stand for, and whether a network may bear the one it is given."""
+"""`arch=`: which names there are, what they stand for, and whether the given one fits the tensors."""
 
 from __future__ import annotations
 

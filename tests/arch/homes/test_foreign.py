@@ -67,6 +67,11 @@ def test_refused_by_name(family):
     assert "not supported" in str(caught.value)
 
 
+def test_a_better_way_out_is_told():
+    with pytest.raises(ArchitectureError, match=r"rename 0 to conv1, 1 to bn1, 4 to layer1"):
+        arch.build(CASES["Sequential(*model.children())"])
+
+
 SUPPORTED = {
     "basic": basic_net(),
     "bottleneck": bottleneck_net(),
