@@ -8,8 +8,7 @@ the teaching pages draw. A backend adds a lowering (see `npresnet.plan.lowering`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from npresnet.errors import ArchitectureError, ShapeError
 from npresnet.network import Array, Node
@@ -40,8 +39,7 @@ def sees_all(node: Node, index: int, shape: Shape) -> Window | None:
     return None
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation of a network.
 
     name           as `Node.op` has it
@@ -69,8 +67,7 @@ class Operation:
     monotone_only: bool = False
 
 
-@dataclass(frozen=True)
-class Activation:
+class Activation(NamedTuple):
     """A function of single numbers, which an operation's node may carry (`Node.activation`) or which stands alone.
 
     name         as `Node.activation` has it, and `Node.op` where it stands alone

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.registry import FAMILIES
-from tests.arch.fabric import basic_net, bottleneck_net
+from npresnet.arch.families import FAMILIES
+from npresnet.arch.tensors import Tensors
+from tests.arch.fabric import basic_net, bottleneck_net, without
 
 
 def decided(tensors, *names, **options):
@@ -35,8 +37,26 @@ def test_family(tensors, expected):
 
 
 def test_every_family_has_a_name_of_its_own():
-    names = [family.FAMILY for family in FAMILIES]
+    names = [family.NAME for family in FAMILIES]
     assert sorted(names) == ["cifar", "handwritten", "torchvision"]
+
+
+@pytest.mark.parametrize("stem", [1, 3, 5, 7])
+@pytest.mark.parametrize("projection", ["downsample", "shortcut"])
+def test_signatures_exclude_each_other(stem, projection):
+    """So that the order of FAMILIES does not matter."""
+    for make in (basic_net, bottleneck_net):
+        tensors = make(projection=projection) | {"conv1.weight": np.ones((8, 3, stem, stem), np.float32)}
+        assert [family.NAME for family in FAMILIES if family.signature(Tensors(tensors))] == [
+            "cifar" if stem == 3 else "handwritten" if projection == "shortcut" else "torchvision"
+        ]
+
+
+def test_signatures_raise_nothing():
+    """They are tried on whatever a file holds."""
+    odd = ({}, {"conv1.weight": np.ones(3)}, {"layer1.0.conv1.weight": np.array(None)}, without(basic_net(), "conv1."))
+    found = [[family.NAME for family in FAMILIES if family.signature(Tensors(tensors))] for tensors in odd]
+    assert found == [[], [], ["torchvision"], ["torchvision"]]
 
 
 def test_stride_of_bottlenecks():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.foreign import BY_NAME, are_plain, refuse_foreign
+from npresnet.arch.homes.foreign import FOREIGN
+from npresnet.arch.selection import are_plain, refuse_foreign
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, project, without
@@ -66,6 +67,11 @@ def test_refused_by_name(family):
     assert "not supported" in str(caught.value)
 
 
+def test_a_better_way_out_is_told():
+    with pytest.raises(ArchitectureError, match=r"rename 0 to conv1, 1 to bn1, 4 to layer1"):
+        arch.build(CASES["Sequential(*model.children())"])
+
+
 SUPPORTED = {
     "basic": basic_net(),
     "bottleneck": bottleneck_net(),
@@ -102,7 +108,9 @@ def test_no_family_is_found_in_torchvisions_names():
     names = [f"{part}.{role}" for part in parts for role in roles]
     plain = [name for name in names if are_plain([name])]
     assert len(plain) > len(names) / 2
-    assert not [(family, name) for family, pattern in BY_NAME.items() for name in plain if re.search(pattern, name)]
+    patterns = [row.pattern for row in FOREIGN if row.by_name_alone]
+    assert len(patterns) > 20
+    assert not [(pattern, name) for pattern in patterns for name in plain if re.search(pattern, name)]
 
 
 PARTS = ("conv1", "conv2", "conv9", "bn1", "bn3", "downsample.0", "downsample.1")
