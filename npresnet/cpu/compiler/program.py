@@ -86,9 +86,18 @@ class Program(NamedTuple):
 
 
 def compile_program(
-    network: Network, input_shape: Shape, images: int, workers: int, weights: Weights, options: Options
+    network: Network,
+    input_shape: Shape,
+    images: int,
+    workers: int,
+    weights: Weights,
+    options: Options,
+    *,
+    choices: Mapping[str, Any] | None = None,
 ) -> Program:
     """Decide everything for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
+
+    choices  fixed ones, by node name, instead of what the node's lowering would choose: to measure them
 
     Raises ShapeError where the image does not fit the network.
     """
@@ -96,7 +105,11 @@ def compile_program(
     requests = {
         node.name: Request(node, weights[node.name], shapes, images, options, core_type, table) for node in network
     }
-    choices = {node.name: LOWERINGS[node.op].choose(requests[node.name]) for node in network}
+    fixed = choices or {}
+    choices = {
+        node.name: fixed[node.name] if node.name in fixed else LOWERINGS[node.op].choose(requests[node.name])
+        for node in network
+    }
     halos = _halos(network, requests, choices)
     layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network))
     bound = {
