@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npresnet.bench import machine
+from npresnet.bench.layers import ONE_THREAD
 from npresnet.bench.peak import SIDE, floor_ms
 from npresnet.bench.tables import Table, machine_text
 
@@ -25,47 +26,45 @@ def rest_table(case: Case) -> Table:
     """Where the time goes, by algorithm, and how much of it is beyond the floor of its multiplications."""
     groups = by_algorithm(case["steps"])
     outside_ms = case["whole_ms"] - sum_ms(case["steps"])
-    rows = [
-        [name, str(len(steps)), f"{sum_ms(steps):.3f}", f"{_floor(steps, case):.3f}", f"{_beyond(steps, case):+.3f}"]
-        for name, steps in groups.items()
-    ]
-    rows.append(["outside the steps", "", f"{outside_ms:.3f}", "0.000", f"{outside_ms:+.3f}"])
-    floor = _floor(case["steps"], case)
-    beyond = f"{case['whole_ms'] - floor:+.3f}"
-    rows.append(["whole call", str(len(case["steps"])), f"{case['whole_ms']:.3f}", f"{floor:.3f}", beyond])
+    rows = [_rest_row(name, str(len(steps)), sum_ms(steps), steps, case) for name, steps in groups.items()]
+    rows.append(_rest_row("outside the steps", "", outside_ms, [], case))
+    rows.append(_rest_row("whole call", str(len(case["steps"])), case["whole_ms"], case["steps"], case))
     return Table(["where the time goes", "steps", "ms", "floor ms", "beyond it"], rows)
 
 
 def summary_table(cases: Sequence[Case]) -> Table:
     """A row a model and batch: the whole call, its steps, the floor."""
-    header = ["ms per image, one thread", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
+    devices = " / ".join(dict.fromkeys(device_of(case) for case in cases))
+    header = [f"ms per image, {devices}", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
     return Table([*header, "GFLOP/s", "of peak"], [_summary_row(case) for case in cases])
 
 
+def device_of(case: Case) -> str:
+    """What ran it, in words; results of before there was a choice do not say it."""
+    return str(case.get("device", ONE_THREAD))
+
+
 def conditions(entry: Mapping[str, Any]) -> str:
-    """One paragraph: machine, BLAS, peak, day."""
+    """One paragraph: machine, devices, BLAS and its peak where it was used, day."""
     cases = entry["cases"]
-    kernels = dict.fromkeys(machine.blas_text(list(case["blas"])) for case in cases)
+    on_cpu = [case for case in cases if device_of(case) == ONE_THREAD]
+    parts = [machine_text(entry["machine"]), *dict.fromkeys(device_of(case) for case in cases)]
+    if on_cpu:
+        peak = max(case["gemm_peak_gflops"] for case in on_cpu)
+        parts += ["float32", *dict.fromkeys(machine.blas_text(list(case["blas"])) for case in on_cpu)]
+        parts.append(f"GEMM peak {peak:g} GFLOP/s ({SIDE}x{SIDE}x{SIDE}, the best of several)")
     versions = dict.fromkeys(f"{name} {version}" for case in cases for name, version in case["versions"].items())
-    peak = max(case["gemm_peak_gflops"] for case in cases)
-    parts = [
-        machine_text(entry["machine"]),
-        "one thread",
-        "float32",
-        *kernels,
-        f"GEMM peak {peak:g} GFLOP/s ({SIDE}x{SIDE}x{SIDE}, the best of several)",
-        ", ".join(versions),
-        entry["date"],
-    ]
-    return "; ".join(parts) + "."
+    return "; ".join([*parts, ", ".join(versions), entry["date"]]) + "."
 
 
-def legend() -> str:
-    """What the tables' headers cannot say."""
-    return (
-        "GFLOP/s count 2 FLOPs for each multiply-add of direct convolution, whatever the algorithm; the floor is those "
-        "FLOPs at the GEMM peak, so Winograd's algorithm, which multiplies less, may get below it and above 100 %."
+def legend(*, has_peak: bool = True) -> str:
+    """What the tables' headers cannot say; of the floor, where a GEMM peak was measured."""
+    counted = "GFLOP/s count 2 FLOPs for each multiply-add of direct convolution, whatever the algorithm"
+    floor = (
+        "the floor is those FLOPs at the GEMM peak, so Winograd's algorithm, which multiplies less, may get below it "
+        "and above 100 %"
     )
+    return f"{counted}; {floor}." if has_peak else f"{counted}."
 
 
 def report_text(entry: Mapping[str, Any]) -> str:
@@ -74,9 +73,10 @@ def report_text(entry: Mapping[str, Any]) -> str:
         return "nothing was measured"
     parts = []
     for case in entry["cases"]:
-        parts += [f"{case_title(case)}, {case['size']}x{case['size']}: milliseconds an image, on one thread"]
+        parts += [f"{case_title(case)}, {case['size']}x{case['size']}: milliseconds an image, on {device_of(case)}"]
         parts += [steps_table(case).to_text(), rest_table(case).to_text()]
-    return "\n\n".join([*parts, f"{legend()}\n{conditions(entry)}"])
+    has_peak = any(case["gemm_peak_gflops"] for case in entry["cases"])
+    return "\n\n".join([*parts, f"{legend(has_peak=has_peak)}\n{conditions(entry)}"])
 
 
 def case_title(case: Case) -> str:
@@ -105,23 +105,29 @@ def sum_ms(steps: Sequence[Step]) -> float:
 
 def _row(name: str, shape: str, steps: Sequence[Step], case: Case, algorithm: str) -> list[str]:
     ms, share = sum_ms(steps), sum_ms(steps) / sum_ms(case["steps"])
-    gflops = sum(step["flops"] for step in steps) / ms / 1e6
-    speed = [f"{gflops:.1f}", f"{gflops / case['gemm_peak_gflops']:.0%}"] if gflops else ["", ""]
-    return [name, shape, f"{ms:.3f}", f"{share:.1%}", *speed, algorithm]
+    return [name, shape, f"{ms:.3f}", f"{share:.1%}", *_speed(steps, ms, case), algorithm]
+
+
+def _rest_row(name: str, count: str, ms: float, steps: Sequence[Step], case: Case) -> list[str]:
+    floor = _floor(steps, case)
+    return [name, count, f"{ms:.3f}", *(["", ""] if floor is None else [f"{floor:.3f}", f"{ms - floor:+.3f}"])]
 
 
 def _summary_row(case: Case) -> list[str]:
     steps = case["steps"]
     others = [step for step in steps if not step["flops"]]
-    gflops = sum(step["flops"] for step in steps) / case["whole_ms"] / 1e6
-    times = [case["whole_ms"], sum_ms(steps), sum_ms(others), _floor(steps, case)]
-    of_peak = f"{gflops / case['gemm_peak_gflops']:.0%}"
-    return [case_title(case), *(f"{ms:.2f}" for ms in times), f"{gflops:.1f}", of_peak]
+    floor = _floor(steps, case)
+    times = [f"{ms:.2f}" for ms in (case["whole_ms"], sum_ms(steps), sum_ms(others))]
+    return [case_title(case), *times, "" if floor is None else f"{floor:.2f}", *_speed(steps, case["whole_ms"], case)]
 
 
-def _floor(steps: Sequence[Step], case: Case) -> float:
-    return floor_ms(sum(step["flops"] for step in steps) // 2, case["gemm_peak_gflops"])
+def _speed(steps: Sequence[Step], ms: float, case: Case) -> list[str]:
+    """GFLOP/s and their share of the peak; "" for what multiplies nothing, and where the peak is unknown."""
+    gflops, peak = sum(step["flops"] for step in steps) / ms / 1e6, case["gemm_peak_gflops"]
+    return [f"{gflops:.1f}" if gflops else "", f"{gflops / peak:.0%}" if gflops and peak else ""]
 
 
-def _beyond(steps: Sequence[Step], case: Case) -> float:
-    return sum_ms(steps) - _floor(steps, case)
+def _floor(steps: Sequence[Step], case: Case) -> float | None:
+    """Milliseconds at the GEMM peak; None where that is unknown."""
+    peak = case["gemm_peak_gflops"]
+    return floor_ms(sum(step["flops"] for step in steps) // 2, peak) if peak else None

@@ -56,6 +56,20 @@ def test_a_row_a_model_for_the_page(case):
     assert rows[1][0] == "resnet18, batch 8, fast=True"
 
 
+def test_a_gpu_has_neither_floor_nor_peak(case):
+    """Its own ceilings are the GPU report's to measure; of the CPU's BLAS nothing is said."""
+    on_gpu = {**case, "device": "NVIDIA Emulated (cuda:0), float16", "gemm_peak_gflops": None}
+    assert layer_tables.steps_table(on_gpu).rows[0][2:] == ["4.000", "40.0%", "50.0", "", "direct, gemm"]
+    assert layer_tables.rest_table(on_gpu).rows[-1] == ["whole call", "4", "11.000", "", ""]
+    summary = layer_tables.summary_table([on_gpu])
+    assert summary.header[0] == "ms per image, NVIDIA Emulated (cuda:0), float16"
+    assert summary.rows == [["resnet18, batch 8", "11.00", "10.00", "1.00", "", "63.6", ""]]
+    text = layer_tables.report_text({"machine": MACHINE, "date": "2026-01-31", "cases": [on_gpu]})
+    assert "milliseconds an image, on NVIDIA Emulated (cuda:0), float16" in text
+    assert "GEMM peak" not in text
+    assert "openblas" not in text
+
+
 def test_text_says_one_thread_where_and_when(case):
     entry = {"machine": MACHINE, "date": "2026-01-31", "cases": [case]}
     text = layer_tables.report_text(entry)
