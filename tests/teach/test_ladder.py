@@ -54,7 +54,7 @@ def test_every_rung_is_proved_equal_on_layers_of_each_kind(models, name, layer):
 
 def test_the_layer_is_the_network_s_own(models):
     layer = layer_of(models, "resnet18", "layer1.1.conv2")
-    assert (layer.residual is not None, layer.node.relu) == (True, True)
+    assert (layer.residual is not None, layer.node.activation) == (True, "relu")
     features = models["resnet18"].features(
         np.random.default_rng(0).standard_normal((1, 3, 48, 40), dtype=np.float32), ["layer1"]
     )

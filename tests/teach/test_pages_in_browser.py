@@ -73,7 +73,7 @@ def test_explain_is_quiet_and_shows_the_engines_numbers(explained):
         assert np.float32(number(cells[1])) == way.output
         assert cells[2] == way.bits
         assert int(cells[3]) == way.ulps
-    if facts.residual is not None or facts.relu:
+    if facts.residual is not None or facts.activation is not None:
         assert np.float32(number(cells[4])) == facts.ways[-1].step_output
 
 

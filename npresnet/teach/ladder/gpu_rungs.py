@@ -64,7 +64,7 @@ def ceilings(gpu: Gpu, *, emulated: bool = False) -> dict[str, Ceiling]:
 
 
 class _Run:
-    """One layer by one kernel: its memory on the GPU, its calls."""
+    """One layer by one kernel: its memory on the GPU, its calls. An activation other than ReLU follows on the host."""
 
     def __init__(self, gpu: Gpu, launcher: str, element: Element, layer: RealLayer):
         module, shape = load(launcher), _shape_of(layer)
@@ -90,7 +90,8 @@ class _Run:
             self.gpu.run(self.calls, self.stream)
             self.gpu.download(self.out, self.buffers["y"].address, self.stream)
             self.stream.synchronize()
-        return restore(self.out, self.element).transpose(0, 3, 1, 2)
+        out: Array = restore(self.out, self.element).transpose(0, 3, 1, 2)
+        return out if self.layer.node.activation == "relu" else self.layer.activated(out)
 
     def time_ms(self) -> float:
         self.gpu.time_ms(self.calls, self.stream)

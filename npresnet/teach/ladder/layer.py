@@ -14,13 +14,15 @@ from npresnet.model.model import Model
 from npresnet.network import Array, Network, Node
 from npresnet.ops import run
 from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.record import window_of
+from npresnet.ops.registry import activation_of
 from npresnet.plan.shapes import infer_shapes
 from npresnet.window import Window
 
 
 @dataclass(frozen=True)
 class RealLayer:
-    """out = relu(conv(x, weight) + bias + residual), the ReLU and the residual where the network has them.
+    """out = activation(conv(x, weight) + bias + residual), activation and residual where the network has them.
 
     x         (1, C, H, W) float32      what the layers before make of the photo
     weight    (O, C/G, KH, KW) float32  BatchNorm's scale folded in
@@ -44,8 +46,7 @@ class RealLayer:
     @property
     def window(self) -> Window:
         """Kernel size, stride, padding, dilation."""
-        assert self.node.window is not None
-        return self.node.window
+        return window_of(self.node)
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -62,6 +63,11 @@ class RealLayer:
         """Bytes to read and write at least: input, weights, bias, residual, output."""
         arrays = [self.x, self.weight, self.bias, *([] if self.residual is None else [self.residual])]
         return sum(array.nbytes for array in arrays) + 4 * prod(self.out_shape)
+
+    def activated(self, sums: Array) -> Array:
+        """The layer's activation of what stands before it, in its dtype."""
+        node = self.node
+        return sums if node.activation is None else activation_of(node).function(sums, node.attrs)
 
     def with_whole_numbers(self) -> RealLayer:
         """The same layer with small whole numbers, whose sums are exact in any order."""

@@ -123,12 +123,12 @@ def _loops(layer: RealLayer) -> Callable[[], Array]:
 
 
 def _finish(layer: RealLayer, out: Array) -> Array:
-    """+ bias, + residual, ReLU, on the channels and rows that there are."""
+    """+ bias, + residual, activation, on the channels and rows that there are."""
     _, channels, rows, _ = out.shape
     out = out + layer.bias[:channels, None, None]
     if layer.residual is not None:
         out = out + layer.residual[:, :channels, :rows]
-    return np.maximum(out, 0) if layer.node.activation == "relu" else out
+    return layer.activated(out)
 
 
 def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Array]]:
@@ -139,9 +139,15 @@ def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Arr
 
 
 def _tiled(layer: RealLayer) -> Callable[[], Array]:
-    clamps = layer.node.activation == "relu"
-    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=clamps)
-    return lambda: fused(layer.x, layer.weight, layer.window, layer.node.groups)
+    """A ReLU is done band by band, as the rung's code shows it; another activation after all bands."""
+    is_relu = layer.node.activation == "relu"
+    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=is_relu)
+
+    def call() -> Array:
+        out = fused(layer.x, layer.weight, layer.window, layer.node.groups)
+        return out if is_relu else layer.activated(out)
+
+    return call
 
 
 def _backend(use_winograd: bool) -> Callable[[RealLayer], Callable[[], Array]]:
