@@ -13,6 +13,7 @@ import numpy as np
 from npresnet import cpu
 from npresnet.cpu.kernels import conv2d as backend_conv2d
 from npresnet.cpu.kernels import direct, filters, gemm, tiling, winograd, winograd_matrices
+from npresnet.cpu.runtime.running import arithmetic
 from npresnet.network import Array
 from npresnet.ops import windows
 from npresnet.ops.conv2d import conv2d, im2col
@@ -163,9 +164,10 @@ def _backend(use_winograd: bool) -> Callable[[RealLayer], Callable[[], Array]]:
         out = plan.outputs["out"]
 
         def call() -> Array:
-            for tile in step.tiles:
-                for kernel, args in tile:
-                    kernel(*args)
+            with arithmetic():
+                for tile in step.tiles:
+                    for kernel, args in tile:
+                        kernel(*args)
             return out
 
         return call
