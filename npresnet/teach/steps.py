@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array, Network, Node
 from npresnet.plan import Executable
 
 
-def merged_into(network: Network, steps: Network) -> dict[str, list[Node]]:
+def merged_into(network: Network, steps: Iterable[Node]) -> dict[str, list[Node]]:
     """{step's name: the nodes of `network` that it does, in order}; `steps` is what the passes made of `network`.
 
     The rule knows no operation. A node that keeps its name is its own step. One that is gone went into the step that

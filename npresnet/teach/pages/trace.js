@@ -26,7 +26,7 @@ const COUNTS = [
 
 say(byId("passes-text"), `The network has `, [`${DATA.nodes_before} nodes`], `. It runs as `, [plural(STEPS.length, "step")],
   `: each BatchNorm disappears into the filter before it, and additions and activations are done while a convolution's result is still ${DEVICE.near}. `,
-  DATA.taken_in.length ? `On the ${DEVICE.is_gpu ? "GPU" : "CPU"} the step before also does: ${DATA.taken_in.join(", ")}. ` : "",
+  DATA.taken_in.length ? `On the ${DEVICE.is_gpu ? "GPU" : "CPU"} the step before the ${DATA.taken_in.join(" and the ")} does that as well. ` : "",
   "Nothing is approximated: the function is the same.");
 byId("ops").textContent = `Before: ${opsInWords(DATA.ops_before)}. After: ${opsInWords(DATA.ops_after)}.`;
 
@@ -146,7 +146,10 @@ say(byId("memory-text"), `All values share one block of memory, the arena. Time 
   [bytes(DATA.values_bytes)], ` side by side, and those of all ${DATA.nodes_before} nodes before fusing ${bytes(DATA.unfused_bytes)}. `,
   `At most ${bytes(peak)} are in use at once. The weights, ${bytes(DATA.weights_bytes)}, lie elsewhere.`);
 
-if (BLOCKS.some((block) => block.halo)) byId("halos").removeAttribute("hidden");
+if (BLOCKS.some((block) => block.halo)) {
+  byId("halos").removeAttribute("hidden");
+  byId("others").textContent = "without a border";
+}
 
 function ganttSize() {
   const narrow = innerWidth < 640;

@@ -118,7 +118,7 @@ def gather(model: Model, image: Any) -> Facts:
     timed = {step.name: (step, ms) for step, ms in zip(watch.steps, median_laps(watch), strict=True)}
     steps = _steps(model.network, executable.network, layout, timed, run_keeping_all(executable, batch))
     fused = passes.optimize(model.network)
-    ops_before, ops_after = (Counter(node.op for node in nodes) for nodes in (model.network, executable.network))
+    ops_before, ops_after = Counter(node.op for node in model.network), Counter(step.op for step in steps)
     return Facts(
         image=name_of(image),
         arch=str(model.config.value("arch")),
@@ -164,12 +164,10 @@ def _steps(
     timed: Mapping[str, tuple[Step, float]],
     values: Mapping[str, Array],
 ) -> list[TracedStep]:
-    done = merged_into(network, compiled)
-    return [
-        _step(node, *timed[node.name], done[node.name], layout, values[node.name][0])
-        for node in compiled
-        if node.name in timed
-    ]
+    """One for each node that the device has work for: on a GPU a flatten has none, and counts to what it reads."""
+    working = [node for node in compiled if node.name in timed]
+    done = merged_into(network, working)
+    return [_step(node, *timed[node.name], done[node.name], layout, values[node.name][0]) for node in working]
 
 
 def _step(node: Node, step: Step, ms: float, done: Sequence[Node], layout: Layout, value: Array) -> TracedStep:
