@@ -3,7 +3,7 @@
 A layer is timed as the backend would run it, alone: for one image and for a group, on one thread, each candidate in
 turn, round after round, with memory in between that drives the weights out of the inner caches as the other layers of a
 network would. The figure of a candidate is the sum of its times for an image alone and for one in a group. Another than
-what the built-in rules choose must be clearly faster: a table of accidents would help nobody.
+what the built-in rules choose must be clearly faster, so that the table holds no chance results.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from npresnet.passes import fold_batch_norm, fuse, fuse_max_pool, optimize
 from npresnet.plan import count_macs, infer_shapes
 from npresnet.teach import explain, trace
 from npresnet.teach.explain.receptive_field import jump, receptive_field
+from npresnet.teach.ladder import find_layer
 from npresnet.teach.steps import merged_into
 from npresnet.views.summary import parameter_count, summary
 from npresnet.window import Window
@@ -202,14 +203,30 @@ def test_trace_shows_it(case):
     model.close()
 
 
-def test_explain_shows_a_convolution_and_refuses_others_by_name(case):
-    model = model_running(network_of(case), SIZE, threads=1)
-    node = case.nodes[-1]
+def test_explain_and_ladder_take_a_convolution_and_refuse_others_by_name(case):
+    """Of a network that has one, so that it is the operation that is refused."""
+    beside = Node("beside", "conv2d", (INPUT,), Window.of(1), params={"weight": positive(2, 3, 1, 1)})
+    network = Network((beside, *case.nodes), {"y": "y", "beside": "beside"})
+    model, node, photo = model_running(network, SIZE, threads=1), case.nodes[-1], picture(1)
+    x = model.preprocess(photo)
     if node.op == "conv2d":
-        assert explain.gather(model, picture(1), "y").labels == {"conv2d": "convolution"}
+        assert explain.gather(model, photo, "y").labels == {"conv2d": "convolution"}
+        assert find_layer(model, "y", x).macs == case.macs
     else:
-        with pytest.raises(ArchitectureError, match="no convolution"):
-            explain.gather(model, picture(1), "y")
+        with pytest.raises(ArchitectureError, match=f"y is a {node.op}, not a convolution; there is beside"):
+            explain.gather(model, photo, "y")
+        with pytest.raises(ArchitectureError, match=r"'y' is not a convolution of this network; .* beside"):
+            find_layer(model, "y", x)
+    model.close()
+
+
+def test_networks_without_any_convolution_are_refused():
+    model = model_running(network_of(CASES["flatten"]()), SIZE, threads=1)
+    with pytest.raises(ArchitectureError, match="no convolution to explain"):
+        explain.gather(model, picture(1))
+    x = model.preprocess(picture(1))
+    with pytest.raises(ArchitectureError, match="no convolution for the ladder"):
+        find_layer(model, None, x)
     model.close()
 
 

@@ -166,7 +166,7 @@ def test_defaults_take_the_first_convolution():
     ("how", "error", "message"),
     [
         ({"layer": "layer1.0.conv9"}, ArchitectureError, r"no layer called 'layer1.0.conv9'.*layer1\.0\.conv[12]"),
-        ({"layer": "layer1.0.bn1"}, ArchitectureError, "no convolution but a batch_norm"),
+        ({"layer": "layer1.0.bn1"}, ArchitectureError, "is a batch_norm, not a convolution"),
         ({"layer": "layer1"}, ArchitectureError, "no layer called 'layer1'"),
         ({"at": (0, 32)}, ShapeError, "0,0 to 31,31; 0,32 lies outside"),
         ({"at": (-1, 0)}, ShapeError, "lies outside"),

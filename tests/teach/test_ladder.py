@@ -69,9 +69,9 @@ def test_the_layer_is_the_network_s_own(models):
 
 def test_the_costliest_layer_is_the_default_and_unknown_ones_are_refused(models):
     assert layer_of(models, "resnet18", None).name == "layer4.0.conv2"  # of images of 48x40
-    with pytest.raises(ArchitectureError, match=r"'layer1\.0\.conv9' is no convolution .* layer1\.0\.conv"):
+    with pytest.raises(ArchitectureError, match=r"'layer1\.0\.conv9' is not a convolution .* layer1\.0\.conv"):
         layer_of(models, "resnet18", "layer1.0.conv9")
-    with pytest.raises(ArchitectureError, match="is no convolution"):
+    with pytest.raises(ArchitectureError, match="is not a convolution"):
         layer_of(models, "resnet18", "fc")
 
 

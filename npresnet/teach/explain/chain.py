@@ -60,7 +60,7 @@ def find_conv(network: Network, layer: str | None) -> Node:
     which = f"convolutions with names like it are {', '.join(near)}" if len(near) > 1 else f"there is {near[0]}"
     for node in network:
         if node.name == layer:
-            raise ArchitectureError(f"{layer} is no convolution but a {node.op}; {which}")
+            raise ArchitectureError(f"{layer} is a {node.op}, not a convolution; {which}")
     raise ArchitectureError(
         f"there is no layer called {layer!r} in this network; {which}. `npresnet summary` lists all of them"
     )

@@ -130,7 +130,7 @@ def gather(
     at       (row, column) of its output; by default where the response is strongest
     channel  which filter; by default the one that responds most
 
-    Raises ArchitectureError for a layer that is no convolution, ShapeError for a place outside the output, ImageError.
+    Raises ArchitectureError for a layer other than a convolution, ShapeError for a place outside it, ImageError.
     """
     chain = find_chain(model.network, find_conv(model.network, layer))
     batch = model.preprocess(image)  # (1, C, H, W)

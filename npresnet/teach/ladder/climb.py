@@ -7,8 +7,8 @@ a float64 convolution. On the layer's real numbers no output may be further off 
 
 (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1; K products are summed for an output).
 Winograd's algorithm computes other sums: its rounding is bounded by the largest of these times what its matrices can
-amplify (`amplification`). An activation multiplies an error by its slope at most, and one that is no plain selection,
-as ReLU is, rounds a few times itself (`activation_rounding`). A rung that fails shows no time.
+amplify (`amplification`). An activation multiplies an error by its slope at most; one that does arithmetic, unlike
+ReLU, rounds a few times itself (`activation_rounding`). A rung that fails shows no time.
 """
 
 from __future__ import annotations

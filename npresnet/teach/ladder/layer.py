@@ -89,16 +89,20 @@ def find_layer(model: Model, name: str | None, x: Array) -> RealLayer:
 
     x  (1, C, H, W) float32, preprocessed
 
-    Raises ArchitectureError for a name that is no convolution of this network.
+    Raises ArchitectureError for the name of anything but a convolution of this network.
     """
     network = passes.optimize(model.network)
     convolutions = [node.name for node in network if node.op == "conv2d"]
+    if not convolutions:
+        raise ArchitectureError("this network has no convolution for the ladder to compute")
     shapes = infer_shapes(network, x.shape[1:])
     if name is None:
         name = max(convolutions, key=lambda conv: prod(shapes[conv]) * prod(network[conv].params["weight"].shape[1:]))
     if name not in convolutions:
         close = difflib.get_close_matches(name, convolutions, n=3, cutoff=0.4) or convolutions[:3]
-        raise ArchitectureError(f"{name!r} is no convolution of this network; it has, for example, {', '.join(close)}")
+        raise ArchitectureError(
+            f"{name!r} is not a convolution of this network; it has, for example, {', '.join(close)}"
+        )
     node = network[name]
     outputs = {"x": node.inputs[0], "out": name} | ({"residual": node.inputs[1]} if len(node.inputs) > 1 else {})
     part = Network(network.with_outputs([name]).nodes, outputs)

@@ -86,7 +86,7 @@ function drawWaterfall() {
 
 showNorm();
 const after = [`The sum is ${short(DATA.products_sum)}. With the bias it is `, [short(DATA.output)], ". "];
-if (DATA.residual !== null) after.push(`The shortcut (${DATA.residual_name}) adds its value at this very place, `, [short(DATA.residual)], ". ");
+if (DATA.residual !== null) after.push(`The shortcut (${DATA.residual_name}) adds its value at the same place, `, [short(DATA.residual)], ". ");
 if (ACTIVATION) {
   const before = DATA.output + Math.fround(DATA.residual ?? 0);
   after.push(before === DATA.step_output ? `The ${ACTIVATION} leaves it as it is. ` : `The ${ACTIVATION} makes it ${short(DATA.step_output)}. `);
