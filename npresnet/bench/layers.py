@@ -25,8 +25,8 @@ from npresnet.cpu.compiler.split import split_batch
 from npresnet.cpu.runtime.blas import guard
 from npresnet.network import Network, Node
 from npresnet.ops.registry import operation_of
-from npresnet.plan import Stopwatch, infer_shapes
-from npresnet.plan.shapes import Shape
+from npresnet.plan.executable import Stopwatch
+from npresnet.plan.shapes import Shape, infer_shapes
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model

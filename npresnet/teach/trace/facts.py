@@ -13,8 +13,8 @@ from npresnet import images, passes
 from npresnet.bench.layers import window_in_words
 from npresnet.network import INPUT, Array, Network, Node
 from npresnet.ops.registry import activation_of, operation_of
-from npresnet.plan import Step, Stopwatch, infer_shapes
-from npresnet.plan.executable import Layout
+from npresnet.plan import Step, infer_shapes
+from npresnet.plan.executable import Layout, Stopwatch
 from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
 from npresnet.teach.pages import pictures
 from npresnet.teach.steps import merged_into, run_keeping_all
