@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -71,8 +69,8 @@ def test_receptive_fields_that_are_known():
 
 def test_an_input_that_is_seen_whole_has_no_stride(monkeypatch):
     """A gate, one number a channel, depends on all of the image; neighbours are as far apart as on the main path."""
-    gated = replace(
-        OPERATIONS["add"], name="gate", sees=lambda node, index, shape: None if index == 0 else Window.of(1)
+    gated = OPERATIONS["add"]._replace(
+        name="gate", sees=lambda node, index, shape: None if index == 0 else Window.of(1)
     )
     monkeypatch.setattr(registry, "OPERATIONS", {**OPERATIONS, "gate": gated})
     stem = Node("stem", "max_pool2d", (INPUT,), Window.of(2, 2), attrs={"ceil_mode": False})
