@@ -15,12 +15,13 @@ import numpy as np
 from npresnet.bench.gpu_bench import Bench
 from npresnet.bench.gpu_stages import Case, Finding
 from npresnet.cuda import ELEMENTS, Element
+from npresnet.cuda.activation import RELU
 from npresnet.cuda.compiler import choices
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor
 from npresnet.cuda.elements import store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
-from npresnet.cuda.launchers import relu
+from npresnet.cuda.launchers import activation
 from npresnet.cuda.runtime.gpu import Buffer
 from npresnet.window import Window
 
@@ -59,7 +60,7 @@ def _copy(bench: Bench) -> Finding:
     size_bytes = 1 << 16 if bench.emulated else COPY_BYTES
     source, target = (bench.gpu.allocate(size_bytes, "the copy") for _ in range(2))
     element = ELEMENTS["float32"]
-    calls = bench.gpu.bind(relu.launches(size_bytes // 4, element, x=source.address, y=target.address))
+    calls = bench.gpu.bind(activation.launches(size_bytes // 4, element, RELU, x=source.address, y=target.address))
     racers = [bench.racer("relu kernel", calls)]
     if bench.peer is not None:
         racers.append(bench.peer.copy(size_bytes))
