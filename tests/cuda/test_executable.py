@@ -12,7 +12,7 @@ import pytest
 import npresnet
 from npresnet import cuda, ops, passes
 from npresnet.cuda import executable as executables
-from npresnet.cuda.runtime import graphs
+from npresnet.cuda.runtime import programs
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
@@ -60,7 +60,7 @@ def test_the_second_call_replays_a_graph(gpus):
     first = len(stand_in.kernels)
     stand_in.kernels.clear()
     np.testing.assert_array_equal(run(images(2, seed=1))["logits"], expected(images(2, seed=1)))
-    launched = sum(len(step.launches) for step in run.steps(2, (3, 8, 8)))
+    launched = sum(len(step.tiles) for step in run.steps((3, 8, 8), 2))
     assert len(stand_in.kernels) == launched < first
 
 
@@ -197,13 +197,13 @@ def test_large_batches_go_in_chunks(gpus, monkeypatch):
 
 def test_the_last_few_batch_sizes_are_kept(gpus, monkeypatch):
     gpus()
-    monkeypatch.setattr(graphs, "KEPT", 2)
+    monkeypatch.setattr(programs, "KEPT", 2)
     run = compiled(small_network())
     run(images(4))
-    ready = {count: run._graphs.get(count, (3, 8, 8)) for count in (3, 4, 2)}
-    assert run._graphs.get(2, (3, 8, 8)) is ready[2]
-    assert run._graphs.get(4, (3, 8, 8)) is ready[4]
-    assert run._graphs.get(3, (3, 8, 8)) is not ready[3]
+    ready = {count: run._programs.get((3, 8, 8), count) for count in (3, 4, 2)}
+    assert run._programs.get((3, 8, 8), 2) is ready[2]
+    assert run._programs.get((3, 8, 8), 4) is ready[4]
+    assert run._programs.get((3, 8, 8), 3) is not ready[3]
     for count in (1, 2, 3, 4, 5, 2):
         np.testing.assert_array_equal(run(images(count))["logits"], expected(images(count)))
 

@@ -10,6 +10,7 @@ import functools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -272,6 +273,18 @@ class Gpu:
             stop.record(stream)
             stop.synchronize()
             return float(cuda.get_elapsed_time(start, stop)) / repeats
+
+    def time_each_ms(self, groups: Sequence[Sequence[Call]], stream: Any) -> list[float]:
+        """Milliseconds of each group of calls, one after the other, by the GPU's own clock."""
+        cuda = self._cupy.cuda
+        with self.active():
+            events = [cuda.Event() for _ in range(len(groups) + 1)]
+            events[0].record(stream)
+            for calls, event in zip(groups, events[1:], strict=True):
+                self.run(calls, stream)
+                event.record(stream)
+            events[-1].synchronize()
+            return [float(cuda.get_elapsed_time(start, stop)) for start, stop in pairwise(events)]
 
 
 def _lies_on_gpu(x: Any) -> bool:
