@@ -26,7 +26,7 @@ from npresnet.cpu.runtime.blas import guard
 from npresnet.network import Network, Node
 from npresnet.ops.registry import operation_of
 from npresnet.plan.executable import Stopwatch
-from npresnet.plan.shapes import Shape, infer_shapes
+from npresnet.plan.shapes import Shape
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -109,7 +109,8 @@ def time_layers(request: Request) -> LayerTimes:
             before = gemm_peak_gflops() if on_cpu else 0.0
             passes, whole = run_passes(watch, group, lambda: model(images), request.seconds)
             peak = max(before, gemm_peak_gflops()) if on_cpu else None
-            words = shapes_in_words(executable.network, images.shape[1:])
+            values = executable.layout(images.shape[1:], group).values
+            words = shapes_in_words(executable.network, {name: value.shape for name, value in values.items()})
     return LayerTimes(
         model=Path(request.model).name,
         batch=request.batch,
@@ -165,9 +166,8 @@ def step_times(watch: Stopwatch, passes: Sequence[Sequence[float]], words: Mappi
     ]
 
 
-def shapes_in_words(network: Network, input_shape: Shape) -> dict[str, str]:
+def shapes_in_words(network: Network, shapes: Mapping[str, Shape]) -> dict[str, str]:
     """Of every node: what it does to which shape, as "convolution 7x7/2 3->64, 112x112" (the size is the output's)."""
-    shapes = infer_shapes(network, input_shape)
     return {node.name: _words(node, shapes) for node in network}
 
 

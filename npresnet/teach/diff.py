@@ -83,7 +83,9 @@ def diff(model: Model, x: Array) -> Diff:
     ours = run_keeping_all(executable, x)
     theirs, truth = (_torch_values(model.network, module, x, wide=wide) for wide in (False, True))
     layers = [
-        _compare(step, name, ours[step], theirs[name], truth[name]) for step, name in names.items() if name in theirs
+        _compare(step, name, ours[step].reshape(theirs[name].shape), theirs[name], truth[name])
+        for step, name in names.items()
+        if name in theirs  # of a step that a flatten went into, PyTorch's result is flat
     ]
     return Diff(peer, layers)
 

@@ -12,6 +12,7 @@ from npresnet.bench.compare import Settings
 from npresnet.bench.layers import Request, run_passes, shapes_in_words, step_times, time_layers
 from npresnet.bench.run import Race, run_layers
 from npresnet.cpu.compiler import split
+from npresnet.plan import infer_shapes
 from npresnet.plan.steps import Step
 from tests.bench.networks import small_network
 
@@ -107,7 +108,7 @@ def test_the_largest_group_of_a_batch(batch, group, monkeypatch):
 
 
 def test_shapes_in_words():
-    words = shapes_in_words(small_network(), (3, 32, 32))
+    words = shapes_in_words(small_network(), infer_shapes(small_network(), (3, 32, 32)))
     assert words["conv1"] == "convolution 3x5/2x1 3->8, 16x32"
     assert words["maxpool"] == "max pool 3x3/2 8, 8x16"
     assert words["b.conv1"] == "convolution 3x3 dilated 2 8->8, 2 groups, 8x16"

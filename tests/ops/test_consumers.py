@@ -136,7 +136,7 @@ def test_summary(case):
 
 def test_words_of_a_step_begin_with_the_label(case):
     network = network_of(case)
-    assert shapes_in_words(network, IMAGE)["y"].startswith(OPERATIONS[case.nodes[-1].op].label)
+    assert shapes_in_words(network, infer_shapes(network, IMAGE))["y"].startswith(OPERATIONS[case.nodes[-1].op].label)
 
 
 def test_receptive_field_is_what_moves_the_result(case):
