@@ -44,7 +44,7 @@ def compile(network: Network, gpu: Gpu, element: Element, weights: Weights | Non
 class Executable:
     """A network on a GPU. May be called from several threads; `close()` gives its memory back.
 
-    network  as it runs: without flatten, and with a kernel for every node
+    network  as it runs: a view, such as flatten, has a value but no step
     """
 
     def __init__(self, reduced: Reduced, gpu: Gpu, element: Element, weights: Weights):
@@ -95,8 +95,8 @@ class Executable:
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
         """The launches for `images` images of (C, H, W), bound to this executable's arena, to print and time.
 
-        Beside one step a node there are "(images in)", first, and "<node> (results out)". Calls must not run while
-        somebody runs them.
+        Beside one step for each node but views there are "(images in)", first, and "<node> (results out)". Calls must
+        not run while somebody runs them.
         """
         with self._lock:
             return self._open().get(tuple(input_shape), images).steps
@@ -124,7 +124,7 @@ class Executable:
 
     def keeping_all(self) -> Executable:
         """The same network with the result of every step among its outputs, by the step's name; weights are shared."""
-        every = Network(self._reduced.whole.nodes, {node.name: node.name for node in self.network})
+        every = Network(self.network.nodes, {node.name: node.name for node in self.network})
         return Executable(reduce(every), self.gpu, self.element, self._weights)
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ class Executable:
         with self.gpu.active():
             self._images.bring(images, captured.images_address, self._stream)
             captured.graph.launch(self._stream)
-            for asked, name in self.network.outputs.items():
+            for asked, name in self._reduced.core.outputs.items():
                 part, address = outputs[asked][first : first + len(images)], captured.result_address(name)
                 if isinstance(part, np.ndarray):
                     self.gpu.download(part, address, self._stream)
