@@ -212,7 +212,8 @@ def test_closing_frees_the_memory(gpus):
     run.close()
     with pytest.raises(DeviceError, match="closed"):
         run(images(1))
-    del run
+    with pytest.raises(DeviceError, match="closed"):
+        run.keeping_all()
     gc.collect()
     assert stand_in.gpus[0].used == 0
 
