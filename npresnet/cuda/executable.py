@@ -44,7 +44,7 @@ def compile(network: Network, gpu: Gpu, element: Element, weights: Weights | Non
 class Executable:
     """A network on a GPU. May be called from several threads; `close()` gives its memory back.
 
-    network  as it runs: without flatten, and with a kernel for every node
+    network  as it runs: a view, such as flatten, has a value but no step
     """
 
     def __init__(self, reduced: Reduced, gpu: Gpu, element: Element, weights: Weights):
@@ -52,7 +52,6 @@ class Executable:
         self.gpu = gpu
         self.element = element
         self._reduced = reduced
-        self._weights = weights
         self._stream = gpu.stream()
         self._programs: Programs | None = Programs(reduced, gpu, element, weights, self._stream)
         self._images = Images(gpu)
@@ -95,8 +94,8 @@ class Executable:
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
         """The launches for `images` images of (C, H, W), bound to this executable's arena, to print and time.
 
-        Beside one step a node there are "(images in)", first, and "<node> (results out)". Calls must not run while
-        somebody runs them.
+        Beside one step for each node but views there are "(images in)", first, and "<node> (results out)". No call may
+        run at the same time as they do.
         """
         with self._lock:
             return self._open().get(tuple(input_shape), images).steps
@@ -109,7 +108,7 @@ class Executable:
         """Milliseconds of each step for at most MOST_IMAGES images, run once in their order.
 
         The whole network runs once before them, so that the GPU is at work while the launches of the first steps are
-        put on the stream. A step that is shorter than its launch takes on the host, some microseconds, is told longer.
+        put on the stream. A step that is shorter than its launch takes on the host, some microseconds, measures longer.
         """
         with self._lock:
             captured = self._open().get(tuple(images.shape[1:]), len(images))
@@ -124,8 +123,8 @@ class Executable:
 
     def keeping_all(self) -> Executable:
         """The same network with the result of every step among its outputs, by the step's name; weights are shared."""
-        every = Network(self._reduced.whole.nodes, {node.name: node.name for node in self.network})
-        return Executable(reduce(every), self.gpu, self.element, self._weights)
+        every = Network(self.network.nodes, {node.name: node.name for node in self.network})
+        return Executable(reduce(every), self.gpu, self.element, self._open().weights)
 
     def close(self) -> None:
         """Release graphs and memory, once a call that still runs has ended. Later calls raise DeviceError."""
@@ -147,7 +146,7 @@ class Executable:
         with self.gpu.active():
             self._images.bring(images, captured.images_address, self._stream)
             captured.graph.launch(self._stream)
-            for asked, name in self.network.outputs.items():
+            for asked, name in self._reduced.core.outputs.items():
                 part, address = outputs[asked][first : first + len(images)], captured.result_address(name)
                 if isinstance(part, np.ndarray):
                     self.gpu.download(part, address, self._stream)

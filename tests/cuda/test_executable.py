@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import gc
 import threading
-from functools import cache
 
 import numpy as np
 import pytest
 
 import npresnet
-from npresnet import cuda, ops, passes
+from npresnet import cuda
 from npresnet.cuda import executable as executables
 from npresnet.cuda.runtime import programs
 from npresnet.errors import DeviceError, ShapeError
-from npresnet.network import INPUT, Network, Node
-from npresnet.window import Window
-from tests.cuda.running import compiled
+from npresnet.network import Network
+from tests.cuda.running import compiled, expected, images, small_network
 from tests.emulator import emulator
-from tests.support.cases import integers
 
 pytestmark = emulator.needed
-
-
-@cache
-def small_network() -> Network:
-    """A stem, a residual block, pooling and a classifier, of whole numbers: results are exact, to the bit."""
-    rng = np.random.default_rng(0)
-
-    def weight(*shape: int) -> dict[str, np.ndarray]:
-        return {"weight": integers(rng, shape, most=1)}
-
-    nodes = (
-        Node("conv1", "conv2d", (INPUT,), Window.of(3, 2, 1), params=weight(8, 3, 3, 3), activation="relu"),
-        Node("conv2", "conv2d", ("conv1",), Window.of(3, 1, 1), params=weight(8, 8, 3, 3)),
-        Node("sum", "add", ("conv2", "conv1"), activation="relu"),
-        Node("pool", "max_pool2d", ("sum",), Window.of(2, 2)),
-        Node("flat", "flatten", ("pool",)),
-        Node("fc", "linear", ("flat",), params=weight(5, 8 * 2 * 2)),
-    )
-    return passes.optimize(Network(nodes, {"logits": "fc"}))
-
-
-def images(count: int, seed: int = 0) -> np.ndarray:
-    return integers(np.random.default_rng(seed), (count, 3, 8, 8))
-
-
-def expected(x: np.ndarray) -> np.ndarray:
-    return ops.run(small_network(), np.asarray(x, np.float64))["logits"].astype(np.float32)
 
 
 # --- what it takes and gives -----------------------------------------------------------------------------------------
@@ -242,7 +212,8 @@ def test_closing_frees_the_memory(gpus):
     run.close()
     with pytest.raises(DeviceError, match="closed"):
         run(images(1))
-    del run
+    with pytest.raises(DeviceError, match="closed"):
+        run.keeping_all()
     gc.collect()
     assert stand_in.gpus[0].used == 0
 

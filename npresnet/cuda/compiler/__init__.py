@@ -1,4 +1,4 @@
 """Network -> Program: which kernel each node takes, where every value lies, the arguments of every launch.
 
-Read `program`, `lowerings` (the table of operations), `reduction`, `storage`, `layout`, `choices` and `tuning`.
+Read `program`, `lowerings` (the table of operations), `reduction`, `placement`, `layout`, `choices` and `tuning`.
 """

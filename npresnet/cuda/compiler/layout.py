@@ -14,14 +14,10 @@ from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
 
-from npresnet.cuda.elements import Element
-from npresnet.network import INPUT, Network
-from npresnet.plan.arena import Request, assign_offsets
-from npresnet.plan.lifetimes import Lifetime, value_lifetimes
+from npresnet.network import Network
+from npresnet.plan.lifetimes import Lifetime
 from npresnet.plan.shapes import Shape
 
-ALIGNMENT_BYTES = 256  # as CUDA's own allocations
-IMAGES = "(images)"
 FLOAT_BYTES = 4
 
 
@@ -74,7 +70,8 @@ class Layout(NamedTuple):
     """What `place_values` decided; implements `plan.executable.Layout`.
 
     images          computed at once
-    values          INPUT and every node's by name; one that only its result holds lies there
+    values          INPUT and every node's by name; a view lies where its source does, and a value that only its float32
+                    result holds lies there. Lifetimes count the nodes that run, without views
     macs            of one image, by node
     arena_bytes     of values, images and results, without the workspace, which follows
     images_offset   of the images as they come
@@ -89,44 +86,3 @@ class Layout(NamedTuple):
     arena_bytes: int
     images_offset: int
     result_offsets: Mapping[str, int]
-
-
-def place_values(
-    network: Network,
-    shapes: Mapping[str, Shape],
-    stored: Mapping[str, Stored],
-    macs: Mapping[str, int],
-    images: int,
-    element: Element,
-) -> Layout:
-    """Give everything its place.
-
-    shapes  of one image, by name: (C, H, W) or (C,)
-    stored  of every value but those that only their results hold
-    """
-    lifetimes = value_lifetimes(Network(network.nodes, {}))  # results are copies: the values themselves may go
-    requests = [_request(name, images * prod(stored[name]) * element.item_bytes, lifetimes[name]) for name in stored]
-    requests.append(_request(IMAGES, images * prod(shapes[INPUT]) * FLOAT_BYTES, Lifetime(-1, -1)))
-    kept = {name: Lifetime(lifetimes[name].first, len(network)) for name in network.outputs.values()}
-    requests += [
-        _request(_result(name), images * prod(shapes[name]) * FLOAT_BYTES, lifetime) for name, lifetime in kept.items()
-    ]
-    offsets, arena_bytes = assign_offsets(requests)
-    results = {name: offsets[_result(name)] for name in kept}
-    values = {
-        name: Value(images, shapes[name], size, element.item_bytes, lifetimes[name], offsets[name])
-        for name, size in stored.items()
-    }
-    for name, lifetime in kept.items():
-        if name not in values:
-            size = Stored(1, 1, prod(shapes[name]))
-            values[name] = Value(images, shapes[name], size, FLOAT_BYTES, lifetime, results[name])
-    return Layout(network, images, shapes[INPUT], values, macs, arena_bytes, offsets[IMAGES], results)
-
-
-def _request(name: str, size_bytes: int, lifetime: Lifetime) -> Request:
-    return Request(name, -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, lifetime)
-
-
-def _result(name: str) -> str:
-    return f"(result) {name}"

@@ -13,10 +13,10 @@ from math import prod
 from typing import NamedTuple
 
 from npresnet.cuda.compiler.choices import Layer, Processor
-from npresnet.cuda.compiler.layout import Layout, place_values
+from npresnet.cuda.compiler.layout import Layout
 from npresnet.cuda.compiler.lowerings import LOWERINGS
+from npresnet.cuda.compiler.placement import place_values, stored_values
 from npresnet.cuda.compiler.reduction import Reduced, reduce
-from npresnet.cuda.compiler.storage import stored_values
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import activation, layout
@@ -34,21 +34,18 @@ MOST_POSITIONS = 2**31 - 1  # of all images together, which kernels count in an 
 class Program(NamedTuple):
     """Everything that is decided before memory is taken.
 
-    bound            node name -> the node with its choice and its place
+    core             the nodes that run
+    bound            their names -> the node with its choice and its place
     result_shapes    asked name -> shape of one image's result
     workspace_bytes  after the layout's
     """
 
     layout: Layout
+    core: Network
     bound: Mapping[str, Bound]
     result_shapes: Mapping[str, Shape]
     workspace_bytes: int
     element: Element
-
-    @property
-    def network(self) -> Network:
-        """As it runs."""
-        return self.layout.network
 
     @property
     def size_bytes(self) -> int:
@@ -60,7 +57,7 @@ class Program(NamedTuple):
         place = Place(base, self.layout, weights)
         steps = [Step(COPY_IN, tuple(self._copy_in(place)), 0, self._size_bytes(INPUT), "layout")]
         steps += self._results(INPUT, place)
-        for node in self.network:
+        for node in self.core:
             steps.append(self._step(node, place))
             steps += self._results(node.name, place)
         return tuple(steps)
@@ -82,7 +79,7 @@ class Program(NamedTuple):
 
     def _results(self, name: str, place: Place) -> Iterator[Step]:
         """The copy of a value that is asked for, made at once, so that its place can be used again."""
-        if name not in self.layout.result_offsets or (name != INPUT and LOWERINGS[self.network[name].op].writes_result):
+        if name not in self.layout.result_offsets or (name != INPUT and LOWERINGS[self.core[name].op].writes_result):
             return
         value = self.layout.values[name]
         channels = value.shape[0] if name == INPUT else value.stored.channels  # without the padding
@@ -106,28 +103,28 @@ def compile_program(reduced: Reduced, input_shape: Shape, images: int, element: 
     Raises ShapeError where the image does not fit the network, DeviceError where a batch is beyond what kernels count,
     ArchitectureError for inputs that no kernel takes.
     """
-    network, shapes = reduced.network, infer_shapes(reduced.whole, input_shape)
-    stored = stored_values(network, shapes)
+    core, shapes = reduced.core, infer_shapes(reduced.network, input_shape)
+    stored = stored_values(core, shapes)
     if images * max(value.positions for value in stored.values()) > MOST_POSITIONS:
         raise DeviceError(f"{images} images of {input_shape} (C, H, W) are too many pixels at once; give fewer")
     choices = {
-        node.name: LOWERINGS[node.op].choose(Request(node, shapes, stored, images, element, gpu)) for node in network
+        node.name: LOWERINGS[node.op].choose(Request(node, shapes, stored, images, element, gpu)) for node in core
     }
-    macs = {node.name: count_macs(reduced.whole[node.name], shapes) for node in network}
-    placed = place_values(network, shapes, stored, macs, images, element)
-    bound = {node.name: Bound(node, choices[node.name], placed, element, gpu) for node in network}
-    needs = [sum(LOWERINGS[node.op].scratch(bound[node.name]).values()) for node in network]
-    results = {asked: shapes[name] for asked, name in reduced.whole.outputs.items()}
-    return Program(placed, bound, results, max(needs, default=0), element)
+    macs = {node.name: count_macs(node, shapes) for node in reduced.network}
+    placed = place_values(reduced, shapes, stored, macs, images, element)
+    bound = {node.name: Bound(node, choices[node.name], placed, element, gpu) for node in core}
+    needs = [sum(LOWERINGS[node.op].scratch(bound[node.name]).values()) for node in core]
+    results = {asked: shapes[name] for asked, name in reduced.network.outputs.items()}
+    return Program(placed, core, bound, results, max(needs, default=0), element)
 
 
 def layers_of(network: Network, input_shape: Shape, images: int, element: Element, gpu: Processor) -> dict[str, Layer]:
     """The nodes that measured tables choose kernels for, as `choices` asks for them."""
     reduced = reduce(network)
-    shapes = infer_shapes(reduced.whole, input_shape)
-    stored = stored_values(reduced.network, shapes)
+    shapes = infer_shapes(reduced.network, input_shape)
+    stored = stored_values(reduced.core, shapes)
     found = {
         node.name: LOWERINGS[node.op].layer(Request(node, shapes, stored, images, element, gpu))
-        for node in reduced.network
+        for node in reduced.core
     }
     return {name: layer for name, layer in found.items() if layer is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from npresnet.cuda.compiler.lowerings import lowering_of
@@ -12,33 +13,30 @@ from npresnet.ops.registry import operation_of
 class Reduced(NamedTuple):
     """One network twice.
 
-    whole    with views, so that every node reads what its operation expects: shapes are inferred from it
-    network  as it runs, without views; its outputs name the nodes that hold the numbers
+    network  with views, so that every node reads what its operation expects: what is shown, and sized
+    core     the nodes that run; its outputs name those that hold the numbers
+    sources  view -> the node of `core`, or INPUT, that holds its numbers
     """
 
-    whole: Network
     network: Network
+    core: Network
+    sources: Mapping[str, str]
 
 
 def reduce(network: Network) -> Reduced:
-    """Expand what has no kernel of its own, then leave out views.
+    """Expand what has no kernel of its own, then set views apart.
 
     Raises ArchitectureError for an operation or activation that this backend does not have.
     """
-    whole = _expanded(network)
-    return Reduced(whole, _without_views(whole))
-
-
-def _expanded(network: Network) -> Network:
     nodes: list[Node] = []
     for node in network:
         lowering = lowering_of(node)
         operation_of(node)
         nodes += lowering.expand(node)
-    return Network(tuple(nodes), network.outputs)
+    return _without_views(Network(tuple(nodes), network.outputs))
 
 
-def _without_views(network: Network) -> Network:
+def _without_views(network: Network) -> Reduced:
     sources: dict[str, str] = {}
     nodes: list[Node] = []
     for node in network:
@@ -47,4 +45,5 @@ def _without_views(network: Network) -> Network:
             sources[node.name] = inputs[0]
         else:
             nodes.append(node.evolve(inputs=inputs))
-    return Network(tuple(nodes), {asked: sources.get(name, name) for asked, name in network.outputs.items()})
+    outputs = {asked: sources.get(name, name) for asked, name in network.outputs.items()}
+    return Reduced(network, Network(tuple(nodes), outputs), sources)

@@ -51,10 +51,10 @@ class Programs:
     """Not for several threads at once: the arena is one."""
 
     def __init__(self, reduced: Reduced, gpu: Gpu, element: Element, weights: Weights, stream: Any):
+        self.weights = weights
         self._reduced = reduced
         self._gpu = gpu
         self._element = element
-        self._weights = weights
         self._stream = stream
         self._arena: Buffer | None = None
         self._kept: OrderedDict[tuple[Shape, int], Captured] = OrderedDict()
@@ -85,7 +85,7 @@ class Programs:
         self._reserve(program.size_bytes, f"a batch of {layout.images} images of {layout.input_shape} (C, H, W)")
         assert self._arena is not None
         base = self._arena.address
-        steps = program.bind(base, self._weights)
+        steps = program.bind(base, self.weights)
         every = self._gpu.bind([launch for step in steps for launch in step.tiles])  # sources compile side by side
         rest = iter(every)
         calls = [list(islice(rest, len(step.tiles))) for step in steps]
