@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ def probabilities_of(logits: Array) -> Array:
         return softmax(np.asarray(logits, dtype=np.float64)).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One class that the image may show: its index, its name, and its probability."""
 
     index: int

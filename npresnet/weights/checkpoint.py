@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
@@ -19,8 +18,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_SHARING = 16  # limit on (bytes of all tensors) / (bytes stored) for one file
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """The contents of a weight file.
 
     path       as given by the caller
@@ -38,8 +36,8 @@ class Checkpoint:
     wrapper: str | None
     prefix: str
     tensors: dict[str, Array]
-    metadata: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    metadata: dict[str, Any]
+    notes: list[str]
     identity: str = ""
 
 

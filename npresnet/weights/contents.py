@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass
 class Contents:
     """The object stored in a container.
 
@@ -16,7 +14,10 @@ class Contents:
     metadata   npresnet's metadata (npz) or safetensors' strings; otherwise {}
     """
 
-    container: str
-    root: object
-    notes: list[str] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self, container: str, root: object, notes: list[str] | None = None, metadata: dict[str, Any] | None = None
+    ):
+        self.container = container
+        self.root = root
+        self.notes = [] if notes is None else notes
+        self.metadata = {} if metadata is None else metadata

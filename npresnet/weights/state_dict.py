@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Global, Inert, as_mapping, as_tensor, describe
@@ -30,15 +29,15 @@ _MAX_ROUNDS = 6
 Tensors = dict[str, Tensor | Unreadable]
 
 
-@dataclass
 class StateDict:
     """Tensors by name, the unwrapped key, the stripped prefix, and the file's other entries."""
 
-    tensors: Tensors
-    wrapper: str | None = None
-    prefix: str = ""
-    others: dict[str, object] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, tensors: Tensors, wrapper: str | None = None, *, others: dict[str, object]):
+        self.tensors = tensors
+        self.wrapper = wrapper
+        self.prefix = ""
+        self.others = others
+        self.notes: list[str] = []
 
 
 def find_state_dict(root: object) -> StateDict:
