@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ def probabilities_of(logits: Array) -> Array:
         return softmax(np.asarray(logits, dtype=np.float64)).astype(np.float32)
 
 
-class Candidate(NamedTuple):
+@dataclass(frozen=True)
+class Candidate:
     """One class that the image may show: its index, its name, and its probability."""
 
     index: int
