@@ -24,13 +24,13 @@ def convert(args: Namespace) -> int:
 def inspect(args: Namespace) -> int:
     """Print container, wrapping and tensors of a file, then the network in it and every decision, if there is one."""
     from npresnet import weights
-    from npresnet.model.loading import find_file, understand
+    from npresnet.model.loading import find_file, interpret
 
     path = find_file(args.file)
     print(weights.inspect(path))
     print()
     try:
-        found = understand(path)
+        found = interpret(path)
     except (CheckpointError, ArchitectureError) as error:
         print(f"network    none that npresnet can run: {error}")
     else:

@@ -9,7 +9,7 @@ import pytest
 
 import npresnet
 from npresnet import arch, weights
-from npresnet.model.metadata import OF_ONE_RUN
+from npresnet.model.metadata import RUNTIME
 from npresnet.views.summary import summary
 from tests.support.small import ARCH, batch, shared_model
 
@@ -44,7 +44,7 @@ def test_inspect_shows_tensors_and_every_decision(run, model_file):
     assert ["container", "npz"] in lines
     assert ["conv1.weight", "(16,", "3,", "3,", "3)", "float32"] in lines
     for name, decision in shared_model().config.items():
-        if name not in OF_ONE_RUN:
+        if name not in RUNTIME:
             row = next(line for line in lines if line and line[0] == name and "file" in line)
             assert row[1] == str(decision.value).split()[0]
 
