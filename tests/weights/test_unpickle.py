@@ -32,9 +32,10 @@ def load(raw: bytes, **options):
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:24])
-def test_plain_values_come_back_as_python_reads_them(value, protocol):
-    assert load(pickle.dumps(value, protocol)) == value
+def test_plain_values_come_back_as_python_reads_them(subtests, protocol):
+    for value in VALUES:
+        with subtests.test(value=repr(value)[:24]):
+            assert load(pickle.dumps(value, protocol)) == value
 
 
 @pytest.mark.parametrize("protocol", range(3, 6))
