@@ -3,13 +3,14 @@
 Each promised instruction must be in some kernel of the file, and where tensor cores are promised (HMMA, HGMMA) each
 kernel must hold one of those: a form for ragged channels may load single numbers, but not multiply them one by one.
 
-Everything that the headers name is compiled once, by one of CUDA's two compilers (`first_turns`); what no relative of
-it has shown to the other compiler is compiled by that one as well (`second_turns`). What cannot differ is left out:
-see `tests.support.programs`.
+Every program is compiled for one architecture of each family (`tests.support.programs`), by CUDA's two compilers in
+turn: `first_turns`. The others that the headers name, and what the other compiler would have yet to see, are
+`second_turns`. Nothing is in both.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,25 +38,25 @@ class Compilation(NamedTuple):
 
 
 def first_turns(file: str, root: Path | None = None) -> list[Compilation]:
-    """All that the file's header names, each once: the compilers take turns."""
-    return [
-        Compilation(file, *target, MAJORS[number % len(MAJORS)])
-        for number, target in enumerate(programs.targets(file, root))
-    ]
+    """The first architecture of each family, for each element."""
+    return [Compilation(file, *family[0], major) for family, (major, _) in _families(file, root)]
 
 
 def second_turns(file: str, root: Path | None = None) -> list[Compilation]:
-    """What the other compiler has yet to see: one of each element and family of architectures that met only one."""
-    families: dict[tuple, list[Compilation]] = {}
-    for compilation in first_turns(file, root):
-        family = programs.family(file, compilation.architecture, root)
-        families.setdefault((compilation.element, family), []).append(compilation)
+    """The families' other members, the first of them by the other compiler; one without any by itself once more."""
     return [
-        members[0]._replace(major=major)
-        for members in families.values()
-        for major in MAJORS
-        if major not in {member.major for member in members}
+        Compilation(file, *target, major)
+        for family, majors in _families(file, root)
+        for target, major in zip(family[1:] or family, itertools.cycle(reversed(majors)))
     ]
+
+
+def _families(file: str, root: Path | None) -> Iterator[tuple[list[programs.Target], tuple[int, int]]]:
+    """Targets of one element and family of architectures, and the compilers in the order of their turns."""
+    found: dict[tuple, list[programs.Target]] = {}
+    for target in programs.targets(file, root):
+        found.setdefault((target.element, programs.family(file, target.architecture, root)), []).append(target)
+    return zip(found.values(), itertools.cycle((MAJORS, MAJORS[::-1])))
 
 
 def problems(compilations: Iterable[Compilation], root: Path | None = None) -> list[str]:
