@@ -13,17 +13,19 @@ as it is from the second process on, and with that folder deleted before each re
 from __future__ import annotations
 
 import argparse
-import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.kit.cold import Program, race
+from benchmarks.kit.script import command, default_path, default_text, say
+from benchmarks.kit.tables import cold_problems, cold_table
 from npresnet.bench import machine, results, tables, torchvision_models
 from npresnet.bench.arguments import count
-from npresnet.bench.cold import Program, race
 from npresnet.bench.compare import Settings, prepare_apart
 from npresnet.bench.peers import ONNX
 from npresnet.bench.prepare import Request
@@ -40,9 +42,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=count, default=15)
     parser.add_argument("--threads", type=count, default=2)
     parser.add_argument("--image", type=Path, default=PHOTO)
-    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one kernel, such as Haswell")
+    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one core type, such as Haswell")
     parser.add_argument("--quick", action="store_true", help="one repetition; kept only where --output says so")
-    parser.add_argument("--output", type=Path, help="default: results/coldstart-<machine>-<date>.json beside this file")
+    parser.add_argument("--output", type=Path, help=default_text("coldstart"))
     return parser.parse_args(arguments)
 
 
@@ -77,29 +79,24 @@ def main(arguments: list[str]) -> int:
     environ = worker_environ(options.threads, coretype=options.openblas_coretype)
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every library's modules are compiled once, ours too
     with tempfile.TemporaryDirectory(prefix="npresnet-cold-") as folder:
-        _say("preparing weights and ONNX file")
+        say("preparing weights and ONNX file")
         prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
         model = Path(prepared.model)
         _convert(model, Path(folder) / "cold.npz", environ)
         environ["TORCHVISION_OPERATORS"] = _operators_to_declare(environ)
         found = race(
-            programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=_say
+            programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=say
         )
     shown = {"threads": options.threads, "repetitions": repetitions, "coretype": options.openblas_coretype}
     programs_found = {result.program.name: result.to_dict() for result in found}
     shown |= {"model": "resnet18", "versions": machine.library_versions(LIBRARIES)}
-    entry = results.header("coldstart", command(arguments), **shown, programs=programs_found)
-    print(tables.cold_table(entry).to_text())
-    print("\n".join(["", *tables.cold_problems(entry), tables.conditions(entry)]))
-    path = options.output or (None if options.quick else HERE / "results" / results.file_name("coldstart", entry))
+    entry = results.header("coldstart", command("coldstart", arguments), **shown, programs=programs_found)
+    print(cold_table(entry).to_text())
+    print("\n".join(["", *cold_problems(entry), tables.conditions(entry)]))
+    path = options.output or (None if options.quick else default_path("coldstart", entry))
     if path:
         results.write(path, entry)
     return int(any(result.status in ("failed", "wrong") for result in found))
-
-
-def command(arguments: list[str]) -> str:
-    """How this was called, of files only their names."""
-    return shlex.join(["python", "benchmarks/coldstart.py", *(results.without_folder(word) for word in arguments)])
 
 
 def _convert(source: Path, target: Path, environ: dict[str, str]) -> None:
@@ -113,10 +110,6 @@ def _operators_to_declare(environ: dict[str, str]) -> str:
         [sys.executable, "-c", "import torchvision"], env=environ, capture_output=True, text=True, check=False
     )
     return " ".join(torchvision_models.operator_names()) if "torchvision::" in done.stderr else ""
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,23 @@
 """The same bits whatever the batch, the place in it, the threads and the process: counted, not timed.
 
-python benchmarks/determinism.py                                    resnet18, resnet50, resnext50_32x4d
-python benchmarks/determinism.py --openblas-coretypes Haswell       as a machine with AVX2 alone would run it
+python benchmarks/determinism.py                                resnet18, resnet50, resnext50_32x4d
+python benchmarks/determinism.py --openblas-coretypes Haswell   as a machine with AVX2 alone would run it
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from npresnet.bench import determinism, results
+from benchmarks.kit import determinism
+from benchmarks.kit.script import command, default_path, default_text, say
+from npresnet.bench import results
 from npresnet.bench.arguments import count
-
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -27,10 +27,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=models, help="names or weight files")
     parser.add_argument("--size", type=count, default=224, metavar="S", help="height and width of the images (224)")
     parser.add_argument(
-        "--openblas-coretypes", nargs="+", default=[], metavar="NAME", help="kernels beside the default"
+        "--openblas-coretypes", nargs="+", default=[], metavar="NAME", help="core types beside the default"
     )
-    default = f"default: {RESULTS.name}/determinism-<machine>-<date>.json beside this file"
-    parser.add_argument("--output", type=Path, help=default)
+    parser.add_argument("--output", type=Path, help=default_text("determinism"))
     return parser.parse_args(arguments)
 
 
@@ -39,21 +38,13 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
 
     def keep(entry: dict[str, Any]) -> None:
-        results.write(options.output or RESULTS / results.file_name("determinism", entry), entry)
+        results.write(options.output or default_path("determinism", entry), entry)
 
-    kernels = [None, *options.openblas_coretypes]
-    entry = determinism.run(options.models, kernels, size=options.size, command=command(arguments), say=_say, keep=keep)
+    coretypes = [None, *options.openblas_coretypes]
+    words = command("determinism", arguments)
+    entry = determinism.run(options.models, coretypes, size=options.size, command=words, say=say, keep=keep)
     print(determinism.table(entry).to_text())
     return int(any(case["different"] for case in entry["cases"]))
-
-
-def command(arguments: list[str]) -> str:
-    """How this was called; of files only their names, for results are published."""
-    return shlex.join(["python", "benchmarks/determinism.py", *(results.without_folder(word) for word in arguments)])
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,16 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.kit.script import command, default_path, default_text, say
 from npresnet.bench import results
 from npresnet.bench.arguments import add_cases, add_pace, settings_of
 from npresnet.bench.run import Entry, Race, has_failed, report_text, run_layers
-
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -32,7 +31,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--output",
         type=Path,
-        help=f"default: {RESULTS.name}/layers-<machine>-<date>.json beside this file, none with --quick",
+        help=f"{default_text('layers')}, none with --quick",
     )
     parser.set_defaults(batches=[1, 8])
     return parser.parse_args(arguments)
@@ -42,25 +41,16 @@ def main(arguments: list[str]) -> int:
     """Run, print the tables, write the JSON. 1 where a model could not be timed."""
     options = parse(arguments)
     race = Race(options.models, options.batches, size=options.size)
-    settings, words = settings_of(options, threads=1), command(arguments)
-    entry = run_layers(race, settings, command=words, say=_say, keep=lambda entry: _keep(entry, options))
+    settings, words = settings_of(options, threads=1), command("layers", arguments)
+    entry = run_layers(race, settings, command=words, say=say, keep=lambda entry: _keep(entry, options))
     print(report_text(entry))
     return int(has_failed(entry))
 
 
-def command(arguments: list[str]) -> str:
-    """How this was called; of files only their names, for results are published."""
-    return shlex.join(["python", "benchmarks/layers.py", *(results.without_folder(word) for word in arguments)])
-
-
 def _keep(entry: Entry, options: argparse.Namespace) -> None:
-    path = options.output or (None if options.quick else RESULTS / results.file_name("layers", entry))
+    path = options.output or (None if options.quick else default_path("layers", entry))
     if path:
         results.write(path, entry)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,19 +10,19 @@ images and checks as in vs_peers.py.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from npresnet.bench import results, tables, torchvision_models
+from benchmarks.kit import memory
+from benchmarks.kit.script import command, default_path, default_text, models, say
+from npresnet.bench import results, tables
 from npresnet.bench.arguments import add_cases, add_engines
 from npresnet.bench.compare import Settings
 from npresnet.bench.engines import ENGINES
-from npresnet.bench.run import Entry, Race, has_failed, run_memory
-
-RESULTS = Path(__file__).resolve().parent / "results"
+from npresnet.bench.run import Entry, Race, has_failed
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -31,8 +31,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50"], help="names, weight files, or: all")
     add_cases(parser)
     add_engines(parser, engines=list(ENGINES), threads=2)
-    default = f"default: {RESULTS.name}/memory-<machine>-<date>.json beside this file"
-    parser.add_argument("--output", type=Path, help=default)
+    parser.add_argument("--output", type=Path, help=default_text("memory"))
     parser.set_defaults(batches=[1, 8, 32])
     return parser.parse_args(arguments)
 
@@ -42,23 +41,13 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
 
     def keep(entry: Entry) -> None:
-        results.write(options.output or RESULTS / results.file_name("memory", entry), entry)
+        results.write(options.output or default_path("memory", entry), entry)
 
-    models = torchvision_models.asked(options.models)
-    race = Race(models, options.batches, options.engines, options.size, onnx=options.onnx)
-    entry = run_memory(race, Settings(options.threads), command=command(arguments), say=_say, keep=keep)
+    race = Race(models(options.models), options.batches, options.engines, options.size, onnx=options.onnx)
+    entry = memory.run(race, Settings(options.threads), command=command("memory", arguments), say=say, keep=keep)
     shown = [tables.memory_table(entry["cases"]).to_text(), *tables.problems(entry["cases"]), tables.conditions(entry)]
     print("\n".join(shown) if entry["cases"] else "nothing was measured")
     return int(has_failed(entry))
-
-
-def command(arguments: list[str]) -> str:
-    """How this was called; of files only their names, for results are published."""
-    return shlex.join(["python", "benchmarks/memory.py", *(results.without_folder(word) for word in arguments)])
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Write the READMEs' speed tables from the newest results, so that every figure has its machine and command beside it.
+"""Write docs/performance.md from the newest results, so that every figure has its machine and command beside it.
 
-    python benchmarks/report.py                       README.md and docs/speed-*.svg from benchmarks/results
-    python benchmarks/report.py --check               exit 1 where the README is not what the results say
+    python benchmarks/report.py                       the page and docs/speed-*.svg from benchmarks/results
+    python benchmarks/report.py --check               exit 1 where the page is not what the results say
 
 Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced, and in kernels/README.md that between
 <!-- ladder:start --> and <!-- ladder:end -->. To draw needs matplotlib
@@ -17,22 +17,27 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from npresnet.bench import determinism, layer_tables, plots, tables
+from benchmarks.kit import determinism, plots
+from benchmarks.kit.script import RESULTS
+from benchmarks.kit.tables import cold_problems, cold_table, layers_table
+from npresnet.bench import layer_tables, tables
 from npresnet.teach.ladder import text as ladder
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
 LADDER_START, LADDER_END = "<!-- ladder:start -->", "<!-- ladder:end -->"
 Entry = dict[str, Any]
-PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {  # kind -> file, what it shows, who draws it
+# kind -> file beside the page, what it shows, who draws it
+PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {
     "cpu": (
-        "docs/speed-throughput.svg",
+        "speed-throughput.svg",
         "Images per second against batch, each engine on each model",
         plots.throughput,
     ),
-    "layers": ("docs/speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
+    "layers": ("speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
 }
 NOTHING_MEASURED = """\
 Nothing has been measured on a GPU yet: the kernels were written and proved without one (below). Both `npresnet ladder
@@ -45,7 +50,7 @@ CONDITIONS = {
 
 
 def newest(folder: Path) -> list[Entry]:
-    """The newest results file of each kind and BLAS kernel asked for; by date, then by name."""
+    """The newest results file of each kind and BLAS core type asked for; by date, then by name."""
     found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -57,8 +62,8 @@ def newest(folder: Path) -> list[Entry]:
 
 
 def with_best_peak(entries: Sequence[Entry]) -> list[Entry]:
-    """Races with the largest GEMM peak that any of the results found for their processor and BLAS kernel: in a busy
-    moment a machine shows less than it can."""
+    """Races with the largest GEMM peak that any of the results found for their processor and BLAS core type: in a
+    busy moment a machine shows less than it can."""
     found: dict[tuple[str, str], float] = {}
     for entry in entries:
         key = (entry["machine"]["cpu"], entry.get("coretype") or "")
@@ -77,7 +82,7 @@ def _cases(entry: Entry) -> list[Entry]:
 
 
 def pictures(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Kind -> what its picture shows: the default BLAS kernel's results, which come first, where there are any."""
+    """Kind -> what its picture shows: the default BLAS core type's results, which come first, where there are any."""
     shown = {entry["kind"]: entry for entry in reversed(entries)}
     return {kind: shown[kind] for kind in PICTURES if kind in shown}
 
@@ -99,12 +104,12 @@ def picture_link(kind: str) -> str:
 
 def section(entry: Entry) -> str:
     """One results file as Markdown: heading, tables, what showed no time, conditions, command."""
-    kernel = f", OpenBLAS asked for its {entry['coretype']} kernels" if entry.get("coretype") else ""
+    asked = f", OpenBLAS asked for its core type {entry['coretype']}" if entry.get("coretype") else ""
     if entry["kind"] == "coldstart":
-        heading = f"**A fresh process from weight file to label** ({entry['model']}{kernel})"
-        shown, notes = [tables.cold_table(entry)], tables.cold_problems(entry)
+        heading = f"**A fresh process from weight file to label** ({entry['model']}{asked})"
+        shown, notes = [cold_table(entry)], cold_problems(entry)
     elif entry["kind"] == "memory":
-        heading = f"**Memory of each engine's process, batch by batch**{kernel}"
+        heading = f"**Memory of each engine's process, batch by batch**{asked}"
         shown, notes = [tables.memory_table(entry["cases"])], tables.problems(entry["cases"])
     elif entry["kind"] == "determinism":
         heading = "**The same bits** in any batch, at any place in it, on any number of threads, in any process"
@@ -113,23 +118,23 @@ def section(entry: Entry) -> str:
         heading = f"**One layer on every rung**: {ladder.heading(entry)}"
         shown, notes = [ladder.table(entry)], ladder.legend(entry)
     elif entry["kind"] == "layers":
-        heading = f"**Where the time goes: one thread, step by step**{kernel}"
-        shown, notes = [layer_tables.summary_table(entry["cases"])], [layer_tables.legend()]
+        heading = f"**Where the time goes: one thread, step by step**{asked}"
+        shown, notes = [layers_table(entry["cases"])], [layer_tables.legend()]
     else:
-        heading = f"**Inference, and memory of each engine's process**{kernel}"
+        heading = f"**Inference, and memory of each engine's process**{asked}"
         shown, notes = tables.race_tables(entry), [*tables.legends(entry), *tables.problems(entry["cases"])]
     conditions = CONDITIONS.get(entry["kind"], tables.conditions)
     made_by = f"Made by `{entry['command']}`. {conditions(entry)}"
     return "\n\n".join([heading, *(table.to_markdown() for table in shown), *notes, made_by])
 
 
-def replaced(readme: str, sections: Iterable[str], markers: tuple[str, str] = (START, END)) -> str:
-    """The README with new text between the markers. Raises SystemExit where they are missing or out of order."""
+def replaced(page: str, sections: Iterable[str], markers: tuple[str, str] = (START, END)) -> str:
+    """The page with new text between the markers. Raises SystemExit where they are missing or out of order."""
     first, last = markers
-    before, start, rest = readme.partition(first)
+    before, start, rest = page.partition(first)
     _, end, after = rest.partition(last)
     if not start or not end:
-        raise SystemExit(f"the README needs the line {first} and, below it, {last}")
+        raise SystemExit(f"the page needs the line {first} and, below it, {last}")
     return before + "\n\n".join([first, *sections, last]) + after
 
 
@@ -143,35 +148,35 @@ def _on_gpu(step: Entry) -> bool:
     return not step["device"].startswith("CPU")
 
 
-def draw(drawn: dict[str, Entry], root: Path) -> None:
-    """Draw the pictures into the README's folder. Raises SystemExit where matplotlib is missing."""
+def draw(drawn: dict[str, Entry], folder: Path) -> None:
+    """Draw the pictures into the page's folder. Raises SystemExit where matplotlib is missing."""
     try:
         for kind, entry in drawn.items():
             path, _, drawer = PICTURES[kind]
-            drawer(entry, root / path)
+            drawer(entry, folder / path)
     except ImportError as problem:
-        raise SystemExit(f"the README is written, its pictures are not: {problem}") from None
+        raise SystemExit(f"the page is written, its pictures are not: {problem}") from None
 
 
 def main(arguments: list[str]) -> int:
-    """Rewrite or check the README, draw or look for its pictures."""
+    """Rewrite or check the page, draw or look for its pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=HERE / "results")
-    parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
-    parser.add_argument("--kernels-readme", type=Path, default=HERE.parent / "kernels" / "README.md")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")
+    parser.add_argument("--kernels-readme", type=Path, default=ROOT / "kernels" / "README.md")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
-    old = options.readme.read_text(encoding="utf-8")
+    old = options.page.read_text(encoding="utf-8")
     entries = with_best_peak(newest(options.results))
     new, drawn = replaced(old, sections(entries)), pictures(entries)
     old_ladder = options.kernels_readme.read_text(encoding="utf-8")
     new_ladder = replaced(old_ladder, ladder_sections(entries), (LADDER_START, LADDER_END))
     if options.check:
-        lacks = [kind for kind in drawn if not (options.readme.parent / PICTURES[kind][0]).is_file()]
+        lacks = [kind for kind in drawn if not (options.page.parent / PICTURES[kind][0]).is_file()]
         return int((new, new_ladder) != (old, old_ladder) or bool(lacks))
-    options.readme.write_text(new, encoding="utf-8")
+    options.page.write_text(new, encoding="utf-8")
     options.kernels_readme.write_text(new_ladder, encoding="utf-8")
-    draw(drawn, options.readme.parent)
+    draw(drawn, options.page.parent)
     return 0
 
 

@@ -12,19 +12,18 @@ installed are left out (`pip install 'npresnet[bench]'` brings them all). Close 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, where npresnet is not installed
+if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from npresnet.bench import results, torchvision_models
+from benchmarks.kit.script import command, default_path, default_text, models, read, say
+from npresnet.bench import results
 from npresnet.bench.arguments import add_cases, add_engines, add_pace, settings_of
 from npresnet.bench.engines import ENGINES
 from npresnet.bench.run import Entry, Race, has_failed, report_text, run
-
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -37,7 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--output",
         type=Path,
-        help=f"default: {RESULTS.name}/cpu-<machine>-<date>.json beside this file, none with --quick",
+        help=f"{default_text('cpu')}, none with --quick",
     )
     parser.add_argument("--resume", action="store_true", help="keep the cases that the output file has already")
     parser.set_defaults(batches=[1, 8])
@@ -47,19 +46,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Run, print the tables, write the JSON. 1 where an engine that is installed shows no time."""
     options = parse(arguments)
-    models = torchvision_models.asked(options.models)
-    race = Race(models, options.batches, options.engines, options.size, onnx=options.onnx)
+    race = Race(models(options.models), options.batches, options.engines, options.size, onnx=options.onnx)
     settings = settings_of(options, options.threads)
     earlier = _earlier(options) if options.resume else None
     keep = partial(_keep, options)
-    entry = run(race, settings, command=command(arguments), say=_say, keep=keep, earlier=earlier)
+    entry = run(race, settings, command=command("vs_peers", arguments), say=say, keep=keep, earlier=earlier)
     print(report_text(entry))
     return int(has_failed(entry))
-
-
-def command(arguments: list[str]) -> str:
-    """How this was called; of files only their names, for results are published."""
-    return shlex.join(["python", "benchmarks/vs_peers.py", *(results.without_folder(word) for word in arguments)])
 
 
 def _keep(options: argparse.Namespace, entry: Entry) -> None:
@@ -70,15 +63,11 @@ def _keep(options: argparse.Namespace, entry: Entry) -> None:
 
 def _earlier(options: argparse.Namespace) -> Entry | None:
     path = _path(options, results.header("cpu", "", coretype=options.openblas_coretype))
-    return results.read(path) if path else None
+    return read(path) if path else None
 
 
 def _path(options: argparse.Namespace, entry: Entry) -> Path | None:
-    return options.output or (None if options.quick else RESULTS / results.file_name("cpu", entry))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return options.output or (None if options.quick else default_path("cpu", entry))
 
 
 if __name__ == "__main__":

@@ -26,14 +26,15 @@ Array = NDArray[Any]
 class Node:
     """One operation.
 
-    name     unique; the checkpoint's own name for what has parameters
-    op       conv2d, batch_norm, relu, max_pool2d, avg_pool2d, global_avg_pool, flatten, linear, add, shortcut_a
-    inputs   names of the nodes it reads. A conv2d's second input, if any, is the residual, added before the ReLU
-    window   conv2d and pools only; a conv2d_max_pool2d, which backends may make of two, has a second in attrs["pool"]
-    groups   conv2d only: filter o sees the channels of group o // (out_channels/groups) alone
-    attrs    what this operation alone needs: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...
-    params   role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a BatchNorm folded in
-    relu     clamp the result at 0, last of all
+    name        unique; the checkpoint's own name for what has parameters
+    op          the name of an operation with a record in `npresnet.ops`: conv2d, batch_norm, relu, add, linear, ...
+    inputs      names of the nodes it reads. A conv2d's second input, if any, is the residual, added before the activation
+    window      conv2d and pools only; a conv2d_max_pool2d, which passes may make of two, has a second in attrs["pool"]
+    groups      conv2d only: filter o sees the channels of group o // (out_channels/groups) alone
+    attrs       what this operation alone needs: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...,
+                and what its activation needs: negative_slope
+    params      role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a folded BatchNorm
+    activation  the name of an activation (relu, silu, ...) that is applied to the result last; None for none
     """
 
     name: str
@@ -43,7 +44,7 @@ class Node:
     groups: int = 1
     attrs: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Array] = field(default_factory=dict)
-    relu: bool = False
+    activation: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
@@ -52,7 +53,7 @@ class Node:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled and copied by its fields: a MappingProxyType cannot be."""
         fields = (self.name, self.op, self.inputs, self.window, self.groups)
-        return Node, (*fields, dict(self.attrs), dict(self.params), self.relu)
+        return Node, (*fields, dict(self.attrs), dict(self.params), self.activation)
 
     def evolve(self, **changes: Any) -> Node:
         """A copy with some fields changed."""

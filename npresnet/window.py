@@ -83,6 +83,18 @@ class Window:
             sizes.append(count)
         return tuple(sizes)
 
+    def under(self, other: Window) -> Window:
+        """This window seen through `other`, which slides over this one's outputs: their composition, as one window.
+
+        Its first and last taps are those of both together; it stands for the positions in between as a whole, so that
+        where either window is dilated it also holds positions that neither looks at.
+        """
+        pairs = zip(self.extent, self.stride, self.padding, other.extent, other.stride, other.padding, strict=True)
+        extents, strides, paddings = zip(
+            *((e + (oe - 1) * s, s * os, p + op * s) for e, s, p, oe, os, op in pairs), strict=True
+        )
+        return Window(extents, strides, paddings, (1,) * len(extents))
+
     def input_range(self, axis: int, start: int, stop: int) -> tuple[int, int]:
         """First and one-past-last input position that outputs start..stop-1 look at; may lie in the padding."""
         first = start * self.stride[axis] - self.padding[axis]

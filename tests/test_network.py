@@ -71,7 +71,7 @@ def test_a_node_keeps_its_own_copy_of_the_dictionaries():
 def test_evolve_leaves_the_original():
     node = relu("a", INPUT)
     assert node.evolve(relu=True).relu
-    assert not node.relu
+    assert node.activation is None
 
 
 def test_it_is_a_sequence_of_nodes_with_names(network):

@@ -70,9 +70,10 @@ def plant(monkeypatch, module: str, name: str, wrap: Wrap) -> None:
         ("conv2d", faults.stride_before_dilation, ["conv2d", "conv2d, naive", "fused"]),
         ("conv2d", faults.one_row_off, ["conv2d", "conv2d, naive", "fused"]),
         ("conv2d", faults.truncated_edge, ["conv2d", "conv2d, naive", "fused"]),
-        ("pooling", faults.zero_under_the_maximum, ["max_pool2d"]),
-        ("pooling", faults.dilation_ignored, ["max_pool2d"]),
-        ("pooling", faults.truncated_edge, ["max_pool2d", "avg_pool2d"]),
+        ("max_pool2d", faults.zero_under_the_maximum, ["max_pool2d"]),
+        ("max_pool2d", faults.dilation_ignored, ["max_pool2d"]),
+        ("max_pool2d", faults.truncated_edge, ["max_pool2d"]),
+        ("avg_pool2d", faults.truncated_edge, ["avg_pool2d"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
@@ -158,14 +159,14 @@ def test_eps_forgotten_in_folding(monkeypatch):
 @pytest.mark.parametrize(
     ("module", "name", "fault", "checks"),
     [
-        ("cpu.direct", "window_view", faults.swapped_columns, ["conv2d", "fused"]),
-        ("cpu.direct", "window_view", faults.undilated, ["conv2d"]),
-        ("cpu.filters", "block_diagonal", faults.scrambled_blocks, ["conv2d", "wide conv2d"]),
-        ("cpu.direct", "epilogue", faults.relu_before_residual_in_a_tile, ["fused"]),
-        ("cpu.direct", "epilogue", faults.residual_forgotten, ["fused", "network"]),
-        ("cpu.tiling", "split_k", faults.short_last_band, ["conv2d", "wide conv2d"]),
-        ("cpu.kernels", "copy", faults.no_minus_infinity, ["max_pool2d"]),
-        ("cpu.pointwise", "scale_and_shift", faults.without_eps, ["batch_norm"]),
+        ("cpu.kernels.direct", "window_view", faults.swapped_columns, ["conv2d", "fused"]),
+        ("cpu.kernels.direct", "window_view", faults.undilated, ["conv2d"]),
+        ("cpu.kernels.filters", "block_diagonal", faults.scrambled_blocks, ["conv2d", "wide conv2d"]),
+        ("cpu.kernels.direct", "epilogue", faults.relu_before_residual_in_a_tile, ["fused"]),
+        ("cpu.kernels.direct", "epilogue", faults.residual_forgotten, ["fused", "network"]),
+        ("cpu.kernels.tiling", "split", faults.short_last_band, ["conv2d", "wide conv2d"]),
+        ("cpu.kernels.calls", "copy", faults.no_minus_infinity, ["max_pool2d"]),
+        ("cpu.kernels.pointwise", "scale_and_shift", faults.without_eps, ["batch_norm"]),
         ("plan.layout", "value_lifetimes", faults.dies_at_once, ["network"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
@@ -192,6 +193,6 @@ def test_one_worker_needs_no_gate(monkeypatch):
     """That order is wrong for the missing gates alone: with all tiles in one worker it is right."""
     plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)
     monkeypatch.setattr("npresnet.cpu.runtime.workers.Team.run", faults.last_worker_first)
-    monkeypatch.setattr("npresnet.cpu.kernels.conv2d.worker_of", lambda tile, tiles, workers: 0)
+    monkeypatch.setattr("npresnet.cpu.compiler.conv2d.worker_of", lambda tile, tiles, workers: 0)
     monkeypatch.setattr("npresnet.cpu.runtime.schedule.worker_of", lambda tile, tiles, workers: 0)
     check_network_exact(*tiled_network(), threads=2)

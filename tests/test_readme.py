@@ -1,9 +1,11 @@
-"""The README's commands and code are run as they stand there; see tools/readme_commands.py for the convention."""
+"""Commands and code of the README and the pages of docs/ are run as they stand there; for the convention see
+tools/readme_commands.py."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,19 +18,36 @@ from tests.support.checkout import REPOSITORY
 from tools import readme_commands
 
 README = readme_commands.README.read_text(encoding="utf-8")
-BLOCKS = readme_commands.read_blocks(README)
+PAGES = {
+    path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in readme_commands.list_pages()
+}
+BLOCKS = {page: readme_commands.read_blocks(text, page) for page, text in PAGES.items()}
+ALL_BLOCKS = [block for blocks in BLOCKS.values() for block in blocks]
+MOST_README_LINES = 200
 SAMPLE = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
 
 
+def run_blocks(language: str) -> dict[str, list[readme_commands.Block]]:
+    """{page: its blocks of this language that are run}, for the pages that have some."""
+    found = {page: [b for b in blocks if b.language == language and not b.not_run] for page, blocks in BLOCKS.items()}
+    return {page: blocks for page, blocks in found.items() if blocks}
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, pytestconfig) -> Path:
-    """A user's working directory, with the files that the README's examples name."""
-    folder = tmp_path_factory.mktemp("readme")
+def examples(tmp_path_factory, pytestconfig) -> Path:
+    """The files that the examples name."""
+    folder = tmp_path_factory.mktemp("examples")
     _put_photos(folder, pytestconfig.npresnet_data_dir)
     npresnet.build("resnet18").save(folder / "resnet18.npz")
     _put_pth(folder / "resnet18.npz", folder / "resnet18.pth")
     (folder / "labels.json").write_text(json.dumps([f"class {i}" for i in range(1000)]))
     return folder
+
+
+@pytest.fixture
+def folder(examples, tmp_path) -> Path:
+    """The working directory of one page, with links to these files: npresnet replaces files and writes into none."""
+    return shutil.copytree(examples, tmp_path / "folder", copy_function=os.link)
 
 
 def _put_photos(folder: Path, data_dir: Path | None) -> None:
@@ -74,56 +93,79 @@ def after_install(block: readme_commands.Block) -> str:
     return block.text.partition("&&")[2].strip() if block.not_run == "install" else ""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the README's commands are for a POSIX shell")
-def test_shell_blocks(folder, environ):
-    blocks = [block for block in BLOCKS if block.language == "sh" and block.not_run is None]
-    assert blocks
-    for block in blocks:
+@pytest.mark.skipif(os.name == "nt", reason="the pages' commands are for a POSIX shell")
+@pytest.mark.parametrize("page", run_blocks("sh"))
+def test_shell_blocks(page, folder, environ):
+    for block in run_blocks("sh")[page]:
         run_shell(block.text, folder, environ)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the README's commands are for a POSIX shell")
+@pytest.mark.skipif(os.name == "nt", reason="the pages' commands are for a POSIX shell")
 def test_main_job_after_installation(folder, environ):
-    commands = [after_install(block) for block in BLOCKS if after_install(block)]
+    commands = [after_install(block) for block in ALL_BLOCKS if after_install(block)]
     assert "npresnet demo" in commands
     for command in commands:
         run_shell(command, folder, environ)
 
 
-def test_python_blocks(folder, environ):
-    blocks = [block for block in BLOCKS if block.language == "python" and block.not_run is None]
-    assert blocks
-    whole = "\n".join(f"# {block}\n{block.text}" for block in blocks)
-    script = folder.parent / "readme_blocks.py"
+@pytest.mark.parametrize("page", run_blocks("python"))
+def test_python_blocks(page, folder, environ):
+    """A page's blocks are one program; the outputs that the page shows are printed by it."""
+    whole = "\n".join(f"# {block}\n{block.text}" for block in run_blocks("python")[page])
+    script = folder.parent / "blocks.py"
     script.write_text(whole, encoding="utf-8")
     done = subprocess.run([sys.executable, script], cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, tail(done)
+    for block in BLOCKS[page]:
+        if block.language in readme_commands.SHOWN_LANGUAGES:
+            assert block.text in done.stdout, block
+
+
+def test_pages_have_blocks_of_both_kinds():
+    assert {"README.md", "docs/command-line.md", "docs/formats.md", "docs/families.md"} <= run_blocks("sh").keys()
+    assert {"README.md", "docs/python.md", "docs/reliability.md", "docs/learning.md"} <= run_blocks("python").keys()
+    shown = [block for block in ALL_BLOCKS if block.language in readme_commands.SHOWN_LANGUAGES]
+    assert {block.page for block in shown} <= run_blocks("python").keys(), "an output that no code of its page prints"
 
 
 def test_every_block_is_run_or_says_why_not():
     known = readme_commands.RUN_LANGUAGES + readme_commands.SHOWN_LANGUAGES
-    assert [f"{block}: {block.language}" for block in BLOCKS if block.language not in known] == []
+    assert [f"{block}: {block.language}" for block in ALL_BLOCKS if block.language not in known] == []
     reasons = (*readme_commands.REASONS, None)
-    assert [f"{block}: {block.not_run}" for block in BLOCKS if block.not_run not in reasons] == []
+    assert [f"{block}: {block.not_run}" for block in ALL_BLOCKS if block.not_run not in reasons] == []
 
 
 def test_reasons_are_true():
     """Nothing is left out under a reason that does not fit it."""
-    sign = {"install": "pip install", "test command": "pytest", "benchmark": "benchmarks/", "gpu": "cuda"}
-    wrong = [str(block) for block in BLOCKS if block.not_run in sign and sign[block.not_run] not in block.text]
-    assert wrong == []
+    signs = readme_commands.REASONS
+    assert [str(b) for b in ALL_BLOCKS if b.not_run in signs and not re.search(signs[b.not_run], b.text)] == []
 
 
 def test_two_commands_set_everything_up():
     assert readme_commands.find_test_command(README) == "python -m pip install '.[test]' && python -m pytest -n 2"
-    assert any(block.text.strip() == "python -m pip install . && npresnet demo" for block in BLOCKS)
+    assert any(block.text.strip() == "python -m pip install . && npresnet demo" for block in BLOCKS["README.md"])
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= MOST_README_LINES
+
+
+@pytest.mark.parametrize(("page", "heading"), [("README.md", "### Speed"), ("docs/performance.md", "## Summary")])
+def test_figures_of_speed_are_those_of_the_tables(page, heading):
+    """Decimals and numbers of three digits and more; who measures again must write the text again."""
+    told = PAGES[page].partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    figures = re.findall(r"(?<![\w-])(?:\d+\.\d+|\d{3,})(?![\w-])", told)
+    assert len(figures) >= 10
+    tables = PAGES["docs/performance.md"].partition("<!-- speed:start -->")[2]
+    assert [figure for figure in figures if not re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.])", tables)] == []
 
 
 def test_read_blocks():
     text = "# A\n```sh\none\n```\n## Tests\n<!-- not run: gpu -->\n```python\ntwo\nthree\n```\ntext\n```text\n```\n"
-    found = [(b.language, b.text, b.section, b.line, b.not_run) for b in readme_commands.read_blocks(text)]
-    assert found == [
+    blocks = readme_commands.read_blocks(text, "docs/a.md")
+    assert [(b.language, b.text, b.section, b.line, b.not_run) for b in blocks] == [
         ("sh", "one\n", "A", 2, None),
         ("python", "two\nthree\n", "Tests", 7, "gpu"),
         ("text", "", "Tests", 12, None),
     ]
+    assert str(blocks[1]) == "docs/a.md:7"

@@ -1,4 +1,4 @@
-"""The fenced blocks of README.md, and which of them are run.
+"""The fenced blocks of README.md, CONTRIBUTING.md and docs/*.md, and which of them are run.
 
 `python tools/readme_commands.py` prints the README's test command, which is what `.ci/run` runs. tests/test_readme.py
 runs the other blocks. A block is left out by a comment on the line above its fence, with one of the reasons below:
@@ -13,10 +13,18 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+REPOSITORY = Path(__file__).resolve().parent.parent
+README = REPOSITORY / "README.md"
 RUN_LANGUAGES = ("sh", "python")
 SHOWN_LANGUAGES = ("text", "json", "csv")  # outputs
-REASONS = ("install", "test command", "download", "gpu", "benchmark")
+# reason -> what every block that is left out for it contains
+REASONS = {
+    "install": r"pip install",
+    "test command": r"pytest",
+    "download": r"resnet\d+",
+    "gpu": r"cuda",
+    "benchmark": r"benchmarks/\w+\.py",
+}
 
 _FENCE = re.compile(r"^```(?P<language>\S*)[ \t]*\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _MARK = re.compile(r"<!-- not run: (?P<reason>[^>]*?) -->\s*\Z")
@@ -27,6 +35,7 @@ _SECTION = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 class Block:
     """One fenced block: its language, its text, the heading it stands under, and why it is not run, if it is not."""
 
+    page: str
     language: str
     text: str
     section: str
@@ -34,20 +43,25 @@ class Block:
     not_run: str | None
 
     def __str__(self) -> str:
-        return f"README.md:{self.line}"
+        return f"{self.page}:{self.line}"
 
 
-def read_blocks(readme: str) -> list[Block]:
-    """All fenced blocks of a README's text, in order."""
+def list_pages() -> list[Path]:
+    """The pages whose blocks are run: README.md first."""
+    return [README, REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def read_blocks(text: str, page: str = "README.md") -> list[Block]:
+    """All fenced blocks of a page's text, in order."""
     blocks: list[Block] = []
     end = 0
     section = ""
-    for fence in _FENCE.finditer(readme):
-        between = readme[end : fence.start()]
+    for fence in _FENCE.finditer(text):
+        between = text[end : fence.start()]
         section = (_SECTION.findall(between) or [section])[-1]
         mark = _MARK.search(between)
-        line = readme.count("\n", 0, fence.start()) + 1
-        blocks.append(Block(fence["language"], fence["text"], section, line, mark["reason"] if mark else None))
+        line = text.count("\n", 0, fence.start()) + 1
+        blocks.append(Block(page, fence["language"], fence["text"], section, line, mark["reason"] if mark else None))
         end = fence.end()
     return blocks
 

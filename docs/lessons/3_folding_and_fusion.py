@@ -89,7 +89,7 @@ for of in (network, fused):
     for node in of:
         if node.name.startswith("layer1.1."):
             extra = " + residual" if node.op == "conv2d" and len(node.inputs) > 1 else ""
-            print(f"  {node.name:22s} {node.op}{extra}{' + relu' if node.relu else ''}")
+            print(f"  {node.name:22s} {node.op}{extra}{f' + {node.activation}' if node.activation else ''}")
     print()
 
 # %% [markdown]

@@ -1,17 +1,18 @@
-"""Which ResNet is it? Checkpoint keys, shapes and options become a Network and the decisions behind it.
+"""Which network is it? Checkpoint keys, shapes and options become a Network and the decisions behind it.
 
-registry      build: select -> refuse what is foreign -> recognise -> settle options -> put together
-selection     takes off prefixes, leaves out the heads of detection and segmentation nets
-foreign       families that are known and not supported, refused by name
-torchvision, handwritten, cifar     the families: how each is recognised, what its keys do not tell
-outline, layout, head, options      what is read off the tensors, and what the caller may say
-residual, builder, tensors          the layers, one after another, with every shape checked
-catalogue, random_init              names, and random weights for them
+registry    build: select -> refuse what is foreign -> recognise -> read -> settle options -> put together
+homes       other homes' names, as tables; selection applies them: prefixes, renaming, heads of other tasks, refusals
+families    one file a family: how its tensors look, what is read off them, how it is built
+reading, layout, residual, head    what residual networks share: what is read, the options, the topology, the classifier
+builder     the layers, one after another; it asks a source for each tensor by name and whole shape (source)
+tensors, initialiser               the two sources: a file, and random numbers
+options, names                     what the caller may say; names of architectures
 """
 
-from npresnet.arch.catalogue import list_archs
-from npresnet.arch.options import OPTIONS
-from npresnet.arch.random_init import random_tensors
+from npresnet.arch.initialiser import random_tensors
+from npresnet.arch.names import list_archs, list_options
 from npresnet.arch.registry import build
+
+OPTIONS = tuple(list_options())
 
 __all__ = ["OPTIONS", "build", "list_archs", "random_tensors"]

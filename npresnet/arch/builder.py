@@ -1,7 +1,8 @@
-"""Builder: adds one node after another to a network, each with its tensors, and checks that their channels chain.
+"""Builder: adds one node after another to a network and asks a source for the tensors of each.
 
-It follows the number of channels from node to node, so that a file whose shapes do not fit is refused here, layer and
-both shapes named, before anything is computed. Sizes (H, W) depend on the image and are `Window`'s affair.
+It follows the number of channels from node to node, so that it always knows the whole shape that a layer's tensors must
+have. A file whose shapes do not fit is refused here, before anything is computed. Sizes (H, W) depend on the image and
+are computed by `Window`.
 """
 
 from __future__ import annotations
@@ -9,68 +10,103 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.arch.tensors import CHANNEL_AXES, CONV_AXES, LINEAR_AXES, Tensors
+from npresnet.arch.source import (
+    CHANNEL_AXES,
+    CONV_AXES,
+    COUNTER,
+    FEATURE_AXES,
+    LINEAR_AXES,
+    Source,
+    Start,
+    Wanted,
+    he_fan_out,
+    ones,
+    uniform_fan_in,
+    zeros,
+)
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Array, Network, Node
 from npresnet.window import Window
 
+MIXED = "Do the file's layers come from different networks?"
+
 
 class Builder:
-    """Nodes so far. Every method adds one node that reads `source` and returns its name."""
+    """Nodes so far. Every method adds one node that reads `x` and returns the new node's name."""
 
-    def __init__(self, tensors: Tensors, *, in_channels: int, bn_eps: float = 1e-5):
-        self.tensors = tensors
-        self.bn_eps = bn_eps
+    def __init__(self, source: Source, *, in_channels: int):
+        self.source = source
         self.channels = {INPUT: in_channels}
         self._nodes: list[Node] = []
 
-    def conv(self, name: str, source: str, window: Window, *, groups: int = 1) -> str:
-        """A convolution with the weight (and the bias, where the file has one) called `name`."""
-        weight = self.tensors.take(f"{name}.weight", CONV_AXES)  # (O, C/G, KH, KW)
-        out_channels, group_channels, *kernel_size = weight.shape
-        if tuple(kernel_size) != window.kernel_size:
-            raise ArchitectureError(
-                f"{name}.weight has shape {weight.shape} ({', '.join(CONV_AXES)}), but a layer of that name has a "
-                f"{_times(window.kernel_size)} kernel in every ResNet that npresnet knows"
-            )
-        channels = self.channels[source]
-        if channels != group_channels * groups or out_channels % groups:
-            raise ArchitectureError(
-                f"{name} expects {group_channels * groups} input channels, got {channels}\n"
-                f"  input   (N, {channels}, H, W)   from {source}\n"
-                f"  weight  {weight.shape}   {', '.join(CONV_AXES)}\n"
-                f"  Each filter sees in_channels/groups channels, groups = {groups}, and groups divides out_channels. "
-                f"Do the file's layers come from different networks?"
-            )
-        params: dict[str, Array] = {"weight": weight, **self._bias(name, out_channels)}
-        return self._add(name, "conv2d", (source,), out_channels, window=window, groups=groups, params=params)
+    def conv(
+        self,
+        name: str,
+        x: str,
+        out_channels: int,
+        window: Window,
+        *,
+        groups: int = 1,
+        start: Start = he_fan_out,
+        to: str = "",
+    ) -> str:
+        """A convolution with the weight (out_channels, in_channels/groups, KH, KW), and a bias where the file has one.
 
-    def batch_norm(self, name: str, source: str) -> str:
-        """BatchNorm with its statistics; all four vectors must be there."""
-        roles = ("weight", "bias", "running_mean", "running_var")
-        given = f"its input, {source}, has"
-        params = {role: self._vector(f"{name}.{role}", self.channels[source], given) for role in roles}
+        `to` tells a reader of errors where the result goes: out_channels follows from there.
+        """
+        channels = self.channels[x]
+
+        def why() -> str:
+            size = "x".join(map(str, window.kernel_size))
+            height, width = (f"{axis}/{s}" if s > 1 else axis for axis, s in zip("HW", window.stride, strict=True))
+            return (
+                f"  input   (N, {channels}, H, W)   from {x}\n"
+                f"  output  (N, {out_channels}, {height}, {width}){f'   {to}' if to else ''}\n"
+                f"  Each filter sees in_channels/groups channels through a {size} window, groups = {groups}. {MIXED}"
+            )
+
+        if channels % groups or out_channels % groups:
+            raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide both channels\n{why()}")
+        shape = (out_channels, channels // groups, *window.kernel_size)
+        weight = self.source.take(Wanted(f"{name}.weight", shape, CONV_AXES, start, why))
+        bias = self.source.take_optional(Wanted(f"{name}.bias", (out_channels,), CHANNEL_AXES, None, why))
+        params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        return self._add(name, "conv2d", (x,), out_channels, window=window, groups=groups, params=params)
+
+    def batch_norm(self, name: str, x: str, *, eps: float, start: Start = ones) -> str:
+        """BatchNorm with its statistics; all four vectors must be there. `start` is how random weights begin."""
+        channels = self.channels[x]
+
+        def why() -> str:
+            return f"  input   (N, {channels}, H, W)   from {x}\n  BatchNorm needs one number for each channel. {MIXED}"
+
+        params: dict[str, Array] = {}
+        for role, first in (("weight", start), ("bias", zeros), ("running_mean", zeros), ("running_var", ones)):
+            params[role] = self.source.take(Wanted(f"{name}.{role}", (channels,), CHANNEL_AXES, first, why))  # (C,)
+        self.source.skip(f"{name}.{COUNTER}")
         if (params["running_var"] < 0).any():
             raise ArchitectureError(f"{name}.running_var holds a negative variance. Is the file damaged?")
-        return self._add(name, "batch_norm", (source,), params=params, attrs={"eps": self.bn_eps})
+        return self._add(name, "batch_norm", (x,), params=params, attrs={"eps": eps})
 
-    def linear(self, name: str, source: str) -> str:
-        """A fully connected layer on (N, C)."""
-        weight = self.tensors.take(f"{name}.weight", LINEAR_AXES)  # (O, C)
-        out_features, in_features = weight.shape
-        channels = self.channels[source]
-        if in_features != channels:
-            raise ArchitectureError(
-                f"{name} expects {in_features} input features, got {channels}\n"
-                f"  input   (N, {channels})   from {source}\n"
-                f"  weight  {weight.shape}   {', '.join(LINEAR_AXES)}\n"
+    def linear(self, name: str, x: str, out_features: int) -> str:
+        """A fully connected layer on (N, C): a weight (out_features, C), and a bias where the file has one."""
+        features = self.channels[x]
+        start = uniform_fan_in(features)
+
+        def why() -> str:
+            return (
+                f"  input   (N, {features})   from {x}\n"
+                f"  output  (N, {out_features})   one feature for each row of {name}.weight\n"
                 f"  Pooling leaves one feature a channel. Does the classifier belong to a wider or deeper network?"
             )
-        params: dict[str, Array] = {"weight": weight, **self._bias(name, out_features)}
-        return self._add(name, "linear", (source,), out_features, params=params)
 
-    def relu(self, name: str, source: str, **attrs: Any) -> str:
-        return self._add(name, "relu", (source,), attrs=attrs)
+        weight = self.source.take(Wanted(f"{name}.weight", (out_features, features), LINEAR_AXES, start, why))
+        bias = self.source.take_optional(Wanted(f"{name}.bias", (out_features,), FEATURE_AXES, start, why))
+        params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        return self._add(name, "linear", (x,), out_features, params=params)
+
+    def relu(self, name: str, x: str, **attrs: Any) -> str:
+        return self._add(name, "relu", (x,), attrs=attrs)
 
     def add(self, name: str, left: str, right: str) -> str:
         """The sum of a block's two branches."""
@@ -84,43 +120,26 @@ class Builder:
             )
         return self._add(name, "add", (left, right))
 
-    def max_pool(self, name: str, source: str, window: Window) -> str:
-        return self._add(name, "max_pool2d", (source,), window=window)
+    def max_pool(self, name: str, x: str, window: Window) -> str:
+        return self._add(name, "max_pool2d", (x,), window=window)
 
-    def global_avg_pool(self, name: str, source: str) -> str:
-        return self._add(name, "global_avg_pool", (source,))
+    def global_avg_pool(self, name: str, x: str) -> str:
+        return self._add(name, "global_avg_pool", (x,))
 
-    def flatten(self, name: str, source: str) -> str:
-        return self._add(name, "flatten", (source,))
+    def flatten(self, name: str, x: str) -> str:
+        return self._add(name, "flatten", (x,))
 
-    def shortcut_a(self, name: str, source: str, *, stride: int, pad_channels: tuple[int, int]) -> str:
+    def shortcut_a(self, name: str, x: str, *, stride: int, pad_channels: tuple[int, int]) -> str:
         """x[:, :, ::stride, ::stride] between channels of zeros."""
         attrs = {"stride": stride, "pad_channels": pad_channels}
-        return self._add(name, "shortcut_a", (source,), self.channels[source] + sum(pad_channels), attrs=attrs)
+        return self._add(name, "shortcut_a", (x,), self.channels[x] + sum(pad_channels), attrs=attrs)
 
     def network(self, outputs: Mapping[str, str]) -> Network:
         """The finished network. Raises ArchitectureError where tensors are left over."""
-        self.tensors.refuse_leftovers()
+        self.source.finish()
         return Network(tuple(self._nodes), outputs)
 
     def _add(self, name: str, op: str, inputs: tuple[str, ...], channels: int | None = None, **fields: Any) -> str:
         self.channels[name] = self.channels[inputs[0]] if channels is None else channels
         self._nodes.append(Node(name, op, inputs, **fields))
         return name
-
-    def _bias(self, name: str, channels: int) -> dict[str, Array]:
-        given = f"{name}.weight has"
-        return {"bias": self._vector(f"{name}.bias", channels, given)} if f"{name}.bias" in self.tensors else {}
-
-    def _vector(self, name: str, channels: int, given: str) -> Array:
-        vector = self.tensors.take(name, CHANNEL_AXES)  # (C,)
-        if vector.shape != (channels,):
-            raise ArchitectureError(
-                f"{name} has shape {vector.shape} (channels,), but {given} {channels} channels, and each needs one "
-                f"number. Do the file's layers come from different networks?"
-            )
-        return vector
-
-
-def _times(sizes: tuple[int, ...]) -> str:
-    return "x".join(map(str, sizes))

@@ -1,21 +1,29 @@
-"""The classifier: one linear layer, a Sequential around it, or none."""
+"""The classifier: one linear layer, a Sequential around it, or none. Found in a file, and added to a network."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import NamedTuple
 
-from npresnet.arch.tensors import LINEAR_AXES, Tensors
+from npresnet.arch.builder import Builder
+from npresnet.arch.homes.torchvision import CLASSIFIERS
+from npresnet.arch.source import LINEAR_AXES
+from npresnet.arch.tensors import Tensors, agreed
 from npresnet.errors import ArchitectureError
 
-NAMES = ("fc", "linear", "classifier")  # torchvision and timm; CIFAR nets; nets put together by hand
+Modules = tuple[tuple[str, int | None], ...]  # (name, out_features of a linear layer or None for a ReLU), in order
 
 
 class Head(NamedTuple):
-    """Modules of the classifier in order, () for none (those without a weight are ReLUs), and what was assumed."""
+    """Modules of the classifier, () for none, and what was assumed about them."""
 
-    modules: tuple[str, ...] = ()
+    modules: Modules = ()
     note: str = ""
+
+    @property
+    def num_classes(self) -> int | None:
+        """Rows of the last linear layer."""
+        return self.modules[-1][1] if self.modules else None
 
 
 def read_head(tensors: Tensors) -> Head:
@@ -24,18 +32,22 @@ def read_head(tensors: Tensors) -> Head:
     Only modules with weights stand in a file, so of `fc.0, fc.2` one must guess what fc.1 is: a ReLU, as usual. Before
     the first Linear comes at most one Dropout, and between two at most a ReLU and a Dropout; more is refused.
     """
-    for name in NAMES:
+    for name in CLASSIFIERS:
         if f"{name}.weight" in tensors:
-            return Head((name,))
+            return Head(((name, _out_features(tensors, name)),))
         numbers = tensors.numbers_after(f"{name}.")
         if numbers:
             return _read_sequential(tensors, name, numbers)
     return Head()
 
 
-def num_classes(tensors: Tensors, head: Head) -> int | None:
-    """Rows of the last linear layer."""
-    return int(tensors.peek(f"{head.modules[-1]}.weight", LINEAR_AXES).shape[0]) if head.modules else None
+def pool_and_classify(builder: Builder, x: str, modules: Modules) -> dict[str, str]:
+    """Global average pool, flatten, classifier. The output is "logits", or "embedding" where there is no classifier."""
+    x = builder.global_avg_pool("avgpool", x)  # (N, C, 1, 1)
+    x = builder.flatten("flatten", x)  # (N, C)
+    for name, out_features in modules:
+        x = builder.relu(name, x) if out_features is None else builder.linear(name, x, out_features)
+    return {"logits" if modules else "embedding": x}
 
 
 def _read_sequential(tensors: Tensors, name: str, numbers: list[int]) -> Head:
@@ -49,9 +61,16 @@ def _read_sequential(tensors: Tensors, name: str, numbers: list[int]) -> Head:
             f"with a ReLU and a Dropout between them, and cannot tell what else stands here. Save the state_dict "
             f"without {name}.* and use the embedding, or replace the classifier by one Linear layer"
         )
-    modules: list[str] = [f"{name}.{numbers[0]}"]
-    for before, after in pairwise(numbers):
-        modules += ([f"{name}.{before + 1}"] if after - before > 1 else []) + [f"{name}.{after}"]
-    assumed = [module for module in modules if f"{module}.weight" not in tensors]
+    modules: list[tuple[str, int | None]] = []
+    for before, number in pairwise([numbers[0], *numbers]):
+        if number - before > 1:
+            modules.append((f"{name}.{before + 1}", None))
+        modules.append((f"{name}.{number}", _out_features(tensors, f"{name}.{number}")))
+    assumed = [module for module, out_features in modules if out_features is None]
     note = f"{', '.join(assumed)} taken for ReLU; the tensors cannot tell" if assumed else "a Dropout does nothing here"
     return Head(tuple(modules), note)
+
+
+def _out_features(tensors: Tensors, name: str) -> int:
+    lengths = [tensors.length(f"{name}.weight", 0, ndim=2), tensors.length(f"{name}.bias", 0, ndim=1)]
+    return agreed(lengths) or tensors.peek(f"{name}.weight", LINEAR_AXES).shape[0]

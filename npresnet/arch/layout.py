@@ -1,46 +1,103 @@
-"""Layout: all that a residual network is, apart from its numbers; and how much of it the tensors tell by themselves."""
+"""Layout: all that a residual network is, apart from its numbers; and the options that say so."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from npresnet.arch.tensors import CONV_AXES, Tensors, shorten
+from npresnet.arch.head import Modules
+from npresnet.arch.options import Option, count, flag, is_bool, is_list_of, is_positive, is_whole, one_of, short
+from npresnet.arch.source import Start, he_fan_out
 from npresnet.errors import ArchitectureError
 
 EXPANSION = {"BasicBlock": 1, "Bottleneck": 4}  # a block's output channels over its planes
 
+# What may be said about a residual network, named as torchvision's ResNet constructor names it where it does.
+OPTIONS: Mapping[str, Option] = {
+    "stride_on": one_of("1x1", "3x3", role="free"),
+    "replace_stride_with_dilation": Option(
+        is_list_of(is_bool), "a list of True or False for each stage but the first", "free"
+    ),
+    "stem_stride": Option(lambda value: is_whole(value) and value in (1, 2), "1 or 2", "free"),
+    "max_pool": flag("free"),
+    "bn_eps": Option(is_positive, "a positive number", "free"),
+    "zero_init_residual": flag("start"),
+    "block": one_of("BasicBlock", "Bottleneck", role="topology"),
+    "layers": Option(is_list_of(is_whole), "a list of whole numbers, the blocks of each stage", "topology"),
+    "groups": count("size"),
+    "width_per_group": count("size"),
+    "shortcut": one_of("A", "B", role="topology"),
+}
+
+
+class Block(NamedTuple):
+    """One block of a stage: its name, the out_channels of its convolutions in order, stride and dilation."""
+
+    name: str
+    widths: tuple[int, ...]
+    stride: int
+    dilation: int
+
 
 class Layout(NamedTuple):
-    """A residual network without its numbers.
+    """A residual network without its numbers. The defaults are torchvision's.
 
     block         "BasicBlock" (3x3, 3x3) or "Bottleneck" (1x1, 3x3, 1x1)
     layers        blocks in each stage; stage i is called layer<i+1>
-    projection    what a block's projection is called: "downsample" or "shortcut" (then .0 convolution, .1 BatchNorm)
-    option_a      where input and output differ, a block without projection strides and pads with zero channels
     groups        of the Bottleneck's 3x3
     stride_on     which convolution of a Bottleneck strides: "3x3" ("v1.5", torchvision) or "1x1" (the first; He et al.)
-    dilate        for each stage but the first: dilate instead of striding
-    stem_stride   of conv1
+    shortcut      "B": a projection where input and output differ; "A": there a block without projection strides and
+                  pads with zero channels
+    replace_stride_with_dilation   for each stage but the first: dilate instead of striding
+    stem_kernel, stem_channels, stem_stride   of conv1
     max_pool      a 3x3 max pool of stride 2 follows the stem
-    head          names of the classifier's modules in order, () for none; those without a weight are ReLUs
+    projection    what a block's projection is called: "downsample" or "shortcut" (then .0 convolution, .1 BatchNorm)
+    widths        {block's name: the out_channels of its convolutions}, as a file has them; a block that is not here has
+                  those of torchvision's rule (`block_widths`)
+    classifier    name of the one linear layer, where `modules` is None
+    modules       the classifier's modules, as a file has them (see `head.Head`)
+    start         how random convolutions are initialised
     """
 
     block: str
-    layers: tuple[int, ...]
-    projection: str = "downsample"
-    option_a: bool = False
+    layers: Sequence[int]
+    num_classes: int | None = 1000
+    in_channels: int = 3
     groups: int = 1
+    width_per_group: int | None = 64
     stride_on: str = "3x3"
-    dilate: tuple[bool, ...] = ()
+    replace_stride_with_dilation: Sequence[bool] | None = None
+    shortcut: str = "B"
+    stem_kernel: int = 7
+    stem_channels: int = 64
     stem_stride: int = 2
     max_pool: bool = True
     bn_eps: float = 1e-5
-    in_channels: int = 3
-    head: tuple[str, ...] = ("fc",)
+    zero_init_residual: bool = False
+    projection: str = "downsample"
+    widths: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    classifier: str = "fc"
+    modules: Modules | None = None
+    start: Start = he_fan_out
 
-    def steps(self) -> Iterator[tuple[str, int, int]]:
-        """(name, stride, dilation) of every block, by torchvision's rule.
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Layout":
+        """The layout with these options. Raises ArchitectureError where they contradict each other."""
+        layout = cls(**{name: value for name, value in options.items() if name in cls._fields})
+        if layout.block == "BasicBlock":
+            _check_basic_blocks(layout, options)
+        _check_dilation(layout)
+        _check_stem(layout)
+        return layout
+
+    @property
+    def head(self) -> Modules:
+        """The classifier's modules."""
+        return ((self.classifier, self.num_classes),) if self.modules is None else self.modules
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block, by torchvision's rule.
 
         A stage that dilates keeps its size: its first block has the dilation of the stage before, the others twice it.
         """
@@ -48,59 +105,18 @@ class Layout(NamedTuple):
         for i, depth in enumerate(self.layers):
             stride = 1 if i == 0 else 2
             first_dilation = dilation
-            if i and self.dilate and self.dilate[i - 1]:
+            if i and self.replace_stride_with_dilation and self.replace_stride_with_dilation[i - 1]:
                 dilation, stride = dilation * stride, 1
             for j in range(depth):
-                yield (f"layer{i + 1}.{j}", *((stride, first_dilation) if j == 0 else (1, dilation)))
+                name = f"layer{i + 1}.{j}"
+                widths = self.widths.get(name) or self._usual_widths(self.stem_channels * 2**i)
+                yield Block(name, widths, *((stride, first_dilation) if j == 0 else (1, dilation)))
 
-
-def read_layers(tensors: Tensors) -> tuple[int, ...]:
-    """How many blocks each stage has, from the names `layerI.J.`; both numberings must be without gaps."""
-    stages = tensors.numbers_after("layer")
-    _refuse_gaps("stages layer1, layer2, ...", stages, 1)
-    depths = []
-    for stage in stages:
-        blocks = tensors.numbers_after(f"layer{stage}.")
-        _refuse_gaps(f"blocks layer{stage}.0, layer{stage}.1, ...", blocks, 0)
-        depths.append(len(blocks))
-    return tuple(depths)
-
-
-def read_block(tensors: Tensors) -> str:
-    """Bottleneck where any block has a conv3."""
-    return "Bottleneck" if tensors.matching(r"^layer[0-9]+\.[0-9]+\.conv3\.weight$") else "BasicBlock"
-
-
-def read_groups(tensors: Tensors, block: str) -> int:
-    """Groups of the first Bottleneck's 3x3: its input channels over the channels that one filter sees."""
-    if block == "BasicBlock":
-        return 1
-    width = tensors.peek("layer1.0.conv1.weight", CONV_AXES).shape[0]
-    weight = tensors.peek("layer1.0.conv2.weight", CONV_AXES)
-    if width % weight.shape[1]:
-        raise ArchitectureError(
-            f"layer1.0.conv2 cannot have {width} input channels\n"
-            f"  input   (N, {width}, H, W)   from layer1.0.conv1\n"
-            f"  weight  {weight.shape}   {', '.join(CONV_AXES)}\n"
-            f"  The number of groups, in_channels over in_channels/groups, must be whole. "
-            f"Do the file's layers come from different networks?"
-        )
-    return int(width // weight.shape[1])
-
-
-def read_width_per_group(tensors: Tensors, block: str, layers: tuple[int, ...], groups: int) -> int | None:
-    """The constructor's width_per_group, or None where the widths follow no one such number.
-
-    torchvision: width = int(planes * width_per_group / 64) * groups, planes = a block's output channels / 4.
-    """
-    if block == "BasicBlock":
-        return 64
-    firsts = [f"layer{i + 1}.0" for i in range(len(layers))]
-    widths = [tensors.peek(f"{first}.conv1.weight", CONV_AXES).shape[0] for first in firsts]
-    planes = [tensors.peek(f"{first}.conv3.weight", CONV_AXES).shape[0] // EXPANSION[block] for first in firsts]
-    base = round(widths[0] * 64 / (max(planes[0], 1) * groups))
-    fits = all(bottleneck_width(p, base, groups) == w for p, w in zip(planes, widths, strict=True))
-    return base if fits else None
+    def _usual_widths(self, planes: int) -> tuple[int, ...]:
+        if self.block == "BasicBlock":
+            return planes, planes
+        width = bottleneck_width(planes, self.width_per_group or 64, self.groups)
+        return width, width, planes * EXPANSION[self.block]
 
 
 def bottleneck_width(planes: int, width_per_group: int, groups: int) -> int:
@@ -108,10 +124,36 @@ def bottleneck_width(planes: int, width_per_group: int, groups: int) -> int:
     return int(planes * (width_per_group / 64.0)) * groups
 
 
-def _refuse_gaps(what: str, numbers: list[int], first: int) -> None:
-    expected = list(range(first, first + len(numbers)))
-    if not numbers or numbers != expected:
-        there = shorten(map(str, numbers)) or "none"
+def _check_basic_blocks(layout: Layout, options: Mapping[str, Any]) -> None:
+    if (layout.groups, layout.width_per_group) != (1, 64):
         raise ArchitectureError(
-            f"the {what} must be numbered without gaps, but these are there: {there}. Was the file saved in part?"
+            f"this net has BasicBlocks, which have groups=1 and width_per_group=64, got groups={layout.groups} and "
+            f"width_per_group={layout.width_per_group}"
         )
+    dilate = layout.replace_stride_with_dilation
+    if dilate is not None and any(dilate):
+        raise ArchitectureError(
+            f"replace_stride_with_dilation={short(dilate)} needs Bottlenecks; this net has BasicBlocks, which "
+            f"torchvision does not dilate either"
+        )
+    if "stride_on" in options:
+        raise ArchitectureError("stride_on is about Bottlenecks; this net has BasicBlocks, which stride on conv1")
+
+
+def _check_dilation(layout: Layout) -> None:
+    dilate = layout.replace_stride_with_dilation
+    if dilate is not None and len(dilate) != len(layout.layers) - 1:
+        raise ArchitectureError(
+            f"replace_stride_with_dilation={short(dilate)} has {len(dilate)} values, but one is needed for each stage "
+            f"but the first, and the stages have {short(list(layout.layers))} blocks"
+        )
+
+
+def _check_stem(layout: Layout) -> None:
+    for name in ("stem_stride", "max_pool"):
+        if getattr(layout, name) is None:
+            size = f"{layout.stem_kernel}x{layout.stem_kernel}"
+            raise ArchitectureError(
+                f"the tensors cannot tell {name}: a {size} stem is unusual (7x7 means stride 2 and a max pool, 3x3 "
+                f"means stride 1 and none). Say stem_stride=1 or 2 and max_pool=True or False"
+            )

@@ -1,22 +1,22 @@
-"""Checkpoint keys, shapes and options -> (Network, Config)."""
+"""Names and shapes of tensors, and options -> (Network, Config)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
-from npresnet.arch import cifar, handwritten, torchvision
-from npresnet.arch.foreign import refuse_foreign
-from npresnet.arch.options import checked_options, settle, settle_arch
-from npresnet.arch.residual import build_residual
-from npresnet.arch.selection import select
+from npresnet.arch import families
+from npresnet.arch.family import Family, assemble
+from npresnet.arch.names import list_options, option_table, settle_arch
+from npresnet.arch.options import check_options, given_options, settle
+from npresnet.arch.selection import refuse_foreign, select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array, Network
 
-FAMILIES: tuple[ModuleType, ...] = (cifar, handwritten, torchvision)  # a new family is one file and its name here
+SELECTED = ("prefix", "ignored")  # decided by the selection alone, whatever the family
+LAST = ("preprocess", "labels")  # stand last in model.config
 
 
 def build(
@@ -26,7 +26,7 @@ def build(
     options: Mapping[str, Any] | None = None,
     origins: Mapping[str, Origin] | None = None,
 ) -> tuple[Network, Config]:
-    """Recognise a ResNet by the names and shapes of its tensors, check every shape, and put it together.
+    """Recognise a network by the names and shapes of its tensors, check every shape, and put it together.
 
     tensors  {name: array}, names as in the checkpoint without wrapper; arrays of any floating-point type, not copied
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
@@ -40,30 +40,36 @@ def build(
     Raises ArchitectureError where the tensors are no ResNet or one that is not supported, where one is missing, left
     over or of the wrong shape, and where arch or an option contradicts them.
     """
-    given, who = checked_options(options), origins or {}
-    selected, settled = select(Tensors(tensors))
+    given, who = given_options(options, list_options()), origins or {}
+    selected, implied = select(Tensors(tensors))
     refuse_foreign(selected)
-    outline = recognise(selected).outline(selected)
-    decisions = settle(_merged(outline.decisions, settled), given, who)
-    name = settle_arch(arch, who.get("arch", "caller"), decisions, given)
-    network = build_residual(outline.layout(decisions), selected)
-    return network, Config({"arch": name, **decisions, **_non_finite(selected)})
+    family = recognise(selected)
+    table = option_table(family)
+    given = check_options(given, table, family.NAME)
+    reading = family.read(selected)
+    decisions = settle(_merged(reading.decisions, implied), given, who, table)
+    decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, reading, given)
+    values = {name: decision.value for name, decision in decisions.items()}
+    network = assemble(family, selected, {**reading.sizes, **values})
+    return network, Config({**decisions, **_non_finite(selected)})
 
 
-def recognise(tensors: Tensors) -> ModuleType:
-    """The first family whose keys these are. Raises ArchitectureError where they are nobody's."""
-    if not tensors.matching(r"^layer1\.[0-9]+\.conv1\.weight$"):
-        names = shorten(tensors) or "none at all"
-        raise ArchitectureError(
-            f"the tensors are no ResNet that npresnet knows: there is no layer1.0.conv1.weight. Their names are {names}"
-        )
-    return next(family for family in FAMILIES if family.matches(tensors))
+def recognise(tensors: Tensors) -> Family:
+    """The first family whose signature the tensors have. Raises ArchitectureError where there is none."""
+    for family in families.FAMILIES:
+        if family.signature(tensors):
+            return family
+    names = shorten(tensors) or "none at all"
+    raise ArchitectureError(
+        f"the tensors are no ResNet that npresnet knows: there is no layer1.0.conv1.weight. Their names are {names}"
+    )
 
 
-def _merged(decisions: Mapping[str, Decision], settled: Mapping[str, Decision]) -> dict[str, Decision]:
+def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> dict[str, Decision]:
     """The family's decisions with those of the selection; preprocessing and labels stay last."""
-    last = {name: decisions[name] for name in ("preprocess", "labels")}
-    return {**{name: d for name, d in decisions.items() if name not in last}, **settled, **last}
+    first = {name: decision for name, decision in decisions.items() if name not in LAST}
+    fitting = {name: decision for name, decision in implied.items() if name in decisions or name in SELECTED}
+    return {**first, **fitting, **{name: decisions[name] for name in LAST}}
 
 
 def _non_finite(tensors: Tensors) -> dict[str, Decision]:

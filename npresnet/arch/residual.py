@@ -1,4 +1,4 @@
-"""A Layout and tensors -> Network: the one place that knows how a residual network is put together.
+"""Residual networks: the one place that knows how their stems, blocks and stages are put together.
 
     stem -> (max pool) -> stages of blocks -> global average pool -> flatten -> (classifier)
 
@@ -12,94 +12,109 @@ torchvision's modules finish, and bear their names.
 from __future__ import annotations
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.layout import Layout
-from npresnet.arch.tensors import CONV_AXES, Tensors
+from npresnet.arch.head import pool_and_classify
+from npresnet.arch.layout import Block, Layout
+from npresnet.arch.source import Start, ones, zeros
 from npresnet.errors import ArchitectureError
-from npresnet.network import INPUT, Network
+from npresnet.network import INPUT
 from npresnet.window import Window
 
 POINTWISE = Window.of(1)
 MAX_POOL = Window.of(3, stride=2, padding=1)
 
 
-def build_residual(layout: Layout, tensors: Tensors) -> Network:
-    """The network of `layout` with these tensors; its output is "logits", or "embedding" where there is no classifier.
+def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
+    """All of a residual network; returns its one output, {"logits": node} or {"embedding": node}.
 
-    Raises ArchitectureError where a tensor is missing or left over, or shapes do not chain.
+    Raises ArchitectureError where a tensor is missing or its shape is not the one that its layer expects.
     """
-    builder = Builder(tensors, in_channels=layout.in_channels, bn_eps=layout.bn_eps)
-    x = _stem(builder, layout)
-    for name, stride, dilation in layout.steps():
-        x = _block(builder, layout, name, x, stride, dilation)
-    x = builder.global_avg_pool("avgpool", x)  # (N, C, 1, 1)
-    x = builder.flatten("flatten", x)  # (N, C)
-    for name in layout.head:
-        x = builder.linear(name, x) if f"{name}.weight" in tensors else builder.relu(name, x)
-    return builder.network({"logits" if layout.head else "embedding": x})
+    x = stem(builder, layout)
+    for block in layout.blocks():
+        x = residual_block(builder, layout, block, x)
+    return pool_and_classify(builder, x, layout.head)
 
 
-def _stem(builder: Builder, layout: Layout) -> str:
-    kernel_size = builder.tensors.peek("conv1.weight", CONV_AXES).shape[2:]
-    x = builder.conv("conv1", INPUT, _same_window(kernel_size[0], layout.stem_stride))
-    x = builder.relu("relu", builder.batch_norm("bn1", x))
+def stem(builder: Builder, layout: Layout) -> str:
+    """conv1, bn1, ReLU, and the max pool where there is one."""
+    window = _same_window(layout.stem_kernel, layout.stem_stride)
+    x = _conv_norm(builder, layout, "conv1", "bn1", INPUT, layout.stem_channels, window)
+    x = builder.relu("relu", x)
     return builder.max_pool("maxpool", x, MAX_POOL) if layout.max_pool else x
 
 
-def _block(builder: Builder, layout: Layout, name: str, x: str, stride: int, dilation: int) -> str:
-    branch = _bottleneck_branch if layout.block == "Bottleneck" else _basic_branch
-    y = branch(builder, layout, name, x, stride, dilation)
-    y = builder.add(f"{name}.add", y, _shortcut(builder, layout, name, x, y, stride))
-    last = 3 if layout.block == "Bottleneck" else 2
+def residual_block(builder: Builder, layout: Layout, block: Block, x: str) -> str:
+    """A branch of two or three convolutions, and what is added to it."""
+    branch = _bottleneck_windows if layout.block == "Bottleneck" else _basic_windows
+    name, y = block.name, x
+    windows = branch(layout, block)
+    last = len(windows)
+    for k, ((window, groups), width) in enumerate(zip(windows, block.widths, strict=True), start=1):
+        norm_start = zeros if k == last and layout.zero_init_residual else ones
+        conv, norm = f"{name}.conv{k}", f"{name}.bn{k}"
+        y = _conv_norm(builder, layout, conv, norm, y, width, window, groups=groups, norm_start=norm_start)
+        if k < last:
+            y = builder.relu(f"{name}.relu.{k}", y)
+    y = builder.add(f"{name}.add", y, _shortcut(builder, layout, block, x, y))
     return builder.relu(f"{name}.relu.{last}", y, block=layout.block)
 
 
-def _basic_branch(builder: Builder, layout: Layout, name: str, x: str, stride: int, dilation: int) -> str:
-    y = builder.conv(f"{name}.conv1", x, _same_window(3, stride))
-    y = builder.relu(f"{name}.relu.1", builder.batch_norm(f"{name}.bn1", y))
-    y = builder.conv(f"{name}.conv2", y, _same_window(3))
-    return builder.batch_norm(f"{name}.bn2", y)
+def _basic_windows(layout: Layout, block: Block) -> list[tuple[Window, int]]:
+    """(window, groups) of each convolution of a BasicBlock: 3x3 that strides, 3x3."""
+    return [(_same_window(3, block.stride), 1), (_same_window(3), 1)]
 
 
-def _bottleneck_branch(builder: Builder, layout: Layout, name: str, x: str, stride: int, dilation: int) -> str:
-    stride_1x1, stride_3x3 = (stride, 1) if layout.stride_on == "1x1" else (1, stride)
-    y = builder.conv(f"{name}.conv1", x, Window.of(1, stride=stride_1x1))
-    y = builder.relu(f"{name}.relu.1", builder.batch_norm(f"{name}.bn1", y))
-    y = builder.conv(f"{name}.conv2", y, _same_window(3, stride_3x3, dilation), groups=layout.groups)
-    y = builder.relu(f"{name}.relu.2", builder.batch_norm(f"{name}.bn2", y))
-    y = builder.conv(f"{name}.conv3", y, POINTWISE)
-    return builder.batch_norm(f"{name}.bn3", y)
+def _bottleneck_windows(layout: Layout, block: Block) -> list[tuple[Window, int]]:
+    """(window, groups) of each convolution of a Bottleneck: 1x1, 3x3, 1x1; the first or the second strides."""
+    on_first = layout.stride_on == "1x1"
+    stride_1x1, stride_3x3 = (block.stride, 1) if on_first else (1, block.stride)
+    middle = _same_window(3, stride_3x3, block.dilation)
+    return [(Window.of(1, stride=stride_1x1), 1), (middle, layout.groups), (POINTWISE, 1)]
 
 
-def _shortcut(builder: Builder, layout: Layout, name: str, x: str, y: str, stride: int) -> str:
-    """What is added to the branch y: a projection where the file has one, option A, or x itself."""
-    projection = f"{name}.{layout.projection}"
-    if f"{projection}.0.weight" in builder.tensors:
-        z = builder.conv(f"{projection}.0", x, Window.of(1, stride=stride))
-        return builder.batch_norm(f"{projection}.1", z)
-    channels, out_channels = builder.channels[x], builder.channels[y]
-    if layout.option_a and (stride != 1 or channels != out_channels):
-        return _option_a(builder, name, x, out_channels, stride)
-    if stride != 1 or channels != out_channels:
-        raise ArchitectureError(
-            f"{projection}.0.weight is missing: {name} needs a projection beside its branch\n"
-            f"  input   (N, {channels}, H, W)   from {x}\n"
-            f"  branch  (N, {out_channels}, H/{stride}, W/{stride})   from {y}\n"
-            f"  The two can be added only after a 1x1 convolution with stride {stride}. Was the file saved in part?"
-        )
-    return x
+def _shortcut(builder: Builder, layout: Layout, block: Block, x: str, y: str) -> str:
+    """What is added to the branch y: a projection where shapes change or the file has one, option A, or x itself."""
+    projection = f"{block.name}.{layout.projection}"
+    stride, channels, out_channels = block.stride, builder.channels[x], builder.channels[y]
+    changes = stride != 1 or channels != out_channels
+    projects = f"{projection}.0.weight" in builder.source
+    if changes and layout.shortcut == "A" and not projects:
+        return _option_a(builder, block, x, out_channels)
+    if not changes and not projects:
+        return x
+    to = f"to be added to {y}: {block.name} needs a projection, a 1x1 convolution with stride {stride}"
+    window = Window.of(1, stride=stride)
+    return _conv_norm(builder, layout, f"{projection}.0", f"{projection}.1", x, out_channels, window, to=to)
 
 
-def _option_a(builder: Builder, name: str, x: str, out_channels: int, stride: int) -> str:
+def _option_a(builder: Builder, block: Block, x: str, out_channels: int) -> str:
     """He et al., section 3.3, option A; out_channels // 4 channels of zeros on either side, as is usual for CIFAR."""
-    channels, pad = builder.channels[x], out_channels // 4
+    channels, pad, stride = builder.channels[x], out_channels // 4, block.stride
     if channels + 2 * pad != out_channels:
         raise ArchitectureError(
-            f"{name} has no projection, and its shortcut cannot be padded with zeros (option A)\n"
+            f"{block.name} has no projection, and its shortcut cannot be padded with zeros (option A)\n"
             f"  input   (N, {channels}, H, W)   from {x}\n"
             f"  branch  (N, {out_channels}, H/{stride}, W/{stride})\n"
             f"  Option A adds out_channels // 4 = {pad} channels on either side, which gives {channels + 2 * pad}."
         )
-    return builder.shortcut_a(f"{name}.shortcut", x, stride=stride, pad_channels=(pad, pad))
+    return builder.shortcut_a(f"{block.name}.shortcut", x, stride=stride, pad_channels=(pad, pad))
+
+
+def _conv_norm(
+    builder: Builder,
+    layout: Layout,
+    conv: str,
+    norm: str,
+    x: str,
+    out_channels: int,
+    window: Window,
+    *,
+    groups: int = 1,
+    norm_start: Start = ones,
+    to: str = "",
+) -> str:
+    """A convolution and the BatchNorm after it."""
+    y = builder.conv(conv, x, out_channels, window, groups=groups, start=layout.start, to=to or f"to {norm}")
+    return builder.batch_norm(norm, y, eps=layout.bn_eps, start=norm_start)
 
 
 def _same_window(kernel_size: int, stride: int = 1, dilation: int = 1) -> Window:

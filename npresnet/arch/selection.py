@@ -1,62 +1,98 @@
-"""Which of a file's tensors are the ResNet: no prefix, no heads of other tasks. What is left out is written down."""
+"""Which of a file's tensors are the network, under which names, and whether it is one that npresnet builds.
+
+The names themselves stand in the tables of `homes/`; here is what is done with them. What is left out of a file is
+written down.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from functools import partial
 
-from npresnet.arch.foreign import are_plain
+from npresnet.arch.homes import Foreign, Home
+from npresnet.arch.homes.foreign import FOREIGN
+from npresnet.arch.homes.tasks import CONTRASTIVE, DETECTION, SEGMENTATION
+from npresnet.arch.homes.torchvision import FIRST_BLOCK, PLAIN, STEM
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
+from npresnet.errors import ArchitectureError
 
-# Task: the names that belong to it and not to its backbone.
-DETECTION = r"^(backbone\.)?fpn\.|^rpn\.|^roi_heads\.|^head\.(classification|regression)_head\."
-CONTRASTIVE = r"^queue(_ptr)?$"
-PROJECTION = r"^fc\.|^encoder_k\.|^queue"
-SEGMENTATION = r"^(aux_)?classifier\."
+HOMES: tuple[Home, ...] = (DETECTION, CONTRASTIVE, SEGMENTATION)  # the first that a file comes from counts
 
 
 def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """The tensors of the ResNet alone, and the decisions that this selection settles.
-
-    Backbones of torchvision's segmentation nets are dilated (`replace_stride_with_dilation=[False, True, True]`); their
-    classifiers work on every pixel (convolutions) and are no part of a classification net. The fc of a contrastive
-    training (MoCo) projects into the space of its loss and classifies nothing.
-    """
+    """The tensors of the network alone, under torchvision's names, and the decisions that this settles."""
     if are_plain(tensors):
         return tensors, {}
     tensors, prefix = _without_prefix(tensors)
-    tensors, heads = _without_heads(tensors)
-    return tensors, prefix | heads
+    home = next((home for home in HOMES if _is_from(home, tensors)), None)
+    if home is None:
+        return tensors, prefix
+    tensors, settled = _translated(home, tensors)
+    return tensors, prefix | settled
+
+
+def refuse_foreign(tensors: Tensors) -> None:
+    """Raise ArchitectureError, naming the network, where the tensors belong to one that npresnet does not build."""
+    plain = are_plain(tensors)
+    for row in FOREIGN:
+        names = [] if plain and row.by_name_alone else _witnesses(row, tensors)
+        if names:
+            advice = row.advice or (
+                "npresnet builds torchvision's ResNets, ResNeXts and Wide ResNets, CIFAR ResNets, and hand-written "
+                "ones with shortcut.* keys"
+            )
+            raise ArchitectureError(
+                f"this looks like {row.network}, which is not supported: {shorten(names, 3)}. {advice}"
+            )
+
+
+def are_plain(names: Iterable[str]) -> bool:
+    """Whether all names are such as torchvision gives: no other home's pattern finds any.
+
+    To compile those patterns takes longer than all else that is done to understand a file.
+    """
+    fits = re.compile(PLAIN).fullmatch
+    return all(map(fits, names))
 
 
 def _without_prefix(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
     """Take off whatever stands before the stem and the first block alike, where that is one and the same prefix."""
     if "conv1.weight" in tensors:
         return tensors, {}
-    blocks = tensors.matching(r"\.layer1\.0\.conv1\.weight$")
-    prefix = blocks[0].removesuffix("layer1.0.conv1.weight") if len(blocks) == 1 else ""
-    if not prefix or not tensors.matching(rf"^{re.escape(prefix)}conv1\.(weight$|0\.)"):
+    blocks = tensors.matching(rf"\.{re.escape(FIRST_BLOCK)}$")
+    prefix = blocks[0].removesuffix(FIRST_BLOCK) if len(blocks) == 1 else ""
+    if not prefix or not tensors.has(rf"^{re.escape(prefix)}{STEM}"):
         return tensors, {}
-    return tensors.without_prefix(prefix), {"prefix": Decision(prefix, "inferred", "taken off the tensors' names")}
+    short = tensors.renamed(lambda name: name.removeprefix(prefix))
+    return short, {"prefix": Decision(prefix, "inferred", "taken off the tensors' names")}
 
 
-def _without_heads(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    heads = tensors.matching(DETECTION)
-    if heads:
-        return tensors.without(heads), _ignored(heads, "the head of a detection net; this is its backbone")
-    if tensors.matching(CONTRASTIVE):
-        heads = tensors.matching(PROJECTION)
-        return tensors.without(heads), _ignored(heads, "of a contrastive training; this is the net it trained")
-    heads = tensors.matching(SEGMENTATION)
-    if not any(len(tensors.shape(name)) == 4 for name in heads):
-        return tensors, {}
-    settled = _ignored(heads, "the head of a segmentation net; this is its backbone")
-    if "layer4.0.conv3.weight" in tensors:
-        note = "the backbone of a segmentation net, by torchvision's custom"
-        settled["replace_stride_with_dilation"] = Decision([False, True, True], "inferred", note)
-    return tensors.without(heads), settled
+def _is_from(home: Home, tensors: Tensors) -> bool:
+    return bool(_with_axes(tensors, tensors.matching(home.found_by), home.ndim))
 
 
-def _ignored(names: list[str], note: str) -> dict[str, Decision]:
-    modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
-    return {"ignored": Decision(shorten(modules), "inferred", note)}
+def _translated(home: Home, tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
+    """The tensors under our names, without those that the home leaves out; and what follows from the home."""
+    for pattern, replacement in home.renamed:
+        tensors = tensors.renamed(partial(re.compile(pattern).sub, replacement))
+    implied = home.implied if tensors.has(home.where) else {}
+    settled = {option: Decision(value, "inferred", home.because) for option, value in implied.items()}
+    left_out = tensors.matching(home.left_out) if home.left_out else []
+    if not left_out:
+        return tensors, settled
+    modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in left_out)
+    ignored = Decision(shorten(modules), "inferred", home.note)
+    return tensors.without(left_out), {"ignored": ignored, **settled}
+
+
+def _witnesses(row: Foreign, tensors: Tensors) -> list[str]:
+    """The names that give such a network away."""
+    if (row.beside and not tensors.has(row.beside)) or (row.unless and tensors.has(row.unless)):
+        return []
+    return _with_axes(tensors, tensors.matching(row.pattern), row.ndim)
+
+
+def _with_axes(tensors: Tensors, names: Iterable[str], ndim: int | None) -> list[str]:
+    return [name for name in names if ndim is None or len(tensors.shape(name)) == ndim]

@@ -1,50 +1,57 @@
-"""The checkpoint's tensors on their way into a network: checked when a layer takes them, and none left over unseen.
+"""A file's tensors: looked at by families, taken by layers (as a `Source`), and none left over in silence.
 
-A tensor that no layer reads means that the file holds another network than the one being built, so `refuse_leftovers`
-ends every build.
+A tensor that no layer reads means that the file holds another network than the one being built, so `finish` ends every
+build.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from npresnet.arch.source import COUNTER, Shape, Wanted
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
-CONV_AXES = ("out_channels", "in_channels/groups", "kernel_height", "kernel_width")
-LINEAR_AXES = ("out_features", "in_features")
-CHANNEL_AXES = ("channels",)
-COUNTER = "num_batches_tracked"  # BatchNorm's count of training steps; inference has no use for it
-
 
 class Tensors:
-    """Tensors by name. `peek` looks, `take` hands out and remembers; both check dtype and number of axes."""
+    """Tensors by name, as a file holds them."""
 
     def __init__(self, tensors: Mapping[str, Any]):
-        self._arrays = {_checked_name(name): np.asanyarray(array) for name, array in tensors.items()}
+        self._arrays: dict[str, Array] = {_checked_name(name): np.asanyarray(array) for name, array in tensors.items()}
         self._taken: set[str] = set()
+        self._skipped: set[str] = set()
 
     def __contains__(self, name: object) -> bool:
         return name in self._arrays
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
     def __len__(self) -> int:
         return len(self._arrays)
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str) -> Shape:
         """The shape of a tensor that is there, unchecked."""
         return self._arrays[name].shape
+
+    def length(self, name: str, axis: int, ndim: int) -> int | None:
+        """How long an axis is, or None where there is no such tensor or it has another number of axes."""
+        array = self._arrays.get(name)
+        return None if array is None or array.ndim != ndim else array.shape[axis]
 
     def matching(self, pattern: str) -> list[str]:
         """Names that the regular expression finds, in the file's order."""
         found = re.compile(pattern).search
         return [name for name in self._arrays if found(name)]
+
+    def has(self, pattern: str) -> bool:
+        """Whether the regular expression finds any name."""
+        return any(map(re.compile(pattern).search, self._arrays))
 
     def numbers_after(self, prefix: str) -> list[int]:
         """The numbers N of all names `<prefix>N.<more>`, sorted: stages after "layer", blocks after "layer1."."""
@@ -55,13 +62,9 @@ class Tensors:
     def peek(self, name: str, axes: tuple[str, ...]) -> Array:
         """The tensor, if it holds floating-point numbers and has these axes, all of them at least 1 long."""
         if name not in self._arrays:
-            raise ArchitectureError(f"{name} is missing{self._nearby(name)}. Was the file saved in part?")
+            raise ArchitectureError(self._missing(name))
         array = self._arrays[name]
-        if array.dtype.kind != "f":
-            raise ArchitectureError(
-                f"{name} holds {array.dtype} numbers, but weights are floating point. A quantised network is not "
-                f"supported: export the float weights it was made from"
-            )
+        _check_floats(name, array)
         if array.ndim != len(axes) or 0 in array.shape:
             raise ArchitectureError(
                 f"{name} has shape {array.shape}, but should have the axes ({', '.join(axes)}), none of them empty. "
@@ -69,27 +72,49 @@ class Tensors:
             )
         return array
 
-    def take(self, name: str, axes: tuple[str, ...]) -> Array:
-        """As `peek`, and remember that a layer reads this tensor."""
-        array = self.peek(name, axes)
+    def take(self, wanted: Wanted) -> Array:
+        """The tensor, if it holds floating-point numbers and has the whole expected shape; remembered as read."""
+        name, shape, axes, _, why = wanted
+        array = self._arrays.get(name)
+        if array is None:
+            raise ArchitectureError(f"{self._missing(name)}\n  expected {shape}   {', '.join(axes)}\n{why()}")
+        _check_floats(name, array)
+        if array.shape != shape:
+            raise ArchitectureError(
+                f"{name} has shape {array.shape}, expected {shape}\n  axes    {', '.join(axes)}\n{why()}"
+            )
         self._taken.add(name)
         return array
+
+    def take_optional(self, wanted: Wanted) -> Array | None:
+        """As `take`, or None where the file has no such tensor."""
+        return self.take(wanted) if wanted.name in self._arrays else None
+
+    def skip(self, name: str) -> None:
+        """Inference does not need this tensor, whatever its shape, and the file may lack it."""
+        self._skipped.add(name)
 
     def without(self, names: Iterable[str]) -> Tensors:
         """The tensors but these."""
         dropped = set(names)
         return Tensors({name: array for name, array in self._arrays.items() if name not in dropped})
 
-    def without_prefix(self, prefix: str) -> Tensors:
-        """The tensors with `prefix` taken off the names that bear it."""
-        short = {name.removeprefix(prefix): array for name, array in self._arrays.items()}
-        if len(short) < len(self._arrays):
-            raise ArchitectureError(f"some tensors stand twice in the file, with and without the prefix {prefix}")
-        return Tensors(short)
+    def renamed(self, rename: Callable[[str], str]) -> Tensors:
+        """The tensors under other names."""
+        old_names: dict[str, str] = {}
+        for name in self._arrays:
+            other = old_names.setdefault(rename(name), name)
+            if other != name:
+                raise ArchitectureError(
+                    f"some tensors stand twice in the file: {_clip(other)} and {_clip(name)} are the same tensor of "
+                    f"the network. Save the state_dict of one network alone"
+                )
+        return Tensors({new: self._arrays[old] for new, old in old_names.items()})
 
-    def refuse_leftovers(self) -> None:
+    def finish(self) -> None:
         """Raise ArchitectureError where a tensor was read by no layer."""
-        left = [name for name in self._arrays if name not in self._taken and not name.endswith(COUNTER)]
+        read = self._taken | self._skipped
+        left = [name for name in self._arrays if name not in read and not name.endswith(COUNTER)]
         if left:
             raise ArchitectureError(
                 f"the network would leave out tensors of the file that none of its layers reads: "
@@ -99,16 +124,35 @@ class Tensors:
 
     def non_finite(self) -> list[str]:
         """Vectors (biases and BatchNorm's parameters) with a NaN or an infinity; a diverged training shows there."""
-        return [
-            name
-            for name in sorted(self._taken)
-            if self._arrays[name].ndim == 1 and not np.isfinite(self._arrays[name]).all()
-        ]
+        vectors = (name for name in sorted(self._taken) if self._arrays[name].ndim == 1)
+        return [name for name in vectors if not np.isfinite(self._arrays[name]).all()]
+
+    def _missing(self, name: str) -> str:
+        return f"{name} is missing{self._nearby(name)}. Was the file saved in part?"
 
     def _nearby(self, name: str) -> str:
         parent = name.rpartition(".")[0]
         siblings = [other for other in self._arrays if other.startswith(parent + ".")]
         return f", though {shorten(siblings, 4)} {'are' if len(siblings) > 1 else 'is'} there" if siblings else ""
+
+
+def _check_floats(name: str, array: Array) -> None:
+    if array.dtype.kind != "f":
+        raise ArchitectureError(
+            f"{name} holds {array.dtype} numbers, but weights are floating point. A quantised network is not "
+            f"supported: export the float weights it was made from"
+        )
+
+
+def agreed(lengths: Iterable[int | None]) -> int:
+    """The length that most tensors have, so that an error names the odd one out; the first such, 0 where none is there.
+
+    A layer's width stands in several tensors of a file (filters of a convolution, the vectors of its norm).
+    """
+    known = [length for length in lengths if length is not None]
+    if len(set(known)) == 1:
+        return known[0]
+    return Counter(known).most_common(1)[0][0] if known else 0
 
 
 def shorten(items: Iterable[str], limit: int = 8) -> str:

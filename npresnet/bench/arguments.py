@@ -1,4 +1,4 @@
-"""What `npresnet bench`, benchmarks/vs_peers.py and layers.py are told on the command line, and the Settings of it.
+"""Command-line arguments of `npresnet bench` and of the scripts in benchmarks/, and the Settings made of them.
 
 The command's parser is made whenever `npresnet` starts, so nothing heavy is imported before it is needed.
 """
@@ -40,10 +40,10 @@ def add_engines(parser: Any, *, engines: list[str] | None = None, threads: int |
 
 
 def add_pace(parser: Any) -> None:
-    """How long, and under which BLAS kernel."""
+    """How long, and with which BLAS core type."""
     parser.add_argument("--rounds", type=count, default=7, metavar="N", help="interleaved rounds (7)")
     parser.add_argument("--seconds", type=float, default=0.4, metavar="S", help="of calls an engine and round (0.4)")
-    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one kernel, such as Haswell")
+    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one core type, such as Haswell")
     parser.add_argument("--quick", action="store_true", help="one short round: to try it out, not to measure")
 
 

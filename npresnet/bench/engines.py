@@ -16,7 +16,7 @@ class Engine:
     name     what the command line and the JSON call it
     title    what tables call it
     needs    import names of the libraries that must be installed
-    loader   "module:function" of a `Loader`; the worker imports it, nobody else does
+    loader   "module:function" of a `Loader`; only the worker imports it
     """
 
     name: str

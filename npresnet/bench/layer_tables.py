@@ -23,36 +23,25 @@ def steps_table(case: Case) -> Table:
 
 def rest_table(case: Case) -> Table:
     """Where the time goes, by algorithm, and how much of it is beyond the floor of its multiplications."""
-    groups = by_algorithm(case["steps"])
-    outside_ms = case["whole_ms"] - sum_ms(case["steps"])
-    rows = [
-        [name, str(len(steps)), f"{sum_ms(steps):.3f}", f"{_floor(steps, case):.3f}", f"{_beyond(steps, case):+.3f}"]
-        for name, steps in groups.items()
-    ]
-    rows.append(["outside the steps", "", f"{outside_ms:.3f}", "0.000", f"{outside_ms:+.3f}"])
-    floor = _floor(case["steps"], case)
-    beyond = f"{case['whole_ms'] - floor:+.3f}"
-    rows.append(["whole call", str(len(case["steps"])), f"{case['whole_ms']:.3f}", f"{floor:.3f}", beyond])
+    steps, whole_ms = case["steps"], case["whole_ms"]
+    groups = [(name, str(len(of)), sum_ms(of), sum_floor_ms(of, case)) for name, of in by_algorithm(steps).items()]
+    groups.append(("outside the steps", "", whole_ms - sum_ms(steps), 0.0))
+    groups.append(("whole call", str(len(steps)), whole_ms, sum_floor_ms(steps, case)))
+    rows = [[name, count, f"{ms:.3f}", f"{floor:.3f}", f"{ms - floor:+.3f}"] for name, count, ms, floor in groups]
     return Table(["where the time goes", "steps", "ms", "floor ms", "beyond it"], rows)
-
-
-def summary_table(cases: Sequence[Case]) -> Table:
-    """A row a model and batch: the whole call, its steps, the floor."""
-    header = ["ms per image, one thread", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
-    return Table([*header, "GFLOP/s", "of peak"], [_summary_row(case) for case in cases])
 
 
 def conditions(entry: Mapping[str, Any]) -> str:
     """One paragraph: machine, BLAS, peak, day."""
     cases = entry["cases"]
-    kernels = dict.fromkeys(machine.blas_text(list(case["blas"])) for case in cases)
+    libraries = dict.fromkeys(machine.blas_text(list(case["blas"])) for case in cases)
     versions = dict.fromkeys(f"{name} {version}" for case in cases for name, version in case["versions"].items())
     peak = max(case["gemm_peak_gflops"] for case in cases)
     parts = [
         machine_text(entry["machine"]),
         "one thread",
         "float32",
-        *kernels,
+        *libraries,
         f"GEMM peak {peak:g} GFLOP/s ({SIDE}x{SIDE}x{SIDE}, the best of several)",
         ", ".join(versions),
         entry["date"],
@@ -103,25 +92,13 @@ def sum_ms(steps: Sequence[Step]) -> float:
     return float(sum(step["ms"] for step in steps))
 
 
+def sum_floor_ms(steps: Sequence[Step], case: Case) -> float:
+    """Milliseconds that the multiply-adds of all these steps take at least, an image."""
+    return floor_ms(sum(step["flops"] for step in steps) // 2, case["gemm_peak_gflops"])
+
+
 def _row(name: str, shape: str, steps: Sequence[Step], case: Case, algorithm: str) -> list[str]:
     ms, share = sum_ms(steps), sum_ms(steps) / sum_ms(case["steps"])
     gflops = sum(step["flops"] for step in steps) / ms / 1e6
     speed = [f"{gflops:.1f}", f"{gflops / case['gemm_peak_gflops']:.0%}"] if gflops else ["", ""]
     return [name, shape, f"{ms:.3f}", f"{share:.1%}", *speed, algorithm]
-
-
-def _summary_row(case: Case) -> list[str]:
-    steps = case["steps"]
-    others = [step for step in steps if not step["flops"]]
-    gflops = sum(step["flops"] for step in steps) / case["whole_ms"] / 1e6
-    times = [case["whole_ms"], sum_ms(steps), sum_ms(others), _floor(steps, case)]
-    of_peak = f"{gflops / case['gemm_peak_gflops']:.0%}"
-    return [case_title(case), *(f"{ms:.2f}" for ms in times), f"{gflops:.1f}", of_peak]
-
-
-def _floor(steps: Sequence[Step], case: Case) -> float:
-    return floor_ms(sum(step["flops"] for step in steps) // 2, case["gemm_peak_gflops"])
-
-
-def _beyond(steps: Sequence[Step], case: Case) -> float:
-    return sum_ms(steps) - _floor(steps, case)

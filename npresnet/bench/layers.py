@@ -103,7 +103,7 @@ def time_layers(request: Request) -> LayerTimes:
         with npresnet.load(path, threads=1, **request.options) as model:
             channels = model.config.value("in_channels", 3)
             images = _images(request, (channels, request.size, request.size))
-            executable = model._executables.get(None)  # the very one that model(x) runs
+            executable = model._executables.get(None)  # the one that model(x) runs
             group = group_of(request.batch)
             plans = executable.plans(images.shape[1:], images=group)
             before = gemm_peak_gflops()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import subprocess
 from collections.abc import Iterable
 from typing import Any
@@ -48,14 +47,8 @@ def cpu_name(info: dict[str, str] | None = None) -> str:
     return info.get("model name") or _sysctl("machdep.cpu.brand_string") or platform.processor() or platform.machine()
 
 
-def slug(name: str) -> str:
-    """A processor's name for file names: "Intel(R) Core(TM) i7-9700 CPU @ 3.00GHz" is intel-core-i7-9700."""
-    name = re.sub(r"\((R|TM|r|tm)\)|@.*$|\b\d+-Core\b|\b(CPU|Processor)\b", " ", name)
-    return "-".join(re.findall(r"[a-z0-9]+", name.lower())) or "cpu"
-
-
 def blas_libraries() -> list[dict[str, Any]]:
-    """Each BLAS that this process has loaded, with the kernel that it chose (OpenBLAS calls it `architecture`)."""
+    """Each BLAS that this process has loaded, with its core type (`architecture`), where it is OpenBLAS."""
     from threadpoolctl import threadpool_info
 
     wanted = ("internal_api", "version", "architecture", "threading_layer", "num_threads")
@@ -67,7 +60,7 @@ def blas_libraries() -> list[dict[str, Any]]:
 
 
 def blas_text(libraries: list[dict[str, Any]]) -> str:
-    """The BLAS and its kernel in a few words: "openblas 0.3.31 SkylakeX"."""
+    """The BLAS and its core type in a few words: "openblas 0.3.31 SkylakeX"."""
     words = ("internal_api", "version", "architecture")
     named = [" ".join(str(library[key]) for key in words if library.get(key)) for library in libraries]
     return ", ".join(named) or "a BLAS that threadpoolctl does not know"

@@ -48,8 +48,8 @@ def _append(node: Node, nodes: list[bytes], initializers: list[bytes]) -> None:
     chain = _chain(node)
     if len(node.inputs) > 1 and node.op != "add":
         chain.append(("Add", {}, [], node.inputs[1]))  # the residual
-    if node.relu:
-        chain.append(("Relu", {}, [], None))
+    if node.activation is not None:
+        chain += _chain(Node(node.name, node.activation, (INPUT,), attrs=node.attrs))
     value = node.inputs[0]
     for number, (op, attributes, arrays, second) in enumerate(chain):
         names = [f"{node.name}/{number}/{place}" for place in range(len(arrays))]

@@ -30,7 +30,7 @@ class WorkerError(Exception):
 def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, str]:
     """The environment of a worker: no tuning from outside, every OPENBLAS_* unset, equal threads.
 
-    `coretype` asks OpenBLAS for one kernel by its name (OPENBLAS_CORETYPE), the only such variable ever set.
+    `coretype` asks OpenBLAS for one core type by its name (OPENBLAS_CORETYPE), the only such variable ever set.
     """
     environ = {name: value for name, value in os.environ.items() if not name.upper().startswith(_TUNING)}
     environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))

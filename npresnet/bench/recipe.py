@@ -47,7 +47,7 @@ def _node_to_json(node: Node) -> dict[str, Any]:
         "groups": node.groups,
         "attrs": dict(node.attrs),
         "params": list(node.params),
-        "relu": node.relu,
+        "activation": node.activation,
     }
 
 

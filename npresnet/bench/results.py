@@ -113,23 +113,9 @@ def without_folder(word: str) -> str:
     return Path(word).name if "/" in word or "\\" in word else word
 
 
-def file_name(kind: str, entry: Mapping[str, Any]) -> str:
-    """<kind>-<processor>[-<BLAS kernel asked for>]-<date>.json"""
-    words = [kind, machine.slug(entry["machine"]["cpu"]), (entry.get("coretype") or "").lower(), entry["date"]]
-    return "-".join(filter(None, words)) + ".json"
-
-
 def write(path: Path, entry: Mapping[str, Any]) -> None:
     """Write a results file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
     partial.replace(path)
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """A results file, or None where there is none."""
-    if not path.exists():
-        return None
-    entry: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from npresnet.bench.compare import Say, Settings, compare_model
 from npresnet.bench.engines import ENGINES, OURS, Engine
 from npresnet.bench.prepare import Request
 from npresnet.bench.process import Process, WorkerError, worker_environ
-from npresnet.bench.results import CaseResult, geometric_means, header
+from npresnet.bench.results import geometric_means, header
 
 Entry = dict[str, Any]
 LIBRARIES = ("numpy", "torch", "onnxruntime", "openvino")
@@ -67,7 +67,7 @@ def run(
                 entry["gemm_peak_gflops"] = _larger(entry["gemm_peak_gflops"], _gemm_peak(settings, say))
                 keep(entry)
         except WorkerError as problem:
-            _leave_out(entry, model, problem, say, keep)
+            leave_out(entry, model, problem, say, keep)
     return entry
 
 
@@ -86,48 +86,15 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
                 timeout_s = settings.prepare_timeout_s + shown["seconds"]
                 case = process.ask("layers", timeout_s=timeout_s, seconds=shown["seconds"], **wanted)
         except WorkerError as problem:
-            _leave_out(entry, model, problem, say, keep)
+            leave_out(entry, model, problem, say, keep)
         else:
             entry["cases"].append(case)
             keep(entry)
     return entry
 
 
-def run_memory(
-    race: Race,
-    settings: Settings,
-    *,
-    command: str,
-    say: Say,
-    keep: Callable[[Entry], None],
-    registry: Mapping[str, Engine] = ENGINES,
-) -> Entry:
-    """What every engine's process holds: an entry of kind "memory", without times; as `run` otherwise."""
-    few_calls = replace(settings, rounds=1, seconds=0.0, pause_s=0.0)
-    shown: Entry = {"threads": settings.threads, "coretype": settings.coretype}
-    entry = header("memory", command, **shown, cases=[], skipped=[])
-    for model in race.models:
-        request = Request(model, "", race.size, race.seed, race.onnx)
-        try:
-            for case in compare_model(request, race.batches, race.chosen(registry), few_calls, say):
-                entry["cases"].append(_memory_of(case))
-                keep(entry)
-        except WorkerError as problem:
-            _leave_out(entry, model, problem, say, keep)
-    return entry
-
-
-def _memory_of(case: CaseResult) -> Entry:
-    """A case without its times."""
-    kept = ("engine", "status", "reason", "peak_mb", "resident_mb", "versions", "blas")
-    found = {
-        name: {field: value for field, value in result.to_dict().items() if field in kept}
-        for name, result in case.engines.items()
-    }
-    return {"model": case.model, "batch": case.batch, "size": case.size, "threads": case.threads, "engines": found}
-
-
-def _leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Callable[[Entry], None]) -> None:
+def leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Callable[[Entry], None]) -> None:
+    """Say and keep under "skipped" why a model was left out; of its file only the name."""
     name = Path(model).name
     reason = str(problem).replace(model, name)
     say(f"{name} left out: {reason}")

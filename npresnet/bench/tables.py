@@ -1,4 +1,4 @@
-"""Results as tables: the same cells as aligned text for a terminal and as Markdown for the README."""
+"""Results as tables: the same cells as aligned text for a terminal and as Markdown for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -126,23 +126,6 @@ def memory_table(cases: Sequence[Case]) -> Table:
     return Table(["peak (steady) MB", *map(title, names)], rows)
 
 
-def cold_table(entry: Mapping[str, Any]) -> Table:
-    """Whole processes: wall time with its middle half, peak memory, and time over that of the first program (ours)."""
-    programs = [program for program in entry["programs"].values() if program["status"] != "absent"]
-    base = programs[0].get("median_ms")
-    header = ["from file to label", "wall ms", "peak MB", "time / ours"]
-    return Table(header, [[program["title"], *_cold_cells(program, base)] for program in programs])
-
-
-def cold_problems(entry: Mapping[str, Any]) -> list[str]:
-    """A sentence for each program that shows no time."""
-    return [
-        f"{program['title']}: {NO_TIME[program['status']]} ({program['reason']})"
-        for program in entry["programs"].values()
-        if program["status"] != "ok"
-    ]
-
-
 def title(name: str) -> str:
     """What tables call an engine."""
     return ENGINES[name].title if name in ENGINES else name
@@ -175,8 +158,8 @@ def legends(entry: Mapping[str, Any]) -> list[str]:
 
 
 def conditions(entry: Mapping[str, Any]) -> str:
-    """One paragraph: machine, threads, BLAS kernel, versions, day."""
-    kernels = dict.fromkeys(
+    """One paragraph: machine, threads, BLAS core type, versions, day."""
+    libraries = dict.fromkeys(
         machine.blas_text(case["engines"][OURS]["blas"])
         for case in entry.get("cases", ())
         if case["engines"].get(OURS, {}).get("blas")
@@ -185,7 +168,7 @@ def conditions(entry: Mapping[str, Any]) -> str:
         machine_text(entry["machine"]),
         f"{entry['threads']} threads",
         "float32",
-        *(["BLAS under npresnet: " + "; ".join(kernels)] if kernels else []),
+        *(["BLAS under npresnet: " + "; ".join(libraries)] if libraries else []),
         versions_text(entry),
         entry["date"],
     ]
@@ -240,14 +223,6 @@ def _two_digits(ratio: float | None) -> str:
 
 def _error_cell(entry: Mapping[str, Any]) -> str:
     return "" if entry.get("error") is None else f"{entry['error'] * 1e7:.2f}"
-
-
-def _cold_cells(program: Mapping[str, Any], base: float | None) -> list[str]:
-    if "median_ms" not in program:
-        return [NO_TIME[program["status"]], "", ""]
-    low, middle, high = (program[key] for key in ("p25_ms", "median_ms", "p75_ms"))
-    peak = f"{program['peak_mb']:.0f}" if "peak_mb" in program else ""
-    return [f"{middle:.0f} ({low:.0f}-{high:.0f})", peak, f"{middle / base:.2f}" if base else ""]
 
 
 def _memory_cell(entry: Mapping[str, Any]) -> str:

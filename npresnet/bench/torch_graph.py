@@ -1,7 +1,7 @@
 """A Network as a PyTorch module: PyTorch's own layers, called in straight-line code that torch.fx writes.
 
-The code is what torchvision's modules run: ReLU and the residual's addition in place where nobody else reads the value,
-and every activation freed after its last reader (torch.fx sees to that).
+The code is what torchvision's modules run: ReLU and the residual's addition in place where no other layer reads the
+value, and every activation freed after its last reader (torch.fx sees to that).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build(network: Network) -> torch.nn.Module:
     for node in network:
         own = {name: len(readers[name]) == 1 and name != INPUT for name in node.inputs}  # may be overwritten
         value = _call(root, graph, node, [values[name] for name in node.inputs], own)
-        values[node.name] = _functional(graph, "relu", value, inplace=True) if node.relu else value
+        values[node.name] = _activated(graph, node.activation, node, value, inplace=True) if node.activation else value
     (output,) = network.outputs.values()
     graph.output(values[output])
     return torch.fx.GraphModule(root, graph).eval()
@@ -55,8 +55,8 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
         root.add_module(name, _LAYERS[node.op](node))
         value = graph.call_module(name, (inputs[0],))
         return graph.call_method("add_", (value, inputs[1])) if len(inputs) > 1 else value
-    if node.op == "relu":
-        return _functional(graph, "relu", inputs[0], inplace=own[node.inputs[0]])
+    if node.op in _ACTIVATIONS:
+        return _activated(graph, node.op, node, inputs[0], inplace=own[node.inputs[0]])
     if node.op == "add":
         return graph.call_method("add_" if own[node.inputs[0]] else "add", tuple(inputs))
     if node.op in ("max_pool2d", "avg_pool2d"):
@@ -68,6 +68,26 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
     if node.op == "shortcut_a":
         return _shortcut_a(graph, node, inputs[0])
     raise NotImplementedError(f"{node.name}: no PyTorch form of {node.op} is known here")
+
+
+_ACTIVATIONS = {
+    "relu": "relu",
+    "relu6": "relu6",
+    "leaky_relu": "leaky_relu",
+    "hard_sigmoid": "hardsigmoid",
+    "hard_swish": "hardswish",
+    "silu": "silu",
+    "gelu": "gelu",
+}
+
+
+def _activated(graph: Any, name: str, node: Node, value: Any, *, inplace: bool) -> Any:
+    if name not in _ACTIVATIONS:
+        raise NotImplementedError(f"{node.name}: no PyTorch form of {name} is known here")
+    options = {"negative_slope": node.attrs["negative_slope"]} if "negative_slope" in node.attrs else {}
+    if name != "gelu":
+        options["inplace"] = inplace
+    return _functional(graph, _ACTIVATIONS[name], value, **options)
 
 
 def _functional(graph: Any, name: str, value: Any, **options: Any) -> Any:

@@ -26,11 +26,6 @@ def names() -> list[str]:
     ]
 
 
-def asked(models: list[str]) -> list[str]:
-    """What a command line asks for: "all" by itself stands for every classifier."""
-    return names() if models == ["all"] else models
-
-
 def build(name: str, **options: Any) -> Any:
     """torchvision.models.<name>(**options) in eval mode. Raises ImportError where torchvision cannot be imported."""
     return getattr(import_models(), name)(weights=None, **options).eval()

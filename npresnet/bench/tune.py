@@ -3,7 +3,7 @@
 A layer is timed as the backend would run it, alone: for one image and for a group, on one thread, each candidate in
 turn, round after round, with memory in between that drives the weights out of the inner caches as the other layers of a
 network would. The figure of a candidate is the sum of its times for an image alone and for one in a group. Another than
-what the built-in rules choose must be clearly faster: a table of accidents would help nobody.
+what the built-in rules choose must be clearly faster, so that chance differences are not kept.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import numpy as np
 import npresnet
 from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
-from npresnet.cpu.compiler.choices import Choice, Layer, candidates, choose
+from npresnet.cpu.compiler import conv2d
+from npresnet.cpu.compiler.choices import candidates, choose
 from npresnet.cpu.compiler.lowering import CompiledShape, Options, lower
 from npresnet.cpu.compiler.stages import GROUP
-from npresnet.cpu.kernels import conv2d
 from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.kernels.layer import Choice, Layer
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.running import run_plan
@@ -79,7 +80,7 @@ def tune_model(model: str, size: int, *, rounds: int, known: Container[str]) -> 
     loaded.close()
     for layer, (node, shape) in layers_of(network, (channels, size, size)).items():
         if str(layer) not in known:
-            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, blas.kernel(), {}))
+            yield Tuned(layer, measure(layer, node, shape, rounds=rounds), choose(layer, blas.core_type(), {}))
 
 
 def table(tuned: Sequence[Tuned]) -> Table:

@@ -54,7 +54,7 @@ def decisions_of(args: Namespace) -> dict[str, Any]:
 
 def options_of(args: Namespace) -> dict[str, Any]:
     """`--option NAME=VALUE`, the value as JSON where it is such, else as it stands."""
-    from npresnet.arch.options import OPTIONS
+    from npresnet.arch import OPTIONS
 
     options = {}
     for text in args.option:

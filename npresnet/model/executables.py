@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Protocol
+from typing import Any
 
 from npresnet import cpu, passes
 from npresnet.cpu.compiler import prepared
 from npresnet.errors import DeviceError
 from npresnet.network import Network
+from npresnet.plan import Executable
 from npresnet.system.locks import Lock
 
 CAPACITY = 4  # the whole network, and three choices of features; each holds folded weights of its own
 
 Modules = tuple[str, ...] | None  # None: the network's own outputs
-
-
-class Executable(Protocol):
-    """What both backends make of a network: see `cpu.Executable` and `cuda.Executable`."""
-
-    def __call__(self, images: Any) -> dict[str, Any]:
-        """Images (N, C, H, W) -> {asked name: (N, ...)}."""
-
-    def as_array(self, x: Any) -> Any:
-        """What a call takes of x."""
 
 
 class Executables:
@@ -53,7 +44,7 @@ class Executables:
         self._lock = Lock()
         self.closed = False
 
-    def get(self, modules: Modules) -> Any:
+    def get(self, modules: Modules) -> Executable:
         """The executable that gives these modules' results, compiled now if need be. Raises DeviceError when closed."""
         with self._lock.plain:
             if self.closed:

@@ -21,6 +21,7 @@ from npresnet.model.inputs import as_batch, as_count, is_one_image, named_error,
 from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.network import Network
+from npresnet.plan import Executable
 from npresnet.views.cam import activation_map, find_head, find_pooled
 from npresnet.views.summary import parameter_count, summary
 
@@ -190,6 +191,15 @@ class Model:
         """The table that the `torchsummary` package prints; input_size is (C, H, W), by default that of this model."""
         shape = default_size(self.config, self._preprocess) if input_size is None else input_size
         return summary(self.network, shape, batch_size)
+
+    def executable(self, modules: Iterable[str] | None = None) -> Executable:
+        """The compiled network that `model(x)` runs, on either device: its steps, its memory, a stopwatch.
+
+        modules  names as `features` takes them: then the part of the network that gives their results
+
+        It belongs to the model: do not close it. See `npresnet.plan.Executable`.
+        """
+        return self._executables.get(None if modules is None else tuple(modules))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` with the original tensors and every decision, from which `load` makes this very model.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from npresnet.errors import ShapeError
-from npresnet.network import Array
+from npresnet.network import Array, Node
+from npresnet.ops.record import Operation, Shape
 
 
 def batch_norm(
@@ -49,3 +50,20 @@ def _per_channel(x: Array, numbers: Array) -> Array:
             f"  parameters  {numbers.shape}   C"
         )
     return numbers.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
+    channels = node.params["running_mean"].shape[0]
+    if inputs[0][0] != channels:
+        raise ShapeError(f"normalises {channels} channels, got {inputs[0]} (C, H, W)")
+    return inputs[0]
+
+
+BATCH_NORM = Operation(
+    name="batch_norm",
+    label="BatchNorm",
+    title="BatchNorm2d",
+    compute=lambda node, x: batch_norm(x, **node.params, eps=node.attrs["eps"]),
+    infer_shape=_infer_shape,
+    fuses=True,
+)

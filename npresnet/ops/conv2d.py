@@ -6,11 +6,14 @@ What the field calls convolution is cross-correlation: the filter is not flipped
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from npresnet.errors import ShapeError
-from npresnet.network import Array
+from npresnet.network import Array, Node
+from npresnet.ops.add import add, one_shape
+from npresnet.ops.record import Operation, Shape, image_shape, sees_window, window_of
 from npresnet.ops.windows import check_image, sliding_windows
 from npresnet.window import Window
 
@@ -94,3 +97,70 @@ def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
         raise ShapeError(f"cannot split {out_channels} filters into {groups} groups of the same size")
     if bias is not None and np.shape(bias) != (out_channels,):
         raise ShapeError(f"expects one bias a filter, ({out_channels},), got {np.shape(bias)}")
+
+
+def folded_weight(node: Node) -> Array:
+    """A convolution's filters (O, C/G, KH, KW): weight[o], times scale[o] in float64 where a BatchNorm was folded in.
+
+    A backend that wants float32 rounds that once.
+    """
+    weight, scale = node.params["weight"], node.params.get("scale")
+    if scale is None:
+        return weight
+    scaled: Array = np.multiply(weight, scale[:, None, None, None], dtype=np.float64)
+    return scaled
+
+
+def compute_conv2d(node: Node, x: Array, residual: Array | None = None) -> Array:
+    """`conv(x) + residual` once the addition is fused in; see passes.fuse."""
+    weight, window = folded_weight(node), window_of(node)
+    if weight.shape[2:] != window.kernel_size:
+        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights of shape {weight.shape}")
+    out = conv2d(
+        x,
+        weight,
+        node.params.get("bias"),
+        stride=window.stride,
+        padding=window.padding,
+        dilation=window.dilation,
+        groups=node.groups,
+    )
+    return out if residual is None else add(out, residual)
+
+
+def infer_conv2d(node: Node, inputs: list[Shape]) -> Shape:
+    """(O, OH, OW), which a residual must have too. Raises ShapeError."""
+    channels, *size = image_shape(inputs[0])
+    out_channels, group_channels, kernel_height, kernel_width = node.params["weight"].shape
+    if channels != group_channels * node.groups:
+        raise ShapeError(
+            f"expects {group_channels * node.groups} input channels, got {channels}\n"
+            f"  input   {inputs[0]}   C, H, W\n"
+            f"  weight  {node.params['weight'].shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
+            f"  Each filter sees in_channels/groups channels (groups = {node.groups})."
+        )
+    window, bias = window_of(node), node.params.get("bias")
+    if (kernel_height, kernel_width) != window.kernel_size:
+        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights {node.params['weight'].shape}")
+    if bias is not None and bias.shape != (out_channels,):
+        raise ShapeError(f"expects one bias a filter, ({out_channels},), got {bias.shape}")
+    shape = (out_channels, *window.output_size(size))
+    return shape if len(inputs) == 1 else one_shape(node, [shape, inputs[1]])
+
+
+def conv2d_macs(node: Node, shape: Shape) -> int:
+    """Multiply-adds of a convolution whose result, before any pool, has this shape."""
+    return prod(shape) * prod(node.params["weight"].shape[1:])
+
+
+CONV2D = Operation(
+    name="conv2d",
+    label="convolution",
+    title="Conv2d",
+    compute=compute_conv2d,
+    infer_shape=infer_conv2d,
+    count_macs=lambda node, inputs, out: conv2d_macs(node, out),
+    sees=sees_window,
+    inputs=(1, 2),
+    fuses=True,
+)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from npresnet.errors import ShapeError
-from npresnet.network import Array
+from npresnet.network import Array, Node
+from npresnet.ops.record import Operation, Shape, sees_all
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -29,3 +32,25 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
         )
     out = x @ weight.astype(x.dtype, copy=False).T  # (N, C) @ (C, O) -> (N, O)
     return out if bias is None else out + np.asarray(bias, x.dtype)
+
+
+def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
+    out_features, in_features = node.params["weight"].shape
+    if inputs[0] != (in_features,):
+        raise ShapeError(
+            f"expects {in_features} features, got {inputs[0]}\n"
+            f"  weight  {(out_features, in_features)}   out_features, in_features"
+        )
+    return (out_features,)
+
+
+LINEAR = Operation(
+    name="linear",
+    label="linear layer",
+    title="Linear",
+    compute=lambda node, x: linear(x, node.params["weight"], node.params.get("bias")),
+    infer_shape=_infer_shape,
+    count_macs=lambda node, inputs, out: prod(node.params["weight"].shape),
+    sees=sees_all,
+    fuses=True,
+)

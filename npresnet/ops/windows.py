@@ -33,6 +33,15 @@ def check_image(x: Array) -> None:
         raise ShapeError(f"expects a batch of images (N, C, H, W), got an array of shape {x.shape}")
 
 
+def check_padding(window: Window) -> None:
+    """PyTorch draws the same line: a window that lies in the padding altogether has no maximum and no mean."""
+    if any(2 * p > k for p, k in zip(window.padding, window.kernel_size, strict=True)):
+        raise ShapeError(
+            f"expects padding of at most half the kernel_size, got padding {window.padding} "
+            f"and kernel_size {window.kernel_size}"
+        )
+
+
 def _pad(x: Array, window: Window, out_size: Axes, fill: float) -> Array:
     """The image with just the border that the windows reach into: (N, C, H + top + bottom, W + left + right)."""
     borders = []

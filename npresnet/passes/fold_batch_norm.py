@@ -19,7 +19,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from npresnet.network import Array, Network, Node
-from npresnet.passes.rewrite import merge_pairs
+from npresnet.passes.rewrite import carrying, merge_pairs
 
 
 def fold_batch_norm(network: Network) -> Network:
@@ -30,11 +30,11 @@ def fold_batch_norm(network: Network) -> Network:
     return merge_pairs(network, _merge)
 
 
-def _merge(node: Node, made: Mapping[str, Node], private: Set[str]) -> tuple[Node, Node] | None:
+def _merge(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[Node, Node] | None:
     conv = made.get(node.inputs[0])
-    if node.op != "batch_norm" or conv is None or conv.name not in private:
+    if node.op != "batch_norm" or conv is None or conv.name not in single_use:
         return None
-    if conv.op != "conv2d" or conv.relu or len(conv.inputs) > 1:
+    if conv.op != "conv2d" or conv.activation is not None or len(conv.inputs) > 1:
         return None
     return conv, fold(conv, node)
 
@@ -46,7 +46,7 @@ def fold(conv: Node, norm: Node) -> Node:
         bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
         scale = scale * conv.params.get("scale", 1.0)  # of a norm that was folded before
     params = {"weight": conv.params["weight"], "scale": scale, "bias": bias.astype(np.float32)}
-    return conv.evolve(params=params, relu=norm.relu)
+    return carrying(conv.evolve(params=params), norm.activation, norm)
 
 
 def scale_and_shift(norm: Node) -> tuple[Array, Array]:

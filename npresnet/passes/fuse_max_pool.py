@@ -1,5 +1,7 @@
 """Fuse a stem's max pool into its convolution: `max_pool(relu(conv(image)))` becomes one node, conv2d_max_pool2d.
 
+The activation, which has to be monotone, then comes last.
+
 Of all a ResNet's values the stem's is the largest, and its reader keeps a quarter of it. A backend that makes both at
 once never writes it out. Which backends gain by that is theirs to know, so `optimize` leaves this pass to them.
 """
@@ -9,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from npresnet.network import Network, Node
-from npresnet.passes.rewrite import merge_pairs
+from npresnet.ops.registry import activation_of
+from npresnet.passes.rewrite import carrying, merge_pairs
 
 MAX_IN_CHANNELS = 4  # an image's; deeper convolutions have better algorithms of their own
 
@@ -22,12 +25,17 @@ def fuse_max_pool(network: Network) -> Network:
     return merge_pairs(network, _into_convolution)
 
 
-def _into_convolution(node: Node, made: Mapping[str, Node], private: Set[str]) -> tuple[Node, Node] | None:
+def _into_convolution(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[Node, Node] | None:
     conv = made.get(node.inputs[0])
-    if conv is None or conv.name not in private or not (_is_stem(conv) and _is_pool(node)):
+    if conv is None or conv.name not in single_use or not (_is_stem(conv) and _is_pool(node)):
         return None
+    if conv.activation is not None and node.activation is not None:
+        return None
+    if any(carrier.activation and not activation_of(carrier).is_monotone for carrier in (conv, node)):
+        return None
+    carrier = conv if conv.activation is not None else node
     attrs = {"pool": node.window, "ceil_mode": node.attrs.get("ceil_mode", False)}
-    return conv, conv.evolve(op="conv2d_max_pool2d", attrs=attrs, relu=conv.relu or node.relu)
+    return conv, carrying(conv.evolve(op="conv2d_max_pool2d", attrs=attrs), carrier.activation, carrier)
 
 
 def _is_stem(node: Node) -> bool:

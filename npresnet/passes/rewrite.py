@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 
 from npresnet.network import Network, Node
+from npresnet.ops.registry import ACTIVATIONS
 
-# merge(node, made, private) -> (producer, merged) or None
+# merge(node, made, single_use) -> (producer, merged) or None
 Merge = Callable[[Node, Mapping[str, Node], Set[str]], "tuple[Node, Node] | None"]
 
 
@@ -20,21 +21,29 @@ def single_use_values(network: Network) -> set[str]:
     }
 
 
-def merge_pairs(network: Network, merge: Merge) -> Network:
-    """Replace pairs (producer, reader) by one node, wherever `merge(reader, made, private)` gives (producer, merged).
+def carrying(node: Node, activation: str | None, source: Node) -> Node:
+    """`node` with this activation, whose attrs (negative_slope, ...) are those of `source`."""
+    if activation is None:
+        return node
+    attrs = {name: source.attrs[name] for name in ACTIVATIONS[activation].attrs if name in source.attrs}
+    return node.evolve(activation=activation, attrs={**node.attrs, **attrs})
 
-    `made` holds the nodes so far by name, `private` the names of those that only one node reads. The merged node stands
+
+def merge_pairs(network: Network, merge: Merge) -> Network:
+    """Replace pairs (producer, reader) by one node, wherever `merge(reader, made, single_use)` gives (producer, merged).
+
+    `made` holds the nodes so far by name, `single_use` the names of those that only one node reads. The merged node stands
     where the reader stood, so that all it reads has been made; whoever read the reader, or asked for it as an output,
     gets the merged node.
     """
-    private = single_use_values(network)
+    single_use = single_use_values(network)
     made: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in network:
-        is_private = node.name in private
+        is_private = node.name in single_use
         if not renamed.keys().isdisjoint(node.inputs):
             node = node.evolve(inputs=tuple(renamed.get(name, name) for name in node.inputs))
-        found = merge(node, made, private)
+        found = merge(node, made, single_use)
         if found is not None:
             producer, merged = found
             del made[producer.name]
@@ -42,7 +51,7 @@ def merge_pairs(network: Network, merge: Merge) -> Network:
             node = merged
         made[node.name] = node
         if is_private:
-            private.add(node.name)
+            single_use.add(node.name)
         else:
-            private.discard(node.name)
+            single_use.discard(node.name)
     return Network(tuple(made.values()), {asked: renamed.get(name, name) for asked, name in network.outputs.items()})

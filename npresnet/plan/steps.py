@@ -16,17 +16,18 @@ Tile = tuple[Call, ...]
 
 
 class Step(NamedTuple):
-    """One node of the network, cut into tiles that no other tile of the step depends on.
+    """One node of the network: work whose arguments are ready.
 
     name        the node's name
-    tiles       each tile is a tuple of calls, run in order by one thread; tiles may run at the same time
+    tiles       on the CPU each tile is a tuple of calls, run in order by one thread, and tiles of a step may run at the
+                same time; on a GPU each is a kernel launch, run one after another
     flops       arithmetic of the whole step, 2 per multiply-add, as the direct sum would need
     size_bytes  bytes that the step must read and write at least: its inputs, weights and output
     algorithm   how it is computed, in a few words for tables
     """
 
     name: str
-    tiles: tuple[Tile, ...]
+    tiles: tuple[Any, ...]
     flops: int
     size_bytes: int
     algorithm: str = ""

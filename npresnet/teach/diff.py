@@ -94,7 +94,11 @@ def fused_modules(network: Network) -> tuple[Network, dict[str, str]]:
     names = {}
     for node in fused:
         last = node.name
-        crosses = {"batch_norm", *(["add"] if len(node.inputs) > 1 else []), *(["relu"] if node.relu else [])}
+        crosses = {
+            "batch_norm",
+            *(["add"] if len(node.inputs) > 1 else []),
+            *([node.activation] if node.activation else []),
+        }
         while len(readers[last]) == 1:
             (reader,) = readers[last]
             if reader.name in kept or reader.op not in crosses:

@@ -29,7 +29,7 @@ def find_head(network: Network) -> tuple[str, Node]:
     tail = network.nodes[-3:]
     ops = [node.op for node in tail]
     chained = all(after.inputs == (before.name,) for before, after in pairwise(tail))
-    if ops != ["global_avg_pool", "flatten", "linear"] or not chained or tail[-1].relu:
+    if ops != ["global_avg_pool", "flatten", "linear"] or not chained or tail[-1].activation is not None:
         raise ArchitectureError(
             "a class activation map is exact only where the network ends in global average pooling, flatten and one "
             f"linear layer, but this one ends in {', '.join(ops)}; for other networks look at model.features(x, names)"

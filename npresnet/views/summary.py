@@ -13,20 +13,12 @@ from numbers import Integral
 
 from npresnet.errors import ShapeError
 from npresnet.network import Network, Node
+from npresnet.ops.registry import operation_of
 from npresnet.plan.shapes import infer_shapes
 
 ROW = "{:>20}  {:>25} {:>15}"
 MEBIBYTE = 1024.0**2
 BYTES_A_NUMBER = 4
-CLASS_NAMES = {
-    "conv2d": "Conv2d",
-    "batch_norm": "BatchNorm2d",
-    "relu": "ReLU",
-    "max_pool2d": "MaxPool2d",
-    "avg_pool2d": "AvgPool2d",
-    "global_avg_pool": "AdaptiveAvgPool2d",
-    "linear": "Linear",
-}  # flatten, add and shortcut_a are functions in torchvision's code, no modules: torchsummary never sees them
 
 Row = tuple[str, tuple[int, ...], int]  # class name, output shape without the batch axis, parameters
 
@@ -78,8 +70,9 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     shapes = infer_shapes(network, input_size)
     for node in network:
         size = shapes[node.name]
-        if node.op in CLASS_NAMES:
-            yield CLASS_NAMES[node.op], size, _parameters(node)
+        title = operation_of(node).title
+        if title:  # others are functions in torchvision's code, no modules: torchsummary never sees them
+            yield title, size, _parameters(node)
         if "block" in node.attrs:
             yield node.attrs["block"], size, 0
 

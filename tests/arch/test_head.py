@@ -66,7 +66,7 @@ def test_unreadable_sequentials_come_with_advice(case):
 
 
 def test_layers_of_a_sequential_must_chain():
-    with pytest.raises(ArchitectureError, match=r"fc\.2 expects 5 input features, got 4"):
+    with pytest.raises(ArchitectureError, match=r"fc\.2\.weight has shape \(3, 5\), expected \(3, 4\)"):
         arch.build(NET | linear("fc.0", 4, 8) | linear("fc.2", 3, 5))
 
 

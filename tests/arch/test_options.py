@@ -1,4 +1,4 @@
-"""Options and `arch=`: what they may say, who said it, and what they may not contradict."""
+"""Options: what they may say, who said it, and what they may not contradict."""
 
 from __future__ import annotations
 
@@ -167,59 +167,3 @@ def test_decisions_of_one_build_are_options_of_the_next():
         _, second = arch.build(tensors, arch=first.value("arch"), options=said, origins=origins)
         assert {name: d.value for name, d in second.items()} == {name: d.value for name, d in first.items()}
         assert {second[name].origin for name in (*said, "arch")} == {"file"}
-
-
-@pytest.mark.parametrize("name", ["resnet50", None])
-def test_arch_that_fits(name):
-    _, config = arch.build(RESNET50, arch=name)
-    assert (config["arch"].value, config["arch"].origin) == ("resnet50", "caller" if name else "inferred")
-
-
-@pytest.mark.parametrize(
-    ("tensors", "name", "options"),
-    [
-        (RESNEXT50, "resnet50", {"groups": 32, "width_per_group": 4}),
-        (RESNEXT50, "resnext50_32x4d", {}),
-        (basic_net((1, 2, 1, 3)), "resnet", {}),
-        (basic_net((3, 3, 3), stem=3, projection=None), "resnet20", {}),
-        (basic_net((3, 3, 3), stem=3, projection=None), "cifar_resnet20", {}),
-        (basic_net((9, 9, 9), stem=3, projection=None), "cifar_resnet56", {}),
-        (basic_net((11, 11, 11), stem=3, projection=None), "cifar_resnet68", {}),
-        (basic_net((2, 2, 2, 2), stem=3), "cifar_resnet18", {}),
-    ],
-    ids=lambda value: str(value) if isinstance(value, str) else "",
-)
-def test_arch_says_the_same_in_other_words(tensors, name, options):
-    _, config = arch.build(tensors, arch=name, options=options)
-    assert config["arch"].value == name
-
-
-@pytest.mark.parametrize(
-    ("tensors", "name", "looks_like"),
-    [
-        (RESNET18, "resnet50", "resnet18"),
-        (RESNET18, "resnet34", "resnet18"),
-        (RESNET50, "resnet101", "resnet50"),
-        (RESNEXT50, "resnet50", "resnext50_32x4d"),
-        (RESNET50, "wide_resnet50_2", "resnet50"),
-        (basic_net((2, 2, 2, 2), stem=3), "resnet18", "cifar_resnet18"),
-        (basic_net((3, 3, 3), stem=3, projection=None), "cifar_resnet32", "cifar_resnet20"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_arch_that_does_not_fit(tensors, name, looks_like):
-    with pytest.raises(ArchitectureError) as caught:
-        arch.build(tensors, arch=name)
-    assert f"look like {looks_like}." in str(caught.value)
-    assert name in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["resnet51", "efficientnet_b0", "", 50, ["resnet50"], "resnet_18", "resnet9999999999"])
-def test_names_that_do_not_exist(name):
-    with pytest.raises(ArchitectureError):
-        arch.build(RESNET50, arch=name)
-
-
-def test_a_near_miss_gets_a_hint():
-    with pytest.raises(ArchitectureError, match=r"Did you mean resnext50_32x4d\?"):
-        arch.build(RESNET50, arch="resnext50_32x8d")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from npresnet import arch
+from npresnet.arch import selection
+from npresnet.arch.homes import Home
+from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, prefixed
 
@@ -78,3 +83,33 @@ def test_nothing_is_ignored_in_silence():
     network, config = arch.build(BACKBONE)
     assert "ignored" not in config
     assert np.array_equal(network["conv1"].params["weight"], BACKBONE["conv1.weight"])
+
+
+def test_a_new_home_is_a_table(monkeypatch):
+    """Names of another home, translated by patterns alone; what is left out and what follows is written down."""
+    home = Home(
+        found_by=r"^blocks\.",
+        renamed=(
+            (r"^blocks\.([0-9]+)\.", r"layer\1."),
+            (r"\.layer\.([0-9])\.conv\.", r".conv\1."),
+            (r"\.layer\.([0-9])\.norm\.", r".bn\1."),
+        ),
+        left_out=r"^tracker\.",
+        note="of somebody's training loop",
+        implied={"max_pool": False},
+        where=r"^layer1\.0\.conv1\.weight$",
+        because="that home has no max pool",
+    )
+    theirs = {re.sub(r"^layer([0-9])\.", r"blocks.\1.", name): array for name, array in basic_net().items()}
+    theirs = {re.sub(r"\.conv([0-9])\.", r".layer.\1.conv.", name): array for name, array in theirs.items()}
+    theirs = {re.sub(r"\.bn([0-9])\.", r".layer.\1.norm.", name): array for name, array in theirs.items()}
+    theirs |= {"tracker.mean": np.ones(3, np.float32)}
+    with pytest.raises(ArchitectureError):
+        arch.build(theirs)
+    monkeypatch.setattr(selection, "HOMES", (*selection.HOMES, home))
+    network, config = arch.build(theirs)
+    expected, _ = arch.build(basic_net(), options={"max_pool": False})
+    assert [node.name for node in network] == [node.name for node in expected]
+    assert network["layer2.0.bn1"].params["bias"] is theirs["blocks.2.0.layer.1.norm.bias"]
+    assert config["ignored"] == Decision("tracker.mean", "inferred", home.note)
+    assert config["max_pool"] == Decision(False, "inferred", home.because)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npresnet.arch.tensors import CHANNEL_AXES, LINEAR_AXES, Tensors, shorten
+from npresnet.arch.source import CHANNEL_AXES, CONV_AXES, LINEAR_AXES, Wanted
+from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.errors import ArchitectureError
 
 
@@ -13,20 +14,53 @@ def make(**shapes) -> Tensors:
     return Tensors({name.replace("__", "."): np.ones(shape, np.float32) for name, shape in shapes.items()})
 
 
+def wanted(name: str, shape: tuple[int, ...]) -> Wanted:
+    axes = {1: CHANNEL_AXES, 2: LINEAR_AXES, 4: CONV_AXES}[len(shape)]
+    return Wanted(name, shape, axes, None, lambda: "  the reason")
+
+
 def test_only_take_remembers():
     tensors = make(a=(2, 3), b=(4,))
     tensors.peek("b", CHANNEL_AXES)
-    tensors.take("a", LINEAR_AXES)
+    tensors.take(wanted("a", (2, 3)))
     with pytest.raises(ArchitectureError, match=r"b \(4,\)") as caught:
-        tensors.refuse_leftovers()
+        tensors.finish()
     assert "a (2, 3)" not in str(caught.value)
-    tensors.take("b", CHANNEL_AXES)
-    tensors.refuse_leftovers()
+    tensors.take(wanted("b", (4,)))
+    tensors.finish()
+
+
+def test_what_inference_does_not_need_is_not_left_over():
+    tensors = make(a=(2, 3), index=(9, 9), bn__num_batches_tracked=(5,))
+    tensors.take(wanted("a", (2, 3)))
+    tensors.skip("index")
+    tensors.skip("absent")
+    tensors.finish()
+
+
+def test_optional_tensors_are_checked_where_they_are_there():
+    tensors = make(a=(2,))
+    assert tensors.take_optional(wanted("b", (2,))) is None
+    assert tensors.take_optional(wanted("a", (2,))).shape == (2,)
+    with pytest.raises(ArchitectureError, match=r"a has shape \(2,\), expected \(3,\)"):
+        tensors.take_optional(wanted("a", (3,)))
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 5), (4, 3, 5, 1), (4, 3, 1, 5), (4, 3, 25), (60, 5), (), (4, 3, 5, 5, 1)])
+def test_the_whole_shape_counts(shape):
+    tensors = make(w=shape)
+    with pytest.raises(ArchitectureError) as caught:
+        tensors.take(wanted("w", (4, 3, 5, 5)))
+    words = [f"w has shape {shape}, expected (4, 3, 5, 5)", "out_channels, in_channels/groups", "the reason"]
+    assert [word for word in words if word not in str(caught.value)] == []
 
 
 def test_a_missing_tensor_is_named_with_what_is_beside_it():
-    with pytest.raises(ArchitectureError, match=r"bn1\.weight is missing, though bn1\.bias is there"):
+    missing = r"bn1\.weight is missing, though bn1\.bias is there"
+    with pytest.raises(ArchitectureError, match=missing):
         make(bn1__bias=(3,)).peek("bn1.weight", CHANNEL_AXES)
+    with pytest.raises(ArchitectureError, match=rf"(?s){missing}.*expected \(3,\)   channels.*the reason"):
+        make(bn1__bias=(3,)).take(wanted("bn1.weight", (3,)))
 
 
 def test_numbers_are_read_as_numbers():
@@ -36,16 +70,26 @@ def test_numbers_are_read_as_numbers():
     assert tensors.numbers_after("fc.") == []
 
 
-def test_prefix():
-    tensors = make(a__b=(1,), c=(1,)).without_prefix("a.")
-    assert sorted(tensors) == ["b", "c"]
-    with pytest.raises(ArchitectureError, match="twice"):
-        make(a__c=(1,), c=(1,)).without_prefix("a.")
+def test_other_names():
+    tensors = make(a__b=(1,), c=(2,)).renamed(lambda name: name.removeprefix("a."))
+    assert {name: tensors.shape(name) for name in tensors} == {"b": (1,), "c": (2,)}
+    with pytest.raises(ArchitectureError, match=r"twice in the file: a\.c and c"):
+        make(a__c=(1,), c=(1,)).renamed(lambda name: name.removeprefix("a."))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [([8], 8), ([9, 8, 8], 8), ([8, 8, None, 9], 8), ([6, 5], 6), ([None, 5], 5), ([None], 0), ([], 0)],
+    ids=str,
+)
+def test_agreed(lengths, expected):
+    """Most of them count, the first of equals, so that an error names the odd one out."""
+    assert agreed(lengths) == expected
 
 
 def test_only_vectors_that_were_taken_are_searched_for_nan():
     tensors = Tensors({"v": np.array([np.inf], np.float32), "w": np.array([np.nan], np.float32)})
-    tensors.take("v", CHANNEL_AXES)
+    tensors.take(wanted("v", (1,)))
     assert tensors.non_finite() == ["v"]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from npresnet.bench.engines import Engine, Job, Loaded
 
 VERSIONS = {"fake": "1.0"}
+LOADING_S = 0.02  # at least, of the engine called npresnet
 
 
 def engine(name: str, *needs: str, loader: str | None = None) -> Engine:
@@ -38,6 +39,7 @@ def _loaded(job: Job, name: str, run) -> Loaded:
 def npresnet(job: Job) -> Loaded:
     print("chatter on stdout that must not reach the parent")
     os.system("echo so does that of a child")
+    time.sleep(LOADING_S)
     return _loaded(job, "npresnet", mean)
 
 

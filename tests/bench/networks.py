@@ -18,7 +18,7 @@ def small_network(seed: int = 0) -> Network:
     def conv(name, source, window, weight, *, bias=False, groups=1, residual=None, relu=False):
         params = {"weight": weight, **({"bias": random(weight.shape[0])} if bias else {})}
         inputs = (source,) if residual is None else (source, residual)
-        return Node(name, "conv2d", inputs, window, groups, params=params, relu=relu)
+        return Node(name, "conv2d", inputs, window, groups, params=params, activation="relu" if relu else None)
 
     def batch_norm(name, source, channels):
         params = {"weight": random(channels), "bias": random(channels), "running_mean": random(channels)}
@@ -31,7 +31,7 @@ def small_network(seed: int = 0) -> Network:
         Node("relu", "relu", ("bn1",)),
         Node("maxpool", "max_pool2d", ("relu",), Window.of(3, 2, 1), attrs={"ceil_mode": False}),
         conv("b.conv1", "maxpool", Window.of(3, 1, 2, 2), random(8, 4, 3, 3), bias=True, groups=2),
-        Node("b.add", "add", ("b.conv1", "maxpool"), relu=True),
+        Node("b.add", "add", ("b.conv1", "maxpool"), activation="relu"),
         conv("b.conv2", "b.add", Window.of(1), random(8, 8, 1, 1), residual="maxpool", relu=True),
         Node("avg", "avg_pool2d", ("b.conv2",), Window.of(2, 2, 1), attrs={"count_include_pad": False}),
         Node("a.short", "shortcut_a", ("avg",), attrs={"stride": 2, "pad_channels": (1, 3)}),

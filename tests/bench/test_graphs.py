@@ -26,8 +26,8 @@ def test_a_recipe_gives_back_the_network(tmp_path, x):
     network = small_network()
     recipe.write(network, tmp_path)
     again = recipe.read(tmp_path)
-    assert [(n.name, n.op, n.inputs, n.window, n.groups, n.relu) for n in again] == [
-        (n.name, n.op, n.inputs, n.window, n.groups, n.relu) for n in network
+    assert [(n.name, n.op, n.inputs, n.window, n.groups, n.activation) for n in again] == [
+        (n.name, n.op, n.inputs, n.window, n.groups, n.activation) for n in network
     ]
     np.testing.assert_array_equal(ops.run(again, x)["fc"], logits(network, x))
 

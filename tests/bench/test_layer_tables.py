@@ -3,29 +3,12 @@ from __future__ import annotations
 import pytest
 
 from npresnet.bench import layer_tables
-from tests.bench.test_tables import MACHINE
-
-
-def step(name: str, ms: float, flops: int, algorithm: str = "") -> dict:
-    return {"name": name, "shape": f"{name}'s shape", "algorithm": algorithm, "ms": ms, "flops": flops}
-
-
-def make_case() -> dict:
-    """A machine of 100 GFLOP/s; floors of 2, 3 and 0 ms."""
-    steps = [
-        step("conv1", 4.0, 200_000_000, "direct, gemm"),
-        step("maxpool", 1.0, 0),
-        step("conv2", 2.0, 300_000_000, "winograd 4x4, panels"),
-        step("conv3", 3.0, 200_000_000, "direct, gemm"),
-    ]
-    about = {"model": "resnet18", "batch": 8, "size": 224, "gemm_peak_gflops": 100.0, "whole_ms": 11.0, "passes": 9}
-    blas = [{"internal_api": "openblas", "version": "0.3", "architecture": "Zen"}]
-    return {**about, "steps": steps, "options": {}, "versions": {"npresnet": "0.1"}, "blas": blas}
+from tests.bench.entries import MACHINE, layers_case
 
 
 @pytest.fixture
 def case() -> dict:
-    return make_case()
+    return layers_case()
 
 
 def test_a_row_a_step_with_its_share_speed_and_algorithm(case):
@@ -47,13 +30,6 @@ def test_the_rest_adds_up_to_the_whole_call(case):
     ]
     for column in (2, 3, 4):
         assert sum(float(row[column]) for row in rows[:-1]) == pytest.approx(float(rows[-1][column]))
-
-
-def test_a_row_a_model_for_the_readme(case):
-    fast = {**case, "options": {"fast": True}}
-    rows = layer_tables.summary_table([case, fast]).rows
-    assert rows[0] == ["resnet18, batch 8", "11.00", "10.00", "1.00", "7.00", "63.6", "64%"]
-    assert rows[1][0] == "resnet18, batch 8, fast=True"
 
 
 def test_text_says_one_thread_where_and_when(case):

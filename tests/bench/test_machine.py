@@ -9,19 +9,6 @@ from npresnet.bench import machine
 from npresnet.bench.process import worker_environ
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Intel(R) Core(TM) i7-9700 CPU @ 3.00GHz", "intel-core-i7-9700"),
-        ("AMD EPYC 9B45 128-Core Processor", "amd-epyc-9b45"),
-        ("Apple M2", "apple-m2"),
-        ("/", "cpu"),
-    ],
-)
-def test_slug(name, expected):
-    assert machine.slug(name) == expected
-
-
 def test_description_names_the_machine_but_not_the_host():
     found = machine.describe()
     assert found["cpus"] >= 1
@@ -30,7 +17,7 @@ def test_description_names_the_machine_but_not_the_host():
     assert len(platform.node()) < 4 or platform.node() not in json.dumps(found)
 
 
-def test_blas_and_its_kernel_in_a_few_words():
+def test_blas_and_its_core_type_in_a_few_words():
     libraries = [{"internal_api": "openblas", "version": "0.3.31", "architecture": "SkylakeX", "num_threads": 2}]
     assert machine.blas_text(libraries) == "openblas 0.3.31 SkylakeX"
     assert "does not know" in machine.blas_text([])

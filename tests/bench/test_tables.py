@@ -6,20 +6,7 @@ import pytest
 
 from npresnet.bench import tables
 from npresnet.bench.results import ratios
-
-MACHINE = {
-    "cpu": "Zilog Z80",
-    "cpu_family_model": "",
-    "cpus": 2,
-    "flags": ["avx2"],
-    "system": "Linux x86_64",
-    "python": "3.12.1",
-}
-
-
-def engine(median_ms: float, **more) -> dict:
-    spread = {"p25_ms": median_ms * 0.9, "p75_ms": median_ms * 1.1, "round_medians_ms": [median_ms]}
-    return {"engine": "?", "status": "ok", "median_ms": median_ms, **spread, **more}
+from tests.bench.entries import MACHINE, engine
 
 
 @pytest.fixture
@@ -106,7 +93,7 @@ def test_problems_are_said_once_where_they_hold_for_all(entry):
     ]
 
 
-def test_conditions_name_machine_threads_kernel_versions_day(entry):
+def test_conditions_name_machine_threads_core_type_versions_day(entry):
     assert tables.conditions(entry) == (
         "Zilog Z80, 2 CPUs, AVX2, Linux x86_64, Python 3.12.1; 2 threads; float32; BLAS under npresnet: "
         "openblas 0.3.31 SkylakeX; torch 2.13.0, npresnet 0.1, numpy 2.4; 2026-01-31."
@@ -116,24 +103,6 @@ def test_conditions_name_machine_threads_kernel_versions_day(entry):
 def test_a_busy_machine_is_said():
     assert "load average" not in tables.machine_text({**MACHINE, "load_average": 0.1})
     assert "load average 3.5 at the start" in tables.machine_text({**MACHINE, "load_average": 3.5})
-
-
-def test_cold_start_table_and_its_problems():
-    good = {"title": "npresnet", "status": "ok", "median_ms": 100.0, "p25_ms": 90.0, "p75_ms": 120.0, "peak_mb": 98.2}
-    slow = {**good, "title": "torch", "median_ms": 950.0}
-    del slow["peak_mb"]
-    wrong = {"title": "other", "status": "wrong", "reason": "printed 3, the others 4"}
-    absent = {"title": "nobody", "status": "absent", "reason": "needs nobody"}
-    entry = {"programs": {"npresnet": good, "torch": slow, "other": wrong, "nobody": absent}}
-    assert tables.cold_table(entry).rows == [
-        ["npresnet", "100 (90-120)", "98", "1.00"],
-        ["torch", "950 (90-120)", "", "9.50"],
-        ["other", "wrong result", "", ""],
-    ]
-    assert tables.cold_problems(entry) == [
-        "other: wrong result (printed 3, the others 4)",
-        "nobody: not installed (needs nobody)",
-    ]
 
 
 def test_the_best_peer_of_each_kind_over_each_mode(entry):

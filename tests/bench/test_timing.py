@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 
@@ -7,10 +8,17 @@ from npresnet.bench.timing import Stats, geometric_mean, median, rotated, time_c
 
 def test_a_round_ends_after_its_seconds_but_not_before_its_calls():
     calls = []
-    times_ms = time_calls(lambda: calls.append(1), seconds=0.0, min_calls=4, warm_up_calls=2)
+
+    def call() -> None:
+        calls.append(1)
+        time.sleep(0.002)
+
+    start = time.perf_counter()
+    times_ms = time_calls(call, seconds=0.0, min_calls=4, warm_up_calls=2)
     assert len(times_ms) == 4
     assert len(calls) == 6
-    assert all(time_ms >= 0 for time_ms in times_ms)
+    assert all(time_ms >= 2 for time_ms in times_ms)
+    assert sum(times_ms) <= (time.perf_counter() - start) * 1e3
 
 
 def test_stats_of_a_known_sample():

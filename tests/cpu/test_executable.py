@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
-from npresnet.cpu.compiler.stages import GROUP
+from npresnet.cpu.compiler.programs import KEPT_PROGRAMS
+from npresnet.cpu.compiler.split import GROUP
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.runtime.running import BUFFER
 from npresnet.errors import DeviceError, ShapeError
@@ -128,11 +129,8 @@ def test_steady_state_allocates_results_and_nothing_else(executable):
 
 def test_memory_does_not_grow_with_the_batch(network):
     executable = cpu.compile(passes.optimize(network), threads=2)
-    executable(pictures(4))
-    (size,) = executable._sizes.values()
-    for chain in size.chains:  # a thread may meet groups of any size up to GROUP
-        for count in range(1, GROUP + 1):
-            chain._back(count)
+    for count in range(1, 2 * GROUP + 1):  # groups of any size up to GROUP
+        executable(pictures(count))
     tracemalloc.start()
     executable(pictures(1)[np.zeros(300, int)])
     _, peak_bytes = tracemalloc.get_traced_memory()
@@ -142,17 +140,17 @@ def test_memory_does_not_grow_with_the_batch(network):
 
 
 def test_plans_for_a_crowd_of_callers_do_not_stay(executable):
-    """Forty callers at once have chains each; what is kept for later suffices for as many as there are CPUs."""
-    x, crowd = pictures(1), 40
-    executable(x)
-    (size,) = executable._sizes.values()
-    new, kept = size.new_chain, executable._kept_jobs
-    with contextlib.ExitStack() as borrowed:
-        for _ in range(crowd):
-            borrowed.enter_context(executable._borrowed(size.chains, new, 2, kept))
-    assert 2 <= len(size.chains) <= 2 * max(2, cpu.usable_cpus())
-    assert len(size.jobs) == 1
-    assert np.array_equal(executable(x)["logits"], executable(x)["logits"])
+    """Forty callers at once have plans each; what is kept for later suffices for as many as there are CPUs."""
+    x, crowd = pictures(4), 40
+    expected = executable(x)["logits"]
+    executable(x[:1])
+    for compiled in executable._programs._compiled.values():
+        for pool in (compiled.plans, compiled.jobs):
+            for item in [pool.take() for _ in range(crowd)]:
+                pool.give(item)
+        assert 2 <= len(compiled.plans._idle) <= 2 * max(2, cpu.usable_cpus())
+        assert len(compiled.jobs._idle) == 1
+    assert np.array_equal(executable(x)["logits"], expected)
 
 
 def test_an_image_beyond_all_memory_is_refused_by_its_size(executable):
@@ -170,7 +168,7 @@ def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeyp
 
     x = pictures(1)
     expected = executable(x)["logits"]
-    executable._sizes.clear()
+    executable._programs._compiled.clear()
     with monkeypatch.context() as patched:
         patched.setattr("npresnet.cpu.runtime.memory.aligned_floats", no_memory)
         with pytest.raises(DeviceError, match=r"\(3, 40, 52\)"):
@@ -215,9 +213,11 @@ def test_the_callers_numpy_settings_come_back(executable, count, monkeypatch):
 
 
 def test_only_the_last_few_image_sizes_are_kept(executable):
-    for size in range(32, 44):
+    for size in range(32, 64):
         executable(pictures(1, (3, size, size)))
-    assert len(executable._sizes) == 4
+    kept = {key.input_shape[1] for key in executable._programs._compiled}
+    assert len(executable._programs._compiled) == KEPT_PROGRAMS
+    assert kept == set(range(64 - KEPT_PROGRAMS, 64))
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -233,7 +233,7 @@ def test_an_error_inside_a_tile_is_raised_and_the_next_call_is_right(executable,
             raise FloatingPointError("planted")
         true_maximum(*arrays)
 
-    executable._sizes.clear()
+    executable._programs._compiled.clear()
     monkeypatch.setattr(kernels, "maximum", failing)
     with pytest.raises(FloatingPointError, match="planted"):
         executable(x)
@@ -330,7 +330,7 @@ def test_several_outputs_and_a_value_read_late():
         (
             Node("a", "relu", (INPUT,)),
             Node("b", "add", ("a", INPUT)),
-            Node("c", "add", ("b", "a"), relu=True),
+            Node("c", "add", ("b", "a"), activation="relu"),
         ),
         {"middle": "a", "same": "a", "end": "c", "image": INPUT},
     )

@@ -53,7 +53,7 @@ class Interruption:
 
 def small_network() -> Network:
     weight = integers(np.random.default_rng(0), (3, 3, 3, 3), most=1)
-    conv = Node("conv", "conv2d", (INPUT,), Window.of(3, 1, 1), params={"weight": weight}, relu=True)
+    conv = Node("conv", "conv2d", (INPUT,), Window.of(3, 1, 1), params={"weight": weight}, activation="relu")
     return Network((conv, Node("sum", "add", ("conv", INPUT))), {"y": "sum"})
 
 

@@ -39,11 +39,11 @@ def test_biases_that_are_views_of_one_array():
 
 
 ENDS = [
-    Node("y", "max_pool2d", (INPUT,), Window.of(3, 2, 1), relu=True),
-    Node("y", "avg_pool2d", (INPUT,), Window.of(2, 2), relu=True),
-    Node("y", "global_avg_pool", (INPUT,), relu=True),
-    Node("y", "flatten", (INPUT,), relu=True),
-    Node("y", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}, relu=True),
+    Node("y", "max_pool2d", (INPUT,), Window.of(3, 2, 1), activation="relu"),
+    Node("y", "avg_pool2d", (INPUT,), Window.of(2, 2), activation="relu"),
+    Node("y", "global_avg_pool", (INPUT,), activation="relu"),
+    Node("y", "flatten", (INPUT,), activation="relu"),
+    Node("y", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}, activation="relu"),
 ]
 
 

@@ -75,7 +75,7 @@ def test_a_stem_fused_with_its_pool_for_another_backend(gpus):
     gpus()
     rng = np.random.default_rng(0)
     conv = Node("conv", "conv2d", (INPUT,), Window.of(7, 2, 3), params={"weight": integers(rng, (8, 3, 7, 7), most=1)})
-    pool = Node("pool", "max_pool2d", ("conv",), Window.of(3, 2, 1), relu=True)
+    pool = Node("pool", "max_pool2d", ("conv",), Window.of(3, 2, 1), activation="relu")
     network = fuse_max_pool(Network((conv, pool), {"y": "pool"}))
     assert network.nodes[0].op == "conv2d_max_pool2d"
     check_exact(network, (3, 17, 14))

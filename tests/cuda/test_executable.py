@@ -32,9 +32,9 @@ def small_network() -> Network:
         return {"weight": integers(rng, shape, most=1)}
 
     nodes = (
-        Node("conv1", "conv2d", (INPUT,), Window.of(3, 2, 1), params=weight(8, 3, 3, 3), relu=True),
+        Node("conv1", "conv2d", (INPUT,), Window.of(3, 2, 1), params=weight(8, 3, 3, 3), activation="relu"),
         Node("conv2", "conv2d", ("conv1",), Window.of(3, 1, 1), params=weight(8, 8, 3, 3)),
-        Node("sum", "add", ("conv2", "conv1"), relu=True),
+        Node("sum", "add", ("conv2", "conv1"), activation="relu"),
         Node("pool", "max_pool2d", ("sum",), Window.of(2, 2)),
         Node("flat", "flatten", ("pool",)),
         Node("fc", "linear", ("flat",), params=weight(5, 8 * 2 * 2)),

@@ -7,7 +7,7 @@ import weakref
 import numpy as np
 import pytest
 
-from npresnet.cpu.compiler.lowering import Options
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.executables import CAPACITY, Executables
 from tests.support.small import batch, shared_model

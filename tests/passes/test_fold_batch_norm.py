@@ -22,7 +22,15 @@ def conv(name: str = "conv", *inputs: str, bias: bool = False, relu: bool = Fals
     params = {"weight": rng.standard_normal((4, 4 // groups, 3, 3), dtype=np.float32)}
     if bias:
         params["bias"] = rng.standard_normal(4, dtype=np.float32)
-    return Node(name, "conv2d", inputs or (INPUT,), Window.of(3, 1, 1), groups, params=params, relu=relu)
+    return Node(
+        name,
+        "conv2d",
+        inputs or (INPUT,),
+        Window.of(3, 1, 1),
+        groups,
+        params=params,
+        activation="relu" if relu else None,
+    )
 
 
 def norm(name: str = "bn", source: str = "conv", *, roles=("weight", "bias"), relu: bool = False) -> Node:
@@ -34,7 +42,7 @@ def norm(name: str = "bn", source: str = "conv", *, roles=("weight", "bias"), re
         "bias": rng.standard_normal(4, dtype=np.float32),
     }
     present = {role: array for role, array in params.items() if role in (*roles, "running_mean", "running_var")}
-    return Node(name, "batch_norm", (source,), attrs={"eps": 1e-5}, params=present, relu=relu)
+    return Node(name, "batch_norm", (source,), attrs={"eps": 1e-5}, params=present, activation="relu" if relu else None)
 
 
 def ops_of(network: Network) -> list[str]:
@@ -99,7 +107,7 @@ def test_no_filter_is_copied():
 def test_a_norms_relu_goes_along():
     folded = fold_batch_norm(Network((conv(), norm(relu=True)), {"y": "bn"}))
     assert ops_of(folded) == ["conv2d"]
-    assert folded.nodes[0].relu
+    assert folded.nodes[0].activation == "relu"
 
 
 def test_two_norms_in_a_row():

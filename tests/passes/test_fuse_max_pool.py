@@ -35,12 +35,12 @@ def image(channels: int = 3) -> np.ndarray:
     return np.random.default_rng(1).integers(-4, 5, (2, channels, 17, 15)).astype(np.float64)
 
 
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("activation", [None, "relu", "relu6", "hard_sigmoid"])
 @pytest.mark.parametrize("ceil_mode", [False, True])
-def test_both_become_one(relu, ceil_mode):
-    network = Network((conv(relu=relu), pool(attrs={"ceil_mode": ceil_mode})), OUT)
+def test_both_become_one(activation, ceil_mode):
+    network = Network((conv(activation=activation), pool(attrs={"ceil_mode": ceil_mode})), OUT)
     fused = fuse_max_pool(network)
-    assert [(node.name, node.op, node.relu) for node in fused] == [("conv1", "conv2d_max_pool2d", relu)]
+    assert [(node.name, node.op, node.activation) for node in fused] == [("conv1", "conv2d_max_pool2d", activation)]
     assert_same(ops.run(fused, image())["y"], ops.run(network, image())["y"])
 
 

@@ -148,7 +148,7 @@ def fused_network(case: ConvCase, *, has_bias: int, has_residual: int, has_relu:
         case.window,
         case.groups,
         params={"weight": weight, "bias": bias} if has_bias else {"weight": weight},
-        relu=bool(has_relu),
+        activation="relu" if has_relu else None,
     )
     return Network((residual, fused) if has_residual else (fused,), {"y": "fused"}), x
 
@@ -195,10 +195,10 @@ def _pointwise_network(mix: np.ndarray, norm: dict[str, np.ndarray], weight: np.
         Node("relu", "relu", (INPUT,)),
         Node("add", "add", (INPUT, "mixed")),
         Node("add twice", "add", (INPUT, INPUT)),
-        Node("add, relu", "add", ("mixed", INPUT), relu=True),
+        Node("add, relu", "add", ("mixed", INPUT), activation="relu"),
         Node("flatten", "flatten", (INPUT,)),
-        Node("linear, relu", "linear", ("flatten",), params={"weight": weight}, relu=True),
-        Node("batch_norm, relu", "batch_norm", (INPUT,), attrs={"eps": 0.25}, params=norm, relu=True),
+        Node("linear, relu", "linear", ("flatten",), params={"weight": weight}, activation="relu"),
+        Node("batch_norm, relu", "batch_norm", (INPUT,), attrs={"eps": 0.25}, params=norm, activation="relu"),
         Node("shortcut_a 1", "shortcut_a", (INPUT,), attrs={"stride": 1, "pad_channels": (2, 2)}),
         Node("shortcut_a 2", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}),
         Node("shortcut_a 3", "shortcut_a", (INPUT,), attrs={"stride": 3, "pad_channels": (0, 0)}),

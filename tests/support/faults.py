@@ -118,7 +118,7 @@ def relu_before_residual(working):
 
 
 def relu_forgotten(working):
-    return lambda node, inputs: working(node.evolve(relu=False), inputs)
+    return lambda node, inputs: working(node.evolve(activation=None), inputs)
 
 
 # --- Passes, plan and CPU backend.
@@ -158,7 +158,7 @@ def scrambled_blocks(working):
 def relu_before_residual_in_a_tile(working):
     def faulty(conv, memory, area, product, target, *, bias):
         early = working(_changed(conv, inputs=conv.node.inputs[:1]), memory, area, product, product, bias=bias)
-        return [*early, *working(_changed(conv, relu=False), memory, area, product, target, bias=False)]
+        return [*early, *working(_changed(conv, activation=None), memory, area, product, target, bias=False)]
 
     return faulty
 

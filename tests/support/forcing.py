@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from npresnet.cpu.compiler.choices import Choice, Layer, possible
+from npresnet.cpu.compiler.choices import possible
+from npresnet.cpu.kernels.layer import Choice, Layer
 
 Wish = Callable[[Layer], Choice]
 
@@ -21,7 +22,7 @@ def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
         taken.append(wanted if wanted in possible(layer) else Choice())
         return taken[-1]
 
-    with patch("npresnet.cpu.compiler.lowering.choose", choose):
+    with patch("npresnet.cpu.compiler.conv2d.choose", choose):
         yield taken
 
 

@@ -13,8 +13,8 @@ import json
 
 import numpy as np
 
-from npresnet import cpu
 from npresnet.cpu.kernels import gemm
+from npresnet.cpu.runtime import blas
 
 ROWS = (1, 4, 5, 9, 16, 49)
 WHOLE = ((64, 64), (448, 128), (1152, 64), (499, 64), (576, 128), (2048, 128))  # K, N
@@ -35,8 +35,8 @@ def multiplied(form: gemm.Form, parts: int, a: np.ndarray, weight: np.ndarray) -
 
 
 def main() -> None:
-    cpu.blas.guard.hold(main)  # BLAS on one thread, as calls have it
-    found = {"kernel": cpu.blas.kernel(), "kept": 0, "not kept": 0, **dict.fromkeys(gemm.FORMS, 0), "wrong": []}
+    blas.guard.hold(main)  # BLAS on one thread, as calls have it
+    found = {"kernel": blas.core_type(), "kept": 0, "not kept": 0, **dict.fromkeys(gemm.FORMS, 0), "wrong": []}
     for (form, parts), images, rows, (depth, columns) in itertools.product(HOW, (2, 3, 4), ROWS, WHOLE + RAGGED):
         if not gemm.fits(form, depth, columns):
             continue

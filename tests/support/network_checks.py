@@ -31,7 +31,7 @@ def tiled_network() -> tuple[Network, tuple[int, int, int]]:
 
     def conv(name: str, inputs: tuple[str, ...], channels: tuple[int, int], *, stride: int = 1) -> Node:
         weight = integers(rng, (channels[1], channels[0], 3, 3), most=1)
-        return Node(name, "conv2d", inputs, Window.of(3, stride, 1), params={"weight": weight}, relu=True)
+        return Node(name, "conv2d", inputs, Window.of(3, stride, 1), params={"weight": weight}, activation="relu")
 
     nodes = (
         conv("conv1", (INPUT,), (2, 24)),

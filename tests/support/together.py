@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npresnet.cpu.compiler.lowering import Options, compile_shape, lower, prepare
+from npresnet.cpu.compiler.program import compile_program, prepare
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.runtime.running import run_plan
 from npresnet.network import Network
 from npresnet.plan import Plan
@@ -12,8 +13,7 @@ from npresnet.plan import Plan
 
 def plan_of(network: Network, shape: tuple[int, ...], workers: int = 1, options: Options = Options()) -> Plan:  # noqa: B008
     """A plan for images of `shape` (N, C, H, W)."""
-    prepared = prepare(network.nodes)
-    return lower(compile_shape(network, shape[1:], shape[0], prepared, options), prepared, workers)
+    return compile_program(network, shape[1:], shape[0], workers, prepare(network), options).bind()
 
 
 def run_together(network: Network, x: np.ndarray, **how: object) -> dict[str, np.ndarray]:

@@ -12,6 +12,15 @@ from npresnet.network import INPUT, Network, Node
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 F = torch.nn.functional
+ACTIVATIONS = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky_relu": lambda x, negative_slope=0.01: F.leaky_relu(x, negative_slope),
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_swish": F.hardswish,
+    "silu": F.silu,
+    "gelu": F.gelu,
+}
 
 
 def run(network: Network, x: np.ndarray, dtype: type[np.floating] = np.float64) -> dict[str, np.ndarray]:
@@ -19,8 +28,13 @@ def run(network: Network, x: np.ndarray, dtype: type[np.floating] = np.float64) 
     values = {INPUT: torch.from_numpy(np.array(x, dtype))}
     for node in network:
         y = _compute(node, dtype, *(values[name] for name in node.inputs))
-        values[node.name] = torch.relu(y) if node.relu else y
+        values[node.name] = y if node.activation is None else _activation(node.activation, node, y)
     return {asked: values[name].numpy() for asked, name in network.outputs.items()}
+
+
+def _activation(name: str, node: Node, x):
+    slope = {"negative_slope": node.attrs["negative_slope"]} if "negative_slope" in node.attrs else {}
+    return ACTIVATIONS[name](x, **slope)
 
 
 def _compute(node: Node, dtype: type[np.floating], x, *others):
@@ -38,8 +52,9 @@ def _compute(node: Node, dtype: type[np.floating], x, *others):
         return F.pad(x[:, :, :: attrs["stride"], :: attrs["stride"]], (0, 0, 0, 0, before, after))
     if node.op == "linear":
         return F.linear(x, p["weight"], p.get("bias"))
+    if node.op in ACTIVATIONS:
+        return _activation(node.op, node, x)
     return {
-        "relu": torch.relu,
         "add": torch.add,
         "global_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 1),
         "flatten": lambda x: torch.flatten(x, 1),

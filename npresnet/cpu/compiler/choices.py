@@ -8,10 +8,10 @@ written for this machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
 
 from npresnet.cpu.kernels import gemm
-from npresnet.cpu.kernels.gemm import Form
+from npresnet.cpu.kernels.gemm import Form, has_small_products
+from npresnet.cpu.kernels.layer import Choice, Layer
 
 # Measured layer by layer on a Xeon of the Cascade Lake family (`npresnet bench --tune`).
 MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
@@ -21,64 +21,6 @@ MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x
 MIN_CHANNELS_STRIDED = 64  # of stride 2, where there is less to save
 FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
-
-Algorithm = Literal["direct", "winograd"]
-
-
-class Choice(NamedTuple):
-    """An algorithm; for Winograd the size of its output tiles; the form of its matrix products."""
-
-    algorithm: Algorithm = "direct"
-    tile: int = 0
-    form: Form = "gemm"
-
-    def __str__(self) -> str:
-        name = f"winograd {self.tile}x{self.tile}" if self.algorithm == "winograd" else "direct"
-        return f"{name}, {self.form}"
-
-
-def has_small_products(kernel: str) -> bool:
-    """Whether this BLAS kernel multiplies small matrices without packing them: OpenBLAS's AVX-512 kernels do."""
-    return kernel in ("SkylakeX", "Cooperlake", "SapphireRapids")
-
-
-class Layer(NamedTuple):
-    """What a choice may depend on. Channels are those of a product: of one block where groups are packed in blocks."""
-
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    blocks: int
-    in_channels: int
-    out_channels: int
-    out_size: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        """Output pixels of one image: M of the direct product."""
-        return self.out_size[0] * self.out_size[1]
-
-    @property
-    def depth(self) -> int:
-        """K of the direct product."""
-        return self.kernel_size[0] * self.kernel_size[1] * self.in_channels
-
-    @property
-    def is_strided(self) -> bool:
-        """Whether it leaves out pixels."""
-        return max(self.stride) > 1
-
-    @property
-    def allows_winograd(self) -> bool:
-        """3x3 of stride 1 or 2, without dilation."""
-        return self.kernel_size == (3, 3) and self.stride in ((1, 1), (2, 2)) and max(self.dilation) == 1
-
-    def __str__(self) -> str:
-        kernel, stride = "x".join(map(str, self.kernel_size)), "" if max(self.stride) == 1 else f"/{self.stride[0]}"
-        groups = "" if self.blocks == 1 else f" in {self.blocks} blocks"
-        dilation = "" if max(self.dilation) == 1 else f" dilated {self.dilation[0]}"
-        size = "x".join(map(str, self.out_size))
-        return f"{kernel}{stride}{dilation} {self.in_channels}->{self.out_channels}{groups}, {size}"
 
 
 def possible(layer: Layer) -> list[Choice]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
-from npresnet.cpu.compiler.choices import Choice
 from npresnet.cpu.compiler.prepared import Store, Wanted
 from npresnet.cpu.kernels.filters import Key
 from npresnet.cpu.runtime.workers import Team
@@ -14,17 +13,16 @@ from npresnet.errors import DeviceError
 
 
 def prepack(
-    prepared: Mapping[str, Any], choices: Iterable[tuple[str, Choice]], store: Store | None, team: Team | None
+    weights: Mapping[str, Any], forms: Iterable[tuple[str, Key]], store: Store | None, team: Team | None
 ) -> None:
-    """Make every prepacked form that the choices (of named layers) read, where it is not there.
+    """Make every prepacked form of the named layers' weights, where it is not there.
 
     store  where prepacked forms of a whole network are kept; None keeps none
     team   workers that this call has entered; None works alone
 
     Raises DeviceError where there is not so much memory.
     """
-    keys = dict.fromkeys((name, Key.of(choice)) for name, choice in choices)
-    wanted = [Wanted(name, prepared[name], key) for name, key in keys]
+    wanted = [Wanted(name, weights[name], key) for name, key in forms]
     missing = [one for one in wanted if not one.filters.has(one.key)]
     if not missing:
         return

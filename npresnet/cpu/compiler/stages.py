@@ -13,16 +13,14 @@ Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import NamedTuple
 
-from npresnet.cpu.runtime.memory import split
+from npresnet.cpu.compiler.lowerings import LOWERINGS
+from npresnet.cpu.runtime.running import CUT
 from npresnet.network import INPUT, Network
 from npresnet.plan.shapes import Shape
 
-GROUP = 4  # images that a thread takes through the deep layers at once, at most
 CUT_PIXELS = 256  # images of the value at the cut have at most so many pixels: 14x14 in a network for 224x224
-CUT = "(cut)"  # the name under which the front gives that value: no module is called so
 
 
 class Stages(NamedTuple):
@@ -48,17 +46,11 @@ def cut_in_two(network: Network, shapes: Mapping[str, Shape]) -> Stages | None:
 
 def _cut_position(network: Network, shapes: Mapping[str, Shape]) -> int | None:
     last_read = {name: i for i, node in enumerate(network) for name in node.inputs}
-    last_convolution = max((i for i, node in enumerate(network) if node.op == "conv2d"), default=-1)
+    last = max((i for i, node in enumerate(network) if LOWERINGS[node.op].shares_weights), default=-1)
     latest = last_read.get(INPUT, -1)  # the last reader of any value made before the node in question
-    for position, node in enumerate(network.nodes[:last_convolution]):
+    for position, node in enumerate(network.nodes[:last]):
         shape = shapes[node.name]
         if latest <= position and len(shape) == 3 and shape[1] * shape[2] <= CUT_PIXELS:
             return position
         latest = max(latest, last_read.get(node.name, -1))
     return None
-
-
-def groups_of(images: int, workers: int) -> list[tuple[int, int]]:
-    """(first, last) of the groups that workers take: nearly equal, of GROUP images at most, as many for each worker."""
-    rounds = ceil(images / (workers * GROUP))
-    return split(images, workers * rounds) if images else []

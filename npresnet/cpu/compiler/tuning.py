@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from npresnet.cpu.compiler.choices import Choice
 from npresnet.cpu.kernels.gemm import FORMS
+from npresnet.cpu.kernels.layer import Choice
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.cpus import cpu_name
 from npresnet.system.cache import cache_folder
@@ -61,7 +61,7 @@ def save(choices: Mapping[str, Choice | None]) -> Path:
 
 
 def _machine() -> str:
-    return f"{blas.kernel() or 'unknown BLAS'}, {cpu_name()}"
+    return f"{blas.core_type() or 'unknown BLAS'}, {cpu_name()}"
 
 
 def _read() -> dict[str, Any]:

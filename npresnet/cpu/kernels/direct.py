@@ -28,6 +28,7 @@ from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.tiling import (
     Area,
     Conv,
+    GemmCalls,
     band,
     epilogue,
     even_bands,
@@ -68,6 +69,18 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
     }
 
 
+def probe(conv: Conv, area: Area) -> None:
+    """Try out how the tile's product may be called."""
+    if conv.filters.blocks == 1:
+        _gemm_calls(conv, area)
+
+
+def _gemm_calls(conv: Conv, area: Area) -> GemmCalls:
+    (start, stop), (top, bottom), _ = area
+    rows = (bottom - top) * conv.size[1]
+    return gemm_calls(conv, bands(conv), area.channels, stop - start, rows, conv.filters.depth)
+
+
 def tile(conv: Conv, area: Area, memory: Memory, worker: int) -> Tile:
     """The calls of one tile."""
     return (_dense_tile if conv.filters.blocks == 1 else _grouped_tile)(conv, area, memory, worker)
@@ -95,7 +108,7 @@ def _multiply(conv: Conv, area: Area, columns: Floats, product: Floats, memory: 
     """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that keeps their bits."""
     images, rows, depth = columns.shape
     form = conv.choice.form
-    merged, parts = gemm_calls(conv, bands(conv), area.channels, images, rows, depth)
+    merged, parts = _gemm_calls(conv, area)
     weight = conv.filters.direct(form)[0]
     if merged:
         columns, product = columns.reshape(1, -1, depth), product.reshape(1, images * rows, -1)

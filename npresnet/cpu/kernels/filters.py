@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.cpu.compiler.choices import Choice
 from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.gemm import Form
+from npresnet.cpu.kernels.layer import Choice
 from npresnet.cpu.runtime.memory import Floats, aligned_floats
 from npresnet.network import Array, Node
 from npresnet.system.locks import Lock

@@ -47,6 +47,11 @@ RAGGED_TRIALS = 8  # of whether bits are kept, where the columns are no whole pa
 PART_DEPTH = 448  # the most of K that a part of a split product has
 
 
+def has_small_products(core_type: str) -> bool:
+    """Whether this core type of BLAS multiplies small matrices without packing them: OpenBLAS's AVX-512 ones do."""
+    return core_type in ("SkylakeX", "Cooperlake", "SapphireRapids")
+
+
 def fits(form: Form, depth: int, columns: int) -> bool:
     """Whether a product of K = depth and N = columns can take this form."""
     if form == "gemm":

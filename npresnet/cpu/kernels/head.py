@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from npresnet.cpu.kernels import calls as kernels
-from npresnet.cpu.kernels.pointwise import relu
+from npresnet.cpu.kernels.activations import activate
+from npresnet.cpu.kernels.lowering import Bound, Lowering
 from npresnet.cpu.runtime.memory import Floats, Memory, aligned_floats, split
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
@@ -23,24 +24,25 @@ class Matrix(NamedTuple):
     bias: Floats | None
 
 
-def prepare_linear(node: Node) -> Matrix:
-    bias = node.params.get("bias")
-    weight = np.ascontiguousarray(node.params["weight"], np.float32)
-    return Matrix(weight, None if bias is None else np.asarray(bias, np.float32))
-
-
-def lower_linear(node: Node, matrix: Matrix, memory: Memory) -> list[Tile]:
+class LinearLowering(Lowering):
     """out[o] = sum over c of weight[o,c] * x[c] + bias[o]: matrix-vector products, image by image.
 
     The sum goes by parts of the inputs, each a product of its own, which are then added up: pooled features are all
     positive, and where few outputs leave BLAS few sums to work on side by side, one long sum per output loses
     two to three times as many digits as other engines lose.
     """
-    sources, outs = memory.storage(node.inputs[0]), memory.storage(node.name)  # (N, C), (N, O)
-    images = [_Image(node, matrix, source, out) for source, out in zip(sources, outs, strict=True)]
-    count = outs.shape[1]
-    bands = split(count, matrix.weight.size // TILE_FLOATS)
-    return [image.tile(memory, start, stop) for start, stop in bands for image in images]
+
+    def prepare(self, node: Node) -> Matrix:
+        bias = node.params.get("bias")
+        weight = np.ascontiguousarray(node.params["weight"], np.float32)
+        return Matrix(weight, None if bias is None else np.asarray(bias, np.float32))
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        node, matrix = bound.node, bound.weights
+        sources, outs = memory.storage(node.inputs[0]), memory.storage(node.name)  # (N, C), (N, O)
+        images = [_Image(node, matrix, source, out) for source, out in zip(sources, outs, strict=True)]
+        bands = split(outs.shape[1], matrix.weight.size // TILE_FLOATS)
+        return [image.tile(memory, start, stop) for start, stop in bands for image in images]
 
 
 class _Image:
@@ -48,7 +50,7 @@ class _Image:
 
     def __init__(self, node: Node, matrix: Matrix, source: Floats, out: Floats):
         parts = next((n for n in range(PARTS, 1, -1) if source.size % n == 0 and source.size // n >= PART_INPUTS), 1)
-        self.relu, self.bias, self.out = node.relu, matrix.bias, out
+        self.node, self.bias, self.out = node, matrix.bias, out
         self.weights = matrix.weight.reshape(out.size, parts, -1).transpose(1, 0, 2)  # (parts, O, C/parts)
         self.inputs = source.reshape(parts, -1, 1)  # (parts, C/parts, 1)
         self.sums = aligned_floats(parts * out.size).reshape(parts, out.size, 1)
@@ -62,24 +64,32 @@ class _Image:
         ]
         if self.bias is not None:
             calls.append((kernels.add, (part, self.bias[start:stop], part)))
-        if self.relu:
-            calls.append((kernels.maximum, (part, memory.zeros(part.shape), part)))
-        return tuple(calls)
+        return (*calls, *activate(self.node, memory, part, part))
 
 
-def lower_global_avg_pool(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+class GlobalAvgPoolLowering(Lowering):
     """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
-    source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
-    pixels = np.float32(source.shape[1] * source.shape[2])
-    return [
-        ((kernels.sum_pixels, (image, mean)), (kernels.divide, (mean, pixels, mean)), *relu(memory, node, mean))
-        for image, mean in zip(source, out, strict=True)
-    ]
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        node = bound.node
+        source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
+        pixels = np.float32(source.shape[1] * source.shape[2])
+        return [
+            (
+                (kernels.sum_pixels, (image, mean)),
+                (kernels.divide, (mean, pixels, mean)),
+                *activate(node, memory, mean, mean),
+            )
+            for image, mean in zip(source, out, strict=True)
+        ]
 
 
-def lower_flatten(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+class FlattenLowering(Lowering):
     """(H, W, C) -> (C*H*W,) in the framework's order, channels first."""
-    source, out = memory.images(node.inputs[0]), memory.storage(node.name)
-    if source.ndim == 4:
-        source = source.transpose(0, 3, 1, 2)
-    return [((kernels.copy, (source, out.reshape(source.shape))), *relu(memory, node, out))]
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        node = bound.node
+        source, out = memory.images(node.inputs[0]), memory.storage(node.name)
+        if source.ndim == 4:
+            source = source.transpose(0, 3, 1, 2)
+        return [((kernels.copy, (source, out.reshape(source.shape))), *activate(node, memory, out, out))]

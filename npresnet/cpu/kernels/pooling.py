@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from npresnet.cpu.kernels import calls as kernels
-from npresnet.cpu.kernels.pointwise import relu
+from npresnet.cpu.kernels.activations import activate
+from npresnet.cpu.kernels.lowering import Bound, Lowering
 from npresnet.cpu.runtime.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
@@ -24,29 +24,35 @@ from npresnet.window import Window
 MIN_TILE_FLOATS = 50_000
 
 
-def lower_max_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
-    return [
-        (
-            (kernels.copy, (-np.inf, out)),
-            *((kernels.maximum, (part, taken, part)) for part, taken in pairs),
-            *relu(memory, node, out),
-        )
-        for out, pairs in _bands(node, memory)
-    ]
+class MaxPool2dLowering(Lowering):
+    """The largest number under each window."""
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        return [
+            (
+                (kernels.copy, (-np.inf, out)),
+                *((kernels.maximum, (part, taken, part)) for part, taken in pairs),
+                *activate(bound.node, memory, out, out),
+            )
+            for out, pairs in _bands(bound.node, memory)
+        ]
 
 
-def lower_avg_pool2d(node: Node, prepared: Any, memory: Memory) -> list[Tile]:
+class AvgPool2dLowering(Lowering):
     """The exact order of a mean: the whole sum first, then one division by the number of positions."""
-    counts = pool_counts(node, memory.value(node.inputs[0]).shape[1:], memory.value(node.name).shape[1:])
-    tiles: list[Tile] = []
-    row = 0
-    for out, pairs in _bands(node, memory):
-        sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
-        count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
-        mean: Call = (kernels.divide, (out, count, out))
-        tiles.append(((kernels.copy, (0.0, out)), *sums, mean, *relu(memory, node, out)))
-        row = (row + out.shape[0]) % len(counts)  # the next image starts anew
-    return tiles
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        node = bound.node
+        counts = pool_counts(node, memory.value(node.inputs[0]).shape[1:], memory.value(node.name).shape[1:])
+        tiles: list[Tile] = []
+        row = 0
+        for out, pairs in _bands(node, memory):
+            sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
+            count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
+            mean: Call = (kernels.divide, (out, count, out))
+            tiles.append(((kernels.copy, (0.0, out)), *sums, mean, *activate(node, memory, out, out)))
+            row = (row + out.shape[0]) % len(counts)  # the next image starts anew
+        return tiles
 
 
 def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) -> Floats:

@@ -33,21 +33,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from npresnet.cpu.compiler.choices import has_small_products
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import gemm
-from npresnet.cpu.kernels.gemm import Form
+from npresnet.cpu.kernels.activations import activate
+from npresnet.cpu.kernels.gemm import Form, has_small_products
+from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.memory import Floats, Memory, split
 from npresnet.cpu.runtime.running import worker_of
-from npresnet.network import INPUT, Network, Node
-from npresnet.ops import folded_weight
-from npresnet.plan import Layout
-from npresnet.plan.layout import NO_HALO, Halo, widest
+from npresnet.network import Node
+from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.record import window_of
+from npresnet.plan.layout import Halo
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
 
-OPERATION = "conv2d_max_pool2d"
 TILE_FLOATS = 100_000  # of a tile's product, about: it shall stay in the second cache
 MIN_TILES = 4  # so that threads can share an image
 
@@ -58,14 +58,11 @@ class StemFilters:
     def __init__(self, node: Node):
         weight = folded_weight(node).astype(np.float32, copy=False)
         matrix = np.ascontiguousarray(weight.transpose(2, 1, 3, 0).reshape(-1, len(weight)))
-        small = has_small_products(blas.kernel())
+        small = has_small_products(blas.core_type())
         self.form: Form = "panels" if small and gemm.fits("panels", *matrix.shape) else "gemm"
         self.weight: Floats = gemm.prepack(self.form, matrix)
         bias = node.params.get("bias")
         self.bias: Floats | None = None if bias is None else np.asarray(bias, np.float32)
-
-    def __str__(self) -> str:
-        return f"direct with max pool, {self.form}"
 
 
 class Stem(NamedTuple):
@@ -77,6 +74,13 @@ class Stem(NamedTuple):
     source: tuple[int, ...]
     conv: tuple[int, ...]
     out: tuple[int, ...]
+
+    @classmethod
+    def of(cls, bound: Bound) -> Stem:
+        """A node of a compiled shape."""
+        node, values = bound.node, bound.layout.values
+        window, source, out = window_of(node), values[node.inputs[0]].shape, values[node.name].shape
+        return cls(node, window, node.attrs["pool"], source, (out[0], *window.output_size(source[1:])), out)
 
     def rows(self, start: int, stop: int) -> tuple[int, int]:
         """The convolution's rows under pooled rows start..stop-1; some may lie outside its output."""
@@ -109,46 +113,36 @@ class Stem(NamedTuple):
         return last - first, self.conv[2], self.conv[0]
 
 
-def bind(node: Node, layout: Layout) -> Stem:
-    assert node.window is not None
-    source, out = layout.values[node.inputs[0]].shape, layout.values[node.name].shape
-    conv = (out[0], *node.window.output_size(source[1:]))
-    return Stem(node, node.window, node.attrs["pool"], source, conv, out)
+class StemLowering(Lowering):
+    """Convolution and max pool in one step."""
 
+    reads_planes = True
 
-def halos(network: Network) -> dict[str, Halo]:
-    """The zeros that stems read around their images."""
-    found: dict[str, Halo] = {}
-    for node in network:
-        if node.op == OPERATION and node.window is not None:
-            name = node.inputs[0]
-            found[name] = widest(found.get(name, NO_HALO), tuple((p, p) for p in node.window.padding))
-    return found
+    def prepare(self, node: Node) -> StemFilters:
+        return StemFilters(node)
 
+    def halo(self, request: Request, choice: None) -> Halo:
+        return tuple((p, p) for p in window_of(request.node).padding)
 
-def channels_first(network: Network) -> set[str]:
-    """The values that are stored channel by channel: the image, where stems alone read it."""
-    readers = network.consumers()[INPUT]
-    return {INPUT} if readers and all(node.op == OPERATION for node in readers) else set()
+    def scratch(self, bound: Bound) -> dict[str, int]:
+        stem = Stem.of(bound)
+        channels, pooled_width = stem.conv[0], stem.padded_width[1]
+        ping, pong = 0, 0
+        for start, stop in stem.bands():
+            ping = max(ping, prod(stem.column_shape(start, stop)), (stop - start) * pooled_width * channels)
+            pong = max(pong, prod(stem.product_shape(start, stop)), (stop - start) * stem.out[2] * channels)
+        return {"ping": ping, "pong": pong}
 
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        stem = Stem.of(bound)
+        bands = [(image, band) for image in range(memory.layout.images) for band in stem.bands()]
+        return [
+            _tile(stem, bound.weights, memory, image, band, worker_of(i, len(bands), bound.workers))
+            for i, (image, band) in enumerate(bands)
+        ]
 
-def scratch_floats(stem: Stem) -> dict[str, int]:
-    """By purpose, what the largest tile needs."""
-    channels, pooled_width = stem.conv[0], stem.padded_width[1]
-    ping, pong = 0, 0
-    for start, stop in stem.bands():
-        ping = max(ping, prod(stem.column_shape(start, stop)), (stop - start) * pooled_width * channels)
-        pong = max(pong, prod(stem.product_shape(start, stop)), (stop - start) * stem.out[2] * channels)
-    return {"ping": ping, "pong": pong}
-
-
-def lower(stem: Stem, filters: StemFilters, memory: Memory) -> list[Tile]:
-    """The calls of every tile."""
-    bands = [(image, band) for image in range(memory.layout.images) for band in stem.bands()]
-    return [
-        _tile(stem, filters, memory, image, band, worker_of(i, len(bands), memory.workers))
-        for i, (image, band) in enumerate(bands)
-    ]
+    def algorithm(self, bound: Bound) -> str:
+        return f"direct with max pool, {bound.weights.form}"
 
 
 def _tile(stem: Stem, filters: StemFilters, memory: Memory, image: int, band: tuple[int, int], worker: int) -> Tile:
@@ -223,6 +217,4 @@ def _epilogue(stem: Stem, filters: StemFilters, memory: Memory, pooled: Floats, 
     calls: list[Call] = []
     if filters.bias is not None:
         calls.append((kernels.add, (pooled, memory.rows_of(filters.bias, pooled.shape[1]), pooled)))
-    if stem.node.relu:
-        return [*calls, (kernels.maximum, (pooled, memory.zeros(pooled.shape[1:]), target))]
-    return [*calls, (kernels.copy, (pooled, target))]
+    return [*calls, *activate(stem.node, memory, pooled, target)]

@@ -1,6 +1,6 @@
 """What every convolution algorithm shares: the layer as they see it, areas of its output, and the end of a tile.
 
-out = relu(product + bias + residual)       in place, while the product is in the cache
+out = activation(product + bias + residual)       in place, while the product is in the cache
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.cpu.compiler.choices import Choice
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import gemm
+from npresnet.cpu.kernels.activations import activate
 from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.kernels.layer import Choice
+from npresnet.cpu.kernels.lowering import Bound
 from npresnet.cpu.runtime.memory import Floats, Memory, split
 from npresnet.network import Node
 from npresnet.plan import Value
@@ -47,6 +49,12 @@ class Conv(NamedTuple):
     out: Value
     workers: int
     exact: bool
+
+    @classmethod
+    def of(cls, bound: Bound) -> Conv:
+        """A node of a compiled shape."""
+        source, out = bound.layout.values[bound.node.inputs[0]], bound.layout.values[bound.node.name]
+        return cls(bound.node, bound.weights, bound.choice, source, out, bound.workers, bound.exact)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -124,7 +132,7 @@ def gemm_calls(conv: Conv, bands: int, channels: Range, images: int, rows: int, 
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:
-    """target = relu(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows.
+    """target = activation(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows.
 
     One pass could be saved, for relu(z + b) = max(z, -b) + b, and what reads the result can have the "+ b" in its bias.
     Tried: a resnet50 gained 1.4 % at batch 1, and the error of a trained network grew by 20 to 30 %.
@@ -137,11 +145,7 @@ def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Fl
     if len(conv.node.inputs) > 1:
         residual = band(memory.images(conv.node.inputs[1]), area)
         calls.append((kernels.add, (product, residual, product)))
-    if conv.node.relu:
-        calls.append((kernels.maximum, (product, memory.zeros(product.shape[2:]), target)))
-    elif target is not product:
-        calls.append((kernels.copy, (product, target)))
-    return calls
+    return [*calls, *activate(conv.node, memory, product, target)]
 
 
 def band(images: Floats, area: Area) -> Floats:

@@ -118,6 +118,15 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
     }
 
 
+def probe(conv: Conv, area: Area) -> None:
+    """Try out how the tile's products may be called: of images, and of positions that share a U."""
+    (start, stop), (first, last), channels = area
+    count, depth = (last - first) * tile_grid(conv)[1], conv.source.shape[0] // conv.filters.blocks
+    side = side_of(conv)
+    for shared in {1, side.t - side.own, (side.t - side.own) ** 2} - {0}:
+        gemm_calls(conv, bands(conv), channels, shared * (stop - start), count, depth)
+
+
 def tile(conv: Conv, area: Area, memory: Memory, worker: int) -> Tile:
     """The calls of one tile of work."""
     m, (_, columns) = conv.choice.tile, tile_grid(conv)

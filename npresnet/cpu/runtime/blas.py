@@ -104,8 +104,8 @@ guard = SingleThreadedBlas()
 
 
 @lru_cache(maxsize=1)
-def kernel() -> str:
-    """The kernel that NumPy's BLAS chose for this processor, such as SkylakeX; "" for a BLAS that names none."""
+def core_type() -> str:
+    """The core type that NumPy's BLAS chose for this processor, such as SkylakeX; "" for a BLAS that names none."""
     return next((str(library["architecture"]) for library in _info() if library.get("architecture")), "")
 
 

@@ -15,6 +15,10 @@ from npresnet.plan.arena import ALIGNMENT_BYTES
 
 Floats = NDArray[np.float32]
 
+MIN_TILE_FLOATS = (
+    100_000  # of an operation that looks at one pixel at a time: smaller tiles lose to the calls' overhead
+)
+
 
 class Memory:
     """Views of one plan's memory. Ask for scratch only after `add_scratch`."""
@@ -100,3 +104,12 @@ def split(length: int, parts: int) -> list[tuple[int, int]]:
     parts = max(1, min(parts, length))
     edges = [length * i // parts for i in range(parts + 1)]
     return list(pairwise(edges))
+
+
+def bands_of(memory: Memory, *names: str) -> list[tuple[Floats, ...]]:
+    """The same rows (h, W, C) of several values of one shape, band by band. A vector (C,) is an image of one pixel."""
+    values = [memory.images(name) for name in names]
+    values = [value[:, None, None] if value.ndim == 2 else value for value in values]  # (N, H, W, C)
+    images, height, _, _ = values[0].shape
+    bands = split(height, values[0][0].size // MIN_TILE_FLOATS)
+    return [tuple(value[n, start:stop] for value in values) for n in range(images) for start, stop in bands]

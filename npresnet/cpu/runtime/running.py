@@ -8,16 +8,16 @@ becomes NaN in its neighbours as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 
-from npresnet.cpu.compiler.stages import CUT
 from npresnet.network import Array
 from npresnet.plan import Plan
 
 BUFFER = 1024  # elements of NumPy's buffers
+CUT = "(cut)"  # the name under which a network's front gives the value that its back reads: no module is called so
 
 
 @contextmanager
@@ -36,35 +36,23 @@ def arithmetic() -> Iterator[None]:
             np.setbufsize(before)
 
 
-class Chain:
-    """Plans for one thread: the front of the network for one image, and the back for several (see `stages`).
+def run_group(
+    front: Plan, back: Plan | None, images: Array, outputs: Mapping[str, Array], first: int, last: int
+) -> None:
+    """Images first..last-1 of (N, C, H, W), into the same places of the outputs.
 
-    bind_back  makes the back's plan for a number of images, asked once for each; None where the front is everything
+    front  for one image, run for each of them
+    back   for all of them, run once, where the network is cut in two (see `stages`); None where the front is everything
     """
-
-    def __init__(self, front: Plan, bind_back: Callable[[int], Plan] | None):
-        self._front = front
-        self._bind_back = bind_back
-        self._backs: dict[int, Plan] = {}
-
-    def run(self, images: Array, outputs: Mapping[str, Array], first: int, last: int) -> None:
-        """Images first..last-1 of (N, C, H, W), into the same places of the outputs."""
-        back = self._back(last - first) if self._bind_back else None
-        for index in range(first, last):
-            copy_in(self._front, images[index : index + 1])
-            run_plan(self._front)
-            copy_out(self._front, outputs, index, index + 1)
-            if back is not None:
-                np.copyto(back.input[index - first], self._front.outputs[CUT][0])
+    for index in range(first, last):
+        copy_in(front, images[index : index + 1])
+        run_plan(front)
+        copy_out(front, outputs, index, index + 1)
         if back is not None:
-            run_plan(back)
-            copy_out(back, outputs, first, last)
-
-    def _back(self, images: int) -> Plan:
-        if images not in self._backs:
-            assert self._bind_back is not None
-            self._backs[images] = self._bind_back(images)
-        return self._backs[images]
+            np.copyto(back.input[index - first], front.outputs[CUT][0])
+    if back is not None:
+        run_plan(back)
+        copy_out(back, outputs, first, last)
 
 
 def run_plan(plan: Plan) -> None:

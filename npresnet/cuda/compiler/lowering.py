@@ -140,7 +140,7 @@ def _layer(node: Node, shapes: Mapping[str, Shape], stored: tuple[int, int, int]
         len(node.params["weight"]),
         node.window,
         node.groups,
-        node.relu,
+        node.activation == "relu",
     )
     return Layer(shape, padded, len(node.inputs) > 1)
 

@@ -27,7 +27,7 @@ from npresnet.cuda.runtime.weights import Weights
 from npresnet.cuda.shapes import LinearShape, PoolShape
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Array, Network, Node
-from npresnet.ops.run import folded_weight
+from npresnet.ops.conv2d import folded_weight
 from npresnet.passes.fold_batch_norm import scale_and_shift
 from npresnet.plan.shapes import Shape
 
@@ -94,7 +94,7 @@ def copy_out(asked: str, source: str, place: Place) -> list[Launch]:
 def lower_node(node: Node, place: Place) -> list[Launch]:
     """The node's launches, its ReLU included."""
     launches = LOWER[node.op](node, place)
-    if node.relu and node.op not in TAKES_RELU:
+    if node.activation and node.op not in TAKES_RELU:
         y = place.address(node.name)
         launches += relu.launches(_count(place, node.name), place.element, x=y, y=y)
     return launches
@@ -126,7 +126,7 @@ def _conv2d(node: Node, place: Place) -> list[Launch]:
 def _linear(node: Node, place: Place) -> list[Launch]:
     """Its float32 result goes where it is asked for; readers get it in the element's storage."""
     (source,), (out_features, in_features) = node.inputs, node.params["weight"].shape
-    shape = LinearShape(place.images, in_features, out_features, node.relu)
+    shape = LinearShape(place.images, in_features, out_features, node.activation == "relu")
     weight = place.weights.address(
         (node.name, "weight", place.stored(source)[1:]), lambda: store(_in_order_of(source, node, place), place.element)
     )
@@ -164,7 +164,7 @@ def _batch_norm(node: Node, place: Place) -> list[Launch]:
         scale=place.weights.address((*key, "scale"), lambda: scale.astype(np.float32)),
         shift=place.weights.address((*key, "shift"), lambda: shift.astype(np.float32)),
         y=place.address(node.name),
-        relu=node.relu,
+        relu=node.activation == "relu",
     )
 
 
@@ -173,7 +173,7 @@ def _add(node: Node, place: Place) -> list[Launch]:
     if place.stored(a)[1:] != place.stored(b)[1:]:
         raise ArchitectureError(f"{node.name}: the GPU backend does not add a flattened image to another vector")
     addresses = {"a": place.address(a), "b": place.address(b), "y": place.address(node.name)}
-    return add.launches(_count(place, node.name), place.element, **addresses, relu=node.relu)
+    return add.launches(_count(place, node.name), place.element, **addresses, relu=node.activation == "relu")
 
 
 def _relu(node: Node, place: Place) -> list[Launch]:

@@ -187,7 +187,7 @@ def _reference(layer: RealLayer, of: Callable[[Array], Array] = lambda array: ar
         groups=layer.node.groups,
     )
     out = out if layer.residual is None else out + wide(layer.residual)
-    return np.maximum(out, 0) if layer.node.relu else out
+    return np.maximum(out, 0) if layer.node.activation == "relu" else out
 
 
 def _shape(layer: RealLayer) -> dict[str, Any]:
@@ -201,5 +201,5 @@ def _shape(layer: RealLayer) -> dict[str, Any]:
         "dilation": list(window.dilation),
         "groups": layer.node.groups,
         "residual": layer.residual is not None,
-        "relu": layer.node.relu,
+        "relu": layer.node.activation == "relu",
     }

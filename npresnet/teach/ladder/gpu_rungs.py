@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from npresnet.bench.gpu_bench import Bench
-from npresnet.bench.gpu_ceilings import cases
+from npresnet.bench.gpu_ceilings import time_copy, time_product
+from npresnet.bench.gpu_timer import GpuTimer
 from npresnet.cuda import ELEMENTS, Element, Gpu
 from npresnet.cuda.compiler.choices import load
 from npresnet.cuda.elements import restore, store
@@ -54,13 +54,15 @@ def gpu_rungs(gpu: Gpu, layer: RealLayer, limits: Mapping[str, Ceiling]) -> list
 
 def ceilings(gpu: Gpu, *, emulated: bool = False) -> dict[str, Ceiling]:
     """{dtype: the best product and copy that this GPU was seen to do}, measured now."""
-    found = {}
     with gpu.active():
-        bench = Bench(gpu, gpu.stream(), emulated=emulated, quick=True)
-    for case in cases(bench):
-        if case.name in ("copy", "product float32", "product float16"):
-            found[case.name] = max(case.measure()["rates"].values(), default=0.0) * 1e3
-    return {dtype: Ceiling(found[f"product {dtype}"], found["copy"]) for dtype in ("float32", "float16")}
+        timer = GpuTimer(gpu, gpu.stream(), emulated=emulated, quick=True)
+    copied = _giga(time_copy(timer))
+    return {dtype: Ceiling(_giga(time_product(timer, dtype)), copied) for dtype in ("float32", "float16")}
+
+
+def _giga(found: Mapping[str, Any]) -> float:
+    """The best rate in units of 1e9 instead of 1e12; 0 where no time was taken."""
+    return max(found["rates"].values(), default=0.0) * 1e3
 
 
 class _Run:
@@ -117,7 +119,9 @@ def _rounded(element: Element, array: Array) -> Array:
 def _shape_of(layer: RealLayer) -> ConvShape:
     images, channels, height, width = layer.x.shape
     node = layer.node
-    return ConvShape(images, height, width, channels, len(layer.weight), layer.window, node.groups, node.relu)
+    return ConvShape(
+        images, height, width, channels, len(layer.weight), layer.window, node.groups, node.activation == "relu"
+    )
 
 
 def _channels_last(array: Array) -> Array:

@@ -13,7 +13,7 @@ from npresnet.errors import ArchitectureError
 from npresnet.model.model import Model
 from npresnet.network import Array, Network, Node
 from npresnet.ops import run
-from npresnet.ops.run import folded_weight
+from npresnet.ops.conv2d import folded_weight
 from npresnet.plan.shapes import infer_shapes
 from npresnet.window import Window
 

@@ -128,7 +128,7 @@ def _finish(layer: RealLayer, out: Array) -> Array:
     out = out + layer.bias[:channels, None, None]
     if layer.residual is not None:
         out = out + layer.residual[:, :channels, :rows]
-    return np.maximum(out, 0) if layer.node.relu else out
+    return np.maximum(out, 0) if layer.node.activation == "relu" else out
 
 
 def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Array]]:
@@ -139,7 +139,8 @@ def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Arr
 
 
 def _tiled(layer: RealLayer) -> Callable[[], Array]:
-    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=layer.node.relu)
+    clamps = layer.node.activation == "relu"
+    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=clamps)
     return lambda: fused(layer.x, layer.weight, layer.window, layer.node.groups)
 
 

@@ -1,4 +1,4 @@
-"""A climb as a table for the terminal and the README, and as a page."""
+"""A climb as a table for the terminal and docs/performance.md, and as a page."""
 
 from __future__ import annotations
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from npresnet import arch, passes
-from npresnet.cpu.compiler.choices import Choice, Layer, candidates, choose, has_small_products
-from npresnet.cpu.kernels import conv2d, gemm
+from npresnet.cpu.compiler import conv2d
+from npresnet.cpu.compiler.choices import candidates, choose
+from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.filters import Filters
+from npresnet.cpu.kernels.gemm import has_small_products
+from npresnet.cpu.kernels.layer import Choice, Layer
 from npresnet.network import INPUT, Network, Node
 from npresnet.plan import infer_shapes
 from tests.support import torch_run

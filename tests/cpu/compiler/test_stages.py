@@ -72,7 +72,7 @@ def test_no_cut_where_all_images_are_large_or_no_convolution_follows():
 
 def conv(name: str, *inputs: str, channels: tuple[int, int] = (4, 4), stride: int = 1, seed: int = 0) -> Node:
     weight = integers(np.random.default_rng(seed), (channels[1], channels[0], 3, 3), most=1)
-    return Node(name, "conv2d", inputs, Window.of(3, stride, 1), params={"weight": weight}, relu=True)
+    return Node(name, "conv2d", inputs, Window.of(3, stride, 1), params={"weight": weight}, activation="relu")
 
 
 def asked_on_both_sides() -> Network:
@@ -80,7 +80,7 @@ def asked_on_both_sides() -> Network:
         conv("a", INPUT, channels=(2, 4), stride=2),
         conv("b", "a", stride=2, seed=1),
         conv("c", "b", seed=2),
-        Node("sum", "add", ("c", "b"), relu=True),
+        Node("sum", "add", ("c", "b"), activation="relu"),
         conv("d", "sum", seed=3),
         Node("mean", "global_avg_pool", ("d",)),
     )
@@ -158,7 +158,7 @@ def test_the_same_bits_with_and_without_the_cut(monkeypatch, name):
     with_cut = cpu.compile(network, threads=1)
     assert len(with_cut.plans(x.shape[1:], images=4)) == 2
     expected = with_cut(x)["logits"]
-    monkeypatch.setattr("npresnet.cpu.compiler.sizes.cut_in_two", lambda network, shapes: None)
+    monkeypatch.setattr("npresnet.cpu.compiler.programs.cut_in_two", lambda network, shapes: None)
     without = cpu.compile(network, threads=1)
     assert len(without.plans(x.shape[1:], images=4)) == 1
     assert np.array_equal(without(x)["logits"], expected)
@@ -209,15 +209,15 @@ def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(monkeypa
     network = Network(tuple(convs), {"y": "conv2"})
     images = integers(rng, (4 * threads, 3, 5, 7))
     expected = ops.run(network, images)["y"]
-    panels, gemm = Key(0, "panels"), Key(0, "gemm")
+    panels, whole = Key(0, "panels"), Key(0, "gemm")
     monkeypatch.setattr(
-        "npresnet.cpu.compiler.lowering.choose",
+        "npresnet.cpu.compiler.conv2d.choose",
         lambda layer, kernel, table, images, **options: direct("gemm" if images > 1 else "panels"),
     )
     executable = cpu.compile(network, threads=threads, fast=True)
     assert_same(executable(images)["y"], expected)
-    deep = executable._prepared["conv2"]
-    assert deep.has(packed)
+    deep = executable._programs._weights["conv2"]
+    assert deep.has(whole)
     assert not deep.has(panels)
     assert_same(executable(images[:1])["y"], expected[:1])
     assert deep.has(panels)

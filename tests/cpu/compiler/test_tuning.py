@@ -9,7 +9,7 @@ import pytest
 from npresnet.bench import tune
 from npresnet.cli import main
 from npresnet.cpu.compiler import tuning
-from npresnet.cpu.compiler.choices import Choice
+from npresnet.cpu.kernels.layer import Choice
 
 LAYER = "3x3 64->64, 56x56"
 

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from npresnet.cpu.compiler.lowering import Options
 from npresnet.cpu.kernels import gemm
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.window import Window
 from tests.support.cases import ConvCase
 from tests.support.checks import check_conv_exact, check_fused_exact, fused_network

@@ -134,7 +134,7 @@ def test_what_an_arrangement_holds_belongs_to_the_format_of_prepared_files():
 
     dense, grouped = conv(128, 64, 3, 1), conv(64, 64, 3, 16)
     found = [checksum(dense, Key(0, "gemm")), checksum(dense, Key(0, "panels")), checksum(grouped, Key(0, "gemm"))]
-    assert (prepared.FORMAT, found) == (4, [3653347532, 3940707549, 2960521169])
+    assert (prepared.FORMAT, found) == (5, [3653347532, 3940707549, 2960521169])
 
 
 def test_folding_and_arranging_make_one_copy_of_the_weights_and_no_more():
@@ -156,7 +156,7 @@ def test_filters_die_with_their_executable():
     network = Network((conv(64, 3, 3, 1),), {"y": "conv"})
     executable = cpu.compile(network, threads=1)
     executable(np.zeros((1, 3, 8, 8), np.float32))
-    alive = weakref.ref(executable._prepared["conv"])
+    alive = weakref.ref(executable._programs._weights["conv"])
     del executable
     gc.collect()
     assert alive() is None

@@ -13,10 +13,10 @@ import pytest
 
 import npresnet
 from npresnet import arch, cpu, ops, passes, weights
-from npresnet.cpu.compiler.lowering import Options
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import filters, gemm, winograd_matrices
 from npresnet.cpu.kernels import winograd as algorithm
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.kernels.winograd_matrices import Side
 from npresnet.cpu.runtime.blas import guard
 from npresnet.network import INPUT, Network, Node
@@ -163,7 +163,7 @@ def shared_network() -> tuple[Network, tuple[int, int, int]]:
     def conv(name: str, source: str, kernel: int, padding: object, *residual: str, stride: int = 1) -> Node:
         weight = integers(rng, (6, 3 if source == INPUT else 6, kernel, kernel), most=1)
         window = Window.of(kernel, stride, padding)
-        return Node(name, "conv2d", (source, *residual), window, params={"weight": weight}, relu=True)
+        return Node(name, "conv2d", (source, *residual), window, params={"weight": weight}, activation="relu")
 
     nodes = (
         conv("a", INPUT, 3, 1),
@@ -213,7 +213,7 @@ def layer_errors(
     found: dict[int, list[float]] = {tile: [] for tile in tiles}
     for node in readers:
         params = {role: np.array(array) for role, array in node.params.items()}
-        layer = Network((node.evolve(inputs=(INPUT,), relu=False, params=params),), {"y": node.name})
+        layer = Network((node.evolve(inputs=(INPUT,), activation=None, params=params),), {"y": node.name})
         exact = ops.run(layer, values[node.name].astype(np.float64))["y"]
         errors = {}
         for choice in (direct("gemm"), *map(winograd, tiles)):

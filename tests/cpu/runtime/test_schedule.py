@@ -14,7 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.cpu.kernels import calls as kernels
-from npresnet.cpu.kernels import direct, pointwise, pooling
+from npresnet.cpu.kernels import direct, pooling
+from npresnet.cpu.runtime import memory
 from npresnet.cpu.runtime.schedule import Job, Turn, make_schedule, span, tiles_of
 from npresnet.cpu.runtime.workers import Team
 from npresnet.network import INPUT, Network, Node
@@ -202,7 +203,14 @@ def test_an_image_without_a_border_is_overwritten_only_once_the_stem_has_read_it
     """Its bytes are given away after the stem; with a border they never are."""
     rng = np.random.default_rng(0)
     nodes = (
-        Node("conv1", "conv2d", (INPUT,), Window.of(7, 2), params={"weight": integers(rng, (64, 3, 7, 7))}, relu=True),
+        Node(
+            "conv1",
+            "conv2d",
+            (INPUT,),
+            Window.of(7, 2),
+            params={"weight": integers(rng, (64, 3, 7, 7))},
+            activation="relu",
+        ),
         Node("maxpool", "max_pool2d", ("conv1",), Window.of(3, 2, 1)),
         Node("conv2", "conv2d", ("maxpool",), Window.of(1), params={"weight": integers(rng, (16, 64, 1, 1))}),
         Node("conv3", "conv2d", ("conv2",), Window.of(1), params={"weight": integers(rng, (64, 16, 1, 1))}),
@@ -242,7 +250,7 @@ def small_tiles(monkeypatch):
     """Even images of ten pixels are cut into tiles."""
     monkeypatch.setattr(direct, "TILE_ROWS", 12)
     monkeypatch.setattr(pooling, "MIN_TILE_FLOATS", 20)
-    monkeypatch.setattr(pointwise, "MIN_TILE_FLOATS", 20)
+    monkeypatch.setattr(memory, "MIN_TILE_FLOATS", 20)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -202,7 +202,7 @@ def test_a_team_still_works_while_the_interpreter_exits():
             team.run([lambda: ran.append(1), lambda: ran.append(2)], lambda: None)
             print(sorted(ran))
         atexit.register(use)
-        from npresnet.cpu.team import Team
+        from npresnet.cpu.runtime.workers import Team
         team = Team(2)
         use()
     """

@@ -10,7 +10,7 @@ import pytest
 
 import npresnet
 from npresnet import arch
-from npresnet.cpu.compiler.lowering import Options
+from npresnet.cpu.kernels.lowering import Options
 from tests.support.loaded import load, origins, values
 from tests.support.small import ARCH, picture
 

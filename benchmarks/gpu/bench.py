@@ -1,0 +1,82 @@
+"""What every stage of the GPU report works with: the GPU and its timer, PyTorch beside it, which sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from benchmarks.gpu.torch_peer import Peer
+from npresnet.bench.gpu_timer import GpuTimer
+from npresnet.cuda import ELEMENTS
+from npresnet.cuda.runtime import nvrtc
+
+
+@dataclass(frozen=True)
+class Bench(GpuTimer):
+    """A GpuTimer with what the report is about.
+
+    peer        PyTorch on the same GPU, or None
+    precisions  those that are measured
+    quick       of the cases, too, there are few
+    """
+
+    peer: Peer | None = None
+    precisions: Sequence[str] = tuple(ELEMENTS)
+
+    @property
+    def image_size(self) -> int:
+        return 16 if self.emulated else 224
+
+    def networks(self, wanted: Sequence[str]) -> list[str]:
+        """Of the networks wanted: on the emulator, where those would take minutes, the smallest there is instead."""
+        return ["cifar_resnet8"] if self.emulated else list(wanted)
+
+    def dtypes(self, wanted: Iterable[str]) -> list[str]:
+        """Of the precisions wanted, those that are measured."""
+        return [dtype for dtype in wanted if dtype in self.precisions]
+
+    def batches(self, wanted: Sequence[int]) -> list[int]:
+        """Of the batch sizes wanted: on the emulator only 2, at a quick look the least and the largest."""
+        if self.emulated:
+            return [2]
+        return sorted({min(wanted), max(wanted)}) if self.quick else list(wanted)
+
+    def describe(self) -> dict[str, Any]:
+        """The GPU and the libraries, for the results file."""
+        gpu = self.gpu
+        found: dict[str, Any] = {
+            "name": gpu.name,
+            "capability": gpu.capability,
+            "multiprocessors": gpu.multiprocessors,
+            "memory_gb": round(gpu.memory_bytes / 1e9, 1),
+            "emulated": self.emulated,
+            "versions": _versions(None if self.emulated else gpu.cuda_major),
+        }
+        if self.peer is not None:
+            found["versions"] |= self.peer.versions
+        return found if self.emulated else found | _driver()
+
+
+def _versions(cuda_major: int | None) -> dict[str, str]:
+    found = {}
+    for package in ("npresnet", "numpy", "cupy-cuda12x", "cupy-cuda13x"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    if cuda_major is not None:
+        found["nvrtc"] = ".".join(map(str, nvrtc.version(cuda_major)))
+    return found
+
+
+def _driver() -> dict[str, str]:
+    """What nvidia-smi says of the driver and of the limits of power and clock; {} where it is not there."""
+    fields = ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.memory")
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader", "--id=0"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(zip(fields, (word.strip() for word in told.split(",")), strict=False))

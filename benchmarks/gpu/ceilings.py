@@ -1,0 +1,53 @@
+"""The two ceilings of this GPU, beside what PyTorch reaches: copied bytes and multiplied matrices a second.
+
+A kernel's share of the roofline in the other tables is the time that the nearer ceiling allows over the time it takes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from benchmarks.gpu.bench import Bench
+from benchmarks.gpu.stages import Case, Finding
+from npresnet.bench.gpu_ceilings import copy_bytes, product_shape, time_copy, time_product
+from npresnet.cuda import ELEMENTS
+
+
+class Ceilings(NamedTuple):
+    """flops: {dtype: per second}; bytes_per_s: read and written together."""
+
+    flops: Mapping[str, float]
+    bytes_per_s: float
+
+    def floor_ms(self, dtype: str, flops: float, size_bytes: float) -> float:
+        """The least time that work takes."""
+        return 1e3 * max(flops / self.flops[dtype], size_bytes / self.bytes_per_s)
+
+
+def ceilings(entry: Mapping[str, Any]) -> Ceilings | None:
+    """The highest rates of this stage's results, ours or PyTorch's; None where no copy was timed."""
+    found = entry.get("stages", {}).get("ceilings", {})
+    rates = {name: max(case["rates"].values()) for name, case in found.items() if case.get("rates")}
+    flops = {dtype: rates[f"product {dtype}"] * 1e12 for dtype in ELEMENTS if f"product {dtype}" in rates}
+    return Ceilings(flops, rates["copy"] * 1e12) if "copy" in rates else None
+
+
+def cases(bench: Bench) -> Iterator[Case]:
+    """The copy, then a product in each precision."""
+    yield Case("copy", functools.partial(_copy, bench))
+    for dtype in bench.dtypes(ELEMENTS):
+        yield Case(f"product {dtype}", functools.partial(_product, bench, dtype))
+
+
+def _copy(bench: Bench) -> Finding:
+    return time_copy(bench, [bench.peer.copy(copy_bytes(bench))] if bench.peer else [])
+
+
+def _product(bench: Bench, dtype: str) -> Finding:
+    if bench.peer is None:
+        return time_product(bench, dtype)
+    shape = product_shape(bench)
+    with bench.peer.precision(dtype):
+        return time_product(bench, dtype, [bench.peer.product(shape.M, shape.K, shape.out_channels, dtype)])

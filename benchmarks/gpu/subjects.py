@@ -1,0 +1,37 @@
+"""What the GPU report runs: torchvision's networks with random weights that behave like trained ones, random images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from npresnet import arch, cuda, passes
+from npresnet.bench.random_weights import randomise_batch_norms
+from npresnet.cuda import ELEMENTS, Executable, Gpu
+from npresnet.network import Array, Network
+
+SEED = 7
+
+
+@functools.lru_cache(maxsize=2)
+def network(name: str) -> Network:
+    """As a checkpoint would give it: nothing folded, nothing fused."""
+    return arch.build(randomise_batch_norms(arch.random_tensors(name, seed=SEED), seed=SEED))[0]
+
+
+def images(count: int, size: int) -> Array:
+    """(count, 3, size, size) float32, normalised: mean 0, standard deviation 1."""
+    return np.random.default_rng(SEED).standard_normal((count, 3, size, size), dtype=np.float32)
+
+
+@contextmanager
+def executable(gpu: Gpu, name: str, dtype: str) -> Iterator[Executable]:
+    """The network on the GPU; its memory goes when the block ends."""
+    made = cuda.compile(passes.optimize(network(name)), gpu, ELEMENTS[dtype])
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,154 @@
+"""The GPU report's results as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.gpu import kernels
+from benchmarks.gpu.ceilings import Ceilings, ceilings
+from npresnet.bench.tables import Table
+
+Entry = Mapping[str, Any]
+TITLES = {
+    "conformance": "Conformance: each intrinsic, GPU against emulator",
+    "parity": "Parity: logits against float64",
+    "sanitizer": "compute-sanitizer",
+    "ceilings": "Ceilings",
+    "kernels": "Kernels: share of the roofline",
+    "peers": "Beside PyTorch, eager as a CUDA graph",
+    "compiled": 'Beside torch.compile(mode="max-autotune")',
+    "networks": "The other networks",
+}
+
+
+def report(entry: Entry) -> str:
+    """All tables of what has been measured."""
+    parts = [f"# {entry['gpu']['name']}, {entry['date']}", _conditions(entry)]
+    for name, title in TITLES.items():
+        found = entry.get("stages", {}).get(name)
+        if found:
+            parts += [f"## {title}", *_section(name, found, ceilings(entry)), *_troubles(found)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _conditions(entry: Entry) -> str:
+    gpu = entry["gpu"]
+    versions = ", ".join(f"{name} {version}" for name, version in gpu["versions"].items())
+    limits = ", ".join(
+        f"{name} {gpu[name]}" for name in ("driver_version", "power.limit", "clocks.max.sm") if name in gpu
+    )
+    emulated = "Tried on the emulator of CUDA kernels: nothing here is a time or a speed. " if gpu["emulated"] else ""
+    what = f"Compute capability {gpu['capability'] / 10:.1f}, {gpu['multiprocessors']} multiprocessors"
+    what += f", {gpu['memory_gb']} GB"
+    return f"{emulated}{'; '.join(filter(None, [what, limits, versions]))}. `{entry['command']}`"
+
+
+def _section(name: str, found: Entry, limits: Ceilings | None) -> list[str]:
+    if name in ("conformance", "sanitizer"):
+        return [_passes(found)]
+    if name == "parity":
+        return [parity_table(found).to_markdown()]
+    if name == "ceilings":
+        return [ceilings_table(found).to_markdown()]
+    if name == "kernels":
+        return [
+            f"### {case}\n\n{kernels_table(of, limits).to_markdown()}" for case, of in found.items() if "steps" in of
+        ]
+    return [networks_table(found).to_markdown()]
+
+
+def _passes(found: Entry) -> str:
+    good = sum(not {"problem", "absent"} & set(case) for case in found.values())
+    return f"{good} of {len(found)} pass."
+
+
+def _troubles(found: Entry) -> list[str]:
+    """A list of what failed or could not be had."""
+    lines = [
+        f"- {name}: {word}: {str(case[word]).splitlines()[0]}"
+        for name, case in found.items()
+        for word in ("problem", "absent")
+        if case.get(word)
+    ]
+    return ["\n".join(lines)] if lines else []
+
+
+def parity_table(found: Entry) -> Table:
+    """Relative L2 error of the logits, ours and PyTorch's in the same precision."""
+    rows = [
+        [name, _number(case, "error"), _number(case, "gate"), case.get("top1", ""), _number(case, "torch_error")]
+        for name, case in found.items()
+        if "error" in case
+    ]
+    return Table(["network and precision", "relative error", "gate", "same best class", "torch's error"], rows)
+
+
+def ceilings_table(found: Entry) -> Table:
+    """Rates, in each case's unit."""
+    rows = [
+        [name, contender, f"{rate:.4g} {case['unit']}"]
+        for name, case in found.items()
+        for contender, rate in case.get("rates", {}).items()
+    ]
+    return Table(["ceiling", "reached by", "rate"], rows, texts=(0, 1))
+
+
+def kernels_table(finding: Entry, limits: Ceilings | None) -> Table:
+    """By kernel and tile, the slowest first; last the time that the ceilings allow over the time taken."""
+    rows = []
+    for sums in kernels.by_kernel(finding):
+        rates = ["", "", ""]
+        if sums["ms"]:
+            rates[:2] = [f"{sums['flops'] / sums['ms'] / 1e9:.1f}", f"{sums['bytes'] / sums['ms'] / 1e9:.3f}"]
+            if limits is not None and finding["dtype"] in limits.flops:
+                rates[2] = f"{_floor_ms(finding, sums['kernel'], limits) / sums['ms']:.0%}"
+        rows.append([sums["kernel"], str(sums["steps"]), f"{sums['ms'] * 1e3:.1f}" if sums["ms"] else "", *rates])
+    total = sum(row.get("ms", 0.0) for row in finding["steps"])
+    if total and "ms" in finding["graph"]:
+        rows.append(
+            [
+                "all, and the graph's own time",
+                "",
+                f"{total * 1e3:.1f}",
+                "",
+                "",
+                f"{finding['graph']['ms'] * 1e3:.1f} us",
+            ]
+        )
+    return Table(["kernel", "steps", "us", "TFLOP/s", "TB/s", "of the roofline"], rows)
+
+
+def _floor_ms(finding: Entry, kernel: str, limits: Ceilings) -> float:
+    """Step by step, for one may be bound by memory and the next by arithmetic."""
+    rows = [row for row in finding["steps"] if row["kernel"] == kernel]
+    return sum(limits.floor_ms(finding["dtype"], row["flops"], row["bytes"]) for row in rows)
+
+
+def networks_table(found: Entry) -> Table:
+    """Images a second of npresnet and of the peer, and the peer's time over ours."""
+    names = list(dict.fromkeys(name for case in found.values() for name in case.get("times", {})))
+    rows = [
+        [case, *(_rate(of, name) for name in names), _ratio(of), _whole(of)]
+        for case, of in found.items()
+        if "times" in of
+    ]
+    return Table(["images/s (ms a batch)", *names, "torch's time / ours", "NumPy to NumPy, ms"], rows)
+
+
+def _rate(case: Entry, name: str) -> str:
+    ms = case["times"].get(name, {}).get("ms")
+    return "" if ms is None else f"{1e3 * case['batch'] / ms:,.0f} ({ms:.4g})"
+
+
+def _ratio(case: Entry) -> str:
+    times = [time["ms"] for time in case["times"].values() if "ms" in time]
+    return f"{times[1] / times[0]:.2f}" if len(times) == 2 else ""
+
+
+def _whole(case: Entry) -> str:
+    return f"{case['numpy_ms']:.4g}" if "numpy_ms" in case else ""
+
+
+def _number(case: Entry, name: str) -> str:
+    return f"{case[name]:.2g}" if name in case else ""

@@ -1,0 +1,49 @@
+"""Tables that only the scripts show; `npresnet.bench.tables` and `layer_tables` hold those of `npresnet bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from npresnet.bench.layer_tables import Case, case_title, sum_floor_ms, sum_ms
+from npresnet.bench.tables import NO_TIME, Table
+
+
+def cold_table(entry: Mapping[str, Any]) -> Table:
+    """Whole processes: wall time with its middle half, peak memory, and time over that of the first program (ours)."""
+    programs = [program for program in entry["programs"].values() if program["status"] != "absent"]
+    base = programs[0].get("median_ms")
+    header = ["from file to label", "wall ms", "peak MB", "time / ours"]
+    return Table(header, [[program["title"], *_cold_cells(program, base)] for program in programs])
+
+
+def cold_problems(entry: Mapping[str, Any]) -> list[str]:
+    """A sentence for each program that shows no time."""
+    return [
+        f"{program['title']}: {NO_TIME[program['status']]} ({program['reason']})"
+        for program in entry["programs"].values()
+        if program["status"] != "ok"
+    ]
+
+
+def layers_table(cases: Sequence[Case]) -> Table:
+    """A row a model and batch: the whole call, its steps, the floor."""
+    header = ["ms per image, one thread", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
+    return Table([*header, "GFLOP/s", "of peak"], [_layers_row(case) for case in cases])
+
+
+def _cold_cells(program: Mapping[str, Any], base: float | None) -> list[str]:
+    if "median_ms" not in program:
+        return [NO_TIME[program["status"]], "", ""]
+    low, middle, high = (program[key] for key in ("p25_ms", "median_ms", "p75_ms"))
+    peak = f"{program['peak_mb']:.0f}" if "peak_mb" in program else ""
+    return [f"{middle:.0f} ({low:.0f}-{high:.0f})", peak, f"{middle / base:.2f}" if base else ""]
+
+
+def _layers_row(case: Case) -> list[str]:
+    steps = case["steps"]
+    others = [step for step in steps if not step["flops"]]
+    gflops = sum(step["flops"] for step in steps) / case["whole_ms"] / 1e6
+    times = [case["whole_ms"], sum_ms(steps), sum_ms(others), sum_floor_ms(steps, case)]
+    of_peak = f"{gflops / case['gemm_peak_gflops']:.0%}"
+    return [case_title(case), *(f"{ms:.2f}" for ms in times), f"{gflops:.1f}", of_peak]

@@ -1,0 +1,93 @@
+"""ResNets for small images (CIFAR): a 3x3 stem of stride 1 and no max pool.
+
+Three customs, told apart by what a block's projection is called:
+
+    none        option A of He et al., section 4.2: strided identity between zero channels (depth 6n+2, `linear`)
+    downsample  option B with torchvision's names, also torchvision's own nets with another conv1
+    shortcut    option B, 64 channels, four stages, `linear`; its 4x4 average pool is a global one on 32x32 images
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from npresnet.arch.builder import Builder
+from npresnet.arch.families.torchvision import ARCHS as LARGE
+from npresnet.arch.family import Options, Reading, name_in
+from npresnet.arch.layout import OPTIONS, Layout
+from npresnet.arch.reading import has_projections, is_bottleneck, read_residual, stem_side
+from npresnet.arch.residual import build_residual
+from npresnet.arch.source import he_fan_in
+from npresnet.arch.tensors import Tensors
+from npresnet.config import Decision
+
+__all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]
+
+NAME = "cifar"
+ANY = "cifar_resnet"  # the name of a net that has no name of its own
+SMALL_STEM = "usual after a 3x3 stem"
+OTHER_MEANS = "some nets for CIFAR were trained with another mean and std"
+OPTION_A = "no projections: strided identity, channels of zeros on either side"
+
+# He et al., section 4.2: what a net is that is known by its name alone.
+USUAL: Options = {
+    "shortcut": "A",
+    "stem_kernel": 3,
+    "stem_channels": 16,
+    "stem_stride": 1,
+    "max_pool": False,
+    "classifier": "linear",
+    "start": he_fan_in,
+}
+
+
+def _net(n: int) -> Options:
+    """Three stages of n BasicBlocks, 6n+2 layers deep."""
+    return {"block": "BasicBlock", "layers": [n, n, n], "groups": 1, "width_per_group": 64, "stem_kernel": 3}
+
+
+ARCHS: Mapping[str, Options] = {f"cifar_resnet{depth}": _net(depth // 6) for depth in (20, 32, 44, 56, 110)}
+
+
+def named(name: str) -> Options | None:
+    """Any depth of 6n+2 from 8 on: cifar_resnet<depth>, also resnet<depth> where that is not one of torchvision's."""
+    if name == ANY:
+        return {}
+    depth = re.fullmatch(r"(?:cifar_)?resnet([0-9]{1,4})", name)
+    if name in LARGE or not depth or int(depth[1]) < 8 or int(depth[1]) % 6 != 2:
+        return None
+    return _net(int(depth[1]) // 6)
+
+
+def signature(tensors: Tensors) -> bool:
+    return stem_side(tensors) == 3
+
+
+def read(tensors: Tensors) -> Reading:
+    has_shortcut, has_downsample = has_projections(tensors, "shortcut"), has_projections(tensors, "downsample")
+    option_a = not has_shortcut and not has_downsample and not is_bottleneck(tensors)
+    decisions, sizes = read_residual(
+        tensors,
+        Decision(NAME, "inferred"),
+        labels=(10, "cifar10"),
+        **({"shortcut": Decision("A", "inferred", OPTION_A)} if option_a else {}),
+        stem_stride=Decision(USUAL["stem_stride"], "default", SMALL_STEM),
+        max_pool=Decision(USUAL["max_pool"], "default", SMALL_STEM),
+        preprocess=Decision("cifar10", "default", OTHER_MEANS),
+    )
+    sizes["projection"] = "shortcut" if has_shortcut else "downsample"
+    return Reading({"arch": Decision(_name_of(decisions), "inferred"), **decisions}, sizes)
+
+
+def build(builder: Builder, options: Options) -> Mapping[str, str]:
+    return build_residual(builder, Layout.of({**USUAL, **options}))
+
+
+def _name_of(decisions: Mapping[str, Decision]) -> str:
+    """cifar_resnet<6n+2>, or cifar_<one of torchvision's> for a net of that depth with a small stem."""
+    large = name_in(LARGE, decisions)
+    if large is not None:
+        return f"cifar_{large}"
+    n = decisions["layers"].value[0]
+    return f"cifar_resnet{6 * n + 2}" if name_in({ANY: _net(n)}, decisions) else ANY

@@ -1,0 +1,41 @@
+"""The hand-written ResNets of many tutorials: torchvision's shapes, but the projections are called `shortcut`.
+
+Recognised by a 7x7 `conv1` and `layerI.J.shortcut.0/1`. Their Bottlenecks follow the paper's first version and stride
+on the first 1x1 convolution, where torchvision's stride on the 3x3; the parameters are the same, so this is a
+convention that `stride_on="3x3"` overrules. What their blocks are made of is the same otherwise, and so are the names
+of the architectures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from npresnet.arch.builder import Builder
+from npresnet.arch.families.torchvision import ANY, ARCHS, large_stem, named
+from npresnet.arch.family import Options, Reading, name_in
+from npresnet.arch.layout import OPTIONS, Layout
+from npresnet.arch.reading import has_projections, read_residual, stem_side
+from npresnet.arch.residual import build_residual
+from npresnet.arch.tensors import Tensors
+from npresnet.config import Decision
+
+__all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]
+
+NAME = "handwritten"
+PROJECTION = "shortcut"
+ON_FIRST = "nets that call their projections shortcut stride on the first 1x1; stride_on='3x3' says otherwise"
+
+
+def signature(tensors: Tensors) -> bool:
+    return stem_side(tensors) not in (None, 3) and has_projections(tensors, PROJECTION)
+
+
+def read(tensors: Tensors) -> Reading:
+    known = {"stride_on": Decision("1x1", "inferred", ON_FIRST), **large_stem(tensors)}
+    decisions, sizes = read_residual(tensors, Decision(NAME, "inferred"), labels=(1000, "imagenet"), **known)
+    name = Decision(name_in(ARCHS, decisions) or ANY, "inferred")
+    return Reading({"arch": name, **decisions}, sizes)
+
+
+def build(builder: Builder, options: Options) -> Mapping[str, str]:
+    return build_residual(builder, Layout.of({"projection": PROJECTION, **options}))

@@ -1,0 +1,78 @@
+"""Networks that npresnet does not build, and the names that give them away.
+
+Where two families differ in nothing but what their names mean, a network built by the wrong rule would run and give
+wrong results without a sign. So what is known to be another family is refused before any layer is built, and what is
+unknown is refused at the end, by the tensors that are left over. A family that comes to be supported leaves this table.
+"""
+
+from __future__ import annotations
+
+from npresnet.arch.homes import Foreign
+from npresnet.arch.homes.torchvision import BLOCK
+
+RENAME = (
+    "The names of its layers are lost: save model.state_dict() itself, or rename 0 to conv1, 1 to bn1, 4 to layer1, "
+    "5 to layer2, 6 to layer3, 7 to layer4"
+)
+
+# The first that a file fits counts.
+FOREIGN: tuple[Foreign, ...] = (
+    Foreign("a video network (3-D convolutions)", r"", ndim=5),
+    Foreign(
+        "a ResNet cut apart by nn.Sequential(*model.children())",
+        r"^4\.[0-9]+\.conv1\.weight$",
+        beside=r"^0\.weight$",
+        advice=RENAME,
+    ),
+    Foreign("a quantised network", r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)"),
+    Foreign(
+        "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)",
+        r"\.(weight_orig|weight_mask|weight_g|weight_v)$|\.parametrizations\.",
+    ),
+    Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
+    Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
+    Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.|" + BLOCK + r"se_module\."),
+    Foreign("ECA-ResNet (efficient channel attention)", BLOCK + r"(se|eca)\.conv\.weight$"),
+    Foreign("SE-ResNet (squeeze and excitation)", BLOCK + r"(se|se_layer|semodule|fc1|fc2)\."),
+    Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attn|attention)\."),
+    Foreign("the ResNet of CLIP", r"^(visual\.)?(attnpool|head)\.(positional_embedding|pos_embed|k_proj|qkv)"),
+    Foreign("Res2Net", BLOCK + r"(convs|bns)\."),
+    Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
+    Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
+    Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
+    Foreign("ResNet with deep stem (ResNet-C, -D)", r"^conv1\.[0-9]+\.(weight|0\.weight)$"),
+    Foreign("ResNet-RS", r"^maxpool\.[0-9]+\."),
+    Foreign(
+        "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
+        r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
+    ),
+    Foreign("ResNet of Hugging Face transformers", r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\."),
+    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\."),
+    Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
+    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::"),
+    Foreign("a vision transformer", r"patch_embed|cls_token|pos_embed|class_embedding|\.attn\.qkv"),
+    Foreign("ConvNeXt", r"^downsample_layers\.|^stages\.[0-9]+\..*\.(dwconv|conv_dw)\.|layer_scale"),
+    Foreign("DenseNet", r"denseblock[0-9]"),
+    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
+    Foreign("EfficientNet or MobileNet", r"^_?conv_stem\.|^features\.[0-9]+\.[0-9]+\."),
+    Foreign("Inception or GoogLeNet", r"^Conv2d_1a|^inception[0-9]|^Mixed_[0-9]"),
+    Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze)"),
+    Foreign("a net of Ultralytics (YOLO)", r"^(model\.)?[0-9]+\.(cv1|m\.[0-9]+)\."),
+    Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
+    Foreign("ResNet with named stem modules", r"^stem\."),
+    Foreign("ResNet of MMPretrain", r"^head\.fc\."),
+    Foreign("ResNet-D (average pool before the projection)", r"\.downsample\.1\.weight$", ndim=4),
+    Foreign(
+        "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
+        r"\.(shortcut|downsample)\.0\.weight$",
+        beside=r"^conv1\.weight$",
+        unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
+    ),
+    Foreign(
+        "ResNet with GroupNorm or another norm without running statistics",
+        r"^(bn1|layer[0-9]+\.[0-9]+\.bn[0-9]|norm1|gn1)\.weight$",
+        ndim=1,
+        beside=r"^conv1\.weight$",
+        unless=r"\.running_(mean|var)$",
+    ),
+)

@@ -1,0 +1,78 @@
+"""A convolution's step: which algorithm it takes, the zeros its input needs, its tiles.
+
+The algorithms stand in `direct` and `winograd`, the matrix products of both in `gemm`; `choices` says which is taken.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from npresnet.cpu.compiler.choices import choose
+from npresnet.cpu.kernels import direct, winograd
+from npresnet.cpu.kernels.filters import Filters, Key
+from npresnet.cpu.kernels.layer import Choice, Layer
+from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
+from npresnet.cpu.kernels.tiling import Conv
+from npresnet.cpu.runtime.memory import Memory
+from npresnet.cpu.runtime.running import worker_of
+from npresnet.network import Node
+from npresnet.ops.record import window_of
+from npresnet.plan.layout import Halo
+from npresnet.plan.shapes import Shape
+from npresnet.plan.steps import Tile
+
+ALGORITHMS: dict[str, ModuleType] = {"direct": direct, "winograd": winograd}
+
+
+def layer_of(node: Node, filters: Filters, out_shape: Shape) -> Layer:
+    """What `choices` asks about."""
+    window, blocks = filters.window, filters.blocks
+    taps = window.kernel_size[0] * window.kernel_size[1]
+    shape = (filters.depth // taps, out_shape[0] // blocks)
+    return Layer(window.kernel_size, window.stride, window.dilation, blocks, *shape, tuple(out_shape[1:]))
+
+
+class Conv2dLowering(Lowering):
+    """A convolution, by the algorithm of its choice."""
+
+    shares_weights = True
+
+    def prepare(self, node: Node) -> Filters:
+        return Filters(node)
+
+    def choose(self, request: Request) -> Choice:
+        layer = layer_of(request.node, request.weights, request.shapes[request.node.name])
+        return choose(layer, request.core_type, request.table, request.images, **request.options._asdict())
+
+    def halo(self, request: Request, choice: Choice) -> Halo:
+        """Its padding, and what fills Winograd's tiles."""
+        window = window_of(request.node)
+        if choice.algorithm == "winograd":
+            return winograd.halo(window, request.shapes[request.node.inputs[0]][1:], choice.tile)
+        return tuple((p, p) for p in window.padding)
+
+    def prepacked(self, weights: Filters, choice: Choice) -> Key:
+        return Key.of(choice)
+
+    def probe(self, bound: Bound) -> None:
+        """Every product of every tile: whether several images may be multiplied at once."""
+        conv = Conv.of(bound)
+        algorithm = ALGORITHMS[conv.choice.algorithm]
+        for area in algorithm.areas(conv):
+            algorithm.probe(conv, area)
+
+    def scratch(self, bound: Bound) -> dict[str, int]:
+        conv = Conv.of(bound)
+        algorithm = ALGORITHMS[conv.choice.algorithm]
+        largest: dict[str, int] = {}
+        for area in algorithm.areas(conv):
+            for purpose, floats in algorithm.scratch_floats(conv, area).items():
+                largest[purpose] = max(floats, largest.get(purpose, 0))
+        return largest
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        conv = Conv.of(bound)
+        algorithm = ALGORITHMS[conv.choice.algorithm]
+        areas = algorithm.areas(conv)
+        workers = [worker_of(i, len(areas), bound.workers) for i in range(len(areas))]
+        return [algorithm.tile(conv, area, memory, worker) for area, worker in zip(areas, workers, strict=True)]

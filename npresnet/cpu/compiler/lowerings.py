@@ -1,0 +1,40 @@
+"""Every operation of the CPU backend: the one table that a new one is added to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from npresnet.cpu.compiler.conv2d import Conv2dLowering
+from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
+from npresnet.cpu.kernels.head import FlattenLowering, GlobalAvgPoolLowering, LinearLowering
+from npresnet.cpu.kernels.lowering import Lowering
+from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering
+from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
+from npresnet.cpu.kernels.stem import StemLowering
+from npresnet.errors import ArchitectureError
+from npresnet.network import Node
+
+LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
+    {
+        "conv2d": Conv2dLowering(),
+        "conv2d_max_pool2d": StemLowering(),
+        "batch_norm": BatchNormLowering(),
+        "max_pool2d": MaxPool2dLowering(),
+        "avg_pool2d": AvgPool2dLowering(),
+        "global_avg_pool": GlobalAvgPoolLowering(),
+        "flatten": FlattenLowering(),
+        "linear": LinearLowering(),
+        "add": AddLowering(),
+        "shortcut_a": ShortcutALowering(),
+        **{name: ActivationLowering(name) for name in NAMES},
+    }
+)
+
+
+def lowering_of(node: Node) -> Lowering:
+    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend does not have."""
+    for name in (node.op, *([] if node.activation is None else [node.activation])):
+        if name not in LOWERINGS:
+            raise ArchitectureError(f"{node.name}: the CPU backend has no operation {name!r}")
+    return LOWERINGS[node.op]

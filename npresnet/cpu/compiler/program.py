@@ -1,0 +1,146 @@
+"""Program: a network compiled for one image shape, a number of images at once, and the workers that share its tiles.
+
+    shapes -> choices -> halos -> layout -> probes of BLAS -> scratch        `compile_program`, before any memory
+    arena, scratch, views -> steps                                           `Program.bind`, once for each pool entry
+
+A program never changes. The invariant that all of it keeps: the bits of an image's result depend on neither batch,
+place, threads nor run. Tiles, blocks and forms of products may depend on the number of images or workers only where a
+probe has seen on this machine's BLAS that the bits do not (`gemm.keeps_bits`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npresnet.cpu.compiler import tuning
+from npresnet.cpu.compiler.lowerings import LOWERINGS, lowering_of
+from npresnet.cpu.kernels.lowering import Bound, Options, Request
+from npresnet.cpu.runtime import blas
+from npresnet.cpu.runtime.memory import Floats, Memory, aligned_floats
+from npresnet.errors import DeviceError
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import operation_of
+from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
+from npresnet.plan.layout import NO_HALO, Halo, widest
+from npresnet.plan.shapes import Shape
+
+Weights = Mapping[str, Any]  # node name -> what its lowering keeps of its parameters
+
+
+def prepare(network: Network) -> dict[str, Any]:
+    """What each operation keeps of its parameters, in the order in which it reads them; made once a network.
+
+    Raises ArchitectureError for an operation that this backend does not have.
+    """
+    for node in network:
+        operation_of(node)
+        lowering_of(node)
+    with np.errstate(all="ignore"):  # what a float32 cannot hold becomes 0 or infinity, whatever the caller's settings
+        return {node.name: LOWERINGS[node.op].prepare(node) for node in network}
+
+
+class Program(NamedTuple):
+    """Everything that is decided before memory is taken.
+
+    bound    node name -> the node with its choice and its place
+    scratch  purpose -> floats that the largest tile needs, for each worker
+    """
+
+    network: Network
+    layout: Layout
+    bound: Mapping[str, Bound]
+    scratch: Mapping[str, int]
+    workers: int
+
+    def prepacked(self) -> Iterator[tuple[str, Any]]:
+        """(node name, key) of every prepacked form of weights that the steps read."""
+        for name, bound in self.bound.items():
+            key = LOWERINGS[bound.node.op].prepacked(bound.weights, bound.choice)
+            if key is not None:
+                yield name, key
+
+    def bind(self) -> Plan:
+        """The steps, bound to memory of their own. Raises DeviceError where there is not so much memory."""
+        with _told_by_size(self.layout):
+            memory = Memory(self.layout, self.workers)
+            memory.add_scratch(self.scratch)
+            with np.errstate(all="ignore"):
+                steps = tuple(self._step(node, memory) for node in self.network)
+        outputs = {asked: _channels_first(memory.images(name)) for asked, name in self.network.outputs.items()}
+        return Plan(_channels_first(memory.images(INPUT)), steps, outputs, self.layout.arena_bytes)
+
+    def _step(self, node: Node, memory: Memory) -> Step:
+        lowering, bound = LOWERINGS[node.op], self.bound[node.name]
+        tiles = tuple(lowering.lower(bound, memory))
+        flops = 2 * self.layout.macs[node.name] * self.layout.images
+        return Step(node.name, tiles, flops, _traffic_bytes(node, self.layout), lowering.algorithm(bound))
+
+
+def compile_program(
+    network: Network, input_shape: Shape, images: int, workers: int, weights: Weights, options: Options
+) -> Program:
+    """Decide everything for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
+
+    Raises ShapeError where the image does not fit the network, DeviceError where it could not be bound to memory.
+    """
+    shapes, core_type, table = infer_shapes(network, input_shape), blas.core_type(), tuning.table()
+    requests = {
+        node.name: Request(node, weights[node.name], shapes, images, options, core_type, table) for node in network
+    }
+    choices = {node.name: LOWERINGS[node.op].choose(requests[node.name]) for node in network}
+    halos = _halos(network, requests, choices)
+    layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network))
+    with _told_by_size(layout):
+        aligned_floats(layout.arena_bytes // 4, np.zeros)  # now, for a far too large image has billions of tiles
+    bound = {
+        node.name: Bound(node, weights[node.name], choices[node.name], layout, workers, options.exact)
+        for node in network
+    }
+    scratch: dict[str, int] = {}
+    for node in network:
+        LOWERINGS[node.op].probe(bound[node.name])
+        for purpose, floats in LOWERINGS[node.op].scratch(bound[node.name]).items():
+            scratch[purpose] = max(floats, scratch.get(purpose, 0))
+    return Program(network, layout, bound, scratch, workers)
+
+
+@contextmanager
+def _told_by_size(layout: Layout) -> Iterator[None]:
+    """MemoryError as a DeviceError that names the image's size."""
+    try:
+        yield
+    except MemoryError:
+        raise DeviceError(
+            f"an image of {layout.input_shape} (C, H, W) needs {layout.arena_bytes / 1e6:,.0f} MB and more, and so "
+            "does each that is computed at the same time; there is not so much memory. Use smaller images, or threads=1"
+        ) from None
+
+
+def _halos(network: Network, requests: Mapping[str, Request], choices: Mapping[str, Any]) -> dict[str, Halo]:
+    """For each value the widest zeros that its readers want around it."""
+    found: dict[str, Halo] = {}
+    for node in network:
+        wanted = LOWERINGS[node.op].halo(requests[node.name], choices[node.name])
+        if wanted != NO_HALO:
+            found[node.inputs[0]] = widest(found.get(node.inputs[0], NO_HALO), wanted)
+    return found
+
+
+def _planes(network: Network) -> set[str]:
+    """The values that are stored channel by channel: the image, where all that read it want it so."""
+    readers = network.consumers()[INPUT]
+    return {INPUT} if readers and all(LOWERINGS[node.op].reads_planes for node in readers) else set()
+
+
+def _channels_first(value: Floats) -> Floats:
+    """(N, H, W, C) seen as (N, C, H, W); vectors stay as they are."""
+    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+
+
+def _traffic_bytes(node: Node, layout: Layout) -> int:
+    values = sum(layout.values[name].size_bytes for name in (*node.inputs, node.name))
+    return values + sum(4 * array.size for array in node.params.values())

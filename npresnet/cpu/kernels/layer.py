@@ -1,0 +1,60 @@
+"""A convolution as its algorithm is chosen by (`Layer`), and what is chosen (`Choice`); see `compiler.choices`."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from npresnet.cpu.kernels.gemm import Form
+
+Algorithm = Literal["direct", "winograd"]
+
+
+class Choice(NamedTuple):
+    """An algorithm; for Winograd the size of its output tiles; the form of its matrix products."""
+
+    algorithm: Algorithm = "direct"
+    tile: int = 0
+    form: Form = "gemm"
+
+    def __str__(self) -> str:
+        name = f"winograd {self.tile}x{self.tile}" if self.algorithm == "winograd" else "direct"
+        return f"{name}, {self.form}"
+
+
+class Layer(NamedTuple):
+    """What a choice may depend on. Channels are those of a product: of one block where groups are packed in blocks."""
+
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    blocks: int
+    in_channels: int
+    out_channels: int
+    out_size: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """Output pixels of one image: M of the direct product."""
+        return self.out_size[0] * self.out_size[1]
+
+    @property
+    def depth(self) -> int:
+        """K of the direct product."""
+        return self.kernel_size[0] * self.kernel_size[1] * self.in_channels
+
+    @property
+    def is_strided(self) -> bool:
+        """Whether it leaves out pixels."""
+        return max(self.stride) > 1
+
+    @property
+    def allows_winograd(self) -> bool:
+        """3x3 of stride 1 or 2, without dilation."""
+        return self.kernel_size == (3, 3) and self.stride in ((1, 1), (2, 2)) and max(self.dilation) == 1
+
+    def __str__(self) -> str:
+        kernel, stride = "x".join(map(str, self.kernel_size)), "" if max(self.stride) == 1 else f"/{self.stride[0]}"
+        groups = "" if self.blocks == 1 else f" in {self.blocks} blocks"
+        dilation = "" if max(self.dilation) == 1 else f" dilated {self.dilation[0]}"
+        size = "x".join(map(str, self.out_size))
+        return f"{kernel}{stride}{dilation} {self.in_channels}->{self.out_channels}{groups}, {size}"

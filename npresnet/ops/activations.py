@@ -1,0 +1,79 @@
+"""Activations: functions of single numbers. No window, no weights; each may be fused into the operation before it.
+
+In every one NaN stays NaN, and the result keeps the dtype of its input (any float). Cost: a few operations a value, none
+of them counted as multiply-adds.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npresnet.network import Array
+from npresnet.ops.record import Activation
+
+NEGATIVE_SLOPE = 0.01  # PyTorch's default, torch.nn.LeakyReLU
+
+
+def relu(x: Array) -> Array:
+    """Clamp negative values to 0.
+
+    out = max(x, 0); NaN stays NaN
+
+    x        any shape and float dtype, which the result keeps
+
+    Cost: one comparison a value. Source: Nair and Hinton 2010, "Rectified Linear Units"; torch.nn.ReLU.
+    """
+    return np.maximum(x, 0)
+
+
+def relu6(x: Array) -> Array:
+    """out = min(max(x, 0), 6). Source: Krizhevsky 2010, "Convolutional Deep Belief Networks"; torch.nn.ReLU6."""
+    return np.minimum(np.maximum(x, 0), 6)
+
+
+def leaky_relu(x: Array, negative_slope: float = NEGATIVE_SLOPE) -> Array:
+    """out = x where x >= 0, else negative_slope * x. Source: Maas et al. 2013; torch.nn.LeakyReLU."""
+    x = np.asarray(x)
+    return np.where(x < 0, x * x.dtype.type(negative_slope), x)
+
+
+def hard_sigmoid(x: Array) -> Array:
+    """out = min(max(x + 3, 0), 6) / 6. Source: Courbariaux et al. 2015; torch.nn.Hardsigmoid."""
+    x = np.asarray(x)
+    return np.minimum(np.maximum(x + x.dtype.type(3), 0), 6) / x.dtype.type(6)
+
+
+def hard_swish(x: Array) -> Array:
+    """out = x * min(max(x + 3, 0), 6) / 6. Source: Howard et al. 2019, "MobileNetV3"; torch.nn.Hardswish."""
+    x = np.asarray(x)
+    return x * np.minimum(np.maximum(x + x.dtype.type(3), 0), 6) / x.dtype.type(6)
+
+
+def silu(x: Array) -> Array:
+    """out = x / (1 + exp(-x)). Source: Elfwing et al. 2018, "Sigmoid-weighted linear units"; torch.nn.SiLU."""
+    x = np.asarray(x)
+    with np.errstate(over="ignore"):  # exp(-x) is infinite for very negative x, and the quotient then 0
+        return x / (1 + np.exp(-x))
+
+
+def gelu(x: Array) -> Array:
+    """out = x/2 * (1 + erf(x / sqrt(2))), the exact form. Source: Hendrycks and Gimpel 2016; torch.nn.GELU."""
+    x = np.asarray(x)
+    erf = np.vectorize(math.erf, otypes=[np.float64])(x.astype(np.float64) / math.sqrt(2)) if x.size else x
+    return (x * (0.5 * (1 + erf))).astype(x.dtype)
+
+
+RELU = Activation("relu", "ReLU", lambda x, attrs: relu(x), is_monotone=True)
+RELU6 = Activation("relu6", "ReLU6", lambda x, attrs: relu6(x), is_monotone=True)
+LEAKY_RELU = Activation(
+    "leaky_relu",
+    "LeakyReLU",
+    lambda x, attrs: leaky_relu(x, attrs.get("negative_slope", NEGATIVE_SLOPE)),
+    attrs=("negative_slope",),
+)
+HARD_SIGMOID = Activation("hard_sigmoid", "Hardsigmoid", lambda x, attrs: hard_sigmoid(x), is_monotone=True)
+HARD_SWISH = Activation("hard_swish", "Hardswish", lambda x, attrs: hard_swish(x))
+SILU = Activation("silu", "SiLU", lambda x, attrs: silu(x))
+GELU = Activation("gelu", "GELU", lambda x, attrs: gelu(x))

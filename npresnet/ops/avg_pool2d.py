@@ -1,0 +1,87 @@
+"""Average pool: the mean of each window, channel by channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from npresnet.errors import ShapeError
+from npresnet.network import Array, Node
+from npresnet.ops.max_pool2d import pooled_shape
+from npresnet.ops.record import Operation, Shape, sees_window, window_of
+from npresnet.ops.windows import check_image, check_padding, sliding_windows
+from npresnet.window import Window
+
+
+def avg_pool2d(
+    x: Array,
+    kernel_size: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Array:
+    """The mean under each window: the sum, then one division.
+
+    out[n,c,i,j] = (sum over u,v of x[n, c, i*s + u - p, j*s + v - p]) / count[i,j]
+
+    x                  (N, C, H, W)    any float dtype, which the result keeps; outside the image x is 0
+    ceil_mode                          round the output's size up, so that the last, partly empty window counts
+    count_include_pad                  True: count[i,j] is the part of the window inside the padded image (the positions
+                                       that only ceil_mode adds never count); False: the part inside the image
+    returns            (N, C, OH, OW)
+
+    Cost: N * C * OH*OW * KH*KW additions. Raises ShapeError as max_pool2d. Source: PyTorch, torch.nn.AvgPool2d.
+    """
+    x = np.asarray(x)
+    check_image(x)
+    window = Window.of(kernel_size, stride, padding)
+    check_padding(window)
+    out_size = window.output_size(x.shape[2:], ceil_mode=ceil_mode)
+    sums = sliding_windows(x, window, out_size, fill=0).sum(axis=(4, 5))  # (N, C, OH, OW)
+    rows, columns = (
+        _counted(window, axis, x.shape[2 + axis], out_size[axis], count_include_pad) for axis in (0, 1)
+    )  # (OH,), (OW,)
+    return sums / np.outer(rows, columns).astype(x.dtype)
+
+
+def _counted(window: Window, axis: int, size: int, out_size: int, include_pad: bool) -> list[int]:
+    """For each output position along one axis: the input positions of its window that the mean divides by."""
+    border = window.padding[axis] if include_pad else 0
+    ranges = (window.input_range(axis, i, i + 1) for i in range(out_size))
+    return [min(stop, size + border) - max(first, -border) for first, stop in ranges]
+
+
+def _window_of(node: Node) -> Window:
+    window = window_of(node)
+    if max(window.dilation) > 1:
+        raise ShapeError(f"cannot average under a dilated window, got {window}")
+    return window
+
+
+def _compute(node: Node, x: Array) -> Array:
+    window = _window_of(node)
+    return avg_pool2d(
+        x,
+        window.kernel_size,
+        stride=window.stride,
+        padding=window.padding,
+        ceil_mode=node.attrs.get("ceil_mode", False),
+        count_include_pad=node.attrs.get("count_include_pad", True),
+    )
+
+
+def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
+    return pooled_shape(node, inputs[0], _window_of(node))
+
+
+AVG_POOL2D = Operation(
+    name="avg_pool2d",
+    label="average pool",
+    title="AvgPool2d",
+    compute=_compute,
+    infer_shape=_infer_shape,
+    sees=sees_window,
+)

@@ -1,0 +1,46 @@
+"""Option A: a shortcut without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from npresnet.network import Array, Node
+from npresnet.ops.record import Operation, Shape, image_shape
+from npresnet.ops.windows import check_image
+from npresnet.window import Window
+
+
+def shortcut_a(x: Array, *, stride: int, pad_channels: Sequence[int]) -> Array:
+    """Take every stride-th pixel, and make up for missing channels with zeros.
+
+    out[n, before + c, i, j] = x[n, c, i*stride, j*stride], and 0 in the channels before and after
+
+    x             (N, C, H, W)                any float dtype, which the result keeps
+    pad_channels  (before, after)
+    returns       (N, before + C + after, ceil(H/stride), ceil(W/stride))
+
+    Cost: a copy. Raises ShapeError where x has not four axes. Source: He et al. 2016, "Deep Residual Learning", section
+    3.3, option A; where the zeros go follows akamaster's CIFAR ResNets: half before, half after.
+    """
+    x = np.asarray(x)
+    check_image(x)
+    before, after = pad_channels
+    return np.pad(x[:, :, ::stride, ::stride], [(0, 0), (before, after), (0, 0), (0, 0)])
+
+
+def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
+    channels, *size = image_shape(inputs[0])
+    stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
+    return (before + channels + after, *(-(-n // stride) for n in size))
+
+
+SHORTCUT_A = Operation(
+    name="shortcut_a",
+    label="option A shortcut",
+    title="",
+    compute=lambda node, x: shortcut_a(x, stride=node.attrs["stride"], pad_channels=node.attrs["pad_channels"]),
+    infer_shape=_infer_shape,
+    sees=lambda node, index, shape: Window.of(1, node.attrs["stride"]),
+)

@@ -1,0 +1,69 @@
+"""One topology, two sources: random weights and a file's tensors make the same network of every architecture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import arch
+from npresnet.arch.family import assemble
+from npresnet.arch.initialiser import Initialiser
+from npresnet.arch.names import find_arch
+from npresnet.network import Network
+
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
+}
+
+
+class Blank(Initialiser):
+    """Zeros instead of random numbers, which cost no time until they are looked at."""
+
+    def _random(self, kind, scale, shape):
+        return np.zeros(shape, np.float32)
+
+
+def described(network: Network) -> list[tuple]:
+    """All of a network but its numbers."""
+    nodes = [
+        (node.name, node.op, node.inputs, node.window, node.groups, dict(node.attrs), shapes(node.params))
+        for node in network
+    ]
+    return [*nodes, dict(network.outputs)]
+
+
+def shapes(params) -> dict[str, tuple[int, ...]]:
+    return {role: array.shape for role, array in params.items()}
+
+
+@pytest.mark.parametrize("name", arch.list_archs())
+def test_both_sources_make_the_same_network(name):
+    family, options = find_arch(name)
+    source = Blank(seed=0)
+    made = assemble(family, source, {"in_channels": 3, "num_classes": 1000, **options})
+    recognised, config = arch.build(source.tensors)
+    assert described(recognised) == described(made)
+    assert (config.value("arch"), config.value("family")) == (name, family.NAME)
+    assert arch.build(source.tensors, arch=name)[1]["arch"].origin == "caller"
+    count = sum(array.size for node in made for role, array in node.params.items() if "running" not in role)
+    assert count == PARAMETERS.get(name, count)
+
+
+@pytest.mark.parametrize("name", ["resnet14", "resnet10", "cifar_resnet20"])
+def test_random_weights_are_what_the_network_holds(name):
+    """The arrays of `random_tensors` and of a network that was made from the same seed."""
+    tensors = arch.random_tensors(name, num_classes=4, seed=3)
+    family, options = find_arch(name)
+    network = assemble(family, Initialiser(3), {"in_channels": 3, "num_classes": 4, **options})
+    held = {f"{node.name}.{role}": array for node in network for role, array in node.params.items()}
+    assert {key for key in tensors if not key.endswith("tracked")} == set(held)
+    assert [key for key, array in held.items() if not np.array_equal(array, tensors[key])] == []

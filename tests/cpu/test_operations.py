@@ -1,0 +1,87 @@
+"""Every operation of the registry, with every activation that it may carry, on the CPU backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import cpu, ops, passes
+from npresnet.cpu.compiler.lowerings import LOWERINGS
+from npresnet.errors import ArchitectureError
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
+from tests.support.any_node import IMAGE, all_operations, network_of
+
+# of whole numbers: nothing is rounded
+EXACT = {
+    "conv2d",
+    "conv2d_max_pool2d",
+    "max_pool2d",
+    "flatten",
+    "add",
+    "shortcut_a",
+    "relu",
+    "relu6",
+}  # of whole numbers
+ULPS = 16  # of the larger of the operation's result and its activation's: exp and a few operations, each rounded
+
+
+def test_the_backend_has_every_operation():
+    assert set(LOWERINGS) == set(OPERATIONS)
+
+
+def images(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(-3, 4, (count, *IMAGE)).astype(np.float32)
+
+
+def activations_of(op: str) -> list[str]:
+    return [name for name, one in ACTIVATIONS.items() if one.is_monotone or not OPERATIONS[op].monotone_only]
+
+
+def check(network: Network) -> None:
+    """Against the specification in float64; bit for bit where nothing is rounded."""
+    x = images()
+    expected = ops.run(network, x.astype(np.float64))["y"]
+    is_exact = {name for node in network for name in (node.op, node.activation) if name} <= EXACT
+    for threads in (1, 2):
+        with np.errstate(all="raise"):
+            got = cpu.compile(network, threads=threads, winograd=False)(x)["y"]
+        assert got.dtype == np.float32
+        if is_exact:
+            np.testing.assert_array_equal(got, expected.astype(np.float32))
+        unit = np.finfo(np.float32).eps * max(1, np.abs(expected).max(), np.abs(x).max())
+        assert np.abs(got - expected).max() <= ULPS * unit
+
+
+@pytest.mark.parametrize("op", all_operations())
+def test_every_operation_alone_and_with_every_activation(op):
+    check(network_of(op))
+    for name in activations_of(op):
+        check(network_of(op, activation=name))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_fused_and_apart_are_the_same_bits(name):
+    """The activation as a node of its own, and inside the operation before it."""
+    x = images() / 7
+    for op in [op for op, operation in OPERATIONS.items() if operation.fuses]:
+        nodes = network_of(op).nodes
+        attrs = {"negative_slope": 0.3} if name == "leaky_relu" else {}
+        apart = Network((*nodes, Node("z", name, ("y",), attrs=attrs)), {"z": "z"})
+        fused = passes.fuse(apart)
+        assert (fused.nodes[-1].op, fused.nodes[-1].activation) == (op, name)
+        got = cpu.compile(fused, threads=1, winograd=False)(x)["z"]
+        expected = cpu.compile(apart, threads=1, winograd=False)(x)["z"]
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_what_the_backend_lacks_is_refused_by_name(monkeypatch):
+    monkeypatch.setattr(
+        "npresnet.cpu.compiler.lowerings.LOWERINGS", {n: one for n, one in LOWERINGS.items() if n != "silu"}
+    )
+    with pytest.raises(ArchitectureError, match="y: the CPU backend has no operation 'silu'"):
+        cpu.compile(network_of("silu"))
+    with pytest.raises(ArchitectureError, match="y: the CPU backend has no operation 'silu'"):
+        cpu.compile(network_of("add", activation="silu"))
+    with pytest.raises(ArchitectureError, match="a is a 'fourier'"):
+        cpu.compile(Network((Node("a", "fourier", (INPUT,)),), {"a": "a"}))

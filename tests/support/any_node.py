@@ -1,0 +1,70 @@
+"""A small node of every operation that the registry has, for tests that go over operations x backends x consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
+from npresnet.window import Window
+
+IMAGE = (4, 9, 10)  # C, H, W of the network's image
+
+Make = Callable[..., tuple[Node, ...]]
+
+
+def _weight(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).integers(-2, 3, shape).astype(np.float32)
+
+
+def _one(op: str, **fields: Any) -> Make:
+    return lambda **more: (Node("y", op, (INPUT,), **{**fields, **more}),)
+
+
+def _norm(**more: Any) -> tuple[Node, ...]:
+    ones = np.ones(IMAGE[0], np.float32)
+    params = {"running_mean": ones, "running_var": 3 * ones, "weight": 2 * ones, "bias": -ones}
+    return (Node("y", "batch_norm", (INPUT,), **{"attrs": {"eps": 1.0}, "params": params, **more}),)
+
+
+def _after_flatten(**more: Any) -> tuple[Node, ...]:
+    pooled = Node("pool", "global_avg_pool", (INPUT,)), Node("row", "flatten", ("pool",))
+    return (*pooled, Node("y", "linear", ("row",), **{"params": {"weight": _weight(5, IMAGE[0])}, **more}))
+
+
+def _sum(**more: Any) -> tuple[Node, ...]:
+    return Node("a", "relu", (INPUT,)), Node("y", "add", ("a", INPUT), **more)
+
+
+CASES: Mapping[str, Make] = {
+    "conv2d": _one("conv2d", window=Window.of(3, 2, 1), params={"weight": _weight(8, 4, 3, 3)}),
+    "conv2d_max_pool2d": _one(
+        "conv2d_max_pool2d",
+        window=Window.of(3, 1, 1),
+        params={"weight": _weight(8, 4, 3, 3)},
+        attrs={"pool": Window.of(3, 2, 1), "ceil_mode": False},
+    ),
+    "batch_norm": _norm,
+    "max_pool2d": _one("max_pool2d", window=Window.of(3, 2, 1)),
+    "avg_pool2d": _one("avg_pool2d", window=Window.of(2, 2)),
+    "global_avg_pool": _one("global_avg_pool"),
+    "flatten": _one("flatten"),
+    "linear": _after_flatten,
+    "add": _sum,
+    "shortcut_a": _one("shortcut_a", attrs={"stride": 2, "pad_channels": (2, 2)}),
+    **{name: _one(name) for name in ACTIVATIONS},
+}
+
+
+def network_of(op: str, **fields: Any) -> Network:
+    """A network whose node "y" is such an operation; `fields` go to that node (activation="silu")."""
+    assert op in CASES, f"{op} is a new operation: give it a case in tests/support/any_node.py"
+    return Network(CASES[op](**fields), {"y": "y"})
+
+
+def all_operations() -> list[str]:
+    """The registry's names: one without a case fails when it is made."""
+    return list(OPERATIONS)
