@@ -71,10 +71,10 @@ def test_both_compilers_see_each_element_and_family_of_architectures():
 # --- what cannot differ ---
 
 
-def write(folder, text: str, architectures: str = "sm_80 sm_86 sm_89 sm_90 sm_90a", name: str = "planted.cu") -> str:
-    elements = "// Elements: FLOAT32 TF32 FLOAT16 BFLOAT16\n"
-    (folder / name).write_text(f"// Architectures: {architectures}\n{elements}{text}")
-    return name
+def write(folder, text: str) -> str:
+    lines = "// Architectures: sm_80 sm_86 sm_89 sm_90 sm_90a", "// Elements: FLOAT32 TF32 FLOAT16 BFLOAT16", text
+    (folder / "planted.cu").write_text("\n".join(lines))
+    return "planted.cu"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,8 @@ def write(folder, text: str, architectures: str = "sm_80 sm_86 sm_89 sm_90 sm_90
     ],
 )
 def test_elements_that_no_line_tests_are_one(tmp_path, text, distinct):
-    assert programs.distinct_elements(write(tmp_path, text), tmp_path) == tuple(distinct.split())
+    found = programs.targets(write(tmp_path, text), tmp_path)
+    assert [target.element for target in found if target.architecture == "sm_80"] == distinct.split()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_an_element_left_out_gives_the_same_machine_code():
             for element in elements
         )
         assert (one == other) is same
-        assert (elements[1] not in programs.distinct_elements(file)) is same
+        assert (elements[1] not in {target.element for target in programs.targets(file)}) is same
 
 
 def test_both_compilers_are_the_ones_that_were_asked_for():
