@@ -29,8 +29,8 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 def _time_steps(bench: Bench, name: str, dtype: str, images: int) -> Finding:
     with subjects.executable(bench.gpu, name, dtype) as executable:
-        steps = executable.steps(images, (3, bench.image_size, bench.image_size))
-        bound = [bench.gpu.bind(step.launches) for step in steps]
+        steps = executable.steps((3, bench.image_size, bench.image_size), images)
+        bound = [bench.gpu.bind(step.tiles) for step in steps]
         whole = bench.race([bench.replayed("graph", [call for calls in bound for call in calls])])["graph"]
         rows = []
         for step, calls in zip(steps, bound, strict=True):

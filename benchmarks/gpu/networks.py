@@ -70,8 +70,8 @@ def _race(bench: Bench, name: str, dtype: str, images: int, compiles: bool) -> F
 
 def _ours(bench: Bench, executable: Executable, images: int) -> Racer:
     """The executable's own launches, bound to its arena, as one graph."""
-    steps = executable.steps(images, (3, bench.image_size, bench.image_size))
-    return bench.replayed(OURS, bench.gpu.bind([launch for step in steps for launch in step.launches]))
+    steps = executable.steps((3, bench.image_size, bench.image_size), images)
+    return bench.replayed(OURS, bench.gpu.bind([launch for step in steps for launch in step.tiles]))
 
 
 def _numpy_ms(bench: Bench, executable: Executable, x: Any) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from npresnet.bench.layer_tables import Case, case_title, sum_floor_ms, sum_ms
+from npresnet.bench.layer_tables import Case, case_title, device_of, floor_of, speed_cells, sum_ms
 from npresnet.bench.tables import NO_TIME, Table
 
 
@@ -28,7 +28,8 @@ def cold_problems(entry: Mapping[str, Any]) -> list[str]:
 
 def layers_table(cases: Sequence[Case]) -> Table:
     """A row a model and batch: the whole call, its steps, the floor."""
-    header = ["ms per image, one thread", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
+    devices = " / ".join(dict.fromkeys(device_of(case) for case in cases))
+    header = [f"ms per image, {devices}", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
     return Table([*header, "GFLOP/s", "of peak"], [_layers_row(case) for case in cases])
 
 
@@ -43,7 +44,11 @@ def _cold_cells(program: Mapping[str, Any], base: float | None) -> list[str]:
 def _layers_row(case: Case) -> list[str]:
     steps = case["steps"]
     others = [step for step in steps if not step["flops"]]
-    gflops = sum(step["flops"] for step in steps) / case["whole_ms"] / 1e6
-    times = [case["whole_ms"], sum_ms(steps), sum_ms(others), sum_floor_ms(steps, case)]
-    of_peak = f"{gflops / case['gemm_peak_gflops']:.0%}"
-    return [case_title(case), *(f"{ms:.2f}" for ms in times), f"{gflops:.1f}", of_peak]
+    floor = floor_of(steps, case)
+    times = [f"{ms:.2f}" for ms in (case["whole_ms"], sum_ms(steps), sum_ms(others))]
+    return [
+        case_title(case),
+        *times,
+        "" if floor is None else f"{floor:.2f}",
+        *speed_cells(steps, case["whole_ms"], case),
+    ]

@@ -16,5 +16,5 @@ struct Conv {
   int padding_h, padding_w;
   int dilation_h, dilation_w;
   int groups;
-  int relu;  // 1: clamp the result at 0
+  int activation;  // NONE or RELU, see activation.cuh
 };

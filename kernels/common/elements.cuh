@@ -40,6 +40,3 @@ __device__ __forceinline__ Stored from_float(float value) {
   return value;
 #endif
 }
-
-// Clamp at 0. A comparison with NaN is false, so NaN stays NaN, as it does on the CPU.
-__device__ __forceinline__ float relu_of(float value) { return value < 0.f ? 0.f : value; }

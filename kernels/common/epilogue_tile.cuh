@@ -10,6 +10,7 @@
 //   reading float4, a quarter warp along a row: with 8 channels a thread, the first halves of all chunks of 8 lie
 //   together and the second halves HALF_PITCH further, or every other 16 bytes would be skipped and banks asked twice
 #pragma once
+#include "activation.cuh"
 #include "conv.cuh"
 #include "elements.cuh"
 
@@ -52,7 +53,7 @@ struct Outputs {
   const Stored* residual;
   Stored* y;
   int O;
-  int relu;
+  int activation;  // NONE or RELU
 };
 
 // A tile of ROWS positions x COLUMNS channels of float32 sums in shared memory, written out by THREADS threads.
@@ -135,7 +136,7 @@ struct StagedTile {
         for (int e = 0; e < VECTOR; e++) values[e] += added[e];
       }
 #pragma unroll
-      for (int e = 0; e < VECTOR; e++) values[e] = out.relu ? relu_of(values[e]) : values[e];
+      for (int e = 0; e < VECTOR; e++) values[e] = none_or_relu(values[e], out.activation);
       *(Packed*)(out.y + (size_t)position * out.O + channel) = pack(values);
     }
   }
@@ -162,7 +163,7 @@ struct StagedTile {
         const size_t at = (size_t)position * out.O + channel + e;
         float value = staged[place(at_row, column + e)] + out.bias[channel + e];
         if (out.residual) value += to_float(out.residual[at]);
-        out.y[at] = from_float(out.relu ? relu_of(value) : value);
+        out.y[at] = from_float(none_or_relu(value, out.activation));
       }
     }
   }

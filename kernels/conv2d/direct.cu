@@ -43,6 +43,6 @@ conv2d_direct(const Stored* __restrict__ x, const Stored* __restrict__ weight, c
       for (int c = 0; c < channels; c++) sum += to_float(filter[c]) * to_float(pixel[c]);
     }
   }
-  finish(sum, o, offset, bias, residual, y, conv.relu);
+  finish(sum, o, offset, bias, residual, y, conv.activation);
 }
 KERNEL(conv2d_direct)

@@ -49,6 +49,6 @@ gemm(const Stored* __restrict__ matrix, const Stored* __restrict__ weight, const
   if (m >= M || filter >= group_filters) return;
   const int o = group * group_filters + filter;
   const size_t offset = (size_t)m * conv.O + o;
-  finish(sum, o, offset, bias, residual, y, conv.relu);
+  finish(sum, o, offset, bias, residual, y, conv.activation);
 }
 KERNEL(gemm)

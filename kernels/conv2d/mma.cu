@@ -172,14 +172,14 @@ struct Convolution {
   }
 };
 
-#define CONV2D_MMA(NAME, ROWS, COLUMNS, WARP_ROWS, STAGES, BLOCKS)                                                    \
-  extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / WARP_ROWS / 2, BLOCKS)                                \
-      NAME(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,           \
-           const Stored* __restrict__ residual, Stored* __restrict__ y, const Conv conv) {                            \
-    Convolution<Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>> c(x, weight, conv);                                           \
-    finish_tile<Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>>(c.sums, {bias, residual, y, conv.O, conv.relu}, c.M, c.m,     \
-                                                        c.n, c.last, c.shared);                                       \
-  }                                                                                                                   \
+#define CONV2D_MMA(NAME, ROWS, COLUMNS, WARP_ROWS, STAGES, BLOCKS)                                                 \
+  extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / WARP_ROWS / 2, BLOCKS)                             \
+      NAME(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,        \
+           const Stored* __restrict__ residual, Stored* __restrict__ y, const Conv conv) {                         \
+    Convolution<Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>> c(x, weight, conv);                                        \
+    finish_tile<Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>>(c.sums, {bias, residual, y, conv.O, conv.activation}, c.M, \
+                                                        c.m, c.n, c.last, c.shared);                               \
+  }                                                                                                                \
   KERNEL(NAME)
 
 #define CONV2D_MMA_SPLIT(NAME, ROWS, COLUMNS, WARP_ROWS, STAGES, BLOCKS)                                              \

@@ -182,14 +182,14 @@ __device__ __forceinline__ void convolve_groups(const Stored* x, const Stored* w
   staged.store(residual, position_of);
 }
 
-#define CONV2D_MMA_GROUPED(NAME, POSITIONS, TILES)                                                                   \
-  extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                                      \
-      NAME(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,          \
-           const Stored* __restrict__ residual, Stored* __restrict__ y, const Conv conv, int log_h, int log_w,       \
-           int chunks, int slab_chunks) {                                                                            \
-    convolve_groups<POSITIONS, TILES>(x, weight, {bias, residual, y, conv.O, conv.relu}, conv, log_h, log_w, chunks, \
-                                      slab_chunks);                                                                  \
-  }                                                                                                                  \
+#define CONV2D_MMA_GROUPED(NAME, POSITIONS, TILES)                                                                 \
+  extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)                                                    \
+      NAME(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,        \
+           const Stored* __restrict__ residual, Stored* __restrict__ y, const Conv conv, int log_h, int log_w,     \
+           int chunks, int slab_chunks) {                                                                          \
+    convolve_groups<POSITIONS, TILES>(x, weight, {bias, residual, y, conv.O, conv.activation}, conv, log_h, log_w, \
+                                      chunks, slab_chunks);                                                        \
+  }                                                                                                                \
   KERNEL(NAME)
 
 // positions x channels of a warp

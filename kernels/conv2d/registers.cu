@@ -215,10 +215,10 @@ __device__ __forceinline__ Sums<Tile> sums_of_block(const float* x, const float*
 struct ToOutput {
   const float *bias, *residual;
   float* y;
-  int O, relu;
+  int O, activation;
 
   template <class T> __device__ __forceinline__ void operator()(int m, int o, T sum) const {
-    finish(sum, o, (size_t)m * O + o, bias, residual, y, relu);
+    finish(sum, o, (size_t)m * O + o, bias, residual, y, activation);
   }
 };
 
@@ -237,12 +237,12 @@ __device__ __forceinline__ void convolve(const float* x, const float* weight, co
   sums_of_block<Tile, VECTOR>(x, weight, conv, work).template store<VECTOR>(work, conv, write);
 }
 
-#define WHOLE(ROWS, COLUMNS, VECTOR, suffix, BLOCKS)                                                                  \
-  extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / 64, BLOCKS)                                           \
-  conv2d_registers_##ROWS##x##COLUMNS##suffix(const float* __restrict__ x, const float* __restrict__ weight,          \
-                                              const float* bias, const float* residual, float* y, Conv conv) {        \
-    convolve<Tile<ROWS, COLUMNS>, VECTOR>(x, weight, conv, ToOutput{bias, residual, y, conv.O, conv.relu});           \
-  }                                                                                                                   \
+#define WHOLE(ROWS, COLUMNS, VECTOR, suffix, BLOCKS)                                                              \
+  extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / 64, BLOCKS)                                       \
+  conv2d_registers_##ROWS##x##COLUMNS##suffix(const float* __restrict__ x, const float* __restrict__ weight,      \
+                                              const float* bias, const float* residual, float* y, Conv conv) {    \
+    convolve<Tile<ROWS, COLUMNS>, VECTOR>(x, weight, conv, ToOutput{bias, residual, y, conv.O, conv.activation}); \
+  }                                                                                                               \
   KERNEL(conv2d_registers_##ROWS##x##COLUMNS##suffix)
 
 #define SPLIT(ROWS, COLUMNS, VECTOR, suffix, BLOCKS)                                                                  \

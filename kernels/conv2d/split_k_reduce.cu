@@ -30,7 +30,7 @@ split_k_reduce(const float* __restrict__ partial, const float* bias, const Store
     const float4 next = *reinterpret_cast<const float4*>(partial + z * count + offset);
     sum = make_float4(sum.x + next.x, sum.y + next.y, sum.z + next.z, sum.w + next.w);
   }
-  finish(sum, offset % conv.O, offset, bias, residual, y, conv.relu);
+  finish(sum, offset % conv.O, offset, bias, residual, y, conv.activation);
 }
 KERNEL(split_k_reduce)
 
@@ -43,6 +43,6 @@ split_k_reduce_scalar(const float* __restrict__ partial, const float* bias, cons
   float sum = partial[offset];
 #pragma unroll 4
   for (int z = 1; z < splits; z++) sum += partial[z * count + offset];
-  finish(sum, offset % conv.O, offset, bias, residual, y, conv.relu);
+  finish(sum, offset % conv.O, offset, bias, residual, y, conv.activation);
 }
 KERNEL(split_k_reduce_scalar)

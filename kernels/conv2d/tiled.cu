@@ -47,7 +47,7 @@ __device__ __forceinline__ void tiled(const Stored* __restrict__ x, const Stored
   if (m >= M || filter >= group_filters) return;
   const int o = group * group_filters + filter;
   const size_t offset = (size_t)m * conv.O + o;
-  finish(sum, o, offset, bias, residual, y, conv.relu);
+  finish(sum, o, offset, bias, residual, y, conv.activation);
 }
 
 #define TILED(TILE)                                                                                                   \

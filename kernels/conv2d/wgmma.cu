@@ -122,7 +122,7 @@ __device__ __forceinline__ void conv2d_wgmma(const Stored* x, const Stored* weig
     copy_async_commit();  // an empty group keeps the count of groups that of slabs
   }
   float* strip = reinterpret_cast<float*>(shared + warp * STRIP);
-  const Outputs out = {bias, residual, y, conv.O, conv.relu};
+  const Outputs out = {bias, residual, y, conv.O, conv.activation};
   WarpEpilogue<1, COLUMNS, WIDTH> epilogue(out, strip, position + warp * 16, conv.N * conv.OH * conv.OW, channel);
 #pragma unroll 1
   for (int slab = 0; slab < slabs; slab++) {

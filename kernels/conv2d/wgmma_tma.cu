@@ -164,13 +164,13 @@ __device__ __forceinline__ void conv2d_wgmma_tma(const TensorMap* activations, c
 }
 
 // width: channels a warp stages at a time in the epilogue; 32 where stages leave no room for 64
-#define CONV2D_WGMMA_TMA(rows, columns, stages, width)                                                               \
-  extern "C" __global__ void __launch_bounds__(WARPGROUP * (1 + CONSUMERS), 1) conv2d_wgmma_tma_##rows##x##columns(  \
-      const __grid_constant__ TensorMap activations, const __grid_constant__ TensorMap weights, const float* bias,   \
-      const Stored* residual, Stored* y, Conv conv) {                                                                \
-    const Outputs out = {bias, residual, y, conv.O, conv.relu};                                                      \
-    conv2d_wgmma_tma<rows / 128, columns, stages, width>(&activations, &weights, conv, out);                         \
-  }                                                                                                                  \
+#define CONV2D_WGMMA_TMA(rows, columns, stages, width)                                                              \
+  extern "C" __global__ void __launch_bounds__(WARPGROUP * (1 + CONSUMERS), 1) conv2d_wgmma_tma_##rows##x##columns( \
+      const __grid_constant__ TensorMap activations, const __grid_constant__ TensorMap weights, const float* bias,  \
+      const Stored* residual, Stored* y, Conv conv) {                                                               \
+    const Outputs out = {bias, residual, y, conv.O, conv.activation};                                               \
+    conv2d_wgmma_tma<rows / 128, columns, stages, width>(&activations, &weights, conv, out);                        \
+  }                                                                                                                 \
   KERNEL(conv2d_wgmma_tma_##rows##x##columns)
 
 CONV2D_WGMMA_TMA(128, 64, 7, 64)

@@ -1,6 +1,6 @@
 // Fully connected on tensor cores: 32 images x 32 outputs a block, its 8 warps share out the channels.
 //
-//   y[n,o] = relu(bias[o] + sum over c of weight[o,c] * x[n,c])
+//   y[n,o] = activation(bias[o] + sum over c of weight[o,c] * x[n,c])
 //
 // x (N, C) and weight (O, C) as stored, C a multiple of 16 bytes; bias (O,) and y (N, O) float32.
 //
@@ -19,6 +19,7 @@
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 HMMA
 #include "../common/intrinsics.cuh"
+#include "../common/activation.cuh"
 #include "../common/tensor_core.cuh"
 #include "../common/values.cuh"
 
@@ -57,7 +58,7 @@ __device__ __forceinline__ void multiply_slice(float (&sums)[2][4][4], const Sto
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
     linear_mma(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,
-               float* __restrict__ y, int N, int C, int O, int relu) {
+               float* __restrict__ y, int N, int C, int O, Activation activation) {
   __shared__ float partial[WARPS][TILE][PITCH];
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   int first_image = blockIdx.y * TILE, first_output = blockIdx.x * TILE;
@@ -80,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS)
 #pragma unroll
     for (int w = 1; w < WARPS; w++) value += partial[w][image][output];
     value += bias[o];
-    y[(size_t)n * O + o] = relu ? relu_of(value) : value;
+    y[(size_t)n * O + o] = activate(value, activation);
   }
 }
 KERNEL(linear_mma)

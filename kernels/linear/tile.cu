@@ -1,6 +1,6 @@
 // Fully connected, tiled: a block computes 32 images x 32 outputs, so every weight it reads serves 32 images.
 //
-//   y[n,o] = relu(bias[o] + sum over c of weight[o,c] * x[n,c])
+//   y[n,o] = activation(bias[o] + sum over c of weight[o,c] * x[n,c])
 //
 // x (N, C) and weight (O, C) as stored, bias (O,) and y (N, O) float32. Any N, C, O.
 // Slices of 32 channels pass through shared memory as float32, transposed to [channel][image] and [channel][output];
@@ -14,6 +14,7 @@
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: LDS FFMA
 #include "../common/intrinsics.cuh"
+#include "../common/activation.cuh"
 #include "../common/elements.cuh"
 
 constexpr int TILE = 32, PER_THREAD = 4, THREADS = 64;
@@ -46,7 +47,7 @@ __device__ __forceinline__ void multiply_slice(float (&sum)[PER_THREAD][PER_THRE
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     linear_tile(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,
-                float* __restrict__ y, int N, int C, int O, int relu) {
+                float* __restrict__ y, int N, int C, int O, Activation activation) {
   __shared__ __align__(16) float images[TILE][PITCH], outputs[TILE][PITCH];
   int first_image = blockIdx.y * TILE, first_output = blockIdx.x * TILE;
   float sum[PER_THREAD][PER_THREAD] = {};
@@ -64,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
       int n = first_image + threadIdx.y * PER_THREAD + i, o = first_output + threadIdx.x * PER_THREAD + j;
       if (n >= N || o >= O) continue;
       float value = sum[i][j] + bias[o];
-      y[(size_t)n * O + o] = relu ? relu_of(value) : value;
+      y[(size_t)n * O + o] = activate(value, activation);
     }
 }
 KERNEL(linear_tile)

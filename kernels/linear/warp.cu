@@ -1,6 +1,6 @@
 // Fully connected, a warp for each output: for few images, where the weights are all there is to read.
 //
-//   y[n,o] = relu(bias[o] + sum over c of weight[o,c] * x[n,c])
+//   y[n,o] = activation(bias[o] + sum over c of weight[o,c] * x[n,c])
 //
 // x (N, C) and weight (O, C) as stored, bias (O,) and y (N, O) float32.
 // Lane l takes the vectors l, l + 32, ... of 16 bytes of one row of weight, so that a warp reads 512 bytes in one run;
@@ -14,6 +14,7 @@
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: LDG.E.128 SHFL.BFLY
 #include "../common/intrinsics.cuh"
+#include "../common/activation.cuh"
 #include "../common/values.cuh"
 
 constexpr int WARPS = 4;
@@ -21,7 +22,7 @@ constexpr int WARPS = 4;
 template <int width>
 __device__ __forceinline__ void linear_warp(const Stored* __restrict__ x, const Stored* __restrict__ weight,
                                             const float* __restrict__ bias, float* __restrict__ y, int C, int O,
-                                            int relu) {
+                                            const Activation& activation) {
   int n = blockIdx.y, o = blockIdx.x * WARPS + threadIdx.y;
   if (o >= O) return;  // the whole warp, so the shuffles below are complete
   const Stored *image = x + (size_t)n * C, *row = weight + (size_t)o * C;
@@ -36,14 +37,15 @@ __device__ __forceinline__ void linear_warp(const Stored* __restrict__ x, const 
   for (int lanes = 16; lanes > 0; lanes /= 2) sum += shuffle_xor(sum, lanes);
   if (threadIdx.x > 0) return;
   sum += bias[o];
-  y[(size_t)n * O + o] = relu ? relu_of(sum) : sum;
+  y[(size_t)n * O + o] = activate(sum, activation);
 }
 
-#define LINEAR_WARP(name, width)                                                                         \
-  extern "C" __global__ void __launch_bounds__(32 * WARPS)                                               \
-      name(const Stored* x, const Stored* weight, const float* bias, float* y, int C, int O, int relu) { \
-    linear_warp<width>(x, weight, bias, y, C, O, relu);                                                  \
-  }                                                                                                      \
+#define LINEAR_WARP(name, width)                                                             \
+  extern "C" __global__ void __launch_bounds__(32 * WARPS)                                   \
+      name(const Stored* x, const Stored* weight, const float* bias, float* y, int C, int O, \
+           Activation activation) {                                                          \
+    linear_warp<width>(x, weight, bias, y, C, O, activation);                                \
+  }                                                                                          \
   KERNEL(name)
 
 LINEAR_WARP(linear_warp_vector, VECTOR)

@@ -119,7 +119,7 @@ __device__ __forceinline__ void stem_mma(const Stored* x, const Stored* weight, 
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   Stored* weights = reinterpret_cast<Stored*>(shared + WARPS * Staged<columns>::BYTES);
   Pixel* patch = reinterpret_cast<Pixel*>(weights + columns * (K + SKEW));
-  const Outputs out = {bias, nullptr, y, conv.O, conv.relu};
+  const Outputs out = {bias, nullptr, y, conv.O, conv.activation};
   const Staged<columns> staged(out, reinterpret_cast<float*>(shared + warp * Staged<columns>::BYTES), lane, first,
                                min(first + columns, conv.O));
 

@@ -20,6 +20,7 @@
 // Elements: FLOAT32
 // Expects: FLOAT32 all: FFMA LDS
 #include "../common/intrinsics.cuh"
+#include "../common/activation.cuh"
 #include "patch.cuh"
 
 constexpr int THREADS = 128, COLUMNS = 64, POSITIONS = 8;
@@ -64,7 +65,7 @@ __device__ __forceinline__ void start_from_bias(Sums& sums, const float* bias, i
 // Four neighbouring channels of one position; 16 bytes at once where O allows it.
 __device__ __forceinline__ void write_four(float* y, float (&sums)[4], int o, const Conv& conv) {
 #pragma unroll
-  for (int e = 0; e < 4; e++) sums[e] = conv.relu ? relu_of(sums[e]) : sums[e];
+  for (int e = 0; e < 4; e++) sums[e] = none_or_relu(sums[e], conv.activation);
   if (conv.O % 4 == 0) {
     if (o < conv.O) *reinterpret_cast<float4*>(y + o) = make_float4(sums[0], sums[1], sums[2], sums[3]);
     return;

@@ -9,10 +9,21 @@ tensors, initialiser               the two sources: a file, and random numbers
 options, names                     what the caller may say; names of architectures
 """
 
-from npresnet.arch.initialiser import random_tensors
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from npresnet.arch.names import list_archs, list_options
 from npresnet.arch.registry import build
+
+if TYPE_CHECKING:
+    from npresnet.arch.initialiser import random_tensors
 
 OPTIONS = tuple(list_options())
 
 __all__ = ["OPTIONS", "build", "list_archs", "random_tensors"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "random_tensors":  # which loading a file does not need
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.initialiser").random_tensors

@@ -13,12 +13,13 @@ import numpy as np
 
 from npresnet.bench.gpu_timer import GpuTimer, Racer
 from npresnet.cuda import ELEMENTS, Element
+from npresnet.cuda.activation import RELU
 from npresnet.cuda.compiler import choices
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor
 from npresnet.cuda.elements import store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
-from npresnet.cuda.launchers import relu
+from npresnet.cuda.launchers import activation
 from npresnet.cuda.runtime.gpu import Buffer
 from npresnet.window import Window
 
@@ -44,7 +45,7 @@ def time_copy(timer: GpuTimer, rivals: Sequence[Racer] = ()) -> dict[str, Any]:
     size_bytes = copy_bytes(timer)
     source, target = (timer.gpu.allocate(size_bytes, "the copy") for _ in range(2))
     element = ELEMENTS["float32"]
-    calls = timer.gpu.bind(relu.launches(size_bytes // 4, element, x=source.address, y=target.address))
+    calls = timer.gpu.bind(activation.launches(size_bytes // 4, element, RELU, x=source.address, y=target.address))
     times = timer.race([timer.racer("relu kernel", calls), *rivals])
     return {"unit": "TB/s", "bytes": 2 * size_bytes, "times": times, "rates": _rates(times, 2 * size_bytes)}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npresnet.bench import machine
+from npresnet.bench.layers import ONE_THREAD
 from npresnet.bench.peak import SIDE, floor_ms
 from npresnet.bench.tables import Table, machine_text
 
@@ -23,38 +24,40 @@ def steps_table(case: Case) -> Table:
 
 def rest_table(case: Case) -> Table:
     """Where the time goes, by algorithm, and how much of it is beyond the floor of its multiplications."""
-    steps, whole_ms = case["steps"], case["whole_ms"]
-    groups = [(name, str(len(of)), sum_ms(of), sum_floor_ms(of, case)) for name, of in by_algorithm(steps).items()]
-    groups.append(("outside the steps", "", whole_ms - sum_ms(steps), 0.0))
-    groups.append(("whole call", str(len(steps)), whole_ms, sum_floor_ms(steps, case)))
-    rows = [[name, count, f"{ms:.3f}", f"{floor:.3f}", f"{ms - floor:+.3f}"] for name, count, ms, floor in groups]
+    groups = by_algorithm(case["steps"])
+    outside_ms = case["whole_ms"] - sum_ms(case["steps"])
+    rows = [_rest_row(name, str(len(steps)), sum_ms(steps), steps, case) for name, steps in groups.items()]
+    rows.append(_rest_row("outside the steps", "", outside_ms, [], case))
+    rows.append(_rest_row("whole call", str(len(case["steps"])), case["whole_ms"], case["steps"], case))
     return Table(["where the time goes", "steps", "ms", "floor ms", "beyond it"], rows)
 
 
+def device_of(case: Case) -> str:
+    """What ran it, in words; results of before there was a choice do not say it."""
+    return str(case.get("device", ONE_THREAD))
+
+
 def conditions(entry: Mapping[str, Any]) -> str:
-    """One paragraph: machine, BLAS, peak, day."""
+    """One paragraph: machine, devices, BLAS and its peak where it was used, day."""
     cases = entry["cases"]
-    libraries = dict.fromkeys(machine.blas_text(list(case["blas"])) for case in cases)
+    on_cpu = [case for case in cases if device_of(case) == ONE_THREAD]
+    parts = [machine_text(entry["machine"]), *dict.fromkeys(device_of(case) for case in cases)]
+    if on_cpu:
+        peak = max(case["gemm_peak_gflops"] for case in on_cpu)
+        parts += ["float32", *dict.fromkeys(machine.blas_text(list(case["blas"])) for case in on_cpu)]
+        parts.append(f"GEMM peak {peak:g} GFLOP/s ({SIDE}x{SIDE}x{SIDE}, the best of several)")
     versions = dict.fromkeys(f"{name} {version}" for case in cases for name, version in case["versions"].items())
-    peak = max(case["gemm_peak_gflops"] for case in cases)
-    parts = [
-        machine_text(entry["machine"]),
-        "one thread",
-        "float32",
-        *libraries,
-        f"GEMM peak {peak:g} GFLOP/s ({SIDE}x{SIDE}x{SIDE}, the best of several)",
-        ", ".join(versions),
-        entry["date"],
-    ]
-    return "; ".join(parts) + "."
+    return "; ".join([*parts, ", ".join(versions), entry["date"]]) + "."
 
 
-def legend() -> str:
-    """What the tables' headers cannot say."""
-    return (
-        "GFLOP/s count 2 FLOPs for each multiply-add of direct convolution, whatever the algorithm; the floor is those "
-        "FLOPs at the GEMM peak, so Winograd's algorithm, which multiplies less, may get below it and above 100 %."
+def legend(*, has_peak: bool = True) -> str:
+    """What the tables' headers cannot say; of the floor, where a GEMM peak was measured."""
+    counted = "GFLOP/s count 2 FLOPs for each multiply-add of direct convolution, whatever the algorithm"
+    floor = (
+        "the floor is those FLOPs at the GEMM peak, so Winograd's algorithm, which multiplies less, may get below it "
+        "and above 100 %"
     )
+    return f"{counted}; {floor}." if has_peak else f"{counted}."
 
 
 def report_text(entry: Mapping[str, Any]) -> str:
@@ -63,9 +66,10 @@ def report_text(entry: Mapping[str, Any]) -> str:
         return "nothing was measured"
     parts = []
     for case in entry["cases"]:
-        parts += [f"{case_title(case)}, {case['size']}x{case['size']}: milliseconds an image, on one thread"]
+        parts += [f"{case_title(case)}, {case['size']}x{case['size']}: milliseconds an image, on {device_of(case)}"]
         parts += [steps_table(case).to_text(), rest_table(case).to_text()]
-    return "\n\n".join([*parts, f"{legend()}\n{conditions(entry)}"])
+    has_peak = any(case["gemm_peak_gflops"] for case in entry["cases"])
+    return "\n\n".join([*parts, f"{legend(has_peak=has_peak)}\n{conditions(entry)}"])
 
 
 def case_title(case: Case) -> str:
@@ -92,13 +96,23 @@ def sum_ms(steps: Sequence[Step]) -> float:
     return float(sum(step["ms"] for step in steps))
 
 
-def sum_floor_ms(steps: Sequence[Step], case: Case) -> float:
-    """Milliseconds that the multiply-adds of all these steps take at least, an image."""
-    return floor_ms(sum(step["flops"] for step in steps) // 2, case["gemm_peak_gflops"])
-
-
 def _row(name: str, shape: str, steps: Sequence[Step], case: Case, algorithm: str) -> list[str]:
     ms, share = sum_ms(steps), sum_ms(steps) / sum_ms(case["steps"])
-    gflops = sum(step["flops"] for step in steps) / ms / 1e6
-    speed = [f"{gflops:.1f}", f"{gflops / case['gemm_peak_gflops']:.0%}"] if gflops else ["", ""]
-    return [name, shape, f"{ms:.3f}", f"{share:.1%}", *speed, algorithm]
+    return [name, shape, f"{ms:.3f}", f"{share:.1%}", *speed_cells(steps, ms, case), algorithm]
+
+
+def _rest_row(name: str, count: str, ms: float, steps: Sequence[Step], case: Case) -> list[str]:
+    floor = floor_of(steps, case)
+    return [name, count, f"{ms:.3f}", *(["", ""] if floor is None else [f"{floor:.3f}", f"{ms - floor:+.3f}"])]
+
+
+def speed_cells(steps: Sequence[Step], ms: float, case: Case) -> list[str]:
+    """GFLOP/s and their share of the peak; "" for what multiplies nothing, and where the peak is unknown."""
+    gflops, peak = sum(step["flops"] for step in steps) / ms / 1e6, case["gemm_peak_gflops"]
+    return [f"{gflops:.1f}" if gflops else "", f"{gflops / peak:.0%}" if gflops and peak else ""]
+
+
+def floor_of(steps: Sequence[Step], case: Case) -> float | None:
+    """Milliseconds at the GEMM peak; None where that is unknown."""
+    peak = case["gemm_peak_gflops"]
+    return floor_ms(sum(step["flops"] for step in steps) // 2, peak) if peak else None

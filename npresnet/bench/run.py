@@ -72,14 +72,14 @@ def run(
 
 
 def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: Callable[[Entry], None]) -> Entry:
-    """npresnet alone, step by step on one thread: an entry of kind "layers"; as `run` otherwise.
+    """npresnet alone, step by step, on one thread or a GPU: an entry of kind "layers"; as `run` otherwise.
 
     Each case has a process of its own, and as much time for its passes as an engine has in a race.
     """
     shown: Entry = {"threads": 1, "seconds": settings.rounds * settings.seconds, "coretype": settings.coretype}
     entry = header("layers", command, **shown, cases=[], skipped=[])
     for model, batch in ((model, batch) for model in race.models for batch in race.batches):
-        say(f"{Path(model).name} batch {batch}: timing every step on one thread")
+        say(f"{Path(model).name} batch {batch}: timing every step on {settings.options.get('device', 'one thread')}")
         wanted = {"model": model, "batch": batch, "size": race.size, "seed": race.seed, "options": settings.options}
         try:
             with Process(worker_environ(1, coretype=settings.coretype)) as process:

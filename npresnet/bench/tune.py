@@ -3,7 +3,7 @@
 A layer is timed as the backend would run it, alone: for one image and for a group, on one thread, each candidate in
 turn, round after round, with memory in between that drives the weights out of the inner caches as the other layers of a
 network would. The figure of a candidate is the sum of its times for an image alone and for one in a group. Another than
-what the built-in rules choose must be clearly faster, so that chance differences are not kept.
+what the built-in rules choose must be clearly faster, so that the table holds no chance results.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ import numpy as np
 import npresnet
 from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
-from npresnet.cpu.compiler import conv2d
 from npresnet.cpu.compiler.choices import candidates, choose
-from npresnet.cpu.compiler.lowering import CompiledShape, Options, lower
-from npresnet.cpu.compiler.stages import GROUP
+from npresnet.cpu.compiler.conv2d import layer_of
+from npresnet.cpu.compiler.prepack import prepack
+from npresnet.cpu.compiler.program import Weights, compile_program, prepare
+from npresnet.cpu.compiler.split import GROUP
 from npresnet.cpu.kernels.filters import Filters
 from npresnet.cpu.kernels.layer import Choice, Layer
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.running import run_plan
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fuse_max_pool, optimize
-from npresnet.plan import Plan, infer_shapes, make_layout
+from npresnet.plan import Plan, infer_shapes
 from npresnet.plan.shapes import Shape
 
 ROUNDS, QUICK_ROUNDS = 12, 2
@@ -100,7 +102,7 @@ def layers_of(network: Network, input_shape: Shape) -> dict[Layer, tuple[Node, S
     found: dict[Layer, tuple[Node, Shape]] = {}
     for node in network:
         if node.op == "conv2d":
-            layer = conv2d.layer_of(node, Filters(node), shapes[node.name])
+            layer = layer_of(node, Filters(node), shapes[node.name])
             found.setdefault(layer, (node, shapes[node.inputs[0]]))
     return found
 
@@ -108,10 +110,10 @@ def layers_of(network: Network, input_shape: Shape) -> dict[Layer, tuple[Node, S
 def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = ROUNDS) -> list[Measured]:
     """All candidates of a layer, the fastest first."""
     network = Network((node.evolve(inputs=(INPUT,)),), {"y": node.name})
-    filters = {node.name: Filters(node)}
+    weights = prepare(network)
     choices = candidates(layer)
     plans = {
-        (choice, images): _bind(network, input_shape, images, filters, choice)
+        (choice, images): _bind(network, input_shape, images, weights, choice)
         for choice in choices
         for images in (1, GROUP)
     }
@@ -132,11 +134,12 @@ def measure(layer: Layer, node: Node, input_shape: Shape, *, rounds: int = ROUND
     return sorted(found, key=lambda measured: measured.total_us)
 
 
-def _bind(network: Network, input_shape: Shape, images: int, filters: dict[str, Filters], choice: Choice) -> Plan:
-    shapes = infer_shapes(network, input_shape)
-    chosen = {network.nodes[0].name: choice}
-    layout = make_layout(network, input_shape, conv2d.halos(network, shapes, chosen), images=images)
-    plan = lower(CompiledShape(layout, chosen, Options().exact), filters, 1)
+def _bind(network: Network, input_shape: Shape, images: int, weights: Weights, choice: Choice) -> Plan:
+    """The layer's plan with this choice, its weights prepacked and its images random."""
+    fixed = {network.nodes[0].name: choice}
+    program = compile_program(network, input_shape, images, 1, weights, Options(), fixed=fixed)
+    prepack(weights, program.prepacked(), store=None, team=None)
+    plan = program.bind()
     plan.input[...] = np.random.default_rng(0).standard_normal(plan.input.shape, np.float32)
     return plan
 

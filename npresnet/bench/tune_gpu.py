@@ -21,7 +21,7 @@ from npresnet.bench.timing import quantile
 from npresnet.bench.tune import CLEARLY
 from npresnet.cuda.compiler import tuning
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor, by_rule, candidates
-from npresnet.cuda.compiler.lowering import layers_of
+from npresnet.cuda.compiler.program import layers_of
 from npresnet.cuda.elements import store
 from npresnet.model.decisions import decide_device, decide_dtype
 from npresnet.passes import optimize
@@ -85,7 +85,9 @@ def tune_model(
     is_name = model in npresnet.list_archs() and not Path(model).exists()
     with npresnet.build(model) if is_name else npresnet.load(model) as loaded:
         network, channels = optimize(loaded.network), loaded.config.value("in_channels", 3)
-    for layer in dict.fromkeys(layers_of(network, (channels, size, size), batch).values()):
+    for layer in dict.fromkeys(
+        layers_of(network, (channels, size, size), batch, where.element, where.processor).values()
+    ):
         key = layer.key(where.element)
         if key not in known:
             built_in = next(by_rule(layer, where.element, where.processor))

@@ -93,7 +93,10 @@ def _layers(args: Namespace, keep: Any) -> dict[str, Any]:
         complain("times by layer are of npresnet alone, on one thread: threads that overlap would have none")
     args.engines, args.threads = None, 1
     args.batches = args.batches or LAYERS_BATCHES
-    settings = replace(settings_of(args, threads=1), options={"fast": True} if args.fast else {})
+    options: dict[str, Any] = {"fast": True} if args.fast else {}
+    if args.device != "cpu":
+        options |= {"device": args.device, "dtype": args.dtype}
+    settings = replace(settings_of(args, threads=1), options=options)
     race = Race(args.models, args.batches, size=args.size)
     return run_layers(race, settings, command=_command(args), say=complain, keep=keep)
 
@@ -115,5 +118,6 @@ def _command(args: Namespace) -> str:
     words += ["--engines", *args.engines] if args.engines else []
     words += ["--onnx", args.onnx] if args.onnx != "auto" and not args.layers else []
     words += ["--size", str(args.size), "--rounds", str(args.rounds), "--seconds", f"{args.seconds:g}"]
+    words += ["--device", args.device, "--dtype", args.dtype] if args.device != "cpu" else []
     words += ["--openblas-coretype", args.openblas_coretype] if args.openblas_coretype else []
     return shlex.join(words)

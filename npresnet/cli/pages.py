@@ -28,7 +28,7 @@ def trace(args: Namespace) -> int:
         facts = trace.gather(model, args.image)
     _write(args.output, trace.render(facts))
     counts = f"{facts.nodes_before} nodes in {len(facts.steps)} steps"
-    complain(f"wrote {args.output}: {counts}, {facts.total_ms:.1f} ms on one thread; open it in a browser")
+    complain(f"wrote {args.output}: {counts}, {facts.total_ms:.1f} ms {facts.device.timed}; open it in a browser")
     return FINE
 
 

@@ -112,12 +112,14 @@ def _bench(commands: Commands) -> None:
         help="names (random weights, nothing is downloaded) or weight files (resnet18)",
     )
     what = command.add_mutually_exclusive_group()
-    what.add_argument("--layers", action="store_true", help="npresnet alone, every step on one thread")
+    what.add_argument("--layers", action="store_true", help="npresnet alone, every step, on one thread or a GPU")
     what.add_argument("--tune", action="store_true", help="choose each layer's algorithm by measuring, and keep that")
     command.add_argument("--fast", action="store_true", help="race fast=True beside the default; with --layers instead")
-    command.add_argument("--device", default="cpu", metavar="D", help="with --tune: cpu, cuda or cuda:1 (cpu)")
     command.add_argument(
-        "--dtype", default="float32", metavar="T", help="with --tune on a GPU, as for predict (float32)"
+        "--device", default="cpu", metavar="D", help="with --layers, --tune: cpu, cuda or cuda:1 (cpu)"
+    )
+    command.add_argument(
+        "--dtype", default="float32", metavar="T", help="with --layers, --tune on a GPU, as for predict (float32)"
     )
     command.add_argument(
         "--json", nargs="?", const="-", metavar="FILE|-", help="keep the figures as JSON; - prints that alone"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,15 @@ from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.cpus import usable_cpus
 from npresnet.cpu.runtime.running import copy_in, copy_out, run_group
-from npresnet.cpu.runtime.stopwatch import Stopwatch
 from npresnet.cpu.runtime.workers import Team, shared_team
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan, Step
 from npresnet.plan.shapes import Shape
+
+if TYPE_CHECKING:
+    from npresnet.cpu.runtime.stopwatch import Stopwatch
 
 KEPT_PLANS = 2  # for each CPU or thread, idle plans that are kept: more callers at once than that gain nothing by it
 
@@ -113,6 +115,8 @@ class Executable:
 
     def stopwatch(self, images: Array) -> Stopwatch:
         """Times the steps that one worker runs for these images (N, C, H, W)."""
+        from npresnet.cpu.runtime.stopwatch import Stopwatch  # no prediction needs it
+
         return Stopwatch(self.plans(images.shape[1:], len(images)), images)
 
     def keeping_all(self) -> Executable:

@@ -1,9 +1,8 @@
 """The GPU backend: hand-written CUDA kernels, launched through CuPy.
 
-Read `executable` (a call, from images to logits), `graphs` (what is kept for each batch size), `lowering` (Network ->
-steps of launches), `operations` (each operation's launches), `arena` (where values lie), `choices` (which kernel a
-convolution takes) and `runtime` (CuPy). Kernels are in `kernels/`, each with a launcher of the same name in
-`launchers`; `source`, `nvrtc` and `modules` compile them and keep what was compiled.
+Read `executable` (a call, from images to logits), `compiler` (Network -> Program: kernels, tiles, places, steps of
+launches) and `runtime` (CuPy; programs captured as graphs). Kernels are in `kernels/`, each with a launcher of the same
+name in `launchers`, where its operation's lowering is; `compiler.lowerings` has the table of all.
 """
 
 from __future__ import annotations

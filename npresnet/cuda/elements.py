@@ -46,7 +46,8 @@ def store(values: Array, element: Element) -> Array:
     """
     with np.errstate(over="ignore", under="ignore"):
         if element.name == "float16":
-            return values.astype(np.float16)
+            halves: Array = values.astype(np.float16)
+            return halves
         rounded = np.ascontiguousarray(values, np.float32)
     if element.name == "float32":
         return rounded
@@ -57,13 +58,14 @@ def store(values: Array, element: Element) -> Array:
         np.isnan(rounded), bits | np.uint32(1 << 22), bits + half + ((bits >> np.uint32(dropped)) & np.uint32(1))
     )
     kept = up & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)
-    if element.name == "tf32":
-        return kept.view(np.float32)
-    return (kept >> np.uint32(16)).astype(np.uint16)
+    stored: Array = kept.view(np.float32) if element.name == "tf32" else (kept >> np.uint32(16)).astype(np.uint16)
+    return stored
 
 
 def restore(stored: Array, element: Element) -> Array:
     """element.storage -> float32, exactly."""
-    if element.name != "bfloat16":
-        return stored.astype(np.float32)
-    return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if element.name == "bfloat16":
+        values: Array = (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    else:
+        values = stored.astype(np.float32)
+    return values

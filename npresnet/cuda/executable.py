@@ -1,26 +1,31 @@
 """Executable: a network made ready for one GPU. `executable(x)` takes images and gives what the network was asked for.
 
-A call goes in chunks of at most MOST_IMAGES: images to the GPU, one replayed graph for the whole network, results back.
-Calls of several threads wait for each other, for they share the arena; executables do not, each has its own stream.
+Compile, then run. The first call for an image shape and a number of images compiles a Program (`compiler`) and captures
+it as a CUDA graph; later ones look it up (`runtime.programs`). A call goes in chunks of at most MOST_IMAGES: images to
+the GPU, one replayed graph for the whole network, results back. Calls of several threads wait for each other, for they
+share the arena; executables do not, each has its own stream.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from npresnet.cuda.compiler.lowering import CompiledShape, Step, check_operations
+from npresnet.cuda.compiler.layout import Layout
+from npresnet.cuda.compiler.reduction import Reduced, reduce
 from npresnet.cuda.elements import Element
 from npresnet.cuda.runtime.gpu import Gpu
-from npresnet.cuda.runtime.graphs import Graphs, Ready
 from npresnet.cuda.runtime.images import Images
+from npresnet.cuda.runtime.programs import Captured, Programs
+from npresnet.cuda.runtime.stopwatch import Stopwatch
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Network
+from npresnet.plan import Step
 from npresnet.plan.shapes import Shape
 
 MOST_IMAGES = 256  # more at once make no kernel faster
@@ -31,21 +36,24 @@ def compile(network: Network, gpu: Gpu, element: Element, weights: Weights | Non
 
     weights  what was uploaded for other parts of the same network, to be shared
 
-    Raises ArchitectureError for an operation that this backend does not have.
+    Raises ArchitectureError for an operation or activation that this backend does not have.
     """
-    check_operations(network)
-    return Executable(network, gpu, element, Weights(gpu) if weights is None else weights)
+    return Executable(reduce(network), gpu, element, Weights(gpu) if weights is None else weights)
 
 
 class Executable:
-    """A network on a GPU. May be called from several threads; `close()` gives its memory back."""
+    """A network on a GPU. May be called from several threads; `close()` gives its memory back.
 
-    def __init__(self, network: Network, gpu: Gpu, element: Element, weights: Weights):
-        self.network = network
+    network  as it runs: a view, such as flatten, has a value but no step
+    """
+
+    def __init__(self, reduced: Reduced, gpu: Gpu, element: Element, weights: Weights):
+        self.network = reduced.network
         self.gpu = gpu
         self.element = element
+        self._reduced = reduced
         self._stream = gpu.stream()
-        self._graphs: Graphs | None = Graphs(network, gpu, element, weights, self._stream)
+        self._programs: Programs | None = Programs(reduced, gpu, element, weights, self._stream)
         self._images = Images(gpu)
         self._lock = threading.Lock()
 
@@ -61,16 +69,15 @@ class Executable:
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
         with self._lock:
-            graphs, input_shape = self._open(), tuple(images.shape[1:])
+            programs, input_shape = self._open(), tuple(images.shape[1:])
             if not len(images):
-                return self._new_outputs(images, graphs.scheme(1, input_shape).shapes)
+                return self._new_outputs(images, programs.compile(input_shape, 1).result_shapes)
             outputs: dict[str, Any] = {}
-            for first in range(0, len(images), MOST_IMAGES):
-                chunk = images[first : first + MOST_IMAGES]
-                ready = graphs.get(len(chunk), input_shape)
-                outputs = outputs or self._new_outputs(images, ready.result_shapes)
+            for first, chunk in chunks(images):
+                captured = programs.get(input_shape, len(chunk))
+                outputs = outputs or self._new_outputs(images, captured.program.result_shapes)
                 try:
-                    self._run(ready, chunk, outputs, first)
+                    self._run(captured, chunk, outputs, first)
                 except BaseException:
                     self.gpu.settle(self._stream)  # before the memory goes that it may still write to
                     raise
@@ -80,39 +87,75 @@ class Executable:
         """What a call takes of x: see `Gpu.as_array`."""
         return self.gpu.as_array(x)
 
-    def scheme(self, images: int, input_shape: Shape) -> CompiledShape:
-        """What is decided for a batch: kernels, tiles, places. Takes no memory."""
-        return self._open().scheme(images, input_shape)
+    def layout(self, input_shape: Shape, images: int = 1) -> Layout:
+        """Where the values of `images` images of (C, H, W) lie. Raises ShapeError where they do not fit."""
+        return self._open().compile(tuple(input_shape), images).layout
 
-    def steps(self, images: int, input_shape: Shape) -> tuple[Step, ...]:
-        """The batch's launches, bound to this executable's arena, to print and time. Others must not run meanwhile."""
+    def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
+        """The launches for `images` images of (C, H, W), bound to this executable's arena, to print and time.
+
+        Beside one step for each node but views there are "(images in)", first, and "<node> (results out)". No call may
+        run at the same time as they do.
+        """
         with self._lock:
-            return self._open().get(images, input_shape).steps
+            return self._open().get(tuple(input_shape), images).steps
+
+    def stopwatch(self, images: Any) -> Stopwatch:
+        """Times the steps for these images (N, C, H, W), by the GPU's own clock."""
+        return Stopwatch(self.steps, self.time_steps, [chunk for _, chunk in chunks(images)])
+
+    def time_steps(self, images: Any) -> list[float]:
+        """Milliseconds of each step for at most MOST_IMAGES images, run once in their order.
+
+        The whole network runs once before them, so that the GPU is at work while the launches of the first steps are
+        put on the stream. A step that is shorter than its launch takes on the host, some microseconds, measures longer.
+        """
+        with self._lock:
+            captured = self._open().get(tuple(images.shape[1:]), len(images))
+            try:
+                with self.gpu.active():
+                    self._images.bring(images, captured.images_address, self._stream)
+                    captured.graph.launch(self._stream)
+                    return self.gpu.time_each_ms(captured.calls, self._stream)
+            except BaseException:
+                self.gpu.settle(self._stream)
+                raise
+
+    def keeping_all(self) -> Executable:
+        """The same network with the result of every step among its outputs, by the step's name; weights are shared."""
+        every = Network(self.network.nodes, {node.name: node.name for node in self.network})
+        return Executable(reduce(every), self.gpu, self.element, self._open().weights)
 
     def close(self) -> None:
-        """Let go of graphs and memory, once a call that still runs has ended. Later calls raise DeviceError."""
+        """Release graphs and memory, once a call that still runs has ended. Later calls raise DeviceError."""
         with self._lock:
-            self._graphs = None
+            self._programs = None
 
-    def _open(self) -> Graphs:
-        if self._graphs is None:
+    def _open(self) -> Programs:
+        if self._programs is None:
             raise DeviceError("this model has been closed; load it again to use it")
-        return self._graphs
+        return self._programs
 
     def _new_outputs(self, images: Any, shapes: Mapping[str, Shape]) -> dict[str, Any]:
-        """Arrays for the results of all images, where the images are; shapes of one image's, by node."""
+        """Arrays for the results of all images, where the images are; shapes of one image's, by asked name."""
         new = self.gpu.new_array if self.gpu.is_array(images) else partial(np.empty, dtype=np.float32)
-        return {asked: new((len(images), *shapes[name])) for asked, name in self.network.outputs.items()}
+        return {asked: new((len(images), *shape)) for asked, shape in shapes.items()}
 
-    def _run(self, ready: Ready, images: Any, outputs: Mapping[str, Any], first: int) -> None:
+    def _run(self, captured: Captured, images: Any, outputs: Mapping[str, Any], first: int) -> None:
         """One chunk, whose results go to outputs[...][first : first + len(images)]."""
         with self.gpu.active():
-            self._images.bring(images, ready.images_address, self._stream)
-            ready.graph.launch(self._stream)
-            for asked, name in self.network.outputs.items():
-                part, address = outputs[asked][first : first + len(images)], ready.result_addresses[name]
+            self._images.bring(images, captured.images_address, self._stream)
+            captured.graph.launch(self._stream)
+            for asked, name in self._reduced.core.outputs.items():
+                part, address = outputs[asked][first : first + len(images)], captured.result_address(name)
                 if isinstance(part, np.ndarray):
                     self.gpu.download(part, address, self._stream)
                 else:
                     self.gpu.copy(part.data.ptr, address, part.nbytes, self._stream)
             self._stream.synchronize()
+
+
+def chunks(images: Any) -> Iterator[tuple[int, Any]]:
+    """(number of the first image, at most MOST_IMAGES images), in order."""
+    for first in range(0, len(images), MOST_IMAGES):
+        yield first, images[first : first + MOST_IMAGES]

@@ -6,22 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.activation import Code
 from npresnet.network import Array
 from npresnet.window import Window
 
 # kernels/common/conv.cuh, struct Conv: the same fields in the same order
-CONV = np.dtype(
-    [
-        (name, np.int32)
-        for name in (
-            "N H W C O KH KW OH OW stride_h stride_w padding_h padding_w dilation_h dilation_w groups relu".split()
-        )
-    ]
-)
+FIELDS = "N H W C O KH KW OH OW stride_h stride_w padding_h padding_w dilation_h dilation_w groups activation"
+CONV = np.dtype([(name, np.int32) for name in FIELDS.split()])
 
 
 class ConvShape(NamedTuple):
-    """A convolution of `images` images (N, H, W, C) with filters (O, KH, KW, C/groups)."""
+    """A convolution of `images` images (N, H, W, C) with filters (O, KH, KW, C/groups).
+
+    activation  what ends it, Code.NONE or Code.RELU: no kernel of a convolution knows another
+    """
 
     images: int
     height: int
@@ -30,7 +28,7 @@ class ConvShape(NamedTuple):
     out_channels: int
     window: Window
     groups: int = 1
-    relu: bool = False
+    activation: int = Code.NONE
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -57,6 +55,6 @@ class ConvShape(NamedTuple):
             *(self.images, self.height, self.width, self.in_channels),
             *(self.out_channels, *window.kernel_size, *self.out_size),
             *(*window.stride, *window.padding, *window.dilation),
-            *(self.groups, int(self.relu)),
+            *(self.groups, int(self.activation)),
         )
         return np.array([fields], CONV)

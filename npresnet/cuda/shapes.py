@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npresnet.network import Array
+from npresnet.cuda.activation import NONE, Activation
+from npresnet.cuda.compiler.layout import Value
+from npresnet.network import Array, Node
+from npresnet.ops.record import window_of
 from npresnet.window import Window
 
 # kernels/common/pool.cuh, struct Pool: the same fields in the same order
@@ -31,6 +34,12 @@ class PoolShape(NamedTuple):
     ceil_mode: bool = False
     count_include_pad: bool = True
 
+    @classmethod
+    def of(cls, node: Node, value: Value) -> PoolShape:
+        """Of a pool that reads `value`."""
+        ceil_mode, include = node.attrs.get("ceil_mode", False), node.attrs.get("count_include_pad", True)
+        return cls(value.images, *value.stored, window_of(node), ceil_mode, include)
+
     @property
     def out_size(self) -> tuple[int, int]:
         """(OH, OW)."""
@@ -49,9 +58,14 @@ class PoolShape(NamedTuple):
 
 
 class LinearShape(NamedTuple):
-    """A fully connected layer: `images` rows of `in_features` numbers in, of `out_features` out."""
+    """A fully connected layer: `images` rows of `in_features` numbers in, of `out_features` out, then an activation."""
 
     images: int
     in_features: int
     out_features: int
-    relu: bool = False
+    activation: Activation = NONE
+
+    def args(self) -> tuple[Any, ...]:
+        """The kernels' last arguments: N, C, O and the activation."""
+        sizes = (self.images, self.in_features, self.out_features)
+        return (*map(np.int32, sizes), self.activation.struct())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from npresnet import cpu, passes
 from npresnet.cpu.compiler import prepared
 from npresnet.errors import DeviceError
 from npresnet.network import Network
-from npresnet.plan import Executable
 from npresnet.system.locks import Lock
+
+if TYPE_CHECKING:
+    from npresnet.plan.executable import Executable
 
 CAPACITY = 4  # the whole network, and three choices of features; each holds folded weights of its own
 

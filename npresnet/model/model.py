@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from npresnet import images, weights
 from npresnet.config import Config
 from npresnet.errors import ArchitectureError, ImageError, ShapeError
-from npresnet.model.batches import Item, batches, stack_by_shape
 from npresnet.model.decisions import input_size as default_size
 from npresnet.model.executables import Executables
 from npresnet.model.inputs import as_batch, as_count, is_one_image, named_error, npz_path, sources_in
 from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.network import Network
-from npresnet.plan import Executable
-from npresnet.views.cam import activation_map, find_head, find_pooled
-from npresnet.views.summary import parameter_count, summary
+
+if TYPE_CHECKING:
+    from npresnet.model.batches import Item
+    from npresnet.plan.executable import Executable
 
 Array = NDArray[Any]
 Outcome = Prediction | ImageError
@@ -149,6 +149,8 @@ class Model:
         Exact and without a gradient, see `npresnet.views.cam`. Raises ArchitectureError where the network does not end in
         global average pooling and one linear layer.
         """
+        from npresnet.views.cam import activation_map, find_head
+
         pooled, linear = find_head(self.network)
         x = self.preprocess(image)
         result = self._run((pooled, linear.name), x)
@@ -189,6 +191,8 @@ class Model:
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
         """The table that the `torchsummary` package prints; input_size is (C, H, W), by default that of this model."""
+        from npresnet.views.summary import summary
+
         shape = default_size(self.config, self._preprocess) if input_size is None else input_size
         return summary(self.network, shape, batch_size)
 
@@ -230,6 +234,8 @@ class Model:
         return Model, parts
 
     def __repr__(self) -> str:
+        from npresnet.views.summary import parameter_count
+
         value = self.config.value
         head = f"{value('num_classes')} classes" if value("num_classes") else "no classifier"
         chosen = " (chosen by auto)" if self.config["device"].origin == "inferred" else ""
@@ -256,6 +262,8 @@ class Model:
 
     def _pooled(self, x: Array) -> Array:
         """(N, D): what the classifier reads."""
+        from npresnet.views.cam import find_pooled
+
         (result,) = self._run((find_pooled(self.network),), x).values()
         return result
 
@@ -269,6 +277,8 @@ class Model:
 
     def _rows(self, sources: Iterable[Any], run: Run, batch_size: int) -> Iterator[tuple[Item, Array | None, float]]:
         """For each source its Item, its row of `run`'s result (None where it could not be read), and the run's ms."""
+        from npresnet.model.batches import batches, stack_by_shape
+
         size, on_gpu = as_count(batch_size, "batch_size"), self.config["device"].value != "cpu"
         for batch in batches(sources, self.preprocess, size, self._threads, in_background=on_gpu):
             rows: dict[int, Array] = {}

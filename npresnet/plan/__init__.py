@@ -6,17 +6,14 @@ Nothing here names a kernel or an operation.
 
 from __future__ import annotations
 
-from npresnet.plan.executable import Executable, Stopwatch
 from npresnet.plan.layout import Layout, Value, convolution_halos, make_layout
 from npresnet.plan.shapes import count_macs, infer_shapes
 from npresnet.plan.steps import Plan, Step
 
 __all__ = [
-    "Executable",
     "Layout",
     "Plan",
     "Step",
-    "Stopwatch",
     "Value",
     "convolution_halos",
     "count_macs",

@@ -6,9 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from npresnet.network import Network
-from npresnet.plan.layout import Placed
+from npresnet.plan.lifetimes import Lifetime
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Step
+
+
+class Placed(Protocol):
+    """A value's place in an arena, on any backend.
+
+    shape         of one image, (C, H, W) or (C,)
+    lifetime      from the node that makes it to its last reader
+    offset_bytes  from the arena's start
+    size_bytes    of all images, with whatever surrounds them
+    has_halo      zeros around the image are part of it
+    """
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def lifetime(self) -> Lifetime: ...
+    @property
+    def offset_bytes(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def has_halo(self) -> bool: ...
 
 
 class Layout(Protocol):

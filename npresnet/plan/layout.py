@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from math import prod
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from npresnet.network import INPUT, Network
 from npresnet.plan.arena import Request, assign_offsets
@@ -21,28 +21,6 @@ from npresnet.plan.shapes import Shape, count_macs, infer_shapes
 Halo = tuple[tuple[int, int], ...]  # (before, after) for height and for width
 NO_HALO: Halo = ((0, 0), (0, 0))
 ITEM_BYTES = 4  # float32
-
-
-class Placed(Protocol):
-    """A value's place in an arena, on any backend.
-
-    shape         of one image, (C, H, W) or (C,)
-    lifetime      from the node that makes it to its last reader
-    offset_bytes  from the arena's start
-    size_bytes    of all images, with whatever surrounds them
-    has_halo      zeros around the image are part of it
-    """
-
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def lifetime(self) -> Lifetime: ...
-    @property
-    def offset_bytes(self) -> int: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def has_halo(self) -> bool: ...
 
 
 class Value(NamedTuple):

@@ -6,8 +6,8 @@ weight by far more. Differences are also told in ULPs (units in the last place, 
 numbers) of the layer's root mean square, a size that zeros cannot upset.
 
 PyTorch's side is torchvision's own model where torchvision has that architecture, else PyTorch's layers in the order of
-npresnet's network. npresnet's side is the fast backend, BatchNorm, residual and ReLU fused: each of its steps is
-compared with the last PyTorch module that went into it.
+npresnet's network. npresnet's side is what the model's own device runs, BatchNorm, residual and activation fused: each
+of its steps is compared with the last PyTorch module that went into it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npresnet import cpu, passes
 from npresnet.bench import torch_graph, torchvision_models
 from npresnet.bench.tables import Table
-from npresnet.errors import DeviceError
+from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.teach.steps import merged_into, run_keeping_all
 
 if TYPE_CHECKING:
     import torch
@@ -70,42 +70,24 @@ class Diff:
 
 
 def diff(model: Model, x: Array) -> Diff:
-    """Compare all layers on one batch.
+    """Compare all layers on one batch, on the model's own device.
 
     x  (N, C, H, W) float32, preprocessed
 
-    Raises DeviceError where PyTorch is not installed.
+    Raises DeviceError where PyTorch is not installed, and for a model that computes in fewer digits than float32.
     """
+    _check_precision(model)
     peer, module = _peer(model)
-    fused, names = fused_modules(model.network)
-    executable = cpu.compile(fused, threads=model.config.value("threads"))
-    ours = executable(x)
+    executable = model.executable()
+    names = {step: nodes[-1].name for step, nodes in merged_into(model.network, executable.network).items() if nodes}
+    ours = run_keeping_all(executable, x)
     theirs, truth = (_torch_values(model.network, module, x, wide=wide) for wide in (False, True))
     layers = [
-        _compare(node, name, ours[name], theirs[name], truth[name]) for node, name in names.items() if name in theirs
+        _compare(step, name, ours[step].reshape(theirs[name].shape), theirs[name], truth[name])
+        for step, name in names.items()
+        if name in theirs  # of a step that a flatten went into, PyTorch's result is flat
     ]
     return Diff(peer, layers)
-
-
-def fused_modules(network: Network) -> tuple[Network, dict[str, str]]:
-    """The optimised network with every step's result asked for, and {step: the last node that was fused into it}."""
-    fused = passes.optimize(network)
-    readers, kept = network.consumers(), {node.name for node in fused}
-    names = {}
-    for node in fused:
-        last = node.name
-        crosses = {
-            "batch_norm",
-            *(["add"] if len(node.inputs) > 1 else []),
-            *([node.activation] if node.activation else []),
-        }
-        while len(readers[last]) == 1:
-            (reader,) = readers[last]
-            if reader.name in kept or reader.op not in crosses:
-                break
-            last = reader.name
-        names[node.name] = last
-    return Network(fused.nodes, {last: node for node, last in names.items()}), names
 
 
 def table(found: Diff) -> Table:
@@ -139,7 +121,16 @@ def verdict(found: Diff) -> str:
     )
 
 
-def _compare(node: str, name: str, ours: Array, theirs: Array, truth: Array) -> LayerDiff:
+def _check_precision(model: Model) -> None:
+    dtype, device = model.config["dtype"].value, model.config["device"].value
+    if dtype != "float32":
+        raise DeviceError(
+            f"diff compares float32 with float32, but this model computes in {dtype} on {device}, where rounding alone "
+            'would count as diverging; load it with dtype="float32"'
+        )
+
+
+def _compare(step: str, name: str, ours: Array, theirs: Array, truth: Array) -> LayerDiff:
     scale = float(np.sqrt(np.mean(np.square(truth)))) or 1.0
     ulp = float(np.spacing(np.float32(scale)))
     apart = np.abs(ours.astype(np.float64) - theirs)
@@ -148,7 +139,7 @@ def _compare(node: str, name: str, ours: Array, theirs: Array, truth: Array) -> 
         return float(np.sqrt(np.mean(np.square(array))))
 
     errors = rms(ours - truth) / scale, rms(theirs - truth) / scale
-    return LayerDiff(node, name, ours.shape, rms(apart) / ulp, float(apart.max()) / ulp, *errors)
+    return LayerDiff(step, name, ours.shape, rms(apart) / ulp, float(apart.max()) / ulp, *errors)
 
 
 def _peer(model: Model) -> tuple[str, Any]:
@@ -191,9 +182,13 @@ def _torch_values(network: Network, module: Any, x: Array, *, wide: bool) -> Map
     dtype = torch.float64 if wide else torch.float32
     images = torch.from_numpy(np.array(x)).to(dtype)
     with torch.inference_mode():
-        if module is None:
-            return {name: value.numpy() for name, value in torch_graph.run(network, images).items()}
-        return _hooked(module.to(dtype), images)
+        if module is not None:
+            return _hooked(module.to(dtype), images)
+        try:
+            values = torch_graph.run(network, images)
+        except NotImplementedError as error:
+            raise ArchitectureError(f"diff cannot run this network in PyTorch: {error}") from None
+        return {name: value.numpy() for name, value in values.items()}
 
 
 def _hooked(module: Any, x: torch.Tensor) -> dict[str, Array]:

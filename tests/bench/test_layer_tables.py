@@ -32,6 +32,17 @@ def test_the_rest_adds_up_to_the_whole_call(case):
         assert sum(float(row[column]) for row in rows[:-1]) == pytest.approx(float(rows[-1][column]))
 
 
+def test_a_gpu_has_neither_floor_nor_peak(case):
+    """Its own ceilings are the GPU report's to measure; of the CPU's BLAS nothing is said."""
+    on_gpu = {**case, "device": "NVIDIA Emulated (cuda:0), float16", "gemm_peak_gflops": None}
+    assert layer_tables.steps_table(on_gpu).rows[0][2:] == ["4.000", "40.0%", "50.0", "", "direct, gemm"]
+    assert layer_tables.rest_table(on_gpu).rows[-1] == ["whole call", "4", "11.000", "", ""]
+    text = layer_tables.report_text({"machine": MACHINE, "date": "2026-01-31", "cases": [on_gpu]})
+    assert "milliseconds an image, on NVIDIA Emulated (cuda:0), float16" in text
+    assert "GEMM peak" not in text
+    assert "openblas" not in text
+
+
 def test_text_says_one_thread_where_and_when(case):
     entry = {"machine": MACHINE, "date": "2026-01-31", "cases": [case]}
     text = layer_tables.report_text(entry)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import pytest
 
 from npresnet import cpu
@@ -11,12 +11,14 @@ from npresnet.bench import layers
 from npresnet.bench.compare import Settings
 from npresnet.bench.layers import Request, run_passes, shapes_in_words, step_times, time_layers
 from npresnet.bench.run import Race, run_layers
+from npresnet.cpu.compiler import split
+from npresnet.plan import infer_shapes
 from npresnet.plan.steps import Step
 from tests.bench.networks import small_network
 
 
 class Clock:
-    """A clock that kernels set forward, and a diary of who did."""
+    """A clock that is set forward by what is timed, and a diary of who did."""
 
     def __init__(self):
         self.now_ns = 0
@@ -28,14 +30,30 @@ class Clock:
     def perf_counter(self) -> float:
         return self.now_ns / 1e9
 
-    def step(self, name: str, *tiles_ms: float, flops: int = 0):
-        def kernel(ms: float) -> None:
-            self.now_ns += round(ms * 1e6)
-            self.diary.append(name)
+    def spend(self, who: str, ms: float) -> None:
+        self.now_ns += round(ms * 1e6)
+        self.diary.append(who)
 
-        return SimpleNamespace(
-            name=name, tiles=tuple(((kernel, (ms,)),) for ms in tiles_ms), flops=flops, algorithm=f"{name}'s way"
-        )
+
+@dataclass
+class Watch:
+    """A stopwatch of a fixed dial: (name, images of a run, ms of all runs, flops of a run)."""
+
+    clock: Clock
+    dial: Sequence[tuple[str, int, float, int]]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [Step(name, (), flops, 0, f"{name}'s algorithm") for name, _, _, flops in self.dial]
+
+    @property
+    def images(self) -> list[int]:
+        return [images for _, images, _, _ in self.dial]
+
+    def lap(self) -> list[float]:
+        for name, _, ms, _ in self.dial:
+            self.clock.spend(name, ms)
+        return [ms for _, _, ms, _ in self.dial]
 
 
 @pytest.fixture
@@ -45,71 +63,66 @@ def clock(monkeypatch) -> Clock:
     return clock
 
 
-def plan(images: int, *steps) -> SimpleNamespace:
-    return SimpleNamespace(input=np.zeros((images, 3, 4, 4), np.float32), steps=steps)
-
-
-def test_steps_are_timed_in_their_places_and_times_are_of_one_image(clock):
-    """The first plan takes an image at a time, the second all three at once."""
-    plans = [plan(1, clock.step("a", 2.0, 4.0), clock.step("b", 1.0)), plan(3, clock.step("c", 9.0, flops=300))]
-
-    def call_model() -> None:
-        clock.diary.append("model")
-        clock.now_ns += 30_000_000
-
-    passes, whole_ms = run_passes(plans, 3, call_model, seconds=0.0)
-    assert clock.diary == [*"aabaabaabc", "model"] * (1 + layers.MIN_PASSES)
+def test_laps_take_turns_with_the_model_and_times_are_of_one_image(clock):
+    """Of three images: two steps run one image at a time, the last all three at once."""
+    watch = Watch(clock, [("a", 1, 18.0, 0), ("b", 1, 3.0, 0), ("c", 3, 9.0, 300)])
+    passes, whole_ms = run_passes(watch, 3, lambda: clock.spend("model", 30.0), seconds=0.0)
+    assert clock.diary == [*"abc", "model"] * (1 + layers.MIN_PASSES)
     assert passes == [[6.0, 1.0, 3.0]] * layers.MIN_PASSES
     assert whole_ms == [30.0] * layers.MIN_PASSES
-    found = step_times(plans, passes, {"a": "in words"})
+    found = step_times(watch, passes, {"a": "in words"})
     assert [(step.name, step.shape, step.ms, step.flops) for step in found] == [
         ("a", "in words", 6.0, 0),
         ("b", "", 1.0, 0),
         ("c", "", 3.0, 100),
     ]
-    assert found[2].algorithm == "c's way"
+    assert found[2].algorithm == "c's algorithm"
 
 
 def test_passes_go_on_for_the_seconds_asked_for(clock):
-    passes, _ = run_passes([plan(1, clock.step("a", 10.0))], 1, lambda: None, seconds=0.195)
+    passes, _ = run_passes(Watch(clock, [("a", 1, 10.0, 0)]), 1, lambda: None, seconds=0.195)
     assert len(passes) == 20
 
 
 def test_one_slow_pass_does_not_count():
-    plans = [plan(1, Clock().step("a", 1.0))]
-    assert step_times(plans, [[1.0], [1.0], [500.0]], {})[0].ms == 1.0
+    watch = Watch(Clock(), [("a", 1, 1.0, 0)])
+    assert step_times(watch, [[1.0], [1.0], [500.0]], {})[0].ms == 1.0
 
 
 def test_blas_has_one_thread_meanwhile_and_the_users_number_after():
     before = [library["num_threads"] for library in cpu.blas_info()]
     seen: list[int] = []
-    step = Step("a", (((lambda: seen.extend(library["num_threads"] for library in cpu.blas_info()), ()),),), 0, 0)
-    run_passes([plan(1, step)], 1, lambda: None, seconds=0.0)
+
+    def call_model() -> None:
+        seen.extend(library["num_threads"] for library in cpu.blas_info())
+
+    run_passes(Watch(Clock(), [("a", 1, 1.0, 0)]), 1, call_model, seconds=0.0)
     assert set(seen) <= {1}
     assert [library["num_threads"] for library in cpu.blas_info()] == before
 
 
 @pytest.mark.parametrize(("batch", "group"), [(1, 1), (3, 3), (4, 4), (5, 3), (8, 4), (9, 3)])
 def test_the_largest_group_of_a_batch(batch, group, monkeypatch):
-    monkeypatch.setattr(layers, "GROUP", 4)
+    monkeypatch.setattr(split, "GROUP", 4)
     assert layers.group_of(batch) == group
 
 
 def test_shapes_in_words():
-    words = shapes_in_words(small_network(), (3, 32, 32))
-    assert words["conv1"] == "3x5/2x1 3->8, 16x32"
+    words = shapes_in_words(small_network(), infer_shapes(small_network(), (3, 32, 32)))
+    assert words["conv1"] == "convolution 3x5/2x1 3->8, 16x32"
     assert words["maxpool"] == "max pool 3x3/2 8, 8x16"
-    assert words["b.conv1"] == "3x3 dilated 2 8->8, 2 groups, 8x16"
-    assert words["b.conv2"] == "1x1 8->8, 8x16"
+    assert words["b.conv1"] == "convolution 3x3 dilated 2 8->8, 2 groups, 8x16"
+    assert words["b.conv2"] == "convolution 1x1 8->8, 8x16"
     assert words["b.add"] == "add 8, 8x16"
     assert words["pool"] == "global average pool 12, 1x1"
-    assert words["fc"] == "12->5"
+    assert words["fc"] == "linear layer 12->5"
+    assert words["a.short"] == "option A shortcut 8->12, 3x5"
 
 
 def test_a_real_network_from_start_to_json():
     found = time_layers(Request("cifar_resnet20", batch=2, size=32, seconds=0.0)).to_dict()
     assert json.loads(json.dumps(found)) == found
-    assert found["model"] == "cifar_resnet20"
+    assert (found["model"], found["device"]) == ("cifar_resnet20", "one thread")
     assert found["passes"] >= layers.MIN_PASSES
     names = [step["name"] for step in found["steps"]]
     assert names[0].startswith("conv1")

@@ -101,8 +101,8 @@ def test_layers_of_ones_own_file(run, model_file):
 def test_layers_with_fast_time_that_mode(run, monkeypatch):
     asked = {}
 
-    def run_layers(race, settings, **_):
-        asked.update(race=race, options=settings.options)
+    def run_layers(race, settings, *, command, **_):
+        asked.update(race=race, options=settings.options, command=command)
         return {"kind": "layers", "cases": [], "skipped": [{"model": "resnet18", "reason": "not today"}]}
 
     monkeypatch.setattr(bench_run, "run_layers", run_layers)
@@ -111,6 +111,9 @@ def test_layers_with_fast_time_that_mode(run, monkeypatch):
     assert asked["race"].batches == [1]
     run("bench", "--layers")
     assert asked["options"] == {}
+    run("bench", "--layers", "--device", "cuda:1", "--dtype", "float16")
+    assert asked["options"] == {"device": "cuda:1", "dtype": "float16"}
+    assert asked["command"].endswith("--device cuda:1 --dtype float16")
 
 
 def test_an_unknown_model_is_said_and_fails(run):

@@ -41,7 +41,7 @@ def test_explain_by_the_demo_model(run, folder):
         (["--layer", "layer9"], "no layer called 'layer9'"),
         (["--at", "99,0"], "lies outside"),
         (["--channel", "99"], "no channel 99"),
-        (["--layer", "bn1"], "no convolution but a batch_norm"),
+        (["--layer", "bn1"], "is a batch_norm, not a convolution"),
     ],
 )
 def test_explain_what_is_not_there(run, folder, model_file, words, message):

@@ -62,7 +62,7 @@ def test_ladder_prints_a_table_json_and_writes_a_page(run, folder, model_file):
     assert [step["status"] for step in entry["steps"]] == ["equal"] * 5
     assert entry["steps"][-1]["ms"] < entry["steps"][0]["ms"]
     missing = run("ladder", "--layer", "nothing", "--model", model_file)
-    assert (missing.code, "is no convolution" in missing.err) == (1, True)
+    assert (missing.code, "is not a convolution" in missing.err) == (1, True)
 
 
 def test_diff_prints_a_table_and_a_verdict(run, folder, model_file):

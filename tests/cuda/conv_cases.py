@@ -58,7 +58,7 @@ class Case(NamedTuple):
         axes = zip("kspd", (w.kernel_size, w.stride, w.padding, w.dilation), strict=True)
         words = [f"N{s.images}x{s.height}x{s.width}", f"c{s.in_channels}-o{s.out_channels}g{s.groups}"]
         words.append("".join(f"{letter}{pair[0]}x{pair[1]}" for letter, pair in axes))
-        words += [name for name in ("relu",) if s.relu] + [name for name in ("residual",) if self.residual]
+        words += [name for name in ("relu",) if s.activation] + [name for name in ("residual",) if self.residual]
         return " ".join([*words, self.element.name, *(["exact"] if self.exact else [])])
 
 
@@ -136,7 +136,7 @@ def expected(case: Case, arrays: Numbers) -> Expected:
     if arrays.residual is not None:
         residual = restore(arrays.residual, case.element).astype(np.float64)
         values, size = values + residual, size + np.abs(residual)
-    return Expected(np.maximum(values, 0) if case.shape.relu else values, size * (case.shape.K + 2) * 2.0**-23)
+    return Expected(np.maximum(values, 0) if case.shape.activation else values, size * (case.shape.K + 2) * 2.0**-23)
 
 
 def run_conv(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from npresnet.cuda.activation import Code
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_registers
@@ -44,7 +45,7 @@ def test_every_window_with_single_accesses(tile, exact):
 @pytest.mark.parametrize("tile", [*WHOLE, SPLIT[0]], ids=str)
 def test_many_tiles(tile):
     """Several blocks along positions and channels, the last ones ragged."""
-    shape = ConvShape(3, 11, 9, 28, 148, Window.of(3, 1, 1), relu=True)
+    shape = ConvShape(3, 11, 9, 28, 148, Window.of(3, 1, 1), activation=Code.RELU)
     check_conv(conv2d_registers, Case(shape, residual=True), tile)
 
 
@@ -57,7 +58,7 @@ def test_no_schedule_changes_anything(tile):
 @pytest.mark.parametrize("tile", [*WHOLE, *SPLIT], ids=str)
 def test_nan_stays_in_its_image(tile):
     for relu in (False, True):
-        y, right = run_conv(conv2d_registers, Case(LAYER._replace(relu=relu), nan_image=1), tile)
+        y, right = run_conv(conv2d_registers, Case(LAYER._replace(activation=relu), nan_image=1), tile)
         assert_close(y, right, FLOAT32)
         assert not np.isnan(y[0]).any()
         assert np.isnan(y[1]).any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from npresnet.cuda.activation import Code
 from npresnet.cuda.elements import ELEMENTS, restore, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_direct, conv2d_im2col, conv2d_split_k_reduce, conv2d_tiled
@@ -51,7 +52,7 @@ def test_no_schedule_changes_anything(kernel):
 def test_nan_stays_in_its_image(kernel):
     launcher, tile = KERNELS[kernel]
     for relu in (False, True):
-        case = Case(LAYER._replace(relu=relu), nan_image=1)
+        case = Case(LAYER._replace(activation=relu), nan_image=1)
         y, right = run_conv(launcher, case, tile)
         assert_close(y, right, case.element)
         assert not np.isnan(y[0]).any()
@@ -62,7 +63,7 @@ def test_nan_stays_in_its_image(kernel):
 @pytest.mark.parametrize("channels", [6, 8])
 def test_split_k_adds_in_ascending_order(element, channels):
     """1 + 2**24 + 1 - 2**24 in float32 is 0 in this order: the second 1 vanishes as the first did."""
-    shape = ConvShape(2, 3, 5, 4, channels, Window.of(1), relu=True)
+    shape = ConvShape(2, 3, 5, 4, channels, Window.of(1), activation=Code.RELU)
     partial = np.empty((4, shape.M, channels), np.float32)
     partial[:] = np.array([1, 2**24, 1, -(2**24)], np.float32)[:, None, None]
     partial[2, 0, 0] = np.nan

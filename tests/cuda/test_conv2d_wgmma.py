@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from npresnet.cuda.activation import Code
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
@@ -65,7 +66,7 @@ def test_every_window(launcher: ModuleType) -> None:
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=named)
 def test_every_tile(launcher: ModuleType) -> None:
     """Many slabs, so that every ring goes round; more rows and filters than a tile has, and no multiple of them."""
-    shape = ConvShape(2, 11, 9, 64, 136, Window.of(3, 1, 1), relu=True)
+    shape = ConvShape(2, 11, 9, 64, 136, Window.of(3, 1, 1), activation=Code.RELU)
     case = Case(shape, HALF, residual=True, exact=True)
     tiles = launcher.tiles(shape, HALF, HOPPER)
     assert len(tiles) == len({conv2d_wgmma: conv2d_wgmma.TILES, conv2d_wgmma_tma: conv2d_wgmma_tma.VARIANTS}[launcher])
@@ -101,14 +102,14 @@ def test_other_elements(launcher: ModuleType) -> None:
     """With the faults in the source, and none of them switched on: built once for both."""
     element = OTHER_ELEMENT[launcher]
     for turn, (size, window) in enumerate(WINDOWS[:5]):
-        shape = ConvShape(2, *size, SHORT_ROW[launcher], 70 + turn, window, relu=turn % 2 == 0)
+        shape = ConvShape(2, *size, SHORT_ROW[launcher], 70 + turn, window, activation=turn % 2 == 0)
         case = Case(shape, element, residual=turn % 2 == 0, exact=turn == 0, seed=turn)
         check_conv(launcher, case, tile_of(launcher, shape), edits=every_fault(launcher), **emulator.EVERY_WAY[turn])
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=named)
 def test_nan_stays_in_its_image(launcher: ModuleType) -> None:
-    shape = ConvShape(3, 6, 5, 64, 40, Window.of(3, 1, 1), relu=True)
+    shape = ConvShape(3, 6, 5, 64, 40, Window.of(3, 1, 1), activation=Code.RELU)
     check_conv(launcher, Case(shape, HALF, nan_image=1), launcher.tiles(shape, HALF, HOPPER)[0])
 
 
@@ -190,7 +191,7 @@ def every_fault(launcher: ModuleType) -> tuple[tuple[str, str], ...]:
 def check_faulty(launcher: ModuleType, planted: int) -> None:
     """Two blocks with three tiles each, more slabs a tile than stages."""
     channels = 32 if launcher is conv2d_wgmma_tma else 40
-    shape = ConvShape(3, 11, 9, channels, 136, Window.of(3, 1, 1), relu=True)
+    shape = ConvShape(3, 11, 9, channels, 136, Window.of(3, 1, 1), activation=Code.RELU)
     tile = tile_of(launcher, shape)
     if launcher is conv2d_wgmma_tma:
         tile = tile._replace(blocks=2)

@@ -4,50 +4,20 @@ from __future__ import annotations
 
 import gc
 import threading
-from functools import cache
 
 import numpy as np
 import pytest
 
 import npresnet
-from npresnet import cuda, ops, passes
+from npresnet import cuda
 from npresnet.cuda import executable as executables
-from npresnet.cuda.runtime import graphs
+from npresnet.cuda.runtime import programs
 from npresnet.errors import DeviceError, ShapeError
-from npresnet.network import INPUT, Network, Node
-from npresnet.window import Window
-from tests.cuda.running import compiled
+from npresnet.network import Network
+from tests.cuda.running import compiled, expected, images, small_network
 from tests.emulator import emulator
-from tests.support.cases import integers
 
 pytestmark = emulator.needed
-
-
-@cache
-def small_network() -> Network:
-    """A stem, a residual block, pooling and a classifier, of whole numbers: results are exact, to the bit."""
-    rng = np.random.default_rng(0)
-
-    def weight(*shape: int) -> dict[str, np.ndarray]:
-        return {"weight": integers(rng, shape, most=1)}
-
-    nodes = (
-        Node("conv1", "conv2d", (INPUT,), Window.of(3, 2, 1), params=weight(8, 3, 3, 3), activation="relu"),
-        Node("conv2", "conv2d", ("conv1",), Window.of(3, 1, 1), params=weight(8, 8, 3, 3)),
-        Node("sum", "add", ("conv2", "conv1"), activation="relu"),
-        Node("pool", "max_pool2d", ("sum",), Window.of(2, 2)),
-        Node("flat", "flatten", ("pool",)),
-        Node("fc", "linear", ("flat",), params=weight(5, 8 * 2 * 2)),
-    )
-    return passes.optimize(Network(nodes, {"logits": "fc"}))
-
-
-def images(count: int, seed: int = 0) -> np.ndarray:
-    return integers(np.random.default_rng(seed), (count, 3, 8, 8))
-
-
-def expected(x: np.ndarray) -> np.ndarray:
-    return ops.run(small_network(), np.asarray(x, np.float64))["logits"].astype(np.float32)
 
 
 # --- what it takes and gives -----------------------------------------------------------------------------------------
@@ -60,7 +30,7 @@ def test_the_second_call_replays_a_graph(gpus):
     first = len(stand_in.kernels)
     stand_in.kernels.clear()
     np.testing.assert_array_equal(run(images(2, seed=1))["logits"], expected(images(2, seed=1)))
-    launched = sum(len(step.launches) for step in run.steps(2, (3, 8, 8)))
+    launched = sum(len(step.tiles) for step in run.steps((3, 8, 8), 2))
     assert len(stand_in.kernels) == launched < first
 
 
@@ -197,13 +167,13 @@ def test_large_batches_go_in_chunks(gpus, monkeypatch):
 
 def test_the_last_few_batch_sizes_are_kept(gpus, monkeypatch):
     gpus()
-    monkeypatch.setattr(graphs, "KEPT", 2)
+    monkeypatch.setattr(programs, "KEPT", 2)
     run = compiled(small_network())
     run(images(4))
-    ready = {count: run._graphs.get(count, (3, 8, 8)) for count in (3, 4, 2)}
-    assert run._graphs.get(2, (3, 8, 8)) is ready[2]
-    assert run._graphs.get(4, (3, 8, 8)) is ready[4]
-    assert run._graphs.get(3, (3, 8, 8)) is not ready[3]
+    ready = {count: run._programs.get((3, 8, 8), count) for count in (3, 4, 2)}
+    assert run._programs.get((3, 8, 8), 2) is ready[2]
+    assert run._programs.get((3, 8, 8), 4) is ready[4]
+    assert run._programs.get((3, 8, 8), 3) is not ready[3]
     for count in (1, 2, 3, 4, 5, 2):
         np.testing.assert_array_equal(run(images(count))["logits"], expected(images(count)))
 
@@ -242,7 +212,8 @@ def test_closing_frees_the_memory(gpus):
     run.close()
     with pytest.raises(DeviceError, match="closed"):
         run(images(1))
-    del run
+    with pytest.raises(DeviceError, match="closed"):
+        run.keeping_all()
     gc.collect()
     assert stand_in.gpus[0].used == 0
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from npresnet import ops
+from npresnet.cuda.activation import RELU
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.launchers import linear, linear_mma, linear_tile, linear_warp
 from npresnet.cuda.shapes import LinearShape
-from tests.cuda import faults
+from tests.cuda import activations, faults
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -20,9 +21,9 @@ pytestmark = [emulator.needed, pytest.mark.in_a_child]
 KERNELS = (linear_warp, linear_tile, linear_mma)
 SHAPES = (
     LinearShape(1, 512, 10),
-    LinearShape(1, 2048, 33, relu=True),
+    LinearShape(1, 2048, 33, RELU),
     LinearShape(3, 7, 33),
-    LinearShape(33, 64, 40, relu=True),
+    LinearShape(33, 64, 40, RELU),
     LinearShape(65, 40, 5),
     LinearShape(2, 1, 1),
     LinearShape(40, 328, 70),  # 8 warps take unequal shares of its channels
@@ -57,7 +58,7 @@ def right(shape: LinearShape, element: Element, arrays: tuple[np.ndarray, ...]) 
     bias = arrays[2].astype(np.float64)
     values = ops.linear(x, weight, bias)
     slack = ops.linear(np.abs(x), np.abs(weight), np.abs(bias)) * (shape.in_features + 1) * 2.0**-23
-    return ops.relu(values) if shape.relu else values, slack
+    return ops.relu(values) if shape.activation == RELU else values, slack
 
 
 def supported(launcher: ModuleType, shape: LinearShape, element: Element) -> bool:
@@ -89,12 +90,25 @@ def test_close_to_float64_and_the_same_bits_whatever_the_schedule(launcher: Modu
 
 @pytest.mark.parametrize("launcher", KERNELS, ids=lambda module: module.__name__.split(".")[-1])
 def test_nan_stays_in_its_image(launcher: ModuleType) -> None:
-    shape, element = LinearShape(35, 64, 9, relu=True), ELEMENTS["float16"]
+    shape, element = LinearShape(35, 64, 9, RELU), ELEMENTS["float16"]
     x, weight, bias = numbers(shape, element, exact=True)
     x[1, 5] = np.nan
     y = run_linear(launcher, shape, element, (x, weight, bias))
     assert np.isnan(y[1]).all()
     assert not np.isnan(np.delete(y, 1, axis=0)).any()
+
+
+@pytest.mark.parametrize("launcher", KERNELS, ids=lambda module: module.__name__.split(".")[-1])
+def test_every_activation(launcher: ModuleType) -> None:
+    """Of exact sums, in float32 whatever the element."""
+    element = ELEMENTS["float16"]
+    for name in activations.EVERY:
+        shape = LinearShape(35, 64, 9, activations.of(name))
+        arrays = numbers(shape, element, exact=True)
+        arrays[0][...] = store(restore(arrays[0], element) / 8, element)  # sums of a few units
+        values, _ = right(shape._replace(activation=activations.of(None)), element, arrays)
+        y = run_linear(launcher, shape, element, arrays)
+        activations.assert_applied(y, values.astype(np.float32), name, ELEMENTS["float32"])
 
 
 def test_which_kernel() -> None:

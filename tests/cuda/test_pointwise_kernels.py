@@ -1,4 +1,4 @@
-"""add, relu, batch_norm, shortcut_a under the emulator, against npresnet.ops."""
+"""add, activation, batch_norm, shortcut_a under the emulator, against npresnet.ops."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 from npresnet import ops
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.launch import Launch
-from npresnet.cuda.launchers import add, batch_norm, relu, shortcut_a
-from tests.cuda import faults
+from npresnet.cuda.launchers import activation, add, batch_norm, shortcut_a
+from npresnet.network import Node
+from npresnet.passes.fold_batch_norm import scale_and_shift
+from tests.cuda import activations, faults
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -30,38 +32,32 @@ def numbers(element: Element, *size: int, seed: int = 0) -> np.ndarray:
     return store(x, element)
 
 
-def rounded(values: np.ndarray, element: Element) -> np.ndarray:
-    """As y is stored."""
-    return restore(store(values, element), element)
-
-
 def run(launches: list[Launch], *arrays: np.ndarray, **how: Any) -> None:
     emulator.run(launches, **how)
     memory.check_guards(*arrays)
 
 
-@pytest.mark.parametrize("clamp", [False, True])
 @every_storage
-def test_add(element: Element, clamp: bool) -> None:
-    for count in (1, 7, 33, 2048, 2400):
+def test_add(element: Element) -> None:
+    for count, name in ((count, name) for count in (1, 7, 33, 2048, 2400) for name in activations.EVERY):
         a, b = (memory.guarded(numbers(element, count, seed=seed)) for seed in (0, 1))
         y = memory.poisoned((count,), element.storage)
-        run(add.launches(count, element, a=a.ctypes.data, b=b.ctypes.data, y=y.ctypes.data, relu=clamp), a, b, y)
+        addresses = {"a": a.ctypes.data, "b": b.ctypes.data, "y": y.ctypes.data}
+        run(add.launches(count, element, **addresses, activation=activations.of(name)), a, b, y)
         with np.errstate(invalid="ignore"):
-            right = ops.add(restore(a, element), restore(b, element))
-        right = rounded(ops.relu(right) if clamp else right, element)
-        assert np.array_equal(restore(y, element), right, equal_nan=True)
+            total = ops.add(restore(a, element), restore(b, element))
+        activations.assert_applied(restore(y, element), total, name, element)
 
 
 @every_storage
-def test_relu(element: Element) -> None:
-    for count in (1, 7, 33, 2048, 2400):
-        x, y = memory.guarded(numbers(element, count)), memory.poisoned((count,), element.storage)
-        right = ops.relu(restore(x, element))
-        run(relu.launches(count, element, x=x.ctypes.data, y=y.ctypes.data), x, y)
-        assert np.array_equal(restore(y, element), right, equal_nan=True)
-        run(relu.launches(count, element, x=x.ctypes.data, y=x.ctypes.data), x)  # in place
-        assert np.array_equal(restore(x, element), right, equal_nan=True)
+def test_activation(element: Element) -> None:
+    for count, name in ((count, name) for count in (1, 7, 33, 2048, 2400) for name in activations.NAMES):
+        stored = store(4 * restore(numbers(element, count), element), element)  # beyond 3 and 6 as well
+        x, y = memory.guarded(stored), memory.poisoned((count,), element.storage)
+        run(activation.launches(count, element, activations.of(name), x=x.ctypes.data, y=y.ctypes.data), x, y)
+        activations.assert_applied(restore(y, element), restore(x, element), name, element)
+        run(activation.launches(count, element, activations.of(name), x=x.ctypes.data, y=x.ctypes.data), x)  # in place
+        assert np.array_equal(x.view(np.uint8), y.view(np.uint8))
 
 
 @pytest.mark.parametrize("clamp", [False, True])
@@ -73,6 +69,18 @@ def test_batch_norm(element: Element, clamp: bool) -> None:
         assert np.isnan(y).any()
 
 
+@every_storage
+def test_activations_of_batch_norm(element: Element) -> None:
+    """With a scale and a shift of whole numbers, so that the line itself is exact."""
+    for channels, name in ((channels, name) for channels in (7, 16) for name in activations.EVERY):
+        x = memory.guarded(store(np.random.default_rng(0).integers(-8, 9, (30, channels)), element))
+        scale, shift = (memory.guarded(np.full(channels, value, np.float32)) for value in (2, -3))
+        y = memory.poisoned(x.shape, element.storage)
+        addresses = {key: a.ctypes.data for key, a in {"x": x, "scale": scale, "shift": shift, "y": y}.items()}
+        run(batch_norm.launches(30, channels, element, **addresses, activation=activations.of(name)), x, y)
+        activations.assert_applied(restore(y, element), restore(x, element) * 2 - 3, name, element)
+
+
 def batch_norm_errors(
     element: Element, channels: int, clamp: bool, edits: tuple[tuple[str, str], ...] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -82,10 +90,19 @@ def batch_norm_errors(
     variance = rng.uniform(1e-3, 2, channels)
     eps = 1e-3
     x = memory.guarded(numbers(element, 2, 5, 3, channels))
-    scale, shift = map(memory.guarded, batch_norm.scale_and_shift(mean, variance, weight, bias, eps=eps))
+    params = {"running_mean": mean, "running_var": variance, "weight": weight, "bias": bias}
+    line = scale_and_shift(Node("norm", "batch_norm", (), attrs={"eps": eps}, params=params))
+    scale, shift = (memory.guarded(array.astype(np.float32)) for array in line)
     y = memory.poisoned(x.shape, element.storage)
     addresses = {name: a.ctypes.data for name, a in {"x": x, "scale": scale, "shift": shift, "y": y}.items()}
-    run(batch_norm.launches(30, channels, element, **addresses, relu=clamp), x, scale, shift, y, edits=edits)
+    run(
+        batch_norm.launches(30, channels, element, **addresses, activation=activations.of("relu" if clamp else None)),
+        x,
+        scale,
+        shift,
+        y,
+        edits=edits,
+    )
 
     wide = restore(x, element).astype(np.float64).transpose(0, 3, 1, 2)
     right = ops.batch_norm(wide, mean, variance, weight, bias, eps=eps)
@@ -98,11 +115,6 @@ def batch_norm_errors(
         close = np.abs(out - right) <= slack * (1 + step) + np.abs(right) * step + 2.0**-25
     same = (out == right) | (np.isnan(out) & np.isnan(right))
     return ~(close | same), out
-
-
-def test_scale_and_shift_without_weight_and_bias() -> None:
-    scale, shift = batch_norm.scale_and_shift(np.array([2.0]), np.array([3.0]), eps=1.0)
-    assert (scale.dtype, scale.tolist(), shift.tolist()) == (np.float32, [0.5], [-1.0])
 
 
 @every_storage

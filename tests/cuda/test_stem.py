@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npresnet.cuda.activation import Code
 from npresnet.cuda.elements import ELEMENTS, restore
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import stem, stem_mma, stem_registers
@@ -35,7 +36,7 @@ PAIRS = [(stem_registers, "float32"), *((stem_mma, name) for name in ("float16",
 
 def case(name: str, element: str, **how: Any) -> Case:
     images, height, width, in_channels, out_channels, window = SHAPES[name]
-    shape = ConvShape(images, height, width, in_channels, out_channels, window, relu=len(name) % 2 == 0)
+    shape = ConvShape(images, height, width, in_channels, out_channels, window, activation=len(name) % 2 == 0)
     return Case(shape, ELEMENTS[element], **how)
 
 
@@ -98,7 +99,7 @@ def test_what_is_no_stem() -> None:
 
 @pytest.mark.parametrize(("launcher", "element"), PAIRS)
 def test_resnets_stem_fits_every_architecture(launcher: ModuleType, element: str) -> None:
-    shape = ConvShape(1, 224, 224, 3, 64, Window.of(7, 2, 3), relu=True)
+    shape = ConvShape(1, 224, 224, 3, 64, Window.of(7, 2, 3), activation=Code.RELU)
     first = 75 if element in ("float32", "float16") else 80
     assert all(launcher.supports(shape, ELEMENTS[element], capability) for capability in (first, 80, 86, 90, 120))
 

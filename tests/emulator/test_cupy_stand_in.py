@@ -7,16 +7,17 @@ import types
 import numpy as np
 import pytest
 
+from npresnet.cuda.activation import RELU
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.launch import Source
-from npresnet.cuda.launchers import relu
+from npresnet.cuda.launchers import activation
 from npresnet.cuda.runtime import modules
 from tests.emulator import emulator
 from tests.emulator.cupy_memory import Memory
 from tests.emulator.cupy_stand_in import CupyStandIn
 
 pytestmark = emulator.needed
-RELU = Source("relu/relu.cu", (("ELEMENT", "FLOAT32"),))
+KERNEL = Source("activation/activation.cu", (("ELEMENT", "FLOAT32"),))
 
 
 @pytest.fixture
@@ -26,12 +27,12 @@ def stand_in(monkeypatch, tmp_path):
     made.forget()
 
 
-def kernel(stand_in, name="relu_scalar"):
-    return stand_in.cupy.RawModule(path=str(modules.module_path(RELU, 90, 12))).get_function(name)
+def kernel(stand_in, name="activation_scalar"):
+    return stand_in.cupy.RawModule(path=str(modules.module_path(KERNEL, 90, 12))).get_function(name)
 
 
 def arguments(x):
-    (launch,) = relu.launches(x.size, ELEMENTS["float32"], x=x.data.ptr, y=x.data.ptr)
+    (launch,) = activation.launches(x.size, ELEMENTS["float32"], RELU, x=x.data.ptr, y=x.data.ptr)
     return launch.grid, launch.block, launch.args
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import npresnet
+from npresnet import passes
 from npresnet.teach import diff
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -25,7 +26,7 @@ def noise(size: int = 64) -> np.ndarray:
 def test_every_step_agrees_with_torchvision(name, options):
     with npresnet.build(name, **options) as model:
         found = diff.diff(model, noise())
-        steps = len(npresnet.passes.optimize(model.network).nodes)
+        steps = len(model.executable().network)
     assert found.peer == f"torchvision's {name}"
     assert len(found.layers) == steps - 1  # none but flatten, which is no module, was left out
     assert found.first is None, diff.verdict(found)
@@ -41,13 +42,13 @@ def test_networks_that_torchvision_does_not_have(name, options):
 
 def test_the_first_step_that_diverges_is_the_one_with_the_fault(monkeypatch):
     """BatchNorm's eps forgotten in one layer, on npresnet's side alone."""
-    real = diff.passes.optimize
+    real = passes.optimize
 
     def faulty(network):
         nodes = [node.evolve(attrs={"eps": 1e-3}) if node.name == "layer2.0.bn1" else node for node in network.nodes]
         return real(type(network)(tuple(nodes), network.outputs))
 
-    monkeypatch.setattr(diff.passes, "optimize", faulty)
+    monkeypatch.setattr(passes, "optimize", faulty)
     with npresnet.build("resnet18") as model:
         found = diff.diff(model, noise())
     assert found.first.name == "layer2.0.conv1"

@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import npresnet
 from npresnet.errors import ArchitectureError
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS
 from npresnet.teach import rungs as by_hand_rungs
-from npresnet.teach.ladder import climb, find_layer, text
+from npresnet.teach.ladder import RealLayer, climb, find_layer, text
+from npresnet.teach.ladder.climb import activation_rounding, steepness
 from npresnet.teach.ladder.rungs import Rung, cpu_rungs
+from npresnet.window import Window
 
 NAMES = ["seven loops", "tap by tap", "im2col + GEMM", "tiled and fused", "npresnet"]
 
@@ -54,7 +59,7 @@ def test_every_rung_is_proved_equal_on_layers_of_each_kind(models, name, layer):
 
 def test_the_layer_is_the_network_s_own(models):
     layer = layer_of(models, "resnet18", "layer1.1.conv2")
-    assert (layer.residual is not None, layer.node.relu) == (True, True)
+    assert (layer.residual is not None, layer.node.activation) == (True, "relu")
     features = models["resnet18"].features(
         np.random.default_rng(0).standard_normal((1, 3, 48, 40), dtype=np.float32), ["layer1"]
     )
@@ -64,9 +69,9 @@ def test_the_layer_is_the_network_s_own(models):
 
 def test_the_costliest_layer_is_the_default_and_unknown_ones_are_refused(models):
     assert layer_of(models, "resnet18", None).name == "layer4.0.conv2"  # of images of 48x40
-    with pytest.raises(ArchitectureError, match=r"'layer1\.0\.conv9' is no convolution .* layer1\.0\.conv"):
+    with pytest.raises(ArchitectureError, match=r"'layer1\.0\.conv9' is not a convolution .* layer1\.0\.conv"):
         layer_of(models, "resnet18", "layer1.0.conv9")
-    with pytest.raises(ArchitectureError, match="is no convolution"):
+    with pytest.raises(ArchitectureError, match="is not a convolution"):
         layer_of(models, "resnet18", "fc")
 
 
@@ -106,6 +111,70 @@ def test_half_precision_is_further_off_than_rounding_explains(models):
     layer = layer_of(models, "resnet18", "layer1.0.conv1")
     (step,) = climb(layer, model="", image="", seconds=0.0, rungs=[wrong(half)]).steps
     assert step.status.endswith("numbers are further off than rounding explains")
+
+
+def layer_with(activation: str, **attrs: float) -> RealLayer:
+    """A convolution with BatchNorm and residual that ends in an activation."""
+    rng = np.random.default_rng(5)
+    norm = {
+        role: rng.uniform(0.5, 2, 16).astype(np.float32) for role in ("running_mean", "running_var", "weight", "bias")
+    }
+    weight = rng.standard_normal((16, 16, 3, 3), np.float32) / 8
+    nodes = (
+        Node("conv", "conv2d", (INPUT,), Window.of(3, 1, 1), params={"weight": weight}),
+        Node("norm", "batch_norm", ("conv",), attrs={"eps": 1e-5}, params=norm),
+        Node("sum", "add", ("norm", INPUT)),
+        Node("last", activation, ("sum",), attrs=attrs),
+    )
+    network = Network(nodes, {"y": "last"})
+    return find_layer(SimpleNamespace(network=network), "conv", 3 * rng.standard_normal((1, 16, 10, 9), np.float32))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_rung_ends_in_the_layer_s_own_activation(activation):
+    layer = layer_with(activation, **dict.fromkeys(ACTIVATIONS[activation].attrs, 0.25))
+    assert (layer.node.activation, layer.residual is not None) == (activation, True)
+    found = climb(layer, model="", image="", seconds=0.0)
+    assert [step.status for step in found.steps] == ["equal"] * 5
+    assert found.to_dict()["shape"]["activation"] == activation
+
+
+def test_another_activation_is_not_equal():
+    """Forgotten, or one that resembles it."""
+    layer = layer_with("silu")
+
+    def with_activation(name: str | None) -> Rung:
+        def prepare(layer):
+            changed = replace(layer, node=layer.node.evolve(activation=name))
+            return cpu_rungs()[2].prepare(changed)
+
+        return Rung("planted", "another activation", prepare, 1)
+
+    for name, verdict in (("silu", "equal"), (None, "not equal"), ("hard_swish", "not equal"), ("gelu", "not equal")):
+        (step,) = climb(layer, model="", image="", seconds=0.0, rungs=[with_activation(name)]).steps
+        assert step.status.startswith(verdict), name
+
+
+def test_an_activation_s_rounding_is_allowed_for_only_where_it_rounds():
+    sums = np.arange(-40.0, 41.0).reshape(1, 1, 9, 9)
+    for activation in ACTIVATIONS:
+        allowed = activation_rounding(layer_with(activation), sums)
+        assert (np.max(allowed) == 0) == (activation in ("relu", "relu6")), activation
+        assert np.max(allowed) <= 1e-6 * 40
+        assert steepness(layer_with(activation)) <= 1.5
+    assert steepness(layer_with("relu")) == 1
+
+
+def test_nan_is_not_equal(models):
+    layer = layer_of(models, "resnet18", "layer1.0.conv1")
+
+    def prepare(layer):
+        out = np.array(cpu_rungs()[2].prepare(layer)())
+        out[0, 3, 2, 1] = np.nan
+        return lambda: out
+
+    (step,) = climb(layer, model="", image="", seconds=0.0, rungs=[Rung("planted", "NaN", prepare, 1)]).steps
+    assert step.status == f"not equal: 1 of {np.prod(layer.out_shape)} whole numbers are wrong"
 
 
 def test_what_is_told(models):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,19 @@ def test_every_kernel_is_proved_equal(gpus, layers, capability, names):
         assert [step.status for step in steps] == ["equal"] * len(names)
         assert {step.device for step in steps} == {gpu.name}
         assert all(step.lines > 20 and step.of_peak is None for step in steps)
+
+
+def test_any_activation_follows_the_kernel(gpus, layers):
+    gpus(capability=90)
+    layer = layers["layer1.0.conv2"]
+    layer = replace(layer, node=layer.node.evolve(activation="silu"))
+    rungs = [rung._replace(clock=lambda _: 1.0) for rung in gpu_rungs(npresnet.cuda.open_gpu("cuda"), layer, LIMITS)]
+    some = [rung for rung in rungs if rung.name in ("registers", "mma")]  # one in each precision
+    assert [step.status for step in climb(layer, model="", image="", rungs=some).steps] == ["equal"] * 2
+    bare = replace(layer, node=layer.node.evolve(activation=None))
+    forgotten = some[0]._replace(prepare=lambda _: some[0].prepare(bare))
+    (step,) = climb(layer, model="", image="", rungs=[forgotten]).steps
+    assert step.status.startswith("not equal")
 
 
 def test_a_kernel_that_rounds_too_much_shows_no_time(gpus, layers):

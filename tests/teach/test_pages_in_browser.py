@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from npresnet import ops
 from npresnet.errors import ShapeError
 from npresnet.network import INPUT
 from npresnet.teach import explain, trace
+from npresnet.teach.about import Device
 from npresnet.window import Window
 from tests.support import browser as browsers
 from tests.support.layers import KINDS, model_of
@@ -73,7 +75,7 @@ def test_explain_is_quiet_and_shows_the_engines_numbers(explained):
         assert np.float32(number(cells[1])) == way.output
         assert cells[2] == way.bits
         assert int(cells[3]) == way.ulps
-    if facts.residual is not None or facts.relu:
+    if facts.residual is not None or facts.activation is not None:
         assert np.float32(number(cells[4])) == facts.ways[-1].step_output
 
 
@@ -234,8 +236,6 @@ def test_everything_that_can_be_used_has_a_name(browser, one_page, traced):
 
 @pytest.mark.parametrize("make", [explain, trace], ids=["explain", "trace"])
 def test_hostile_names_are_shown_as_text(browser, tmp_path, make):
-    from dataclasses import replace
-
     facts = make.gather(model_of(KINDS["3x3"]), PHOTO)
     facts = replace(facts, image=HOSTILE, arch=HOSTILE, prediction=[(HOSTILE, 0.5)])
     path = tmp_path / "page.html"
@@ -260,6 +260,50 @@ def test_the_policy_refuses_what_is_not_ours(browser, one_page, tmp_path):
     with pytest.raises(AssertionError):
         browser.check_quiet()
     assert len(browser.problems) >= 2
+
+
+ON_GPU = Device(True, "NVIDIA Emulated", "float16", "on NVIDIA Emulated (cuda:0)", "kernel launch", "in registers")
+
+
+def test_words_follow_device_and_activation(browser, tmp_path):
+    """The same facts as if another device had run them, and as if SiLU had ended the step."""
+    facts = explain.gather(model_of(KINDS["7x7 stem"]), PHOTO)
+    path = tmp_path / "page.html"
+    told = {}
+    labels = {**facts.labels, "silu": "SiLU"}
+    for name, changed in {
+        "cpu": facts,
+        "gpu": replace(facts, device=ON_GPU),
+        "silu": replace(facts, activation="silu", labels=labels, step_output=facts.step_output - 0.25),
+    }.items():
+        path.write_text(explain.render(changed), encoding="utf-8")
+        browser.open(path)
+        browser.check_quiet()
+        told[name] = [browser.text(part) for part in ("#engine-text", "#ways-text", "#steps-text", "#waterfall")]
+    assert "In the whole network it also does the max pool that follows" in told["cpu"][0]
+    assert "convolution, BatchNorm, ReLU in one pass, while the result is in the cache" in told["cpu"][1]
+    assert "The ReLU leaves it as it is." in told["cpu"][2]
+    assert "kernel launch" in told["gpu"][0]
+    assert "in registers" in told["gpu"][1]
+    assert "float16" in told["gpu"][1]
+    assert "The SiLU makes it" in told["silu"][2]
+    assert "SiLU" in told["silu"][3]
+
+
+def test_trace_on_a_gpu_speaks_of_the_gpu(browser, traced, tmp_path):
+    facts = traced[1]
+    arena = [replace(block, halo=False) for block in facts.arena]
+    path = tmp_path / "page.html"
+    path.write_text(trace.render(replace(facts, device=ON_GPU, arena=arena, copying_ms=0.25)), encoding="utf-8")
+    for page, place, legend in ((path, ON_GPU.timed, False), (traced[2], "on one thread of this machine", True)):
+        browser.open(page)
+        browser.check_quiet()
+        assert place in browser.text("#lead")
+        assert place in browser.text("#steps-note")
+        assert ("0.25 ms more" in browser.text("#steps-note")) == (page == path)
+        assert browser.run("return document.getElementById('halos').checkVisibility()") == legend
+        word = "GPU" if page == path else "CPU"
+        assert f"On the {word} the step before the max pool does that as well." in browser.text("#passes-text")
 
 
 # --- trace -----------------------------------------------------------------------------------------------------------

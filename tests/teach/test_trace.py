@@ -16,8 +16,8 @@ from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fuse_max_pool, optimize
 from npresnet.plan.shapes import infer_shapes
 from npresnet.teach import trace
-from npresnet.teach.trace.maps import draw, run_keeping_all
-from npresnet.teach.trace.merging import swallowed_by
+from npresnet.teach.steps import merged_into, run_keeping_all
+from npresnet.teach.trace.maps import draw
 from tests.support.cases import integers
 from tests.support.layers import KINDS, model_of
 from tests.support.random_networks import random_network
@@ -46,7 +46,7 @@ def test_resnet50_has_175_nodes_and_56_steps():
     folded = passes.fold_batch_norm(shape_only.network)
     steps = fuse_max_pool(passes.fuse(folded))
     assert [len(network) for network in (shape_only.network, folded, passes.fuse(folded), steps)] == [175, 122, 57, 56]
-    done = swallowed_by(shape_only.network, steps)
+    done = merged_into(shape_only.network, steps)
     assert [node.name for node in done["conv1"]] == ["conv1", "bn1", "relu", "maxpool"]
     assert [node.op for node in done["layer1.0.conv3"]] == ["conv2d", "batch_norm", "add", "relu"]
     assert [node.op for node in done["layer1.0.downsample.0"]] == ["conv2d", "batch_norm"]
@@ -73,7 +73,7 @@ def test_each_node_is_in_one_step_and_the_last_gives_its_result(subtests):
 def check_steps_of_random_network(seed):
     network, shape = random_network(seed)
     steps = fuse_max_pool(optimize(network))
-    done = swallowed_by(network, steps)
+    done = merged_into(network, steps)
     assert list(done) == [step.name for step in steps]
     assert sorted(node.name for nodes in done.values() for node in nodes) == sorted(node.name for node in network)
     x = integers(np.random.default_rng(seed), (1, *shape))
@@ -82,10 +82,33 @@ def check_steps_of_random_network(seed):
         np.testing.assert_array_equal(after[name], before[nodes[-1].name], err_msg=name)
 
 
+def test_a_gate_goes_into_the_step_that_reads_it():
+    """The rule reads no names of operations: whatever is gone went where its other input has become an input."""
+    main, gate = Node("main", "conv2d", (INPUT,)), Node("gate", "linear", (INPUT,))
+    network = Network(
+        (main, gate, Node("act", "silu", ("gate",)), Node("mul", "scale_by", ("act", "main"))), {"y": "mul"}
+    )
+    steps = Network((gate.evolve(activation="silu"), main.evolve(inputs=(INPUT, "gate"))), {"y": "main"})
+    done = merged_into(network, steps)
+    assert {name: [node.name for node in nodes] for name, nodes in done.items()} == {
+        "gate": ["gate", "act"],
+        "main": ["main", "mul"],
+    }
+
+
+def test_words_come_from_the_records(traced):
+    _, facts = traced
+    by_name = {step.name: step for step in facts.steps}
+    assert by_name["conv1"].words == ["convolution", "BatchNorm", "ReLU", "max pool"]
+    assert facts.taken_in == ["max pool"]
+    assert facts.labels["conv2d_max_pool2d"] == "convolution with max pool"
+    assert set(facts.labels) == {*facts.ops_before, *facts.ops_after}
+
+
 def test_another_networks_steps_are_refused():
     network, _ = random_network(3)
     with pytest.raises(ArchitectureError, match="no step"):
-        swallowed_by(network, Network((Node("other", "relu", (INPUT,)),), {"y": "other"}))
+        merged_into(network, Network((Node("other", "relu", (INPUT,)),), {"y": "other"}))
 
 
 def test_maps_are_of_the_engines_values(traced):
@@ -102,21 +125,22 @@ def test_maps_are_of_the_engines_values(traced):
 def test_values_have_the_bits_of_the_whole_network(traced):
     model, facts = traced
     x = model.preprocess(PHOTO)
-    kept = run_keeping_all(model._executables.get(None).network, x)
+    kept = run_keeping_all(model.executable(), x)
     np.testing.assert_array_equal(kept[facts.steps[-1].name], model(x))
 
 
 def test_costs_are_the_plans(traced):
     model, facts = traced
-    executable = model._executables.get(None)
+    executable = model.executable()
     layout = executable.layout(facts.input_shape)
-    plan = executable.plan(facts.input_shape)
+    steps = executable.steps(facts.input_shape)
     assert facts.total_macs == sum(step.macs for step in facts.steps)
-    assert [2 * step.macs for step in facts.steps] == [step.flops for step in plan.steps]
-    assert [step.traffic for step in facts.steps] == [step.size_bytes for step in plan.steps]
+    assert [2 * step.macs for step in facts.steps] == [step.flops for step in steps]
+    assert [step.traffic for step in facts.steps] == [step.size_bytes for step in steps]
     assert facts.arena_bytes == layout.arena_bytes
     assert facts.total_ms == pytest.approx(sum(step.ms for step in facts.steps))
     assert min(step.ms for step in facts.steps) > 0
+    assert facts.copying_ms == 0  # on the CPU
     shapes = infer_shapes(model.network, facts.input_shape)
     assert facts.unfused_bytes == 4 * sum(int(np.prod(shape)) for shape in shapes.values())
 

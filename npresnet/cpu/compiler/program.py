@@ -81,9 +81,18 @@ class Program(NamedTuple):
 
 
 def compile_program(
-    network: Network, input_shape: Shape, images: int, workers: int, weights: Weights, options: Options
+    network: Network,
+    input_shape: Shape,
+    images: int,
+    workers: int,
+    weights: Weights,
+    options: Options,
+    *,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Program:
     """Decide everything for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
+
+    fixed  choices by node name, instead of what the node's lowering would choose: to measure them
 
     Raises ShapeError where the image does not fit the network, DeviceError where it could not be bound to memory.
     """
@@ -91,7 +100,10 @@ def compile_program(
     requests = {
         node.name: Request(node, weights[node.name], shapes, images, options, core_type, table) for node in network
     }
-    choices = {node.name: LOWERINGS[node.op].choose(requests[node.name]) for node in network}
+    choices = {
+        node.name: fixed[node.name] if fixed and node.name in fixed else LOWERINGS[node.op].choose(requests[node.name])
+        for node in network
+    }
     halos = _halos(network, requests, choices)
     layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network))
     with _told_by_size(layout):

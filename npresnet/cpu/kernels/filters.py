@@ -66,7 +66,8 @@ class Filters:
     def depth(self) -> int:
         """K of the direct product: KH * KW * input channels of a block."""
         _, in_width, kernel_height, kernel_width = self.weight.shape
-        return kernel_height * kernel_width * in_width * (self.groups // self.blocks)
+        found: int = kernel_height * kernel_width * in_width * (self.groups // self.blocks)
+        return found
 
     def direct(self, form: Form) -> Floats:
         """(B, KH*KW*C/B, O/B), prepacked."""
@@ -144,7 +145,8 @@ class Filters:
             return block_diagonal(transformed(taps_first, tile, self.window.stride[0]), self.groups, self.blocks)
         taps = taps_first.astype(np.float32, order="C").reshape(-1, in_width, out_channels)
         blocks = block_diagonal(taps, self.groups, self.blocks)  # (KH*KW, B, C/B, O/B)
-        return blocks.transpose(1, 0, 2, 3).reshape(self.blocks, self.depth, out_channels // self.blocks)
+        found: Floats = blocks.transpose(1, 0, 2, 3).reshape(self.blocks, self.depth, out_channels // self.blocks)
+        return found
 
 
 def transformed(taps_first: Array, tile: int, stride: int) -> Floats:
@@ -178,7 +180,8 @@ def block_diagonal(weights: Floats, groups: int, blocks: int) -> Floats:
     positions, in_width, out_channels = weights.shape
     out_width, per_block = out_channels // groups, groups // blocks
     if per_block == 1:
-        return weights.reshape(positions, in_width, blocks, out_width).transpose(0, 2, 1, 3)
+        found: Floats = weights.reshape(positions, in_width, blocks, out_width).transpose(0, 2, 1, 3)
+        return found
     dense = np.zeros((positions, blocks, per_block, in_width, per_block, out_width), np.float32)  # zero where g != g'
     grouped = weights.reshape(positions, in_width, blocks, per_block, out_width)
     for g in range(per_block):

@@ -174,7 +174,8 @@ def window_view(memory: Memory, conv: Conv, area: Area) -> Floats:
         item_bytes,
     )
     offset = start * image_bytes + first_row * row_bytes + first_column * column_bytes
-    return np.ndarray(shape, np.float32, storage, offset, strides)
+    found: Floats = np.ndarray(shape, np.float32, storage, offset, strides)
+    return found
 
 
 def is_plain(view: Floats) -> bool:

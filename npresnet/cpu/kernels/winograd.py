@@ -203,7 +203,10 @@ def _strips(conv: Conv, area: Area, memory: Memory) -> Floats:
     first_row = rows[0] * step + top - pad_top
     offset = first * image_bytes + first_row * row_bytes + (left - pad_left) * column_bytes
     shape = (last - first, rows[1] - rows[0], side.t, side.inputs(columns * side.m) * storage.shape[3])
-    return np.ndarray(shape, np.float32, storage, offset, (image_bytes, step * row_bytes, row_bytes, item_bytes))
+    found: Floats = np.ndarray(
+        shape, np.float32, storage, offset, (image_bytes, step * row_bytes, row_bytes, item_bytes)
+    )
+    return found
 
 
 def _overlapping(strips: Floats, buffer: Floats, *, side: Side, columns: int, channels: int) -> Floats:
@@ -211,7 +214,8 @@ def _overlapping(strips: Floats, buffer: Floats, *, side: Side, columns: int, ch
     pixel = channels * strips.itemsize
     shape = (*strips.shape[:3], columns, side.t, channels)
     strides = (*strips.strides[:3], side.m * side.stride * pixel, pixel, strips.itemsize)
-    return np.ndarray(shape, np.float32, buffer, strips.ctypes.data - buffer.ctypes.data, strides)
+    found: Floats = np.ndarray(shape, np.float32, buffer, strips.ctypes.data - buffer.ctypes.data, strides)
+    return found
 
 
 def _multiply(conv: Conv, area: Area, v: tuple[Floats, Floats], products: tuple[Floats, Floats]) -> list[Call]:
@@ -243,7 +247,8 @@ def _multiply_shared(conv: Conv, area: Area, v: Floats, products: Floats, positi
 
     def by_block(values: Floats) -> Floats:  # (P, P', B, positions and images, tiles, channels of a block)
         by_pixel = split_last(values.reshape(*leading[:2], together, count, values.shape[-1]), blocks)
-        return by_pixel.transpose(0, 1, 4, 2, 3, 5)
+        result: Floats = by_pixel.transpose(0, 1, 4, 2, 3, 5)
+        return result
 
     a, out = by_block(v), by_block(products)
     calls: list[Call] = []

@@ -57,7 +57,8 @@ class Memory:
         if not value.channels_first:
             return floats.reshape(shape)
         images, height, width, channels = shape
-        return floats.reshape(images, channels, height, width).transpose(0, 2, 3, 1)
+        result: Floats = floats.reshape(images, channels, height, width).transpose(0, 2, 3, 1)
+        return result
 
     def images(self, name: str) -> Floats:
         """All images of a value without their halo: (N, H, W, C), or (N, C)."""

@@ -15,7 +15,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from npresnet.cpu.runtime.blas import hold_own_thread
@@ -40,15 +39,14 @@ def open_gate(gate: Any) -> None:
         pass
 
 
-@dataclass
 class _Mailbox:
     """What a worker shares with its team; it holds no reference to the team, so that an unused team can go."""
 
-    start: Any = field(default_factory=closed_gate)
-    done: Any = field(default_factory=closed_gate)
-    work: Work | None = None  # until it has ended
-    error: BaseException | None = None
-    stopping: bool = False
+    def __init__(self) -> None:
+        self.start, self.done = closed_gate(), closed_gate()
+        self.work: Work | None = None  # until it has ended
+        self.error: BaseException | None = None
+        self.stopping = False
 
     def wait(self) -> None:
         """Until the work has ended; may be called again after Ctrl-C."""

@@ -1,4 +1,4 @@
-"""Network -> launches: which kernel each layer takes, where every value lies, the arguments of every launch.
+"""Network -> Program: which kernel each node takes, where every value lies, the arguments of every launch.
 
-Read `lowering`, `operations` (each operation's launches), `choices` and `tuning`, `reduction` and `arena`.
+Read `program`, `lowerings` (the table of operations), `reduction`, `placement`, `layout`, `choices` and `tuning`.
 """

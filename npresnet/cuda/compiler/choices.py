@@ -141,7 +141,7 @@ def _measured(words: Any, layer: Layer, element: Element, gpu: Processor) -> Cho
 
 @functools.cache
 def _shipped(gpu_name: str) -> Mapping[str, Any]:
-    table: dict[str, Any] = json.loads(SHIPPED.read_bytes())
+    table: dict[str, dict[str, Any]] = json.loads(SHIPPED.read_bytes())
     return table.get(gpu_name, {})
 
 

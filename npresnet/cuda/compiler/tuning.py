@@ -55,6 +55,6 @@ def save(gpu_name: str, choices: Mapping[str, tuple[str, str] | None]) -> Path:
 def _read() -> dict[str, Any]:
     try:
         whole = json.loads(path().read_bytes())
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: nobody's home, or nested too deeply
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder, or nested too deeply
         return {}
     return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}

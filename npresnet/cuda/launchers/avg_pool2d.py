@@ -6,6 +6,7 @@ import numpy as np
 
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
 from npresnet.cuda.shapes import PoolShape
 
@@ -28,3 +29,11 @@ def launches(shape: PoolShape, element: Element, *, x: int, y: int) -> list[Laun
     grid = (shape.images * OH, ceil_div(OW * shape.channels // width, THREADS), 1)
     args = (np.uint64(x), np.uint64(y), shape.struct())
     return [Launch(source_for(FILE, element), f"avg_pool2d_{name}", grid, (THREADS, 1, 1), args)]
+
+
+class AvgPool2dLowering(Lowering):
+    """An average pool."""
+
+    def lower(self, bound: Bound, place: Place) -> list[Launch]:
+        shape = PoolShape.of(bound.node, bound.layout.values[bound.node.inputs[0]])
+        return launches(shape, bound.element, **from_to(bound, place))

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from npresnet.cuda.activation import NONE, Activation
+from npresnet.cuda.compiler.layout import Stored
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.lowering import EVERY_ACTIVATION, Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
 from npresnet.network import Array
+from npresnet.passes.fold_batch_norm import scale_and_shift
 
 FILE = "batch_norm/batch_norm.cu"
 THREADS = 256
 
 
-def scale_and_shift(
-    running_mean: Array, running_var: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float
-) -> tuple[Array, Array]:
-    """The line that BatchNorm is at inference, (C,) float32 each, worked out in float64.
-
-    scale = weight / sqrt(running_var + eps), shift = bias - running_mean * scale; weight 1 and bias 0 where absent
-    """
-    scale = 1 / np.sqrt(np.asarray(running_var, np.float64) + eps)
-    if weight is not None:
-        scale = scale * weight
-    shift = -np.asarray(running_mean, np.float64) * scale
-    if bias is not None:
-        shift = shift + bias
-    return scale.astype(np.float32), shift.astype(np.float32)
-
-
 def launches(
-    positions: int, channels: int, element: Element, *, x: int, scale: int, shift: int, y: int, relu: bool = False
+    positions: int,
+    channels: int,
+    element: Element,
+    *,
+    x: int,
+    scale: int,
+    shift: int,
+    y: int,
+    activation: Activation = NONE,
 ) -> list[Launch]:
-    """y[p,c] = x[p,c] * scale[c] + shift[c], clamped at 0 with `relu`.
+    """y[p,c] = activation(x[p,c] * scale[c] + shift[c])
 
     x, y           (positions, channels)   element's storage; positions = N*H*W
     scale, shift   (channels,)             float32
@@ -40,6 +36,36 @@ def launches(
     name, width = form(element, channels)
     vectors = positions * channels // width
     addresses = (np.uint64(x), np.uint64(scale), np.uint64(shift), np.uint64(y))
-    args = (*addresses, np.uint32(vectors), np.int32(channels), np.int32(relu))
+    args = (*addresses, np.uint32(vectors), np.int32(channels), activation.struct())
     grid = (ceil_div(vectors, THREADS), 1, 1)
     return [Launch(source_for(FILE, element), f"batch_norm_{name}", grid, (THREADS, 1, 1), args)]
+
+
+class BatchNormLowering(Lowering):
+    """A line for each channel; for a flattened image one for each of its numbers, in the order in which they lie."""
+
+    fuses = EVERY_ACTIVATION
+    keeps_storage = True
+
+    def lower(self, bound: Bound, place: Place) -> list[Launch]:
+        node, value = bound.node, bound.layout.values[bound.node.name]
+        scale, shift = scale_and_shift(node)  # (C,), or (C*H*W,) where the image was flattened before
+        channels = len(scale)
+        if channels != value.stored.channels:
+            scale, shift = _positions_first(scale, value.stored), _positions_first(shift, value.stored)
+        key = (node.name, "line", channels)
+        return launches(
+            value.size // channels,
+            channels,
+            bound.element,
+            **from_to(bound, place),
+            scale=place.weights.address((*key, "scale"), lambda: scale.astype(np.float32)),
+            shift=place.weights.address((*key, "shift"), lambda: shift.astype(np.float32)),
+            activation=self.fused(node),
+        )
+
+
+def _positions_first(numbers: Array, stored: Stored) -> Array:
+    """(C*H*W,) -> (H*W*C,)"""
+    reordered: Array = numbers.reshape(stored.channels, stored.positions).T.reshape(-1)
+    return reordered

@@ -98,7 +98,7 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 
 
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
-    """Boxes that fit into shared memory and are not twice as large as y; the least in vain first."""
+    """Boxes that fit into shared memory and are not twice as large as y, those with the least wasted work first."""
     height, width = shape.out_size
     boxes = [
         box

@@ -6,6 +6,7 @@ import numpy as np
 
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
 
 FILE = "global_avg_pool/global_avg_pool.cu"
@@ -26,3 +27,12 @@ def launches(images: int, positions: int, channels: int, element: Element, *, x:
     grid = (ceil_div(channels // width, LANES), images, 1)
     args = (np.uint64(x), np.uint64(y), np.int32(positions), np.int32(channels))
     return [Launch(source_for(FILE, element), f"global_avg_pool_{name}", grid, (LANES, ROWS, 1), args)]
+
+
+class GlobalAvgPoolLowering(Lowering):
+    """The mean of each channel."""
+
+    def lower(self, bound: Bound, place: Place) -> list[Launch]:
+        value = bound.layout.values[bound.node.inputs[0]]
+        sizes = value.images, value.stored.positions, value.stored.channels
+        return launches(*sizes, bound.element, **from_to(bound, place))

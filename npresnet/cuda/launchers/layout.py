@@ -1,4 +1,4 @@
-"""From NCHW float32 to stored NHWC and back: kernels/layout/layout.cu."""
+"""From NCHW float32 to stored NHWC and back: kernels/layout/layout.cu. And flatten, for which NHWC needs no kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.lowering import Lowering
 from npresnet.cuda.launchers.vectors import ceil_div, source_for
+from npresnet.network import Node
 
 FILE = "layout/layout.cu"
 THREADS = 256
@@ -50,3 +52,20 @@ def nhwc_to_nchw(
     grid = (ceil_div(positions, TILE), ceil_div(channels, TILE), images)
     args = (np.uint64(x), np.uint64(y), np.int32(channels), np.int32(positions), np.int32(padded_channels))
     return [Launch(source_for(FILE, element), "nhwc_to_nchw", grid, (TILE, ROWS, 1), args)]
+
+
+class FlattenLowering(Lowering):
+    """A vector's numbers lie as they lay before.
+
+    Where the image has more than one pixel, the order is another than PyTorch's (H, W, C, not C, H, W): the parameters
+    of those who read it are put into that order.
+    """
+
+    is_view = True
+
+    def expand(self, node: Node) -> tuple[Node, ...]:
+        """An activation becomes a node of its own."""
+        if node.activation is None:
+            return (node,)
+        flat = node.evolve(name=f"{node.name} before its activation", activation=None)
+        return flat, Node(node.name, node.activation, (flat.name,), attrs=node.attrs)

@@ -24,6 +24,5 @@ def supports(shape: LinearShape, element: Element, capability: int) -> bool:
 def launches(shape: LinearShape, element: Element, *, x: int, weight: int, bias: int, y: int) -> list[Launch]:
     """As `supports` says; any N and O. Arrays as `linear.launches` has them."""
     grid = (ceil_div(shape.out_features, TILE), ceil_div(shape.images, TILE), 1)
-    numbers = tuple(map(np.int32, shape))
-    args = (np.uint64(x), np.uint64(weight), np.uint64(bias), np.uint64(y), *numbers)
+    args = (*map(np.uint64, (x, weight, bias, y)), *shape.args())
     return [Launch(source_for(FILE, element), "linear_mma", grid, (THREADS, 1, 1), args)]

@@ -16,6 +16,5 @@ TILE = 32
 def launches(shape: LinearShape, element: Element, *, x: int, weight: int, bias: int, y: int) -> list[Launch]:
     """Any N, C and O. Arrays as `linear.launches` has them."""
     grid = (ceil_div(shape.out_features, TILE), ceil_div(shape.images, TILE), 1)
-    numbers = tuple(map(np.int32, shape))
-    args = (np.uint64(x), np.uint64(weight), np.uint64(bias), np.uint64(y), *numbers)
+    args = (*map(np.uint64, (x, weight, bias, y)), *shape.args())
     return [Launch(source_for(FILE, element), "linear_tile", grid, (8, 8, 1), args)]

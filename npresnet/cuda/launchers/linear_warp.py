@@ -17,6 +17,5 @@ def launches(shape: LinearShape, element: Element, *, x: int, weight: int, bias:
     """Any C and O; at most 65,535 images, each reads the weights again. Arrays as `linear.launches` has them."""
     name, _ = form(element, shape.in_features)
     grid = (ceil_div(shape.out_features, WARPS), shape.images, 1)
-    features = (np.int32(shape.in_features), np.int32(shape.out_features), np.int32(shape.relu))
-    args = (np.uint64(x), np.uint64(weight), np.uint64(bias), np.uint64(y), *features)
+    args = (*map(np.uint64, (x, weight, bias, y)), *shape.args()[1:])  # the grid has the images
     return [Launch(source_for(FILE, element), f"linear_warp_{name}", grid, (32, WARPS, 1), args)]

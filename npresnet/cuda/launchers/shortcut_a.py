@@ -8,6 +8,7 @@ import numpy as np
 
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
 
 FILE = "shortcut_a/shortcut_a.cu"
@@ -41,3 +42,18 @@ def launches(
     grid = (images * OH, ceil_div(OW * out_channels // vector, THREADS), 1)
     args = (np.uint64(x), np.uint64(y), *numbers)
     return [Launch(source_for(FILE, element), f"shortcut_a_{name}", grid, (THREADS, 1, 1), args)]
+
+
+class ShortcutALowering(Lowering):
+    """A shortcut without weights."""
+
+    def lower(self, bound: Bound, place: Place) -> list[Launch]:
+        value, attrs = bound.layout.values[bound.node.inputs[0]], bound.node.attrs
+        return launches(
+            value.images,
+            *value.stored,
+            bound.element,
+            stride=attrs["stride"],
+            pad_channels=attrs["pad_channels"],
+            **from_to(bound, place),
+        )

@@ -10,6 +10,7 @@ import functools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ class Gpu:
     name             "NVIDIA H200"
     capability       90 for 9.0
     multiprocessors  how many blocks run at once, at least
-    memory_bytes     all of it, whoever uses it
+    memory_bytes     all of it, in use or not
     cuda_major       of the CUDA that CuPy was made for
     """
 
@@ -100,7 +101,7 @@ class Gpu:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make this the thread's GPU; what CUDA complains of becomes a DeviceError."""
+        """Make this the thread's current GPU; CUDA's errors become DeviceErrors."""
         cuda = self._cupy.cuda
         try:
             with cuda.Device(self._index):  # a new one each time: it remembers the thread's last device
@@ -172,7 +173,7 @@ class Gpu:
         """x as a CuPy array where it lies on a GPU (CuPy, or whatever speaks DLPack), else as a NumPy array.
 
         Nothing is copied. Raises ShapeError for an array on another GPU; TypeError, ValueError and RuntimeError, as
-        NumPy and CuPy do, for what is no array.
+        NumPy and CuPy do, for what cannot be an array.
         """
         if not _lies_on_gpu(x):
             return np.asarray(x)
@@ -272,6 +273,18 @@ class Gpu:
             stop.record(stream)
             stop.synchronize()
             return float(cuda.get_elapsed_time(start, stop)) / repeats
+
+    def time_each_ms(self, groups: Sequence[Sequence[Call]], stream: Any) -> list[float]:
+        """Milliseconds of each group of calls, one after the other, by the GPU's own clock."""
+        cuda = self._cupy.cuda
+        with self.active():
+            events = [cuda.Event() for _ in range(len(groups) + 1)]
+            events[0].record(stream)
+            for calls, event in zip(groups, events[1:], strict=True):
+                self.run(calls, stream)
+                event.record(stream)
+            events[-1].synchronize()
+            return [float(cuda.get_elapsed_time(start, stop)) for start, stop in pairwise(events)]
 
 
 def _lies_on_gpu(x: Any) -> bool:

@@ -13,14 +13,14 @@ from npresnet.network import Array
 
 
 class Images:
-    """Ways in. What it puts on the stream must be done before the next batch is brought: the host's memory is one."""
+    """Copies images to the GPU. A batch must have arrived before the next is brought: they share the host's memory."""
 
     def __init__(self, gpu: Gpu):
         self._gpu = gpu
         self._host: Array = np.empty(0, np.uint8)
 
     def bring(self, images: Any, address: int, stream: Any) -> None:
-        """Put the way of `images`, NumPy's or CuPy's, to `address` on the stream."""
+        """Put the copy of `images`, NumPy's or CuPy's, to `address` on the stream."""
         if isinstance(images, np.ndarray):
             self._from_host(images, address, stream)
         else:

@@ -38,9 +38,9 @@ from npresnet.errors import DeviceError
 from npresnet.system.cache import CACHE_VARIABLE, cache_folder
 from npresnet.system.files import replacing
 
-FORMAT = 1  # to be raised by whoever changes what is compiled in a way that the key does not see
+FORMAT = 1  # raise it with any change of what is compiled that the key does not contain
 LIMIT_BYTES = 256 << 20
-ABANDONED_S = 3600  # a part that nobody has written to for so long
+ABANDONED_S = 3600  # a partial file that has not been written to for so long
 OLDEST = 75  # the first capability with tensor cores for every shape that we use
 HOPPER = 90
 

@@ -54,7 +54,7 @@ def sources(root: Path | None = None) -> list[str]:
 
 
 def read(file: str, root: Path | None = None) -> str:
-    """`file` with every `#include "..."` replaced by what it names, each file once, whoever includes it first.
+    """`file` with every `#include "..."` replaced by what it names, each file once, at its first include.
 
     #line directives keep the real file and line in a compiler's messages. An include counts even inside a false #if.
     Raises DeviceError for a file that is missing, lies outside `kernels/`, or includes itself.

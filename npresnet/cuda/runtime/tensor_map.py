@@ -11,7 +11,7 @@ One copy brings a box of a tensor into shared memory. Two kinds of box:
                  lower = -padding          upper = padding - dilation * (kernel_size - 1)
                  positions: lower, lower + stride, ... up to size - 1 + upper
 
-A launcher puts a TensorMap among a launch's arguments; whoever binds the launch calls `encode`, for a machine with a
+A launcher puts a TensorMap among a launch's arguments; binding the launch calls `encode`, for a machine with a
 GPU. The tests' emulator has its own encoding. The address is part of it: a map holds for one place in memory.
 """
 

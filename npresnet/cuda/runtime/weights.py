@@ -1,4 +1,4 @@
-"""A model's parameters on the GPU: each packed as a kernel wants it and uploaded once, whoever asks again.
+"""A model's parameters on the GPU: each packed for its kernel and uploaded once.
 
 Batch sizes, and the parts of a network that `features` runs, share them.
 """
@@ -15,7 +15,7 @@ from npresnet.network import Array
 
 
 class Weights:
-    """Key -> address. The memory is freed with this object, when nobody runs anything that reads it."""
+    """Key -> address. The memory is freed with this object, which every open executable that reads it holds."""
 
     def __init__(self, gpu: Gpu):
         self._gpu = gpu

@@ -96,7 +96,8 @@ EXERCISES: tuple[Exercise, ...] = (
         "kept beside them. What is its bias (float64, O numbers)?\n\n"
         "Hint: a convolution without a bias has the bias 0; scale * (w*x + b) + shift.",
         fold,
-        f"{NUMPY}\n\nfrom npresnet.network import Node\nfrom npresnet.passes.fold_batch_norm import scale_and_shift",
+        f"{NUMPY}\n\nfrom npresnet.network import Node\nfrom npresnet.passes.fold_batch_norm import scale_and_shift\n"
+        "from npresnet.passes.rewrite import carrying",
         "bias = np.asarray",
         "bias = np.asarray",
         cases.folds,

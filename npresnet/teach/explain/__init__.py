@@ -23,5 +23,12 @@ def render(facts: Facts) -> str:
         "explain.html",
         facts,
         styles=["page.css", "explain.css"],
-        scripts=["page.js", "explain.js", "explain_matrix.js", "explain_what_if.js"],
+        scripts=[
+            "page.js",
+            "explain.js",
+            "explain_sum.js",
+            "explain_matrix.js",
+            "explain_product.js",
+            "explain_what_if.js",
+        ],
     )

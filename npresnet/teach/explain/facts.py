@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,16 @@ import numpy as np
 from npresnet import images
 from npresnet.errors import ShapeError
 from npresnet.network import INPUT, Array, Node
-from npresnet.plan.shapes import infer_shapes
+from npresnet.ops.record import window_of
+from npresnet.ops.registry import operation_of
+from npresnet.plan.shapes import Shape, infer_shapes
+from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
 from npresnet.teach.explain.chain import Chain, find_chain, find_conv
 from npresnet.teach.explain.matrix import Matrix, Shown, choose_shown, measure
-from npresnet.teach.explain.pixel import Norm, Pixel, Place, Way, compute_ways, work_out
+from npresnet.teach.explain.pixel import Computation, Norm, Pixel, Place, compute_ways, group_channels, work_out
 from npresnet.teach.explain.receptive_field import Field, jump, receptive_field
 from npresnet.teach.pages import pictures
+from npresnet.teach.steps import merged_into
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -26,13 +30,17 @@ LARGEST_MAP = 224  # pixels of the longer side of a feature map's picture
 
 @dataclass(frozen=True)
 class Engine:
-    """How npresnet's own backend computes this step: `algorithm` in its own words, tiles, and bytes of scratch."""
+    """How npresnet's own backend computes this step.
+
+    algorithm  in the backend's own words; "" where it has none
+    tiles      how many parts the step has, `Device.part` each
+    takes_in   labels of what else the step does when the whole network runs, such as the max pool after a stem
+    """
 
     step: str
     algorithm: str
     tiles: int
-    threads: int
-    with_max_pool: bool
+    takes_in: list[str]
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,10 @@ class Facts:
     patch, weight       (C/G, KH, KW): the inputs and the filter, with the BatchNorm folded in where there is one
     products_sum        sum of patch x weight
     output              products_sum + bias
-    residual, relu      what the step adds then (null: nothing), and whether it clamps at 0
-    step_output         relu(output + residual): what the layer hands on
+    residual            what the step adds then; null: nothing
+    activation          the operation that comes last; null: none
+    step_output         activation(output + residual): what the layer hands on
+    step, labels        the (name, operation) of the nodes that the step does; what the page calls each operation
     raw_*, norm         the convolution as trained, and the BatchNorm's numbers
     channels            of the input, first and one past the last: those that the filter sees
     ways                the same number, computed in several ways
@@ -62,9 +72,11 @@ class Facts:
 
     image: str
     arch: str
+    device: Device
     prediction: list[tuple[str, float]]
     layer: str
     step: list[tuple[str, str]]
+    labels: dict[str, str]
     channel: int
     row: int
     col: int
@@ -84,12 +96,12 @@ class Facts:
     output: float
     residual: np.float32 | None
     residual_name: str | None
-    relu: bool
+    activation: str | None
     step_output: float
     raw_sum: float
     raw_bias: np.float32
     norm: Norm | None
-    ways: list[Way]
+    ways: list[Computation]
     engine: Engine
     input_name: str
     photo: str
@@ -118,7 +130,7 @@ def gather(
     at       (row, column) of its output; by default where the response is strongest
     channel  which filter; by default the one that responds most
 
-    Raises ArchitectureError for a layer that is no convolution, ShapeError for a place outside the output, ImageError.
+    Raises ArchitectureError for a layer other than a convolution, ShapeError for a place outside it, ImageError.
     """
     chain = find_chain(model.network, find_conv(model.network, layer))
     batch = model.preprocess(image)  # (1, C, H, W)
@@ -127,15 +139,17 @@ def gather(
     x, residual = maps.source, None
     if maps.residual is not None:
         residual = np.float32(maps.residual[0, place.channel, place.row, place.col])
-    pixel = work_out(chain, place, x, residual)
-    engine = tuple(np.float32(y[0, place.channel, place.row, place.col]) for y in (maps.summed, maps.result))
+    pixel, device = work_out(chain, place, x, residual), device_of(model)
+    summed, result = (np.float32(y[0, place.channel, place.row, place.col]) for y in (maps.summed, maps.result))
     shapes = infer_shapes(model.network, batch.shape[1:])
     return Facts(
         image=name_of(image),
         arch=str(model.config.value("arch")),
+        device=device,
         prediction=predict(model, batch),
         layer=chain.conv.name,
         step=[(node.name, node.op) for node in chain.nodes],
+        labels=labels_of(node.op for node in chain.nodes),
         channel=place.channel,
         row=place.row,
         col=place.col,
@@ -143,8 +157,8 @@ def gather(
         channels=_seen(chain.conv, place.channel),
         **{name: getattr(pixel, name) for name in Pixel.__dataclass_fields__},
         residual_name=chain.residual,
-        ways=compute_ways(chain, place, pixel, x, (engine[0], engine[1])),
-        engine=_engine(model, chain, batch),
+        ways=compute_ways(chain, place, pixel, x, (_backend_in_words(device), summed, result)),
+        engine=_engine(model, chain, batch.shape[1:]),
         input_name=chain.conv.inputs[0],
         photo=pictures.photo(cropped := images.cropped(image, model.config["preprocess"].value)),
         photo_size=cropped.shape[:2],
@@ -152,7 +166,7 @@ def gather(
         output_picture=_channel_picture(maps.result, place.channel),
         receptive_field=_field(model, chain.conv.name, place, shapes),
         input_field=_input_field(model, chain.conv, shapes),
-        input_jump=jump(model.network, chain.conv.inputs[0]),
+        input_jump=jump(model.network, chain.conv.inputs[0], shapes),
         matrix=measure(chain.conv, x.shape[1:]),
         shown=choose_shown(chain.conv, place, x),
         other_layers=[node.name for node in model.network if node.op == "conv2d"],
@@ -180,16 +194,9 @@ def choose_place(conv: Node, result: Array, at: tuple[int, int] | None, channel:
     return Place(int(found[0]) if channel is None else channel, row, col)
 
 
-def name_of(image: Any) -> str:
-    """A file's name without its folders, for a page may be handed on; "an image" for one that has none."""
-    if isinstance(image, (str, os.PathLike)):
-        return os.path.basename(os.fsdecode(image)).encode("utf-8", "replace").decode("utf-8")
-    return "an image"
-
-
 @dataclass(frozen=True)
 class _Maps:
-    """Feature maps (1, C, H, W) by the engine: read by the convolution, added to it; after the bias; of the step."""
+    """Feature maps (1, C, H, W) by the backend: read by the convolution, added to it; after the bias; of the step."""
 
     source: Array
     residual: Array | None
@@ -198,7 +205,7 @@ class _Maps:
 
 
 def _run(model: Model, chain: Chain, batch: Array) -> _Maps:
-    """Each value is asked for alone, so that the engine fuses this step as it does when nobody looks."""
+    """Each value is asked for alone, so that the backend fuses this step as it does in the whole network."""
 
     def value(name: str) -> Array:
         return batch if name == INPUT else model.features(batch, [name])[name]
@@ -209,43 +216,44 @@ def _run(model: Model, chain: Chain, batch: Array) -> _Maps:
     return _Maps(value(chain.conv.inputs[0]), residual, summed, result)
 
 
-def predict(model: Model, batch: Array) -> list[tuple[str, float]]:
-    """The three best classes; none where the network has no classifier."""
-    if not model.config.value("num_classes"):
-        return []
-    from npresnet.model.prediction import Prediction
-
-    top = Prediction(model(batch)[0], model.labels, 3).top
-    return [(candidate.label, candidate.score) for candidate in top]
+def _engine(model: Model, chain: Chain, shape: Shape) -> Engine:
+    executable = model.executable([chain.last])
+    name = executable.network.outputs[chain.last]
+    step = next(step for step in executable.steps(shape) if step.name == name)
+    return Engine(name, step.algorithm, len(step.tiles), _takes_in(model, chain, name))
 
 
-def _engine(model: Model, chain: Chain, batch: Array) -> Engine:
-    executable = model._executables.get((chain.last,))
-    steps = {step.name: step for step in executable.plan(batch.shape[1:]).steps}
-    step = steps[executable.network.outputs[chain.last]]
-    return Engine(step.name, step.algorithm, len(step.tiles), executable.threads, _pools(model, step.name))
+def _takes_in(model: Model, chain: Chain, step: str) -> list[str]:
+    """What follows the chain in the same step when the backend runs the whole network."""
+    done = merged_into(model.network, model.executable().network).get(step, [])
+    own = {node.name for node in chain.nodes}
+    return [operation_of(node).label for node in done if node.name not in own]
+
+
+def _backend_in_words(device: Device) -> str:
+    if not device.is_gpu:
+        return "npresnet's own CPU backend"
+    precision = "" if device.dtype == "float32" else f", in {device.dtype}"
+    return f"npresnet's own kernels on {device.name}{precision}"
 
 
 def _window(conv: Node) -> dict[str, Any]:
-    window = conv.window
-    assert window is not None
+    window = window_of(conv)
     sizes = {name: getattr(window, name) for name in ("kernel_size", "stride", "padding", "dilation")}
     return {**sizes, "groups": conv.groups}
 
 
 def _seen(conv: Node, channel: int) -> tuple[int, int]:
-    from npresnet.teach.explain.pixel import group_channels
-
     own = group_channels(conv, channel)
     return own.start, own.stop
 
 
-def _field(model: Model, name: str, place: Place, shapes: dict[str, Any]) -> Field:
+def _field(model: Model, name: str, place: Place, shapes: Mapping[str, Shape]) -> Field:
     rows, columns = (place.row, place.row + 1), (place.col, place.col + 1)
     return receptive_field(model.network, name, rows, columns, shapes)
 
 
-def _input_field(model: Model, conv: Node, shapes: dict[str, Any]) -> tuple[int, int]:
+def _input_field(model: Model, conv: Node, shapes: Mapping[str, Shape]) -> tuple[int, int]:
     """Pixels of the photo, down and across, that one position of the convolution's input depends on."""
     source = conv.inputs[0]
     if source == INPUT:
@@ -266,8 +274,3 @@ def _picture(text: str, plane: Array, shape: tuple[int, ...]) -> Picture:
     step = -(-max(plane.shape) // LARGEST_MAP)
     uri = pictures.feature_map(plane[::step, ::step])
     return Picture(text, uri, tuple(shape), float(plane.min()), float(plane.max()))
-
-
-def _pools(model: Model, name: str) -> bool:
-    """Whether the backend joins a max pool to this step when it runs the whole network."""
-    return any(node.name == name and node.op == "conv2d_max_pool2d" for node in model._executables.get(None).network)

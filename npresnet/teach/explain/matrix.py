@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npresnet.network import Array, Node
+from npresnet.ops.record import window_of
 from npresnet.teach.explain.pixel import Place, group_channels
 from npresnet.teach.pages.plain import floats
 from npresnet.window import Window
@@ -65,8 +66,7 @@ class Shown:
 
 def measure(conv: Node, x_shape: tuple[int, ...]) -> Matrix:
     """The matrix of `conv` over one image (C, H, W)."""
-    window = conv.window
-    assert window is not None
+    window = window_of(conv)
     size = x_shape[1:]
     out_size = window.output_size(size)
     out_channels, width, *kernel = conv.params["weight"].shape
@@ -104,8 +104,7 @@ def choose_shown(conv: Node, place: Place, x: Array, most: int = SHOWN_FLOATS) -
 
     A pixel's own group of channels comes first.
     """
-    window = conv.window
-    assert window is not None
+    window = window_of(conv)
     _, _, height, width = x.shape
     out_height, out_width = window.output_size((height, width))
     own = group_channels(conv, place.channel)

@@ -2,24 +2,26 @@
 
     products_sum = sum over c,u,v of patch[c,u,v] * weight[c,u,v]
     output       = products_sum + bias
-    step_output  = relu(output + residual)          residual and ReLU where the step has them
+    step_output  = activation(output + residual)    residual and activation where the step has them
 
-`weight` and `bias` are those with the BatchNorm folded in, as every engine uses them.
+`weight` and `bias` are those with the BatchNorm folded in, as the backends use them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from npresnet import ops
 from npresnet.network import Array, Node
+from npresnet.ops.record import window_of
+from npresnet.ops.registry import activation_of
 from npresnet.ops.windows import sliding_windows
 from npresnet.passes.fold_batch_norm import scale_and_shift
 from npresnet.teach.explain.chain import Chain
 from npresnet.teach.ulps import bits, ulps
-from npresnet.window import Window
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Way:
+class Computation:
     """One way to compute the output.
 
-    output, step_output   float32: after the bias; after residual and ReLU
+    output, step_output   float32: after the bias; after residual and activation
     bits                  of output, in hexadecimal
     ulps, step_ulps       distance from the float64 reference rounded to float32; None where that is not finite
     """
@@ -71,6 +73,7 @@ class Pixel:
     weight              with the BatchNorm folded in, rounded to float32 once; raw_weight as the checkpoint has it
     channel_sums        (C/G,)    each input channel's part of products_sum
     raw_sum, raw_bias   the convolution alone, as trained, before any BatchNorm
+    activation          its name, or None
     """
 
     patch: Array
@@ -82,7 +85,7 @@ class Pixel:
     bias: np.float32
     output: float
     residual: np.float32 | None
-    relu: bool
+    activation: str | None
     step_output: float
     raw_sum: float
     raw_bias: np.float32
@@ -109,8 +112,8 @@ def work_out(chain: Chain, place: Place, x: Array, residual: np.float32 | None) 
         bias=bias,
         output=output,
         residual=residual,
-        relu=chain.relu is not None,
-        step_output=finish(output, residual, chain.relu is not None),
+        activation=chain.fused.activation,
+        step_output=finish(chain, np.float64(output), residual),
         raw_sum=float((patch.astype(np.float64) * raw_weight).sum()),
         raw_bias=_bias(conv, channel),
         norm=None if chain.norm is None else read_norm(chain.norm, channel),
@@ -119,11 +122,11 @@ def work_out(chain: Chain, place: Place, x: Array, residual: np.float32 | None) 
 
 def cut_patch(conv: Node, place: Place, x: Array) -> tuple[Array, Array]:
     """The patch (C/G, KH, KW) that one output looks at, in its own group's channels; and which taps lie inside."""
-    assert conv.window is not None
-    out_size = conv.window.output_size(x.shape[2:])
+    window = window_of(conv)
+    out_size = window.output_size(x.shape[2:])
     channels = group_channels(conv, place.channel)
-    windows = sliding_windows(x[:, channels], conv.window, out_size, fill=0)
-    inside = sliding_windows(np.ones((1, 1, *x.shape[2:]), bool), conv.window, out_size, fill=0)
+    windows = sliding_windows(x[:, channels], window, out_size, fill=0)
+    inside = sliding_windows(np.ones((1, 1, *x.shape[2:]), bool), window, out_size, fill=0)
     at = (0, slice(None), place.row, place.col)
     return windows[at].copy(), inside[at][0].copy()
 
@@ -154,19 +157,20 @@ def read_norm(norm: Node, channel: int) -> Norm:
     )
 
 
-def finish(output: float, residual: np.float32 | None, relu: bool) -> float:
-    """relu(output + residual), in output's own precision."""
-    total = output if residual is None else output + type(output)(residual)
-    return max(total, type(total)(0)) if relu else total
+def finish(chain: Chain, output: np.floating, residual: np.float32 | None) -> float:
+    """activation(output + residual), in output's own precision."""
+    total = np.array([output if residual is None else output + output.dtype.type(residual)], output.dtype)
+    node = chain.fused
+    return float((total if node.activation is None else activation_of(node).function(total, node.attrs))[0])
 
 
 def compute_ways(
-    chain: Chain, place: Place, pixel: Pixel, x: Array, engine: tuple[np.float32, np.float32]
-) -> list[Way]:
-    """The same number by seven loops, by im2col, by a whole matrix product, as trained, and by the engine.
+    chain: Chain, place: Place, pixel: Pixel, x: Array, backend: tuple[str, np.float32, np.float32]
+) -> list[Computation]:
+    """The same number by seven loops, by im2col, by a whole matrix product, as trained, and by the backend.
 
     x        (1, C, H, W) float32, the convolution's input
-    engine   what the fast backend gives: after the bias, and at the end of the fused step
+    backend  which one, in words, and what it gives: after the bias, and at the end of the fused step
     """
     column, row, cell = by_matrix(chain, place, pixel, x)
     outputs = [
@@ -178,21 +182,22 @@ def compute_ways(
         outputs.append(
             ("as trained", "convolution first, BatchNorm after it: other roundings", by_norm(chain, place, pixel))
         )
-    ways = [_way(pixel, name, text, value, finish(value, pixel.residual, pixel.relu)) for name, text, value in outputs]
-    return [*ways, _way(pixel, "fused step", "npresnet's own fast backend", engine[0], float(engine[1]))]
+    found = [_computation(pixel, name, text, out, finish(chain, out, pixel.residual)) for name, text, out in outputs]
+    text, output, step_output = backend
+    return [*found, _computation(pixel, "fused step", text, output, float(step_output))]
 
 
 def by_loop(pixel: Pixel) -> np.float32:
     """The innermost three of convolution's seven loops, in float32."""
-    total = np.float32(0)
+    total: np.float32 = np.float32(0)
     for value, weight in zip(pixel.patch.ravel(), pixel.weight.ravel(), strict=True):
-        total += value * weight
+        total = _float32(total + value * weight)
     return total
 
 
 def by_matrix(chain: Chain, place: Place, pixel: Pixel, x: Array) -> tuple[Array, Array, np.float32]:
     """(column (K,), filter row (K,), cell): of the group's im2col matrix, its filters, and their whole product."""
-    window = _window(chain.conv)
+    window = window_of(chain.conv)
     columns = ops.im2col(x[:, group_channels(chain.conv, place.channel)], window)[0]  # (K, L)
     _, out_width = window.output_size(x.shape[2:])
     position = place.row * out_width + place.col
@@ -209,13 +214,13 @@ def by_norm(chain: Chain, place: Place, pixel: Pixel) -> np.float32:
     total = np.float32(np.dot(pixel.patch.ravel(), pixel.raw_weight.ravel())) + pixel.raw_bias
     params = {role: array[[place.channel]] for role, array in chain.norm.params.items()}
     normed = ops.batch_norm(np.array([[total]], np.float32), **params, eps=chain.norm.attrs["eps"])
-    return np.float32(normed[0, 0])
+    return _float32(normed[0, 0])
 
 
-def _way(pixel: Pixel, name: str, text: str, output: np.float32, step_output: float) -> Way:
+def _computation(pixel: Pixel, name: str, text: str, output: np.float32, step_output: float) -> Computation:
     last = np.float32(step_output)
     distances = _distance(output, pixel.output), _distance(last, pixel.step_output)
-    return Way(name, text, np.float32(output), last, bits(output), *distances)
+    return Computation(name, text, np.float32(output), last, bits(output), *distances)
 
 
 def _distance(value: np.float32, reference: float) -> int | None:
@@ -223,9 +228,9 @@ def _distance(value: np.float32, reference: float) -> int | None:
 
 
 def _bias(conv: Node, channel: int) -> np.float32:
-    return np.float32(conv.params["bias"][channel]) if "bias" in conv.params else np.float32(0)
+    return _float32(conv.params["bias"][channel] if "bias" in conv.params else 0)
 
 
-def _window(conv: Node) -> Window:
-    assert conv.window is not None
-    return conv.window
+def _float32(number: Any) -> np.float32:
+    rounded: np.float32 = np.float32(number)
+    return rounded

@@ -4,7 +4,8 @@ Backwards through the network, from outputs start..stop-1 of a window to its inp
 
     first = start * stride - padding        last = (stop - 1) * stride - padding + dilation * (kernel_size - 1)
 
-(`Window.input_range`.) Where paths part, as at a shortcut, the field holds those of both.
+(`Window.input_range`.) An operation's record says through which window it sees each of its inputs. Where paths part,
+as at a shortcut, the field holds those of both.
 Source: Araujo, Norris and Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks".
 """
 
@@ -14,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import operation_of
 from npresnet.plan.shapes import Shape
-from npresnet.window import Window
 
 Range = tuple[int, int]
 
@@ -33,36 +34,37 @@ def receptive_field(network: Network, name: str, rows: Range, columns: Range, sh
     needed = {name: Field(rows, columns)}
     for node in reversed(network.nodes):
         field = needed.get(node.name)
-        if field is not None:
-            source = _step_back(node, field, shapes)
-            for read in node.inputs:
-                needed[read] = _union(needed.get(read, source), source)
+        if field is None:
+            continue
+        for index, read in enumerate(node.inputs):
+            source = _step_back(node, index, field, shapes[read])
+            needed[read] = _union(needed.get(read, source), source)
     return needed[INPUT]
 
 
-def jump(network: Network, name: str) -> tuple[int, int]:
-    """Pixels of the image between neighbouring positions of a value, down and across: the product of all strides."""
+def jump(network: Network, name: str, shapes: Mapping[str, Shape]) -> tuple[int, int]:
+    """Pixels of the image between neighbouring positions of a value, down and across: the product of all strides.
+
+    An input that is seen as a whole, such as a gate's, has no stride: the first that is seen through a window counts.
+    """
     down = across = 1
     while name != INPUT:
         node = network[name]
-        stride = _window(node).stride
-        down, across, name = down * stride[0], across * stride[1], node.inputs[0]
+        operation = operation_of(node)
+        windows = [(operation.sees(node, index, shapes[read]), read) for index, read in enumerate(node.inputs)]
+        window, name = next((found for found in windows if found[0] is not None), windows[0])
+        if window is not None:
+            down, across = down * window.stride[0], across * window.stride[1]
     return down, across
 
 
-def _step_back(node: Node, field: Field, shapes: Mapping[str, Shape]) -> Field:
-    """Through one node: what it reads to make `field` of its result."""
-    if node.op in ("global_avg_pool", "flatten", "linear"):  # everything
-        _, height, width = (*shapes[node.inputs[0]], 1, 1)[:3]
+def _step_back(node: Node, index: int, field: Field, shape: Shape) -> Field:
+    """What a node reads of its input number `index`, whose shape this is, to make `field` of its result."""
+    window = operation_of(node).sees(node, index, shape)
+    if window is None:  # all of it
+        _, height, width = (*shape, 1, 1)[:3]
         return Field((0, height), (0, width))
-    window = _window(node)
     return Field(window.input_range(0, *field.rows), window.input_range(1, *field.columns))
-
-
-def _window(node: Node) -> Window:
-    if node.op == "shortcut_a":
-        return Window.of(1, node.attrs["stride"])
-    return node.window or Window.of(1)
 
 
 def _union(a: Field, b: Field) -> Field:

@@ -1,13 +1,14 @@
 """Prove each rung, then time it, and put the time beside what this machine can do.
 
-A rung is proved twice. On small whole numbers, where any order of summation is exact, it must give the very numbers of
+A rung is proved twice. On small whole numbers, where any order of summation is exact, it must give the same numbers as
 a float64 convolution. On the layer's real numbers no output may be further off than rounding in any order can explain:
 
     |out - exact| <= g * (sum of |weight * x| + |bias| + |residual|)    g = n*u / (1 - n*u), u = 2^-24, n = K + 2
 
 (Higham 2002, "Accuracy and Stability of Numerical Algorithms", section 3.1; K products are summed for an output).
 Winograd's algorithm computes other sums: its rounding is bounded by the largest of these times what its matrices can
-amplify (`amplification`). A rung that fails shows no time.
+amplify (`amplification`). An activation multiplies an error by its slope at most; one that does arithmetic, unlike
+ReLU, rounds a few times itself (`activation_rounding`). A rung that fails shows no time.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from npresnet.teach.ladder.layer import RealLayer
 from npresnet.teach.ladder.rungs import Ceiling, Rung, cpu_rungs
 
 UNIT_ROUNDOFF = 2.0**-24  # of float32
+ACTIVATION_ROUNDOFFS = 8  # of an activation's own arithmetic: an exponential, a division, a product or two
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def _rounded(value: Any) -> Any:
 
 def _proved(rung: Rung, layer: RealLayer) -> Step:
     """The rung's Step, without a time."""
-    out, expected = np.array(rung.prepare(layer)()), _reference(layer)
-    expected = expected[:, : out.shape[1], : out.shape[2]]
+    out = np.array(rung.prepare(layer)())
+    expected = layer.activated(_sums(layer, out))
     error = float(np.sqrt(np.mean((out - expected) ** 2) / np.mean(expected**2))) if expected.any() else 0.0
     computed = out.size / prod(layer.out_shape)
     return Step(rung.name, rung.idea, rung.lines, rung.device, _status(rung, layer, out, expected), computed, error)
@@ -131,27 +133,53 @@ def _status(rung: Rung, layer: RealLayer, out: Array, expected: Array) -> str:
     """ "equal", or what is wrong."""
     whole = layer.with_whole_numbers()
     found = np.array((rung.exact or rung.prepare)(whole)())
-    right = _reference(whole)[:, : found.shape[1], : found.shape[2]]
-    right = right if rung.rounded is None else rung.rounded(right)
-    wrong = int((found != right).sum())
+    sums = _sums(whole, found)
+    right = whole.activated(sums) if rung.rounded is None else rung.rounded(whole.activated(sums))
+    wrong = _count_apart(found, right, activation_rounding(whole, sums, rung.rounding))
     if wrong:
         return f"not equal: {wrong} of {found.size} whole numbers are wrong"
-    bound = _rounding_bound(layer, rung.rounding)[:, : out.shape[1], : out.shape[2]]
+    bound = steepness(layer) * _rounding_bound(layer, out, rung.rounding)
     if rung.amplification > 1:
         bound = np.full_like(bound, rung.amplification * bound.max())
-    off = int((np.abs(out - expected) > bound).sum())
+    off = _count_apart(out, expected, bound + activation_rounding(layer, _sums(layer, out), rung.rounding))
     return f"not equal: {off} of {out.size} numbers are further off than rounding explains" if off else "equal"
 
 
-def _rounding_bound(layer: RealLayer, stored: float) -> Array:
-    """How far off rounding can bring each output, whatever the order of summation.
+def _count_apart(found: Array, right: Array, bound: Array | float) -> int:
+    """How many numbers are further from the right one than `bound`; NaN is."""
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
+        return int((~((found == right) | (np.abs(found - right) <= bound))).sum())
+
+
+def steepness(layer: RealLayer) -> float:
+    """By how much the layer's activation can enlarge an error: its steepest slope, 1 at least."""
+    x = np.arange(-16, 16, 2.0**-8)
+    return max(1.0, float(np.abs(np.diff(layer.activated(x)) / np.diff(x)).max()))
+
+
+def activation_rounding(layer: RealLayer, sums: Array, stored: float = 0.0) -> Array | float:
+    """How far off the activation's own rounding can bring each result; 0 where it is exact on whole numbers, as ReLU.
+
+    sums    float64, what it is applied to
+    stored  the unit roundoff of sums and results, where they are kept in fewer digits than float32's
+    """
+    whole = np.rint(sums)
+    if np.array_equal(layer.activated(whole.astype(np.float32)), layer.activated(whole)):
+        return 0.0
+    bound: Array = ACTIVATION_ROUNDOFFS * max(UNIT_ROUNDOFF, stored) * np.maximum(np.abs(sums), 1)
+    return bound
+
+
+def _rounding_bound(layer: RealLayer, out: Array, stored: float) -> Array:
+    """How far off rounding can bring each number before the activation, whatever the order of summation.
 
     stored  the unit roundoff of inputs, weights and result, where they are kept in fewer digits than float32's: each
             product is off by two of these, the result by a third
     """
     n = prod(layer.weight.shape[1:]) + 2
-    sums = n * UNIT_ROUNDOFF / (1 - n * UNIT_ROUNDOFF)
-    return (sums + 3 * stored * (1 + stored)) * _reference(layer, np.abs)
+    in_sums = n * UNIT_ROUNDOFF / (1 - n * UNIT_ROUNDOFF)
+    bound: Array = (in_sums + 3 * stored * (1 + stored)) * _sums(layer, out, np.abs)
+    return bound
 
 
 def _timed(step: Step, rung: Rung, layer: RealLayer, seconds: float, ceiling: Ceiling) -> Step:
@@ -171,13 +199,16 @@ def _share(rate: float, limit: float) -> float | None:
     return rate / limit if limit else None
 
 
-def _reference(layer: RealLayer, of: Callable[[Array], Array] = lambda array: array) -> Array:
-    """The layer in float64; `of` is done to all its numbers first."""
+def _sums(layer: RealLayer, out: Array, of: Callable[[Array], Array] = lambda array: array) -> Array:
+    """What stands before the activation, in float64, of the channels and rows that `out` has.
+
+    of  is done to all the layer's numbers first
+    """
 
     def wide(array: Array) -> Array:
         return of(array.astype(np.float64))
 
-    out = conv2d(
+    sums = conv2d(
         wide(layer.x),
         wide(layer.weight),
         wide(layer.bias),
@@ -186,8 +217,8 @@ def _reference(layer: RealLayer, of: Callable[[Array], Array] = lambda array: ar
         dilation=layer.window.dilation,
         groups=layer.node.groups,
     )
-    out = out if layer.residual is None else out + wide(layer.residual)
-    return np.maximum(out, 0) if layer.node.activation == "relu" else out
+    sums = sums if layer.residual is None else sums + wide(layer.residual)
+    return sums[:, : out.shape[1], : out.shape[2]]
 
 
 def _shape(layer: RealLayer) -> dict[str, Any]:
@@ -201,5 +232,5 @@ def _shape(layer: RealLayer) -> dict[str, Any]:
         "dilation": list(window.dilation),
         "groups": layer.node.groups,
         "residual": layer.residual is not None,
-        "relu": layer.node.activation == "relu",
+        "activation": layer.node.activation,
     }

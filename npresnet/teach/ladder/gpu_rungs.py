@@ -66,7 +66,7 @@ def _giga(found: Mapping[str, Any]) -> float:
 
 
 class _Run:
-    """One layer by one kernel: its memory on the GPU, its calls."""
+    """One layer by one kernel: its memory on the GPU, its calls. An activation other than ReLU follows on the host."""
 
     def __init__(self, gpu: Gpu, launcher: str, element: Element, layer: RealLayer):
         module, shape = load(launcher), _shape_of(layer)
@@ -92,7 +92,8 @@ class _Run:
             self.gpu.run(self.calls, self.stream)
             self.gpu.download(self.out, self.buffers["y"].address, self.stream)
             self.stream.synchronize()
-        return restore(self.out, self.element).transpose(0, 3, 1, 2)
+        out: Array = restore(self.out, self.element).transpose(0, 3, 1, 2)
+        return out if self.layer.node.activation == "relu" else self.layer.activated(out)
 
     def time_ms(self) -> float:
         self.gpu.time_ms(self.calls, self.stream)

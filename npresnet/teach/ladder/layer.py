@@ -14,13 +14,15 @@ from npresnet.model.model import Model
 from npresnet.network import Array, Network, Node
 from npresnet.ops import run
 from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.record import window_of
+from npresnet.ops.registry import activation_of
 from npresnet.plan.shapes import infer_shapes
 from npresnet.window import Window
 
 
 @dataclass(frozen=True)
 class RealLayer:
-    """out = relu(conv(x, weight) + bias + residual), the ReLU and the residual where the network has them.
+    """out = activation(conv(x, weight) + bias + residual), activation and residual where the network has them.
 
     x         (1, C, H, W) float32      what the layers before make of the photo
     weight    (O, C/G, KH, KW) float32  BatchNorm's scale folded in
@@ -44,8 +46,7 @@ class RealLayer:
     @property
     def window(self) -> Window:
         """Kernel size, stride, padding, dilation."""
-        assert self.node.window is not None
-        return self.node.window
+        return window_of(self.node)
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -63,6 +64,11 @@ class RealLayer:
         arrays = [self.x, self.weight, self.bias, *([] if self.residual is None else [self.residual])]
         return sum(array.nbytes for array in arrays) + 4 * prod(self.out_shape)
 
+    def activated(self, sums: Array) -> Array:
+        """The layer's activation of what stands before it, in its dtype."""
+        node = self.node
+        return sums if node.activation is None else activation_of(node).function(sums, node.attrs)
+
     def with_whole_numbers(self) -> RealLayer:
         """The same layer with small whole numbers, whose sums are exact in any order."""
         rng = np.random.default_rng(0)
@@ -70,8 +76,11 @@ class RealLayer:
         def whole(array: Array) -> Array:
             return rng.integers(-3, 4, array.shape).astype(np.float32)
 
+        x = whole(self.x)
         residual = None if self.residual is None else whole(self.residual)
-        arrays = (whole(self.x), whole(self.weight), whole(self.bias), residual)
+        if self.node.inputs[1:] == self.node.inputs[:1]:  # the layer adds its own input: one value in memory
+            residual = x
+        arrays = (x, whole(self.weight), whole(self.bias), residual)
         return _with_weights(self.network_input, self.network, self.node, *arrays)
 
 
@@ -80,16 +89,20 @@ def find_layer(model: Model, name: str | None, x: Array) -> RealLayer:
 
     x  (1, C, H, W) float32, preprocessed
 
-    Raises ArchitectureError for a name that is no convolution of this network.
+    Raises ArchitectureError for the name of anything but a convolution of this network.
     """
     network = passes.optimize(model.network)
     convolutions = [node.name for node in network if node.op == "conv2d"]
+    if not convolutions:
+        raise ArchitectureError("this network has no convolution for the ladder to compute")
     shapes = infer_shapes(network, x.shape[1:])
     if name is None:
         name = max(convolutions, key=lambda conv: prod(shapes[conv]) * prod(network[conv].params["weight"].shape[1:]))
     if name not in convolutions:
         close = difflib.get_close_matches(name, convolutions, n=3, cutoff=0.4) or convolutions[:3]
-        raise ArchitectureError(f"{name!r} is no convolution of this network; it has, for example, {', '.join(close)}")
+        raise ArchitectureError(
+            f"{name!r} is not a convolution of this network; it has, for example, {', '.join(close)}"
+        )
     node = network[name]
     outputs = {"x": node.inputs[0], "out": name} | ({"residual": node.inputs[1]} if len(node.inputs) > 1 else {})
     part = Network(network.with_outputs([name]).nodes, outputs)

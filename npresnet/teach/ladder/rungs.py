@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet import cpu
-from npresnet.cpu.kernels import conv2d as backend_conv2d
+from npresnet.cpu.compiler import conv2d as backend_conv2d
 from npresnet.cpu.kernels import direct, filters, gemm, tiling, winograd, winograd_matrices
+from npresnet.cpu.runtime.running import arithmetic
 from npresnet.network import Array
 from npresnet.ops import windows
 from npresnet.ops.conv2d import conv2d, im2col
@@ -123,12 +124,12 @@ def _loops(layer: RealLayer) -> Callable[[], Array]:
 
 
 def _finish(layer: RealLayer, out: Array) -> Array:
-    """+ bias, + residual, ReLU, on the channels and rows that there are."""
+    """+ bias, + residual, activation, on the channels and rows that there are."""
     _, channels, rows, _ = out.shape
     out = out + layer.bias[:channels, None, None]
     if layer.residual is not None:
         out = out + layer.residual[:, :channels, :rows]
-    return np.maximum(out, 0) if layer.node.activation == "relu" else out
+    return layer.activated(out)
 
 
 def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Array]]:
@@ -139,9 +140,15 @@ def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Arr
 
 
 def _tiled(layer: RealLayer) -> Callable[[], Array]:
-    clamps = layer.node.activation == "relu"
-    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=clamps)
-    return lambda: fused(layer.x, layer.weight, layer.window, layer.node.groups)
+    """A ReLU is done band by band, as the rung's code shows it; another activation after all bands."""
+    is_relu = layer.node.activation == "relu"
+    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=is_relu)
+
+    def call() -> Array:
+        out = fused(layer.x, layer.weight, layer.window, layer.node.groups)
+        return out if is_relu else layer.activated(out)
+
+    return call
 
 
 def _backend(use_winograd: bool) -> Callable[[RealLayer], Callable[[], Array]]:
@@ -157,9 +164,10 @@ def _backend(use_winograd: bool) -> Callable[[RealLayer], Callable[[], Array]]:
         out = plan.outputs["out"]
 
         def call() -> Array:
-            for tile in step.tiles:
-                for kernel, args in tile:
-                    kernel(*args)
+            with arithmetic():
+                for tile in step.tiles:
+                    for kernel, args in tile:
+                        kernel(*args)
             return out
 
         return call

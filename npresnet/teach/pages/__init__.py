@@ -48,8 +48,8 @@ def assemble(title: str, skeleton: str, data: Any, *, styles: Sequence[str], scr
     data               whatever `plain` takes; the page finds it in the element with the id "npresnet-data"
     styles, scripts    names of files, put one after another
 
-    The Content-Security-Policy allows this very style and this very script, by their hashes, and pictures that stand in
-    the page; everything else is refused by the browser.
+    The Content-Security-Policy allows this style and this script alone, by their hashes, and pictures that stand in the
+    page; everything else is refused by the browser.
     """
     style, script = _joined(styles), _joined(scripts)
     policy = (

@@ -49,7 +49,8 @@ def _levels(values: NDArray[Any]) -> NDArray[np.uint8]:
     scaled = finite / largest  # -1..1
     if finite.min(initial=0) < 0:
         scaled = (scaled + 1) / 2
-    return np.rint(scaled * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(scaled * 255).astype(np.uint8)
+    return levels
 
 
 def _palette(signed: bool) -> list[int]:
@@ -64,7 +65,8 @@ def diverging(values: NDArray[Any]) -> NDArray[np.uint8]:
     """The colour of each value in -1..1: (...) becomes (..., 3) uint8."""
     stops = np.array([NEGATIVE, ZERO, POSITIVE], np.float64)
     channels = [np.interp(values, (-1, 0, 1), stops[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return colours
 
 
 def _uri(image: Image.Image, kind: str, **options: Any) -> str:

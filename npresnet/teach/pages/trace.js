@@ -1,12 +1,8 @@
 // The page of `npresnet trace`: what the passes leave, every step, and memory over time.
 
 const STEPS = DATA.steps;
-const WORDS = {
-  conv2d: "convolution", conv2d_max_pool2d: "convolution + max pool", batch_norm: "BatchNorm", relu: "ReLU", add: "addition",
-  max_pool2d: "max pool", avg_pool2d: "average pool", global_avg_pool: "global average", flatten: "flatten", linear: "linear layer",
-  shortcut_a: "shortcut without weights",
-};
-const wordOf = (op) => WORDS[op] ?? op;
+const DEVICE = DATA.device;
+const wordOf = (op) => DATA.labels[op] ?? op;
 const sizeOf = (shape) => shape.join(" × ");
 
 // --- the opening ---------------------------------------------------------------------------------------------------
@@ -14,7 +10,7 @@ const sizeOf = (shape) => shape.join(" × ");
 byId("photo").append(make("img", { src: DATA.photo, alt: "The photo, as the network sees it" }));
 say(byId("lead"), `The photo enters as ${sizeOf(DATA.input_shape)} numbers. ${plural(STEPS.length, "step")} later there `
   + `are ${whole(product(STEPS.at(-1).shape))}. On the way: `, [`${short(DATA.total_macs / 1e6)} million multiply-adds`], `, in `,
-  [`${short(DATA.total_ms)} ms`], " on one thread of this machine.");
+  [`${short(DATA.total_ms)} ms`], ` ${DEVICE.timed}.`);
 byId("answers").append(...DATA.prediction.map(([label, score]) => {
   const bar = make("i");
   bar.style.width = `${Math.max(100 * score, .5)}%`;
@@ -25,12 +21,12 @@ byId("answers").append(...DATA.prediction.map(([label, score]) => {
 
 const COUNTS = [
   ["as in the checkpoint", DATA.nodes_before], ["BatchNorm folded into filters", DATA.nodes_folded],
-  ["addition and ReLU fused", DATA.nodes_fused], ["as it runs", STEPS.length],
+  ["additions and activations fused", DATA.nodes_fused], ["as it runs", STEPS.length],
 ];
 
 say(byId("passes-text"), `The network has `, [`${DATA.nodes_before} nodes`], `. It runs as `, [plural(STEPS.length, "step")],
-  `: each BatchNorm disappears into the filter before it, and additions and ReLUs are done while a convolution's result is still in the cache. `,
-  DATA.nodes_fused > STEPS.length ? "On a CPU the max pool joins the first convolution, too. " : "",
+  `: each BatchNorm disappears into the filter before it, and additions and activations are done while a convolution's result is still ${DEVICE.near}. `,
+  DATA.taken_in.length ? `On the ${DEVICE.is_gpu ? "GPU" : "CPU"} the step before the ${DATA.taken_in.join(" and the ")} does that as well. ` : "",
   "Nothing is approximated: the function is the same.");
 byId("ops").textContent = `Before: ${opsInWords(DATA.ops_before)}. After: ${opsInWords(DATA.ops_after)}.`;
 
@@ -58,7 +54,7 @@ function drawCounts() {
 function describe(step) {
   const window = step.window ? `${step.window} ` : "";
   const groups = step.groups > 1 ? `, ${step.groups} groups` : "";
-  const [first, ...more] = step.nodes.map(([, op]) => wordOf(op));
+  const [first, ...more] = step.words;
   return `${window}${first}${groups}${more.map((word) => ` + ${word}`).join("")}`;
 }
 
@@ -70,7 +66,7 @@ function details(step) {
   const facts = [
     ["does", step.nodes.map(([name]) => name).join(" → ")],
     ["reads", step.reads.map((name) => (name === "input" ? "the image" : name)).join(" and ")],
-    ["computed", step.algorithm ? `${step.algorithm}, in ${plural(step.tiles, "tile")}` : `in ${plural(step.tiles, "tile")}`],
+    ["computed", step.algorithm ? `${step.algorithm}, in ${plural(step.tiles, DEVICE.part)}` : `in ${plural(step.tiles, DEVICE.part)}`],
     ["values", `${short(step.maps.low)} to ${short(step.maps.high)}; ${(100 * step.maps.zeros).toFixed(0)} % are 0`],
     ["multiply-adds", whole(step.macs)],
     ["weights", whole(step.weights)],
@@ -123,7 +119,10 @@ byId("list").addEventListener("keydown", (event) => {
   summaries[clamp(summaries.indexOf(event.target) + move, 0, summaries.length - 1)].focus();
 });
 showMeasure();
-byId("steps-note").textContent = `Times are medians of a few passes on one thread, every step in its place. Pictures of large maps are shrunk to ${56} pixels a side and channel.`;
+byId("steps-note").textContent = `Times are medians of a few passes ${DEVICE.timed}, every step in its place. `
+  + (DATA.copying_ms ? `Copying the image in and the results out takes ${short(DATA.copying_ms)} ms more. ` : "")
+  + (DEVICE.dtype === "float32" ? "" : `Values are ${DEVICE.dtype}. `)
+  + `Pictures of large maps are shrunk to ${56} pixels a side and channel.`;
 
 function setAll(open) {
   for (const step of document.querySelectorAll(".step")) step.open = open;
@@ -146,6 +145,11 @@ say(byId("memory-text"), `All values share one block of memory, the arena. Time 
   together may lie at the same place. So `, [bytes(DATA.arena_bytes)], ` are enough, where the ${STEPS.length} results take `,
   [bytes(DATA.values_bytes)], ` side by side, and those of all ${DATA.nodes_before} nodes before fusing ${bytes(DATA.unfused_bytes)}. `,
   `At most ${bytes(peak)} are in use at once. The weights, ${bytes(DATA.weights_bytes)}, lie elsewhere.`);
+
+if (BLOCKS.some((block) => block.halo)) {
+  byId("halos").removeAttribute("hidden");
+  byId("others").textContent = "without a border";
+}
 
 function ganttSize() {
   const narrow = innerWidth < 640;

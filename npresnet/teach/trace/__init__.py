@@ -1,8 +1,7 @@
 """`npresnet trace`: every step of a network for one image, with its feature maps, its cost and its memory.
 
-merging   which nodes of the network each step does
-maps      the feature map of every step, by the fast backend
-facts     all of that, found with a model and an image
+maps      the feature map of every step as pictures
+facts     what each step does, makes, takes and costs, found with a model and an image
 here      facts -> HTML
 """
 

@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from statistics import median
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from npresnet import images, passes
-from npresnet.cpu.runtime.blas import guard
-from npresnet.cpu.runtime.running import copy_in
-from npresnet.network import INPUT, Array, Node
-from npresnet.plan import Layout, Plan
-from npresnet.plan.shapes import infer_shapes
-from npresnet.plan.steps import Step
-from npresnet.teach.explain.facts import name_of, predict
+from npresnet.bench.layers import window_in_words
+from npresnet.network import INPUT, Array, Network, Node
+from npresnet.ops.registry import activation_of, operation_of
+from npresnet.plan import Step, infer_shapes
+from npresnet.plan.executable import Layout, Stopwatch
+from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
 from npresnet.teach.pages import pictures
-from npresnet.teach.trace.maps import Maps, draw, run_keeping_all
-from npresnet.teach.trace.merging import swallowed_by
+from npresnet.teach.steps import merged_into, run_keeping_all
+from npresnet.teach.trace.maps import Maps, draw
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
 
-PASSES = 5  # of the whole plan, timed; a step's time is the median
+PASSES = 5  # of the whole network, timed; a step's time is the median
 
 
 @dataclass(frozen=True)
 class TracedStep:
-    """One step of the plan.
+    """One step of the compiled network.
 
-    reads        names of the values it reads; `nodes` the (name, operation) that it does, as the network has them
+    nodes        the (name, operation) of what it does, as the network has them
+    words        what it does, a label for each operation and for each activation that an operation carries
+    reads        names of the values it reads
     window       such as "3x3/2", "" for none
     shape        of its result, (C, H, W) or (C,)
+    tiles        how many parts it has, `Device.part` each
     macs         multiply-adds of the direct sum
     traffic      bytes of inputs, weights and output, which it must move at least
-    ms           median on one thread
+    ms           median
     """
 
     name: str
     op: str
     nodes: list[tuple[str, str]]
+    words: list[str]
     reads: list[str]
     window: str
     groups: int
@@ -76,11 +78,15 @@ class Facts:
     """What the page shows.
 
     nodes_before, ops_before     of the network as the checkpoint has it; after folding, after fusing, as it runs
+    labels                       what the page calls each operation
+    taken_in                     labels of what the device's own passes put into the step before
+    total_ms, copying_ms         of all steps; of copies in and out that are no node's, where a device times them
     arena                        where values lie; arena_bytes in all, values_bytes if each had memory of its own
     """
 
     image: str
     arch: str
+    device: Device
     prediction: list[tuple[str, float]]
     photo: str
     input_shape: tuple[int, ...]
@@ -89,8 +95,11 @@ class Facts:
     nodes_fused: int
     ops_before: dict[str, int]
     ops_after: dict[str, int]
+    labels: dict[str, str]
+    taken_in: list[str]
     steps: list[TracedStep]
     total_ms: float
+    copying_ms: float
     total_macs: int
     weights_bytes: int
     arena: list[Block]
@@ -102,72 +111,73 @@ class Facts:
 def gather(model: Model, image: Any) -> Facts:
     """Run `model` on one image step by step, and keep what every step makes. Raises ImageError, ShapeError."""
     batch = model.preprocess(image)  # (1, C, H, W)
-    executable = model._executables.get(None)
-    executable(batch)  # prepacks the weights, and shows early where the image does not fit
-    shape = batch.shape[1:]
-    layout, plan = executable.layout(shape), executable.plan(shape)
-    values = run_keeping_all(
-        executable.network, batch, winograd=executable.options.winograd, fast=not executable.options.exact
-    )
-    done = swallowed_by(model.network, executable.network)
-    times_ms = time_steps(plan, batch)
-    steps = [
-        _step(executable.network[step.name], step, done[step.name], layout, values[step.name][0], ms)
-        for step, ms in zip(plan.steps, times_ms, strict=True)
-    ]
-    folded = passes.fold_batch_norm(model.network)
+    prediction = predict(model, batch)  # first: it shows early where the image does not fit
+    executable, shape, device = model.executable(), tuple(batch.shape[1:]), device_of(model)
+    layout = executable.layout(shape)
+    watch = executable.stopwatch(executable.as_array(batch))
+    timed = {step.name: (step, ms) for step, ms in zip(watch.steps, median_laps(watch), strict=True)}
+    steps = _steps(model.network, executable.network, layout, timed, run_keeping_all(executable, batch))
+    fused = passes.optimize(model.network)
+    ops_before, ops_after = Counter(node.op for node in model.network), Counter(step.op for step in steps)
     return Facts(
         image=name_of(image),
         arch=str(model.config.value("arch")),
-        prediction=predict(model, batch),
+        device=device,
+        prediction=prediction,
         photo=pictures.photo(images.cropped(image, model.config["preprocess"].value)),
         input_shape=shape,
         nodes_before=len(model.network),
-        nodes_folded=len(folded),
-        nodes_fused=len(passes.fuse(folded)),
-        ops_before=dict(Counter(node.op for node in model.network)),
-        ops_after=dict(Counter(node.op for node in executable.network)),
+        nodes_folded=len(passes.fold_batch_norm(model.network)),
+        nodes_fused=len(fused),
+        ops_before=dict(ops_before),
+        ops_after=dict(ops_after),
+        labels=labels_of([*ops_before, *ops_after]),
+        taken_in=taken_in(fused, executable.network),
         steps=steps,
-        total_ms=sum(times_ms),
+        total_ms=sum(step.ms for step in steps),
+        copying_ms=sum(ms for name, (_, ms) in timed.items() if name not in layout.values),
         total_macs=sum(layout.macs.values()),
-        weights_bytes=sum(step.weights for step in steps) * 4,
-        arena=[_block(layout, name) for name in (INPUT, *(step.name for step in plan.steps))],
+        weights_bytes=sum(step.weights for step in steps) * device.item_bytes,
+        arena=[_block(layout, name) for name in (INPUT, *(step.name for step in steps))],
         arena_bytes=layout.arena_bytes,
         values_bytes=sum(value.size_bytes for value in layout.values.values()),
-        unfused_bytes=_unfused_bytes(model, shape),
+        unfused_bytes=sum(device.item_bytes * prod(size) for size in infer_shapes(model.network, shape).values()),
     )
 
 
-def time_steps(plan: Plan, batch: Array, count: int = PASSES) -> list[float]:
-    """Milliseconds of each step, in its place in the whole plan: the median of `count` passes after one to warm up."""
-    call = object()
-    guard.hold(call)  # BLAS on one thread
-    try:
-        found = []
-        for _ in range(count + 1):
-            copy_in(plan, batch)
-            with np.errstate(all="ignore"):
-                found.append([_time(step) for step in plan.steps])
-    finally:
-        guard.release(call)
-    return [median(times) for times in zip(*found[1:], strict=True)]
+def median_laps(watch: Stopwatch, count: int = PASSES) -> list[float]:
+    """Milliseconds of each step, in its place in the whole: the median of `count` laps after one to warm up."""
+    laps = [watch.lap() for _ in range(count + 1)]
+    return [median(times) for times in zip(*laps[1:], strict=True)]
 
 
-def _time(step: Step) -> float:
-    start_ns = perf_counter_ns()
-    for tile in step.tiles:
-        for kernel, args in tile:
-            kernel(*args)
-    return (perf_counter_ns() - start_ns) / 1e6
+def taken_in(fused: Network, steps: Network) -> list[str]:
+    """Labels of the nodes of the optimised network that the device's own passes put into the step before them."""
+    own = {step.name for step in steps}
+    return list(dict.fromkeys(operation_of(node).label for node in fused if node.name not in own))
 
 
-def _step(node: Node, step: Step, done: list[Node], layout: Layout, value: Array, ms: float) -> TracedStep:
+def _steps(
+    network: Network,
+    compiled: Network,
+    layout: Layout,
+    timed: Mapping[str, tuple[Step, float]],
+    values: Mapping[str, Array],
+) -> list[TracedStep]:
+    """One for each node that the device has work for: on a GPU a flatten has none, and counts to what it reads."""
+    working = [node for node in compiled if node.name in timed]
+    done = merged_into(network, working)
+    return [_step(node, *timed[node.name], done[node.name], layout, values[node.name][0]) for node in working]
+
+
+def _step(node: Node, step: Step, ms: float, done: Sequence[Node], layout: Layout, value: Array) -> TracedStep:
     return TracedStep(
         name=node.name,
         op=node.op,
         nodes=[(part.name, part.op) for part in done],
+        words=_words(done or [node]),
         reads=list(node.inputs),
-        window=_window(node),
+        window=window_in_words(node),
         groups=node.groups,
         shape=tuple(layout.values[node.name].shape),
         algorithm=step.algorithm,
@@ -180,21 +190,16 @@ def _step(node: Node, step: Step, done: list[Node], layout: Layout, value: Array
     )
 
 
-def _window(node: Node) -> str:
-    """ "3x3", "3x3/2" with a stride, "3x3 dilated 2"."""
-    if node.window is None:
-        return ""
-    height, width = node.window.kernel_size
-    stride, dilation = max(node.window.stride), max(node.window.dilation)
-    return f"{height}x{width}{f'/{stride}' if stride > 1 else ''}{f' dilated {dilation}' if dilation > 1 else ''}"
+def _words(nodes: Sequence[Node]) -> list[str]:
+    found = []
+    for node in nodes:
+        found.append(operation_of(node).label)
+        if node.activation is not None:
+            found.append(activation_of(node).operation.label)
+    return found
 
 
 def _block(layout: Layout, name: str) -> Block:
     value = layout.values[name]
     last = min(value.lifetime.last, len(layout.network))
     return Block(name, value.lifetime.first, last, value.offset_bytes, value.size_bytes, value.has_halo)
-
-
-def _unfused_bytes(model: Model, shape: tuple[int, ...]) -> int:
-    """What the values of all nodes before the passes would take, each with memory of its own."""
-    return sum(4 * int(np.prod(value)) for value in infer_shapes(model.network, shape).values())

@@ -1,4 +1,4 @@
-"""Feature maps of every step: the values that the fast backend computes, and small pictures of them."""
+"""Feature maps of every step as small pictures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npresnet import cpu
-from npresnet.network import Array, Network
+from npresnet.network import Array
 from npresnet.teach.pages import pictures
 
 STRONGEST = 16  # channels that are shown one by one
@@ -32,16 +31,6 @@ class Maps:
     low: float
     high: float
     zeros: float
-
-
-def run_keeping_all(steps: Network, x: Array, *, winograd: bool = True, fast: bool = False) -> dict[str, Array]:
-    """{step's name: its result (1, ...)}, by the very kernels of the fast backend. x: (1, C, H, W)."""
-    keeping = Network(steps.nodes, {node.name: node.name for node in steps})
-    executable = cpu.compile(keeping, threads=1, winograd=winograd, fast=fast)
-    try:
-        return executable(x)
-    finally:
-        executable.close()
 
 
 def draw(values: Array) -> Maps:

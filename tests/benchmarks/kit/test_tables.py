@@ -28,3 +28,10 @@ def test_a_row_a_model_for_the_page():
     rows = tables.layers_table([case, fast]).rows
     assert rows[0] == ["resnet18, batch 8", "11.00", "10.00", "1.00", "7.00", "63.6", "64%"]
     assert rows[1][0] == "resnet18, batch 8, fast=True"
+
+
+def test_a_gpu_has_neither_floor_nor_peak():
+    on_gpu = {**layers_case(), "device": "NVIDIA Emulated (cuda:0), float16", "gemm_peak_gflops": None}
+    table = tables.layers_table([on_gpu])
+    assert table.header[0] == "ms per image, NVIDIA Emulated (cuda:0), float16"
+    assert table.rows == [["resnet18, batch 8", "11.00", "10.00", "1.00", "", "63.6", ""]]

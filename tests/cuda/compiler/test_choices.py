@@ -9,9 +9,9 @@ import pytest
 
 import npresnet
 from npresnet import cli, cuda
-from npresnet.bench import tune_gpu
 from npresnet.cuda.compiler import choices, tuning
 from npresnet.cuda.compiler.choices import Layer, Processor, candidates, choose
+from npresnet.cuda.compiler.program import layers_of
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
 from npresnet.window import Window
@@ -126,7 +126,7 @@ def test_every_candidate_gives_the_same_result(gpus):
     processor = Processor(gpu.name, gpu.capability, gpu.multiprocessors)
     expected = compiled(network)(x)["layer1.0"]
     names = set()
-    for node_layer in dict.fromkeys(tune_gpu.layers_of(network, (3, 16, 16), 1).values()):
+    for node_layer in dict.fromkeys(layers_of(network, (3, 16, 16), 1, ELEMENTS["float16"], processor).values()):
         for choice in candidates(node_layer, ELEMENTS["float16"], processor):
             if choice.launcher in names:
                 continue
@@ -160,5 +160,5 @@ def test_bench_tune_keeps_what_it_measured(gpus, monkeypatch, capsys):
 def test_times_are_of_the_gpu_s_clock(gpus):
     gpus()
     run = compiled(npresnet.build("cifar_resnet20", num_classes=4).network)
-    calls = run.gpu.bind(run.steps(1, (3, 8, 8))[0].launches)
+    calls = run.gpu.bind(run.steps((3, 8, 8))[0].tiles)
     assert run.gpu.time_ms(calls, run.gpu.stream(), 4) == 0.25

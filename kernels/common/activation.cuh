@@ -1,0 +1,44 @@
+// Activations: functions of one number, computed in float32. Codes and struct are those of npresnet/cuda/activation.py.
+//
+// A code is an argument of the launch and the same for all threads, so that the branches below do not diverge. Kernels
+// that are bound by memory take any code. The epilogues of convolutions, which are short of registers, take only NONE
+// and RELU; another activation runs in place after them (activation/activation.cu).
+#pragma once
+
+constexpr int NONE = 0;
+constexpr int RELU = 1;
+constexpr int RELU6 = 2;
+constexpr int LEAKY_RELU = 3;
+constexpr int HARD_SIGMOID = 4;
+constexpr int HARD_SWISH = 5;
+constexpr int SILU = 6;
+constexpr int GELU = 7;
+
+struct Activation {
+  int code;
+  float negative_slope;  // of LEAKY_RELU
+};
+
+// max(value, 0). A comparison with NaN is false, so NaN stays NaN, as it does on the CPU.
+__device__ __forceinline__ float relu_of(float value) { return value < 0.f ? 0.f : value; }
+
+// min(max(value, 0), 6); NaN stays NaN.
+__device__ __forceinline__ float relu6_of(float value) { return value < 0.f ? 0.f : value > 6.f ? 6.f : value; }
+
+// What convolutions end with: `code` is NONE or RELU.
+__device__ __forceinline__ float none_or_relu(float value, int code) { return code ? relu_of(value) : value; }
+
+// npresnet/ops/activations.py specifies each.
+__device__ __forceinline__ float activate(float x, const Activation& activation) {
+  switch (activation.code) {
+    case RELU: return relu_of(x);
+    case RELU6: return relu6_of(x);
+    case LEAKY_RELU: return x < 0.f ? x * activation.negative_slope : x;
+    case HARD_SIGMOID: return relu6_of(x + 3.f) / 6.f;
+    case HARD_SWISH: return x * relu6_of(x + 3.f) / 6.f;
+    case SILU: return x / (1.f + expf(-x));
+    // x/2 * (1 + erf(x / sqrt(2))); erfc keeps the digits that 1 + erf loses where x is negative
+    case GELU: return 0.5f * x * erfcf(x * -0.70710678118654752f);
+    default: return x;
+  }
+}

@@ -1,0 +1,92 @@
+"""How every value is stored, and where: NHWC in the order that a flatten has passed on, with channels padded or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from npresnet.cuda.compiler.layout import FLOAT_BYTES, Layout, Stored, Value
+from npresnet.cuda.compiler.lowerings import LOWERINGS
+from npresnet.cuda.compiler.reduction import Reduced
+from npresnet.cuda.elements import Element
+from npresnet.network import INPUT, Network
+from npresnet.plan.arena import Request, assign_offsets
+from npresnet.plan.lifetimes import Lifetime, value_lifetimes
+from npresnet.plan.shapes import Shape
+
+ALIGNMENT_BYTES = 256  # as CUDA's own allocations
+IMAGES = "(images)"
+
+
+def stored_values(core: Network, shapes: Mapping[str, Shape]) -> dict[str, Stored]:
+    """INPUT and every node's value by name, but for those that only their float32 results hold.
+
+    core    the nodes that run, without views
+    shapes  of one image, by name: (C, H, W) or (C,)
+    """
+    readers, asked = core.consumers(), set(core.outputs.values())
+    kept = {INPUT: _stored(shapes[INPUT])}
+    for node in core:
+        lowering = LOWERINGS[node.op]
+        if lowering.keeps_storage:
+            kept[node.name] = kept[node.inputs[0]]
+        elif readers[node.name] or node.name not in asked or not lowering.writes_result:
+            kept[node.name] = _stored(shapes[node.name])
+    if all(LOWERINGS[node.op].reads_padding(node) for node in readers[INPUT]):
+        kept[INPUT] = kept[INPUT]._replace(channels=padded_channels(kept[INPUT].channels))
+    return kept
+
+
+def padded_channels(channels: int) -> int:
+    """An image's 1 to 4 channels lie as 4, for whole pixels to be loaded; more as a multiple of 8."""
+    return 4 if channels <= 4 else -(-channels // 8) * 8
+
+
+def place_values(
+    reduced: Reduced,
+    shapes: Mapping[str, Shape],
+    stored: Mapping[str, Stored],
+    macs: Mapping[str, int],
+    images: int,
+    element: Element,
+) -> Layout:
+    """Give everything its place.
+
+    shapes  of one image, by name: (C, H, W) or (C,)
+    stored  of every value but views and those that only their results hold
+    macs    of one image, by node
+    """
+    core = reduced.core
+    lifetimes = value_lifetimes(Network(core.nodes, {}))  # results are copies: the values themselves may go
+    requests = [_request(name, images * prod(stored[name]) * element.item_bytes, lifetimes[name]) for name in stored]
+    requests.append(_request(IMAGES, images * prod(shapes[INPUT]) * FLOAT_BYTES, Lifetime(-1, -1)))
+    kept = {name: Lifetime(lifetimes[name].first, len(core)) for name in core.outputs.values()}
+    requests += [
+        _request(_result(name), images * prod(shapes[name]) * FLOAT_BYTES, lifetime) for name, lifetime in kept.items()
+    ]
+    offsets, arena_bytes = assign_offsets(requests)
+    results = {name: offsets[_result(name)] for name in kept}
+    values = {
+        name: Value(images, shapes[name], size, element.item_bytes, lifetimes[name], offsets[name])
+        for name, size in stored.items()
+    }
+    for name, lifetime in kept.items():
+        if name not in values:
+            size = Stored(1, 1, prod(shapes[name]))
+            values[name] = Value(images, shapes[name], size, FLOAT_BYTES, lifetime, results[name])
+    for name, source in reduced.sources.items():
+        values[name] = values[source]._replace(shape=shapes[name])
+    return Layout(reduced.network, images, shapes[INPUT], values, macs, arena_bytes, offsets[IMAGES], results)
+
+
+def _request(name: str, size_bytes: int, lifetime: Lifetime) -> Request:
+    return Request(name, -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES, lifetime)
+
+
+def _result(name: str) -> str:
+    return f"(result) {name}"
+
+
+def _stored(shape: Shape) -> Stored:
+    channels, height, width = (*shape, 1, 1)[:3]
+    return Stored(height, width, channels)

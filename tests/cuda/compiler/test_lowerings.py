@@ -1,0 +1,111 @@
+"""Registry x GPU backend: every operation, with every activation, computes what `npresnet.ops` does or is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import cuda, ops
+from npresnet.cuda.compiler import lowerings
+from npresnet.cuda.compiler.lowerings import LOWERINGS
+from npresnet.cuda.elements import ELEMENTS
+from npresnet.errors import ArchitectureError
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
+from npresnet.window import Window
+from tests.cuda import activations
+from tests.cuda.running import compiled
+from tests.emulator import emulator
+from tests.support.cases import integers
+
+pytestmark = emulator.needed
+
+IMAGE = (8, 4, 4)  # of small whole numbers: all results without an activation are exact, in 16 bits as well
+rng = np.random.default_rng(0)
+FILTERS = integers(rng, (8, 8, 3, 3), most=1)
+NORM = {"running_mean": np.ones(8), "running_var": np.full(8, 3.0), "weight": np.arange(8.0)}
+FLAT = Node("flat", "flatten", (INPUT,))
+
+
+def examples(op: str) -> tuple[Node, ...]:
+    """Nodes of this operation that read the image, or FLAT."""
+    if op in ACTIVATIONS:
+        return Node("alone", op, (INPUT,)), Node("alone, flat", op, ("flat",))
+    window, weight = Window.of(3, 1, 1), {"weight": FILTERS}
+    return {
+        "conv2d": (
+            Node("plain", op, (INPUT,), window, params=weight),
+            Node("residual", op, (INPUT, INPUT), window, params=weight),
+            Node("grouped", op, (INPUT,), window, 4, params={"weight": FILTERS[:, :2]}),
+        ),
+        "conv2d_max_pool2d": (
+            Node("pooled", op, (INPUT,), window, attrs={"pool": Window.of(2, 2), "ceil_mode": False}, params=weight),
+        ),
+        "batch_norm": (Node("norm", op, (INPUT,), attrs={"eps": 1.0}, params=NORM),),
+        "max_pool2d": (Node("max", op, (INPUT,), window),),
+        "avg_pool2d": (Node("avg", op, (INPUT,), Window.of(2, 2)),),
+        "global_avg_pool": (Node("mean", op, (INPUT,)),),
+        "flatten": (Node("once more", op, (INPUT,)),),
+        "linear": (Node("fc", op, ("flat",), params={"weight": integers(rng, (5, 128), most=1)}),),
+        "add": (Node("sum", op, (INPUT, INPUT)), Node("sum, flat", op, ("flat", "flat"))),
+        "shortcut_a": (Node("shortcut", op, (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}),),
+    }[op]
+
+
+def carried(op: str) -> list[str]:
+    """Activations that a node of this operation is tried with: where its own result is exact, all that it may carry."""
+    if op in ACTIVATIONS and op not in ("relu", "relu6", "leaky_relu"):
+        return []
+    return [name for name, record in ACTIVATIONS.items() if record.is_monotone or not OPERATIONS[op].monotone_only]
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_every_operation_with_every_activation(gpus, op):
+    if op not in LOWERINGS:
+        with pytest.raises(ArchitectureError, match=f"y: the GPU backend has no operation {op!r}"):
+            compiled(Network((Node("y", op, (INPUT,)),), {"y": "y"}))
+        return
+    gpus()
+    nodes = [FLAT]
+    for node in examples(op):
+        nodes.append(node.evolve(attrs={**node.attrs, **activations.ATTRS}))
+        nodes += [nodes[-1].evolve(name=f"{node.name} {name}", activation=name) for name in carried(op)]
+    network = Network(tuple(nodes), {node.name: node.name for node in nodes})
+    x = integers(np.random.default_rng(1), (2, *IMAGE))
+    plain = ops.run(network, x)
+    for element in ELEMENTS.values():
+        found = compiled(network, element.name)(x)
+        for node in nodes:
+            stored = ELEMENTS["float32"] if node.op == "linear" else element  # its results are not rounded again
+            before, name = (x, node.op) if node.op in ACTIVATIONS else (plain[node.name], None)
+            if node.activation is not None:
+                before, name = plain[node.name.removesuffix(f" {node.activation}")], node.activation
+            activations.assert_applied(found[node.name], before.reshape(plain[node.name].shape), name, stored)
+
+
+@pytest.mark.parametrize(
+    ("node", "named"),
+    [
+        (Node("y", "fft", (INPUT,)), "fft"),
+        (Node("y", "max_pool2d", (INPUT,), Window.of(2), activation="tanh"), "tanh"),
+        (Node("y", "tanh", (INPUT,)), "tanh"),
+    ],
+)
+def test_what_this_backend_does_not_have_is_refused_by_name(gpus, node, named):
+    gpus()
+    with pytest.raises(ArchitectureError, match=f"^y: the GPU backend has no operation '{named}'$"):
+        cuda.compile(Network((node,), {"y": "y"}), cuda.open_gpu("cuda"), ELEMENTS["float32"])
+
+
+def test_an_operation_without_a_lowering_is_refused_by_name(gpus, monkeypatch):
+    gpus()
+    monkeypatch.setattr(lowerings, "LOWERINGS", {name: one for name, one in LOWERINGS.items() if name != "shortcut_a"})
+    with pytest.raises(ArchitectureError, match="shortcut: the GPU backend has no operation 'shortcut_a'"):
+        compiled(Network(examples("shortcut_a"), {"y": "shortcut"}))
+
+
+def test_an_activation_that_a_record_forbids_is_refused(gpus):
+    gpus()
+    (node,) = examples("conv2d_max_pool2d")
+    with pytest.raises(ArchitectureError, match="pooled: a conv2d_max_pool2d cannot carry the activation 'silu'"):
+        compiled(Network((node.evolve(activation="silu"),), {"y": "pooled"}))

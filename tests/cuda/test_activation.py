@@ -1,0 +1,47 @@
+"""The codes of activations: the same in Python, in the kernels' header, and enough for every record."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from npresnet.cuda.activation import ACTIVATION, NAMES, NONE, Activation, Code
+from npresnet.ops.registry import ACTIVATIONS
+from npresnet.system.kernel_root import kernel_root
+
+HEADER = (kernel_root() / "common/activation.cuh").read_text(encoding="utf-8")
+
+
+def test_codes_are_those_of_the_header():
+    assert {name: int(value) for name, value in re.findall(r"constexpr int (\w+) = (\d+);", HEADER)} == {
+        code.name: code.value for code in Code
+    }
+    assert re.findall(r"case (\w+):", HEADER) == [code.name for code in Code if code]
+
+
+def test_the_struct_is_that_of_the_header():
+    (fields,) = re.findall(r"struct Activation \{\n(.*?)\};", HEADER, re.DOTALL)
+    assert re.findall(r"^  (\w+) (\w+);", fields, re.MULTILINE) == [("int", "code"), ("float", "negative_slope")]
+    assert [(name, str(ACTIVATION[name])) for name in ACTIVATION.names] == [
+        ("code", "int32"),
+        ("negative_slope", "float32"),
+    ]
+
+
+def test_codes_are_of_activations_with_a_record():
+    assert set(NAMES) <= set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs", "expected"),
+    [
+        (None, {}, NONE),
+        ("relu", {}, Activation(Code.RELU, 0.01)),
+        ("leaky_relu", {"negative_slope": 0.25}, Activation(Code.LEAKY_RELU, 0.25)),
+        ("leaky_relu", {}, Activation(Code.LEAKY_RELU, 0.01)),  # PyTorch's default
+    ],
+)
+def test_of_a_node(name, attrs, expected):
+    assert Activation.of(name, attrs) == expected
+    assert expected.struct().tolist() == [(int(expected.code), pytest.approx(expected.negative_slope))]

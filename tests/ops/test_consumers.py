@@ -1,0 +1,256 @@
+"""Every operation of the registry x whoever reads its record: each pair works, or refuses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from npresnet import cpu, ops
+from npresnet.bench.layers import shapes_in_words
+from npresnet.errors import ArchitectureError
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS, OPERATIONS, operation_of
+from npresnet.passes import fold_batch_norm, fuse, fuse_max_pool, optimize
+from npresnet.plan import count_macs, infer_shapes
+from npresnet.teach import explain, trace
+from npresnet.teach.explain.receptive_field import jump, receptive_field
+from npresnet.teach.ladder import find_layer
+from npresnet.teach.steps import merged_into
+from npresnet.views.summary import parameter_count, summary
+from npresnet.window import Window
+from tests.support.models import model_running
+from tests.support.small import picture
+
+SIZE = 12
+IMAGE = (3, SIZE, SIZE)
+
+
+class Case(NamedTuple):
+    """A tiny network whose last node is the operation; its multiply-adds and parameters, counted by hand."""
+
+    nodes: tuple[Node, ...]
+    macs: int = 0
+    params: int = 0
+
+
+def positive(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).uniform(0.1, 1, shape).astype(np.float32)
+
+
+def conv(op: str, **attrs: object) -> Node:
+    weight = {"weight": positive(4, 3, 3, 3), "bias": positive(4)}
+    return Node("y", op, (INPUT,), Window.of(3, 2, 1), attrs=attrs, params=weight)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "conv2d": lambda: Case((conv("conv2d"),), 4 * 27 * 6 * 6, 4 * 27 + 4),
+    "conv2d_max_pool2d": lambda: Case(
+        (conv("conv2d_max_pool2d", pool=Window.of(3, 2, 1), ceil_mode=False),), 4 * 27 * 6 * 6, 4 * 27 + 4
+    ),
+    "batch_norm": lambda: Case(
+        (
+            Node(
+                "y",
+                "batch_norm",
+                (INPUT,),
+                attrs={"eps": 1e-5},
+                params={role: positive(3) for role in ("weight", "bias", "running_mean", "running_var")},
+            ),
+        ),
+        0,
+        6,
+    ),
+    "max_pool2d": lambda: Case((Node("y", "max_pool2d", (INPUT,), Window.of(3, 2, 1), attrs={"ceil_mode": True}),)),
+    "avg_pool2d": lambda: Case((Node("y", "avg_pool2d", (INPUT,), Window.of(2, 2, 1)),)),
+    "global_avg_pool": lambda: Case((Node("y", "global_avg_pool", (INPUT,)),)),
+    "flatten": lambda: Case((Node("y", "flatten", (INPUT,)),)),
+    "linear": lambda: Case(
+        (
+            Node("row", "flatten", (INPUT,)),
+            Node("y", "linear", ("row",), params={"weight": positive(5, prod(IMAGE)), "bias": positive(5)}),
+        ),
+        5 * prod(IMAGE),
+        5 * prod(IMAGE) + 5,
+    ),
+    "add": lambda: Case(
+        (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "add", ("other", INPUT)))
+    ),
+    "shortcut_a": lambda: Case((Node("y", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 2)}),)),
+    **{name: lambda name=name: Case((Node("y", name, (INPUT,)),)) for name in ACTIVATIONS},
+}
+
+
+@pytest.fixture(params=OPERATIONS)
+def case(request) -> Case:
+    return case_of(request.param)
+
+
+def case_of(name: str) -> Case:
+    if name not in CASES:
+        pytest.fail(f"the registry has a new operation, {name}: give it a tiny network in CASES of {__file__}")
+    found = CASES[name]()
+    assert found.nodes[-1].op == name
+    return found
+
+
+def network_of(case: Case) -> Network:
+    return Network(case.nodes, {"y": "y"})
+
+
+def image(seed: int = 0) -> np.ndarray:
+    """(1, C, H, W) float32 of 0.1 to 1: where ReLU and its like are strictly monotone."""
+    return np.random.default_rng(seed).uniform(0.1, 1, (1, *IMAGE)).astype(np.float32)
+
+
+def test_shapes_are_those_of_the_results(case):
+    network = network_of(case)
+    everything = Network(network.nodes, {node.name: node.name for node in network})
+    found = {name: array.shape[1:] for name, array in ops.run(everything, image()).items()}
+    assert infer_shapes(network, IMAGE) == {INPUT: IMAGE, **found}
+
+
+def test_multiply_adds(case):
+    network = network_of(case)
+    shapes = infer_shapes(network, IMAGE)
+    assert sum(count_macs(node, shapes) for node in network) == case.macs
+
+
+def test_a_wrong_number_of_inputs_is_refused_by_name(case):
+    node = case.nodes[-1]
+    with pytest.raises(ArchitectureError, match=rf"y: a {node.op} expects .* inputs, got 4"):
+        operation_of(node.evolve(inputs=(INPUT,) * 4))
+
+
+def test_summary(case):
+    network = network_of(case)
+    table = summary(network, IMAGE, 2)
+    assert parameter_count(network) == case.params
+    assert f"Total params: {case.params:,}\n" in table
+    rows = [line.split("-")[0].strip() for line in table.split("=" * 64)[1].strip().splitlines()]
+    assert rows == [title for node in network if (title := operation_of(node).title)]
+
+
+def test_words_of_a_step_begin_with_the_label(case):
+    network = network_of(case)
+    assert shapes_in_words(network, infer_shapes(network, IMAGE))["y"].startswith(OPERATIONS[case.nodes[-1].op].label)
+
+
+def test_receptive_field_is_what_moves_the_result(case):
+    """Every row and column of the image is raised in turn: the results that move are those that see it."""
+    network = network_of(case)
+    shapes = infer_shapes(network, IMAGE)
+    height, width = (*shapes["y"], 1, 1)[1:3]
+    before = ops.run(network, image())["y"].reshape(-1, height, width)
+    for axis, size in enumerate((height, width)):
+        moved = np.zeros((size, SIZE), bool)  # [position of the result, line of the image]
+        for line in range(SIZE):
+            x = image()
+            x[(slice(None), slice(None), *(slice(None),) * axis, line)] += 100
+            apart = ops.run(network, x)["y"].reshape(-1, height, width) != before
+            moved[:, line] = apart.any(axis=(0, 2 - axis))
+        for position in range(size):
+            place = [(0, 1), (0, 1)]
+            place[axis] = (position, position + 1)
+            field = receptive_field(network, "y", *place, shapes)
+            first, last = (field.rows, field.columns)[axis]
+            seen = np.flatnonzero(moved[position])
+            assert (max(0, first), min(SIZE, last)) == (seen[0], seen[-1] + 1)
+
+
+def test_neighbours_are_as_far_apart_as_their_fields(case):
+    network = network_of(case)
+    shapes = infer_shapes(network, IMAGE)
+    if len(shapes["y"]) == 3 and shapes["y"][1] > 1:
+        one, next_one = (receptive_field(network, "y", (i, i + 1), (i, i + 1), shapes) for i in (1, 2))
+        apart = next_one.rows[0] - one.rows[0], next_one.columns[0] - one.columns[0]
+        assert jump(network, "y", shapes) == apart
+    else:
+        assert jump(network, "y", shapes) == (1, 1)
+
+
+def test_every_node_is_in_one_step(case):
+    """Behind a convolution, so that the passes may merge it; whatever they do, a step gives its last node's result."""
+    stem = Node("stem", "conv2d", (INPUT,), Window.of(3, 1, 1), params={"weight": positive(3, 3, 3, 3)})
+    behind = [
+        node.evolve(inputs=tuple("stem" if name == INPUT else name for name in node.inputs)) for node in case.nodes
+    ]
+    network = Network((stem, *behind), {"y": "y"})
+    steps = fuse_max_pool(optimize(network))
+    done = merged_into(network, steps)
+    assert sorted(node.name for nodes in done.values() for node in nodes) == sorted(node.name for node in network)
+    before, after = (
+        ops.run(Network(made.nodes, {node.name: node.name for node in made}), image()) for made in (network, steps)
+    )
+    for name, nodes in done.items():
+        np.testing.assert_allclose(after[name], before[nodes[-1].name], rtol=1e-5, atol=1e-6)
+
+
+def test_trace_shows_it(case):
+    model = model_running(network_of(case), SIZE, threads=1)
+    facts = trace.gather(model, picture(1))
+    step = facts.steps[-1]
+    assert step.words == [OPERATIONS[case.nodes[-1].op].label]
+    assert step.nodes == [("y", case.nodes[-1].op)]
+    assert facts.total_macs == case.macs
+    assert sum(step.weights for step in facts.steps) == case.params
+    result = model(model.preprocess(picture(1)))[0]
+    assert (step.maps.low, step.maps.high) == (result.min(), result.max())
+    assert "npresnet-data" in trace.render(facts)
+    model.close()
+
+
+def test_explain_and_ladder_take_a_convolution_and_refuse_others_by_name(case):
+    """Of a network that has one, so that it is the operation that is refused."""
+    beside = Node("beside", "conv2d", (INPUT,), Window.of(1), params={"weight": positive(2, 3, 1, 1)})
+    network = Network((beside, *case.nodes), {"y": "y", "beside": "beside"})
+    model, node, photo = model_running(network, SIZE, threads=1), case.nodes[-1], picture(1)
+    x = model.preprocess(photo)
+    if node.op == "conv2d":
+        assert explain.gather(model, photo, "y").labels == {"conv2d": "convolution"}
+        assert find_layer(model, "y", x).macs == case.macs
+    else:
+        with pytest.raises(ArchitectureError, match=f"y is a {node.op}, not a convolution; there is beside"):
+            explain.gather(model, photo, "y")
+        with pytest.raises(ArchitectureError, match=r"'y' is not a convolution of this network; .* beside"):
+            find_layer(model, "y", x)
+    model.close()
+
+
+def test_networks_without_any_convolution_are_refused():
+    model = model_running(network_of(CASES["flatten"]()), SIZE, threads=1)
+    with pytest.raises(ArchitectureError, match="no convolution to explain"):
+        explain.gather(model, picture(1))
+    x = model.preprocess(picture(1))
+    with pytest.raises(ArchitectureError, match="no convolution for the ladder"):
+        find_layer(model, None, x)
+    model.close()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_activation_is_carried_or_refused_by_name(name):
+    """By the specification, and by the CPU, before and after the passes: the same one."""
+    nodes, x = case_of(name).nodes, image() - 0.5
+    plain = ops.run(Network(nodes, {"y": "y"}), x.astype(np.float64))["y"]
+    for activation, record in ACTIVATIONS.items():
+        network = Network((*nodes[:-1], nodes[-1].evolve(activation=activation)), {"y": "y"})
+        if OPERATIONS[name].monotone_only and not record.is_monotone:
+            for refusing in (ops.run, compute_on_cpu):
+                with pytest.raises(ArchitectureError, match=f"y: a {name} cannot carry the activation '{activation}'"):
+                    refusing(network, x)
+            continue
+        expected = record.function(plain, {})
+        np.testing.assert_array_equal(ops.run(network, x.astype(np.float64))["y"], expected)
+        for made in (network, fuse(fold_batch_norm(network))):
+            np.testing.assert_allclose(compute_on_cpu(made, x)["y"], expected, rtol=1e-4, atol=1e-5)
+
+
+def compute_on_cpu(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
+    executable = cpu.compile(network, threads=1)
+    try:
+        return executable(x)
+    finally:
+        executable.close()
