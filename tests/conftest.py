@@ -35,6 +35,7 @@ def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a job in the background: shells start it deaf to Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "in_a_child: runs in a process of its own, for it may destroy it")
+    config.addinivalue_line("markers", "other_compiler: runs in a step of its own in .ci/run, where -m asks for it")
     config.npresnet_data_dir = find_data_dir()
     os.environ["NPRESNET_PREPARED"] = "0"  # no test writes to the user's cache; those of this cache have their own
 

@@ -11,6 +11,7 @@ import pytest
 
 from npresnet import cpu
 from npresnet.cli import doctor
+from tests.support.checkout import REPOSITORY
 
 AVX2 = ["avx2", "fma"]
 AVX512 = [*AVX2, "avx512f"]
@@ -119,11 +120,32 @@ def test_a_gpu_that_does_not(monkeypatch):
     assert "no GPU can be used: the NVIDIA driver is too old" in report.advice[0]
 
 
-def test_another_process_is_asked():
-    """Whatever it answers: on most machines that CuPy is not installed."""
+@pytest.mark.parametrize(
+    ("cupy", "told"),
+    [
+        ("raise ModuleNotFoundError('absent', name='cupy')", "a GPU is used through CuPy, which is not installed: "),
+        ("raise OSError('libcuda.so.1 is missing')", "CuPy does not work here (libcuda.so.1 is missing): "),
+    ],
+)
+def test_another_process_is_asked(monkeypatch, tmp_path, cupy, told):
+    (tmp_path / "cupy.py").write_text(cupy)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
     works, words = doctor._ask_cupy()
-    assert words
-    assert works or "CuPy" in words or "GPU" in words or "driver" in words
+    assert not works
+    assert words.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "understood"),
+    [
+        ("print('yes cuda:0, NVIDIA H200')", (True, "cuda:0, NVIDIA H200")),
+        ("print('no there is no NVIDIA driver')", (False, "there is no NVIDIA driver")),
+        ("raise SystemExit('Segmentation fault')", (False, "Segmentation fault")),
+    ],
+)
+def test_the_other_process_s_answer(monkeypatch, answer, understood):
+    monkeypatch.setattr(doctor, "OPEN_GPU", answer)
+    assert doctor._ask_cupy() == understood
 
 
 def test_the_whole_report():

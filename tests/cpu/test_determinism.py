@@ -17,11 +17,11 @@ KERNELS = {"avx2": "Haswell", "avx512": "SkylakeX"}  # OPENBLAS_CORETYPE
 
 
 @cache
-def run_in_a_process(name: str, threads: int, size: int, core_type: str, fault: str = "") -> dict:
+def run_in_a_process(name: str, threads: str, size: int, core_type: str, fault: str = "") -> dict:
     """What tests.support.bits prints."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     environment["OPENBLAS_CORETYPE"] = core_type
-    command = [sys.executable, "-m", "tests.support.bits", name, str(threads), str(size), fault]
+    command = [sys.executable, "-m", "tests.support.bits", name, threads, str(size), fault]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -47,23 +47,22 @@ def require(kernel: str) -> str:
 @pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 224), ("resnext50_32x4d", 100)])
 def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, kernel):
     core_type = require(kernel)
-    one = run_in_a_process(name, 1, size, core_type)
+    one = run_in_a_process(name, "1,2,3", size, core_type)
     assert one["kernel"] == core_type
-    assert len(one["logits"]) == 8
+    assert len(one["logits"]) == 2
     for number, bits in one["logits"].items():
         assert len(bits) == 1, f"image {number} had {len(bits)} different results"
-    for threads in (2, 3):
-        assert run_in_a_process(name, threads, size, core_type) == one
+    assert run_in_a_process(name, "2", size, core_type) == one
 
 
 def test_images_multiplied_together_where_that_changes_their_bits():
     """A fault planted: were the AVX2 kernels never asked whether they keep an image's bits, they would not."""
-    kept, merged = (run_in_a_process("resnet18", 1, 64, require("avx2"), fault)["logits"] for fault in ("", "merged"))
+    kept, merged = (run_in_a_process("resnet18", "1", 64, require("avx2"), fault)["logits"] for fault in ("", "merged"))
     assert all(len(bits) == 1 for bits in kept.values())
     assert any(len(bits) > 1 for bits in merged.values())
 
 
 def test_the_check_sees_a_difference():
     """Two kernels sum in different orders: if they gave the same bits, the tests above would compare nothing."""
-    first, second = (run_in_a_process("resnet18", 1, 224, require(kernel)) for kernel in KERNELS)
+    first, second = (run_in_a_process("resnet18", "1", 64, require(kernel)) for kernel in KERNELS)
     assert first["logits"] != second["logits"]

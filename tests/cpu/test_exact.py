@@ -73,12 +73,13 @@ def test_pointwise(threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("seed", range(60))
-def test_random_network(seed, threads):
+def test_random_networks(subtests, threads):
     """Values that share an arena, halos, residuals, features asked for anywhere."""
-    network, image = random_network(seed)
-    check_network_exact(network, image, threads=threads)
-    check_network_exact(passes.optimize(network), image, threads=threads)
+    for seed in range(60):
+        with subtests.test(seed=seed):
+            network, image = random_network(seed)
+            check_network_exact(network, image, threads=threads)
+            check_network_exact(passes.optimize(network), image, threads=threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -30,7 +30,7 @@ def pair(gpus):
         yield on_gpu, on_cpu
 
 
-@pytest.mark.parametrize(("dtype", "count"), [("float32", 100), ("float16", 20)])
+@pytest.mark.parametrize(("dtype", "count"), [("float32", 20), ("float16", 10)])
 def test_the_demo_model_on_cifar_images(gpus, data_dir, dtype, count):
     """The CPU's very predictions."""
     gpus()
@@ -73,7 +73,7 @@ def test_the_decisions(pair):
     assert on_gpu.config["device"].note == "NVIDIA Emulated, compute capability 9.0"
     assert on_gpu.config["dtype"].value == "float32"
     assert "cuda:0, float32" in repr(on_gpu)
-    assert "closed" in repr(on_gpu) if on_gpu._executables.closed else "closed" not in repr(on_gpu)
+    assert "closed" not in repr(on_gpu)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "f2", np.float16, np.dtype("float16"), "tf32", "bfloat16"])

@@ -1,39 +1,45 @@
 """Every kernel compiles for every architecture and element that its header names.
 
-Each is compiled by one of CUDA's two compilers; with NPRESNET_COMPILE_ALL=1 by both, as `.ci/run` has it.
+The suite has one architecture of each family, by one of CUDA's two compilers. The others, and what the other compiler
+has yet to see, take a minute more and are a step of their own in `.ci/run`: `pytest -m other_compiler
+tests/cuda/test_compile.py`.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
+from collections import Counter
 
 import pytest
 
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.runtime import nvrtc, source
-from tests.support import compiling, sass
+from tests.support import compiling, programs, sass
+from tests.support.compiling import MAJORS, Compilation
 
 ARCHITECTURES = "sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120".split()
-COMPILE_ALL = os.environ.get("NPRESNET_COMPILE_ALL", "0") not in ("", "0")
-MAJORS = (12, 13)  # the wheels are 12.9 and 13.0
 HAS_WHEELS = (sys.platform, platform.machine()) == ("linux", "x86_64")  # there the extra `test` brings the compilers
 
 pytestmark = pytest.mark.skipif(not HAS_WHEELS, reason="no NVRTC wheels for this platform in the extra `test`")
 
-
-@pytest.mark.parametrize("major", MAJORS)
-@pytest.mark.parametrize("file", source.sources())
-def test_compiles_cleanly_for_all_that_its_header_names(file, major):
-    assert compiling.problems(file, major, chosen=compiling.share(file, major, everything=COMPILE_ALL)) == []
+FIRST = [turn for file in source.sources() for turn in compiling.first_turns(file)]
+SECOND = [turn for file in source.sources() for turn in compiling.second_turns(file)]
 
 
-@pytest.mark.parametrize("file", source.sources())
-def test_the_two_compilers_share_all_the_work(file):
-    one, other = (compiling.share(file, major, everything=False) for major in MAJORS)
-    assert sorted([*one, *other]) == sorted(compiling.targets(file))
-    assert compiling.share(file, 12, everything=True) == compiling.targets(file)
+def of(architecture: str, turns: list[Compilation]) -> list[Compilation]:
+    return [turn for turn in turns if turn.architecture == architecture]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_one_of_each_family_compiles_cleanly(architecture):
+    assert compiling.problems(of(architecture, FIRST)) == []
+
+
+@pytest.mark.other_compiler
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_others_and_by_the_other_compiler(architecture):
+    assert compiling.problems(of(architecture, SECOND)) == []
 
 
 @pytest.mark.parametrize("file", source.sources())
@@ -41,14 +47,81 @@ def test_header_names_what_there_is(file):
     header = source.header(file)
     assert set(header.architectures) <= set(ARCHITECTURES)
     assert set(header.elements) <= {element.macro for element in ELEMENTS.values()}
-    reachable = compiling.targets(file)
+    reachable = programs.targets(file)
     assert all(any(expected.holds_for(*target) for target in reachable) for expected in header.expects)
 
 
-def test_each_architecture_and_element_is_some_kernels():
-    named = [target for file in source.sources() for target in compiling.targets(file)]
-    assert {target.architecture for target in named} == set(ARCHITECTURES)
-    assert {target.element for target in named} >= {element.macro for element in ELEMENTS.values()}
+def test_all_that_the_headers_name_has_its_turn_and_nothing_has_two():
+    turns = [*FIRST, *SECOND]
+    assert {turn[:3] for turn in turns} == {(f, *target) for f in source.sources() for target in programs.targets(f)}
+    assert {turn.architecture for turn in turns} == set(ARCHITECTURES)
+    assert {turn.element for turn in turns} >= {element.macro for element in ELEMENTS.values()}
+    assert set(Counter(turns).values()) == {1}
+
+
+def test_both_compilers_see_each_element_and_family_of_architectures():
+    def families(turns: list[Compilation]) -> set[tuple]:
+        return {(turn.file, turn.element, programs.family(turn.file, turn.architecture)) for turn in turns}
+
+    by_12, by_13 = ([turn for turn in (*FIRST, *SECOND) if turn.major == major] for major in MAJORS)
+    assert families(FIRST) == families(SECOND) == families(by_12) == families(by_13)
+    assert len(FIRST) == len(families(FIRST))
+
+
+# --- what cannot differ ---
+
+
+def write(folder, text: str) -> str:
+    lines = "// Architectures: sm_80 sm_86 sm_89 sm_90 sm_90a", "// Elements: FLOAT32 TF32 FLOAT16 BFLOAT16", text
+    (folder / "planted.cu").write_text("\n".join(lines))
+    return "planted.cu"
+
+
+@pytest.mark.parametrize(
+    ("text", "distinct"),
+    [
+        ("#define TF32 1\n#if ELEMENT == FLOAT16 || ELEMENT == BFLOAT16  // not TF32", "FLOAT32 FLOAT16 BFLOAT16"),
+        ("#if ELEMENT != TF32", "FLOAT32 TF32"),
+        ("/* ELEMENT */", "FLOAT32"),
+        ("int element = ELEMENT;", "FLOAT32 TF32 FLOAT16 BFLOAT16"),
+        ("#if FLOAT16 == 2", "FLOAT32 TF32 FLOAT16 BFLOAT16"),
+    ],
+)
+def test_elements_that_no_line_tests_are_one(tmp_path, text, distinct):
+    found = programs.targets(write(tmp_path, text), tmp_path)
+    assert [target.element for target in found if target.architecture == "sm_80"] == distinct.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "families"),
+    [
+        ("", "sm_80 sm_86 sm_89 | sm_90 sm_90a"),
+        ("#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800", "sm_80 sm_86 sm_89 | sm_90 sm_90a"),
+        ("int blocks = __CUDA_ARCH__ < 890 ? 1 : 2;", "sm_80 sm_86 | sm_89 | sm_90 sm_90a"),
+        ("#if defined(__CUDA_ARCH_FEAT_SM90_ALL)", "sm_80 sm_86 sm_89 | sm_90 | sm_90a"),
+        ("int a = __CUDA_ARCH__;", "sm_80 | sm_86 | sm_89 | sm_90 | sm_90a"),
+    ],
+)
+def test_architectures_that_pass_the_same_tests_are_a_family(tmp_path, text, families):
+    file = write(tmp_path, text)
+    found: dict[tuple, list[str]] = {}
+    for architecture in source.header(file, tmp_path).architectures:
+        found.setdefault(programs.family(file, architecture, tmp_path), []).append(architecture)
+    assert " | ".join(" ".join(members) for members in found.values()) == families
+
+
+def test_an_element_left_out_gives_the_same_machine_code():
+    """Of real kernels: add.cu never asks for TF32, the stem's does."""
+    for file, elements, same in (
+        ("add/add.cu", ("FLOAT32", "TF32"), True),
+        ("stem/mma.cu", ("TF32", "FLOAT16"), False),
+    ):
+        one, other = (
+            nvrtc.compile(source.read(file), file, "sm_80", sass.defines(element), major=13).cubin
+            for element in elements
+        )
+        assert (one == other) is same
+        assert (elements[1] not in {target.element for target in programs.targets(file)}) is same
 
 
 def test_both_compilers_are_the_ones_that_were_asked_for():
@@ -98,14 +171,23 @@ WRONG = 'extern "C" __global__ void planted(float* x) { x[threadIdx.x] *= nothin
 @pytest.mark.parametrize("major", MAJORS)
 def test_planted_fault_is_rejected(tmp_path, major, text, told):
     (tmp_path / "planted.cu").write_text(HEADER + text)
-    found = compiling.problems("planted.cu", major, tmp_path)
+    found = compiling.problems([Compilation("planted.cu", "FLOAT16", "sm_80", major)], tmp_path)
     assert any(told in problem for problem in found), found
 
 
-def test_an_instruction_is_found_by_its_first_words():
+def test_each_of_several_files_is_told_its_own_problems(tmp_path):
+    """Though they are disassembled as one."""
+    texts = {"plain.cu": PLAIN, "wrong.cu": WRONG, "spills.cu": SPILLS, "fine.cu": PLAIN}
+    for name, text in texts.items():
+        (tmp_path / name).write_text((HEADER.replace("HMMA.16816", "LDG.E") if name == "fine.cu" else HEADER) + text)
+    found = compiling.problems([Compilation(name, "FLOAT16", "sm_80", 13) for name in texts], tmp_path)
+    assert {problem.partition(" ")[0] for problem in found} == {"plain.cu", "wrong.cu", "spills.cu"}
+    assert "plain.cu FLOAT16 sm_80 CUDA 13: no kernel holds HMMA.16816" in found
+
+
+def test_instructions_are_counted_kernel_by_kernel():
     listing = """\
-//--------------------- .text.conv                --------------------------
-.text.conv:
+	.headerflags	@"EF_CUDA_64BIT_ADDRESS EF_CUDA_SM90 EF_CUDA_VIRTUAL_SM(EF_CUDA_SM90)"
         /*0000*/                   MOV R1, c[0x0][0x28] ;
         /*0010*/              @!P0 LDGSTS.E.BYPASS.128 [R2], [R4.64] ;
         /*0020*/             @!UPT UIADD3 URZ, UPT, UPT, URZ, URZ, URZ ;
@@ -113,8 +195,13 @@ def test_an_instruction_is_found_by_its_first_words():
         /*0040*/                   HMMA.16816.F32 R4, R8, R2, R4 ;
         /*0050*/                   HGMMA.64x64x16.F32 R24, gdesc[UR4], R24, gsb0 ;
 """
-    counts = sass.parse(listing)["conv"]
-    assert counts == {"MOV": 1, "LDGSTS.E.BYPASS.128": 1, "UIADD3": 1, "HMMA.16816.F32": 2, "HGMMA.64x64x16.F32": 1}
+    first, second = sass.parse(listing, [0x40, 0x20])
+    assert first == {"MOV": 1, "LDGSTS.E.BYPASS.128": 1, "UIADD3": 1, "HMMA.16816.F32": 1}
+    assert second == {"HMMA.16816.F32": 1, "HGMMA.64x64x16.F32": 1}
+
+
+def test_an_instruction_is_found_by_its_first_words():
+    counts = Counter({"HMMA.16816.F32": 2})
     assert sass.holds(counts, "HMMA.16816")
     assert not sass.holds(counts, "HMMA.168")
     assert not sass.holds(counts, "LDSM")

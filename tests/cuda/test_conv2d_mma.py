@@ -10,9 +10,9 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_mma
 from npresnet.cuda.launchers.conv2d_mma import SMALL, SPEEDS, Tile
 from npresnet.window import Window
-from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, check_conv, run_conv, shapes
+from tests.cuda import faults
+from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, check_conv, check_every_way, run_conv, shapes
 from tests.emulator import emulator
-from tests.emulator.emulator import EmulatorError
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
@@ -83,37 +83,54 @@ OTHER_KERNELS = [  # left out where a fault is planted, so that there is less to
 FAULTS = {
     "no barrier before the first slice is read": (
         "copier.finish(shared);\n  __syncthreads();\n",
-        "copier.finish(shared);\n",
+        "copier.finish(shared);\n  if (!PLANTED) __syncthreads();\n",
     ),
-    "no barrier between slices": ("    __syncthreads();  // the next slice is there for all", "    //"),
-    "one copy too many in flight": ("copy_async_wait<Tile::STAGES - 2>", "copy_async_wait<Tile::STAGES - 1>"),
-    "swizzled for ldmatrix only": ("to = shared + place(row, chunk)", "to = shared + row * ROW_BYTES + chunk * 16"),
-    "copied into the slice that is read": ("free_stage = stage;", "free_stage = (stage + 1) % Tile::STAGES;"),
-    "the second step's chunks": ("(b_from ^ step * 32)", "(b_from ^ step * 16)"),
-    "images counted from the first one of all": ("((image - first_image) * conv.H + h)", "(image * conv.H + h)"),
-    "taps of the next row": ("row_tap <<= 1, x += to_next_row", "row_tap <<= 1"),
-    "slab read before it is written": ("    warp_sync();\n    slab.store(", "    slab.store("),
-    "slab overwritten while it is read": ("    warp_sync();  // the slab before has been read\n", ""),
+    "no barrier between slices": ("__syncthreads();  // the next slice", "if (!PLANTED) __syncthreads();  //"),
+    "one copy too many in flight": (
+        "copy_async_wait<Tile::STAGES - 2>();",
+        "if (PLANTED) copy_async_wait<Tile::STAGES - 1>(); else copy_async_wait<Tile::STAGES - 2>();",
+    ),
+    "swizzled for ldmatrix only": (
+        "to = shared + place(row, chunk)",
+        "to = shared + (PLANTED ? row * ROW_BYTES + chunk * 16 : place(row, chunk))",
+    ),
+    "copied into the slice that is read": (
+        "free_stage = stage;",
+        "free_stage = PLANTED ? (stage + 1) % Tile::STAGES : stage;",
+    ),
+    "the second step's chunks": ("(b_from ^ step * 32)", "(b_from ^ step * (PLANTED ? 16 : 32))"),
+    "images counted from the first one of all": (
+        "((image - first_image) * conv.H + h)",
+        "((image - (PLANTED ? 0 : first_image)) * conv.H + h)",
+    ),
+    "taps of the next row": ("x += to_next_row", "x += PLANTED ? 0 : to_next_row"),
+    "slab read before it is written": (
+        "    warp_sync();\n    slab.store(",
+        "    if (!PLANTED) warp_sync();\n    slab.store(",
+    ),
+    "slab overwritten while it is read": (
+        "warp_sync();  // the slab before has been read",
+        "if (!PLANTED) warp_sync();",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_noticed(fault: str) -> None:
-    """Under some order of threads and of copies, on a warp tile of more than one slab."""
+    """Under some order of threads and of copies."""
+    with faults.caught():
+        check_faulty(faults.number(FAULTS, fault))
+
+
+def test_without_a_fault_nothing_is_noticed() -> None:
+    check_faulty(planted=0)
+
+
+def check_faulty(planted: int) -> None:
+    """On a warp tile of more than one slab."""
     two_slabs = ("CONV2D_MMA(conv2d_mma_64x64, 64, 64, 16, 4, 4)", "CONV2D_MMA(conv2d_mma_64x64, 64, 64, 32, 4, 4)")
     case, tile = Case(ring(3), ELEMENTS["float16"], residual=True), SMALL._replace(warp_rows=32)
-    edits = [*OTHER_KERNELS, two_slabs]
-    check_conv(conv2d_mma, case, tile, edits=edits)
-    assert any(notices(case, tile, how, [*edits, FAULTS[fault]]) for how in emulator.EVERY_WAY), fault
-
-
-def notices(case: Case, tile: Tile, how: dict[str, str], edits: list[tuple[str, str]]) -> bool:
-    """Whether a run fails: an error of the emulator, or wrong numbers."""
-    try:
-        check_conv(conv2d_mma, case, tile, edits=edits, **how)
-    except (EmulatorError, AssertionError):
-        return True
-    return False
+    check_every_way(conv2d_mma, case, tile, (*OTHER_KERNELS, two_slabs, *faults.edits_of(FAULTS)), planted)
 
 
 def shape_of(images: int, size: int, channels: int, filters: int, kernel: int = 3) -> ConvShape:

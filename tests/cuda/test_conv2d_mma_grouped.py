@@ -12,9 +12,9 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_mma_grouped
 from npresnet.cuda.launchers.conv2d_mma_grouped import Chunks, Tile, chunks_of
 from npresnet.window import Window
-from tests.cuda.conv_cases import Case, cases, check_conv, run_conv, shapes
+from tests.cuda import faults
+from tests.cuda.conv_cases import Case, cases, check_conv, check_every_way, run_conv, shapes
 from tests.emulator import emulator
-from tests.emulator.emulator import EmulatorError
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
@@ -68,32 +68,52 @@ OTHER_KERNELS = [  # left out where a fault is planted, so that there is less to
     for positions, tiles in ((128, 1), (128, 2), (64, 2), (128, 4), (64, 4))
 ]
 FAULTS = {
-    "patch read before it has come": ("  copy_async_wait<0>();\n", ""),
-    "patch read before the others' copies": ("copy_async_wait<0>();\n  __syncthreads();\n", "copy_async_wait<0>();\n"),
-    "patch overwritten while it is read": ("  __syncthreads();  // the patch has been read\n", ""),
-    "sums read before they are there": ("  __syncthreads();\n  staged.store(", "  staged.store("),
-    "both halves of an mma from one tap": ("offsets[2 * step + half]", "offsets[2 * step]"),
-    "filters a step late": ("filters += step + 1 < steps ? TILES * 32 : 0;", "filters += step ? TILES * 32 : 0;"),
-    "left border read": ("(unsigned)column < conv.W", "column < conv.W"),
-    "width of the box for the patch's": ("conv, chunks, box.width, pitch);", "conv, chunks, 1 << log_w, pitch);"),
+    "patch read before it has come": ("copy_async_wait<0>();", "if (!PLANTED) copy_async_wait<0>();"),
+    "patch read before the others' copies": (
+        "copy_async_wait<0>();\n  __syncthreads();\n",
+        "copy_async_wait<0>();\n  if (!PLANTED) __syncthreads();\n",
+    ),
+    "patch overwritten while it is read": (
+        "__syncthreads();  // the patch has been read",
+        "if (!PLANTED) __syncthreads();",
+    ),
+    "sums read before they are there": (
+        "__syncthreads();\n  staged.store(",
+        "if (!PLANTED) __syncthreads();\n  staged.store(",
+    ),
+    "both halves of an mma from one tap": (
+        "offsets[2 * step + half]",
+        "offsets[2 * step + (PLANTED ? 0 : half)]",
+    ),
+    "filters a step late": (
+        "filters += step + 1 < steps ? TILES * 32 : 0;",
+        "filters += (PLANTED ? step > 0 : step + 1 < steps) ? TILES * 32 : 0;",
+    ),
+    "left border read": (
+        "(unsigned)column < conv.W",
+        "(PLANTED ? column < conv.W : (unsigned)column < conv.W)",
+    ),
+    "width of the box for the patch's": (
+        "conv, chunks, box.width, pitch);",
+        "conv, chunks, PLANTED ? 1 << log_w : box.width, pitch);",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_noticed(fault: str) -> None:
     """Under some order of threads and of copies."""
+    with faults.caught():
+        check_faulty(faults.number(FAULTS, fault))
+
+
+def test_without_a_fault_nothing_is_noticed() -> None:
+    check_faulty(planted=0)
+
+
+def check_faulty(planted: int) -> None:
     case = Case(layer(9, 40, 10), ELEMENTS["float16"], residual=True)  # three of eight warps have no channels
-    check_conv(conv2d_mma_grouped, case, Tile(1, 4, 16), edits=OTHER_KERNELS)
-    assert any(notices(case, how, [*OTHER_KERNELS, FAULTS[fault]]) for how in emulator.EVERY_WAY), fault
-
-
-def notices(case: Case, how: dict[str, str], edits: list[tuple[str, str]]) -> bool:
-    """Whether a run fails: an error of the emulator, or wrong numbers."""
-    try:
-        check_conv(conv2d_mma_grouped, case, Tile(1, 4, 16), edits=edits, **how)
-    except (EmulatorError, AssertionError):
-        return True
-    return False
+    check_every_way(conv2d_mma_grouped, case, Tile(1, 4, 16), (*OTHER_KERNELS, *faults.edits_of(FAULTS)), planted)
 
 
 def test_chunks_of_group_widths() -> None:
@@ -132,7 +152,7 @@ def test_every_layer_of_the_resnexts_fits(capability: int) -> None:
     for element in ELEMENT_NAMES[: 1 if capability == 75 else 3]:
         for size, stride, (width, groups) in product((56, 28, 14, 7), (1, 2), product((4, 8, 16, 32, 64), (32, 64))):
             shape = layer(size, width * groups, groups, stride)
-            assert conv2d_mma_grouped.supports(shape, ELEMENTS[element], capability) or width == 64, shape
+            assert conv2d_mma_grouped.supports(shape, ELEMENTS[element], capability), shape
 
 
 def test_supports_says_what_it_cannot_do() -> None:

@@ -12,7 +12,8 @@ from npresnet.cuda.launchers import conv2d_registers
 from npresnet.cuda.launchers.conv2d_registers import SMALL, Tile
 from npresnet.cuda.runtime import source
 from npresnet.window import Window
-from tests.cuda.conv_cases import Case, assert_close, cases, caught, check_conv, run_conv, shapes
+from tests.cuda import faults
+from tests.cuda.conv_cases import Case, assert_close, cases, check_conv, check_every_way, run_conv, shapes
 from tests.emulator import emulator
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -69,41 +70,56 @@ def test_two_runs_give_the_same_bits(tile):
     assert first.tobytes() == second.tobytes()
 
 
-# What is wrong: the edit that makes it so. All of them in the 64x64 kernel, but for one that only a split can show.
+# All of them in the 64x64 kernel, but for one that only a split can show.
 FAULTS = {
     "no barrier after the first slice": (
-        "loader.put(slices[work.slices & 1]);\n  __syncthreads();", "loader.put(slices[work.slices & 1]);"),
+        "loader.put(slices[work.slices & 1]);\n  __syncthreads();",
+        "loader.put(slices[work.slices & 1]);\n  if (!PLANTED) __syncthreads();"),
     "no barrier in the loop": (
-        "loader.put(slices[(left - 1) & 1]);\n    __syncthreads();", "loader.put(slices[(left - 1) & 1]);"),
+        "loader.put(slices[(left - 1) & 1]);\n    __syncthreads();",
+        "loader.put(slices[(left - 1) & 1]);\n    if (!PLANTED) __syncthreads();"),
     "the next slice goes where this one is being read": (
-        "loader.put(slices[(left - 1) & 1]);", "loader.put(slices[left & 1]);"),
+        "loader.put(slices[(left - 1) & 1]);", "loader.put(slices[(PLANTED ? left : left - 1) & 1]);"),
     "split: window row and column exchanged": (
         "tap_h = tap / conv.KW * conv.dilation_h, tap_w = tap % conv.KW * conv.dilation_w",
-        "tap_w = tap / conv.KW * conv.dilation_h, tap_h = tap % conv.KW * conv.dilation_w"),
+        "tap_h = PLANTED ? tap % conv.KW * conv.dilation_w : tap / conv.KW * conv.dilation_h, "
+        "tap_w = PLANTED ? tap / conv.KW * conv.dilation_h : tap % conv.KW * conv.dilation_w"),
     "a row of taps as long as the window is high": (
-        "if (tap_w < conv.KW * conv.dilation_w) continue;", "if (tap_w < conv.KH * conv.dilation_w) continue;"),
-    "padding ignored": ("j * conv.stride_w - conv.padding_w", "j * conv.stride_w"),
-    "the image's border ignored": ("exists && inside(h[i] + tap_h, w[i] + tap_w, conv)", "exists"),
-    "K has no end": ("exists = tap_h < conv.KH * conv.dilation_h;", "exists = true;"),
-    "stored beyond the last position": ("if (m >= conv.N * conv.OH * conv.OW) continue;", ""),
+        "if (tap_w < conv.KW * conv.dilation_w) continue;",
+        "if (tap_w < (PLANTED ? conv.KH : conv.KW) * conv.dilation_w) continue;"),
+    "padding ignored": ("j * conv.stride_w - conv.padding_w", "j * conv.stride_w - (PLANTED ? 0 : conv.padding_w)"),
+    "the image's border ignored": (
+        "exists && inside(h[i] + tap_h, w[i] + tap_w, conv)",
+        "exists && (PLANTED || inside(h[i] + tap_h, w[i] + tap_w, conv))"),
+    "K has no end": ("exists = tap_h <", "exists = PLANTED || tap_h <"),
+    "stored beyond the last position": (
+        "if (m >= conv.N * conv.OH * conv.OW) continue;", "if (m >= conv.N * conv.OH * conv.OW && !PLANTED) continue;"),
     "runs of four in the wrong place": (
-        "j / 4 * (Tile::WARP_COLUMNS / 2)", "j / 4 * (Tile::WARP_ROWS / 2)"),
+        "j / 4 * (Tile::WARP_COLUMNS / 2)", "j / 4 * ((PLANTED ? Tile::WARP_ROWS : Tile::WARP_COLUMNS) / 2)"),
 }  # fmt: skip
 
 
-def only(kernel: str) -> list[tuple[str, str]]:
-    """Edits that leave one kernel of the source: the compiler is most of what a planted fault costs."""
+def without_other_kernels() -> list[tuple[str, str]]:
+    """Edits that leave two kernels of the source, so that there is less to compile."""
+    kept = ("WHOLE(64, 64, 4, , 6)", "SPLIT(64, 64, 4, , 6)")
     lines = source.read(conv2d_registers.FILE).splitlines()
-    others = [line for line in lines if line.startswith(("WHOLE(", "SPLIT(")) and line != kernel]
-    return [(f"{line}\n", "") for line in others]
+    return [(f"{line}\n", "") for line in lines if line.startswith(("WHOLE(", "SPLIT(")) and line not in kept]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_faults_are_caught(fault):
-    split = fault.startswith("split")
-    tile, kernel = (SPLIT[1], "SPLIT(64, 64, 4, , 6)") if split else (SMALL, "WHOLE(64, 64, 4, , 6)")
-    edits = (*only(kernel), FAULTS[fault])
-    assert caught(conv2d_registers, Case(LAYER, exact=True), tile, *edits), f"nobody noticed: {fault}"
+    with faults.caught():
+        check_tile(SPLIT[1] if fault.startswith("split") else SMALL, faults.number(FAULTS, fault))
+
+
+@pytest.mark.parametrize("tile", [SMALL, SPLIT[1]], ids=str)
+def test_without_a_fault_nothing_is_caught(tile):
+    check_tile(tile, planted=0)
+
+
+def check_tile(tile, planted):
+    edits = (*without_other_kernels(), *faults.edits_of(FAULTS))
+    check_every_way(conv2d_registers, Case(LAYER, exact=True), tile, edits, planted)
 
 
 def test_what_is_refused():

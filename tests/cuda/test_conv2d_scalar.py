@@ -10,7 +10,8 @@ from npresnet.cuda.elements import ELEMENTS, restore, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_direct, conv2d_im2col, conv2d_split_k_reduce, conv2d_tiled
 from npresnet.window import Window
-from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, caught, check_conv, run_conv, shapes
+from tests.cuda import faults
+from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, check_conv, check_every_way, run_conv, shapes
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -96,27 +97,44 @@ def test_residual_may_be_the_memory_of_y(kernel):
     np.testing.assert_array_equal(y, apart)
 
 
-# What is wrong: the kernel, and the edit that makes it so.
 FAULTS = {
-    "tiled: no barrier before the slice is read": (
-        TILED_16, "__syncthreads();  // the slice is complete", ""),
-    "tiled: no barrier before the slice is replaced": (
-        TILED_16, "__syncthreads();  // everybody has read it", ""),
-    "tiled: window row and column exchanged": (
-        TILED_16, "r = tap / conv.KW, s = tap % conv.KW", "s = tap / conv.KW, r = tap % conv.KW"),
-    "tiled: padding ignored": (TILED_16, "i * conv.stride_h - conv.padding_h", "i * conv.stride_h"),
-    "tiled: filters beyond the last are stored": (TILED_16, "if (m >= M || filter >= group_filters)", "if (m >= M)"),
-    "direct: window row and column exchanged": (
-        DIRECT, "(((size_t)o * conv.KH + r) * conv.KW + s)", "(((size_t)o * conv.KW + s) * conv.KH + r)"),
-    "direct: the residual is forgotten": (DIRECT, "if (residual) value += to_float(residual[offset]);", ""),
+    TILED_16: {
+        "no barrier before the slice is read": (
+            "__syncthreads();  // the slice is complete", "if (!PLANTED) __syncthreads();"),
+        "no barrier before the slice is replaced": (
+            "__syncthreads();  // everybody has read it", "if (!PLANTED) __syncthreads();"),
+        "window row and column exchanged": (
+            "r = tap / conv.KW, s = tap % conv.KW",
+            "r = PLANTED ? tap % conv.KW : tap / conv.KW, s = PLANTED ? tap / conv.KW : tap % conv.KW"),
+        "padding ignored": (
+            "i * conv.stride_h - conv.padding_h", "i * conv.stride_h - (PLANTED ? 0 : conv.padding_h)"),
+        "filters beyond the last are stored": (
+            "if (m >= M || filter >= group_filters)", "if (m >= M || (filter >= group_filters && !PLANTED))"),
+    },
+    DIRECT: {
+        "window row and column exchanged": (
+            "(((size_t)o * conv.KH + r) * conv.KW + s)",
+            "(PLANTED ? ((size_t)o * conv.KW + s) * conv.KH + r : ((size_t)o * conv.KH + r) * conv.KW + s)"),
+        "the residual is forgotten": ("if (residual) value +=", "if (residual && !PLANTED) value +="),
+    },
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_planted_faults_are_caught(fault):
-    (launcher, tile), old, new = FAULTS[fault]
-    case = Case(LAYER, residual="residual" in fault, exact=True)
-    assert caught(launcher, case, tile, (old, new)), f"nobody noticed: {fault}"
+@pytest.mark.parametrize(("kernel", "fault"), [(kernel, fault) for kernel in FAULTS for fault in FAULTS[kernel]])
+def test_planted_faults_are_caught(kernel, fault):
+    with faults.caught():
+        check_kernel(kernel, faults.number(FAULTS[kernel], fault))
+
+
+@pytest.mark.parametrize("kernel", FAULTS)
+def test_without_a_fault_nothing_is_caught(kernel):
+    check_kernel(kernel, planted=0)
+
+
+def check_kernel(kernel, planted):
+    launcher, tile = kernel
+    case = Case(LAYER, residual=kernel is DIRECT, exact=True)
+    check_every_way(launcher, case, tile, faults.edits_of(FAULTS[kernel]), planted)
 
 
 def test_everything_is_supported_everywhere():

@@ -14,8 +14,9 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
 from npresnet.cuda.runtime import source as sources
 from npresnet.window import Window
-from tests.cuda.conv_cases import WINDOWS, Case, assert_exact, cases, check_conv, run_conv, shapes
-from tests.cuda.wgmma_faults import FAULTS, KERNEL_BEGINS, SHARED_FAULTS
+from tests.cuda import faults
+from tests.cuda.conv_cases import WINDOWS, Case, cases, check_conv, check_every_way, shapes
+from tests.cuda.wgmma_faults import FAULTS, SHARED_FAULTS
 from tests.emulator import emulator
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -175,44 +176,35 @@ PLANTED = [(launcher, name) for launcher in LAUNCHERS for name in (*SHARED_FAULT
 
 
 def every_fault(launcher: ModuleType) -> tuple[tuple[str, str], ...]:
-    """Edits that plant all faults, each behind the number above a launch's `activation`: one compilation."""
+    """Edits that plant all faults, each behind its number: one compilation."""
     faulty: dict[str, list[tuple[int, str]]] = {}
     for number, changes in enumerate((SHARED_FAULTS | FAULTS[launcher]).values(), start=1):
         for right, wrong in changes:
             faulty.setdefault(right, []).append((number, wrong))
     edits = without_other_kernels(launcher)
-    edits.append(("constexpr int SLAB_BYTES = 128;", "constexpr int SLAB_BYTES = 128;\nstatic int planted = 0;"))
-    edits.append((KERNEL_BEGINS, f"{KERNEL_BEGINS}\n  planted = conv.activation >> 8;"))
     for right, wrongs in faulty.items():
-        choice = "".join(f"if (planted == {number}) {{ {wrong} }} else " for number, wrong in wrongs)
+        choice = "".join(f"if (PLANTED({number})) {{ {wrong} }} else " for number, wrong in wrongs)
         edits.append((right, f"{choice}{{ {right}\n }}"))
     return tuple(edits)
 
 
-def caught(launcher: ModuleType, shape: ConvShape) -> bool:
-    """Whether some way to run it shows that something is wrong."""
-    tile, edits = tile_of(launcher, shape), every_fault(launcher)
+def check_faulty(launcher: ModuleType, planted: int) -> None:
+    """Two blocks with three tiles each, more slabs a tile than stages."""
+    channels = 32 if launcher is conv2d_wgmma_tma else 40
+    shape = ConvShape(3, 11, 9, channels, 136, Window.of(3, 1, 1), activation=Code.RELU)
+    tile = tile_of(launcher, shape)
     if launcher is conv2d_wgmma_tma:
         tile = tile._replace(blocks=2)
     case = Case(shape, OTHER_ELEMENT[launcher], residual=True, exact=True)
-    for way in emulator.EVERY_WAY:
-        try:
-            y, right = run_conv(launcher, case, tile, edits=edits, **way)
-            assert_exact(y, right, case.element)
-        except (AssertionError, emulator.EmulatorError):
-            return True
-    return False
+    check_every_way(launcher, case, tile, every_fault(launcher), planted)
 
 
 @pytest.mark.parametrize(("launcher", "fault"), PLANTED, ids=lambda value: named(value) or value)
 def test_planted_faults_are_caught(launcher: ModuleType, fault: str) -> None:
-    """Two blocks with three tiles each, more slabs a tile than stages."""
-    number = list(SHARED_FAULTS | FAULTS[launcher]).index(fault) + 1
-    shape = ConvShape(3, 11, 9, 32 if launcher is conv2d_wgmma_tma else 40, 136, Window.of(3, 1, 1))
-    assert caught(launcher, shape._replace(activation=number << 8))
+    with faults.caught():
+        check_faulty(launcher, faults.number(SHARED_FAULTS | FAULTS[launcher], fault))
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=named)
 def test_without_a_fault_nothing_is_caught(launcher: ModuleType) -> None:
-    shape = ConvShape(3, 11, 9, 32 if launcher is conv2d_wgmma_tma else 40, 136, Window.of(3, 1, 1))
-    assert not caught(launcher, shape)
+    check_faulty(launcher, planted=0)

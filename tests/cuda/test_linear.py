@@ -125,35 +125,47 @@ def test_which_kernel() -> None:
 
 
 FAULTS = {
-    "tile: read before it is written": (
-        linear_tile,
-        ("    __syncthreads();\n    multiply_slice", "    multiply_slice"),
-    ),
-    "tile: overwritten while others read": (
-        linear_tile,
-        ("    __syncthreads();  // the next slice overwrites what others may still read\n", ""),
-    ),
-    "mma: partial sums read before they are written": (
-        linear_mma,
-        ("  __syncthreads();\n  for (int item", "  for (int item"),
-    ),
-    "mma: words of a chunk in another order": (linear_mma, ("b[j].x, b[j].y", "b[j].x, b[j].z")),
-    "mma: rows of the upper half twice": (linear_mma, ("&lower = a[2 * i + 1]", "&lower = a[2 * i]")),
-    "warp: lanes 16 apart not added": (linear_warp, ("int lanes = 16;", "int lanes = 8;")),
-    "warp: bias of another output": (linear_warp, ("sum += bias[o]", "sum += bias[0]")),
+    linear_tile: {
+        "read before it is written": (
+            "__syncthreads();\n    multiply_slice",
+            "if (!PLANTED) __syncthreads();\n    multiply_slice",
+        ),
+        "overwritten while others read": (
+            "__syncthreads();  // the next slice overwrites what others may still read",
+            "if (!PLANTED) __syncthreads();",
+        ),
+    },
+    linear_mma: {
+        "partial sums read before they are written": (
+            "__syncthreads();\n  for (int item",
+            "if (!PLANTED) __syncthreads();\n  for (int item",
+        ),
+        "words of a chunk in another order": ("b[j].x, b[j].y", "b[j].x, PLANTED ? b[j].z : b[j].y"),
+        "rows of the upper half twice": ("&lower = a[2 * i + 1]", "&lower = a[2 * i + !PLANTED]"),
+    },
+    linear_warp: {
+        "lanes 16 apart not added": ("int lanes = 16;", "int lanes = PLANTED ? 8 : 16;"),
+        "bias of another output": ("sum += bias[o]", "sum += bias[PLANTED ? 0 : o]"),
+    },
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_caught(fault: str) -> None:
-    launcher, edit = FAULTS[fault]
+@pytest.mark.parametrize(
+    ("launcher", "fault"), [(launcher, fault) for launcher in FAULTS for fault in FAULTS[launcher]]
+)
+def test_a_planted_fault_is_caught(launcher: ModuleType, fault: str) -> None:
     with faults.caught():
-        check_every_way(launcher, (edit,))
+        check_every_way(launcher, faults.number(FAULTS[launcher], fault))
 
 
-def check_every_way(launcher: ModuleType, edits: tuple[tuple[str, str], ...]) -> None:
-    shape, element = LinearShape(34, 296, 37), ELEMENTS["float16"]
+@pytest.mark.parametrize("launcher", FAULTS)
+def test_without_a_fault_nothing_is_caught(launcher: ModuleType) -> None:
+    check_every_way(launcher, planted=0)
+
+
+def check_every_way(launcher: ModuleType, planted: int) -> None:
+    shape, element, edits = LinearShape(34, 296, 37), ELEMENTS["float16"], faults.edits_of(FAULTS[launcher])
     arrays = numbers(shape, element, exact=True)
     for how in emulator.EVERY_WAY:
-        y = run_linear(launcher, shape, element, arrays, edits=edits, **how)
+        y = run_linear(launcher, shape, element, arrays, edits=edits, planted=planted, **how)
         assert np.array_equal(y, right(shape, element, arrays)[0])

@@ -17,7 +17,7 @@ from tests.support.small import batch
 
 pytestmark = emulator.needed
 
-SIZES = {"resnet18": (2, 40, 33), "resnet50": (1, 32, 32), "resnext50_32x4d": (1, 32, 32)}  # images, height, width
+SIZES = {"resnet18": (2, 32, 25), "resnet50": (1, 24, 17), "resnext50_32x4d": (1, 24, 17)}  # images, height, width
 NARROW = {"width_per_group": 16, "num_classes": 6}
 DILATED = {"groups": 4, "width_per_group": 32, "replace_stride_with_dilation": [False, True, True], "num_classes": 6}
 

@@ -13,7 +13,7 @@ from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import activation, add, batch_norm, shortcut_a
 from npresnet.network import Node
 from npresnet.passes.fold_batch_norm import scale_and_shift
-from tests.cuda import activations
+from tests.cuda import activations, faults
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -126,7 +126,7 @@ def test_shortcut_a(element: Element) -> None:
 
 
 def shortcut_results(
-    element: Element, channels: int, pads: tuple[int, int], stride: int, edits: tuple[tuple[str, str], ...] = ()
+    element: Element, channels: int, pads: tuple[int, int], stride: int, **how: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel gives, and what is right: (N, before + C + after, OH, OW)."""
     x = memory.guarded(numbers(element, 2, 7, 10, channels))
@@ -135,17 +135,25 @@ def shortcut_results(
     launches = shortcut_a.launches(
         2, 7, 10, channels, element, stride=stride, pad_channels=pads, x=x.ctypes.data, y=y.ctypes.data
     )
-    run(launches, x, y, edits=edits)
+    run(launches, x, y, **how)
     return restore(y, element).transpose(0, 3, 1, 2), right
 
 
-def test_faults_are_noticed() -> None:
+SHORTCUT_FAULTS = {
+    "columns not strided": ("* W + j * stride", "* W + j * (PLANTED ? 1 : stride)"),
+    "a channel too many": ("c >= before && c < before + C", "c >= before && c < before + C + PLANTED"),
+}
+
+
+@pytest.mark.parametrize(("pads", "fault"), [((1, 2), "columns not strided"), ((0, 3), "a channel too many")])
+def test_faults_in_shortcut_a_are_noticed(pads: tuple[int, int], fault: str) -> None:
+    for planted in (0, faults.number(SHORTCUT_FAULTS, fault)):
+        how = {"edits": faults.edits_of(SHORTCUT_FAULTS), "planted": planted}
+        y, right = shortcut_results(ELEMENTS["float32"], 3, pads, 2, **how)
+        assert np.array_equal(y, right, equal_nan=True) is (planted == 0)
+
+
+def test_a_fault_in_batch_norm_is_noticed() -> None:
     element = ELEMENTS["float32"]
-    y, right = shortcut_results(element, 3, (1, 2), 2, edits=(("* W + j * stride", "* W + j"),))
-    assert not np.array_equal(y, right, equal_nan=True)
-    y, right = shortcut_results(
-        element, 3, (0, 3), 2, edits=(("c >= before && c < before + C", "c >= before && c <= before + C"),)
-    )
-    assert not np.array_equal(y, right, equal_nan=True)
     wrong, _ = batch_norm_errors(element, 7, False, (("v % (unsigned)(C / width)", "v % (unsigned)(C / width - 1)"),))
     assert wrong.any()

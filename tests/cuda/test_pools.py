@@ -13,6 +13,7 @@ from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.launchers import avg_pool2d, global_avg_pool, max_pool2d
 from npresnet.cuda.shapes import PoolShape
 from npresnet.window import Window
+from tests.cuda import faults
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -142,39 +143,59 @@ OTHER_KERNELS = [  # left out where a fault is planted, so that there is less to
     ("MAX_POOL2D(max_pool2d_vector, VECTOR, 0, 0)\n", ""),
 ]
 MAX_FAULTS = {
-    "0 instead of -infinity": ("__uint_as_float(0xFF800000u)", "0.f"),
-    "NaN loses": (" || value != value", ""),
-    "dilation forgotten": ("s * pool.dilation_w", "s"),
-    "height for width": ("(unsigned)w < (unsigned)pool.W", "(unsigned)w < (unsigned)pool.H"),
+    "0 instead of -infinity": ("__uint_as_float(0xFF800000u)", "__uint_as_float(PLANTED ? 0 : 0xFF800000u)"),
+    "NaN loses": (" || value != value", " || (value != value && !PLANTED)"),
+    "dilation forgotten": ("s * pool.dilation_w", "s * (PLANTED ? 1 : pool.dilation_w)"),
+    "height for width": ("(unsigned)w < (unsigned)pool.W", "(unsigned)w < (unsigned)(PLANTED ? pool.H : pool.W)"),
 }
 
 
 @pytest.mark.parametrize("fault", MAX_FAULTS)
 def test_a_fault_in_max_pool_is_caught(fault: str) -> None:
+    assert not max_pool_is_right(faults.number(MAX_FAULTS, fault))
+
+
+def test_without_a_fault_max_pool_is_right() -> None:
+    assert max_pool_is_right(planted=0)
+
+
+def max_pool_is_right(planted: int) -> bool:
     shape, element = PoolShape(1, 7, 9, 3, DILATED), ELEMENTS["float32"]
     x = images(shape, element)
     x[0, 3, 5, 1] = np.nan  # the dilated windows see odd columns
-    y = run_pool(max_pool2d, shape, element, x, edits=(*OTHER_KERNELS, MAX_FAULTS[fault]))
-    assert not np.array_equal(y, right_max(shape, element, x), equal_nan=True)
+    edits = (*OTHER_KERNELS, *faults.edits_of(MAX_FAULTS))
+    y = run_pool(max_pool2d, shape, element, x, edits=edits, planted=planted)
+    return np.array_equal(y, right_max(shape, element, x), equal_nan=True)
 
 
 AVG_FAULTS = {
-    "count_include_pad ignored": ("include_padding ? padding : 0", "padding"),
-    "count_include_pad always off": ("include_padding ? padding : 0", "0"),
-    "beyond the far padding counted": ("min(first + window, size + border)", "(first + window)"),
+    "count_include_pad ignored": ("include_padding ? padding : 0", "include_padding || PLANTED ? padding : 0"),
+    "count_include_pad always off": ("int border = include_padding", "int border = !PLANTED && include_padding"),
+    "beyond the far padding counted": (
+        "min(first + window, size + border)",
+        "min(first + window, PLANTED ? first + window : size + border)",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", AVG_FAULTS)
 def test_a_fault_in_avg_pool_is_caught(fault: str) -> None:
-    element = ELEMENTS["float32"]
-    wrong = 0
+    assert wrong_averages(faults.number(AVG_FAULTS, fault)) > 0
+
+
+def test_without_a_fault_avg_pool_is_right() -> None:
+    assert wrong_averages(planted=0) == 0
+
+
+def wrong_averages(planted: int) -> int:
+    """How often a result is wrong, where padding counts and where it does not."""
+    element, wrong = ELEMENTS["float32"], 0
     for counted in (True, False):
         shape = PoolShape(1, 8, 9, 3, WINDOWS["ResNet's"], ceil_mode=True, count_include_pad=counted)
         x = images(shape, element)
-        y = run_pool(avg_pool2d, shape, element, x, edits=(AVG_FAULTS[fault],))
+        y = run_pool(avg_pool2d, shape, element, x, edits=faults.edits_of(AVG_FAULTS), planted=planted)
         wrong += not np.array_equal(y, right_avg(shape, element, x))
-    assert wrong
+    return wrong
 
 
 def test_a_missing_barrier_in_global_avg_pool_is_caught() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,12 +30,14 @@ def pictures(how: Preprocess) -> np.ndarray:
 
 
 def run_preprocess(
-    x: np.ndarray, how: Preprocess, padded: int, element: Element, edits: tuple[tuple[str, str], ...] = ()
+    x: np.ndarray, how: Preprocess, padded: int, element: Element, edits: emulator.Edits = (), planted: int = 0
 ) -> np.ndarray:
     x, y = memory.guarded(x), memory.poisoned((*x.shape[:3], padded), element.storage)
     pixels = int(np.prod(x.shape[:3]))
     emulator.run(
-        preprocess.launches(pixels, how.mean, how.std, padded, element, x=x.ctypes.data, y=y.ctypes.data), edits=edits
+        preprocess.launches(pixels, how.mean, how.std, padded, element, x=x.ctypes.data, y=y.ctypes.data),
+        edits=edits,
+        planted=planted,
     )
     memory.check_guards(x, y)
     return restore(y, element)
@@ -60,18 +64,29 @@ def test_the_cpus_very_bits(element: Element, how: Preprocess, padded: int) -> N
     assert not y[..., how.channels :].any()
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        ("/ 255.f", "* (1 / 255.f)"),  # one rounding more
-        ("- how.mean[c]) / how.std[c]", "- how.mean[c]) * (1 / how.std[c])"),
-        ("pixel[c] = (x[(size_t)p * how.channels + c]", "pixel[c] = (x[(size_t)p * how.channels + 2 - c]"),  # BGR
-    ],
-)
-def test_other_arithmetic_is_noticed(edit: tuple[str, str]) -> None:
+OTHER_ARITHMETIC = {
+    "times a rounded 1/255": ("/ 255.f", "/ (PLANTED ? 1.f : 255.f) * (PLANTED ? 1 / 255.f : 1.f)"),
+    "times a rounded 1/std": (
+        "- how.mean[c]) / how.std[c]",
+        "- how.mean[c]) / (PLANTED ? 1.f : how.std[c]) * (PLANTED ? 1 / how.std[c] : 1.f)",
+    ),
+    "BGR": ("* how.channels + c]", "* how.channels + (PLANTED ? 2 - c : c)]"),
+}
+
+
+@pytest.mark.parametrize("fault", OTHER_ARITHMETIC)
+def test_other_arithmetic_is_noticed(fault: str) -> None:
+    assert not is_the_cpus(faults.number(OTHER_ARITHMETIC, fault))
+
+
+def test_without_a_fault_the_arithmetic_is_the_cpus() -> None:
+    assert is_the_cpus(planted=0)
+
+
+def is_the_cpus(planted: int) -> bool:
     how, element = HOWS["colour"], ELEMENTS["float32"]
-    x = pictures(how)
-    assert not np.array_equal(run_preprocess(x, how, 4, element, (edit,))[..., :3], on_the_cpu(x, how))
+    x, edits = pictures(how), faults.edits_of(OTHER_ARITHMETIC)
+    return np.array_equal(run_preprocess(x, how, 4, element, edits, planted)[..., :3], on_the_cpu(x, how))
 
 
 SIZES = [(1, 3, 50, 4), (2, 3, 300, 8), (2, 1, 9, 4), (3, 4, 33, 4), (2, 33, 31, 40), (1, 7, 1, 7), (2, 64, 49, 64)]
@@ -107,7 +122,7 @@ def features(element: Element, size: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def run_out(
-    element: Element, size: tuple[int, int, int, int], edits: tuple[tuple[str, str], ...] = (), **how: str
+    element: Element, size: tuple[int, int, int, int], edits: tuple[tuple[str, str], ...] = (), **how: Any
 ) -> np.ndarray:
     N, C, L, _ = size
     x, y = memory.guarded(features(element, size)), memory.poisoned((N, C, L), np.float32)
@@ -123,17 +138,27 @@ OTHER_KERNELS = [  # left out where a fault is planted, so that there is less to
 FAULTS = {
     "read before it is written": (
         "__syncthreads();\n#pragma unroll\n  for (int row = threadIdx.y; row < TILE; row += ROWS) {\n    int c =",
-        "for (int row = threadIdx.y; row < TILE; row += ROWS) {\n    int c =",
+        "if (!PLANTED) __syncthreads();\n  for (int row = threadIdx.y; row < TILE; row += ROWS) {\n    int c =",
     ),
-    "another stride": ("to_float(x[((size_t)n * L + p) * P + c])", "to_float(x[((size_t)n * L + p) * C + c])"),
-    "no transposition": ("* L + p] = tile[threadIdx.x][row]", "* L + p] = tile[row][threadIdx.x]"),
+    "another stride": (
+        "to_float(x[((size_t)n * L + p) * P + c])",
+        "to_float(x[((size_t)n * L + p) * (PLANTED ? C : P) + c])",
+    ),
+    "no transposition": (
+        "* L + p] = tile[threadIdx.x][row]",
+        "* L + p] = PLANTED ? tile[row][threadIdx.x] : tile[threadIdx.x][row]",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_on_the_way_out_is_caught(fault: str) -> None:
     with faults.caught():
-        check_every_way((*OTHER_KERNELS, FAULTS[fault]))
+        check_every_way(faults.number(FAULTS, fault))
+
+
+def test_without_a_fault_nothing_is_caught() -> None:
+    check_every_way(planted=0)
 
 
 @pytest.mark.parametrize("how", emulator.EVERY_WAY, ids=lambda how: "-".join(how.values()))
@@ -142,8 +167,8 @@ def test_features_out_whatever_the_schedule(how: dict[str, str]) -> None:
     assert np.array_equal(run_out(element, size, **how), features(element, size)[..., :33].transpose(0, 2, 1))
 
 
-def check_every_way(edits: tuple[tuple[str, str], ...]) -> None:
-    size, element = (2, 33, 31, 40), ELEMENTS["float32"]
+def check_every_way(planted: int) -> None:
+    size, element, edits = (2, 33, 31, 40), ELEMENTS["float32"], (*OTHER_KERNELS, *faults.edits_of(FAULTS))
     for how in emulator.EVERY_WAY:
-        y = run_out(element, size, edits, **how)
+        y = run_out(element, size, edits, planted=planted, **how)
         assert np.array_equal(y, features(element, size)[..., :33].transpose(0, 2, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 
 def run(
-    logits: np.ndarray, k: int, edits: tuple[tuple[str, str], ...] = (), **how: str
+    logits: np.ndarray, k: int, edits: tuple[tuple[str, str], ...] = (), **how: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """probabilities (N, classes) float32, best (N, k) int32."""
     N, classes = logits.shape
@@ -30,7 +32,7 @@ def right_best(logits: np.ndarray, k: int) -> list[list[int]]:
     return [[candidate.index for candidate in Prediction(row, top_k=k).top] for row in logits]
 
 
-def check(logits: np.ndarray, k: int, edits: tuple[tuple[str, str], ...] = (), **how: str) -> None:
+def check(logits: np.ndarray, k: int, edits: tuple[tuple[str, str], ...] = (), **how: Any) -> None:
     """Probabilities are float32's: the exponential's argument is off by half a step of itself, the rest by a few."""
     probabilities, best = run(logits, k, edits, **how)
     assert best.tolist() == right_best(logits, k)
@@ -76,25 +78,32 @@ def test_none_asked_for() -> None:
 
 
 FAULTS = {
-    "the higher index first": ("| ~(unsigned)index", "| (unsigned)index"),
-    "NaN first": ("if (logit != logit) ordered = 0;", ""),
-    "two zeros": ("__float_as_uint(logit + 0.f)", "__float_as_uint(logit)"),
-    "negative logits upside down": ("bits >> 31 ? ~bits : bits | 0x80000000u", "bits | 0x80000000u"),
-    "the largest not taken off": ("sum += expf(logits[c] - largest)", "sum += expf(logits[c])"),
-    "written before the last value was read": (
-        "  __syncthreads();  // `shared` may still be read from the last call\n",
-        "",
+    "the higher index first": ("| ~(unsigned)index", "| (PLANTED ? (unsigned)index : ~(unsigned)index)"),
+    "NaN first": ("if (logit != logit) ordered = 0;", "if (logit != logit && !PLANTED) ordered = 0;"),
+    "two zeros": ("__float_as_uint(logit + 0.f)", "__float_as_uint(PLANTED ? logit : logit + 0.f)"),
+    "negative logits upside down": ("bits >> 31 ? ~bits", "bits >> 31 && !PLANTED ? ~bits"),
+    "the largest not taken off": (
+        "sum += expf(logits[c] - largest)",
+        "sum += expf(logits[c] - (PLANTED ? 0 : largest))",
     ),
-    "read before it is written": ("= value;\n  __syncthreads();\n", "= value;\n"),
+    "written before the last value was read": (
+        "__syncthreads();  // `shared` may still be read from the last call",
+        "if (!PLANTED) __syncthreads();",
+    ),
+    "read before it is written": ("= value;\n  __syncthreads();\n", "= value;\n  if (!PLANTED) __syncthreads();\n"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(fault: str) -> None:
     with faults.caught():
-        check_every_way((FAULTS[fault],))
+        check_every_way(faults.number(FAULTS, fault))
 
 
-def check_every_way(edits: tuple[tuple[str, str], ...]) -> None:
+def test_without_a_fault_nothing_is_caught() -> None:
+    check_every_way(planted=0)
+
+
+def check_every_way(planted: int) -> None:
     for how in emulator.EVERY_WAY:
-        check(ties(), 7, edits, **how)
+        check(ties(), 7, faults.edits_of(FAULTS), planted=planted, **how)

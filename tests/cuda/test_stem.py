@@ -125,29 +125,51 @@ OTHER_KERNELS = [  # left out where a fault is planted, so that there is less to
     ("STEM_MMA(stem_mma_32x4_apart, 32, 4, false)\n", ""),
 ]
 FAULTS = {
-    "a patch overwritten while others read it": ("    __syncthreads();  // the last patch has been read\n", ""),
-    "a patch read before it is written": ("tile, taps);\n    __syncthreads();\n", "tile, taps);\n"),
-    "a strip overwritten while others read it": ("  warp_sync();  // the row before has been read\n", ""),
-    "a strip read before it is written": ("sums[j]);\n  warp_sync();\n", "sums[j]);\n"),
-    "a window's 16 bytes swapped": ("window + lane / 16 * VECTOR", "window + (1 - lane / 16) * VECTOR"),
-    "weights of another row of the window": ("filter += taps * CHANNELS)", "filter += CHANNELS)"),
-    "a stride along the wrong axis": ("position * conv.stride_w]", "position * conv.stride_h]"),
+    "a patch overwritten while others read it": (
+        "__syncthreads();  // the last patch has been read",
+        "if (!PLANTED) __syncthreads();",
+    ),
+    "a patch read before it is written": (
+        "tile, taps);\n    __syncthreads();\n",
+        "tile, taps);\n    if (!PLANTED) __syncthreads();\n",
+    ),
+    "a strip overwritten while others read it": (
+        "warp_sync();  // the row before has been read",
+        "if (!PLANTED) warp_sync();",
+    ),
+    "a strip read before it is written": ("sums[j]);\n  warp_sync();\n", "sums[j]);\n  if (!PLANTED) warp_sync();\n"),
+    "a window's 16 bytes swapped": (
+        "window + lane / 16 * VECTOR",
+        "window + (PLANTED ? 1 - lane / 16 : lane / 16) * VECTOR",
+    ),
+    "weights of another row of the window": (
+        "filter += taps * CHANNELS)",
+        "filter += (PLANTED ? 1 : taps) * CHANNELS)",
+    ),
+    "a stride along the wrong axis": (
+        "position * conv.stride_w]",
+        "position * (PLANTED ? conv.stride_h : conv.stride_w)]",
+    ),
     "a padding along the wrong axis": (
         "tile.j * conv.stride_w - conv.padding_w",
-        "tile.j * conv.stride_w - conv.padding_h",
+        "tile.j * conv.stride_w - (PLANTED ? conv.padding_h : conv.padding_w)",
     ),
-    "pixels outside the image read": ("inside ? image[", "true ? image["),
+    "pixels outside the image read": ("inside ? image[", "inside || PLANTED ? image["),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_caught(fault: str) -> None:
     with faults.caught():
-        check_every_way((*OTHER_KERNELS, FAULTS[fault]))
+        check_every_way(faults.number(FAULTS, fault))
 
 
-def check_every_way(edits: tuple[tuple[str, str], ...]) -> None:
-    exact = case("four channels, not square", "float16", exact=True)
+def test_without_a_fault_nothing_is_caught() -> None:
+    check_every_way(planted=0)
+
+
+def check_every_way(planted: int) -> None:
+    exact, edits = case("four channels, not square", "float16", exact=True), (*OTHER_KERNELS, *faults.edits_of(FAULTS))
     for how in emulator.EVERY_WAY:
-        y, right = run_stem(stem_mma, exact, walk=2, edits=edits, **how)
+        y, right = run_stem(stem_mma, exact, walk=2, edits=edits, planted=planted, **how)
         conv_cases.assert_exact(y, right, exact.element)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
 
-KERNEL_BEGINS = "SHARED_MEMORY(unsigned char, shared);"
 LAST_RELEASE = "release(last);  // before the epilogue: the producer goes on with the next tile meanwhile"
 SHARED_FAULTS = {
     "operands not swizzled": (

@@ -22,6 +22,7 @@ struct Options {
   bool lazy;    // asynchronous work happens as late as it may, or at once
   Order order;  // which warp goes first
   unsigned seed;
+  int planted;  // the fault that a test plants in this launch, 0 for none
 };
 
 struct Copy {

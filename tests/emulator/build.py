@@ -13,6 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support import programs
+
+EMULATED = (75, 80, 90)
 HERE = Path(__file__).resolve().parent
 OPTIONS = "-std=c++17 -O1 -march=native -fPIC -pthread -w -fno-strict-aliasing -fno-stack-protector".split()
 OPTIONS.append("-U_FORTIFY_SOURCE")  # its longjmp takes a jump from a fiber's stack for an attack
@@ -56,7 +59,14 @@ def folder() -> Path:
 def build(
     text: str, defines: tuple[tuple[str, str], ...], architecture: int, check_alignment: bool = False
 ) -> ctypes.CDLL:
-    """The library of a source. Several processes may build the same one: each moves a finished file into place."""
+    """The library of a source. Several processes may build the same one: each moves a finished file into place.
+
+    One library serves all elements and architectures for which the text is the same program.
+    """
+    defines = tuple(
+        (name, programs.same_element(text, value) if name == "ELEMENT" else value) for name, value in defines
+    )
+    architecture = same_architecture(text, architecture)
     macros = [MORE_CHECKS if check_alignment else CHECKS, *(f"-D{name}={value}" for name, value in defines)]
     macros.append(f"-D__CUDA_ARCH__={architecture * 10}")
     if architecture == 90:
@@ -66,6 +76,20 @@ def build(
     if not library.exists():
         _compile(text, macros, library)
     return ctypes.CDLL(str(library))
+
+
+def same_architecture(text: str, architecture: int) -> int:
+    """The newest of those that tests emulate for which a text, and the emulator's headers, are the same program."""
+
+    def tests_passed(other: int) -> tuple:
+        return tuple(programs.tests_passed(one, other, other == 90) for one in (text, _headers()))
+
+    return max(other for other in {architecture, *EMULATED} if tests_passed(other) == tests_passed(architecture))
+
+
+@functools.cache
+def _headers() -> str:
+    return "\n".join(header.read_text(encoding="utf-8") for header in sorted(HERE.glob("*.h")))
 
 
 def _compile(text: str, macros: list[str], library: Path) -> None:

@@ -44,6 +44,7 @@ class Call(ctypes.Structure):
         ("lazy", ctypes.c_int),
         ("order", ctypes.c_int),
         ("seed", ctypes.c_uint),
+        ("planted", ctypes.c_int),
         ("cpu_threads", ctypes.c_int),
         ("argument_count", ctypes.c_int),
         ("arguments", ctypes.POINTER(ctypes.c_void_p)),
@@ -62,6 +63,7 @@ def run(
     check_alignment: bool = False,
     source: str | None = None,
     edits: Edits = (),
+    planted: int = 0,
 ) -> None:
     """Runs `launches` one after the other.
 
@@ -72,6 +74,7 @@ def run(
     check_alignment  of plain loads and stores as well, such as float4's; compiles and runs slower
     source           the text to use instead of each launch's file
     edits            ((old, new), ...): made to the flattened text, each `old` must be there exactly once
+    planted          the number for which PLANTED(number) is true in an edited text, see tests/cuda/faults.py
 
     Raises EmulatorError: which kernel, which block and thread, what it did.
     """
@@ -82,7 +85,7 @@ def run(
             function = getattr(library, f"{launch.kernel}__launch")
         except AttributeError:
             raise EmulatorError(f"{launch.source.file} exports no {launch.kernel}: KERNEL({launch.kernel})?") from None
-        _call(function, launch, copies, schedule, threads)
+        _call(function, launch, copies, schedule, threads, planted)
 
 
 def edited(text: str, edits: Edits) -> str:
@@ -101,7 +104,7 @@ def _bytes_of(argument: object) -> Array:
     return np.ascontiguousarray(argument)
 
 
-def _call(function: ctypes._CFuncPtr, launch: Launch, copies: str, schedule: str, threads: int) -> None:
+def _call(function: ctypes._CFuncPtr, launch: Launch, copies: str, schedule: str, threads: int, planted: int) -> None:
     """One launch. Its arguments become addresses of their bytes."""
     values = [_bytes_of(value) for value in launch.args]
     order, _, seed = schedule.partition(":")
@@ -115,6 +118,7 @@ def _call(function: ctypes._CFuncPtr, launch: Launch, copies: str, schedule: str
         lazy=copies == "lazy",
         order=ORDERS[order],
         seed=int(seed or 0),
+        planted=planted,
         cpu_threads=threads,
         argument_count=count,
         arguments=(ctypes.c_void_p * count)(*(value.ctypes.data for value in values)),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,15 +21,18 @@ SIZES += [(232, 232), (256, 256), (256, 227), (227, 256), (255, 257), (375, 500)
 SIZES += [(500, 1), (3, 700), (700, 5), (1000, 999)]
 
 
-@pytest.mark.parametrize("name", ["V1", "V2"])
-def test_all_photos(photos, name):
-    different = []
+def different_photos(photos: list[Path], name: str) -> Iterator[str]:
+    """The photos whose preprocessing by a preset is not torchvision's, one after the other."""
     for path in photos:
         with Image.open(path) as image:
             expected = by_torchvision(image.convert("RGB"), PRESETS[name])
         if not same_bits(preprocess(path, name), expected):
-            different.append(path.name)
-    assert different == []
+            yield path.name
+
+
+@pytest.mark.parametrize("name", ["V1", "V2"])
+def test_all_photos(photos, name):
+    assert list(different_photos(photos, name)) == []
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
@@ -204,8 +210,7 @@ FAULTS = [
 @pytest.mark.parametrize(("part", "fault"), FAULTS, ids=lambda value: getattr(value, "__name__", value))
 def test_planted_faults_are_caught(photos, monkeypatch, part, fault):
     monkeypatch.setattr(preprocessing, part, fault)
-    with pytest.raises(AssertionError):
-        test_all_photos(photos, "V1")
+    assert next(different_photos(photos, "V1"), None) is not None
 
 
 def test_planted_padding_faults_are_caught(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from npresnet import ops
 from npresnet.errors import ShapeError
 from npresnet.window import Window
 from tests.support import torch_ops
-from tests.support.cases import CHANNELS, KERNELS, conv_cases, wide_conv_cases
+from tests.support.cases import CHANNELS, DILATIONS, KERNELS, PADDINGS, SIZES, STRIDES, conv_cases, wide_conv_cases
 from tests.support.checks import assert_same, check_conv_exact, check_conv_naive
 
 
@@ -31,11 +33,10 @@ def test_equals_seven_nested_loops(channels):
 def test_cases_cover_what_they_promise():
     cases = list(conv_cases())
     assert {case.batch for case in cases} == {1, 2, 3}
-    assert {n for case in cases for n in case.size} == {1, 3, 7, 33}
-    assert {case.window.kernel_size for case in cases} == set(KERNELS)
-    assert {(1, 1), (2, 2), (3, 3), (2, 1)} <= {case.window.stride for case in cases}
-    assert {(1, 1), (2, 2)} <= {case.window.dilation for case in cases}
-    assert len(cases) > 15_000
+    assert {case.size for case in cases} == set(product(SIZES, SIZES))
+    windows = {Window(*axes) for axes in product(KERNELS, STRIDES, PADDINGS, DILATIONS)}
+    assert {(case.window, case.groups) for case in cases} == set(product(windows, (1, 2, 3, 4)))
+    assert len(cases) > 6_000
 
 
 def test_without_bias():

@@ -28,14 +28,15 @@ def test_pointwise():
     check_pointwise_exact(ops.run)
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_random_network(seed):
-    network, image = random_network(seed)
-    x = integers(np.random.default_rng(seed), (2, *image))
-    got, expected = ops.run(network, x.astype(np.float64)), torch_run.run(network, x)
-    assert set(got) == set(expected)
-    for name, array in expected.items():
-        assert_same(got[name], array, name)
+def test_random_networks(subtests):
+    for seed in range(60):
+        with subtests.test(seed=seed):
+            network, image = random_network(seed)
+            x = integers(np.random.default_rng(seed), (2, *image))
+            got, expected = ops.run(network, x.astype(np.float64)), torch_run.run(network, x)
+            assert set(got) == set(expected)
+            for name, array in expected.items():
+                assert_same(got[name], array, name)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])

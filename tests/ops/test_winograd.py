@@ -71,9 +71,10 @@ def check_equals_conv2d(size, padding, m, kernel_size=3, points=POINTS):
 # --- The matrices
 
 
-@pytest.mark.parametrize(("m", "r"), EVERY_SIZE)
-def test_identity_in_rational_numbers(m, r):
-    check_identity(cook_toom(m, r))
+def test_identity_in_rational_numbers(subtests):
+    for m, r in EVERY_SIZE:
+        with subtests.test(m=m, r=r):
+            check_identity(cook_toom(m, r))
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)
@@ -111,21 +112,26 @@ def test_f43_is_lavin_and_gray_to_the_sign():
         assert_same(ours, rational(text))
 
 
-@pytest.mark.parametrize(("m", "r"), EVERY_SIZE)
-def test_column_1_is_ones_so_a_bias_goes_to_one_position(m, r):
-    t = transforms(m, r)
-    assert (t.output_transform[:, 1] == 1).all()
-    lone = np.zeros((t.tile, t.tile))
-    lone[1, 1] = 0.1
-    assert_same(t.output_transform @ lone @ t.output_transform.T, np.full((m, m), 0.1))
+def test_column_1_is_ones_so_a_bias_goes_to_one_position(subtests):
+    for m, r in EVERY_SIZE:
+        with subtests.test(m=m, r=r):
+            t = transforms(m, r)
+            assert (t.output_transform[:, 1] == 1).all()
+            lone = np.zeros((t.tile, t.tile))
+            lone[1, 1] = 0.1
+            assert_same(t.output_transform @ lone @ t.output_transform.T, np.full((m, m), 0.1))
 
 
 @pytest.mark.parametrize(
-    ("m", "r", "points"),
-    [(*size, POINTS) for size in EVERY_SIZE] + [(*size, BALANCED_POINTS) for size in SIZES],
-    ids=str,
+    ("points", "sizes"), [(POINTS, EVERY_SIZE), (BALANCED_POINTS, SIZES)], ids=["usual", "balanced"]
 )
-def test_float64_matrices(m, r, points):
+def test_float64_matrices(subtests, points, sizes):
+    for m, r in sizes:
+        with subtests.test(m=m, r=r):
+            check_float64_matrices(m, r, points)
+
+
+def check_float64_matrices(m, r, points):
     t, exact = transforms(m, r, points), cook_toom(m, r, points)
     assert (t.m, t.r, t.tile) == (m, r, m + r - 1)
     found = (t.input_transform, t.kernel_transform, t.output_transform)

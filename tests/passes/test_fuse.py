@@ -51,11 +51,12 @@ def assert_close_results(first: Network, second: Network, x: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("optimise", [fuse, optimize])
-@pytest.mark.parametrize("seed", range(100))
-def test_random_network(seed, optimise):
-    network, image = random_network(seed)
-    x = np.random.default_rng(seed).integers(-4, 5, (2, *image)).astype(np.float64)
-    assert_same_results(optimise(network), network, x)
+def test_random_networks(subtests, optimise):
+    for seed in range(100):
+        with subtests.test(seed=seed):
+            network, image = random_network(seed)
+            x = np.random.default_rng(seed).integers(-4, 5, (2, *image)).astype(np.float64)
+            assert_same_results(optimise(network), network, x)
 
 
 @pytest.mark.parametrize(

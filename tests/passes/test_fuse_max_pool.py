@@ -52,14 +52,15 @@ def test_shapes_and_multiply_adds_stay():
     assert count_macs(fused["conv1"], after) == count_macs(network["conv1"], before) > 0
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_random_network(seed):
-    network, size = random_network(seed)
-    x = np.random.default_rng(seed).integers(-4, 5, (2, *size)).astype(np.float64)
-    got, expected = ops.run(fuse_max_pool(optimize(network)), x), ops.run(network, x)
-    assert list(got) == list(expected)
-    for name, array in expected.items():
-        assert_same(got[name], array, name)
+def test_random_networks(subtests):
+    for seed in range(60):
+        with subtests.test(seed=seed):
+            network, size = random_network(seed)
+            x = np.random.default_rng(seed).integers(-4, 5, (2, *size)).astype(np.float64)
+            got, expected = ops.run(fuse_max_pool(optimize(network)), x), ops.run(network, x)
+            assert list(got) == list(expected)
+            for name, array in expected.items():
+                assert_same(got[name], array, name)
 
 
 def test_a_resnets_stem():

@@ -3,8 +3,6 @@
 import itertools
 import random
 
-import pytest
-
 from npresnet.plan.arena import ALIGNMENT_BYTES, Request, assign_offsets
 from npresnet.plan.lifetimes import Lifetime
 
@@ -33,23 +31,25 @@ def overlapping_pairs(requests, offsets):
             yield a, b
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_values_needed_together_share_no_byte(seed):
-    requests = random_requests(seed)
-    offsets, arena_bytes = assign_offsets(requests)
-    assert not list(overlapping_pairs(requests, offsets))
-    for request in requests:
-        assert offsets[request.name] % ALIGNMENT_BYTES == 0
-        assert offsets[request.name] + request.size_bytes <= arena_bytes
+def test_values_needed_together_share_no_byte(subtests):
+    for seed in range(200):
+        with subtests.test(seed=seed):
+            requests = random_requests(seed)
+            offsets, arena_bytes = assign_offsets(requests)
+            assert not list(overlapping_pairs(requests, offsets))
+            for request in requests:
+                assert offsets[request.name] % ALIGNMENT_BYTES == 0
+                assert offsets[request.name] + request.size_bytes <= arena_bytes
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_memory_with_a_border_is_never_written_by_another_shape(seed):
-    requests = random_requests(seed)
-    offsets, _ = assign_offsets(requests)
-    for a, b in itertools.combinations(requests, 2):
-        if a.border != b.border:
-            assert not share_bytes(a, b, offsets), (a, b)
+def test_memory_with_a_border_is_never_written_by_another_shape(subtests):
+    for seed in range(50):
+        with subtests.test(seed=seed):
+            requests = random_requests(seed)
+            offsets, _ = assign_offsets(requests)
+            for a, b in itertools.combinations(requests, 2):
+                if a.border != b.border:
+                    assert not share_bytes(a, b, offsets), (a, b)
 
 
 def test_memory_is_reused():

@@ -80,12 +80,12 @@ def integers(rng: np.random.Generator, shape: tuple[int, ...], most: int = 4) ->
 def conv_cases(
     kernels: Iterable[tuple[int, int]] = KERNELS, channels: Iterable[str] = tuple(CHANNELS)
 ) -> Iterator[ConvCase]:
-    """Stride x dilation x padding x groups x kernel x image size, wherever the window fits; N is 1, 2 or 3."""
-    combinations = itertools.product(kernels, channels, _windows(STRIDES, PADDINGS, DILATIONS), _sizes())
-    for seed, (kernel, name, (stride, padding, dilation), size) in enumerate(combinations):
+    """Stride x dilation x padding x groups x kernel, each on a third of the sizes that it fits; N is 1, 2 or 3."""
+    combinations = itertools.product(kernels, channels, _windows(STRIDES, PADDINGS, DILATIONS))
+    for number, (kernel, name, (stride, padding, dilation)) in enumerate(combinations):
         window = Window(kernel, stride, padding, dilation)
-        if fits(window, size):
-            in_channels, out_channels, groups = CHANNELS[name]
+        in_channels, out_channels, groups = CHANNELS[name]
+        for seed, size in _third_of_sizes(number, window):
             yield ConvCase(1 + scatter(seed) % 3, in_channels, out_channels, size, window, groups, seed)
 
 
@@ -146,3 +146,10 @@ def _windows(*choices: Iterable[tuple[int, int]]) -> list[tuple[tuple[int, int],
 
 def _sizes() -> list[tuple[int, int]]:
     return list(itertools.product(SIZES, SIZES))
+
+
+def _third_of_sizes(number: int, window: Window) -> list[tuple[int, tuple[int, int]]]:
+    """(seed, size) of every third size that the window fits, beginning with another for each `number`; at least one."""
+    sizes = enumerate(_sizes(), number * len(SIZES) ** 2)
+    fitting = [(seed, size) for seed, size in sizes if fits(window, size)]
+    return fitting[number % min(3, len(fitting)) :: 3] if fitting else []

@@ -1,81 +1,103 @@
-"""Whether a kernel file compiles as it should: no warning, no spill, the instructions that its header promises.
+"""Whether the kernel files compile as they should: no warning, no spill, the instructions that their headers promise.
 
 Each promised instruction must be in some kernel of the file, and where tensor cores are promised (HMMA, HGMMA) each
 kernel must hold one of those: a form for ragged channels may load single numbers, but not multiply them one by one.
+
+Every program is compiled for one architecture of each family (`tests.support.programs`), by CUDA's two compilers in
+turn: `first_turns`. The others that the headers name, and what the other compiler would have yet to see, are
+`second_turns`. Nothing is in both.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from npresnet.cuda.runtime import nvrtc, source
 from npresnet.errors import DeviceError
-from tests.support import sass
+from tests.support import programs, sass
 
-DISASSEMBLED = 13  # the CUDA whose machine code is always read
+MAJORS = (12, 13)  # the versions of CUDA whose NVRTC is installed: 12.9 and 13.0
 
 
-class Target(NamedTuple):
-    """One compilation of a file: `element` is "" where the source has none."""
+class Compilation(NamedTuple):
+    """A file for one architecture: `element` is "" where it has none, `major` tells the compiler by its CUDA."""
 
+    file: str
     element: str
     architecture: str
+    major: int
 
     def __str__(self) -> str:
-        return f"{self.element} {self.architecture}".strip()
+        return " ".join(part for part in (self.file, self.element, self.architecture, f"CUDA {self.major}") if part)
 
 
-def targets(file: str, root: Path | None = None) -> list[Target]:
-    """Everything that the file's header says it is compiled for."""
-    header = source.header(file, root)
-    return [Target(element, arch) for element in header.elements or ("",) for arch in header.architectures]
+def first_turns(file: str, root: Path | None = None) -> list[Compilation]:
+    """The first architecture of each family, for each element."""
+    return [Compilation(file, *family[0], major) for family, (major, _) in _families(file, root)]
 
 
-def share(file: str, major: int, *, everything: bool) -> list[Target]:
-    """A compiler's part of a file's targets: every second one, 12 and 13 taking turns, so that each is compiled once.
+def second_turns(file: str, root: Path | None = None) -> list[Compilation]:
+    """The families' other members, the first of them by the other compiler; one without any by itself once more."""
+    return [
+        Compilation(file, *target, major)
+        for family, majors in _families(file, root)
+        for target, major in zip(family[1:] or family, itertools.cycle(reversed(majors)))
+    ]
 
-    `everything` gives all of them to both, which takes minutes.
-    """
-    return [target for number, target in enumerate(targets(file)) if everything or number % 2 == major % 2]
+
+def _families(file: str, root: Path | None) -> Iterator[tuple[list[programs.Target], tuple[int, int]]]:
+    """Targets of one element and family of architectures, and the compilers in the order of their turns."""
+    found: dict[tuple, list[programs.Target]] = {}
+    for target in programs.targets(file, root):
+        found.setdefault((target.element, programs.family(file, target.architecture, root)), []).append(target)
+    return zip(found.values(), itertools.cycle((MAJORS, MAJORS[::-1])))
 
 
-def problems(file: str, major: int, root: Path | None = None, chosen: list[Target] | None = None) -> list[str]:
-    """What is wrong with a file under the NVRTC of this CUDA, a line each; [] where all is well.
-
-    chosen  by default all targets of the file
-    """
-    chosen = targets(file, root) if chosen is None else chosen
-    text = source.read(file, root)
-    header = source.header(file, root)
+def problems(compilations: Iterable[Compilation], root: Path | None = None) -> list[str]:
+    """What is wrong with each, a line each; [] where all is well."""
+    work = sorted(compilations, key=lambda one: one.architecture)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # NVRTC neither holds the GIL nor a lock of its own
-        found = pool.map(lambda target: list(_problems(text, file, header, target, major)), chosen)
-        return [f"{target}: {one}" for target, of in zip(chosen, found, strict=True) for one in of]
+        compiled = list(pool.map(lambda one: _compile(one, root), work))
+    found = []
+    for architecture, group in groupby(zip(work, compiled, strict=True), key=lambda pair: pair[0].architecture):
+        members = list(group)
+        cubins = [made.cubin for _, made in members if isinstance(made, nvrtc.Compiled)]
+        codes = iter(sass.disassemble(cubins, architecture))
+        for one, made in members:
+            told = [made] if isinstance(made, str) else _problems(one, made, next(codes), root)
+            found += [f"{one}: {problem}" for problem in told]
+    return found
 
 
-def _problems(text: str, file: str, header: source.Header, target: Target, major: int) -> Iterator[str]:
+def _compile(one: Compilation, root: Path | None) -> nvrtc.Compiled | str:
+    """What the compiler made, or what it said."""
+    text, macros = source.read(one.file, root), sass.defines(one.element)
     try:
-        compiled = nvrtc.compile(text, file, target.architecture, sass.defines(target.element), major=major)
+        return nvrtc.compile(text, one.file, one.architecture, macros, major=one.major)
     except DeviceError as error:
-        yield str(error)
-        return
-    log = nvrtc.parse_log(compiled.log)
+        return str(error)
+
+
+def _problems(one: Compilation, made: nvrtc.Compiled, code: sass.Instructions, root: Path | None) -> Iterator[str]:
+    log = nvrtc.parse_log(made.log)
     yield from log.warnings
     if not log.kernels:
         yield "the file holds no kernel"
     for kernel, usage in log.kernels.items():
         if usage.spill_bytes or usage.stack_bytes:
             yield f"{kernel} spills {usage.spill_bytes} bytes and keeps {usage.stack_bytes} in local memory ({usage})"
-    wanted = [name for expected in header.expects if expected.holds_for(*target) for name in expected.instructions]
-    # to disassemble takes longer than to compile, so only tensor cores are looked for in both compilers' code
-    if wanted and (major == DISASSEMBLED or any("MMA" in name for name in wanted)):
-        yield from _absent(sass.disassemble(compiled.cubin), wanted)
+    expects = source.header(one.file, root).expects
+    wanted = [expected for expected in expects if expected.holds_for(one.element, one.architecture)]
+    yield from _absent(code, [name for expected in wanted for name in expected.instructions])
 
 
-def _absent(kernels: sass.Instructions, wanted: list[str]) -> Iterator[str]:
+def _absent(kernels: sass.Instructions, wanted: Sequence[str]) -> Iterator[str]:
     for name in wanted:
         if not any(sass.holds(counts, name) for counts in kernels.values()):
             yield f"no kernel holds {name}"

@@ -1,4 +1,4 @@
-"""The machine instructions (SASS) in a cubin, read by NVIDIA's nvdisasm; and what one compiled kernel file comes to.
+"""The machine instructions (SASS) in cubins, read by NVIDIA's nvdisasm; and what one compiled kernel file comes to.
 
     python -m tests.support.sass conv2d/mma.cu --element FLOAT16 --arch sm_80 --cuda 12
 
@@ -8,20 +8,24 @@ prints registers, spills, warnings and the instructions of every kernel of the f
 from __future__ import annotations
 
 import argparse
+import bisect
 import importlib.util
+import itertools
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from npresnet.cuda.runtime import nvrtc, source
 
 Instructions = dict[str, Counter]  # {kernel: {instruction: how often}}
 
-_SECTION = re.compile(r"^//-+ \.text\.(\S+)")
-_INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
+_TEXT = ".text."  # a section of a kernel's code is called .text.NAME
+_INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
 
 
 def find_disassembler() -> str | None:
@@ -33,26 +37,51 @@ def find_disassembler() -> str | None:
     return shutil.which("nvdisasm")
 
 
-def disassemble(cubin: bytes) -> Instructions:
-    """How often each kernel of a cubin holds each instruction, full name: HMMA.16816.F32."""
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
+def disassemble(cubins: Sequence[bytes], architecture: str) -> list[Instructions]:
+    """How often each kernel of each cubin holds each instruction, full name: HMMA.16816.F32.
+
+    The code of all of them goes through nvdisasm as one: its start takes as long as a hundred thousand instructions.
+    """
+    kernels = [
+        (number, name, code) for number, cubin in enumerate(cubins) for name, code in kernel_codes(cubin).items()
+    ]
+    found: list[Instructions] = [{} for _ in cubins]
+    if not kernels:
+        return found
+    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
+        file.write(b"".join(code for _, _, code in kernels))
         file.flush()
-        command = [find_disassembler(), "--print-code", file.name]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return parse(text)
+        command = [find_disassembler(), "--binary", architecture.replace("sm_", "SM")]
+        text = subprocess.run([*command, "--no-dataflow", file.name], capture_output=True, text=True, check=True).stdout
+    sizes = [len(code) for _, _, code in kernels]
+    for (number, name, _), counts in zip(kernels, parse(text, sizes), strict=True):
+        found[number][name] = counts
+    return found
 
 
-def parse(text: str) -> Instructions:
-    """nvdisasm's listing -> instructions of each kernel."""
-    kernels: Instructions = {}
-    counts: Counter = Counter()
+def kernel_codes(cubin: bytes) -> dict[str, bytes]:
+    """{kernel: its machine code}, off the sections of the ELF file that a cubin is (64 bits, little-endian)."""
+    (table,) = struct.unpack_from("<Q", cubin, 40)
+    entry_bytes, count, names = struct.unpack_from("<HHH", cubin, 58)
+    # a section's header begins: name (an offset among the names), type, flags, address, offset, size
+    headers = [struct.unpack_from("<IIQQQQ", cubin, table + number * entry_bytes) for number in range(count)]
+    codes = {}
+    for name_offset, _, _, _, offset, size in headers:
+        start = headers[names][4] + name_offset
+        name = cubin[start : cubin.index(b"\0", start)].decode()
+        if name.startswith(_TEXT):
+            codes[name.removeprefix(_TEXT)] = cubin[offset : offset + size]
+    return codes
+
+
+def parse(text: str, sizes: Sequence[int]) -> list[Counter]:
+    """nvdisasm's listing of code of these sizes in bytes, one after the other -> the instructions of each."""
+    ends = list(itertools.accumulate(sizes))
+    found: list[Counter] = [Counter() for _ in sizes]
     for line in text.splitlines():
-        if match := _SECTION.match(line):
-            counts = kernels.setdefault(match[1], Counter())
-        elif match := _INSTRUCTION.match(line):
-            counts[match[1]] += 1
-    return kernels
+        if match := _INSTRUCTION.match(line):
+            found[bisect.bisect_right(ends, int(match[1], 16))][match[2]] += 1
+    return found
 
 
 def holds(counts: Counter, instruction: str) -> bool:
@@ -81,7 +110,7 @@ def main() -> None:
             log = nvrtc.parse_log(compiled.log)
             for line in log.warnings:
                 print(f"  WARNING {line}")
-            for kernel, counts in sorted(disassemble(compiled.cubin).items()):
+            for kernel, counts in sorted(disassemble([compiled.cubin], architecture)[0].items()):
                 print(f"  {kernel}: {log.kernels.get(kernel)}")
                 print("    " + " ".join(f"{name}:{count}" for name, count in counts.most_common(24)))
 

@@ -17,9 +17,14 @@ from tests.support.cases import integers
 from tests.support.random_networks import random_network
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_chains_are_what_the_passes_merge(seed):
+def test_chains_are_what_the_passes_merge(subtests):
     """Asked for the chain's last node alone, the passes make one step of the chain; and it gives the same number."""
+    for seed in range(12):
+        with subtests.test(seed=seed):
+            check_chains_of_random_network(seed)
+
+
+def check_chains_of_random_network(seed):
     network, (channels, height, width) = random_network(seed)
     x = integers(np.random.default_rng(seed), (1, channels, height, width))
     for conv in [node for node in network if node.op == "conv2d"]:

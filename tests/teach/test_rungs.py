@@ -12,7 +12,7 @@ from npresnet.teach.simt_kernels import TILE, conv1d_direct, conv1d_shared, matm
 from npresnet.window import Window
 
 CASES = list(
-    product([1, 2], [(0, 0), (1, 2)], [1, 2], [(1, 1), (3, 2)], [1, 2])
+    product([1, (2, 3)], [(0, 0), (1, 2)], [1, (2, 3)], [(1, 1), (3, 2)], [1, 2])
 )  # stride, padding, dilation, kernel, G
 
 
@@ -20,15 +20,16 @@ def whole(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(-4, 5, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize(("stride", "padding", "dilation", "kernel", "groups"), CASES)
 @pytest.mark.parametrize("rung", [rungs.seven_loops, rungs.tap_by_tap, rungs.im2col_product, rungs.tiled_and_fused])
-def test_every_rung_gives_the_same_whole_numbers(rung, stride, padding, dilation, kernel, groups):
-    rng = np.random.default_rng(0)
-    x, weight = whole(rng, 2, 4, 9, 7), whole(rng, 6, 4 // groups, *kernel)
-    expected = conv2d(x.astype(np.float64), weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    out = rung(x, weight, Window.of(kernel, stride, padding, dilation), groups)
-    assert out.dtype == np.float32
-    assert (out == expected).all()
+def test_every_rung_gives_the_same_whole_numbers(subtests, rung):
+    for stride, padding, dilation, kernel, groups in CASES:
+        with subtests.test(stride=stride, padding=padding, dilation=dilation, kernel=kernel, groups=groups):
+            rng = np.random.default_rng(0)
+            x, weight = whole(rng, 2, 4, 9, 7), whole(rng, 6, 4 // groups, *kernel)
+            how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+            out = rung(x, weight, Window.of(kernel, stride, padding, dilation), groups)
+            assert out.dtype == np.float32
+            assert (out == conv2d(x.astype(np.float64), weight, **how)).all()
 
 
 @pytest.mark.parametrize("band", [1, 3, 5, 9, 100])

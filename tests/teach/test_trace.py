@@ -64,8 +64,13 @@ def values_of(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     return ops.run(Network(network.nodes, {node.name: node.name for node in network}), x)
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_each_node_is_in_one_step_and_the_last_gives_its_result(seed):
+def test_each_node_is_in_one_step_and_the_last_gives_its_result(subtests):
+    for seed in range(25):
+        with subtests.test(seed=seed):
+            check_steps_of_random_network(seed)
+
+
+def check_steps_of_random_network(seed):
     network, shape = random_network(seed)
     steps = fuse_max_pool(optimize(network))
     done = merged_into(network, steps)

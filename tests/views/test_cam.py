@@ -31,7 +31,8 @@ def test_positions_and_orientation():
     features[1, 0, 4] = 1
     heat = activation_map(features, np.array([5, 2, 7], np.float32), 40, 60)
     assert heat.shape == (40, 60)
-    assert np.unravel_index(heat.argmax(), heat.shape) == (0, 44) or heat[3, 44] > 0.9
+    hottest = [[row, column] for row in range(5) for column in (44, 45)]  # about the middle of its 10x10 pixels
+    assert np.argwhere(heat > 0.96).tolist() == hottest
     assert heat[20:, :].max() == 0
     assert heat[:, :30].max() == 0
 

@@ -90,11 +90,11 @@ def _one(case: ConvCase):
 
 
 @pytest.mark.parametrize("form", gemm.FORMS[1:])
-@pytest.mark.parametrize("seed", range(6))
-def test_random_networks(form, seed):
-    network, image = random_network(seed)
-    with forced(direct(form)):
-        check_network_exact(network, image, threads=1 + seed % 3)
+def test_random_networks(subtests, form):
+    for seed in range(6):
+        network, image = random_network(seed)
+        with subtests.test(seed=seed), forced(direct(form)):
+            check_network_exact(network, image, threads=1 + seed % 3)
 
 
 @pytest.mark.parametrize("channels", [64, 256])

@@ -145,12 +145,12 @@ def test_f2_is_exact_over_the_cross_product():
 
 
 @pytest.mark.parametrize("form", ["gemm", "panels"])
-@pytest.mark.parametrize("seed", range(12))
-def test_random_networks_by_f2(form, seed):
+def test_random_networks_by_f2(subtests, form):
     """Values with several readers and several halos, residuals, memory that is used again: bit for bit."""
-    network, image = random_network(seed)
-    with forced(winograd(2, form)):
-        check_network_exact(passes.optimize(network), image, threads=1 + seed % 2)
+    for seed in range(12):
+        network, image = random_network(seed)
+        with subtests.test(seed=seed), forced(winograd(2, form)):
+            check_network_exact(passes.optimize(network), image, threads=1 + seed % 2)
 
 
 # --- halos -----------------------------------------------------------------------------------------------------------
