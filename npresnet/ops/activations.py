@@ -51,6 +51,13 @@ def hard_swish(x: Array) -> Array:
     return x * np.minimum(np.maximum(x + x.dtype.type(3), 0), 6) / x.dtype.type(6)
 
 
+def sigmoid(x: Array) -> Array:
+    """out = 1 / (1 + exp(-x)), between 0 and 1. Source: torch.nn.Sigmoid."""
+    x = np.asarray(x)
+    with np.errstate(over="ignore"):  # exp(-x) is infinite for very negative x, and the quotient then 0
+        return 1 / (1 + np.exp(-x))
+
+
 def silu(x: Array) -> Array:
     """out = x / (1 + exp(-x)). Source: Elfwing et al. 2018, "Sigmoid-weighted linear units"; torch.nn.SiLU."""
     x = np.asarray(x)
@@ -75,5 +82,6 @@ LEAKY_RELU = Activation(
 )
 HARD_SIGMOID = Activation("hard_sigmoid", "Hardsigmoid", lambda x, attrs: hard_sigmoid(x), is_monotone=True)
 HARD_SWISH = Activation("hard_swish", "Hardswish", lambda x, attrs: hard_swish(x))
+SIGMOID = Activation("sigmoid", "Sigmoid", lambda x, attrs: sigmoid(x))
 SILU = Activation("silu", "SiLU", lambda x, attrs: silu(x))
 GELU = Activation("gelu", "GELU", lambda x, attrs: gelu(x))

@@ -17,6 +17,7 @@ from npresnet.ops.flatten import FLATTEN
 from npresnet.ops.global_avg_pool import GLOBAL_AVG_POOL
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
+from npresnet.ops.multiply import MULTIPLY
 from npresnet.ops.record import Activation, Operation
 from npresnet.ops.shortcut_a import SHORTCUT_A
 
@@ -29,6 +30,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
             activations.LEAKY_RELU,
             activations.HARD_SIGMOID,
             activations.HARD_SWISH,
+            activations.SIGMOID,
             activations.SILU,
             activations.GELU,
         )
@@ -48,6 +50,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             FLATTEN,
             LINEAR,
             ADD,
+            MULTIPLY,
             SHORTCUT_A,
             *(activation.operation for activation in ACTIVATIONS.values()),
         )

@@ -19,6 +19,7 @@ EXACT = {
     "max_pool2d",
     "flatten",
     "add",
+    "multiply",
     "shortcut_a",
     "relu",
     "relu6",

@@ -79,6 +79,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "add": lambda: Case(
         (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "add", ("other", INPUT)))
     ),
+    "multiply": lambda: Case(
+        (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "multiply", ("other", INPUT))),
+    ),
     "shortcut_a": lambda: Case((Node("y", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 2)}),)),
     **{name: lambda name=name: Case((Node("y", name, (INPUT,)),)) for name in ACTIVATIONS},
 }

@@ -9,6 +9,7 @@ from npresnet.cpu.compiler.conv2d import Conv2dLowering
 from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
 from npresnet.cpu.kernels.head import FlattenLowering, GlobalAvgPoolLowering, LinearLowering
 from npresnet.cpu.kernels.lowering import Lowering
+from npresnet.cpu.kernels.multiply import MultiplyLowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering
 from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
 from npresnet.cpu.kernels.stem import StemLowering
@@ -26,6 +27,7 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "flatten": FlattenLowering(),
         "linear": LinearLowering(),
         "add": AddLowering(),
+        "multiply": MultiplyLowering(),
         "shortcut_a": ShortcutALowering(),
         **{name: ActivationLowering(name) for name in NAMES},
     }

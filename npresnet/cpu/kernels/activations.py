@@ -66,6 +66,13 @@ def hard_swish(x: Floats, attrs: Mapping[str, Any], out: Floats) -> None:
     np.divide(clamped, np.float32(6), out=out)
 
 
+def sigmoid(x: Floats, attrs: Mapping[str, Any], out: Floats) -> None:
+    np.negative(x, out=out)
+    np.exp(out, out=out)
+    np.add(out, np.float32(1), out=out)
+    np.divide(np.float32(1), out, out=out)
+
+
 def silu(x: Floats, attrs: Mapping[str, Any], out: Floats) -> None:
     divisor = np.negative(x)
     np.exp(divisor, out=divisor)
@@ -92,6 +99,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "leaky_relu": leaky_relu,
     "hard_sigmoid": hard_sigmoid,
     "hard_swish": hard_swish,
+    "sigmoid": sigmoid,
     "silu": silu,
     "gelu": gelu,
 }

@@ -48,6 +48,7 @@ def examples(op: str) -> tuple[Node, ...]:
         "flatten": (Node("once more", op, (INPUT,)),),
         "linear": (Node("fc", op, ("flat",), params={"weight": integers(rng, (5, 128), most=1)}),),
         "add": (Node("sum", op, (INPUT, INPUT)), Node("sum, flat", op, ("flat", "flat"))),
+        "multiply": (Node("square", op, (INPUT, INPUT)), Node("square, flat", op, ("flat", "flat"))),
         "shortcut_a": (Node("shortcut", op, (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}),),
     }[op]
 
