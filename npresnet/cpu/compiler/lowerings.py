@@ -1,4 +1,4 @@
-"""Every operation of the CPU backend: the one table that a new one is added to."""
+"""The lowering of every operation on the CPU: a new operation is added to this table only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
 
 
 def lowering_of(node: Node) -> Lowering:
-    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend does not have."""
+    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend lacks."""
     for name in (node.op, *([] if node.activation is None else [node.activation])):
         if name not in LOWERINGS:
             raise ArchitectureError(f"{node.name}: the CPU backend has no operation {name!r}")

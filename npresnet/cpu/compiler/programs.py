@@ -1,4 +1,4 @@
-"""Programs: those of one executable, compiled when first asked for; the last few are kept."""
+"""The programs of one executable: compiled on first use, kept in an LRU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHOLE, FRONT, BACK = "whole", "front", "back"  # parts of the network, see `stag
 
 
 class Key(NamedTuple):
-    """Which program: of a part of the network, for images of this shape, so many at once, shared by so many workers."""
+    """Identifies a program: part of the network, image shape, images at once, and workers that share its tiles."""
 
     part: str
     input_shape: Shape
@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 
 class Compiled:
-    """A program with its idle plans, and for the whole network where it is cut in two."""
+    """A program with its idle plans; for the whole network also its two stages."""
 
     def __init__(self, program: Program, kept: int, stages: Stages | None = None):
         self.program = program
@@ -46,7 +46,7 @@ class Compiled:
 
 
 class Route(NamedTuple):
-    """The programs that a batch runs: `front` and, by group size, `backs` for its groups; `shared` for what is left.
+    """The programs that a batch runs: `front` and, by group size, `backs` for its groups; `shared` for the remainder.
 
     Where the network is not cut, `front` is all of it and there are no backs.
     """
@@ -58,10 +58,10 @@ class Route(NamedTuple):
 
 
 class Programs:
-    """One LRU for all image shapes, numbers of images at once and numbers of workers. Safe to use from several threads.
+    """One LRU for all image shapes, numbers of images at once and numbers of workers. Thread-safe.
 
-    store       where prepacked weights are kept from one process to the next; None keeps none
-    kept_plans  idle plans that each program keeps
+    store       where prepacked weights are kept between processes; None keeps none
+    kept_plans  how many idle plans each program keeps
     """
 
     def __init__(self, network: Network, options: Options, store: Store | None, kept_plans: int):
@@ -75,9 +75,9 @@ class Programs:
         self._closed = False
 
     def route(self, input_shape: Shape, images: int, team: Team | None) -> Route:
-        """The programs for a batch, compiled and their weights prepacked now if need be, by the team's workers.
+        """The programs for a batch, compiled and their weights prepacked by the team's workers where necessary.
 
-        Raises ShapeError where the images do not fit the network, DeviceError where memory is too small.
+        Raises ShapeError where the images do not fit the network, DeviceError where memory is insufficient.
         """
         workers = 1 if team is None else team.workers
         split, whole = split_batch(images, workers), self.whole(input_shape, workers)
@@ -93,7 +93,7 @@ class Programs:
         return Route(split, front, backs, shared)
 
     def ready(self, *needed: Compiled, team: Team | None = None) -> Compiled:
-        """The first of these, all of whose weights have been prepacked."""
+        """The first of these programs, after the weights of all have been prepacked."""
         if not all(part.is_prepacked for part in needed):
             forms = dict.fromkeys(form for part in needed for form in part.program.prepacked())
             prepack(self._weights, forms, self._store, team)
@@ -106,7 +106,7 @@ class Programs:
         return self.get(Key(WHOLE, input_shape, 1, workers))
 
     def get(self, key: Key) -> Compiled:
-        """A program, compiled now unless it is there. Two threads may both compile one: they find the same."""
+        """A program, compiled on first use. Two threads may compile the same one concurrently; both get the first."""
         with self._lock.plain:
             if self._closed:
                 raise DeviceError("this model has been closed; load it again to use it")
@@ -136,7 +136,7 @@ class Programs:
         return Compiled(program, self._kept_plans, cut_in_two(network, shapes))
 
     def close(self) -> None:
-        """Give up all programs and their plans; asking for one raises DeviceError from now on."""
+        """Release all programs and their plans; later lookups raise DeviceError."""
         with self._lock.plain:
             self._closed = True
             self._compiled.clear()
