@@ -65,7 +65,9 @@ def expected(node: Node, filters: Filters, key: Key) -> np.ndarray:
         block, first = group // per_block, group % per_block * in_width
         for c in range(in_width):
             taps = weight[o, c].reshape(-1)
-            values = filter_transform(key.tile, filters.window.stride[0]).astype(np.float64) @ taps if key.tile else taps
+            values = (
+                filter_transform(key.tile, filters.window.stride[0]).astype(np.float64) @ taps if key.tile else taps
+            )
             dense[:, block, first + c, o % (out_channels // filters.blocks)] = values
     return dense
 
