@@ -13,7 +13,7 @@ from npresnet.teach import by_hand
 from tests.support import reference
 from tests.support.torch_ops import on_one_thread
 
-IMAGES = np.random.default_rng(0).standard_normal((2, 3, 75, 90))
+IMAGES = np.random.default_rng(0).standard_normal((2, 3, 43, 52))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from npresnet.teach import diff
 pytest.importorskip("torch", reason="torch is not installed")
 
 
-def noise(size: int = 64) -> np.ndarray:
+def noise(size: int = 40) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((1, 3, size, size), dtype=np.float32)
 
 

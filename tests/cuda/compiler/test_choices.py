@@ -49,6 +49,7 @@ STEM = layer(size=224, channels=(3, 64), window=Window.of(7, 2, 3))
         (layer(images=1), "float16", HOPPER, "conv2d_mma"),
         (layer(), "bfloat16", AMPERE, "conv2d_mma"),
         (layer(), "float16", TURING, "conv2d_mma"),
+        (layer(), "float32", TURING, "conv2d_registers"),
         (layer(channels=(128, 128), groups=32), "float16", AMPERE, "conv2d_mma_grouped"),
         (layer(), "float32", HOPPER, "conv2d_registers"),
         (STEM, "float16", HOPPER, "stem_mma"),
