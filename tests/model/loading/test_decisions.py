@@ -76,7 +76,7 @@ def test_there_must_be_one_label_per_class(bare, count):
         ({"fast": None}, npresnet.ArchitectureError, "fast must be True or False, got None"),
         ({"winograd": "no"}, npresnet.ArchitectureError, "winograd must be True or False, got 'no'"),
         ({"arch": "resnet50"}, npresnet.ArchitectureError, "does not fit the tensors"),
-        ({"arch": "nonsense"}, npresnet.ArchitectureError, "no architecture called 'nonsense'"),
+        ({"arch": "nonsense"}, npresnet.ArchitectureError, "unknown architecture 'nonsense'"),
         ({"preprocess": "V3"}, npresnet.ArchitectureError, "V3"),
         ({"preprocess": {"sice": 3}}, npresnet.ArchitectureError, "sice"),
         ({"labels": "missing.txt"}, npresnet.CheckpointError, "missing.txt"),

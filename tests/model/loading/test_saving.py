@@ -123,7 +123,7 @@ def test_a_foreign_network_is_refused_with_its_file_s_name(tmp_path):
     path = tmp_path / "foreign.npz"
     weights.write_npz(path, {"w": np.ones(3)}, {})
     for take in (lambda: load(path), lambda: npresnet.convert(path, tmp_path / "new.npz")):
-        with pytest.raises(npresnet.ArchitectureError, match=r"foreign\.npz: the tensors are no ResNet"):
+        with pytest.raises(npresnet.ArchitectureError, match=r"foreign\.npz: the tensors are not a ResNet"):
             take()
     assert not (tmp_path / "new.npz").exists()
 
