@@ -44,6 +44,11 @@ class Layer(NamedTuple):
         return self.kernel_size[0] * self.kernel_size[1] * self.in_channels
 
     @property
+    def channels(self) -> int:
+        """Input channels of all blocks."""
+        return self.blocks * self.in_channels
+
+    @property
     def is_strided(self) -> bool:
         """Whether the stride is greater than 1."""
         return max(self.stride) > 1
