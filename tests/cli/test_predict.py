@@ -224,7 +224,7 @@ def test_options(run, folder, model_file):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected_options"),
     [
         ((), {"fast": False, "winograd": True}),
         (("--fast",), {"fast": True, "winograd": True}),
@@ -232,18 +232,18 @@ def test_options(run, folder, model_file):
     ],
     ids=str,
 )
-def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, told):
+def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, expected_options):
     seen, load = [], npresnet.load
 
     def recording(*args, **options):
-        seen.append({name: options[name] for name in told})
+        seen.append({name: options[name] for name in expected_options})
         return load(*args, **options)
 
     monkeypatch.setattr(npresnet, "load", recording)
     picture = "photos/000.png"
     for command in (["predict", picture], ["embed", picture], ["cam", picture, "-o", "cam.png"]):
         assert run(*command, "--model", model_file, *words).code == 0
-    assert seen == [told] * 3
+    assert seen == [expected_options] * 3
 
 
 @pytest.mark.parametrize(

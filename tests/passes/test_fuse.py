@@ -79,12 +79,12 @@ def test_any_node_can_be_an_output():
     x = np.random.default_rng(0).standard_normal((1, 3, 32, 32))
     everything = ops.run(Network(network.nodes, {node.name: node.name for node in network}), x)
     for node in network:
-        optimised = optimize(Network(network.nodes, {"layer2": network.outputs["layer2"], "asked": node.name}))
+        optimised = optimize(Network(network.nodes, {"layer2": network.outputs["layer2"], "any": node.name}))
         assert len(optimised) < len(network) / 2
         got = ops.run(optimised, x)
-        for asked, name in (("layer2", network.outputs["layer2"]), ("asked", node.name)):
+        for output, name in (("layer2", network.outputs["layer2"]), ("any", node.name)):
             expected = everything[name]
-            np.testing.assert_allclose(got[asked], expected, rtol=0, atol=1e-12 * np.abs(expected).max(), err_msg=name)
+            np.testing.assert_allclose(got[output], expected, rtol=0, atol=1e-12 * np.abs(expected).max(), err_msg=name)
 
 
 def test_all_features_at_once():

@@ -90,7 +90,7 @@ def test_a_stem_that_is_an_output_is_not_fused(module):
         ((pool().evolve(inputs=(INPUT,)),), OUT, 3),
     ],
     ids=[
-        "asked for", "read twice", "many channels", "groups", "dilated", "dilated pool", "residual", "average",
+        "an output", "read twice", "many channels", "groups", "dilated", "dilated pool", "residual", "average",
         "of the image",
     ],
 )  # fmt: skip

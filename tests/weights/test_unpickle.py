@@ -160,9 +160,9 @@ def test_no_module_is_imported(tmp_path, monkeypatch, how):
 
 
 def test_states_and_items_of_foreign_objects_are_recorded():
-    stranger = p.call(p.named("argparse", "Namespace"))
+    foreign = p.call(p.named("argparse", "Namespace"))
     found = load(
-        p.pickled(stranger + p.MARK + p.text("lr") + p.number(1) + p.SETITEMS + p.mapping(a=p.number(2)) + p.BUILD)
+        p.pickled(foreign + p.MARK + p.text("lr") + p.number(1) + p.SETITEMS + p.mapping(a=p.number(2)) + p.BUILD)
     )
     assert repr(found) == "argparse.Namespace"
     assert found.items == {"lr": 1}
