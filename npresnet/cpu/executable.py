@@ -21,7 +21,7 @@ from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.cpus import usable_cpus
 from npresnet.cpu.runtime.running import copy_in, copy_out, run_group
 from npresnet.cpu.runtime.workers import Team, shared_team
-from npresnet.errors import ShapeError
+from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan, Step
@@ -83,18 +83,22 @@ class Executable:
         """
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
-        values = self._programs.whole(images.shape[1:], self.threads).program.layout.values
-        outputs = {
-            asked: np.empty((len(images), *values[name].shape), np.float32)
-            for asked, name in self.network.outputs.items()
-        }
-        if not len(images):
-            return outputs
-        call, team = object(), self._team
+        self._programs.admit()
+        shapes, call, team = self._programs.shelf(images.shape[1:]).shapes, object(), self._team
         try:
+            outputs = {
+                asked: np.empty((len(images), *shapes[name]), np.float32)
+                for asked, name in self.network.outputs.items()
+            }
             guard.hold(call)
-            self._run(team if team is not None and team.try_enter(call) else None, images, outputs)
+            if len(images):
+                self._run(team if team is not None and team.try_enter(call) else None, images, outputs)
             _release(call, team)
+        except MemoryError:
+            _release(call, team)
+            raise DeviceError(
+                f"{len(images)} images of {images.shape[1:]} (C, H, W) need more memory than there is"
+            ) from None
         except BaseException:
             _release(call, team)  # again: Ctrl-C may have interrupted it
             raise
@@ -106,6 +110,7 @@ class Executable:
 
     def layout(self, input_shape: Shape, images: int = 1) -> Layout:
         """The memory layout of one image (C, H, W), the unit of work here. Raises ShapeError where it does not fit."""
+        self._programs.admit()
         return self._programs.whole(input_shape, 1).program.layout
 
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
@@ -125,6 +130,7 @@ class Executable:
 
     def plan(self, input_shape: Shape, workers: int = 1) -> Plan:
         """A new plan for one image (C, H, W), to print, time or trace; calls never use it."""
+        self._programs.admit()
         return self._programs.ready(self._programs.whole(input_shape, workers)).program.bind()
 
     def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
@@ -132,13 +138,14 @@ class Executable:
 
         The front's plan takes one image and runs once for each; the back's plan takes all of them and runs afterwards.
         """
-        if images == 1 or self._programs.whole(input_shape, 1).stages is None:
+        if images < 1:
+            raise ShapeError(f"expects at least one image, got {images}")
+        if images == 1 or self._programs.shelf(input_shape).stages is None:
             return [self.plan(input_shape)]
-        parts = [
-            self._programs.get(Key(FRONT, input_shape, 1, 1)),
-            self._programs.get(Key(BACK, input_shape, images, 1)),
-        ]
-        return [self._programs.ready(part).program.bind() for part in parts]
+        self._programs.admit()
+        front = self._programs.get(Key(FRONT, input_shape, 1, 1))
+        back = self._programs.compile(Key(BACK, input_shape, images, 1))  # not kept: calls never have so large groups
+        return [self._programs.ready(part).program.bind() for part in (front, back)]
 
     def close(self) -> None:
         """Release plans, their memory, and threads. Running calls complete; later ones raise DeviceError."""

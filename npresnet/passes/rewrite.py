@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 
 from npresnet.network import Network, Node
-from npresnet.ops.registry import ACTIVATIONS
+from npresnet.ops.registry import activation_of
 
 # merge(node, made, single_use) -> (producer, merged) or None
 Merge = Callable[[Node, Mapping[str, Node], Set[str]], "tuple[Node, Node] | None"]
@@ -25,8 +25,9 @@ def carrying(node: Node, activation: str | None, source: Node) -> Node:
     """`node` with this activation and its attributes (negative_slope, ...) from `source`."""
     if activation is None:
         return node
-    attrs = {name: source.attrs[name] for name in ACTIVATIONS[activation].attrs if name in source.attrs}
-    return node.evolve(activation=activation, attrs={**node.attrs, **attrs})
+    merged = node.evolve(activation=activation)
+    attrs = {name: source.attrs[name] for name in activation_of(merged).attrs if name in source.attrs}
+    return merged.evolve(attrs={**node.attrs, **attrs})
 
 
 def merge_pairs(network: Network, merge: Merge) -> Network:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch, ops
+from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fuse, optimize
 from npresnet.window import Window
@@ -183,3 +184,9 @@ def test_the_original_is_unchanged():
     fuse(network)
     assert network.nodes is nodes
     assert not any(node.activation or len(node.inputs) > 1 for node in network if node.op == "conv2d")
+
+
+def test_an_unknown_activation_is_refused_by_name():
+    nodes = (conv("a"), add("b", "a", INPUT, activation="swish9"))
+    with pytest.raises(ArchitectureError, match="unknown activation 'swish9'"):
+        fuse(Network(nodes, {"y": "b"}))

@@ -19,8 +19,8 @@ MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
 MAX_ROWS_F2 = 256  # up to 16x16 outputs use F(2x2): reading F(4x4)'s weights would cost more than its products save
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights
 MIN_CHANNELS_F4 = 64  # shorter sums have a small direct error: that of F(4x4) would be more than twice as large
-# Several images at once (fast=True) would be faster with F(4x4) on small outputs too, but few pixels average out few of
-# its errors. RMS error of the logits over PyTorch's, with F(4x4) everywhere and with these bounds; the worse of Haswell
+# Several images at once (fast=True) would be faster with F(4x4) on small outputs too, but few pixels average out few
+# of its errors. RMS error of the logits over PyTorch's, with F(4x4) everywhere and with these bounds; the worse of Haswell
 # and SkylakeX core types, median of 20 seeds, batch 8 or 16: resnet20 for CIFAR with trained weights 2.7, 1.8 (1.8 with
 # fast=False too); the demo 2.2, 1.0; resnet18 at 64x64 2.4, 0.97; resnet50 at 64x64 2.2, 1.25. At 224x224 both have less
 # than PyTorch's error and keep F(4x4).

@@ -84,6 +84,7 @@ def gelu(x: Floats, attrs: Mapping[str, Any], out: Floats) -> None:
     """x/2 * (1 + erf(x / sqrt(2))), in float64 by a polynomial, because NumPy has no error function."""
     scaled = np.clip(x.astype(np.float64) / (ERF_RANGE * math.sqrt(2)), -1, 1)  # in units of ERF_RANGE
     half = 0.5 + 0.5 * np.polynomial.chebyshev.chebval(scaled, _erf_coefficients())
+    half[scaled <= -1], half[scaled >= 1] = 0, 1  # exactly: a large x would magnify the polynomial's last error
     np.multiply(x, half, out=out, casting="same_kind")
 
 
