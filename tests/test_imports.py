@@ -60,7 +60,7 @@ def parse(path: Path) -> ast.Module:
 
 
 def refused_imports(path: Path, tree: ast.Module) -> set[str]:
-    """The packages of others that the module at `path`, relative to the package, may not import where it does."""
+    """The third-party packages that the module at `path`, relative to the package, must not import as it does."""
     allowed = AT_MODULE_LEVEL | AT_MODULE_LEVEL_IN.get(path.parts[0], set())
     return third_party(imported(tree)) - RUN_TIME - OPTIONAL | third_party(at_module_level(tree)) - allowed
 

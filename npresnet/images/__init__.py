@@ -21,6 +21,6 @@ __all__ = ["EXTENSIONS", "PRESETS", "Preprocess", "cropped", "find", "preprocess
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("EXTENSIONS", "find"):  # which a single image does not need
+    if name not in ("EXTENSIONS", "find"):  # not needed for a single image
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.finding"), name)

@@ -54,7 +54,7 @@ def hard_swish(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """out = 1 / (1 + exp(-x)), between 0 and 1. Source: torch.nn.Sigmoid."""
     x = np.asarray(x)
-    with np.errstate(over="ignore"):  # exp(-x) is infinite for very negative x, and the quotient then 0
+    with np.errstate(over="ignore"):  # exp(-x) overflows to infinity for very negative x; the quotient is then 0
         return 1 / (1 + np.exp(-x))
 
 

@@ -40,7 +40,7 @@ def sees_all(node: Node, index: int, shape: Shape) -> Window | None:
 
 
 class Operation(NamedTuple):
-    """One operation of a network.
+    """An operation of a network.
 
     name           the value of `Node.op`
     label          name in tables and figures: "max pool"
@@ -68,7 +68,7 @@ class Operation(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """A function of single numbers, which an operation's node may carry (`Node.activation`) or which stands alone.
+    """An elementwise function, carried by another operation's node (`Node.activation`) or a node of its own.
 
     name         the value of `Node.activation`, and of `Node.op` as a node of its own
     title        torchsummary's name of the module

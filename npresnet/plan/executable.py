@@ -12,13 +12,13 @@ from npresnet.plan.steps import Step
 
 
 class Placed(Protocol):
-    """A value's place in an arena, on any backend.
+    """A value's position in an arena, on any backend.
 
     shape         of one image, (C, H, W) or (C,)
-    lifetime      from the node that makes it to its last reader
+    lifetime      from the node that computes it to its last reader
     offset_bytes  from the arena's start
-    size_bytes    of all images, with whatever surrounds them
-    has_halo      zeros around the image are part of it
+    size_bytes    of all images, including halos
+    has_halo      whether zeros around the image are included
     """
 
     @property

@@ -123,31 +123,31 @@ def test_a_gpu_that_does_not(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cupy", "told"),
+    ("cupy", "beginning"),
     [
         ("raise ModuleNotFoundError('absent', name='cupy')", "a GPU is used through CuPy, which is not installed: "),
         ("raise OSError('libcuda.so.1 is missing')", "CuPy does not work here (libcuda.so.1 is missing): "),
     ],
 )
-def test_cupy_is_queried_in_a_subprocess(monkeypatch, tmp_path, cupy, told):
+def test_cupy_is_queried_in_a_subprocess(monkeypatch, tmp_path, cupy, beginning):
     (tmp_path / "cupy.py").write_text(cupy)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
     works, words = doctor._ask_cupy()
     assert not works
-    assert words.startswith(told)
+    assert words.startswith(beginning)
 
 
 @pytest.mark.parametrize(
-    ("answer", "understood"),
+    ("answer", "parsed"),
     [
         ("print('yes cuda:0, NVIDIA H200')", (True, "cuda:0, NVIDIA H200")),
         ("print('no there is no NVIDIA driver')", (False, "there is no NVIDIA driver")),
         ("raise SystemExit('Segmentation fault')", (False, "Segmentation fault")),
     ],
 )
-def test_the_other_process_s_answer(monkeypatch, answer, understood):
+def test_the_answer_of_the_subprocess(monkeypatch, answer, parsed):
     monkeypatch.setattr(doctor, "OPEN_GPU", answer)
-    assert doctor._ask_cupy() == understood
+    assert doctor._ask_cupy() == parsed
 
 
 def test_the_whole_report():

@@ -22,7 +22,7 @@ SIZES += [(500, 1), (3, 700), (700, 5), (1000, 999)]
 
 
 def different_photos(photos: list[Path], name: str) -> Iterator[str]:
-    """The photos whose preprocessing by a preset is not torchvision's, one after the other."""
+    """Yield the photos whose preprocessing by a preset differs from torchvision's."""
     for path in photos:
         with Image.open(path) as image:
             expected = by_torchvision(image.convert("RGB"), PRESETS[name])

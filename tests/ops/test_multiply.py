@@ -1,4 +1,4 @@
-"""multiply: a map by a map, or by one number a channel, against PyTorch's broadcasting; what does not fit is told."""
+"""multiply: a map by a map or by one number per channel, against PyTorch's broadcasting; refused shapes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GATES = {
 
 
 def gated(kind: str, size: tuple[int, int] = (6, 7), **fields: object) -> Network:
-    """The image times a gate of that shape, made of the image."""
+    """The image times a gate of that shape, computed from the image."""
     gate = [Node("gate", "max_pool2d", (INPUT,), Window.of(1))]
     if kind != "map":
         gate = [Node("gate", "max_pool2d", (INPUT,), Window.of(size))]
@@ -45,7 +45,7 @@ def test_equals_pytorch_and_keeps_the_dtype(kind, dtype):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("size", [(6, 7), (1, 1), (61, 43)])
 def test_the_cpu_computes_the_same(kind, threads, size):
-    """Also where a map is cut into bands, and every image has a gate of its own."""
+    """Also if a map is divided into bands, and every image has its own gate."""
     network = gated(kind, size)
     for count in (1, 2, 5):
         x = integers(np.random.default_rng(count), (count, 96, *size), most=3)
@@ -55,8 +55,8 @@ def test_the_cpu_computes_the_same(kind, threads, size):
         assert (got["y"][0] != got["y"][-1]).any() or count == 1
 
 
-def test_a_gate_of_another_image_or_channel_is_seen():
-    """The check above can fail: gates are told apart by image and by channel."""
+def test_a_gate_of_a_wrong_image_or_channel_is_detected():
+    """The comparison above can fail: gates differ between images and channels."""
     x = integers(np.random.default_rng(1), (2, 3, 4, 4))
     gate = integers(np.random.default_rng(2), (2, 3, 1, 1))
     for wrong in (gate[::-1], gate[:, ::-1]):
@@ -67,19 +67,19 @@ def test_a_gate_of_another_image_or_channel_is_seen():
     ("first", "second"),
     [((4, 6, 7), (5, 1, 1)), ((5, 6, 7), (5, 6, 1)), ((5, 6, 7), (5, 7, 6)), ((5,), (5, 1, 1)), ((5,), (6,))],
 )
-def test_shapes_that_do_not_fit_are_told(first, second):
-    with pytest.raises(ShapeError, match="one number a channel"):
+def test_other_shapes_are_refused(first, second):
+    with pytest.raises(ShapeError, match="one number per channel"):
         multiply(np.zeros((2, *first)), np.zeros((2, *second)))
     node = Node("y", "multiply", ("a", "b"))
-    with pytest.raises(ShapeError, match=r"multiplies .* but expects the same shape, or one number a channel"):
+    with pytest.raises(ShapeError, match=r"multiplies .* but expects the same shape, or one number per channel"):
         ops.OPERATIONS["multiply"].infer_shape(node, [first, second])
 
 
-def test_batches_of_different_length_are_told():
-    with pytest.raises(ShapeError, match="one number a channel"):
+def test_batches_of_different_length_are_refused():
+    with pytest.raises(ShapeError, match="one number per channel"):
         multiply(np.zeros((2, 5, 6, 7)), np.zeros((1, 5, 1, 1)))
 
 
-def test_one_input_alone_is_refused():
+def test_a_single_input_is_refused():
     with pytest.raises(ArchitectureError, match="y: a multiply expects 2 inputs, got 1"):
         infer_shapes(Network((Node("y", "multiply", (INPUT,)),), {"y": "y"}), (5, 6, 7))

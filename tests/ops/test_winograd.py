@@ -112,7 +112,7 @@ def test_f43_equals_lavin_and_gray_including_signs():
         assert_same(ours, rational(text))
 
 
-def test_column_1_is_ones_so_a_bias_goes_to_one_position(subtests):
+def test_column_1_is_ones_so_a_bias_is_added_at_one_position(subtests):
     for m, r in EVERY_SIZE:
         with subtests.test(m=m, r=r):
             t = transforms(m, r)

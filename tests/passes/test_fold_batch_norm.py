@@ -54,7 +54,7 @@ def test_parameters_are_computed_in_float64_and_rounded_once():
 
 
 def test_random_networks(subtests):
-    """Whole numbers: folded and unfolded agree to the last digit."""
+    """Integers: folded and unfolded agree exactly."""
     for seed in range(60):
         with subtests.test(seed=seed):
             network, image = random_network(seed)

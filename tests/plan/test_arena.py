@@ -31,7 +31,7 @@ def overlapping_pairs(requests, offsets):
             yield a, b
 
 
-def test_values_needed_together_share_no_byte(subtests):
+def test_values_with_overlapping_lifetimes_share_no_byte(subtests):
     for seed in range(200):
         with subtests.test(seed=seed):
             requests = random_requests(seed)
@@ -42,7 +42,7 @@ def test_values_needed_together_share_no_byte(subtests):
                 assert offsets[request.name] + request.size_bytes <= arena_bytes
 
 
-def test_memory_with_a_border_is_never_written_by_another_shape(subtests):
+def test_memory_with_a_border_is_reused_only_by_equal_shapes(subtests):
     for seed in range(50):
         with subtests.test(seed=seed):
             requests = random_requests(seed)
