@@ -9,12 +9,12 @@ from npresnet import ops
 from npresnet.errors import ShapeError
 from npresnet.window import Window
 from tests.support import torch_ops
-from tests.support.cases import CHANNELS, KERNELS, conv_cases, wide_conv_cases
+from tests.support.cases import CHANNELS, KERNEL_SIZES, conv_cases, wide_conv_cases
 from tests.support.checks import assert_same, check_conv_exact, check_conv_naive
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("kernel", KERNEL_SIZES, ids=str)
 def test_equals_torch(kernel, channels):
     check_conv_exact(ops.conv2d, conv_cases([kernel], [channels]))
 
@@ -32,7 +32,7 @@ def test_cases_cover_what_they_promise():
     cases = list(conv_cases())
     assert {case.batch for case in cases} == {1, 2, 3}
     assert {n for case in cases for n in case.size} == {1, 3, 7, 33}
-    assert {case.window.kernel_size for case in cases} == set(KERNELS)
+    assert {case.window.kernel_size for case in cases} == set(KERNEL_SIZES)
     assert {(1, 1), (2, 2), (3, 3), (2, 1)} <= {case.window.stride for case in cases}
     assert {(1, 1), (2, 2)} <= {case.window.dilation for case in cases}
     assert len(cases) > 15_000

@@ -38,15 +38,15 @@ def test_rms_error_is_at_most_twice_pytorch_s(name):
     assert_as_exact_as(ours, run_module(module, x), exact)
 
 
-def test_the_other_kernel_too():
-    """OpenBLAS's AVX2 kernels, in a process of their own: other sums, other choices."""
+def test_another_core_type():
+    """OpenBLAS's AVX2 core type in a separate process: other sums, other choices."""
     core_type = require("avx2")
     environment = {**os.environ, "OPENBLAS_CORETYPE": core_type}
     command = [sys.executable, "-m", "tests.support.rms", "64", "resnet18", "resnet34", "resnext50_32x4d"]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["kernel"] == core_type
+    assert found["core_type"] == core_type
     assert len(found["errors"]) == 3
     for name, errors in found["errors"].items():
         assert 0 < errors["ours"] <= 2 * errors["theirs"], name

@@ -1,8 +1,8 @@
-"""Print the exact bits that a network gives, in a process of its own: `python -m tests.support.bits resnet18 THREADS`.
+"""Print the exact bits of a network's results, in a separate process: `python -m tests.support.bits resnet18 THREADS`.
 
-One JSON object: {"kernel": the BLAS kernel that ran, "logits": {image number: [SHA-256 of its logits in every run]}}.
-An image is run at every place of batches of 1, 2, 3 and 8. A further argument, "merged", plants a fault: images always
-go through BLAS together, whether that keeps their bits or not.
+One JSON object: {"core_type": BLAS's, "logits": {image number: [SHA-256 of its logits in every run]}}.
+An image is run at every place of batches of 1, 2, 3 and 8. A further argument, "merged", plants a fault: images are
+always multiplied together, whether that keeps their bits or not.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def images(count: int, size: int) -> np.ndarray:
 
 
 def digests(executable: cpu.Executable, size: int) -> dict[int, set[str]]:
-    """Image number -> the different results it had; one, where the promise is kept."""
+    """Image number -> its distinct results; a single one where they are deterministic."""
     pictures = images(max(BATCHES), size)
     found: dict[int, set[str]] = defaultdict(set)
     for batch in BATCHES:
-        for shift in range(batch):  # so that each image stands at each place once
+        for shift in range(batch):  # so that each image is at each place once
             numbers = np.roll(np.arange(batch), shift)
             logits = executable(pictures[numbers])["logits"]
             for number, row in zip(numbers, logits, strict=True):
@@ -43,8 +43,10 @@ def main(name: str, threads: int, size: int, fault: str = "") -> None:
     network, _ = arch.build(arch.random_tensors(name))
     executable = cpu.compile(passes.optimize(network), threads=threads)
     found = digests(executable, size)
-    kernel = "+".join(str(library.get("architecture")) for library in cpu.blas_info())
-    print(json.dumps({"kernel": kernel, "logits": {number: sorted(bits) for number, bits in sorted(found.items())}}))
+    core_type = "+".join(str(library.get("architecture")) for library in cpu.blas_info())
+    print(
+        json.dumps({"core_type": core_type, "logits": {number: sorted(bits) for number, bits in sorted(found.items())}})
+    )
 
 
 if __name__ == "__main__":

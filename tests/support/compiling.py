@@ -1,7 +1,7 @@
-"""Whether a kernel file compiles as it should: no warning, no spill, the instructions that its header promises.
+"""Whether a kernel file compiles as required: no warnings, no spills, the instructions declared in its header.
 
-Each promised instruction must be in some kernel of the file, and where tensor cores are promised (HMMA, HGMMA) each
-kernel must hold one of those: a form for ragged channels may load single numbers, but not multiply them one by one.
+Each declared instruction must be in some kernel of the file, and where tensor cores are declared (HMMA, HGMMA) each
+kernel must contain one of those: a form for ragged channels may load single numbers, but not multiply them one by one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from npresnet.cuda.runtime import nvrtc, source
 from npresnet.errors import DeviceError
 from tests.support import sass
 
-DISASSEMBLED = 13  # the CUDA whose machine code is always read
+DISASSEMBLED = 13  # the CUDA version whose machine code is always disassembled
 
 
 class Target(NamedTuple):
@@ -30,7 +30,7 @@ class Target(NamedTuple):
 
 
 def targets(file: str, root: Path | None = None) -> list[Target]:
-    """Everything that the file's header says it is compiled for."""
+    """All targets in the file's header."""
     header = source.header(file, root)
     return [Target(element, arch) for element in header.elements or ("",) for arch in header.architectures]
 
@@ -44,7 +44,7 @@ def share(file: str, major: int, *, everything: bool) -> list[Target]:
 
 
 def problems(file: str, major: int, root: Path | None = None, chosen: list[Target] | None = None) -> list[str]:
-    """What is wrong with a file under the NVRTC of this CUDA, a line each; [] where all is well.
+    """The problems of a file with the NVRTC of this CUDA, one line each; [] without any.
 
     chosen  by default all targets of the file
     """

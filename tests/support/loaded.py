@@ -1,4 +1,4 @@
-"""A model from a file on one thread, and its decisions: who made them, and what holds for the network itself."""
+"""A model from a file on one thread, and its decisions: their origins, and those about the network itself."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def origins(model) -> dict[str, str]:
 
 
 def values(model) -> dict[str, object]:
-    """What was decided about the network, not about this run."""
+    """The decisions about the network, not about this run."""
     return {n: d.value for n, d in model.config.items() if n not in (*OF_ONE_RUN, "source")}

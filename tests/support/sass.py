@@ -1,4 +1,4 @@
-"""The machine instructions (SASS) in a cubin, read by NVIDIA's nvdisasm; and what one compiled kernel file comes to.
+"""The machine instructions (SASS) in a cubin, read by NVIDIA's nvdisasm; and a summary of one compiled kernel file.
 
     python -m tests.support.sass conv2d/mma.cu --element FLOAT16 --arch sm_80 --cuda 12
 
@@ -34,7 +34,7 @@ def find_disassembler() -> str | None:
 
 
 def disassemble(cubin: bytes) -> Instructions:
-    """How often each kernel of a cubin holds each instruction, full name: HMMA.16816.F32."""
+    """How often each kernel of a cubin contains each instruction, by its full name: HMMA.16816.F32."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
@@ -61,7 +61,7 @@ def holds(counts: Counter, instruction: str) -> bool:
 
 
 def defines(element: str) -> tuple[tuple[str, str], ...]:
-    """What a source is compiled with for this element, "" for one that has none."""
+    """The macros to compile a source for this element, "" for sources without one."""
     return (("ELEMENT", element),) if element else ()
 
 
