@@ -42,9 +42,9 @@ STAGES = (
     Stage("sanitizer", "compute-sanitizer on a small network", sanitizer.cases),
     Stage("ceilings", "how fast memory is copied and matrices are multiplied", ceilings.cases),
     Stage("kernels", "every kernel's share of the roofline", kernels.cases),
-    Stage("peers", "resnet18 and resnet50 beside PyTorch eager", networks.peers),
-    Stage("compiled", "resnet18 and resnet50 beside torch.compile", networks.compiled),
-    Stage("networks", "the other networks beside PyTorch eager", networks.others),
+    Stage("peers", "resnet18 and resnet50 compared with PyTorch eager", networks.peers),
+    Stage("compiled", "resnet18 and resnet50 compared with torch.compile", networks.compiled),
+    Stage("networks", "the other networks compared with PyTorch eager", networks.others),
 )
 
 
@@ -66,7 +66,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--emulator", action="store_true", help="tiny shapes on the CPU, no times; needs --output")
     options = parser.parse_args(arguments)
     if options.emulator and options.output is None:
-        parser.error("--emulator writes only where --output says: its findings are not results")
+        parser.error("--emulator requires --output: its findings are not results")
     return options
 
 

@@ -167,7 +167,7 @@ def test_eps_forgotten_in_folding(monkeypatch):
         ("cpu.kernels.tiling", "split", faults.short_last_band, ["conv2d", "wide conv2d"]),
         ("cpu.kernels.calls", "copy", faults.no_minus_infinity, ["max_pool2d"]),
         ("cpu.kernels.pointwise", "scale_and_shift", faults.without_eps, ["batch_norm"]),
-        ("plan.layout", "value_lifetimes", faults.dies_at_once, ["network"]),
+        ("plan.layout", "value_lifetimes", faults.released_too_early, ["network"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
@@ -180,7 +180,7 @@ def test_a_faulty_backend(monkeypatch, module, name, fault, checks):
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_missing_gates(monkeypatch, threads):
-    """All gates are removed; tests/cpu/runtime/test_schedule.py removes one at a time."""
+    """All of them; tests/cpu/runtime/test_schedule_networks.py leaves out one at a time."""
     check = partial(check_network_exact, *tiled_network(), threads=threads)
     check()
     plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)

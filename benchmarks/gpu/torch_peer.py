@@ -20,7 +20,7 @@ WARM_UP_CALLS = 5
 
 
 def find_peer() -> Peer | None:
-    """PyTorch, where it is installed and sees a GPU."""
+    """PyTorch, where it is installed and supports a GPU."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch

@@ -1,4 +1,4 @@
-"""Small ResNets as {name: array}, made from their definition alone, to be cut and bent by the tests."""
+"""Small ResNets as {name: array}, made from their definition, for tests to modify."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def basic_net(
     head: str | None = "fc",
     classes: int = 5,
 ) -> Tensors:
-    """A ResNet of BasicBlocks that starts with `channels` channels."""
+    """A ResNet of BasicBlocks with `channels` channels in the first stage."""
     tensors = conv("conv1", channels, in_channels, stem, stem) | norm("bn1", channels)
     before = channels
     for i, depth in enumerate(layers):
@@ -80,7 +80,7 @@ def linear(name: str, out_features: int, in_features: int) -> Tensors:
 
 
 def without(tensors: Tensors, start: str) -> Tensors:
-    """The tensors but those whose names start so."""
+    """The tensors without those whose names start with `start`."""
     kept = {name: array for name, array in tensors.items() if not name.startswith(start)}
     assert len(kept) < len(tensors), f"nothing starts with {start}"
     return kept

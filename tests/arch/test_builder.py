@@ -1,4 +1,4 @@
-"""Builder: each method's node, the tensors it asks for, and the channels it follows."""
+"""Builder: each method's node, the tensors it requests, and the channels it tracks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def builder():
     return Builder(Initialiser(0), in_channels=6)
 
 
-def test_a_convolution_asks_for_its_whole_shape(builder):
+def test_a_convolution_requests_its_full_shape(builder):
     window = Window.of((3, 5), stride=2)
     name = builder.conv("a", INPUT, 8, window, groups=2)
     assert (name, builder.channels["a"]) == ("a", 8)
@@ -35,7 +35,7 @@ def test_groups_divide_the_channels_on_either_side(builder, out_channels, groups
         builder.conv("a", INPUT, out_channels, THREE, groups=groups)
 
 
-def test_a_norm_asks_for_one_number_a_channel(builder):
+def test_a_norm_requests_one_number_a_channel(builder):
     builder.batch_norm("n", builder.conv("a", INPUT, 4, THREE), eps=1e-3)
     made = {key: array.shape for key, array in builder.source.tensors.items() if key.startswith("n.")}
     vectors = dict.fromkeys(("n.weight", "n.bias", "n.running_mean", "n.running_var"), (4,))

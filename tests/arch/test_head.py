@@ -39,7 +39,7 @@ def test_a_linear_layer_without_bias():
     ids=str,
 )
 def test_sequential(places, nodes):
-    """What stands between two Linear layers is taken for a ReLU, and said to be an assumption."""
+    """A module between two Linear layers is assumed to be a ReLU, and the assumption is recorded."""
     layers = [linear(f"fc.{i}", 4, 8 if i == places[0] else 4) for i in places]
     network, config = arch.build({k: v for part in (NET, *layers) for k, v in part.items()})
     assert [node.name for node in network][-len(nodes) :] == nodes

@@ -51,7 +51,7 @@ def test_batch_norms_start_as_the_identity():
     assert [name for name in norms if (tensors[name] != starts[name.rpartition(".")[2]]).any()] == []
 
 
-def test_what_no_rule_initialises_is_refused():
+def test_a_tensor_without_a_rule_of_initialisation_is_refused():
     with pytest.raises(ArchitectureError, match="anchors has no rule"):
         Initialiser(0).take(Wanted("anchors", (3,), CHANNEL_AXES, None, str))
 
@@ -92,6 +92,6 @@ def test_groups_and_widths():
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_refused(name, options):
+def test_invalid_arguments_are_refused(name, options):
     with pytest.raises(ArchitectureError):
         arch.random_tensors(name, **options)

@@ -1,4 +1,4 @@
-"""`arch=`: which names there are, what they stand for, and whether the given one fits the tensors."""
+"""`arch=`: the names, their meaning, and whether the given one fits the tensors."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_arch_that_does_not_fit(tensors, name, looks_like):
 
 
 @pytest.mark.parametrize("name", ["resnet51", "efficientnet_b0", "", 50, ["resnet50"], "resnet_18", "resnet9999999999"])
-def test_names_that_do_not_exist(name):
+def test_unknown_names(name):
     with pytest.raises(ArchitectureError):
         arch.build(RESNET50, arch=name)
 

@@ -1,4 +1,4 @@
-"""Options: what they may say, who said it, and what they may not contradict."""
+"""Options: their values, their origins, and contradictions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESNET18 = basic_net((2, 2, 2, 2))
         ("max_pool", False),
     ],
 )
-def test_what_keys_cannot_tell_is_taken_with_its_origin(option, value):
+def test_options_that_keys_do_not_determine_are_used_with_their_origin(option, value):
     _, config = arch.build(RESNET50, options={option: value})
     assert (config[option].value, config[option].origin) == (value, "caller")
     _, config = arch.build(RESNET50, options={option: value}, origins={option: "file"})
@@ -43,7 +43,7 @@ def test_options_reach_the_network():
 
 
 def test_torchvision_s_rule_of_dilation():
-    """The first block of a dilated stage keeps the dilation of the stage before; nothing strides there."""
+    """The first block of a dilated stage has the previous stage's dilation; none of its blocks strides."""
     network, _ = arch.build(RESNET50, options={"replace_stride_with_dilation": (False, True, True)})
     found = {
         name: network[f"{name}.conv2"].window.dilation[0]
@@ -68,7 +68,7 @@ def test_torchvision_s_rule_of_dilation():
         ("family", "torchvision", "cifar"),
     ],
 )
-def test_what_keys_tell_must_agree(option, right, wrong):
+def test_options_that_keys_determine_must_agree(option, right, wrong):
     _, config = arch.build(RESNEXT50, options={option: right})
     assert (config[option].value, config[option].origin) == (right, "caller")
     with pytest.raises(ArchitectureError) as caught:
@@ -155,7 +155,7 @@ def test_options_of_no_effect():
 
 
 def test_decisions_of_one_build_are_options_of_the_next():
-    """What a file of ours says about itself is accepted back, whatever was decided."""
+    """The decisions stored in our files are accepted as options."""
     for tensors, options in (
         (RESNEXT50, {"stride_on": "1x1"}),
         (RESNET18, {"bn_eps": 1e-3}),

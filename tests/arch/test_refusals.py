@@ -1,4 +1,4 @@
-"""What `arch.build` refuses, and with which words: the tensor's name, both shapes with their axes, the rule."""
+"""What `arch.build` refuses, and its messages: the tensor's name, both shapes with their axes, the rule."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ BAD = {
     ),
     "stem with an even side": (basic_net(stem=4), ["conv1.weight", "(8, 3, 4, 4)", "odd side"]),
     "oblong stem": (basic_net() | conv("conv1", 8, 3, 7, 3), ["conv1.weight", "(8, 3, 7, 3)"]),
-    "stem of a size nobody uses": (basic_net(stem=5), ["stem_stride", "5x5", "max_pool"]),
+    "stem of an unusual size": (basic_net(stem=5), ["stem_stride", "5x5", "max_pool"]),
     "0-d": (basic_net() | {"bn1.bias": np.float32(1)}, ["bn1.bias", "()", "channels"]),
     "0-d stem": (basic_net() | {"conv1.weight": np.float32(1)}, ["conv1.weight", "()", "kernel_height"]),
     "2-D stem": (basic_net() | {"conv1.weight": np.ones((8, 147), np.float32)}, ["conv1.weight", "(8, 147)"]),
@@ -96,7 +96,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_tensors_are_refused_in_words(case):
+def test_bad_tensors_are_refused_with_a_message(case):
     tensors, words = BAD[case]
     with pytest.raises(ArchitectureError) as caught:
         arch.build(tensors)

@@ -1,4 +1,4 @@
-"""`arch.build`: what is recognised, which nodes and windows follow, and what is written down."""
+"""`arch.build`: what is recognised, the resulting nodes and windows, and the decisions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def values(config, *names):
     return tuple(config.value(name) for name in names)
 
 
-def test_nodes_of_a_basic_block_stand_in_torchvision_s_order():
+def test_nodes_of_a_basic_block_are_in_torchvision_s_order():
     network, _ = arch.build(basic_net((1, 1)))
     assert [node.name for node in network] == [
         "conv1",
@@ -109,7 +109,7 @@ def test_windows_of_torchvision_s_defaults():
     assert window("layer2.0.downsample.0") == (1, 2, 0, 1)
 
 
-def test_decisions_stand_in_order_with_their_origins():
+def test_decisions_are_in_order_with_their_origins():
     _, config = arch.build(bottleneck_net((3, 4, 6, 3), planes=64, width=64))
     assert list(config) == [
         "arch",
@@ -177,7 +177,7 @@ def test_no_preset_for_other_than_three_channels():
     assert config["preprocess"].note
 
 
-def test_counters_of_any_shape_or_none_are_of_no_account():
+def test_counters_of_any_shape_or_none_are_ignored():
     tensors = basic_net((1,))
     tensors["bn1.num_batches_tracked"] = np.array([3])
     del tensors["layer1.0.bn1.num_batches_tracked"]
@@ -197,7 +197,7 @@ def test_float16_passes_unchanged():
     assert network["conv1"].params["weight"].dtype == np.float16
 
 
-def test_weights_that_are_no_numbers_are_noted():
+def test_nan_in_weights_is_noted():
     tensors = basic_net((1,))
     tensors["layer1.0.bn2.running_mean"][3] = np.nan
     _, config = arch.build(tensors)

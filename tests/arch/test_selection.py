@@ -1,4 +1,4 @@
-"""Prefixes are taken off, heads of other tasks are left out, and both are written down."""
+"""Prefixes are removed, heads of other tasks are left out, and both are recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEGMENTATION = conv("classifier.0", 8, 256, 3, 3) | norm("classifier.1", 8) | co
 
 @pytest.mark.parametrize("prefix", ["backbone.", "backbone.body.", "encoder.", "model.", "net.resnet.", "(odd)+."])
 def test_prefix_of_the_backbone_alone(prefix):
-    """Where only part of the file bears the prefix, the rest still has to be accounted for."""
+    """Where only some tensors have the prefix, the others must still be used."""
     network, config = arch.build(prefixed(BACKBONE, prefix))
     assert config["prefix"].value == prefix
     assert network.nodes[0].name == "conv1"
@@ -79,14 +79,14 @@ def test_a_linear_layer_called_classifier_is_no_segmentation_head():
     assert config.value("num_classes") == 2
 
 
-def test_nothing_is_ignored_in_silence():
+def test_nothing_is_ignored_silently():
     network, config = arch.build(BACKBONE)
     assert "ignored" not in config
     assert np.array_equal(network["conv1"].params["weight"], BACKBONE["conv1.weight"])
 
 
 def test_a_new_home_is_a_table(monkeypatch):
-    """Names of another home, translated by patterns alone; what is left out and what follows is written down."""
+    """Names of another home, translated by patterns only; what is left out and what follows is recorded."""
     home = Home(
         found_by=r"^blocks\.",
         renamed=(
@@ -95,7 +95,7 @@ def test_a_new_home_is_a_table(monkeypatch):
             (r"\.layer\.([0-9])\.norm\.", r".bn\1."),
         ),
         left_out=r"^tracker\.",
-        note="of somebody's training loop",
+        note="of a training loop",
         implied={"max_pool": False},
         where=r"^layer1\.0\.conv1\.weight$",
         because="that home has no max pool",

@@ -1,4 +1,4 @@
-"""Tensors: what is handed out, what is remembered, what is left."""
+"""Tensors: what is returned, what is recorded as read, what is unused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def wanted(name: str, shape: tuple[int, ...]) -> Wanted:
     return Wanted(name, shape, axes, None, lambda: "  the reason")
 
 
-def test_only_take_remembers():
+def test_only_take_records():
     tensors = make(a=(2, 3), b=(4,))
     tensors.peek("b", CHANNEL_AXES)
     tensors.take(wanted("a", (2, 3)))
@@ -30,7 +30,7 @@ def test_only_take_remembers():
     tensors.finish()
 
 
-def test_what_inference_does_not_need_is_not_left_over():
+def test_what_inference_does_not_need_is_not_unused():
     tensors = make(a=(2, 3), index=(9, 9), bn__num_batches_tracked=(5,))
     tensors.take(wanted("a", (2, 3)))
     tensors.skip("index")
@@ -47,7 +47,7 @@ def test_optional_tensors_are_checked_where_they_are_there():
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5, 5), (4, 3, 5, 1), (4, 3, 1, 5), (4, 3, 25), (60, 5), (), (4, 3, 5, 5, 1)])
-def test_the_whole_shape_counts(shape):
+def test_the_full_shape_is_checked(shape):
     tensors = make(w=shape)
     with pytest.raises(ArchitectureError) as caught:
         tensors.take(wanted("w", (4, 3, 5, 5)))
@@ -83,7 +83,7 @@ def test_other_names():
     ids=str,
 )
 def test_agreed(lengths, expected):
-    """Most of them count, the first of equals, so that an error names the odd one out."""
+    """The majority counts, the first of equals, so that an error names the tensor that differs."""
     assert agreed(lengths) == expected
 
 
@@ -99,5 +99,5 @@ def test_shorten():
     assert len(shorten(["x" * 10_000])) < 200
 
 
-def test_names_cannot_paint_on_a_terminal():
+def test_names_cannot_control_a_terminal():
     assert shorten(["a\nb", "\x1b[31m", "é"]) == "a\\nb, \\x1b[31m, é"

@@ -13,7 +13,7 @@ import pytest
 import npresnet
 from npresnet import cli
 from npresnet.cli import machine
-from tests.cli.test_predict import command, environ
+from tests.cli.test_predict_streams import command, environ
 from tests.support.small import write_pictures
 
 COMMANDS = ("predict", "convert", "inspect", "summary", "embed", "cam", "bench", "doctor", "demo")

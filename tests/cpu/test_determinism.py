@@ -1,5 +1,5 @@
-"""An image's logits have the same bits whatever the batch, its place there, the threads, the process: for one machine,
-NumPy and BLAS kernel."""
+"""An image's logits have the same bits for every batch, place in it, number of threads and process, on one machine,
+one NumPy and one BLAS core type."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from npresnet import cpu
 from tests.conftest import REPOSITORY
 
-KERNELS = {"avx2": "Haswell", "avx512": "SkylakeX"}  # OPENBLAS_CORETYPE
+CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX"}  # OPENBLAS_CORETYPE
 
 
 @cache
@@ -27,10 +27,10 @@ def run_in_a_process(name: str, threads: str, size: int, core_type: str, fault: 
     return json.loads(done.stdout)
 
 
-def require(kernel: str) -> str:
+def require(instructions: str) -> str:
     """The OPENBLAS_CORETYPE for an instruction set, where this machine and this BLAS have it."""
     if not any(library["internal_api"] == "openblas" for library in cpu.blas_info()):
-        pytest.skip("NumPy's BLAS here is not OpenBLAS, so its kernel cannot be chosen")
+        pytest.skip("NumPy's BLAS here is not OpenBLAS, so its core type cannot be chosen")
     if platform.machine().lower() not in ("x86_64", "amd64"):
         pytest.skip("not an x86-64 processor")
     try:
@@ -38,17 +38,17 @@ def require(kernel: str) -> str:
     except ImportError:  # NumPy 1.26
         from numpy.core._multiarray_umath import __cpu_features__ as features
 
-    if not features["AVX512_SKX" if kernel == "avx512" else "AVX2"]:
-        pytest.skip(f"this processor has no {kernel}")
-    return KERNELS[kernel]
+    if not features["AVX512_SKX" if instructions == "avx512" else "AVX2"]:
+        pytest.skip(f"this processor has no {instructions}")
+    return CORE_TYPES[instructions]
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("instructions", CORE_TYPES)
 @pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 224), ("resnext50_32x4d", 100)])
-def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, kernel):
-    core_type = require(kernel)
+def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, instructions):
+    core_type = require(instructions)
     one = run_in_a_process(name, "1,2,3", size, core_type)
-    assert one["kernel"] == core_type
+    assert one["core_type"] == core_type
     assert len(one["logits"]) == 2
     for number, bits in one["logits"].items():
         assert len(bits) == 1, f"image {number} had {len(bits)} different results"
@@ -56,13 +56,13 @@ def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, ker
 
 
 def test_images_multiplied_together_where_that_changes_their_bits():
-    """A fault planted: were the AVX2 kernels never asked whether they keep an image's bits, they would not."""
+    """A fault planted: were the AVX2 core type never asked whether they keep an image's bits, they would not."""
     kept, merged = (run_in_a_process("resnet18", "1", 64, require("avx2"), fault)["logits"] for fault in ("", "merged"))
     assert all(len(bits) == 1 for bits in kept.values())
     assert any(len(bits) > 1 for bits in merged.values())
 
 
 def test_the_check_sees_a_difference():
-    """Two kernels sum in different orders: if they gave the same bits, the tests above would compare nothing."""
-    first, second = (run_in_a_process("resnet18", "1", 64, require(kernel)) for kernel in KERNELS)
+    """Two core types sum in different orders: if they gave the same bits, the tests above would compare nothing."""
+    first, second = (run_in_a_process("resnet18", "1", 64, require(instructions)) for instructions in CORE_TYPES)
     assert first["logits"] != second["logits"]

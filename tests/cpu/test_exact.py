@@ -1,4 +1,4 @@
-"""The CPU backend bit for bit on whole numbers: every operation over the full cross product, and random networks."""
+"""The CPU backend bit for bit on integers: every operation over the full cross product, and random networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet import cpu, ops, passes
-from tests.support.cases import CHANNELS, KERNELS, conv_cases, integers, wide_conv_cases, wide_pool_cases
+from tests.support.cases import CHANNELS, KERNEL_SIZES, conv_cases, integers, wide_conv_cases, wide_pool_cases
 from tests.support.checks import (
     assert_same,
     check_avg_pool_exact,
@@ -26,9 +26,9 @@ from tests.support.random_networks import random_network
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("kernel", KERNELS, ids=str)
-def test_conv2d(kernel, channels):
-    check_conv_exact(on_cpu.conv2d, conv_cases([kernel], [channels]))
+@pytest.mark.parametrize("kernel_size", KERNEL_SIZES, ids=str)
+def test_conv2d(kernel_size, channels):
+    check_conv_exact(on_cpu.conv2d, conv_cases([kernel_size], [channels]))
 
 
 @pytest.mark.parametrize("channels", CHANNELS)

@@ -1,7 +1,7 @@
-"""Ctrl-C at every moment at which Python looks for signals: the entry of a function, and the return of a call into C.
+"""Ctrl-C at every moment at which Python checks for signals: the entry of a function, and the return of a call into C.
 
-A profile function raises KeyboardInterrupt at one such moment after another of a call. It does so in a thread of its
-own, where a hang can be told.
+A profile function raises KeyboardInterrupt at each such moment of a call in turn, in a separate thread, so that a hang
+can be detected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE_S = 120
 
 
 class Interruption:
-    """Raises KeyboardInterrupt at moment number `at` inside the CPU backend; `reached` tells whether there was one."""
+    """Raises KeyboardInterrupt at moment number `at` inside the CPU backend; `reached`: whether there was one."""
 
     def __init__(self, at: int):
         self._left = at
@@ -41,7 +41,7 @@ class Interruption:
         if event not in ("call", "c_return") or self.reached:
             return
         if frame.f_code.co_filename == threading.__file__:
-            return  # Python's own Condition, in the start of a thread, is not proof against Ctrl-C
+            return  # Python's own Condition, in the start of a thread, is not safe against Ctrl-C
         while frame is not None and not frame.f_code.co_filename.startswith(BACKEND):
             frame = frame.f_back
         if frame is not None:
@@ -62,7 +62,7 @@ def blas_threads() -> list[int]:
 
 
 def interrupt_everywhere(images: int, new_workers: bool) -> int:
-    """The number of moments. Wherever the interrupt comes, it is raised, and leaves no trace."""
+    """The number of moments. Wherever the interrupt comes, it is raised, and all state is restored."""
     executable = cpu.compile(small_network(), threads=2)
     x = integers(np.random.default_rng(1), (images, 3, 9, 8))
     expected, own_threads, team = executable(x)["y"], blas_threads(), executable._team
@@ -79,8 +79,8 @@ def interrupt_everywhere(images: int, new_workers: bool) -> int:
             return at - 1
         assert raised, f"swallowed at moment {at}"
         assert blas_threads() == own_threads, f"BLAS is left on one thread after moment {at}"
-        assert team.try_enter("somebody"), f"nobody gets the team any more after moment {at}"
-        team.leave("somebody")
+        assert team.try_enter("another call"), f"the team cannot be acquired any more after moment {at}"
+        team.leave("another call")
         assert np.array_equal(executable(x)["y"], expected)
     raise AssertionError
 

@@ -1,4 +1,4 @@
-"""Networks that no family has: two stems, odd widths, tiny images, a ReLU after anything. Most once came out wrong."""
+"""Networks of no family: two stems, odd widths, tiny images, a ReLU after any operation. Regression tests, mostly."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def stem(name: str, kernel_size: int, padding: int) -> list[Node]:
 
 @pytest.mark.parametrize("sizes", [((7, 3), (3, 0)), ((3, 0), (7, 3)), ((3, 1), (1, 0)), ((7, 3), (3, 1))], ids=str)
 def test_two_stems_read_one_image(sizes):
-    """Each with a padding of its own: the image's border is as wide as both want it."""
+    """With different paddings: the image's border is wide enough for both."""
     (first, second) = sizes
     nodes = (*stem("a", *first), *stem("b", *second))
     check_network_exact(Network(nodes, {"a": "pool_a", "b": "pool_b"}), (3, 29, 31), threads=2)
 
 
 def test_biases_that_are_views_of_one_array():
-    """They begin at one place and are as long, and are not the same."""
+    """They have the same start and length, but different strides."""
     rng, both = np.random.default_rng(0), np.arange(1, 17, dtype=np.float32)
     nodes = tuple(
         Node(name, "conv2d", (INPUT,), Window.of(1), params={"weight": integers(rng, (8, 3, 1, 1)), "bias": bias})
@@ -52,7 +52,7 @@ def test_every_operation_has_a_relu(node):
     check_network_exact(Network((node,), {"y": "y"}), (4, 8, 16), threads=2)
 
 
-# (channels, filters, height, width): the last columns, or the only one, run through other code than whole vectors
+# (channels, filters, height, width): the last columns, or the only one, are computed by other code than whole vectors
 ODD_WIDTHS = [(128, 17, 5, 1), (256, 65, 3, 3), (32, 33, 1, 1), (16, 1, 7, 7), (32, 5, 3, 3), (64, 1, 2, 2)]
 
 
@@ -64,7 +64,7 @@ def test_odd_widths_have_the_same_bits_in_every_batch(shape, winograd):
     for _ in range(3):
         weight = rng.standard_normal((filters, channels, 3, 3), np.float32)
         nodes = (
-            Node("cut", "relu", (INPUT,)),  # behind which images go together
+            Node("cut", "relu", (INPUT,)),  # the cut, after which images are computed together
             Node("y", "conv2d", ("cut",), Window.of(3, 1, 1), params={"weight": weight}),
         )
         x = rng.standard_normal((5, channels, *size), np.float32)
@@ -78,7 +78,7 @@ def test_odd_widths_have_the_same_bits_in_every_batch(shape, winograd):
 
 @pytest.mark.filterwarnings("error")
 def test_the_callers_settings_decide_nothing_while_it_is_compiled():
-    """A variance of 0 and filters beyond float32 are not this caller's to hear of: infinities say so themselves."""
+    """A variance of 0 and filters beyond float32 give infinities, without warnings or errors."""
     rng = np.random.default_rng(0)
     ones = np.ones(4, np.float32)
     norm = {"weight": ones, "bias": ones, "running_mean": ones, "running_var": 0 * ones}

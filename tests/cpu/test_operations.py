@@ -12,7 +12,7 @@ from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
 from tests.support.any_node import IMAGE, all_operations, network_of
 
-# of whole numbers: nothing is rounded
+# on integers: nothing is rounded
 EXACT = {
     "conv2d",
     "conv2d_max_pool2d",
@@ -23,7 +23,7 @@ EXACT = {
     "shortcut_a",
     "relu",
     "relu6",
-}  # of whole numbers
+}  # on integers
 ULPS = 16  # of the larger of the operation's result and its activation's: exp and a few operations, each rounded
 
 
@@ -63,7 +63,7 @@ def test_every_operation_alone_and_with_every_activation(op):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_fused_and_apart_are_the_same_bits(name):
-    """The activation as a node of its own, and inside the operation before it."""
+    """The activation as a separate node, and fused into the operation before it."""
     x = images() / 7
     for op in [op for op, operation in OPERATIONS.items() if operation.fuses]:
         nodes = network_of(op).nodes

@@ -11,12 +11,12 @@ from npresnet import ops
 from npresnet.errors import ShapeError
 from npresnet.window import Window
 from tests.support import torch_ops
-from tests.support.cases import CHANNELS, DILATIONS, KERNELS, PADDINGS, SIZES, STRIDES, conv_cases, wide_conv_cases
+from tests.support.cases import CHANNELS, DILATIONS, KERNEL_SIZES, PADDINGS, SIZES, STRIDES, conv_cases, wide_conv_cases
 from tests.support.checks import assert_same, check_conv_exact, check_conv_naive
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("kernel", KERNEL_SIZES, ids=str)
 def test_equals_torch(kernel, channels):
     check_conv_exact(ops.conv2d, conv_cases([kernel], [channels]))
 
@@ -34,7 +34,7 @@ def test_cases_cover_all_combinations():
     cases = list(conv_cases())
     assert {case.batch for case in cases} == {1, 2, 3}
     assert {case.size for case in cases} == set(product(SIZES, SIZES))
-    windows = {Window(*axes) for axes in product(KERNELS, STRIDES, PADDINGS, DILATIONS)}
+    windows = {Window(*axes) for axes in product(KERNEL_SIZES, STRIDES, PADDINGS, DILATIONS)}
     assert {(case.window, case.groups) for case in cases} == set(product(windows, (1, 2, 3, 4)))
     assert len(cases) > 6_000
 

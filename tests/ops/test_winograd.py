@@ -1,4 +1,4 @@
-"""Winograd's minimal filtering: exact in rationals, equal to conv2d in float64, bounded error in float32."""
+"""Winograd's minimal filtering: equal to conv2d in float64, and its error in float32."""
 
 from __future__ import annotations
 
@@ -15,150 +15,7 @@ from npresnet.ops.winograd import BALANCED_POINTS, POINTS, conv2d_winograd, cook
 from npresnet.window import Window
 from tests.support.checks import assert_same
 from tests.support.float_error import rms_error
-
-SIZES = [(2, 3), (4, 3), (6, 3), (4, 2), (2, 5)]  # (m, r)
-EVERY_SIZE = [(m, r) for m in range(2, 12) for r in range(2, 12) if m + r - 1 <= len(POINTS) + 1]
-
-# Lavin and Gray 2015, section 4: B^T, G, A^T
-PUBLISHED = {
-    (2, 3): (
-        "1 0 -1 0; 0 1 1 0; 0 -1 1 0; 0 1 0 -1",
-        "1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1",
-        "1 1 1 0; 0 1 -1 -1",
-    ),
-    (4, 3): (
-        "4 0 -5 0 1 0; 0 -4 -4 1 1 0; 0 4 -4 -1 1 0; 0 -2 -1 2 1 0; 0 2 -1 -2 1 0; 0 4 0 -5 0 1",
-        "1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1",
-        "1 1 1 1 1 0; 0 1 -1 2 -2 0; 0 1 1 4 4 0; 0 1 -1 8 -8 1",
-    ),
-}
-
-
-def rational(text):
-    return np.array([[Fraction(entry) for entry in row.split()] for row in text.split(";")])
-
-
-def bilinear(input_transform, kernel_transform, output_transform):
-    """W[i,u,k]: the coefficient of g[u] * d[k] in Y[i], summed over the products, and each product's part of it."""
-    parts = np.einsum("ij,ju,jk->jiuk", output_transform, kernel_transform, input_transform)
-    return parts.sum(axis=0), parts
-
-
-def check_identity(matrices):
-    """Y[i] = sum over u of g[u] * d[i+u], for all g and d: exact, as the entries are Fractions."""
-    m, (tile, r) = len(matrices[2]), matrices[1].shape
-    correlation = np.zeros((m, r, tile), int)
-    for i, u in itertools.product(range(m), range(r)):
-        correlation[i, u, i + u] = 1
-    assert_same(bilinear(*matrices)[0], correlation)
-
-
-def arrays(batch, channels, size, out_channels, kernel_size=3, seed=0, dtype=np.float64):
-    rng = np.random.default_rng(seed)
-    shapes = [(batch, channels, *size), (out_channels, channels, kernel_size, kernel_size), (out_channels,)]
-    return [rng.normal(size=shape).astype(np.float32).astype(dtype) for shape in shapes]
-
-
-def check_equals_conv2d(size, padding, m, kernel_size=3, points=POINTS):
-    x, weight, bias = arrays(2, 5, size, 3, kernel_size)
-    got = conv2d_winograd(x, weight, bias, padding, m, points)
-    expected = ops.conv2d(x, weight, bias, padding=padding)
-    assert got.shape == expected.shape
-    assert got.dtype == np.float64
-    assert np.abs(got - expected).max() <= 1e-10 * np.abs(expected).max()
-
-
-# --- The matrices
-
-
-def test_identity_in_rational_numbers(subtests):
-    for m, r in EVERY_SIZE:
-        with subtests.test(m=m, r=r):
-            check_identity(cook_toom(m, r))
-
-
-@pytest.mark.parametrize(("m", "r"), SIZES)
-def test_identity_at_other_points(m, r):
-    check_identity(cook_toom(m, r, BALANCED_POINTS))
-    check_identity(cook_toom(m, r, tuple(map(Fraction, (7, 1, -3, 0, 5, 2, 9)))))
-
-
-@pytest.mark.parametrize(("m", "r"), SIZES)
-def test_correlation_of_fractions(m, r):
-    """The identity on numbers, by the docstring's formulas, in one and two dimensions."""
-    rng = np.random.default_rng(0)
-    bt, g_, at = cook_toom(m, r)
-    draw = np.vectorize(lambda top, bottom: Fraction(int(top), int(bottom)), otypes=[object])
-    d, g = (draw(rng.integers(-99, 99, (n, n)), rng.integers(1, 99, (n, n))) for n in (m + r - 1, r))
-    assert_same(
-        at @ ((g_ @ g[0]) * (bt @ d[0])), np.array([sum(g[0, u] * d[0, i + u] for u in range(r)) for i in range(m)])
-    )
-    direct = [[(g * d[i : i + r, j : j + r]).sum() for j in range(m)] for i in range(m)]
-    assert_same(at @ ((g_ @ g @ g_.T) * (bt @ d @ bt.T)) @ at.T, np.array(direct))
-
-
-@pytest.mark.parametrize(("m", "r"), list(PUBLISHED))
-def test_published_matrices(m, r):
-    """Equal products: sign and scale of a row may be in any of the three matrices."""
-    published = [rational(text) for text in PUBLISHED[m, r]]
-    check_identity(published)
-    assert_same(bilinear(*cook_toom(m, r))[1], bilinear(*published)[1])
-    for ours, theirs in zip(cook_toom(m, r), published, strict=True):
-        assert_same(abs(ours), abs(theirs))
-
-
-def test_f43_equals_lavin_and_gray_including_signs():
-    for ours, text in zip(cook_toom(4, 3), PUBLISHED[4, 3], strict=True):
-        assert_same(ours, rational(text))
-
-
-def test_column_1_is_ones_so_a_bias_is_added_at_one_position(subtests):
-    for m, r in EVERY_SIZE:
-        with subtests.test(m=m, r=r):
-            t = transforms(m, r)
-            assert (t.output_transform[:, 1] == 1).all()
-            lone = np.zeros((t.tile, t.tile))
-            lone[1, 1] = 0.1
-            assert_same(t.output_transform @ lone @ t.output_transform.T, np.full((m, m), 0.1))
-
-
-@pytest.mark.parametrize(
-    ("points", "sizes"), [(POINTS, EVERY_SIZE), (BALANCED_POINTS, SIZES)], ids=["usual", "balanced"]
-)
-def test_float64_matrices(subtests, points, sizes):
-    for m, r in sizes:
-        with subtests.test(m=m, r=r):
-            check_float64_matrices(m, r, points)
-
-
-def check_float64_matrices(m, r, points):
-    t, exact = transforms(m, r, points), cook_toom(m, r, points)
-    assert (t.m, t.r, t.tile) == (m, r, m + r - 1)
-    found = (t.input_transform, t.kernel_transform, t.output_transform)
-    assert [a.shape for a in found] == [(t.tile, t.tile), (t.tile, r), (m, t.tile)]
-    for array, fractions in zip(found, exact, strict=True):
-        assert array.dtype == np.float64
-        assert not array.flags.writeable
-        assert (abs(array - fractions.astype(float)) <= 2.0**-53 * abs(array)).all()
-    for index in (0, 2):  # B^T and A^T: no rounding, even in float32
-        assert all(
-            Fraction(float(np.float32(a))) == b for a, b in zip(found[index].flat, exact[index].flat, strict=True)
-        )
-        if t.tile <= 6 and points is POINTS:
-            assert all(entry.denominator == 1 for entry in exact[index].flat)
-
-
-def test_transforms_are_cached():
-    assert transforms(4) is transforms(4)
-    assert transforms(4).r == 3
-
-
-def test_balanced_points_are_the_usual_ones_except_for_tile_6():
-    for count, same in ((3, True), (5, False), (7, True)):
-        assert (set(POINTS[:count]) == set(BALANCED_POINTS[:count])) is same
-
-
-# --- Convolution
+from tests.support.winograd_checks import SIZES, arrays, check_equals_conv2d
 
 
 @pytest.mark.parametrize("m", [2, 3, 4, 6])
@@ -290,20 +147,6 @@ def test_filters_of_a_wrong_size_are_refused():
 def test_invalid_points_are_refused(points):
     with pytest.raises(ValueError, match="the points must be distinct and the second one 1"):
         cook_toom(2, 3, tuple(map(Fraction, points.split())))
-
-
-# --- Planted faults: the checks above reject them
-
-
-@pytest.mark.parametrize(("m", "r"), SIZES)
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["input", "kernel", "output"])
-def test_one_wrong_sign_breaks_the_identity(m, r, which):
-    matrix = cook_toom(m, r)[which]
-    for index in np.argwhere(matrix != 0):
-        faulty = [a.copy() for a in cook_toom(m, r)]
-        faulty[which][tuple(index)] *= -1
-        with pytest.raises(AssertionError):
-            check_identity(faulty)
 
 
 def transposed(matrix):

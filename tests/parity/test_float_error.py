@@ -54,7 +54,7 @@ def errors_with_avx2(*arguments: str) -> dict[str, dict]:
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["kernel"] == core_type
+    assert found["core_type"] == core_type
     return found["errors"]
 
 

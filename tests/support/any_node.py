@@ -1,4 +1,4 @@
-"""A small node of every operation that the registry has, for tests that go over operations x backends x consumers."""
+"""A small node of every operation in the registry, for tests over operations x backends x consumers."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def network_of(op: str, **fields: Any) -> Network:
 
 
 def all_operations() -> list[str]:
-    """The registry's names: one without a case fails when it is made."""
+    """The registry's names: creating one without a case fails."""
     return list(OPERATIONS)

@@ -1,6 +1,6 @@
-"""Print the exact bits that a network gives, in a process of its own: `python -m tests.support.bits resnet18 THREADS`.
+"""Print the exact bits of a network's results, in a separate process: `python -m tests.support.bits resnet18 THREADS`.
 
-THREADS may be several numbers, "1,2,3". One JSON object: {"kernel": the BLAS kernel that ran, "logits": {image number:
+THREADS may be several numbers, "1,2,3". One JSON object: {"core_type": BLAS's, "logits": {image number:
 [SHA-256 of its logits in every run]}}. Two images are run at every place of batches of 1, 2, 3 and 8, with each number
 of threads. A further argument, "merged", plants a fault: images always go through BLAS together, whether that keeps
 their bits or not.
@@ -45,8 +45,10 @@ def main(name: str, threads: str, size: int, fault: str = "") -> None:
     for count in threads.split(","):
         with closing(cpu.compile(network, threads=int(count))) as executable:
             digest(executable, size, found)
-    kernel = "+".join(str(library.get("architecture")) for library in cpu.blas_info())
-    print(json.dumps({"kernel": kernel, "logits": {number: sorted(bits) for number, bits in sorted(found.items())}}))
+    core_type = "+".join(str(library.get("architecture")) for library in cpu.blas_info())
+    print(
+        json.dumps({"core_type": core_type, "logits": {number: sorted(bits) for number, bits in sorted(found.items())}})
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A headless Chromium that opens a page and tells what it asked for, what it complained about, and what it shows.
+"""A headless Chromium that opens a page and records its requests, its console errors, and its contents.
 
 Debian and Ubuntu: apt-get install chromium chromium-driver (or chromium-browser chromium-chromedriver).
 """
@@ -23,7 +23,7 @@ MISSING = "these tests drive Chromium: install the packages chromium and chromiu
 
 
 class Browser:
-    """One window. `problems` are console errors since the last `open`, `requests` the addresses asked for."""
+    """One window. `problems` are console errors since the last `open`, `requests` the requested addresses."""
 
     def __init__(self, profile: Path):
         from selenium import webdriver
@@ -49,14 +49,14 @@ class Browser:
         self.driver.get(page.as_uri())
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a piece of JavaScript returns."""
+        """The result of a piece of JavaScript."""
         return self.driver.execute_script(script, *arguments)
 
     def text(self, selector: str) -> str:
         return self.run("return document.querySelector(arguments[0]).textContent", selector)
 
     def press(self, *keys: str, on: str = "body") -> None:
-        """Keys as the reader types them; on: the element that has the focus."""
+        """Type keys; on: the element that has the focus."""
         from selenium.webdriver.common.action_chains import ActionChains
         from selenium.webdriver.common.keys import Keys
 
@@ -81,7 +81,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", **at})
 
     def check_quiet(self) -> None:
-        """Fail where the page complained in the console, or asked for anything but itself and what stands in it."""
+        """Fail where the page has console errors, or requested anything but itself and its embedded content."""
         self._collect()
         assert self.problems == []
         outside = [url for url in self.requests if not url.startswith(("file:", "data:"))]
@@ -102,7 +102,7 @@ class Browser:
 
 
 def start(profile: Path) -> Browser:
-    """A browser; skips the test where there is none, and fails it where CI says that there must be one."""
+    """A browser; skips the test where there is none, and fails it where CI requires one."""
     try:
         import selenium  # noqa: F401
     except ImportError:

@@ -1,7 +1,7 @@
-"""The cases of the exact tests: small integers in float32, over the full cross product of what a window can be.
+"""The cases of the exact tests: small integers in float32, over the full cross product of window parameters.
 
 With integers from -4 to 4 every product and every sum below 2**24 is exact in float32, whatever the order of summation:
-implementations must agree to the last digit, and no tolerance has to be chosen.
+implementations must agree bit for bit, without a tolerance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from npresnet.window import Window
 
 SIZES = (1, 3, 7, 33)  # ragged: no multiple of any tile
-KERNELS = ((1, 1), (3, 3), (5, 5), (7, 7), (1, 3), (3, 1))
+KERNEL_SIZES = ((1, 1), (3, 3), (5, 5), (7, 7), (1, 3), (3, 1))
 STRIDES = ((1, 1), (2, 2), (3, 3), (2, 1), (1, 3))
 DILATIONS = ((1, 1), (2, 2), (1, 2))
 PADDINGS = ((0, 0), (1, 1), (2, 2), (3, 0), (0, 1))
@@ -25,7 +25,7 @@ CHANNELS = {  # name -> (in_channels, out_channels, groups)
     "depthwise": (4, 4, 4),
     "depthwise, two filters a channel": (3, 6, 3),
 }
-POOL_KERNELS = ((2, 2), (3, 3), (2, 3), (3, 1))
+POOL_KERNEL_SIZES = ((2, 2), (3, 3), (2, 3), (3, 1))
 POOL_PADDINGS = ((0, 0), (1, 1), (1, 0))
 
 
@@ -50,7 +50,7 @@ class ConvCase:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds, which tell how long seven nested loops take."""
+        """Multiply-adds, which determine the time of seven nested loops."""
         taps = int(np.prod(self.window.kernel_size)) * self.in_channels // self.groups
         return self.batch * self.out_channels * int(np.prod(self.window.output_size(self.size))) * taps
 
@@ -73,17 +73,17 @@ class PoolCase:
 
 
 def integers(rng: np.random.Generator, shape: tuple[int, ...], most: int = 4) -> np.ndarray:
-    """float32 whole numbers from -most to most."""
+    """float32 integers from -most to most."""
     return rng.integers(-most, most + 1, shape).astype(np.float32)
 
 
 def conv_cases(
-    kernels: Iterable[tuple[int, int]] = KERNELS, channels: Iterable[str] = tuple(CHANNELS)
+    kernel_sizes: Iterable[tuple[int, int]] = KERNEL_SIZES, channels: Iterable[str] = tuple(CHANNELS)
 ) -> Iterator[ConvCase]:
-    """Stride x dilation x padding x groups x kernel, each on a third of the sizes that it fits; N is 1, 2 or 3."""
-    combinations = itertools.product(kernels, channels, _windows(STRIDES, PADDINGS, DILATIONS))
-    for number, (kernel, name, (stride, padding, dilation)) in enumerate(combinations):
-        window = Window(kernel, stride, padding, dilation)
+    """Stride x dilation x padding x groups x kernel_size, each on a third of the sizes that it fits; N is 1, 2 or 3."""
+    combinations = itertools.product(kernel_sizes, channels, _windows(STRIDES, PADDINGS, DILATIONS))
+    for number, (kernel_size, name, (stride, padding, dilation)) in enumerate(combinations):
+        window = Window(kernel_size, stride, padding, dilation)
         in_channels, out_channels, groups = CHANNELS[name]
         for seed, size in _third_of_sizes(number, window):
             yield ConvCase(1 + scatter(seed) % 3, in_channels, out_channels, size, window, groups, seed)
@@ -110,12 +110,12 @@ def wide_conv_cases() -> Iterator[ConvCase]:
 
 
 def pool_cases(dilations: Iterable[tuple[int, int]] = DILATIONS) -> Iterator[PoolCase]:
-    """Kernel x stride x padding x dilation x ceil_mode x image size, wherever the window fits; N is 1, 2 or 3."""
+    """kernel_size x stride x padding x dilation x ceil_mode x image size, wherever the window fits; N is 1, 2 or 3."""
     windows = _windows(STRIDES, POOL_PADDINGS, dilations)
-    combinations = itertools.product(POOL_KERNELS, windows, (False, True), _sizes())
-    for seed, (kernel, (stride, padding, dilation), ceil_mode, size) in enumerate(combinations):
-        window = Window(kernel, stride, padding, dilation)
-        at_most_half = all(2 * p <= k for p, k in zip(padding, kernel, strict=True))
+    combinations = itertools.product(POOL_KERNEL_SIZES, windows, (False, True), _sizes())
+    for seed, (kernel_size, (stride, padding, dilation), ceil_mode, size) in enumerate(combinations):
+        window = Window(kernel_size, stride, padding, dilation)
+        at_most_half = all(2 * p <= k for p, k in zip(padding, kernel_size, strict=True))
         if fits(window, size) and at_most_half:
             yield PoolCase(1 + scatter(seed) % 3, 1 + scatter(seed) % 4, size, window, ceil_mode, seed)
 
@@ -130,12 +130,12 @@ def wide_pool_cases() -> Iterator[PoolCase]:
 
 
 def scatter(number: int) -> int:
-    """A number from 0 to 65535 that follows no pattern of the loops that `number` counts."""
+    """A number from 0 to 65535 without a pattern in the loops that `number` counts."""
     return number * 2654435761 % 2**32 >> 16
 
 
 def fits(window: Window, size: tuple[int, int]) -> bool:
-    """Whether the window stands at least once on the padded image."""
+    """Whether the window fits the padded image at least once."""
     spans = (d * (k - 1) + 1 for k, d in zip(window.kernel_size, window.dilation, strict=True))
     return all(span <= n + 2 * p for span, n, p in zip(spans, size, window.padding, strict=True))
 

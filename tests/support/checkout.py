@@ -1,4 +1,4 @@
-"""The files of this checkout, and copies of it in which a build may leave what it likes."""
+"""The files of this checkout, and copies of it in which a build may leave files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite's checks as functions of what they check, so that planted faults meet the very same checks.
+"""The suite's checks as functions of what they check, so that planted faults are tested by the same checks.
 
 A check raises AssertionError at the first case that differs. The functions take the arguments of `npresnet.ops`.
 """
@@ -15,8 +15,8 @@ from npresnet.window import Window
 from tests.support import naive, torch_ops
 from tests.support.cases import SIZES, ConvCase, PoolCase, conv_cases, integers, pool_cases, scatter
 
-NAIVE_MACS = 1_500  # more take too long in seven loops
-WIDE = (230, 231)  # an image that a backend cuts into tiles even where it does little to each pixel
+NAIVE_MACS = 1_500  # larger cases take too long in seven loops
+WIDE = (230, 231)  # an image that a backend cuts into tiles even for operations with little work for each pixel
 
 
 def assert_same(got: np.ndarray, expected: np.ndarray, case: object = "") -> None:
@@ -27,7 +27,7 @@ def assert_same(got: np.ndarray, expected: np.ndarray, case: object = "") -> Non
 
 
 def check_conv_exact(conv2d: Callable, cases: Iterable[ConvCase] | None = None) -> None:
-    """float32 whole numbers: equal to PyTorch in float64."""
+    """float32 integers: equal to PyTorch in float64."""
     for case in conv_cases() if cases is None else cases:
         got, expected = (run(*case.arrays(), **window_of(case)) for run in (conv2d, torch_ops.conv2d))
         assert got.dtype == np.float32
@@ -35,7 +35,7 @@ def check_conv_exact(conv2d: Callable, cases: Iterable[ConvCase] | None = None) 
 
 
 def check_conv_naive(conv2d: Callable, cases: Iterable[ConvCase] | None = None) -> int:
-    """The same against seven nested loops, for the cases that are small enough; returns how many were."""
+    """The same against seven nested loops, for the cases that are small enough; returns their number."""
     small = [case for case in (conv_cases() if cases is None else cases) if case.macs <= NAIVE_MACS]
     for case in small:
         assert_same(conv2d(*case.arrays(), **window_of(case)), naive.conv2d(*case.arrays(), **window_of(case)), case)
@@ -51,24 +51,24 @@ def window_of(case: ConvCase) -> dict:
 def check_max_pool_exact(max_pool2d: Callable, cases: Iterable[PoolCase] | None = None) -> None:
     """Equal to PyTorch, and to nested loops where the size is rounded down."""
     for case in pool_cases() if cases is None else cases:
-        x, (kernel, stride, padding, dilation) = case.array(), _parts(case)
+        x, (kernel_size, stride, padding, dilation) = case.array(), _parts(case)
         window = {"stride": stride, "padding": padding, "dilation": dilation}
-        got = max_pool2d(x, kernel, **window, ceil_mode=case.ceil_mode)
+        got = max_pool2d(x, kernel_size, **window, ceil_mode=case.ceil_mode)
         assert got.dtype == np.float32
-        assert_same(got, torch_ops.max_pool2d(x, kernel, **window, ceil_mode=case.ceil_mode), case)
+        assert_same(got, torch_ops.max_pool2d(x, kernel_size, **window, ceil_mode=case.ceil_mode), case)
         if not case.ceil_mode and got.size < 100:
-            assert_same(got, naive.max_pool2d(x, kernel, **window), case)
+            assert_same(got, naive.max_pool2d(x, kernel_size, **window), case)
 
 
 def check_avg_pool_exact(avg_pool2d: Callable, cases: Iterable[PoolCase] | None = None) -> None:
-    """The exact sum, then one float32 division: a float64 mean rounded to float32 is that same number."""
+    """The exact sum, then one float32 division: a float64 mean rounded to float32 is the same number."""
     cases = pool_cases(dilations=[(1, 1)]) if cases is None else cases
     for case, include_pad in itertools.product(cases, (False, True)):
-        x, (kernel, stride, padding, _) = case.array(), _parts(case)
+        x, (kernel_size, stride, padding, _) = case.array(), _parts(case)
         options = {"stride": stride, "padding": padding, "ceil_mode": case.ceil_mode, "count_include_pad": include_pad}
-        got = avg_pool2d(x, kernel, **options)
+        got = avg_pool2d(x, kernel_size, **options)
         assert got.dtype == np.float32
-        assert_same(got, torch_ops.avg_pool2d(x, kernel, **options).astype(np.float32), (case, options))
+        assert_same(got, torch_ops.avg_pool2d(x, kernel_size, **options).astype(np.float32), (case, options))
 
 
 def check_global_avg_pool_exact(global_avg_pool: Callable) -> None:
@@ -99,7 +99,7 @@ def linear_arrays(seed: int, batch: int, features: int, out: int) -> tuple[np.nd
 
 
 def check_batch_norm_exact(batch_norm: Callable) -> None:
-    """Parameters by which every step is exact: var + eps is a power of 4, the scale a power of 2."""
+    """Parameters for which every step is exact: var + eps is a power of 4, the scale a power of 2."""
     for seed, (size, batch, learned) in enumerate(itertools.product(SIZES, (1, 2, 3), (False, True))):
         x, params = exact_batch_norm(seed, (batch, 5, size, 3))
         if not learned:
@@ -110,7 +110,7 @@ def check_batch_norm_exact(batch_norm: Callable) -> None:
 
 
 def exact_batch_norm(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """x, and parameters for eps = 0.25, so that nothing has to be rounded."""
+    """x, and parameters for eps = 0.25, so that nothing is rounded."""
     rng = np.random.default_rng(seed)
     channels = shape[1]
     return integers(rng, shape), {
@@ -126,7 +126,7 @@ def check_fused_exact(
 ) -> None:
     """relu(conv(x) + bias + residual) in one node: equal to PyTorch. A case has one combination of the three, or all.
 
-    `execute(network, x)` gives {asked: array}; the residual is another convolution of the same image.
+    `execute(network, x)` returns {output: array}; the residual is another convolution of the same image.
     """
     for case in conv_cases() if cases is None else cases:
         for number in range(8) if all_combinations else [scatter(case.seed) // 3]:
@@ -138,7 +138,7 @@ def check_fused_exact(
 
 
 def fused_network(case: ConvCase, *, has_bias: int, has_residual: int, has_relu: int) -> tuple[Network, np.ndarray]:
-    """A convolution, and before it the one that makes its residual."""
+    """A convolution, and before it the one that computes its residual."""
     x, weight, bias = case.arrays()
     residual = Node("residual", "conv2d", (INPUT,), case.window, case.groups, params={"weight": weight[::-1].copy()})
     fused = Node(
@@ -190,7 +190,7 @@ def check_pointwise_exact(execute: Callable) -> None:
 
 
 def _pointwise_network(mix: np.ndarray, norm: dict[str, np.ndarray], weight: np.ndarray) -> Network:
-    """Every operation of check_pointwise_exact, all of the same image; every node is asked for by its name."""
+    """Every operation of check_pointwise_exact, all of the same image; every node is an output."""
     asked = (
         Node("relu", "relu", (INPUT,)),
         Node("add", "add", (INPUT, "mixed")),

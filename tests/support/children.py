@@ -1,4 +1,4 @@
-"""Forked children: their exit codes, without waiting for ever."""
+"""Forked children: their exit codes, without waiting forever."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PATIENCE_S = 60
 
 
 def exit_code(child: int) -> int | None:
-    """What a forked child exits with; None for one that hangs, which is killed."""
+    """A forked child's exit code; None for one that hangs, which is killed."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)

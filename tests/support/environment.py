@@ -1,4 +1,4 @@
-"""Small virtual environments that see the run-time dependencies and nothing else: no torch, no other npresnet."""
+"""Small virtual environments that contain the run-time dependencies only: no torch, no other npresnet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Environment:
         return self.scripts / ("python.exe" if os.name == "nt" else "python")
 
     def install(self, *arguments: str | Path) -> None:
-        """pip install, by the pip that runs the tests, from local files alone."""
+        """pip install, by the pip that runs the tests, from local files only."""
         options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
         pip = [sys.executable, "-m", "pip", "--python", self.python, "install", *options, *arguments]
         self._run(pip, self.folder)
@@ -38,7 +38,7 @@ class Environment:
         return self._run([self.scripts / command[0], *command[1:]], cwd)
 
     def probe(self, code: str, *, cwd: Path, env: dict[str, str] | None = None):
-        """What `code` prints, read as JSON."""
+        """The output of `code`, parsed as JSON."""
         return json.loads(self._run([self.python, "-c", code], cwd, env).stdout)
 
     def _run(self, command, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -71,5 +71,5 @@ def _link(distribution: str, folder: Path) -> None:
             continue
         try:
             (folder / top).symlink_to(source, target_is_directory=source.is_dir())
-        except OSError:  # Windows gives symbolic links to administrators alone
+        except OSError:  # Windows reserves symbolic links for administrators
             shutil.copytree(source, folder / top) if source.is_dir() else shutil.copy2(source, folder / top)

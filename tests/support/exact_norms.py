@@ -1,4 +1,4 @@
-"""Networks whose BatchNorms scale by powers of two: folding them rounds nothing, so the result has to stay the same."""
+"""Networks whose BatchNorms scale by powers of two: folding them does not round, so the result must be the same."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from npresnet import ops
 
-# --- What a window sees: for `ops.windows.sliding_windows`, which gives (N, C, OH, OW, KH, KW).
+# --- Windows: for `ops.windows.sliding_windows`, which returns (N, C, OH, OW, KH, KW).
 
 
 def swapped_taps(working):
@@ -23,7 +23,7 @@ def swapped_taps(working):
 
 
 def flipped_filter(working):
-    """Convolution as mathematics defines it, where the field means cross-correlation."""
+    """Mathematical convolution instead of cross-correlation."""
     return lambda x, window, out_size, fill: working(x, window, out_size, fill)[..., ::-1, ::-1]
 
 
@@ -32,7 +32,7 @@ def zero_under_the_maximum(working):
 
 
 def dilation_ignored(working):
-    """The taps lie side by side, in an output of the right size."""
+    """Adjacent taps, in an output of the right size."""
 
     def faulty(x, window, out_size, fill):
         windows = working(x, window, out_size, fill).copy()
@@ -57,12 +57,12 @@ def stride_before_dilation(working):
 
 
 def one_row_off(working):
-    """Each output row looks where the row before it should."""
+    """Each output row reads the input of the row before it."""
     return lambda *args, **options: np.roll(working(*args, **options), 1, axis=2)
 
 
 def truncated_edge(working):
-    """A tile's size rounded down: the last rows that fill no whole tile of four are forgotten."""
+    """The number of tiles rounded down: the last rows, fewer than a tile of four, are missing."""
 
     def faulty(x, window, out_size, fill):
         windows = working(x, window, out_size, fill).copy()
@@ -82,7 +82,7 @@ def stride_on_the_wrong_axis(x, weight, bias=None, *, stride, padding, dilation,
 
 
 def groups_out_of_order(x, weight, bias=None, *, stride, padding, dilation, groups):
-    """Every groups-th channel in a group, where neighbours belong together."""
+    """Every groups-th channel in a group, instead of neighbouring ones."""
     N, C, H, W = x.shape
     mixed = x.reshape(N, C // groups, groups, H, W).swapaxes(1, 2).reshape(x.shape)
     return ops.conv2d(mixed, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
@@ -175,7 +175,7 @@ def _changed(conv, **changes):
 
 
 def short_last_band(working):
-    """Bands of floor(length / parts) rows: the rest of the last one is never written."""
+    """Bands of floor(length / parts) rows: the remaining rows are never written."""
 
     def faulty(length, parts):
         pieces = working(length, parts)
@@ -185,8 +185,8 @@ def short_last_band(working):
     return faulty
 
 
-def dies_at_once(working):
-    """Every value's memory is given away as soon as the value is made."""
+def released_too_early(working):
+    """Every value's memory is reused as soon as the value is computed."""
     return lambda network: {name: life._replace(last=life.first) for name, life in working(network).items()}
 
 
@@ -194,7 +194,7 @@ def dies_at_once(working):
 
 
 def no_waits(working):
-    """Nobody waits for anybody."""
+    """No worker waits for another."""
     return lambda *args: {}
 
 

@@ -1,4 +1,4 @@
-"""Convolutions made to take an algorithm of the test's choosing, whatever this machine's rules say."""
+"""Force convolutions to use an algorithm chosen by the test, whatever this machine's rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Wish = Callable[[Layer], Choice]
 
 @contextmanager
 def forced(wish: Choice | Wish) -> Iterator[list[Choice]]:
-    """Every convolution that can takes `wish`, the others a packed direct product; gives the list of what was taken."""
+    """Every convolution that supports it uses `wish`, the others "direct, gemm"; yields the list of choices made."""
     taken: list[Choice] = []
 
     def choose(layer: Layer, *args: object, **options: object) -> Choice:

@@ -1,8 +1,8 @@
-"""Whether `gemm.keeps_bits` tells the truth under this process's BLAS kernel; prints JSON.
+"""Whether `gemm.keeps_bits` is right for this process's BLAS core type; prints JSON.
 
     python -m tests.support.gemm_bits
 
-It tries a call on random numbers of its own, laid out plainly. Here the numbers are others, `a` is part of a wider
+`keeps_bits` tests contiguous arrays of synthetic numbers. Here the numbers differ, `a` is part of a wider
 array and so is `out`, as in a tile.
 """
 
@@ -35,7 +35,7 @@ def multiplied(form: gemm.Form, parts: int, a: np.ndarray, weight: np.ndarray) -
 
 
 def main() -> None:
-    blas.guard.hold(main)  # BLAS on one thread, as calls have it
+    blas.guard.hold(main)  # BLAS on one thread, as in calls
     found = {"kernel": blas.core_type(), "kept": 0, "not kept": 0, **dict.fromkeys(gemm.FORMS, 0), "wrong": []}
     for (form, parts), images, rows, (depth, columns) in itertools.product(HOW, (2, 3, 4), ROWS, WHOLE + RAGGED):
         if not gemm.fits(form, depth, columns):

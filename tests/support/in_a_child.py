@@ -1,4 +1,4 @@
-"""Tests marked `in_a_child` run in a process of their own: a kernel with a planted fault may write anywhere.
+"""Tests marked `in_a_child` run in a separate process: a kernel with a planted fault may write anywhere.
 
 The test's fixtures are made before the process is forked; what the test raises is raised again here, and a process that
 a signal ended is a failure.
@@ -40,7 +40,7 @@ def run(test: Callable[[], object]) -> None:
 
 
 def _tell(writes: int, test: Callable[[], object]) -> None:
-    """Run the test, write what became of it, and end this process without anything else of it running on."""
+    """Run the test, write its outcome, and end this process immediately."""
     try:
         test()
         told = ("passed", "")

@@ -1,4 +1,4 @@
-"""One convolution of each kind, in networks with random weights that run in no time."""
+"""One convolution of each kind, in small networks with random weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KINDS = {
 
 @lru_cache(maxsize=3)
 def model_of(kind: Kind, size: int = 64) -> Model:
-    """The network, with BatchNorms that do something: random statistics and parameters; images of size x size."""
+    """The network, with random BatchNorm statistics and parameters; images of size x size."""
     rng = np.random.default_rng(7)
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in kind.options}
     model = npresnet.build(

@@ -1,4 +1,4 @@
-"""A model from a file on one thread, and its decisions: who made them, and what holds for the network itself."""
+"""A model from a file on one thread, and its decisions: their origins, and those about the network itself."""
 
 from __future__ import annotations
 

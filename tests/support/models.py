@@ -1,4 +1,4 @@
-"""A model of any network, to look at what its tables, pages and features make of it."""
+"""A model of any network, to test tables, pages and features."""
 
 from __future__ import annotations
 

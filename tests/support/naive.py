@@ -1,4 +1,4 @@
-"""Convolution and pooling as nested loops over whole numbers: slow, and too simple to be wrong."""
+"""Convolution and pooling as nested loops over integers: slow, but obviously correct."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def conv2d(x, weight, bias, *, stride, padding, dilation, groups):
 
 
 def max_pool2d(x, kernel_size, *, stride, padding, dilation):
-    """The largest pixel of each window; the floor size, for ceil_mode has its own oracle in PyTorch."""
+    """The largest pixel of each window; sizes are rounded down, because ceil_mode has its own oracle in PyTorch."""
     N, C, H, W = x.shape
     OH, OW = (_count(x.shape[2 + a], kernel_size[a], stride[a], padding[a], dilation[a]) for a in (0, 1))
     out = np.zeros((N, C, OH, OW), x.dtype)
@@ -43,7 +43,7 @@ def max_pool2d(x, kernel_size, *, stride, padding, dilation):
 
 
 def _count(size, kernel_size, stride, padding, dilation):
-    """How often a window fits: step by step, without the formula."""
+    """How often a window fits: counted step by step, without the formula."""
     position, count = -padding, 0
     while position + dilation * (kernel_size - 1) <= size - 1 + padding:
         position, count = position + stride, count + 1

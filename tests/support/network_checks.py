@@ -1,4 +1,4 @@
-"""Checks of whole networks on the CPU backend against `ops.run`, on whole numbers: bit for bit, so without Winograd."""
+"""Checks of whole networks on the CPU backend against `ops.run`, on integers: bit for bit, so without Winograd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.checks import assert_same
 
 
 def check_network_exact(network: Network, image: tuple[int, int, int], *, threads: int = 1) -> None:
-    """Several batches through one executable, each of other images: memory that is used again holds no right answer."""
+    """Several batches of different images on one executable: reused memory contains no right answers."""
     executable = cpu.compile(network, threads=threads, winograd=False)
     try:
         for seed, count in enumerate((1, 1, 3, 4)):
@@ -26,7 +26,7 @@ def check_network_exact(network: Network, image: tuple[int, int, int], *, thread
 
 
 def tiled_network() -> tuple[Network, tuple[int, int, int]]:
-    """Every layer is cut into several tiles, and each reads what others of the layer before have written."""
+    """Every layer has several tiles, which read results of other tiles of the previous layer."""
     rng = np.random.default_rng(0)
 
     def conv(name: str, inputs: tuple[str, ...], channels: tuple[int, int], *, stride: int = 1) -> Node:

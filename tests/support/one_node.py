@@ -20,7 +20,7 @@ Execute = Callable[[Network, np.ndarray], "dict[str, np.ndarray]"]
 def execute_on_cpu(
     network: Network, x: np.ndarray, *, threads: int = 1, winograd: bool = False
 ) -> dict[str, np.ndarray]:
-    """The CPU backend, compiled for this one call; without Winograd, which rounds where the direct sum does not."""
+    """The CPU backend, compiled for this one call; without Winograd, which is not exact."""
     executable = cpu.compile(network, threads=threads, winograd=winograd)
     try:
         return executable(x)
@@ -29,7 +29,7 @@ def execute_on_cpu(
 
 
 class Operations:
-    """`npresnet.ops` by way of `execute(network, x) -> {asked: array}`."""
+    """`npresnet.ops` through `execute(network, x) -> {output: array}`."""
 
     def __init__(self, execute: Execute):
         self._execute = execute

@@ -1,8 +1,8 @@
-"""Random small networks of whole numbers: every result is exact in float32, in whatever order it is computed.
+"""Random small networks of integers: every result is exact in float32, in any order of computation.
 
-Each value carries a bound on its magnitude, and an operation that could take it, or any partial sum on the way, beyond
-2**22 is not drawn. Runs of convolution, BatchNorm, addition and ReLU are likely, so that passes find work; values are
-read again later, and some are asked for in the middle of such a run.
+Each value has a bound on its magnitude, and an operation that could take it, or any partial sum, beyond
+2**22 is not drawn. Sequences of convolution, BatchNorm, addition and ReLU are likely, so that passes apply; values are
+read again later, and some within such a sequence are outputs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPS = 0.25
 
 @dataclass(frozen=True)
 class Known:
-    """A value drawn so far: (C, H, W), and what its magnitude never exceeds."""
+    """A value drawn so far: (C, H, W), and the bound of its magnitude."""
 
     name: str
     shape: tuple[int, int, int]
@@ -29,7 +29,7 @@ class Known:
 
 
 def random_network(seed: int, length: int = 14) -> tuple[Network, tuple[int, int, int]]:
-    """About `length` nodes, and the shape (C, H, W) of their image. The last node is asked for, and a few others."""
+    """About `length` nodes, and the shape (C, H, W) of their image. The outputs are the last node and a few others."""
     rng = np.random.default_rng(seed)
     image = (int(rng.integers(1, 5)), int(rng.integers(4, 14)), int(rng.integers(4, 14)))
     known = [Known(INPUT, image, 4)]
@@ -43,7 +43,7 @@ def random_network(seed: int, length: int = 14) -> tuple[Network, tuple[int, int
             nodes.append(drawn[0])
             known.append(drawn[1])
         elif rng.random() < 0.02:
-            break  # every way on is closed: the numbers have grown too large
+            break  # no operation is possible: the numbers are too large
     asked = {nodes[i].name for i in rng.integers(len(nodes), size=2)} | {nodes[-1].name}
     outputs = {f"asked {name}": name for name in sorted(asked)}
     if seed % 5 == 0:
@@ -59,7 +59,7 @@ def _conv2d(rng, name, source, known):
     groups = int(rng.choice([g for g in (1, 1, 2, channels) if channels % g == 0]))
     out_channels = groups * int(rng.integers(1, 4))
     window = _window(rng, (height, width))
-    if rng.random() < 0.5:  # the shape stays, so that there is something to add
+    if rng.random() < 0.5:  # the shape is kept, so that it can be added
         out_channels, window = channels, Window.of(3, 1, 1)
     if window is None:
         return None
@@ -72,7 +72,7 @@ def _conv2d(rng, name, source, known):
 
 
 def _batch_norm(rng, name, source, known):
-    """scale is -2, -1, 1 or 2, so that whole numbers stay whole, folded into the weights or not."""
+    """scale is -2, -1, 1 or 2, so that integers remain integers, folded into the weights or not."""
     channels = source.shape[0]
     root = rng.choice([1, 2, 4], channels)
     params = {

@@ -1,8 +1,8 @@
 """PyTorch modules with random weights that behave like trained ones, and the same weights as arrays.
 
-As torchvision initialises them, BatchNorms are idle (mean 0, variance 1, weight 1, bias 0), which would hide most
-mistakes in them, and a deep net's values grow without bound. So every statistic and every affine parameter is random,
-and a block's last BatchNorm is tamed, as training tames it.
+In torchvision's initialisation, BatchNorms have no effect (mean 0, variance 1, weight 1, bias 0), which would hide most
+mistakes in them, and a deep network's values grow without bound. So every statistic and affine parameter is random,
+and a block's last BatchNorm is scaled down, as in trained networks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def randomised(module, *, seed: int = 0):
 
 
 def arrays_of(module) -> dict[str, np.ndarray]:
-    """The state_dict as arrays of its own."""
+    """The state_dict as copied arrays."""
     return {name: tensor.numpy().copy() for name, tensor in module.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""Print RMS errors of networks with random weights under this process's BLAS kernel: ours and PyTorch's, as JSON.
+"""Print RMS errors of networks with random weights with this process's BLAS core type: ours and PyTorch's, as JSON.
 
 python -m tests.support.rms SIZE NAME ...    torchvision's networks
 python -m tests.support.rms small NAME ...   those for CIFAR and the demo, over several seeds
@@ -24,7 +24,7 @@ SEEDS = 8
 
 
 def errors(name: str, size: int) -> dict[str, object]:
-    """{"ours", "theirs": RMS error over all logits of 8 images; "algorithms": those that our convolutions took}."""
+    """{"ours", "theirs": RMS error over all logits of 8 images; "algorithms": those of our convolutions}."""
     module, tensors = torchvision_model(name, seed=2)
     network, _ = arch.build(tensors)
     x = np.random.default_rng(3).standard_normal((COUNT, 3, size, size), dtype=np.float32)
@@ -65,7 +65,7 @@ def results_on_small_images(name: str, seed: int, **options: bool) -> tuple[np.n
 
 def main(size: str, names: list[str]) -> None:
     found = {name: errors_over_seeds(name) if size == "small" else errors(name, int(size)) for name in names}
-    print(json.dumps({"kernel": cpu.blas_info()[0].get("architecture"), "errors": found}))
+    print(json.dumps({"core_type": cpu.blas_info()[0].get("architecture"), "errors": found}))
 
 
 if __name__ == "__main__":

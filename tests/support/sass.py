@@ -90,7 +90,7 @@ def holds(counts: Counter, instruction: str) -> bool:
 
 
 def defines(element: str) -> tuple[tuple[str, str], ...]:
-    """What a source is compiled with for this element, "" for one that has none."""
+    """The macros to compile a source for this element, "" for sources without one."""
     return (("ELEMENT", element),) if element else ()
 
 

@@ -1,4 +1,4 @@
-"""Small models and images for tests of what surrounds the network."""
+"""Small models and images for tests of everything around the network."""
 
 from __future__ import annotations
 

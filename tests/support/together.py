@@ -1,4 +1,4 @@
-"""A network on the CPU backend for several images at once, in one plan: as the deep layers of a batch run."""
+"""A network on the CPU backend for several images at once, in one plan, like the deep layers of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plan_of(network: Network, shape: tuple[int, ...], workers: int = 1, options:
 
 
 def run_together(network: Network, x: np.ndarray, **how: object) -> dict[str, np.ndarray]:
-    """{asked: array} of all images, computed by the second run of their plan: what the first left must do no harm."""
+    """{output: array} of all images, by the second run of their plan, which must not depend on the first."""
     plan = plan_of(network, x.shape, **how)
     for images in (x[::-1], x):
         plan.input[...] = images

@@ -1,4 +1,4 @@
-"""CIFAR ResNets in PyTorch, written from the paper and from what the checkpoints' names show.
+"""CIFAR ResNets in PyTorch, written from the paper and from the checkpoints' names.
 
 He et al., Deep Residual Learning for Image Recognition, section 4.2: a 3x3 convolution, three stages of n basic blocks
 with 16, 32, 64 channels, global average pooling, one linear layer; depth 6n + 2.
@@ -23,7 +23,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 class ZeroPad(nn.Module):
-    """Option A: every second row and column, channels of zeros on either side."""
+    """Option A: every second row and column, zero channels on both sides."""
 
     def __init__(self, pad: int):
         super().__init__()
@@ -91,7 +91,7 @@ class CifarResNet(nn.Module):
 
 
 def load_option_a(path: Path) -> CifarResNet:
-    """The network of a checkpoint whose names bear the prefix `module.`, read by PyTorch itself."""
+    """The network of a checkpoint whose names have the prefix `module.`, read by PyTorch itself."""
     found = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     state = {name.removeprefix("module."): tensor for name, tensor in found.items()}
     blocks = tuple(len({n.split(".")[1] for n in state if n.startswith(f"layer{i}.")}) for i in (1, 2, 3))

@@ -12,7 +12,7 @@ F = torch.nn.functional
 
 
 def on_one_thread(function):
-    """Thousands of tiny calls: to share each among threads takes twenty times as long as to do it."""
+    """For thousands of tiny calls: distributing each to threads takes twenty times as long as computing it."""
 
     @functools.wraps(function)
     def wrapped(*args, **options):

@@ -1,6 +1,6 @@
-"""PyTorch as an interpreter of our Network: an oracle that shares neither our arithmetic nor their wiring.
+"""PyTorch as an interpreter of our Network: an oracle independent of our arithmetic and of torchvision's modules.
 
-In float64 it is what is right, in float32 how far PyTorch itself is from that.
+In float64 it is the exact result, in float32 it gives PyTorch's own error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ACTIVATIONS = {
 
 
 def run(network: Network, x: np.ndarray, dtype: type[np.floating] = np.float64) -> dict[str, np.ndarray]:
-    """What the network is asked for, computed by PyTorch in `dtype`."""
+    """The network's outputs, computed by PyTorch in `dtype`."""
     values = {INPUT: torch.from_numpy(np.array(x, dtype))}
     for node in network:
         y = _compute(node, dtype, *(values[name] for name in node.inputs))

@@ -1,7 +1,7 @@
-"""torchvision beside a CPU build of torch, where its compiled operators may not load.
+"""torchvision with a CPU build of torch, where its compiled operators may not load.
 
 `import torchvision` then fails with "operator torchvision::nms does not exist". The models and the transforms need no
-such operator; it is enough that their names are known to torch before torchvision is imported.
+such operator; it is sufficient to register their names in torch before torchvision is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 _OPERATOR_NAME = re.compile(r"""(?:register_meta\(\s*["'](\w+)["']|register_fake\(\s*["']torchvision::(\w+)["'])""")
-_keep_alive: list[object] = []  # torch forgets the names when their library is collected
+_keep_alive: list[object] = []  # torch removes the names when their library is collected
 
 
 @lru_cache
@@ -49,7 +49,7 @@ def _forget_half_imported() -> None:
 
 
 def _register_operator_names() -> None:
-    """Declare every operator that torchvision's own registrations mention, without any code behind it."""
+    """Declare every operator in torchvision's own registrations, without implementations."""
     import torch
 
     library = torch.library.Library("torchvision", "FRAGMENT")

@@ -1,9 +1,9 @@
-"""Whether workers keep out of each other's way, told from what they run alone: programs of calls and gates.
+"""Whether workers avoid conflicts, judged only by what they run: turns of calls and gates.
 
-Nothing here asks `npresnet.cpu.runtime.schedule` what depends on what. Two checks with ideas of their own:
+These checks are independent of the dependencies that `npresnet.cpu.runtime.schedule` finds:
 
-    races     exact: a shadow of the memory, where every number remembers who read and wrote it last
-    unordered whole ranges of bytes, as NumPy sees them: any two tiles whose ranges meet, with nothing to order them
+    races     exact: a shadow of the memory, which records the last reader and writer of every number
+    unordered whole ranges of bytes, by NumPy's bounds: any two tiles whose ranges overlap, without an order
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import numpy as np
 from npresnet.cpu.runtime.schedule import Turn
 from npresnet.plan import Plan
 
-Program = Sequence[Turn]
-Place = tuple[int, int, int]  # step, worker, number of the turn in the worker's program
+Turns = Sequence[Turn]
+Place = tuple[int, int, int]  # step, worker, number of the turn in the worker's sequence
 
 
-def in_order(plan: Plan, programs: Sequence[Program]) -> list[Place]:
-    """Every turn, step by step. Each tile of the plan is run once, and a worker runs its tiles in the plan's order."""
+def in_order(plan: Plan, all_turns: Sequence[Turns]) -> list[Place]:
+    """Every turn, step by step. Each tile of the plan runs once, and a worker runs its tiles in the plan's order."""
     step_of = {id(tile): number for number, step in enumerate(plan.steps) for tile in step.tiles}
-    steps = [[step_of[id(turn.calls)] for turn in program] for program in programs]
+    steps = [[step_of[id(turn.calls)] for turn in turns] for turns in all_turns]
     assert all(numbers == sorted(numbers) for numbers in steps)
-    run = [id(turn.calls) for program in programs for turn in program]
+    run = [id(turn.calls) for turns in all_turns for turn in turns]
     assert sorted(run) == sorted(step_of), "tiles are run twice, or never"
     return sorted((step, worker, turn) for worker, numbers in enumerate(steps) for turn, step in enumerate(numbers))
 
 
-def clocks(places: Sequence[Place], programs: Sequence[Program]) -> dict[tuple[int, int], list[int]]:
-    """For every turn (worker, number): how many turns of each worker have ended for certain when it begins."""
-    opened = {id(gate): (worker, number) for worker, program in enumerate(programs)
-              for number, turn in enumerate(program) for gate in turn.opens}  # fmt: skip
-    passed = [id(gate) for program in programs for turn in program for gate in turn.passes]
+def clocks(places: Sequence[Place], all_turns: Sequence[Turns]) -> dict[tuple[int, int], list[int]]:
+    """For every turn (worker, number): how many turns of each worker have certainly ended when it begins."""
+    opened = {id(gate): (worker, number) for worker, turns in enumerate(all_turns)
+              for number, turn in enumerate(turns) for gate in turn.opens}  # fmt: skip
+    passed = [id(gate) for turns in all_turns for turn in turns for gate in turn.passes]
     assert sorted(passed) == sorted(opened), "a gate that only one side knows is never closed, or never opened"
     found: dict[tuple[int, int], list[int]] = {}
     for _, worker, number in places:
-        clock = list(found[worker, number - 1]) if number else [0] * len(programs)
+        clock = list(found[worker, number - 1]) if number else [0] * len(all_turns)
         clock[worker] = number
-        for gate in programs[worker][number].passes:
+        for gate in all_turns[worker][number].passes:
             other, before = opened[id(gate)]
             assert (other, before) in found, "a worker waits for a step that is not an earlier one"
             clock = list(map(max, clock, found[other, before]))
@@ -52,22 +52,22 @@ def clocks(places: Sequence[Place], programs: Sequence[Program]) -> dict[tuple[i
 Pairs = list[tuple[Place, Place]]
 
 
-def unordered(plan: Plan, programs: Sequence[Program], pairs: Pairs | None = None) -> Pairs:
-    """Pairs of turns of different workers and steps that touch the same bytes, and that no gates keep in order.
+def unordered(plan: Plan, all_turns: Sequence[Turns], pairs: Pairs | None = None) -> Pairs:
+    """Pairs of turns of different workers and steps that access the same bytes, and that no gates order.
 
-    pairs  those that touch the same bytes, by default `meeting` finds them
+    pairs  those that access the same bytes, by default found by `overlapping`
     """
-    places = in_order(plan, programs)
-    known = clocks(places, programs)
-    pairs = meeting(plan, programs, places) if pairs is None else pairs
+    places = in_order(plan, all_turns)
+    known = clocks(places, all_turns)
+    pairs = overlapping(plan, all_turns, places) if pairs is None else pairs
     return [(a, b) for a, b in pairs if known[b[1:]][a[1]] <= a[2]]
 
 
-def meeting(plan: Plan, programs: Sequence[Program], places: Sequence[Place]) -> Pairs:
-    """Pairs of turns of different workers and steps, the earlier first, one of which writes where the other is."""
-    touched = {place: _touched(plan, programs[place[1]][place[2]]) for place in places}
+def overlapping(plan: Plan, all_turns: Sequence[Turns], places: Sequence[Place]) -> Pairs:
+    """Pairs of turns of different workers and steps, the earlier first, of which one writes bytes of the other."""
+    touched = {place: _touched(plan, all_turns[place[1]][place[2]]) for place in places}
     return [
-        (a, b) for a, b in combinations(places, 2) if a[0] != b[0] and a[1] != b[1] and _meet(touched[a], touched[b])
+        (a, b) for a, b in combinations(places, 2) if a[0] != b[0] and a[1] != b[1] and _overlap(touched[a], touched[b])
     ]
 
 
@@ -84,7 +84,7 @@ def _touched(plan: Plan, turn: Turn) -> Arrays:
     return [(array, written) for (_, written), array in found.items()]
 
 
-def _meet(a: Arrays, b: Arrays) -> bool:
+def _overlap(a: Arrays, b: Arrays) -> bool:
     return any((w or v) and np.may_share_memory(x, y) for x, w in a for y, v in b)
 
 
@@ -92,26 +92,26 @@ def _root(array: np.ndarray) -> np.ndarray:
     return array if array.base is None else _root(array.base)
 
 
-def races(plan: Plan, programs: Sequence[Program]) -> list[tuple[Place, int]]:
-    """(turn, other worker) wherever a turn touches a number that another worker writes, or writes one that it reads, with
-    nothing to order them; of the whole memory, scratch included, and of tiles of one step too."""
-    places = in_order(plan, programs)
-    known, found = clocks(places, programs), []
-    written = {id(_root(_target(args))) for program in programs for turn in program for _, args in turn.calls}
+def races(plan: Plan, all_turns: Sequence[Turns]) -> list[tuple[Place, int]]:
+    """(turn, other worker) for each number that a turn accesses and another worker writes, or writes and another reads,
+    without an order; in all memory, scratch included, and also between tiles of one step."""
+    places = in_order(plan, all_turns)
+    known, found = clocks(places, all_turns), []
+    written = {id(_root(_target(args))) for turns in all_turns for turn in turns for _, args in turn.calls}
     shadows: dict[
         int, np.ndarray
     ] = {}  # (2, workers, floats): number of the worker's last turn that read, wrote; from 1
     for place in places:
         _, worker, number = place
-        for _, args in programs[worker][number].calls:
+        for _, args in all_turns[worker][number].calls:
             for array in (arg for arg in args if isinstance(arg, np.ndarray)):
                 root = _root(array)
                 if id(root) not in written or not array.size:
                     continue
-                shadow = shadows.setdefault(id(root), np.zeros((2, len(programs), root.nbytes // 4 + 1), np.int32))
+                shadow = shadows.setdefault(id(root), np.zeros((2, len(all_turns), root.nbytes // 4 + 1), np.int32))
                 seen = _seen(shadow, root, array)
                 is_written = array is _target(args)
-                for other in set(range(len(programs))) - {worker}:
+                for other in set(range(len(all_turns))) - {worker}:
                     latest = seen[0 if is_written else 1 :, other].max()
                     if latest > known[worker, number][other]:
                         found.append((place, other))

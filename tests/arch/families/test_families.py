@@ -1,4 +1,4 @@
-"""The families: how each is told from the others, and what it assumes."""
+"""The families: how they are distinguished, and what they assume."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_family(tensors, expected):
     assert decided(tensors, *FAMILY) == expected
 
 
-def test_every_family_has_a_name_of_its_own():
+def test_every_family_has_a_distinct_name():
     names = [family.NAME for family in FAMILIES]
     assert sorted(names) == ["cifar", "handwritten", "torchvision"]
 
@@ -53,7 +53,7 @@ def test_signatures_exclude_each_other(stem, projection):
 
 
 def test_signatures_raise_nothing():
-    """They are tried on whatever a file holds."""
+    """They are called with the tensors of any file."""
     odd = ({}, {"conv1.weight": np.ones(3)}, {"layer1.0.conv1.weight": np.array(None)}, without(basic_net(), "conv1."))
     found = [[family.NAME for family in FAMILIES if family.signature(Tensors(tensors))] for tensors in odd]
     assert found == [[], [], ["torchvision"], ["torchvision"]]
@@ -86,7 +86,7 @@ def test_option_a_pads_a_quarter_on_either_side():
     assert network["layer2.1.add"].inputs == ("layer2.1.bn2", "layer2.0.relu.2")
 
 
-def test_an_unusual_stem_needs_a_word():
+def test_an_unusual_stem_needs_options():
     tensors = basic_net(stem=5)
     assert decided(tensors, *FAMILY, stem_stride=2, max_pool=False) == ("torchvision", "B", 2, False)
     network, _ = arch.build(tensors, options={"stem_stride": 2, "max_pool": False})

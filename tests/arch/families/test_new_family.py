@@ -1,4 +1,4 @@
-"""A new family is one module and its place in FAMILIES: no other module needs to know it."""
+"""A new family is one module and its entry in FAMILIES: no other module changes."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_its_options_are_its_own():
     assert set(COMMON) < set(arch.OPTIONS)
 
 
-def test_names_of_families_are_told_apart():
+def test_names_of_families_are_distinguished():
     tensors = arch.random_tensors("toy4", num_classes=3)
     assert arch.build(tensors, arch="toy4")[1]["arch"].origin == "caller"
     for name, words in (("toy6", r"(?s)toy6  family toy, width 6.*width 4"), ("resnet18", "family torchvision")):

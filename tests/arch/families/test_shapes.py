@@ -1,4 +1,4 @@
-"""Every tensor of a network must have its whole expected shape, and a tensor that has another one is named."""
+"""Every tensor of a network must have its full expected shape, and an error names a tensor with another one."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_a_tensor_of_another_shape_is_refused_by_name(net):
 
 
 def is_row_count(array: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether a classifier's weight has other rows than its bias: either may be the wrong one, so the bias is refused
+    """Whether the rows of a classifier's weight differ from its bias: either may be wrong, so the bias is refused
     and both are named."""
     return array.ndim == len(shape) == 2 and shape[1] == array.shape[1]
 
 
 @pytest.mark.parametrize("net", NETS)
 def test_a_transposed_window_is_refused(net):
-    """(KH, KW) of a square window cannot be swapped unseen, but an oblong one of the same area can be made."""
+    """(KH, KW) of a square window cannot be swapped, but an oblong one of the same area can be made."""
     tensors = NETS[net]
     for name, array in tensors.items():
         if array.ndim == 4:
@@ -71,7 +71,7 @@ def test_a_transposed_window_is_refused(net):
 
 
 def test_groups_that_differ_from_the_other_layers():
-    """The group width that most layers have is the expected one, also where the first layer is the odd one."""
+    """The majority's group width is expected, also where the first layer differs."""
     for name in ("layer1.0.conv2.weight", "layer2.1.conv2.weight"):
         tensors = NETS["torchvision, ResNeXt"]
         width = tensors[name].shape[0]
@@ -80,7 +80,7 @@ def test_groups_that_differ_from_the_other_layers():
 
 
 def test_widths_are_free_where_they_chain():
-    """A net from which filters were cut (structured pruning) has widths that follow no rule, and is built."""
+    """A network after structured pruning has irregular widths, and is built."""
     tensors = bottleneck_net((2, 1), groups=1)
     cut = {
         "layer1.1.conv1": (slice(0, 5), slice(None)),

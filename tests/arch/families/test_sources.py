@@ -26,14 +26,14 @@ PARAMETERS = {
 
 
 class Blank(Initialiser):
-    """Zeros instead of random numbers, which cost no time until they are looked at."""
+    """Zeros instead of random numbers, which cost no time until they are read."""
 
     def _random(self, kind, scale, shape):
         return np.zeros(shape, np.float32)
 
 
 def described(network: Network) -> list[tuple]:
-    """All of a network but its numbers."""
+    """A network without its numbers."""
     nodes = [
         (node.name, node.op, node.inputs, node.window, node.groups, dict(node.attrs), shapes(node.params))
         for node in network
@@ -60,7 +60,7 @@ def test_both_sources_make_the_same_network(name):
 
 @pytest.mark.parametrize("name", ["resnet14", "resnet10", "cifar_resnet20"])
 def test_random_weights_are_what_the_network_holds(name):
-    """The arrays of `random_tensors` and of a network that was made from the same seed."""
+    """The arrays of `random_tensors` and of a network with the same seed."""
     tensors = arch.random_tensors(name, num_classes=4, seed=3)
     family, options = find_arch(name)
     network = assemble(family, Initialiser(3), {"in_channels": 3, "num_classes": 4, **options})

@@ -1,4 +1,4 @@
-"""Families that are known and not built are refused by name; nothing of ours is mistaken for one of them."""
+"""Known unsupported families are refused by name; no supported network is mistaken for one of them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_refused_by_name(family):
     assert "not supported" in str(caught.value)
 
 
-def test_a_better_way_out_is_told():
+def test_a_better_remedy_is_given():
     with pytest.raises(ArchitectureError, match=r"rename 0 to conv1, 1 to bn1, 4 to layer1"):
         arch.build(CASES["Sequential(*model.children())"])
 
@@ -96,7 +96,7 @@ def test_no_name_of_ours_is_refused(name):
 
 
 def _names_of(name: str) -> list[str]:
-    """All tensor names, without the cost of the numbers: blocks follow one another as in the smallest net."""
+    """All tensor names, without allocating the numbers, from the pattern of the smallest network."""
     smallest = arch.random_tensors("resnet14" if "0" in name else "resnet10", num_classes=2)
     return [re.sub(r"^(layer\d)\.0", rf"\1.{j}", key) for key in smallest for j in (0, 35)]
 

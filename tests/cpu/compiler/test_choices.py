@@ -1,4 +1,4 @@
-"""Which algorithm a layer takes, on which processor; and that whichever it could take is right."""
+"""Which algorithm a layer uses on which processor; and that every possible one is right."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.forcing import forced
 from tests.support.one_node import execute_on_cpu
 
 AVX512, AVX2, UNKNOWN = "SkylakeX", "Haswell", ""
-KERNELS = (AVX512, AVX2, "Zen", "Cooperlake", UNKNOWN)
+CORE_TYPES = (AVX512, AVX2, "Zen", "Cooperlake", UNKNOWN)
 NETWORKS = ("resnet18", "resnet50", "resnext50_32x4d", "cifar_resnet20")
 
 
@@ -41,31 +41,31 @@ def layers() -> list[Layer]:
     return [layer for name in NETWORKS for layer in convolutions(name, 32 if "cifar" in name else 224)]
 
 
-def layer(kernel=3, channels=(64, 64), size=56, *, stride=1, dilation=1, blocks=1) -> Layer:
-    return Layer((kernel, kernel), (stride, stride), (dilation, dilation), blocks, *channels, (size, size))
+def layer(kernel_size=3, channels=(64, 64), size=56, *, stride=1, dilation=1, blocks=1) -> Layer:
+    return Layer((kernel_size, kernel_size), (stride, stride), (dilation, dilation), blocks, *channels, (size, size))
 
 
 def test_an_unknown_blas_gets_plain_products_alone(layers):
     assert {choose(one, UNKNOWN, {}) for one in layers} == {Choice("direct", 0, "gemm")}
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_without_winograd_there_is_none(kernel, layers):
+@pytest.mark.parametrize("core_type", CORE_TYPES)
+def test_without_winograd_there_is_none(core_type, layers):
     tempting = {str(one): Choice("winograd", 4, "gemm") for one in layers}
     for table in ({}, tempting):
-        assert {choose(one, kernel, table, winograd=False).algorithm for one in layers} == {"direct"}
+        assert {choose(one, core_type, table, winograd=False).algorithm for one in layers} == {"direct"}
 
 
-@pytest.mark.parametrize("kernel", KERNELS[:-1])
-def test_winograd_for_3x3_alone_and_small_products_for_kernels_that_have_them(kernel, layers):
-    chosen = {one: choose(one, kernel, {}) for one in layers}
+@pytest.mark.parametrize("core_type", CORE_TYPES[:-1])
+def test_winograd_for_3x3_alone_and_small_products_for_core_types_that_have_them(core_type, layers):
+    chosen = {one: choose(one, core_type, {}) for one in layers}
     for one, choice in chosen.items():
         assert choice in candidates(one)
         assert choice.algorithm == "direct" or one.allows_winograd
-        assert choice.form == "gemm" or has_small_products(kernel)
+        assert choice.form == "gemm" or has_small_products(core_type)
     assert {"direct", "winograd"} == {choice.algorithm for choice in chosen.values()}
-    assert has_small_products(kernel) == any(choice.form != "gemm" for choice in chosen.values())
-    assert has_small_products(kernel) == (kernel in ("SkylakeX", "Cooperlake"))
+    assert has_small_products(core_type) == any(choice.form != "gemm" for choice in chosen.values())
+    assert has_small_products(core_type) == (core_type in ("SkylakeX", "Cooperlake"))
 
 
 def test_what_allows_winograd():
@@ -78,30 +78,30 @@ def test_what_allows_winograd():
     assert not Layer((3, 3), (1, 2), (1, 1), 1, 64, 64, (9, 9)).allows_winograd
 
 
-@pytest.mark.parametrize("kernel", KERNELS[:-1])
-def test_large_outputs_of_many_channels_take_the_larger_tile(kernel):
-    assert choose(layer(size=56), kernel, {}).tile == 4
-    assert choose(layer(channels=(32, 32), blocks=4, size=56), kernel, {}).tile == 4
-    assert choose(layer(channels=(512, 512), size=7), kernel, {}).tile == 2
-    for channels in (16, 32):  # its error would be too large a part of a network's
-        assert choose(layer(channels=(channels, channels), size=32), kernel, {}).tile == 2
+@pytest.mark.parametrize("core_type", CORE_TYPES[:-1])
+def test_large_outputs_of_many_channels_take_the_larger_tile(core_type):
+    assert choose(layer(size=56), core_type, {}).tile == 4
+    assert choose(layer(channels=(32, 32), blocks=4, size=56), core_type, {}).tile == 4
+    assert choose(layer(channels=(512, 512), size=7), core_type, {}).tile == 2
+    for channels in (16, 32):  # its error would be too large
+        assert choose(layer(channels=(channels, channels), size=32), core_type, {}).tile == 2
         small = layer(channels=(channels, channels), size=32)
-        assert choose(small, kernel, {}, 4, exact=False).tile == 2
+        assert choose(small, core_type, {}, 4, exact=False).tile == 2
 
 
 @pytest.mark.parametrize("blocks", [1, 4])
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_stride_2_by_small_products_alone(kernel, blocks):
-    """And only where enough rows share the weights, of one image or of several, and there are many channels."""
+@pytest.mark.parametrize("core_type", CORE_TYPES)
+def test_stride_2_by_small_products_alone(core_type, blocks):
+    """And only where enough rows of one or several images share the weights, and there are many channels."""
 
     def tile(size: int, channels: int = 128, images: int = 1) -> int:
         width = channels // blocks
         strided = layer(channels=(width, width), size=size, stride=2, blocks=blocks)
-        choice = choose(strided, kernel, {}, images, exact=False)
+        choice = choose(strided, core_type, {}, images, exact=False)
         assert choice.algorithm == "direct" or choice.form == "panels"
         return choice.tile
 
-    expected = (4, 2, 0) if has_small_products(kernel) else (0, 0, 0)
+    expected = (4, 2, 0) if has_small_products(core_type) else (0, 0, 0)
     assert (tile(28), tile(14), tile(7)) == expected
     assert (tile(28, images=4), tile(7, images=4)) == expected[:1] * 2
     assert tile(28, channels=4 * 8) == 0
@@ -109,21 +109,21 @@ def test_stride_2_by_small_products_alone(kernel, blocks):
 
 def test_the_form_by_shape():
     assert choose(layer(1, (2048, 512), 7), AVX512, {}).form == "split_k"
-    assert choose(layer(1, (2048, 512), 56), AVX512, {}).form == "gemm", "many rows are worth packing the weights for"
+    assert choose(layer(1, (2048, 512), 56), AVX512, {}).form == "gemm", "many rows amortise packing the weights"
     assert choose(layer(1, (1024, 256), 14), AVX512, {}).form == "panels"
     assert choose(layer(1, (64, 64), 56), AVX512, {}).form == "panels"
     assert choose(layer(1, (64, 65), 56), AVX512, {}).form == "gemm", "no panels of 65 columns"
     assert choose(layer(1, (64, 64), 56), AVX2, {}).form == "gemm"
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_several_images_take_what_one_takes(kernel, layers):
-    """Or their bits would depend on their company."""
+@pytest.mark.parametrize("core_type", CORE_TYPES)
+def test_several_images_take_what_one_takes(core_type, layers):
+    """Or their bits would depend on the batch."""
     for one in layers:
-        wanted = choose(one, kernel, {})
-        assert {choose(one, kernel, {}, images) for images in (1, 2, 4)} == {wanted}
+        wanted = choose(one, core_type, {})
+        assert {choose(one, core_type, {}, images) for images in (1, 2, 4)} == {wanted}
         table = {str(one): candidates(one)[-1]}
-        assert {choose(one, kernel, table, images) for images in (1, 2, 4)} == {candidates(one)[-1]}
+        assert {choose(one, core_type, table, images) for images in (1, 2, 4)} == {candidates(one)[-1]}
 
 
 def test_without_the_promise_several_images_take_what_is_fastest():
@@ -134,12 +134,12 @@ def test_without_the_promise_several_images_take_what_is_fastest():
     assert choose(layer(1, (2048, 512), 7), AVX512, {}, 4, exact=False).form == "gemm"
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_a_table_comes_first_where_the_layer_can_take_its_choice(kernel, layers):
+@pytest.mark.parametrize("core_type", CORE_TYPES)
+def test_a_table_comes_first_where_the_layer_can_take_its_choice(core_type, layers):
     for one in layers:
         for wanted in candidates(one):
-            assert choose(one, kernel, {str(one): wanted}) == wanted
-            assert choose(one, kernel, {"another layer": wanted}) == choose(one, kernel, {})
+            assert choose(one, core_type, {str(one): wanted}) == wanted
+            assert choose(one, core_type, {"another layer": wanted}) == choose(one, core_type, {})
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_a_table_comes_first_where_the_layer_can_take_its_choice(kernel, layers)
     ids=str,
 )
 def test_a_table_s_entry_that_the_layer_cannot_take_is_ignored(one, wanted):
-    for kernel in KERNELS:
-        assert choose(one, kernel, {str(one): wanted}) == choose(one, kernel, {})
+    for core_type in CORE_TYPES:
+        assert choose(one, core_type, {str(one): wanted}) == choose(one, core_type, {})
 
 
 def test_layers_have_names_of_their_own(layers):
@@ -170,7 +170,7 @@ def test_layers_have_names_of_their_own(layers):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_choice_of_every_layer_is_right(name):
-    """Whole numbers, and weights of the layer's own shape; an error of a half would show."""
+    """Integers, and weights of the layer's own shape; an error of a half would be detected."""
     for number, (one, (node, shape)) in enumerate(convolutions(name, 32).items()):
         rng = np.random.default_rng(number)
         params = {

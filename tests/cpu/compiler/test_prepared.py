@@ -72,7 +72,7 @@ def test_another_file_other_weights_or_another_choice_find_nothing(folder):
     assert not Store(folder, "weights").fill(others)
     assert not Store(folder, "weights").fill(wanted()[:2])
     others = wanted()
-    others[0] = others[0]._replace(filters=Filters(conv(64, 64, 3, 1, stride=2)))  # as an option of the network may say
+    others[0] = others[0]._replace(filters=Filters(conv(64, 64, 3, 1, stride=2)))  # as an option of the network may set
     assert not Store(folder, "weights").fill(others)
     assert not Store(folder / "nowhere", "weights").fill(wanted())
 
@@ -126,7 +126,7 @@ def test_a_damaged_file_counts_as_none_and_is_replaced(folder, damage):
 
 
 def test_a_hole_is_noticed_also_beside_dead_filters(folder):
-    """Whose numbers are all 0, as a whole panel's first is here."""
+    """All their numbers are 0, like the first of a whole panel here."""
 
     def with_dead_filters() -> list[Wanted]:
         node = conv(256, 64, 3, 1)
@@ -146,7 +146,7 @@ def test_a_hole_is_noticed_also_beside_dead_filters(folder):
         assert not store.fill(with_dead_filters()), page
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no owners of files here")
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no owners on this system")
 def test_anothers_file_counts_as_none(folder, monkeypatch):
     kept(folder)
     monkeypatch.setattr(prepared.os, "getuid", lambda: os.geteuid() + 1)
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_nothing(folder, monkeypatch):
     assert not list(folder.iterdir())
 
 
-def test_what_was_used_least_recently_goes(folder, monkeypatch):
+def test_the_least_recently_used_are_evicted(folder, monkeypatch):
     folder.mkdir(parents=True)
     for age, name in enumerate(["new", "middle", "old"]):
         path = folder / f"{name}.prepared"
@@ -221,11 +221,11 @@ def test_a_model_has_the_same_bits_with_and_without(folder, tmp_path, monkeypatc
     (file,) = folder.glob("*.prepared")
     made = file.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(Filters, "_make", None)  # nothing is computed any more
+        patch.setattr(Filters, "_make", None)  # nothing is prepacked any more
         second = npresnet.load(path, threads=1)(X)
     for got in (first, second):
         np.testing.assert_array_equal(got.view(np.int32), without.view(np.int32))
-    assert file.read_bytes() == made  # nobody wrote to what is mapped
+    assert file.read_bytes() == made  # mapped files are not written
 
 
 def test_another_file_of_the_same_name_size_and_time_is_not_taken_for_the_first(folder, tmp_path):

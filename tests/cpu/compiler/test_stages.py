@@ -1,4 +1,4 @@
-"""Where a network is cut in two, and that the cut changes nothing."""
+"""Where a network is cut in two, and that the cut does not change results."""
 
 from __future__ import annotations
 
@@ -119,9 +119,9 @@ def test_outputs_go_to_the_side_that_makes_them():
 
 
 def test_nothing_but_the_cut_is_read_behind_it():
-    assert cut(alive_across(), (2, 20, 20)).front.outputs[CUT] == "a"  # at `a` itself nothing else is alive
+    assert cut(alive_across(), (2, 20, 20)).front.outputs[CUT] == "a"  # at `a` itself nothing else is read later
     tall = alive_across()
-    assert cut(tall, (2, 40, 40)) is None  # 20x20 pixels: at `a` too many, and behind it `a` lives on
+    assert cut(tall, (2, 40, 40)) is None  # 20x20 pixels: at `a` too many, and after it `a` is still read
     stages = cut(input_read_late(), (4, 14, 14))
     assert stages.front.outputs == {"image": INPUT, "a": "a", CUT: "again"}
 
@@ -134,7 +134,7 @@ NETWORKS = {
 
 
 def check_stages(name: str, threads: int) -> None:
-    """Whole numbers, groups of every size: as the specification, whichever side of the cut is asked."""
+    """Integers, groups of every size: equal to the specification, for outputs on both sides of the cut."""
     make, image = NETWORKS[name]
     network = make()
     executable = cpu.compile(network, threads=threads, winograd=False)
@@ -176,7 +176,7 @@ def test_features_on_both_sides(asked):
 
 @pytest.mark.parametrize("fault", ["cut too early", "cut of another image", "outputs of the front forgotten"])
 def test_a_cut_that_goes_wrong(monkeypatch, fault):
-    if fault == "cut too early":  # where another value is still to be read behind it
+    if fault == "cut too early":  # where another value is still read after it
         monkeypatch.setattr("npresnet.cpu.compiler.stages._cut_position", lambda network, shapes: 1)
     elif fault == "cut of another image":
         copyto = np.copyto
@@ -199,8 +199,8 @@ def test_the_limit_is_one_of_pixels():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(monkeypatch, threads):
-    """The back packs for several images what it multiplies by panels for one, as `fast=True` may choose."""
+def test_a_batch_prepacks_the_weights_that_its_plans_read_and_no_others(monkeypatch, threads):
+    """The back uses "gemm" for several images where it uses panels for one, as `fast=True` may choose."""
     rng = np.random.default_rng(0)
     names = (INPUT, "conv0", "conv1", "conv2")
     shapes = ((64, 3, 1, 1), (64, 64, 1, 1), (128, 64, 1, 1))
@@ -212,7 +212,7 @@ def test_a_batch_arranges_the_weights_that_its_plans_read_and_no_others(monkeypa
     panels, whole = Key(0, "panels"), Key(0, "gemm")
     monkeypatch.setattr(
         "npresnet.cpu.compiler.conv2d.choose",
-        lambda layer, kernel, table, images, **options: direct("gemm" if images > 1 else "panels"),
+        lambda layer, core_type, table, images, **options: direct("gemm" if images > 1 else "panels"),
     )
     executable = cpu.compile(network, threads=threads, fast=True)
     assert_same(executable(images)["y"], expected)

@@ -1,4 +1,4 @@
-"""The user's own table of choices: written, read back, and ignored where it is not what it should be."""
+"""The user's own table of choices: written, read back, and ignored where it is malformed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_words_that_are_no_choice_are_left_out(words):
 
 
 def test_tune_measures_every_candidate_of_every_layer(capsys):
-    """The command, on a small network: every layer once, and only what differs from the rules is kept."""
+    """The command, on a small network: every layer once, and only choices that differ from the rules are stored."""
     assert main(["bench", "cifar_resnet20", "--tune", "--quick", "--size", "16"]) == 0
     table = capsys.readouterr().out
     tuned = list(tune.tune_model("cifar_resnet20", 16, rounds=1, known=()))

@@ -1,4 +1,4 @@
-"""Direct convolution bit for bit on whole numbers: every form of its products, tile boundaries, several images."""
+"""Direct convolution bit for bit on integers: every form of its products, tile boundaries, several images."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LAYERS = [  # (in_channels, out_channels, groups), size, kernel_size, stride
     ((512, 320, 1), (1, 1), 1, 1),
     ((128, 128, 32), (10, 9), 3, 1),  # blocks of 32
     ((64, 128, 8), (9, 10), 3, 2),  # 8 channels a group, 16 filters: blocks of 16 and 32
-    ((128, 128, 2), (7, 7), 3, 1),  # two groups of 64: no block holds more
+    ((128, 128, 2), (7, 7), 3, 1),  # two groups of 64, the largest block
 ]
 SIZES = [(1, 1), (1, 400), (400, 1), (1, 401), (19, 21), (20, 20), (21, 20), (20, 30), (25, 24), (33, 31), (40, 50)]
 
 
 def cases(layers=LAYERS, batch=None):
-    for seed, ((in_channels, out_channels, groups), size, kernel, stride) in enumerate(layers):
-        window = Window.of(kernel, stride, kernel // 2)
+    for seed, ((in_channels, out_channels, groups), size, kernel_size, stride) in enumerate(layers):
+        window = Window.of(kernel_size, stride, kernel_size // 2)
         yield ConvCase(batch or 1 + seed % 3, in_channels, out_channels, size, window, groups, seed)
 
 
@@ -54,7 +54,7 @@ def test_every_form(form, threads):
 
 @pytest.mark.parametrize("form", gemm.FORMS)
 def test_images_about_the_size_of_a_tile(form):
-    layers = [((8, 64, 1), size, kernel, 1) for size in SIZES for kernel in (1, 3)]
+    layers = [((8, 64, 1), size, kernel_size, 1) for size in SIZES for kernel_size in (1, 3)]
     with forced(direct(form)):
         check_conv_exact(Operations(execute_on_cpu).conv2d, cases(layers))
 
@@ -71,7 +71,7 @@ def test_several_images_at_once(form, exact):
 
 
 def test_several_small_images_share_a_tile():
-    """One call of BLAS for all of them where that keeps their bits, else one call that takes them one by one."""
+    """One BLAS call for all of them where that keeps their bits, else one call that multiplies them one by one."""
     (case,) = cases([((64, 64, 1), (5, 4), 1, 1)], 4)
     with forced(direct("gemm")):
         for exact in (True, False):
@@ -98,8 +98,8 @@ def test_random_networks(subtests, form):
 
 
 @pytest.mark.parametrize("channels", [64, 256])
-def test_as_many_lanes_as_may_be_share_a_layer_of_few_rows(channels):
-    """Its channels are cut in parts, whose tiles together write every output once."""
+def test_as_many_workers_as_possible_share_a_layer_of_few_rows(channels):
+    """Its channels are cut into parts, whose tiles together write every output once."""
     (case,) = cases([((64, channels, 1), (7, 7), 3, 1)], 1)
     network, shape = _one(case)
     for form in gemm.FORMS:

@@ -1,4 +1,4 @@
-"""Prepacked weights hold the folded filters: every form, tile, group and ragged size, whichever block they fall into."""
+"""Prepacked weights contain the folded filters: every form, tile, group and ragged size, in every block."""
 
 from __future__ import annotations
 
@@ -32,15 +32,22 @@ STRIDES = (1, 2)  # Winograd's prepacked form depends on it
 
 
 def conv(
-    out_channels: int, channels: int, kernel: int, groups: int, *, scale: bool = True, seed: int = 0, stride: int = 1
+    out_channels: int,
+    channels: int,
+    kernel_size: int,
+    groups: int,
+    *,
+    scale: bool = True,
+    seed: int = 0,
+    stride: int = 1,
 ) -> Node:
-    """A folded convolution of whole numbers: every product with them is exact."""
+    """A folded convolution of integers: every product with them is exact."""
     rng = np.random.default_rng(seed)
-    weight = rng.integers(-8, 9, (out_channels, channels // groups, kernel, kernel)).astype(np.float32)
+    weight = rng.integers(-8, 9, (out_channels, channels // groups, kernel_size, kernel_size)).astype(np.float32)
     params = {"weight": weight, "bias": np.zeros(out_channels, np.float32)}
     if scale:
         params["scale"] = rng.integers(1, 5, out_channels).astype(np.float64)
-    return Node("conv", "conv2d", (INPUT,), Window.of(kernel, stride, kernel // 2), groups, params=params)
+    return Node("conv", "conv2d", (INPUT,), Window.of(kernel_size, stride, kernel_size // 2), groups, params=params)
 
 
 def keys(filters: Filters) -> list[Key]:
@@ -54,7 +61,7 @@ def keys(filters: Filters) -> list[Key]:
 
 
 def expected(node: Node, filters: Filters, key: Key) -> np.ndarray:
-    """(points, B, C/B, O/B), filter by filter in float64: where each weight belongs, said without a reshape."""
+    """(points, B, C/B, O/B), filter by filter in float64: the position of each weight, without a reshape."""
     weight = ops.folded_weight(node).astype(np.float64)  # (O, C/G, KH, KW)
     out_channels, in_width, kernel_height, kernel_width = weight.shape
     points = (key.tile + 2) ** 2 if key.tile else kernel_height * kernel_width
@@ -108,7 +115,7 @@ def test_other_floats_are_rounded_to_float32(dtype):
         np.testing.assert_array_equal(Filters(other).prepacked(key), Filters(node).prepacked(key))
 
 
-def test_an_arrangement_is_made_once():
+def test_a_prepacked_form_is_made_once():
     filters = Filters(conv(64, 64, 3, 1))
     assert not filters.has(Key(4, "panels"))
     first = filters.winograd(4, "panels")
@@ -116,7 +123,7 @@ def test_an_arrangement_is_made_once():
     assert filters.winograd(4, "panels") is first
 
 
-def test_an_adopted_arrangement_is_used_as_it_is_but_replaces_none():
+def test_an_adopted_form_is_used_unchanged_but_replaces_none():
     filters = Filters(conv(64, 64, 1, 1))
     own = np.ones(filters.prepacked_shape(Key(0, "gemm")), np.float32)
     filters.adopt(Key(0, "gemm"), own)
@@ -124,8 +131,8 @@ def test_an_adopted_arrangement_is_used_as_it_is_but_replaces_none():
     assert filters.direct("gemm") is own
 
 
-def test_what_an_arrangement_holds_belongs_to_the_format_of_prepared_files():
-    """Files of older versions are read by this one. Another checksum here: raise prepared.FORMAT, then mend this."""
+def test_prepacked_numbers_are_part_of_the_format_of_prepared_files():
+    """This version reads files of older ones. If a checksum changes: increase prepared.FORMAT, then update this."""
 
     def checksum(node: Node, key: Key) -> int:
         weight = node.params["weight"]
@@ -139,7 +146,7 @@ def test_what_an_arrangement_holds_belongs_to_the_format_of_prepared_files():
     assert (prepared.FORMAT, found) == (5, [3653347532, 3940707549, 2960521169])
 
 
-def test_folding_and_arranging_make_one_copy_of_the_weights_and_no_more():
+def test_folding_and_prepacking_make_one_copy_of_the_weights_and_no_more():
     unfolded = conv(512, 512, 3, 1, scale=False)
     ones = np.ones(512, np.float32)
     params = {"running_mean": ones, "running_var": ones, "weight": ones, "bias": ones}

@@ -1,4 +1,4 @@
-"""Matrix products in every form: exact on whole numbers, every row once, and bits kept where `keeps_bits` says so."""
+"""Matrix products in every form: exact on integers, every row once, and the same bits where `keeps_bits` is true."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from npresnet.cpu.kernels import gemm
 from tests.conftest import REPOSITORY
-from tests.cpu.test_determinism import KERNELS, require
+from tests.cpu.test_determinism import CORE_TYPES, require
 from tests.support.cases import integers
 from tests.support.checks import assert_same
 
@@ -26,7 +26,7 @@ def run(calls) -> None:
 
 
 def product(form: str, a: np.ndarray, weight: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """a @ weight by `multiply`. Whatever is not written stays NaN."""
+    """a @ weight by `multiply`. What is not written remains NaN."""
     if out is None:
         out = np.empty((*a.shape[:-1], weight.shape[-1]), np.float32)
     out[...] = np.nan
@@ -83,7 +83,7 @@ def test_strides_of_a_and_out(form):
         held = np.full((3, rows, 4 * 64), np.nan, np.float32)
         product(form, a, weight, held[..., 64:128])
         assert_same(held[..., 64:128], a @ weight, rows)
-        assert np.isnan(held[..., :64]).all(), "nothing beside the columns asked for"
+        assert np.isnan(held[..., :64]).all(), "nothing but the requested columns"
         assert np.isnan(held[..., 128:]).all()
 
         by_rows_first = integers(rng, (rows, 3, 512)).swapaxes(0, 1)  # (3, M, K), rows three apart
@@ -102,7 +102,7 @@ def test_a_part_of_the_columns(form):
 
 
 def check_row_blocks() -> None:
-    """Every row once, in order; every block a small product; a lone row only where there is no other."""
+    """Every row once, in order; every block a small product; a single row only where there is no other."""
     for width in (16, 32, 64):
         for depth in (1, 3, 27, 64, 147, 256, 512, 576, 1152, 1950):
             for rows in range(1, 200):
@@ -139,7 +139,7 @@ def test_row_blocks_that_go_wrong(monkeypatch, fault):
 
 
 def test_row_blocks_are_even_where_that_costs_nothing():
-    assert gemm.row_blocks(49, 256) == [(0, 49, 49)], "not 48 and a lone row, nor 47 and 2"
+    assert gemm.row_blocks(49, 256) == [(0, 49, 49)], "not 48 and a single row, nor 47 and 2"
     assert gemm.row_blocks(196, 256) == [(0, 196, 28)], "not 3 of 56 and 28 more, for which all panels are read again"
     assert gemm.row_blocks(64, 512) == [(0, 64, 16)]
     assert gemm.row_blocks(392, 64) == [(0, 392, 196)]
@@ -181,7 +181,7 @@ def test_parts_cover_k_once_in_lengths_that_small_products_take():
 
 
 def keeps_bits_in_a_process(core_type: str) -> dict:
-    """What tests.support.gemm_bits prints."""
+    """The output of tests.support.gemm_bits."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     environment["OPENBLAS_CORETYPE"] = core_type
     command = [sys.executable, "-m", "tests.support.gemm_bits"]
@@ -190,13 +190,13 @@ def keeps_bits_in_a_process(core_type: str) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_where_keeps_bits_says_so_they_are_kept(kernel):
-    found = keeps_bits_in_a_process(require(kernel))
+@pytest.mark.parametrize("instructions", CORE_TYPES)
+def test_where_keeps_bits_says_so_they_are_kept(instructions):
+    found = keeps_bits_in_a_process(require(instructions))
     assert found["wrong"] == []
     assert found["kept"] > 10
-    if kernel == "avx512":
+    if instructions == "avx512":
         assert found["panels"] > 10
         assert found["split_k"] > 10
-    if kernel == "avx2":
+    if instructions == "avx2":
         assert found["not kept"] > 0, "if every call kept its bits, there would be nothing to ask"

@@ -13,7 +13,7 @@ from tests.support.one_node import on_cpu
 @pytest.mark.parametrize("features", [512, 2048])
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_linear_rounds_no_worse_than_pytorch(features, classes):
-    """Pooled features are positive, so the sums grow; the fewer the classes, the longer the sums that BLAS adds up."""
+    """Pooled features are positive, so the sums grow; the fewer the classes, the longer the sums of BLAS."""
     errors = []
     for seed in range(2000 // classes + 10):
         rng = np.random.default_rng(seed)

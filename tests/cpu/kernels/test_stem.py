@@ -1,4 +1,4 @@
-"""Convolution and max pool as one step: exactly what the specification computes one after the other."""
+"""Convolution and max pool as one step: exactly what the specification computes in two steps."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def cases() -> Iterator[tuple[Network, np.ndarray, str]]:
 
 
 def check_stem_exact(threads: int = 1) -> int:
-    """Bit for bit, on whole numbers; returns how many cases there were."""
+    """Bit for bit, on integers; returns the number of cases."""
     count = 0
     for network, x, words in cases():
         assert [node.op for node in fuse_max_pool(network)] == ["conv2d_max_pool2d"]
@@ -137,7 +137,7 @@ def test_the_image_lies_channel_by_channel_where_only_the_stem_reads_it():
 
 
 def test_other_readers_of_the_image_see_the_same_image():
-    """They want its channels side by side, and other zeros around it."""
+    """They read interleaved channels, and another border of zeros."""
     base = network_of(Window.of(7, 2, 3), Window.of(3, 2, 1))
     wide = Node("wide", "conv2d", (INPUT,), Window.of(9, 1, 4), params={"weight": np.ones((2, 3, 9, 9), np.float32)})
     network = Network((*base.nodes, wide), {**base.outputs, "wide": "wide", "the image": INPUT})

@@ -1,4 +1,4 @@
-"""The guard on BLAS threads: one inside, the user's own number outside, however calls overlap."""
+"""The guard on BLAS threads: one inside, the user's own number outside, for any overlap of calls."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ def blas_threads() -> int:
     np.zeros((2, 2), np.float32) @ np.zeros((2, 2), np.float32)
     libraries = ThreadpoolController().select(user_api="blas").info()
     if not libraries:
-        pytest.skip("threadpoolctl does not know this BLAS")
+        pytest.skip("threadpoolctl does not support this BLAS")
     return max(library["num_threads"] for library in libraries)
 
 
@@ -43,7 +43,7 @@ def test_one_thread_inside_the_users_number_after(two_blas_threads):
     assert blas_threads() == 2
 
 
-def test_to_let_go_twice_lets_go_of_nobody_else(two_blas_threads):
+def test_releasing_twice_releases_no_other_call(two_blas_threads):
     one, first, second = SingleThreadedBlas(), object(), object()
     one.hold(first)
     one.hold(second)
@@ -56,7 +56,7 @@ def test_to_let_go_twice_lets_go_of_nobody_else(two_blas_threads):
 
 @pytest.mark.parametrize("at", range(1, 4))
 def test_ctrl_c_in_the_middle_gives_the_number_back(two_blas_threads, monkeypatch, at):
-    """The first moment lies in hold, before BLAS is limited; the others in release, before and after it is freed."""
+    """The first moment is in hold, before BLAS is limited; the others in release, before and after restoring it."""
     one, moments = SingleThreadedBlas(), []
     take_control = blas._take_control
 
@@ -95,7 +95,7 @@ def test_a_call_of_the_parent_does_not_hold_a_forked_child(two_blas_threads):
 
 @dataclass
 class OpenMP:
-    """A BLAS whose number of threads belongs to each thread, as threadpoolctl shows it."""
+    """A BLAS whose number of threads belongs to each thread, with threadpoolctl's interface."""
 
     threading_layer: str = "openmp"
     numbers: dict[int, int] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class OpenMP:
 
 
 def test_under_openmp_each_thread_has_its_own_number(monkeypatch):
-    """Two calls that overlap: both run on one thread, and each gets its own number back."""
+    """Two calls that overlap: both run on one thread, and each restores its own number."""
     library = OpenMP()
     controller = type("Controller", (), {"lib_controllers": [library]})
     monkeypatch.setattr(blas, "_controller", lambda: controller)
@@ -130,7 +130,7 @@ def test_under_openmp_each_thread_has_its_own_number(monkeypatch):
 
 
 def test_overlapping_calls_leave_the_users_number(two_blas_threads):
-    """The first to enter leaves first: plain nested limits would keep the process on one thread for ever."""
+    """The first to enter leaves first: plain nested limits would keep the process on one thread forever."""
     one = SingleThreadedBlas()
     first_left, second_inside = threading.Event(), threading.Event()
     seen = []
@@ -151,6 +151,6 @@ def test_overlapping_calls_leave_the_users_number(two_blas_threads):
     assert seen == [1, 2]
 
 
-def test_info_names_the_kernel():
+def test_info_names_the_core_type():
     for library in blas_info():
         assert {"internal_api", "num_threads", "filepath"} <= set(library)

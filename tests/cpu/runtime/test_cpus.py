@@ -1,4 +1,4 @@
-"""How many threads by default: affinity and container quota."""
+"""The default number of threads: affinity and container quota."""
 
 import os
 

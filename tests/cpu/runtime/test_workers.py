@@ -1,4 +1,4 @@
-"""Threads that misbehave: whatever happens in a worker ends in the right error or the right result, never in a hang."""
+"""Workers that fail: every failure ends in the right error or the right result, never in a hang."""
 
 import gc
 import os
@@ -43,7 +43,7 @@ def test_every_worker_runs_once(workers):
 
 @pytest.mark.parametrize("opens_first", [True, False], ids=["open when asked", "opened while waited for"])
 def test_a_gate_lets_one_worker_through_each_time(opens_first):
-    """Two workers take turns through two gates, each 300 times; whoever slips through breaks the order."""
+    """Two workers alternate through two gates, each 300 times; passing a closed gate would break the order."""
     team, gates, order = Team(2), [closed_gate(), closed_gate()], []
 
     def take_turns(worker: int) -> None:
@@ -85,14 +85,16 @@ def test_an_error_in_any_worker_is_raised_when_all_have_been_freed(failing):
             team.run([partial(worker_job, worker) for worker in range(3)], abort)
 
     finishes(run)
-    assert len(aborted) == (2 if failing == 0 else 1), "the caller's own failure is told to all by the team too"
+    assert len(aborted) == (2 if failing == 0 else 1), "after the caller's own failure the team aborts, too"
     ran = []
-    finishes(lambda: team.run([partial(ran.append, worker) for worker in range(3)], nothing))  # the team is still good
+    finishes(
+        lambda: team.run([partial(ran.append, worker) for worker in range(3)], nothing)
+    )  # the team is still usable
     assert sorted(ran) == [0, 1, 2]
 
 
 class TooLateError(Exception):
-    """What a program's own signal handler raises, as for a time limit."""
+    """Raised by a program's own signal handler, as for a time limit."""
 
 
 def raise_too_late(signum, frame):
@@ -109,7 +111,7 @@ def test_a_signal_waits_for_the_workers_and_is_raised(raised, at_work):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.3)
         ended.append(True)
-        open_gate(gate)  # the signal may have come to this thread, which wakes nobody
+        open_gate(gate)  # the signal may have come to this thread, which wakes no other
 
     try:
         if raised is TooLateError:
@@ -133,7 +135,7 @@ def test_ctrl_c_comes_before_all_other_errors():
 
 
 def test_an_error_keeps_nothing_alive():
-    """Neither the mailbox nor a circle of error and frame holds what the workers worked on."""
+    """Neither the mailbox nor a cycle of error and frame refers to the workers' data."""
 
     class Work:
         def __call__(self) -> None:
@@ -194,7 +196,7 @@ def test_a_system_without_threads_to_spare(monkeypatch):
 
 
 def test_a_team_still_works_while_the_interpreter_exits():
-    """What a program registered before it made its first team runs after all that the team could have registered."""
+    """Exit handlers that a program registered before its first team run after any that the team could register."""
     script = """if True:
         import atexit
         def use() -> None:
@@ -213,7 +215,7 @@ def test_a_team_still_works_while_the_interpreter_exits():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_starts_workers_of_its_own():
     team = Team(3)
-    assert team.try_enter("parent")  # and has it while it forks
+    assert team.try_enter("parent")  # holds it while forking
     child = os.fork()
     if child == 0:
         ran: list[int] = []
