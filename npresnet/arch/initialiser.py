@@ -17,7 +17,7 @@ import numpy as np
 
 from npresnet.arch.family import assemble
 from npresnet.arch.names import find_arch, list_options, option_table, unknown_arch
-from npresnet.arch.options import check_options, given_options, is_whole
+from npresnet.arch.options import check_options, given_options, is_whole, short
 from npresnet.arch.source import COUNTER, Wanted
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
@@ -76,9 +76,9 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
     """
     given = given_options(options, list_options())
     if not is_whole(num_classes):
-        raise ArchitectureError(f"num_classes must be a whole number from 1 on, got {str(num_classes)[:60]}")
+        raise ArchitectureError(f"num_classes must be a whole number from 1 on, got {short(num_classes)}")
     if not is_whole(seed, least=0):
-        raise ArchitectureError(f"seed must be a whole number from 0 on, got {str(seed)[:60]}")
+        raise ArchitectureError(f"seed must be a whole number from 0 on, got {short(seed)}")
     family, fixed = find_arch(name)
     if not fixed:  # the name of any network of its family
         raise unknown_arch(name)

@@ -33,7 +33,7 @@ class Option(NamedTuple):
 
 def is_whole(value: Any, least: int = 1) -> bool:
     """Whether this is an integer of at least `least`, Python's or NumPy's, but not a bool."""
-    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
+    return type(value) is not bool and isinstance(value, Integral) and least <= int(value) < 2**63
 
 
 def is_bool(value: Any) -> bool:
@@ -41,7 +41,10 @@ def is_bool(value: Any) -> bool:
 
 
 def is_positive(value: Any) -> bool:
-    return type(value) is not bool and isinstance(value, Real) and 0 < float(value) < math.inf
+    try:
+        return type(value) is not bool and isinstance(value, Real) and 0 < float(value) < math.inf
+    except OverflowError:  # an integer beyond float64
+        return False
 
 
 def is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -86,7 +89,7 @@ def check_options(given: Mapping[str, Any], table: Mapping[str, Option], family:
                 f"{', '.join(table)}"
             )
         if not table[name].is_valid(value):
-            raise ArchitectureError(f"option {name} must be {table[name].kind}, got {str(value)[:60]}")
+            raise ArchitectureError(f"option {name} must be {table[name].kind}, got {short(value)}")
     return {name: _plain_type(value) for name, value in given.items()}
 
 
@@ -115,7 +118,10 @@ def settle(
 
 def short(value: Any, limit: int = 60) -> str:
     """The repr, truncated because files may contain options of any length."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than 4300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -167,3 +167,13 @@ def test_decisions_of_one_build_are_options_of_the_next():
         _, second = arch.build(tensors, arch=first.value("arch"), options=said, origins=origins)
         assert {name: d.value for name, d in second.items()} == {name: d.value for name, d in first.items()}
         assert {second[name].origin for name in (*said, "arch")} == {"file"}
+
+
+@pytest.mark.parametrize(
+    "options", [{"bn_eps": 10**400}, {"groups": 10**5000}, {"num_classes": 10**5000}, {"layers": [10**5000]}], ids=list
+)
+def test_numbers_beyond_all_bounds_are_refused(options):
+    """Python neither makes a float of them nor prints them."""
+    tensors = arch.random_tensors("resnet18", num_classes=3)
+    with pytest.raises(ArchitectureError, match=f"option {next(iter(options))} must be"):
+        arch.build(tensors, options=options)

@@ -103,3 +103,15 @@ def test_a_vector_in_another_order_is_not_added(gpus):
     )
     with pytest.raises(Exception, match="sum: the GPU backend does not add a flattened image"):
         execute_on_gpu(Network(nodes, {"y": "sum"}), integers(rng, (1, 2, 2, 2)))
+
+
+def test_the_image_as_a_residual_has_its_own_channels(gpus):
+    """An image of three channels is stored with four where only convolutions read it; as a residual it must not be."""
+    gpus()
+    rng = np.random.default_rng(3)
+    conv = Node("conv", "conv2d", (INPUT,), Window.of(3, padding=1), params={"weight": integers(rng, (3, 3, 3, 3))})
+    network = Network((conv, Node("add", "add", ("conv", INPUT)), Node("y", "relu", ("add",))), {"y": "y"})
+    x = integers(rng, (2, 3, 6, 6))
+    expected = ops.run(network, x)["y"]
+    for made in (network, passes.optimize(network)):
+        assert_same(compiled(made)(x)["y"], expected)

@@ -17,13 +17,13 @@ RENAME = (
 
 # The first match counts.
 FOREIGN: tuple[Foreign, ...] = (
-    Foreign("a video network (3-D convolutions)", r"", ndim=5),
     Foreign(
         "a ResNet cut apart by nn.Sequential(*model.children())",
         r"^4\.[0-9]+\.conv1\.weight$",
         beside=r"^0\.weight$",
         advice=RENAME,
     ),
+    Foreign("a video network (3-D convolutions)", r"", ndim=5),
     Foreign("a quantised network", r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)"),
     Foreign(
         "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)",

@@ -22,8 +22,8 @@ class Conv2dLowering(Lowering):
     fuses = frozenset({"relu"})
 
     def reads_padding(self, node: Node) -> bool:
-        """The filters get zeros for them; those of a group would see other channels."""
-        return node.groups == 1
+        """The filters get zeros for them; those of a group, or a residual, would see other channels."""
+        return node.groups == 1 and node.inputs[0] not in node.inputs[1:]
 
     def layer(self, request: Request) -> Layer:
         node, stored = request.node, request.stored[request.node.inputs[0]]

@@ -31,7 +31,7 @@ def launches(
     a, y   (N, positions, C)   element's storage
     b      (N, C)              element's storage
 
-    Two maps are one image of one position that has all their numbers for channels.
+    Two maps are images of one position that has all their numbers for channels.
     At most 65,535 images.
     """
     name, width = form(element, channels)
@@ -58,6 +58,7 @@ class MultiplyLowering(Lowering):
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         node, values = bound.node, bound.layout.values
         a, b = (values[name] for name in node.inputs)
-        sizes = (1, 1, a.size) if a.stored == b.stored else (a.images, a.stored.positions, a.stored.channels)
+        positions, channels = a.stored.positions, a.stored.channels
+        sizes = (a.images, 1, positions * channels) if a.stored == b.stored else (a.images, positions, channels)
         addresses = {key: place.address(name) for key, name in zip("aby", (*node.inputs, node.name), strict=True)}
         return launches(*sizes, bound.element, **addresses, activation=self.fused(node))
