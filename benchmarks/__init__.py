@@ -1,13 +1,13 @@
-"""Scripts that measure npresnet; from any folder, `python benchmarks/NAME.py --help` tells more.
+"""Scripts that measure npresnet; from any folder, see `python benchmarks/NAME.py --help`.
 
-    vs_peers      speed and error beside PyTorch, ONNX Runtime and OpenVINO
+    vs_peers      speed and error compared with PyTorch, ONNX Runtime and OpenVINO
     layers        the time of every step
     coldstart     a fresh process from weight file to label; its programs are in cold/
-    memory        what each engine's process holds, batch by batch
+    memory        memory of each engine's process by batch size
     determinism   whether an image's bits depend on batch, place, threads or process
-    gpu_report    what there is to measure and to prove on a GPU
+    gpu_report    all measurements and checks on a GPU
     report        docs/performance.md from the files in results/
 
-`kit` and `gpu` are what the scripts are made of; most of the measuring is done by `npresnet.bench`, which
-`npresnet bench` uses too. Nothing in npresnet imports this package, and it is in no wheel.
+The scripts' parts are in `kit` and `gpu`; most of the measuring is done by `npresnet.bench`, which `npresnet bench`
+uses too. npresnet does not import this package, and wheels do not contain it.
 """

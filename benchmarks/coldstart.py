@@ -1,13 +1,13 @@
-"""From a weight file to a label in a fresh process: import, load, one prediction of a photo; and the memory it took.
+"""From a weight file to a label in a fresh process: import, load, one prediction of a photo; and its peak memory.
 
     python benchmarks/coldstart.py                     15 interleaved repetitions of every program in benchmarks/cold
     python benchmarks/coldstart.py --image dog.jpg
 
 A ResNet-18 with random weights; each program is what a user of that library would write, and all must print the same
-index. Every OPENBLAS_* variable is unset. The files are in the page cache: the first repetition does not count.
+index. Every OPENBLAS_* variable is unset. The files are in the page cache: the first repetition is not counted.
 
-npresnet keeps arranged weights in the user's cache folder; here that is a folder of this run. So it is measured twice:
-as it is from the second process on, and with that folder deleted before each repetition, which makes and writes them.
+npresnet stores prepacked weights in the user's cache folder; here that is a folder of this run. It is measured twice:
+in the state from the second process on, and with that folder deleted before each repetition, which prepacks and writes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def programs(folder: Path, model: Path, image: Path, threads: int) -> list[Program]:
-    """The contestants, and two that show what Python and NumPy themselves take."""
+    """The programs to compare, and two that show the time of Python and NumPy alone."""
 
     def cold(name: str, title: str, weights: Path, *needs: str, emptied: Path | None = None) -> Program:
         script = HERE / "cold" / f"{name.split('.')[0]}_predict.py"
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     repetitions = 1 if options.quick else options.repetitions
     environ = worker_environ(options.threads, coretype=options.openblas_coretype)
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every library's modules are compiled once, ours too
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # all libraries' modules are compiled once
     with tempfile.TemporaryDirectory(prefix="npresnet-cold-") as folder:
         say("preparing weights and ONNX file")
         prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
@@ -105,7 +105,7 @@ def _convert(source: Path, target: Path, environ: dict[str, str]) -> None:
 
 
 def _operators_to_declare(environ: dict[str, str]) -> str:
-    """What the program with torchvision must declare beside this build of torch: mostly nothing."""
+    """The operators that the program with torchvision must declare for this build of torch: usually none."""
     done = subprocess.run(
         [sys.executable, "-c", "import torchvision"], env=environ, capture_output=True, text=True, check=False
     )

@@ -1,7 +1,7 @@
-"""The same bits whatever the batch, the place in it, the threads and the process: counted, not timed.
+"""The same bits for every batch, place in it, number of threads and process: counted, not timed.
 
 python benchmarks/determinism.py                                resnet18, resnet50, resnext50_32x4d
-python benchmarks/determinism.py --openblas-coretypes Haswell   as a machine with AVX2 alone would run it
+python benchmarks/determinism.py --openblas-coretypes Haswell   as on a machine with AVX2 only
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Everything there is to measure and to prove on a GPU, in stages that go on where they were cut off.
+"""All measurements and checks on a GPU, in stages that resume where they were interrupted.
 
     python benchmarks/gpu_report.py                                 all stages, on the first GPU
-    python benchmarks/gpu_report.py --stage conformance parity      these alone
-    python benchmarks/gpu_report.py --stage peers --again           measured anew
-    python benchmarks/gpu_report.py --quick --output first.json     a first look: few rounds and batches
+    python benchmarks/gpu_report.py --stage conformance parity      these only
+    python benchmarks/gpu_report.py --stage peers --again           measure again
+    python benchmarks/gpu_report.py --quick --output first.json     a trial: few rounds and batches
 
-Each stage ends within eight minutes; one that says it has more to do goes on when it is called again. What is found is
-kept at once, in benchmarks/results/gpu-<name>-<date>.json and a Markdown file beside it. PyTorch is a peer where it is
-installed and sees the GPU; its columns are missing otherwise. Close other programs that use the GPU.
+Each stage ends within eight minutes; one that reports remaining cases resumes when called again. Results are stored
+immediately, in benchmarks/results/gpu-<name>-<date>.json and a Markdown file beside it. PyTorch is a peer where it is
+installed and supports the GPU; its columns are missing otherwise. Close other programs that use the GPU.
 
---emulator runs every stage on tiny shapes through the tests' emulator, on the CPU: it proves the report, not the GPU,
+--emulator runs every stage on tiny shapes through the tests' emulator, on the CPU: it tests the report, not the GPU,
 and takes no times. It needs a checkout, g++ and --output.
 """
 
@@ -71,7 +71,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the stages. 1 without a GPU, where a case failed, and where a stage has more to do."""
+    """Run the stages. 1 without a GPU, where a case failed, and where a stage has remaining cases."""
     options = parse(arguments)
     with ExitStack() as stack:
         if options.emulator:
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(bench: Bench, options: argparse.Namespace, told: str) -> int:
-    """Run the stages that `options` names; what the file holds already is kept."""
+    """Run the stages named in `options`; cases already in the file are kept."""
     path = options.output or RESULTS / stages.file_name(bench, date.today().isoformat())
     entry = read(path) or stages.header(bench, told)
     done = True

@@ -1,10 +1,10 @@
-"""Where npresnet's time goes, step by step, on one thread of this machine's CPU.
+"""npresnet's time step by step, on one thread of this machine's CPU.
 
     python benchmarks/layers.py                                     resnet18 and resnet50 at batch 1 and 8
     python benchmarks/layers.py --models wide_resnet50_2 --batches 1
-    python benchmarks/layers.py --openblas-coretype Haswell         as a machine with AVX2 alone would run it
+    python benchmarks/layers.py --openblas-coretype Haswell         as on a machine with AVX2 only
 
-`npresnet bench --layers` prints the same; this keeps it for report.py, which draws it. Close other programs first.
+`npresnet bench --layers` prints the same; this stores it for report.py, which plots it. Close other programs first.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What each engine's process holds in memory, at most and after its last call, batch by batch.
+"""Memory of each engine's process by batch size: its peak, and after its last call.
 
     python benchmarks/memory.py                                     resnet18 and resnet50 in batches of 1, 8, 32
     python benchmarks/memory.py --models all --batches 1 128
 
-Each engine has a process of its own, checks eight images and makes a few calls; no time is kept. The same libraries,
-images and checks as in vs_peers.py.
+Each engine has its own process, checks eight images and makes a few calls; times are not recorded. Libraries, images
+and checks are those of vs_peers.py.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Run, print the table, write the JSON. 1 where an engine that is installed failed or is wrong."""
+    """Run, print the table, write the JSON. 1 where an installed engine failed or is wrong."""
     options = parse(arguments)
 
     def keep(entry: Entry) -> None:

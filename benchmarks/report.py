@@ -1,11 +1,11 @@
-"""Write docs/performance.md from the newest results, so that every figure has its machine and command beside it.
+"""Write docs/performance.md from the newest results, with the machine and command of every figure.
 
     python benchmarks/report.py                       the page and docs/speed-*.svg from benchmarks/results
-    python benchmarks/report.py --check               exit 1 where the page is not what the results say
+    python benchmarks/report.py --check               exit 1 where the page differs from the results
 
 Only the text between <!-- speed:start --> and <!-- speed:end --> is replaced, and in kernels/README.md that between
-<!-- ladder:start --> and <!-- ladder:end -->. To draw needs matplotlib
-(`pip install 'npresnet[viz]'`), to check does not: it looks whether the pictures are there.
+<!-- ladder:start --> and <!-- ladder:end -->. Drawing needs matplotlib
+(`pip install 'npresnet[viz]'`); checking does not: it only tests that the pictures exist.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- speed:start -->", "<!-- speed:end -->"
 LADDER_START, LADDER_END = "<!-- ladder:start -->", "<!-- ladder:end -->"
 Entry = dict[str, Any]
-# kind -> file beside the page, what it shows, who draws it
+# kind -> file beside the page, its description, the function that draws it
 PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {
     "cpu": (
         "speed-throughput.svg",
@@ -50,7 +50,7 @@ CONDITIONS = {
 
 
 def newest(folder: Path) -> list[Entry]:
-    """The newest results file of each kind and BLAS core type asked for; by date, then by name."""
+    """The newest results file of each kind and requested BLAS core type; by date, then by name."""
     found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -62,8 +62,8 @@ def newest(folder: Path) -> list[Entry]:
 
 
 def with_best_peak(entries: Sequence[Entry]) -> list[Entry]:
-    """Races with the largest GEMM peak that any of the results found for their processor and BLAS core type: in a
-    busy moment a machine shows less than it can."""
+    """Races with the largest GEMM peak of all results for their processor and BLAS core type: a busy machine reaches
+    less than it can."""
     found: dict[tuple[str, str], float] = {}
     for entry in entries:
         key = (entry["machine"]["cpu"], entry.get("coretype") or "")
@@ -82,7 +82,7 @@ def _cases(entry: Entry) -> list[Entry]:
 
 
 def pictures(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Kind -> what its picture shows: the default BLAS core type's results, which come first, where there are any."""
+    """Kind -> the entry of its picture: the default BLAS core type's results, which come first, where available."""
     shown = {entry["kind"]: entry for entry in reversed(entries)}
     return {kind: shown[kind] for kind in PICTURES if kind in shown}
 
@@ -103,7 +103,7 @@ def picture_link(kind: str) -> str:
 
 
 def section(entry: Entry) -> str:
-    """One results file as Markdown: heading, tables, what showed no time, conditions, command."""
+    """One results file as Markdown: heading, tables, engines without times, conditions, command."""
     asked = f", OpenBLAS asked for its core type {entry['coretype']}" if entry.get("coretype") else ""
     if entry["kind"] == "coldstart":
         heading = f"**A fresh process from weight file to label** ({entry['model']}{asked})"
@@ -139,7 +139,7 @@ def replaced(page: str, sections: Iterable[str], markers: tuple[str, str] = (STA
 
 
 def ladder_sections(entries: Iterable[Entry]) -> list[str]:
-    """What kernels/README.md says: the ladders that were climbed on a GPU, or that none was."""
+    """The section of kernels/README.md: the ladders measured on a GPU, or that there are none."""
     climbed = [entry for entry in entries if entry["kind"] == "ladder" and any(map(_on_gpu, entry["steps"]))]
     return [section(entry) for entry in climbed] or [NOTHING_MEASURED]
 
@@ -159,7 +159,7 @@ def draw(drawn: dict[str, Entry], folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Rewrite or check the page, draw or look for its pictures."""
+    """Rewrite or check the page, draw its pictures or check that they exist."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "performance.md")

@@ -1,12 +1,12 @@
-"""npresnet beside PyTorch, ONNX Runtime and OpenVINO on this machine's CPU: parity first, then interleaved rounds.
+"""npresnet, PyTorch, ONNX Runtime and OpenVINO on this machine's CPU: parity first, then interleaved rounds.
 
     python benchmarks/vs_peers.py                                   resnet18 and resnet50 at batch 1 and 8
     python benchmarks/vs_peers.py --models all --batches 1 8        every classifier of torchvision
-    python benchmarks/vs_peers.py --models all --resume             go on where such a run was cut
-    python benchmarks/vs_peers.py --openblas-coretype Haswell       as a machine with AVX2 alone would run it
+    python benchmarks/vs_peers.py --models all --resume             resume such a run after an interrupt
+    python benchmarks/vs_peers.py --openblas-coretype Haswell       as on a machine with AVX2 only
 
 Float32, equal threads, each engine in its own process with every OPENBLAS_* variable unset. Engines that are not
-installed are left out (`pip install 'npresnet[bench]'` brings them all). Close other programs first.
+installed are left out (`pip install 'npresnet[bench]'` installs them all). Close other programs first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Run, print the tables, write the JSON. 1 where an engine that is installed shows no time."""
+    """Run, print the tables, write the JSON. 1 where an installed engine has no time."""
     options = parse(arguments)
     race = Race(models(options.models), options.batches, options.engines, options.size, onnx=options.onnx)
     settings = settings_of(options, options.threads)

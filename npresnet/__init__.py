@@ -39,7 +39,7 @@ __all__ = [
     "read_state_dict",
 ]
 
-_HOME = {  # where each name lives; imported when first asked for, so that `import npresnet` costs next to nothing
+_HOME = {  # name -> module, imported on first access to keep `import npresnet` fast
     "Candidate": "model.prediction",
     "Config": "config",
     "Decision": "config",

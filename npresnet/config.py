@@ -1,4 +1,4 @@
-"""Decision and Config: what was decided at load, and who decided it."""
+"""Decision and Config: the settings of a model, with their origins."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Origin = Literal["file", "inferred", "default", "caller"]
 
 
 class Decision(NamedTuple):
-    """One decision: its value, its origin, and a sentence where the reason is not plain.
+    """One setting: its value, its origin, and a note if the reason is not obvious.
 
-    file      written in the weight file (npresnet's own metadata, or the file's wrapper or name)
-    inferred  follows from the names and shapes of the tensors
-    default   the tensors cannot tell; this is the usual case, and the caller may say otherwise
-    caller    given by the caller
+    file      stored in the weight file (npresnet's metadata, or the file's wrapper or name)
+    inferred  derived from the names and shapes of the tensors
+    default   not determined by the tensors; the usual value, which the caller can override
+    caller    passed by the caller
     """
 
     value: Any
@@ -38,15 +38,15 @@ class Config(Mapping[str, Decision]):
         return len(self._decisions)
 
     def with_decisions(self, **decisions: Decision) -> Config:
-        """A new Config in which the given decisions are added or replaced."""
+        """A copy with the given decisions added or replaced."""
         return Config({**self._decisions, **decisions})
 
     def value(self, name: str, default: Any = None) -> Any:
-        """The value decided for `name`, or `default` where nothing was decided."""
+        """The value of `name`, or `default` if there is no decision."""
         return self._decisions[name].value if name in self._decisions else default
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Plain JSON types: {name: {"value", "origin", "note"}}."""
+        """As JSON types: {name: {"value", "origin", "note"}}."""
         return {name: {"value": d.value, "origin": d.origin, "note": d.note} for name, d in self.items()}
 
     def __str__(self) -> str:
@@ -67,5 +67,5 @@ def _short(value: Any, limit: int = 48) -> str:
 
 
 def _plain(text: str) -> str:
-    """Values and notes may be a file's words: no line ends, no escape codes."""
+    """Escape line ends and control codes, because values and notes may come from a file."""
     return text if text.isprintable() else ascii(text)[1:-1]

@@ -1,37 +1,37 @@
-"""Every error that npresnet raises on purpose.
+"""The exceptions raised by npresnet.
 
     NpresnetError
-    ├── CheckpointError (ValueError)     the bytes of a weight file: unreadable, cut off, hostile, foreign
-    ├── ArchitectureError (ValueError)   readable tensors, but no ResNet that we know; or an unknown name or option
+    ├── CheckpointError (ValueError)     a weight file is unreadable, truncated, hostile or of an unknown format
+    ├── ArchitectureError (ValueError)   the tensors are not a supported ResNet; or an unknown name or option
     ├── ShapeError (ValueError)          an array has the wrong shape, number of axes or dtype
     ├── ImageError (ValueError)          an image cannot be read or used
-    └── DeviceError (RuntimeError)       a device is absent, too small or broken
+    └── DeviceError (RuntimeError)       a device is missing, too small or failed
 
-A message is one short paragraph: the file or layer, both shapes with their axes, the rule that broke, and the way out.
+A message is one short paragraph: the file or layer, both shapes with their axes, the violated rule, and the way out.
 """
 
 from __future__ import annotations
 
 
 class NpresnetError(Exception):
-    """The root: `except npresnet.NpresnetError` catches all that npresnet raises on purpose."""
+    """Base class of all exceptions raised by npresnet."""
 
 
 class CheckpointError(NpresnetError, ValueError):
-    """A weight file cannot be read, or must not be."""
+    """A weight file cannot be read, or is refused."""
 
 
 class ArchitectureError(NpresnetError, ValueError):
-    """The tensors are no ResNet that npresnet knows, or an option does not fit them."""
+    """The tensors are not a supported ResNet, or contradict an option."""
 
 
 class ShapeError(NpresnetError, ValueError):
-    """An array's shape, number of axes or dtype does not fit."""
+    """An array has the wrong shape, number of axes or dtype."""
 
 
 class ImageError(NpresnetError, ValueError):
-    """An image cannot be read, or holds values that are no picture."""
+    """An image cannot be read, or holds invalid values."""
 
 
 class DeviceError(NpresnetError, RuntimeError):
-    """A device is absent, too small, or failed."""
+    """A device is missing, too small, or failed."""

@@ -1,9 +1,9 @@
-"""Node and Network: what a net is. Pure data: no arithmetic happens here, and nothing is ever changed in place.
+"""Node and Network: the representation of a network as immutable data.
 
-The same Network is run slowly (`ops`), sized and planned (`plan`), optimised (`passes`), lowered (`cpu`, `cuda`),
-summarised, drawn and timed. A node is named as its parameters are named in the checkpoint (`layer1.0.conv1`); nodes
-without parameters follow torchvision's module names, with the number of the call where a module runs several times
-(`layer1.0.relu.1`, `layer1.0.relu.2`).
+A Network is interpreted (`ops`), sized and planned (`plan`), optimised (`passes`), lowered (`cpu`, `cuda`), summarised,
+drawn and timed. A node has the name of its parameters in the checkpoint (`layer1.0.conv1`); nodes without parameters
+have torchvision's module names, followed by the number of the call if a module runs several times (`layer1.0.relu.1`,
+`layer1.0.relu.2`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Array = NDArray[Any]
 class Node:
     """One operation.
 
-    name        unique; the checkpoint's own name for what has parameters
+    name        unique; that of its parameters in the checkpoint
     op          the name of an operation with a record in `npresnet.ops`: conv2d, batch_norm, relu, add, linear, ...
-    inputs      names of the nodes it reads. A conv2d's second input, if any, is the residual, added before the activation
-    window      conv2d and pools only; a conv2d_max_pool2d, which passes may make of two, has a second in attrs["pool"]
-    groups      conv2d only: filter o sees the channels of group o // (out_channels/groups) alone
-    attrs       what this operation alone needs: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...,
-                and what its activation needs: negative_slope
+    inputs      names of the nodes it reads. A conv2d's optional second input is the residual, added before activation
+    window      conv2d and pools only; the pool's window of a (fused) conv2d_max_pool2d is in attrs["pool"]
+    groups      conv2d only: filter o reads only the channels of group o // (out_channels/groups)
+    attrs       attributes of the operation: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...,
+                and of its activation: negative_slope
     params      role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a folded BatchNorm
-    activation  the name of an activation (relu, silu, ...) that is applied to the result last; None for none
+    activation  the name of an activation (relu, silu, ...) applied to the result, or None
     """
 
     name: str
@@ -51,7 +51,7 @@ class Node:
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled and copied by its fields: a MappingProxyType cannot be."""
+        """Pickle the fields as dicts, because a MappingProxyType cannot be pickled."""
         fields = (self.name, self.op, self.inputs, self.window, self.groups)
         return Node, (*fields, dict(self.attrs), dict(self.params), self.activation)
 
@@ -62,10 +62,10 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Nodes in topological order, and what is asked of them: outputs maps each asked name to the node that gives it.
+    """Nodes in topological order; outputs maps the name of each requested output to the node that computes it.
 
-    Passes may merge and rename nodes; the asked names stay. Raises ArchitectureError where a node reads what no
-    earlier node makes, a name stands twice, or an output is no node.
+    Passes may merge and rename nodes but keep the outputs' names. Raises ArchitectureError if a node reads a value that
+    no earlier node computes, a name is not unique, or an output is not a node.
     """
 
     nodes: tuple[Node, ...]
@@ -78,13 +78,13 @@ class Network:
         for node in self.nodes:
             missing = [name for name in node.inputs if name not in known]
             if missing:
-                raise ArchitectureError(f"{node.name} reads {missing[0]}, which no earlier node makes")
+                raise ArchitectureError(f"{node.name} reads {missing[0]}, which no earlier node computes")
             if node.name in known:
                 raise ArchitectureError(f"two nodes are called {node.name}")
             known.add(node.name)
-        for asked, name in self.outputs.items():
+        for output, name in self.outputs.items():
             if name not in known:
-                raise ArchitectureError(f"output {asked} is to come from {name}, but there is no such node")
+                raise ArchitectureError(f"output {output} refers to {name}, but there is no such node")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Network, (self.nodes, dict(self.outputs))
@@ -107,7 +107,7 @@ class Network:
         return cached
 
     def consumers(self) -> dict[str, list[Node]]:
-        """For each value, INPUT included, the nodes that read it, in order."""
+        """For each value, including INPUT, the nodes that read it, in order."""
         readers: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.nodes}}
         for node in self.nodes:
             for name in node.inputs:
@@ -115,24 +115,24 @@ class Network:
         return readers
 
     def find(self, module: str) -> str:
-        """The node whose result a module of that name gives: the last node called `module` or `module.<anything>`.
+        """The node that computes a module's output: the last node called `module` or `module.<anything>`.
 
-        So "layer3" is the last node of layer3's last block, and a ReLU that runs three times gives its last result.
-        Raises ArchitectureError for a name that no node has.
+        For example "layer3" is the last node of layer3's last block; for a ReLU that runs three times, its last call.
+        Raises ArchitectureError for an unknown name.
         """
         for node in reversed(self.nodes):
             if node.name == module or node.name.startswith(module + "."):
                 return node.name
         if not self.nodes:
-            raise ArchitectureError(f"there is no module called {module!r}: this network has none at all")
+            raise ArchitectureError(f"there is no module called {module!r}: this network is empty")
         some = ", ".join(dict.fromkeys(node.name.split(".")[0] for node in self.nodes))
         raise ArchitectureError(
-            f"there is no module called {module!r} in this network. Names are those of torchvision's modules: {some}, "
-            f"and inside them for example {self.nodes[len(self.nodes) // 2].name}"
+            f"there is no module called {module!r} in this network. Use the names of torchvision's modules: {some}, "
+            f"and of modules inside them, for example {self.nodes[len(self.nodes) // 2].name}"
         )
 
     def with_outputs(self, modules: Iterable[str]) -> Network:
-        """The part of this network that gives the results of these modules (names as `find` takes them)."""
+        """The part of this network that computes these modules' outputs (names as for `find`)."""
         outputs = {module: self.find(module) for module in modules}
         needed = set(outputs.values())
         kept: list[Node] = []

@@ -1,8 +1,8 @@
-"""What all tests share: the test data, the rule that it may not be skipped where it is, and the count of skips.
+"""Shared by all tests: the test data, the rule that tests must not skip if it is present, and a summary of skips.
 
-Test data (weights, photos, CIFAR-10) is no part of the project. It is found through NPRESNET_TEST_DATA, by default
-`../shared/data` beside the repository. Where it is absent the tests that need it skip; where it is present such a skip
-is a failure, so that a green run says what it seems to say.
+Test data (weights, photos, CIFAR-10) is not part of the project. Its folder is NPRESNET_TEST_DATA, by default
+`../shared/data` beside the repository. If it is missing, the tests that need it skip; if it is present, such a skip is
+reported as a failure.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ DATA_ABSENT = "test data absent: set NPRESNET_TEST_DATA"
 
 
 def find_data_dir() -> Path | None:
-    """The folder of the test data, or None where there is none. A folder that was named but is missing is an error."""
+    """The folder of the test data, or None. A folder set by NPRESNET_TEST_DATA must exist."""
     named = os.environ.get("NPRESNET_TEST_DATA")
     if named:
         folder = Path(named).resolve()
         if not folder.is_dir():
-            raise pytest.UsageError(f"NPRESNET_TEST_DATA names {named}, which is no folder")
+            raise pytest.UsageError(f"NPRESNET_TEST_DATA is {named}, which is not a folder")
         return folder
     folder = REPOSITORY.parent / "shared" / "data"
     return folder if folder.is_dir() else None
 
 
 def pytest_configure(config):
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a job in the background: shells start it deaf to Ctrl-C
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # shells start background jobs with SIGINT ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "in_a_child: runs in a process of its own, for it may destroy it")
-    config.addinivalue_line("markers", "other_compiler: runs in a step of its own in .ci/run, where -m asks for it")
+    config.addinivalue_line("markers", "in_a_child: runs in a separate process because it may crash it")
+    config.addinivalue_line("markers", "other_compiler: runs in a separate step of .ci/run, selected by -m")
     config.npresnet_data_dir = find_data_dir()
-    os.environ["NPRESNET_PREPARED"] = "0"  # no test writes to the user's cache; those of this cache have their own
+    os.environ["NPRESNET_PREPARED"] = "0"  # tests never write to the user's cache
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,7 +55,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(scope="session")
 def data_dir(pytestconfig) -> Path:
-    """The folder of the test data; skips the test where there is none."""
+    """The folder of the test data; skips the test if there is none."""
     if pytestconfig.npresnet_data_dir is None:
         pytest.skip(DATA_ABSENT)
     return pytestconfig.npresnet_data_dir
@@ -109,7 +109,7 @@ def photos(data_dir) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def cifar_checkpoints(data_dir) -> dict[int, Path]:
-    """{depth: path} of the CIFAR-10 ResNets that others trained."""
+    """{depth: path} of the published CIFAR-10 ResNets."""
     return {
         20: data_dir / "checkpoints" / "resnet20-12fca82f.th",
         44: data_dir / "checkpoints" / "resnet44-014dd654.th",
@@ -118,7 +118,7 @@ def cifar_checkpoints(data_dir) -> dict[int, Path]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
-    """A test marked `in_a_child` is called there."""
+    """Run tests marked `in_a_child` in a separate process."""
     if pyfuncitem.get_closest_marker("in_a_child") is None:
         return None
     from tests.support import in_a_child
@@ -139,14 +139,14 @@ def pytest_make_collect_report(collector):  # a whole module may skip
 
 
 def _refuse_skip_beside_data(report, data_dir: Path | None):
-    if report.skipped and data_dir is not None and _skips_for_want_of_data(report):
+    if report.skipped and data_dir is not None and _skips_for_missing_data(report):
         report.outcome = "failed"
-        report.longrepr = f"skipped for want of data ({_reason(report)}), but the data is in {data_dir}"
+        report.longrepr = f"skipped because of missing data ({_reason(report)}), but the data is in {data_dir}"
     return report
 
 
 def pytest_terminal_summary(terminalreporter):
-    """How many tests skipped, and why, grouped by reason."""
+    """Print the number of skips by reason."""
     reasons = Counter(_reason(report) for report in terminalreporter.getreports("skipped"))
     terminalreporter.section("skips")
     terminalreporter.write_line(f"{sum(reasons.values())} skipped")
@@ -155,10 +155,10 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def _reason(report) -> str:
-    """The text of a skip, without the file, the line and pytest's own "Skipped: "."""
+    """The reason of a skip, without file, line and pytest's "Skipped: "."""
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
 
 
-def _skips_for_want_of_data(report) -> bool:
+def _skips_for_missing_data(report) -> bool:
     return "test data" in _reason(report).lower() or "NPRESNET_TEST_DATA" in _reason(report)

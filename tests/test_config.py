@@ -1,11 +1,11 @@
-"""Decisions as a table."""
+"""Config as a table."""
 
 from __future__ import annotations
 
 from npresnet.config import Config, Decision
 
 
-def test_the_table_is_one_line_a_decision_whatever_a_file_says():
+def test_the_table_has_one_line_per_decision_for_any_note():
     config = Config({"arch": Decision("a\nb", "file", "\x1b[31mred"), "labels": Decision("x" * 90, "caller")})
     first, second = str(config).splitlines()
     assert first.split() == ["arch", "a\\nb", "file", "\\x1b[31mred"]

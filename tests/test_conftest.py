@@ -1,4 +1,4 @@
-"""The rule of tests/conftest.py: no skip for want of data where the data is; every skip is counted with its reason."""
+"""The rules of tests/conftest.py: no skip for missing data if it is present; all skips are counted by reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_skips_for_the_same_reason():
 
 @pytest.fixture
 def run_suite(tmp_path):
-    """Runs the suite with `data` as NPRESNET_TEST_DATA and returns the finished process."""
+    """Run the suite with `data` as NPRESNET_TEST_DATA and return the finished process."""
     (tmp_path / "repository" / "tests").mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path / "repository" / "tests")
     (tmp_path / "repository" / "tests" / "test_suite.py").write_text(SUITE)
@@ -54,10 +54,10 @@ def test_data_present(run_suite, tmp_path):
     done = run_suite(str(tmp_path))
     assert done.returncode == 1
     assert "1 failed, 1 passed, 2 skipped" in done.stdout
-    assert "skipped for want of data (test data absent: no photos)" in done.stdout
+    assert "skipped because of missing data (test data absent: no photos)" in done.stdout
 
 
 def test_data_named_but_missing(run_suite, tmp_path):
     done = run_suite(str(tmp_path / "nowhere"))
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "which is no folder" in done.stderr
+    assert "which is not a folder" in done.stderr

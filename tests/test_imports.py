@@ -1,4 +1,4 @@
-"""What the import contracts in pyproject.toml cannot say: where in a file an import stands, and what a start loads."""
+"""Import rules beyond the contracts in pyproject.toml: imports at module level, and modules loaded at start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
 OPTIONAL = {"cupy", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "torch", "torchvision"}
 AT_MODULE_LEVEL = {"numpy"}
-AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported inside functions alone
+AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
     "argparse", "asyncio", "concurrent.futures", "http.client", "multiprocessing", "sqlite3", "ssl", "tarfile",
     "urllib.request", "zipfile",
@@ -27,7 +27,7 @@ HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """The modules that the import statements of this tree name."""
+    """The modules named by the import statements of a tree."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -36,7 +36,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def at_module_level(tree: ast.Module) -> Iterator[str]:
-    """The same, without what stands inside functions or under `if TYPE_CHECKING`."""
+    """The same, without imports inside functions or under `if TYPE_CHECKING`."""
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
@@ -60,7 +60,7 @@ def parse(path: Path) -> ast.Module:
 
 
 def refused_imports(path: Path, tree: ast.Module) -> set[str]:
-    """The packages of others that the module at `path`, relative to the package, may not import where it does."""
+    """The third-party packages that the module at `path`, relative to the package, must not import as it does."""
     allowed = AT_MODULE_LEVEL | AT_MODULE_LEVEL_IN.get(path.parts[0], set())
     return third_party(imported(tree)) - RUN_TIME - OPTIONAL | third_party(at_module_level(tree)) - allowed
 
@@ -85,13 +85,13 @@ def test_refused_imports(path, text, refused):
     assert refused_imports(Path(path), ast.parse(text)) == refused
 
 
-def test_torch_is_imported_by_the_benchmark_s_peers_and_diff_only():
+def test_torch_is_imported_only_by_the_benchmark_s_peers_and_diff():
     users = {path for path in MODULES if {"torch", "torchvision"} & third_party(imported(parse(path)))}
     peers = {f"bench/{name}.py" for name in ("peers", "prepare", "torch_graph", "torchvision_models")}
     assert {path.relative_to(PACKAGE).as_posix() for path in users} == peers | {"teach/diff.py"}
 
 
-def test_by_hand_needs_numpy_alone():
+def test_by_hand_needs_only_numpy():
     assert set(imported(parse(PACKAGE / "teach" / "by_hand.py"))) <= {"__future__", "numpy"}
 
 
@@ -102,14 +102,14 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_start_loads_numpy_and_nothing_heavy():
-    """`import npresnet` in a fresh process; what NumPy itself loads is not ours to avoid."""
+    """`import npresnet` in a fresh process, ignoring modules loaded by NumPy itself."""
     ours = loaded_by("import npresnet") - loaded_by("import numpy")
     assert sorted(ours & HEAVY) == []
     assert third_party(ours) <= {"numpy"}
 
 
 def test_public_names_load_no_third_party():
-    """The names are found lazily; finding all of them may load npresnet's modules, but no other package."""
+    """The names are lazy; resolving all of them may load npresnet's modules, but no other package."""
     ours = loaded_by("from npresnet import *") - loaded_by("import numpy")
     assert third_party(ours) <= {"numpy"}
 
@@ -120,9 +120,9 @@ def test_first_predictions_load_no_random_numbers():
     assert "numpy.random" not in loaded_by(f"import npresnet; npresnet.load('demo', threads=2).predict({photos})")
 
 
-def test_every_module_stands_in_a_layer():
+def test_every_module_is_in_a_layer():
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    (contract,) = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    (contract,) = [c for c in settings["tool"]["importlinter"]["contracts"] if "containers" in c]
     layered = {name for layer in contract["layers"] for name in layer.translate(str.maketrans("()|:", "    ")).split()}
     modules = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
     assert modules - layered == set()

@@ -1,4 +1,4 @@
-"""Tests that run in a process of their own still pass, fail and skip as they should."""
+"""Tests that run in a separate process pass, fail and skip correctly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from tests.support import in_a_child
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 @pytest.mark.in_a_child
-def test_a_marked_test_is_elsewhere(tmp_path):
+def test_a_marked_test_runs_in_another_process(tmp_path):
     assert os.getppid() == int(os.environ["NPRESNET_TEST_PARENT"])
 
 
@@ -21,7 +21,7 @@ def parent(monkeypatch):
     monkeypatch.setenv("NPRESNET_TEST_PARENT", str(os.getpid()))
 
 
-def test_what_it_raises_comes_back():
+def test_exceptions_are_raised_in_the_parent():
     def wrong():
         raise AssertionError("seven is not eight")
 
@@ -32,7 +32,7 @@ def test_what_it_raises_comes_back():
     in_a_child.run(lambda: None)
 
 
-def test_a_process_that_dies_is_a_failure():
+def test_a_crashed_process_is_a_failure():
     with pytest.raises(pytest.fail.Exception, match="SIGKILL"):
         in_a_child.run(lambda: os.kill(os.getpid(), 9))
     with pytest.raises(pytest.fail.Exception, match="exit code 3"):

@@ -1,4 +1,4 @@
-"""Node and Network: what is refused, find, with_outputs, consumers."""
+"""Node and Network: validation, find, with_outputs, consumers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def network() -> Network:
 
 
 def test_a_node_reads_only_earlier_nodes():
-    with pytest.raises(ArchitectureError, match="b reads c, which no earlier node makes"):
+    with pytest.raises(ArchitectureError, match="b reads c, which no earlier node computes"):
         Network((relu("a", INPUT), relu("b", "c"), relu("c", "a")), {})
     with pytest.raises(ArchitectureError, match="a reads a"):
         Network((relu("a", "a"),), {})
@@ -43,12 +43,12 @@ def test_names_are_unique():
 
 
 def test_outputs_are_nodes():
-    with pytest.raises(ArchitectureError, match="output logits is to come from fc"):
+    with pytest.raises(ArchitectureError, match="output logits refers to fc, but there is no such node"):
         Network((relu("a", INPUT),), {"logits": "fc"})
     assert Network((), {"image": INPUT}).outputs == {"image": INPUT}
 
 
-def test_nothing_can_be_changed_in_place(network):
+def test_nodes_and_networks_are_immutable(network):
     node = Node("conv1", "conv2d", (INPUT,), params={"weight": np.zeros(1)}, attrs={"eps": 1})
     for change in (
         lambda: setattr(node, "name", "other"),
@@ -61,16 +61,16 @@ def test_nothing_can_be_changed_in_place(network):
             change()
 
 
-def test_a_node_keeps_its_own_copy_of_the_dictionaries():
+def test_a_node_copies_the_dictionaries():
     attrs = {"eps": 1e-5}
     node = Node("bn1", "batch_norm", (INPUT,), attrs=attrs)
     attrs["eps"] = 1.0
     assert node.attrs["eps"] == 1e-5
 
 
-def test_evolve_leaves_the_original():
+def test_evolve_does_not_change_the_original():
     node = relu("a", INPUT)
-    assert node.evolve(relu=True).relu
+    assert node.evolve(activation="relu").activation == "relu"
     assert node.activation is None
 
 
@@ -114,7 +114,7 @@ def test_find_refuses_unknown_names_and_lists_some(network, module):
 
 
 def test_find_in_a_network_without_nodes():
-    with pytest.raises(ArchitectureError, match=r"no module called 'fc'.*none at all"):
+    with pytest.raises(ArchitectureError, match=r"no module called 'fc'.*this network is empty"):
         Network((), {}).find("fc")
 
 

@@ -1,4 +1,4 @@
-"""What ships, and that it works in every way to install it: wheel, sdist, `pip install .`, editable, bare checkout."""
+"""The contents of distributions, and all ways to install: wheel, sdist, `pip install .`, editable, bare checkout."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def source(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def dist(source, tmp_path_factory) -> Path:
-    """A folder with an sdist, and a wheel that was built from that sdist."""
+    """A folder with an sdist, and a wheel built from that sdist."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
     done = subprocess.run(build, capture_output=True, text=True)
@@ -66,7 +66,7 @@ def installed(wheel, tmp_path_factory) -> environment.Environment:
 
 
 def in_package() -> set[str]:
-    """The files that belong into a wheel, under the names that they have there."""
+    """The expected files of a wheel, by their names in it."""
     inside = {path.as_posix() for path in checkout.list_files() if path.parts[0] == "npresnet"}
     kernels = {path.as_posix() for path in checkout.list_files() if path.parts[0] == "kernels"}
     return inside | {f"npresnet/{name}" for name in kernels}
@@ -87,7 +87,7 @@ def test_every_package_has_an_init():
     missing = [
         package
         for package in SETTINGS["tool"]["setuptools"]["packages"]
-        if package not in ("npresnet.data", "npresnet.kernels")  # data, no Python
+        if package not in ("npresnet.data", "npresnet.kernels")  # data rather than Python
         and not (REPOSITORY.joinpath(*package.split(".")) / "__init__.py").is_file()
     ]
     assert missing == []
@@ -164,18 +164,18 @@ def test_demo_without_torch(installed, tmp_path):
     by_module = installed.run("python", "-m", "npresnet", "demo", cwd=tmp_path)
     assert "cat" in by_script.stdout
     assert "cat" in by_module.stdout
-    assert list(tmp_path.iterdir()) == []  # a demo leaves nothing behind
+    assert list(tmp_path.iterdir()) == []  # the demo writes no files
 
 
 def test_kernels_missing(tmp_path):
     (tmp_path / "npresnet").mkdir()
-    (tmp_path / "kernels").mkdir()  # somebody else's, as in site-packages: no pyproject.toml beside it
+    (tmp_path / "kernels").mkdir()  # another package, as in site-packages: no pyproject.toml beside it
     with pytest.raises(DeviceError, match="CUDA sources are missing"):
         kernel_root(tmp_path / "npresnet")
 
 
 def test_no_machine_paths():
-    """Nobody's home, and no folder of one machine, in any text file."""
+    """No text file contains a home folder or a path of one machine."""
     places = "|".join(["root", "work", "home/[a-z]", "Users/[A-Za-z]", "tmp/w", "opt/[a-z]+"])
     pattern = re.compile(rf"(?<![\w.\-/:])/(?:{places})/")
     found = []

@@ -1,7 +1,7 @@
-"""Faults planted on purpose: the suite's own checks must reject each of them.
+"""Planted faults: the suite's checks must reject each of them.
 
-Each fault is put into the place of a working function, and the very check that the other tests call on the working one
-has to fail with an AssertionError. So a green suite says more than that nothing was compared.
+Each fault replaces a working function, and the check that the other tests apply to the working function must fail with
+an AssertionError.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ Wrap = Callable[[Callable], Callable]  # the working function -> the faulty one
 
 
 def plant(monkeypatch, module: str, name: str, wrap: Wrap) -> None:
-    """Put `wrap(working)` into the place of `module.name`."""
+    """Replace `module.name` by `wrap(working)`."""
     owner = importlib.import_module(module)
     monkeypatch.setattr(owner, name, wrap(getattr(owner, name)))
 
 
-# --- faults in what a window sees; `working` is ops.windows.sliding_windows, (N, C, OH, OW, KH, KW) ---
+# --- faults in sliding windows; `working` is ops.windows.sliding_windows, (N, C, OH, OW, KH, KW) ---
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def plant(monkeypatch, module: str, name: str, wrap: Wrap) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
-def test_windows_that_see_the_wrong_pixels(monkeypatch, module, fault, checks):
+def test_windows_with_wrong_pixels(monkeypatch, module, fault, checks):
     plant(monkeypatch, f"npresnet.ops.{module}", "sliding_windows", fault)
     for check in checks:
         with pytest.raises(AssertionError):
@@ -99,13 +99,13 @@ def test_windows_that_see_the_wrong_pixels(monkeypatch, module, fault, checks):
     ],
     ids=lambda fault: fault.__name__,
 )
-def test_convolutions_that_go_wrong(fault, check):
+def test_faulty_convolutions(fault, check):
     with pytest.raises(AssertionError):
         check(fault)
 
 
 @pytest.mark.parametrize("channels", ["two groups", "depthwise, two filters a channel"])
-def test_groups_out_of_order_are_seen_among_their_own_cases(channels):
+def test_groups_out_of_order_are_detected_among_their_own_cases(channels):
     fault = faults.groups_out_of_order if channels == "two groups" else faults.filters_out_of_order
     with pytest.raises(AssertionError):
         check_conv_exact(fault, conv_cases(channels=[channels]))
@@ -125,11 +125,11 @@ def test_groups_out_of_order_are_seen_among_their_own_cases(channels):
         (check_linear_exact, lambda x, weight, bias: ops.linear(x[:, ::-1], weight, bias)),
     ],
     ids=[
-        "eps forgotten", "mean forgotten", "times a rounded reciprocal", "a division a pixel", "padding always counts",
+        "eps forgotten", "mean forgotten", "times a rounded reciprocal", "division per pixel", "padding always counts",
         "mean, rounded down", "maximum, rounded down", "no bias", "features backwards",
     ],
 )  # fmt: skip
-def test_operations_that_go_wrong(check, fault):
+def test_faulty_operations(check, fault):
     with pytest.raises(AssertionError):
         check(fault)
 
@@ -137,7 +137,7 @@ def test_operations_that_go_wrong(check, fault):
 @pytest.mark.parametrize(
     "fault", [faults.relu_before_residual, faults.relu_forgotten], ids=lambda fault: fault.__name__
 )
-def test_an_interpreter_that_goes_wrong(monkeypatch, fault):
+def test_a_faulty_interpreter(monkeypatch, fault):
     plant(monkeypatch, "npresnet.ops.run", "compute", fault)
     with pytest.raises(AssertionError):
         CHECKS_OF_OPS["fused"]()
@@ -171,7 +171,7 @@ def test_eps_forgotten_in_folding(monkeypatch):
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
-def test_a_backend_that_goes_wrong(monkeypatch, module, name, fault, checks):
+def test_a_faulty_backend(monkeypatch, module, name, fault, checks):
     plant(monkeypatch, f"npresnet.{module}", name, fault)
     for check in checks:
         with pytest.raises(AssertionError):
@@ -180,7 +180,7 @@ def test_a_backend_that_goes_wrong(monkeypatch, module, name, fault, checks):
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_missing_gates(monkeypatch, threads):
-    """All of them; tests/cpu/runtime/test_schedule.py leaves out one at a time."""
+    """All gates are removed; tests/cpu/runtime/test_schedule.py removes one at a time."""
     check = partial(check_network_exact, *tiled_network(), threads=threads)
     check()
     plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)
@@ -190,7 +190,7 @@ def test_missing_gates(monkeypatch, threads):
 
 
 def test_one_worker_needs_no_gate(monkeypatch):
-    """That order is wrong for the missing gates alone: with all tiles in one worker it is right."""
+    """The order is wrong only because of the missing gates: with all tiles in one worker it is right."""
     plant(monkeypatch, "npresnet.cpu.runtime.schedule", "waits_of", faults.no_waits)
     monkeypatch.setattr("npresnet.cpu.runtime.workers.Team.run", faults.last_worker_first)
     monkeypatch.setattr("npresnet.cpu.compiler.conv2d.worker_of", lambda tile, tiles, workers: 0)

@@ -1,5 +1,4 @@
-"""Commands and code of the README and the pages of docs/ are run as they stand there; for the convention see
-tools/readme_commands.py."""
+"""The commands and code of the README and the pages of docs/ run as written; see tools/readme_commands.py."""
 
 from __future__ import annotations
 
@@ -28,14 +27,14 @@ SAMPLE = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
 
 
 def run_blocks(language: str) -> dict[str, list[readme_commands.Block]]:
-    """{page: its blocks of this language that are run}, for the pages that have some."""
+    """{page: its blocks of this language that are run}, for pages with such blocks."""
     found = {page: [b for b in blocks if b.language == language and not b.not_run] for page, blocks in BLOCKS.items()}
     return {page: blocks for page, blocks in found.items() if blocks}
 
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory, pytestconfig) -> Path:
-    """The files that the examples name."""
+    """The files used by the examples."""
     folder = tmp_path_factory.mktemp("examples")
     _put_photos(folder, pytestconfig.npresnet_data_dir)
     npresnet.build("resnet18").save(folder / "resnet18.npz")
@@ -46,12 +45,12 @@ def examples(tmp_path_factory, pytestconfig) -> Path:
 
 @pytest.fixture
 def folder(examples, tmp_path) -> Path:
-    """The working directory of one page, with links to these files: npresnet replaces files and writes into none."""
+    """The working directory of one page, with links to these files: npresnet replaces files, never modifies them."""
     return shutil.copytree(examples, tmp_path / "folder", copy_function=os.link)
 
 
 def _put_photos(folder: Path, data_dir: Path | None) -> None:
-    """photos/, dog.jpg and cat.jpg: the test data's, or copies of the sample photo where there is none."""
+    """photos/, dog.jpg and cat.jpg: of the test data, or copies of the sample photo if it is missing."""
     (folder / "photos").mkdir()
     photos = sorted((data_dir / "photos").glob("*.JPEG"))[:3] if data_dir else [SAMPLE]
     for photo in photos:
@@ -68,7 +67,7 @@ def _put_pth(npz: Path, pth: Path) -> None:
 
 @pytest.fixture(scope="module")
 def environ(tmp_path_factory) -> dict[str, str]:
-    """`python` is this Python, `npresnet` this checkout's command, and the user's cache folder is empty."""
+    """`python` is this interpreter, `npresnet` this checkout's command, and the user's cache folder is empty."""
     scripts = tmp_path_factory.mktemp("bin")
     for name, command in {"python": "", "npresnet": " -m npresnet"}.items():
         (scripts / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{command} "$@"\n')
@@ -89,7 +88,7 @@ def tail(done: subprocess.CompletedProcess[str], length: int = 2000) -> str:
 
 
 def after_install(block: readme_commands.Block) -> str:
-    """Of `python -m pip install . && npresnet demo`, what comes after the installation."""
+    """The part of `python -m pip install . && npresnet demo` after the installation."""
     return block.text.partition("&&")[2].strip() if block.not_run == "install" else ""
 
 
@@ -110,7 +109,7 @@ def test_main_job_after_installation(folder, environ):
 
 @pytest.mark.parametrize("page", run_blocks("python"))
 def test_python_blocks(page, folder, environ):
-    """A page's blocks are one program; the outputs that the page shows are printed by it."""
+    """A page's blocks are one program that prints the outputs shown on the page."""
     whole = "\n".join(f"# {block}\n{block.text}" for block in run_blocks("python")[page])
     script = folder.parent / "blocks.py"
     script.write_text(whole, encoding="utf-8")
@@ -125,10 +124,12 @@ def test_pages_have_blocks_of_both_kinds():
     assert {"README.md", "docs/command-line.md", "docs/formats.md", "docs/families.md"} <= run_blocks("sh").keys()
     assert {"README.md", "docs/python.md", "docs/reliability.md", "docs/learning.md"} <= run_blocks("python").keys()
     shown = [block for block in ALL_BLOCKS if block.language in readme_commands.SHOWN_LANGUAGES]
-    assert {block.page for block in shown} <= run_blocks("python").keys(), "an output that no code of its page prints"
+    assert {block.page for block in shown} <= run_blocks("python").keys(), (
+        "an output that the page's code does not print"
+    )
 
 
-def test_every_block_is_run_or_says_why_not():
+def test_every_block_is_run_or_has_a_reason():
     known = readme_commands.RUN_LANGUAGES + readme_commands.SHOWN_LANGUAGES
     assert [f"{block}: {block.language}" for block in ALL_BLOCKS if block.language not in known] == []
     reasons = (*readme_commands.REASONS, None)
@@ -136,7 +137,7 @@ def test_every_block_is_run_or_says_why_not():
 
 
 def test_reasons_are_true():
-    """Nothing is left out under a reason that does not fit it."""
+    """Blocks are only excluded for a reason that applies."""
     signs = readme_commands.REASONS
     assert [str(b) for b in ALL_BLOCKS if b.not_run in signs and not re.search(signs[b.not_run], b.text)] == []
 
@@ -152,9 +153,9 @@ def test_the_readme_is_short():
 
 @pytest.mark.parametrize(("page", "heading"), [("README.md", "### Speed"), ("docs/performance.md", "## Summary")])
 def test_figures_of_speed_are_those_of_the_tables(page, heading):
-    """Decimals and numbers of three digits and more; who measures again must write the text again."""
-    told = PAGES[page].partition(f"\n{heading}\n")[2].partition("\n#")[0]
-    figures = re.findall(r"(?<![\w-])(?:\d+\.\d+|\d{3,})(?![\w-])", told)
+    """Decimals and numbers of three or more digits; new measurements require new text."""
+    text = PAGES[page].partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    figures = re.findall(r"(?<![\w-])(?:\d+\.\d+|\d{3,})(?![\w-])", text)
     assert len(figures) >= 10
     tables = PAGES["docs/performance.md"].partition("<!-- speed:start -->")[2]
     assert [figure for figure in figures if not re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.])", tables)] == []

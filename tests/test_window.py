@@ -22,18 +22,18 @@ def windows(kernels=(1, 2, 3, 5, 7)) -> Iterator[Window]:
 
 
 def positions(window: Window, output: int) -> list[int]:
-    """The input positions of one output, straight from the equation."""
+    """The input positions of one output, from the equation."""
     (k, s, p, d) = (part[0] for part in (window.kernel_size, window.stride, window.padding, window.dilation))
     return [output * s + u * d - p for u in range(k)]
 
 
 def count_outputs(window: Window, size: int) -> int:
-    """Slide until the last tap leaves the padded input."""
+    """Slide the window until its last tap leaves the padded input."""
     return next(i for i in itertools.count() if positions(window, i)[-1] > size - 1 + window.padding[0])
 
 
 def placed() -> Iterator[tuple[Window, int, int]]:
-    """(window, size, number of outputs), wherever the window fits."""
+    """(window, size, number of outputs) for all sizes that the window fits into."""
     for window, size in itertools.product(windows(), SIZES):
         count = count_outputs(window, size)
         if count:
@@ -108,7 +108,7 @@ def test_valid_outputs_and_tap_positions():
 
 
 def test_valid_outputs_under_ceil_mode():
-    """The last window may hang over the far padding: only some of its taps are valid."""
+    """The last window may reach beyond the right-hand padding: only some of its taps are valid."""
     window = Window.of(3, 2, 0, axes=1)
     (count,) = window.output_size((6,), ceil_mode=True)
     assert count == 3
@@ -122,7 +122,7 @@ def test_pointwise():
     assert not Window.of((1, 3)).is_pointwise
 
 
-def test_one_number_stands_for_all_axes():
+def test_one_number_applies_to_all_axes():
     assert Window.of(3, (2, 1), 1) == Window((3, 3), (2, 1), (1, 1), (1, 1))
     assert Window.of([3, 3]).kernel_size == (3, 3)
     assert Window.of(3, axes=3).stride == (1, 1, 1)
@@ -140,11 +140,11 @@ def test_one_number_stands_for_all_axes():
         ((3,), (1, 1), (0, 0), (1, 1)),
     ],
 )
-def test_bad_windows_are_refused(parts):
+def test_invalid_windows_are_refused(parts):
     with pytest.raises(ShapeError):
         Window(*parts)
 
 
-def test_a_size_with_another_number_of_axes_is_refused():
+def test_a_size_with_a_different_number_of_axes_is_refused():
     with pytest.raises(ShapeError, match="2 axes"):
         Window.of(3).output_size((5, 5, 5))

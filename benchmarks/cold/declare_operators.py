@@ -1,5 +1,5 @@
-"""Beside some torch builds torchvision's compiled operators do not load, and importing it fails, although no classifier
-needs them. Their names in TORCHVISION_OPERATORS are declared here, which takes next to no time; mostly it is not set.
+"""With some torch builds torchvision's compiled operators do not load, and importing it fails, although no classifier
+needs them. This declares the names in TORCHVISION_OPERATORS, in negligible time; usually the variable is not set.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""ImageNet preprocessing with Pillow and NumPy, for the programs whose engine brings none."""
+"""ImageNet preprocessing with Pillow and NumPy, for engines without their own."""
 
 import numpy as np
 from PIL import Image

@@ -1,8 +1,8 @@
-"""torch without torchvision: a ResNet-18 of one's own, Pillow and NumPy.
+"""torch without torchvision: its own ResNet-18, Pillow and NumPy.
 
 Usage: torch_predict.py STATE_DICT IMAGE THREADS
 
-The lightest way with torch: the modules are made without memory and take over the file's tensors.
+The fastest start with torch: the modules are created on the meta device and adopt the file's tensors.
 """
 
 import sys

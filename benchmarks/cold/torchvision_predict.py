@@ -1,4 +1,4 @@
-"""torch with torchvision, as its tutorials do it.  Usage: torchvision_predict.py STATE_DICT IMAGE THREADS"""
+"""torch with torchvision, following its tutorials.  Usage: torchvision_predict.py STATE_DICT IMAGE THREADS"""
 
 import sys
 

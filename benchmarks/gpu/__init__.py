@@ -1,8 +1,8 @@
-"""What benchmarks/gpu_report.py measures and proves on a GPU.
+"""What benchmarks/gpu_report.py measures and checks on a GPU.
 
-    bench        the GPU, its timer, PyTorch beside it, which sizes; `torch_peer` is that PyTorch
+    bench        the GPU, its timer, PyTorch as the peer (`torch_peer`), the sizes
     subjects     the networks and images that are run
-    stages       a report is stages of cases, each kept as soon as it is measured
+    stages       a report is stages of cases, each stored as soon as it is measured
     conformance, parity, sanitizer, ceilings, kernels, networks      the stages
     tables       the results as Markdown
 

@@ -1,4 +1,4 @@
-"""What every stage of the GPU report works with: the GPU and its timer, PyTorch beside it, which sizes."""
+"""Shared by all stages of the GPU report: the GPU and its timer, PyTorch as the peer, the sizes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from npresnet.cuda.runtime import nvrtc
 
 @dataclass(frozen=True)
 class Bench(GpuTimer):
-    """A GpuTimer with what the report is about.
+    """A GpuTimer with the subjects of the report.
 
     peer        PyTorch on the same GPU, or None
     precisions  those that are measured
-    quick       of the cases, too, there are few
+    quick       also reduces the cases
     """
 
     peer: Peer | None = None
@@ -32,15 +32,15 @@ class Bench(GpuTimer):
         return 16 if self.emulated else 224
 
     def networks(self, wanted: Sequence[str]) -> list[str]:
-        """Of the networks wanted: on the emulator, where those would take minutes, the smallest there is instead."""
+        """The wanted networks; on the emulator, where they would take minutes, the smallest one instead."""
         return ["cifar_resnet8"] if self.emulated else list(wanted)
 
     def dtypes(self, wanted: Iterable[str]) -> list[str]:
-        """Of the precisions wanted, those that are measured."""
+        """The wanted precisions that are measured."""
         return [dtype for dtype in wanted if dtype in self.precisions]
 
     def batches(self, wanted: Sequence[int]) -> list[int]:
-        """Of the batch sizes wanted: on the emulator only 2, at a quick look the least and the largest."""
+        """The wanted batch sizes; on the emulator only 2, with `quick` the smallest and the largest."""
         if self.emulated:
             return [2]
         return sorted({min(wanted), max(wanted)}) if self.quick else list(wanted)
@@ -72,7 +72,7 @@ def _versions(cuda_major: int | None) -> dict[str, str]:
 
 
 def _driver() -> dict[str, str]:
-    """What nvidia-smi says of the driver and of the limits of power and clock; {} where it is not there."""
+    """The driver and the limits of power and clock by nvidia-smi; {} where it is not installed."""
     fields = ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.memory")
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader", "--id=0"]
     try:

@@ -1,6 +1,6 @@
-"""The two ceilings of this GPU, beside what PyTorch reaches: copied bytes and multiplied matrices a second.
+"""The two ceilings of this GPU, with PyTorch's rates: bytes copied and FLOPs of matrix products a second.
 
-A kernel's share of the roofline in the other tables is the time that the nearer ceiling allows over the time it takes.
+A kernel's share of the roofline in the other tables is the time at the limiting ceiling over its measured time.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from npresnet.cuda import ELEMENTS
 
 
 class Ceilings(NamedTuple):
-    """flops: {dtype: per second}; bytes_per_s: read and written together."""
+    """flops: {dtype: per second}; bytes_per_s: read plus written."""
 
     flops: Mapping[str, float]
     bytes_per_s: float
 
     def floor_ms(self, dtype: str, flops: float, size_bytes: float) -> float:
-        """The least time that work takes."""
+        """The least time for this work."""
         return 1e3 * max(flops / self.flops[dtype], size_bytes / self.bytes_per_s)
 
 

@@ -1,7 +1,7 @@
-"""Step by step: what each kernel of a network takes, and how near that is to what the GPU's ceilings allow.
+"""Step by step: the time of each kernel of a network, and how close it is to the GPU's ceilings.
 
-A step is timed by itself, again and again, so that what it reads may still lie in the L2 cache: a small one can seem to
-beat the ceiling of memory. The whole network's own time, by graph, stands beside the sum.
+A step is timed alone, repeatedly, so that its input may still be in the L2 cache: a small one can appear to exceed the
+ceiling of memory. The time of the whole network, by graph, is reported with the sum.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DTYPES = ("float16", "float32")
 
 
 def cases(bench: Bench) -> Iterator[Case]:
-    """Networks of every kind of convolution, at small and large batches."""
+    """Networks with every kind of convolution, at small and large batches."""
     for name in bench.networks(NETWORKS):
         for dtype in bench.dtypes(DTYPES):
             for images in bench.batches(BATCHES):
@@ -41,7 +41,7 @@ def _time_steps(bench: Bench, name: str, dtype: str, images: int) -> Finding:
 
 
 def _milliseconds(bench: Bench, calls: list[Any]) -> float | None:
-    """The best of a few rounds: other work of the GPU only ever makes it longer."""
+    """The best of a few rounds: other work of the GPU can only increase it."""
     racer = bench.racer("step", calls)
     if bench.emulated:
         racer.time_ms(1)
@@ -52,7 +52,7 @@ def _milliseconds(bench: Bench, calls: list[Any]) -> float | None:
 
 
 def by_kernel(finding: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The steps of one case added up by kernel, the slowest first."""
+    """The steps of one case summed by kernel, the slowest first."""
     found: dict[str, dict[str, Any]] = {}
     for row in finding["steps"]:
         sums = found.setdefault(row["kernel"], {"kernel": row["kernel"], "steps": 0, "flops": 0, "bytes": 0, "ms": 0.0})

@@ -1,7 +1,7 @@
-"""Whole networks: images a second by graph replay, beside PyTorch on the same GPU in the same rounds.
+"""Whole networks: images a second by graph replay, and PyTorch on the same GPU in the same rounds.
 
-What is timed starts with the images on the GPU and ends with the logits there. "numpy_ms" is the whole call, from the
-caller's NumPy array to one of logits, by the host's clock, without the peer.
+The timed part starts with the images on the GPU and ends with the logits there. "numpy_ms" is the whole call, from the
+caller's NumPy array to the logits' array, by the host's clock, without the peer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OURS = "npresnet"
 
 
 def peers(bench: Bench) -> Iterator[Case]:
-    """resnet18 and resnet50 at every batch and in every precision, beside eager PyTorch."""
+    """resnet18 and resnet50 at every batch and in every precision, with eager PyTorch."""
     for name in bench.networks(MAIN):
         for images in bench.batches((1, 8, 32, 128, 256)):
             for dtype in bench.dtypes(ELEMENTS):
@@ -32,7 +32,7 @@ def peers(bench: Bench) -> Iterator[Case]:
 
 
 def compiled(bench: Bench) -> Iterator[Case]:
-    """The same in float16 beside torch.compile(mode="max-autotune"), which takes minutes to compile."""
+    """The same in float16 with torch.compile(mode="max-autotune"), which takes minutes to compile."""
     for name in bench.networks(MAIN):
         for images in bench.batches((1, 256)):
             for dtype in bench.dtypes(("float16",)):
@@ -40,7 +40,7 @@ def compiled(bench: Bench) -> Iterator[Case]:
 
 
 def others(bench: Bench) -> Iterator[Case]:
-    """All other networks beside eager PyTorch, at a small and a large batch."""
+    """All other networks with eager PyTorch, at a small and a large batch."""
     for name in bench.networks([name for name in torchvision_models.names() if name not in MAIN]):
         for images in bench.batches((1, 128)):
             for dtype in bench.dtypes(("float16", "float32")):

@@ -1,4 +1,4 @@
-"""Parity: logits of every network and precision against float64, beside PyTorch's in the same precision."""
+"""Parity: logits of every network and precision against float64, with PyTorch's in the same precision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from npresnet import ops
 from npresnet.bench import torchvision_models
 from npresnet.network import Array
 
-# relative L2 error of the logits: what rounding explains, and a kernel that is wrong does not keep to
+# bounds of the logits' relative L2 error: above rounding, below the error of a wrong kernel
 GATES = {"float32": 1e-5, "tf32": 3e-3, "float16": 5e-3, "bfloat16": 3e-2}
 IMAGES = 8
 
@@ -34,7 +34,7 @@ def _compare(bench: Bench, name: str, dtype: str) -> Finding:
         found = executable(x)["logits"]
         alone = executable(x[1:2])["logits"]
     finding: Finding = {"error": relative_error(found, exact), "gate": GATES[dtype], **_agreement(found, exact)}
-    # which kernel and split of K a layer takes depends on the batch, so the same image's last bits may too
+    # a layer's kernel and split of K depend on the batch, so an image's last bits may too
     finding["error_alone"] = relative_error(alone, exact[1:2])
     if bench.peer is not None:
         theirs = bench.peer.logits(name, dtype, x)
@@ -47,7 +47,7 @@ def _compare(bench: Bench, name: str, dtype: str) -> Finding:
 
 @functools.lru_cache(maxsize=1)
 def _exact(name: str, count: int, size: int) -> Array:
-    """Logits in float64, by the plain operations that are the specification."""
+    """Logits in float64, by the operations of the specification."""
     x = subjects.images(count, size).astype(np.float64)
     rows = [ops.run(subjects.network(name), x[i : i + 1])["logits"] for i in range(count)]
     return np.concatenate(rows)

@@ -1,4 +1,4 @@
-"""compute-sanitizer on a small network: out-of-bounds, races between threads, barriers, memory that was never written.
+"""compute-sanitizer on a small network: out-of-bounds accesses, races, barriers, uninitialised memory.
 
 python -m benchmarks.gpu.sanitizer float16      what runs under it
 """
@@ -60,7 +60,7 @@ def find() -> str | None:
 
 
 def verdict(told: str) -> Finding:
-    """What the tool's last words come to. It does not work everywhere: containers may forbid it."""
+    """The finding from the tool's output. It does not work everywhere: containers may forbid it."""
     summary = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", told)
     if summary is None or PASSED not in told:
         lines = [line for line in told.splitlines() if line.strip()]
@@ -72,7 +72,7 @@ def verdict(told: str) -> Finding:
 
 
 def main(dtype: str) -> None:
-    """Run the network once, graph and all."""
+    """Run the network once, including its graph."""
     with subjects.executable(open_gpu("cuda"), NETWORK, dtype) as executable:
         logits = executable(subjects.images(IMAGES, SIZE))["logits"]
     if np.isfinite(logits).all():

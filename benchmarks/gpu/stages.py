@@ -1,7 +1,6 @@
-"""The GPU report's frame: stages of cases, each kept in the results file as soon as it is measured.
+"""The GPU report's structure: stages of cases, each stored in the results file as soon as it is measured.
 
-A stage that was cut off, by its time limit or by anything else, goes on where it was: a case that is in the file is not
-measured again, one that failed is.
+An interrupted stage, by its time limit or otherwise, resumes: a case in the file is measured again only if it failed.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ LIMIT_S = 450.0  # of one call of one stage, so that it ends within eight minute
 
 
 class Case(NamedTuple):
-    """One thing to find out: `measure()` takes seconds to a minute or two."""
+    """One measurement or check: `measure()` takes seconds to a minute or two."""
 
     name: str
     measure: Callable[[], Finding]
 
 
 class Stage(NamedTuple):
-    """Cases that belong together. `cases` only lists them; what is expensive happens in their `measure`."""
+    """Related cases. `cases` only lists them; expensive work is done in their `measure`."""
 
     name: str
     meaning: str
@@ -44,9 +43,9 @@ def run_stage(
     again: bool = False,
     limit_s: float = LIMIT_S,
 ) -> bool:
-    """Measure the stage's cases that `entry` does not hold yet; `keep(entry)` after each. False where some are left.
+    """Measure the stage's cases that are not in `entry`; `keep(entry)` after each. False where some remain.
 
-    again  measure all anew
+    again  measure all again
     """
     found: dict[str, Finding] = entry.setdefault("stages", {}).setdefault(stage.name, {})
     if again:
@@ -72,7 +71,7 @@ def has_problems(entry: Mapping[str, Any]) -> bool:
 
 
 def header(bench: Bench, command: str) -> Finding:
-    """What the results file says first."""
+    """The first entries of the results file."""
     return {**results.header("gpu", command), "gpu": bench.describe(), "stages": {}}
 
 
@@ -86,7 +85,7 @@ def _measured(case: Case) -> Finding:
         return case.measure()
     except NpresnetError as error:
         return {"problem": str(error)}
-    except Exception as error:  # another library's: one case less, not the end of the report
+    except Exception as error:  # of other libraries: fails one case, not the report
         return {"problem": f"{type(error).__name__}: {error}"[:2000]}
 
 

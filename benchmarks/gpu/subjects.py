@@ -1,4 +1,4 @@
-"""What the GPU report runs: torchvision's networks with random weights that behave like trained ones, random images."""
+"""The GPU report's subjects: torchvision's networks with random weights that behave like trained ones, and images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEED = 7
 
 @functools.lru_cache(maxsize=2)
 def network(name: str) -> Network:
-    """As a checkpoint would give it: nothing folded, nothing fused."""
+    """As from a checkpoint, without any passes."""
     return arch.build(randomise_batch_norms(arch.random_tensors(name, seed=SEED), seed=SEED))[0]
 
 
@@ -29,7 +29,7 @@ def images(count: int, size: int) -> Array:
 
 @contextmanager
 def executable(gpu: Gpu, name: str, dtype: str) -> Iterator[Executable]:
-    """The network on the GPU; its memory goes when the block ends."""
+    """The network on the GPU; its memory is freed when the block ends."""
     made = cuda.compile(passes.optimize(network(name)), gpu, ELEMENTS[dtype])
     try:
         yield made

@@ -23,7 +23,7 @@ TITLES = {
 
 
 def report(entry: Entry) -> str:
-    """All tables of what has been measured."""
+    """All tables of the measured cases."""
     parts = [f"# {entry['gpu']['name']}, {entry['date']}", _conditions(entry)]
     for name, title in TITLES.items():
         found = entry.get("stages", {}).get(name)
@@ -64,7 +64,7 @@ def _passes(found: Entry) -> str:
 
 
 def _troubles(found: Entry) -> list[str]:
-    """A list of what failed or could not be had."""
+    """A list of failed and unavailable cases."""
     lines = [
         f"- {name}: {word}: {str(case[word]).splitlines()[0]}"
         for name, case in found.items()
@@ -95,7 +95,7 @@ def ceilings_table(found: Entry) -> Table:
 
 
 def kernels_table(finding: Entry, limits: Ceilings | None) -> Table:
-    """By kernel and tile, the slowest first; last the time that the ceilings allow over the time taken."""
+    """By kernel and tile, the slowest first; the last column is the time at the ceilings over the measured time."""
     rows = []
     for sums in kernels.by_kernel(finding):
         rates = ["", "", ""]
@@ -120,7 +120,7 @@ def kernels_table(finding: Entry, limits: Ceilings | None) -> Table:
 
 
 def _floor_ms(finding: Entry, kernel: str, limits: Ceilings) -> float:
-    """Step by step, for one may be bound by memory and the next by arithmetic."""
+    """The sum over steps, because one may be limited by memory and the next by arithmetic."""
     rows = [row for row in finding["steps"] if row["kernel"] == kernel]
     return sum(limits.floor_ms(finding["dtype"], row["flops"], row["bytes"]) for row in rows)
 

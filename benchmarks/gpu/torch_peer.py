@@ -1,7 +1,7 @@
 """PyTorch on the same GPU: the peer of the report.
 
-Eager is measured at its best: channels_last, cuDNN's autotuner, inference mode, and the whole network replayed as one
-CUDA graph, as ours is. The layers are PyTorch's own, called in the order of torchvision's modules (`torch_graph`).
+Eager is measured in its fastest mode: channels_last, cuDNN's autotuner, inference mode, and the whole network replayed
+as one CUDA graph, like ours. The layers are PyTorch's own, in the order of torchvision's modules (`torch_graph`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def find_peer() -> Peer | None:
 
 
 class Peer:
-    """What the report needs of the module torch. All times are taken inside `precision`."""
+    """The report's interface to torch. All times are taken inside `precision`."""
 
     def __init__(self, torch: Any):
         self._torch = torch
@@ -37,7 +37,7 @@ class Peer:
 
     @contextmanager
     def precision(self, dtype: str) -> Iterator[None]:
-        """Allow tf32 only where `dtype` says so: PyTorch's convolutions use it for float32 unless told otherwise."""
+        """Allow tf32 only where `dtype` is tf32: PyTorch's convolutions use it for float32 by default."""
         cudnn, matmul = self._torch.backends.cudnn, self._torch.backends.cuda.matmul
         before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
         cudnn.allow_tf32 = matmul.allow_tf32 = dtype == "tf32"
@@ -61,7 +61,7 @@ class Peer:
         return self._racer("torch eager", self._graphed(lambda: module(images)))
 
     def compiled(self, name: str, dtype: str, x: Array) -> Racer:
-        """torch.compile(mode="max-autotune"), which makes CUDA graphs of its own. Compiling takes minutes."""
+        """torch.compile(mode="max-autotune"), which creates its own CUDA graphs. Compiling takes minutes."""
         module = self._torch.compile(self._module(name, dtype), mode="max-autotune", dynamic=False)
         images = self._images(x, dtype)
         for _ in range(WARM_UP_CALLS):
@@ -76,7 +76,7 @@ class Peer:
         return self._racer("torch.matmul", lambda: torch.matmul(a, b, out=c))
 
     def copy(self, size_bytes: int) -> Racer:
-        """copy_ of so many bytes within the GPU."""
+        """copy_ of `size_bytes` bytes within the GPU."""
         source = self._torch.zeros(size_bytes // 4, device="cuda")
         target = self._torch.empty_like(source)
         return self._racer("torch copy_", lambda: target.copy_(source))
@@ -93,7 +93,7 @@ class Peer:
         return images.contiguous(memory_format=self._torch.channels_last)
 
     def _graphed(self, call: Callable[[], Any]) -> Callable[[], None]:
-        """The call as one CUDA graph, warmed up on a stream of its own as torch.cuda.graph wants it."""
+        """The call as one CUDA graph, warmed up on a separate stream as torch.cuda.graph requires."""
         cuda = self._torch.cuda
         stream = cuda.Stream()
         stream.wait_stream(cuda.current_stream())

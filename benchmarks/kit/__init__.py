@@ -1,6 +1,6 @@
-"""What the scripts of benchmarks/ add to `npresnet.bench`.
+"""The parts of the scripts in benchmarks/ that `npresnet.bench` does not have.
 
-cold, memory, determinism    what coldstart.py, memory.py and determinism.py measure
-tables, plots                how report.py shows results, beside the tables of `npresnet.bench`
-script                       what the scripts have in common
+cold, memory, determinism    the measurements of coldstart.py, memory.py and determinism.py
+tables, plots                report.py's tables and plots, in addition to the tables of `npresnet.bench`
+script                       shared by the scripts
 """

@@ -1,4 +1,4 @@
-"""Cold start: whole processes from a weight file to a label, interleaved, with the memory that each took."""
+"""Cold start: whole processes from a weight file to a label, interleaved, with the peak memory of each."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from npresnet.bench.timing import Stats, median, rotated
 
 @dataclass(frozen=True)
 class Program:
-    """A Python program that prints the predicted index, and what it needs.
+    """A Python program that prints the predicted index, and its requirements.
 
-    name, title  what the JSON and what tables call it
+    name, title  in JSON and in tables
     arguments    of the Python interpreter
     needs        import names of the libraries that must be installed
-    environ      variables of its own
-    emptied      a folder that is deleted before each run, so that each is the first
+    environ      additional environment variables
+    emptied      a folder that is deleted before each run, so that each is like the first
     """
 
     name: str
@@ -40,13 +40,13 @@ class Program:
     emptied: Path | None = None
 
     def missing(self) -> list[str]:
-        """The libraries that this program needs and this Python lacks."""
+        """The libraries that this program needs and that are not installed."""
         return [library for library in self.needs if importlib.util.find_spec(library) is None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One whole process. peak_mb is None where the system does not tell."""
+    """One whole process. peak_mb is None where unavailable."""
 
     printed: str
     wall_ms: float
@@ -55,7 +55,7 @@ class Run:
 
 @dataclass
 class ColdResult:
-    """What came out for one program; times only where `status` is "ok"."""
+    """The results of one program; times only where `status` is "ok"."""
 
     program: Program
     status: str = "ok"
@@ -101,7 +101,7 @@ def run_once(program: Program, environ: Mapping[str, str], *, timeout_s: float =
 def race(
     programs: Sequence[Program], environ: Mapping[str, str], *, repetitions: int, say: Callable[[str], None]
 ) -> list[ColdResult]:
-    """Run the programs in turn, `repetitions` times after one that does not count.
+    """Run the programs in turn, `repetitions` times after one that is not counted.
 
     A program that fails, or prints another index than the first that works, is recorded without times.
     """
@@ -130,7 +130,7 @@ def _repeat(result: ColdResult, environ: Mapping[str, str], *, counts: bool) -> 
 
 
 def _refuse_disagreement(results: Sequence[ColdResult]) -> None:
-    """All programs must print what the majority prints; one that prints nothing is not asked."""
+    """Reject programs that print another index than the majority; failed ones do not count."""
     answers = [run.printed for result in results if result.status == "ok" for run in result.runs if run.printed]
     agreed = max(answers, key=answers.count, default="")
     for result in results:
@@ -140,7 +140,7 @@ def _refuse_disagreement(results: Sequence[ColdResult]) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> tuple[int | None, int]:
-    """Its ru_maxrss, where the system tells, and its exit code."""
+    """The child's ru_maxrss, where available, and its exit code."""
     if not hasattr(os, "wait4"):
         return None, child.wait()
     _, status, usage = os.wait4(child.pid, 0)
@@ -162,7 +162,7 @@ def _text(file: IO[bytes]) -> str:
 
 
 def _credible(maxrss: int | None) -> float | None:
-    """The peak in MB. Linux starts a child's maximum at its parent's, so a smaller one cannot be told."""
+    """The peak in MB, None where unknown: on Linux a child's maximum starts at its parent's and hides a smaller one."""
     if maxrss is None:
         return None
     found, own = maxrss_mb(maxrss), peak_mb()

@@ -1,7 +1,7 @@
-"""Bits, not speed: does an image get the same logits whatever its batch, its place there, the threads, the process?
+"""Bits, not speed: whether an image's logits are the same for every batch, place in it, number of threads and process.
 
-Each model runs in fresh processes, one for each number of threads and batch size, with every BLAS core type asked for.
-An image's float32 logits must be the same bits in all of them (with one core type: another one rounds differently).
+Each model runs in fresh processes, one for each number of threads and batch size, with every requested BLAS core type.
+An image's float32 logits must have the same bits in all of them (for one core type: another one rounds differently).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ THREADS, BATCHES = (1, 2, 3), (1, 2, 3, 8)
 class Found:
     """One model with one core type: `processes` runs of `images` images; `different` results had other bits.
 
-    kernel    the BLAS core type that was asked for, or "default"; results files call it so
+    kernel    the requested BLAS core type, or "default"; the name is part of the results files' format
     """
 
     model: str
@@ -70,7 +70,7 @@ def compare_bits(prepared: Prepared, model: str, coretype: str | None, engine: E
 
 
 def table(entry: Mapping[str, Any]) -> Table:
-    """A row a model and core type."""
+    """One row for each model and core type."""
     rows = [
         [case["model"], case["kernel"], str(case["images"] * case["processes"]), str(case["different"])]
         for case in entry["cases"]
@@ -79,7 +79,7 @@ def table(entry: Mapping[str, Any]) -> Table:
 
 
 def conditions(entry: Mapping[str, Any]) -> str:
-    """What was varied, where and when."""
+    """The varied parameters, the machine and the date."""
     varied = [f"{name} {', '.join(map(str, entry[name]))}" for name in ("threads", "batches")]
     return f"{'; '.join([machine_text(entry['machine']), *varied, entry['date']])}."
 

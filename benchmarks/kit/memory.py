@@ -1,4 +1,4 @@
-"""Memory, not speed: what every engine's process holds, at most and after its last call."""
+"""Memory, not speed: every engine's process, its peak and after its last call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run(
     keep: Callable[[Entry], None],
     registry: Mapping[str, Engine] = ENGINES,
 ) -> Entry:
-    """An entry of kind "memory", without times; otherwise as `npresnet.bench.run.run`."""
+    """An entry of kind "memory", without times; otherwise like `npresnet.bench.run.run`."""
     few_calls = replace(settings, rounds=1, seconds=0.0, pause_s=0.0)
     shown: Entry = {"threads": settings.threads, "coretype": settings.coretype}
     entry = header("memory", command, **shown, cases=[], skipped=[])

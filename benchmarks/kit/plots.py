@@ -1,7 +1,7 @@
 """Two pictures of results as SVG: throughput against batch, and time by layer. Needs matplotlib.
 
 The same results give the same bytes (with the same matplotlib): no date, no random identifiers. Text is drawn as
-outlines, so a picture looks the same wherever it is shown.
+outlines, so a picture looks the same in every viewer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from npresnet.bench.peak import floor_ms
 
 Entry = Mapping[str, Any]
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, and markers for prints in grey.
+# Okabe and Ito's colours, distinguishable with colour blindness, and markers for prints in grey.
 ENGINE_STYLES = {
     OURS: ("#D55E00", "o"),
     FAST: ("#E69F00", "D"),
@@ -45,7 +45,7 @@ STYLE = {
 
 
 def throughput(entry: Entry, path: Path) -> None:
-    """Images a second against batch: a panel a model, a line an engine; results of kind "cpu"."""
+    """Images a second against batch: one panel a model, one line an engine; results of kind "cpu"."""
     from matplotlib.figure import Figure
 
     models = list(dict.fromkeys(case["model"] for case in entry["cases"]))
@@ -72,9 +72,9 @@ def throughput(entry: Entry, path: Path) -> None:
 
 
 def layers(entry: Entry, path: Path) -> None:
-    """Milliseconds of each step, a bar a step, coloured by its algorithm; results of kind "layers".
+    """Milliseconds of each step, one bar a step, coloured by its algorithm; results of kind "layers".
 
-    Of the cases those with the largest batch; a black mark shows each step's floor.
+    Only the cases with the largest batch; a black mark shows each step's floor.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -141,7 +141,7 @@ def _layers_panel(panel: Any, case: Mapping[str, Any], colours: Mapping[str, str
 
 
 def _shown(case: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The steps that take time enough to be seen: a thousandth of the whole."""
+    """The steps long enough to be visible: at least a thousandth of the whole."""
     return [step for step in case["steps"] if step["ms"] >= 1e-3 * case["whole_ms"]]
 
 

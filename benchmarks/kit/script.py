@@ -1,4 +1,4 @@
-"""What the scripts have in common: models asked for, the command to publish, progress, names of results files."""
+"""Shared by the scripts: the requested models, the published command, progress, names of results files."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def models(asked: list[str]) -> list[str]:
-    """The models that a command line asks for: "all" by itself stands for every classifier of torchvision."""
+    """The models of a command line: ["all"] means every classifier of torchvision."""
     return torchvision_models.names() if asked == ["all"] else asked
 
 
 def command(script: str, arguments: Iterable[str]) -> str:
-    """How benchmarks/<script>.py was called; of files only their names, for results are published."""
+    """The command line of benchmarks/<script>.py; of files only their names, because results are published."""
     return shlex.join(["python", f"benchmarks/{script}.py", *map(without_folder, arguments)])
 
 
 def say(line: str) -> None:
-    """Progress goes to stderr at once; stdout is for the tables."""
+    """Print progress to stderr without buffering; stdout is for the tables."""
     print(line, file=sys.stderr, flush=True)
 
 
 def default_path(kind: str, entry: Mapping[str, Any]) -> Path:
-    """results/<kind>-<processor>[-<OpenBLAS core type asked for>]-<date>.json"""
+    """results/<kind>-<processor>[-<requested OpenBLAS core type>]-<date>.json"""
     words = [kind, slug(entry["machine"]["cpu"]), (entry.get("coretype") or "").lower(), entry["date"]]
     return RESULTS / ("-".join(filter(None, words)) + ".json")
 

@@ -1,4 +1,4 @@
-"""Tables that only the scripts show; `npresnet.bench.tables` and `layer_tables` hold those of `npresnet bench`."""
+"""Tables of the scripts; those of `npresnet bench` are in `npresnet.bench.tables` and `layer_tables`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cold_table(entry: Mapping[str, Any]) -> Table:
 
 
 def cold_problems(entry: Mapping[str, Any]) -> list[str]:
-    """A sentence for each program that shows no time."""
+    """A sentence for each program without a time."""
     return [
         f"{program['title']}: {NO_TIME[program['status']]} ({program['reason']})"
         for program in entry["programs"].values()
@@ -27,7 +27,7 @@ def cold_problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def layers_table(cases: Sequence[Case]) -> Table:
-    """A row a model and batch: the whole call, its steps, the floor."""
+    """One row for each model and batch: the whole call, its steps, the floor."""
     devices = " / ".join(dict.fromkeys(device_of(case) for case in cases))
     header = [f"ms per image, {devices}", "whole call", "sum of steps", "without multiplications", "floor (direct)"]
     return Table([*header, "GFLOP/s", "of peak"], [_layers_row(case) for case in cases])

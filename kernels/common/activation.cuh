@@ -13,6 +13,7 @@ constexpr int HARD_SIGMOID = 4;
 constexpr int HARD_SWISH = 5;
 constexpr int SILU = 6;
 constexpr int GELU = 7;
+constexpr int SIGMOID = 8;
 
 struct Activation {
   int code;
@@ -39,6 +40,7 @@ __device__ __forceinline__ float activate(float x, const Activation& activation)
     case SILU: return x / (1.f + expf(-x));
     // x/2 * (1 + erf(x / sqrt(2))); erfc keeps the digits that 1 + erf loses where x is negative
     case GELU: return 0.5f * x * erfcf(x * -0.70710678118654752f);
+    case SIGMOID: return 1.f / (1.f + expf(-x));
     default: return x;
   }
 }

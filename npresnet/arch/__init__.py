@@ -1,12 +1,12 @@
-"""Which network is it? Checkpoint keys, shapes and options become a Network and the decisions behind it.
+"""Checkpoint keys, shapes and options -> a Network and the decisions behind it.
 
-registry    build: select -> refuse what is foreign -> recognise -> read -> settle options -> put together
+registry    build: select -> refuse unsupported networks -> recognise -> read -> settle options -> assemble
 homes       other homes' names, as tables; selection applies them: prefixes, renaming, heads of other tasks, refusals
-families    one file a family: how its tensors look, what is read off them, how it is built
-reading, layout, residual, head    what residual networks share: what is read, the options, the topology, the classifier
-builder     the layers, one after another; it asks a source for each tensor by name and whole shape (source)
+families    one file a family: its tensors' signature, what is read from them, how it is built
+reading, layout, residual, head    shared by residual networks: reading, options, topology, classifier
+builder     adds layers and requests each tensor from a source by name and full shape (source)
 tensors, initialiser               the two sources: a file, and random numbers
-options, names                     what the caller may say; names of architectures
+options, names                     the caller's options; names of architectures
 """
 
 from importlib import import_module
@@ -24,6 +24,6 @@ __all__ = ["OPTIONS", "build", "list_archs", "random_tensors"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "random_tensors":  # which loading a file does not need
+    if name != "random_tensors":  # imported lazily: not needed to load a file
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.initialiser").random_tensors

@@ -1,8 +1,8 @@
-"""Builder: adds one node after another to a network and asks a source for the tensors of each.
+"""Builder: adds nodes to a network and requests the tensors of each from a source.
 
-It follows the number of channels from node to node, so that it always knows the whole shape that a layer's tensors must
-have. A file whose shapes do not fit is refused here, before anything is computed. Sizes (H, W) depend on the image and
-are computed by `Window`.
+It tracks the number of channels from node to node, so that it knows the full shape of every layer's tensors. A file
+whose shapes do not fit is refused here, before anything is computed. Sizes (H, W) depend on the image and are computed
+by `Window`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIXED = "Do the file's layers come from different networks?"
 
 
 class Builder:
-    """Nodes so far. Every method adds one node that reads `x` and returns the new node's name."""
+    """The nodes so far. Every method adds one node that reads `x` and returns the new node's name."""
 
     def __init__(self, source: Source, *, in_channels: int):
         self.source = source
@@ -52,7 +52,7 @@ class Builder:
     ) -> str:
         """A convolution with the weight (out_channels, in_channels/groups, KH, KW), and a bias where the file has one.
 
-        `to` tells a reader of errors where the result goes: out_channels follows from there.
+        `to` names the reader of the result in errors; it determines out_channels.
         """
         channels = self.channels[x]
 
@@ -74,7 +74,7 @@ class Builder:
         return self._add(name, "conv2d", (x,), out_channels, window=window, groups=groups, params=params)
 
     def batch_norm(self, name: str, x: str, *, eps: float, start: Start = ones) -> str:
-        """BatchNorm with its statistics; all four vectors must be there. `start` is how random weights begin."""
+        """BatchNorm with its statistics; all four vectors are required. `start` initialises random weights."""
         channels = self.channels[x]
 
         def why() -> str:
@@ -130,12 +130,12 @@ class Builder:
         return self._add(name, "flatten", (x,))
 
     def shortcut_a(self, name: str, x: str, *, stride: int, pad_channels: tuple[int, int]) -> str:
-        """x[:, :, ::stride, ::stride] between channels of zeros."""
+        """x[:, :, ::stride, ::stride] between zero channels."""
         attrs = {"stride": stride, "pad_channels": pad_channels}
         return self._add(name, "shortcut_a", (x,), self.channels[x] + sum(pad_channels), attrs=attrs)
 
     def network(self, outputs: Mapping[str, str]) -> Network:
-        """The finished network. Raises ArchitectureError where tensors are left over."""
+        """The complete network. Raises ArchitectureError where tensors are unused."""
         self.source.finish()
         return Network(tuple(self._nodes), outputs)
 

@@ -1,7 +1,7 @@
-"""Family: what a module of `families/` provides, and how a network is put together from it.
+"""Family: the interface of a module in `families/`, and how a network is assembled from it.
 
-Such a module is the only description of its networks: how their tensors look (`signature`), what can be read off them
-(`read`), and the topology, once (`build`).
+Such a module is the only description of its networks: what their tensors look like (`signature`), what can be read from
+them (`read`), and the topology (`build`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Options = Mapping[str, Any]
 
 
 class Reading(NamedTuple):
-    """What a family reads off a file.
+    """What a family reads from a file.
 
-    decisions  in the order of model.config: "arch" (the name the network deserves) and "family" first, "preprocess" and
-               "labels" (suggestions) last. Those that are OPTIONS may be settled by the caller
-    sizes      what `build` needs beside them and only the file knows: widths of single layers, names of modules
+    decisions  in the order of model.config: "arch" (the network's name) and "family" first, "preprocess" and "labels"
+               (suggestions) last. The caller may override those that are OPTIONS
+    sizes      further arguments of `build` that only the file determines: widths of single layers, names of modules
     """
 
     decisions: dict[str, Decision]
@@ -36,7 +36,7 @@ class Family(Protocol):
 
     NAME     as `family` in model.config
     ARCHS    the named architectures, {name: the options that the name fixes}, in the order of `list_archs`
-    OPTIONS  {name: Option}: what the caller may say about these networks, beside `options.COMMON`
+    OPTIONS  {name: Option}: the caller's options for these networks, in addition to `options.COMMON`
     """
 
     NAME: str
@@ -44,27 +44,27 @@ class Family(Protocol):
     OPTIONS: Mapping[str, Option]
 
     def named(self, name: str, /) -> Options | None:
-        """The options behind a name, listed or not; {} for a name of any network of the family, None for no such."""
+        """The options of a name, listed or not; {} for a name of any network of the family, None if unknown."""
 
     def signature(self, tensors: Tensors, /) -> bool:
         """Whether these tensors look like this family; never raises."""
 
     def read(self, tensors: Tensors, /) -> Reading:
-        """What the tensors say about themselves. Raises ArchitectureError where they make no network."""
+        """What the tensors determine. Raises ArchitectureError where they are not a valid network."""
 
     def build(self, builder: Builder, options: Options, /) -> Mapping[str, str]:
-        """Ask the builder for one layer after another; returns {output: node}.
+        """Add all layers with the builder; returns {output: node}.
 
-        The options are those of `read`, settled by the caller; or those behind a name, `in_channels` and what the
-        caller says: then the family knows what is usual for the others.
+        The options are those of `read`, overridden by the caller's; or those of a name, `in_channels` and the caller's,
+        with the family's defaults for the others.
         """
 
 
 def assemble(family: Family, source: Source, options: Options) -> Network:
     """The network of `family` with these options and the tensors of `source`.
 
-    Raises ArchitectureError where options contradict each other, and where a tensor is missing, has another shape than
-    its layer expects, or is left over.
+    Raises ArchitectureError where options contradict each other, and where a tensor is missing, is unused, or has not
+    the shape that its layer expects.
     """
     builder = Builder(source, in_channels=options["in_channels"])
     outputs = family.build(builder, options)
@@ -72,10 +72,10 @@ def assemble(family: Family, source: Source, options: Options) -> Network:
 
 
 def fits(options: Options, decisions: Mapping[str, Decision]) -> bool:
-    """Whether a network with these decisions has these options; what was not decided does not count."""
+    """Whether a network with these decisions has these options; undecided options are ignored."""
     return all(decisions[name].value == value for name, value in options.items() if name in decisions)
 
 
 def name_in(archs: Mapping[str, Options], decisions: Mapping[str, Decision]) -> str | None:
-    """The first name in the table whose options the decisions have."""
+    """The first name in the table whose options match the decisions."""
     return next((name for name, options in archs.items() if fits(options, decisions)), None)

@@ -15,7 +15,7 @@ Modules = tuple[tuple[str, int | None], ...]  # (name, out_features of a linear 
 
 
 class Head(NamedTuple):
-    """Modules of the classifier, () for none, and what was assumed about them."""
+    """Modules of the classifier, () for none, and any assumption made about them."""
 
     modules: Modules = ()
     note: str = ""
@@ -29,8 +29,8 @@ class Head(NamedTuple):
 def read_head(tensors: Tensors) -> Head:
     """Find the classifier by name; a Sequential must be readable as Linear layers with at most a ReLU between.
 
-    Only modules with weights stand in a file, so of `fc.0, fc.2` one must guess what fc.1 is: a ReLU, as usual. Before
-    the first Linear comes at most one Dropout, and between two at most a ReLU and a Dropout; more is refused.
+    A file contains only modules with weights, so in `fc.0, fc.2` the module fc.1 is assumed to be a ReLU, as is usual.
+    At most one Dropout may precede the first Linear, and at most a ReLU and a Dropout may follow one; more is refused.
     """
     for name in CLASSIFIERS:
         if f"{name}.weight" in tensors:

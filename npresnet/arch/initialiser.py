@@ -1,12 +1,12 @@
-"""Random weights as torchvision initialises them: a source of tensors that makes each one when a layer asks for it.
+"""Random weights as torchvision initialises them: a source that creates each tensor when a layer requests it.
 
 Convolutions   normal with standard deviation sqrt(2 / (out_channels * kernel_height * kernel_width))   (He, fan_out);
                in CIFAR nets sqrt(2 / (in_channels * kernel_height * kernel_width))   (He, fan_in)
 BatchNorm      weight 1, bias 0, running mean 0, running variance 1
 classifier     uniform in +-1/sqrt(in_features)
 
-As in torchvision, running statistics that were never trained normalise nothing: in a deep net in inference mode the
-values grow from block to block. `zero_init_residual=True` sets each block's last BatchNorm weight to 0.
+As in torchvision, untrained running statistics do not normalise: in a deep network in inference mode the values grow
+from block to block. `zero_init_residual=True` sets each block's last BatchNorm weight to 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from npresnet.network import Array
 
 
 class Initialiser:
-    """A `Source` of random float32 tensors; `tensors` holds those that were asked for, in that order."""
+    """A `Source` of random float32 tensors; `tensors` holds the requested ones in order."""
 
     def __init__(self, seed: int):
         self.tensors: dict[str, Array] = {}
@@ -34,9 +34,9 @@ class Initialiser:
         return False
 
     def take(self, wanted: Wanted) -> Array:
-        """A new tensor, as `wanted.start` says."""
+        """A new tensor, initialised by `wanted.start`."""
         if wanted.start is None:
-            raise ArchitectureError(f"{wanted.name} has no rule of initialisation, so random weights lack it")
+            raise ArchitectureError(f"{wanted.name} has no rule of initialisation, so it cannot have random weights")
         kind, scale = wanted.start(wanted.shape)
         array = self._random(kind, np.float32(scale), wanted.shape)
         self.tensors[wanted.name] = array
@@ -47,12 +47,12 @@ class Initialiser:
         return None if wanted.start is None else self.take(wanted)
 
     def skip(self, name: str) -> None:
-        """BatchNorm's counter stands in a file of PyTorch, so it stands here."""
+        """Adds BatchNorm's counter, which PyTorch's files contain."""
         if name.endswith(COUNTER):
             self.tensors[name] = np.array(0, np.int64)
 
     def finish(self) -> None:
-        """Nothing is left over."""
+        """Does nothing: no tensor can be unused."""
 
     def _random(self, kind: str, scale: np.float32, shape: tuple[int, ...]) -> Array:
         if kind == "constant":
@@ -69,8 +69,8 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
 
     num_classes  rows of the classifier
     seed         of the random numbers; the same seed gives the same numbers in the same NumPy
-    options      groups, width_per_group, in_channels, zero_init_residual; what means nothing for weights
-                 (replace_stride_with_dilation, stride_on, ...) is checked and has no effect
+    options      groups, width_per_group, in_channels, zero_init_residual; options that do not affect weights
+                 (replace_stride_with_dilation, stride_on, ...) are checked and ignored
 
     Raises ArchitectureError for unknown names and options, and for groups or widths with BasicBlocks.
     """
@@ -80,7 +80,7 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
     if not is_whole(seed, least=0):
         raise ArchitectureError(f"seed must be a whole number from 0 on, got {str(seed)[:60]}")
     family, fixed = find_arch(name)
-    if not fixed:  # a name of any network of its family
+    if not fixed:  # the name of any network of its family
         raise unknown_arch(name)
     table = option_table(family)
     given = check_options({"num_classes": num_classes, **given}, table, family.NAME)

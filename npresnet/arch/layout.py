@@ -1,4 +1,4 @@
-"""Layout: all that a residual network is, apart from its numbers; and the options that say so."""
+"""Layout: the complete description of a residual network without its weights; and the options that set it."""
 
 # No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
@@ -13,7 +13,7 @@ from npresnet.errors import ArchitectureError
 
 EXPANSION = {"BasicBlock": 1, "Bottleneck": 4}  # a block's output channels over its planes
 
-# What may be said about a residual network, named as torchvision's ResNet constructor names it where it does.
+# The options of a residual network, with the names of torchvision's ResNet constructor where it has them.
 OPTIONS: Mapping[str, Option] = {
     "stride_on": one_of("1x1", "3x3", role="free"),
     "replace_stride_with_dilation": Option(
@@ -41,22 +41,23 @@ class Block(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A residual network without its numbers. The defaults are torchvision's.
+    """A residual network without its weights. The defaults are torchvision's.
 
     block         "BasicBlock" (3x3, 3x3) or "Bottleneck" (1x1, 3x3, 1x1)
     layers        blocks in each stage; stage i is called layer<i+1>
     groups        of the Bottleneck's 3x3
-    stride_on     which convolution of a Bottleneck strides: "3x3" ("v1.5", torchvision) or "1x1" (the first; He et al.)
-    shortcut      "B": a projection where input and output differ; "A": there a block without projection strides and
-                  pads with zero channels
+    stride_on     the Bottleneck's convolution with the stride: "3x3" ("v1.5", torchvision) or "1x1" (the first; He et
+                  al.)
+    shortcut      "B": a projection where input and output differ; "A": in that case a block without projection
+                  subsamples and pads with zero channels
     replace_stride_with_dilation   for each stage but the first: dilate instead of striding
     stem_kernel, stem_channels, stem_stride   of conv1
     max_pool      a 3x3 max pool of stride 2 follows the stem
-    projection    what a block's projection is called: "downsample" or "shortcut" (then .0 convolution, .1 BatchNorm)
-    widths        {block's name: the out_channels of its convolutions}, as a file has them; a block that is not here has
-                  those of torchvision's rule (`block_widths`)
-    classifier    name of the one linear layer, where `modules` is None
-    modules       the classifier's modules, as a file has them (see `head.Head`)
+    projection    the name of a block's projection: "downsample" or "shortcut" (then .0 convolution, .1 BatchNorm)
+    widths        {block's name: the out_channels of its convolutions}, read from a file; other blocks follow
+                  torchvision's rule (`_usual_widths`)
+    classifier    name of the only linear layer, where `modules` is None
+    modules       the classifier's modules, read from a file (see `head.Head`)
     start         how random convolutions are initialised
     """
 
@@ -99,7 +100,7 @@ class Layout(NamedTuple):
     def blocks(self) -> Iterator[Block]:
         """Every block, by torchvision's rule.
 
-        A stage that dilates keeps its size: its first block has the dilation of the stage before, the others twice it.
+        A stage that dilates keeps its size: its first block has the previous stage's dilation, the others twice it.
         """
         dilation = 1
         for i, depth in enumerate(self.layers):
@@ -120,7 +121,7 @@ class Layout(NamedTuple):
 
 
 def bottleneck_width(planes: int, width_per_group: int, groups: int) -> int:
-    """Channels inside a Bottleneck, as torchvision rounds them."""
+    """Inner channels of a Bottleneck, with torchvision's rounding."""
     return int(planes * (width_per_group / 64.0)) * groups
 
 

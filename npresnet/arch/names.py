@@ -1,4 +1,4 @@
-"""Names of architectures and options: which there are, and what an architecture's name says about a network."""
+"""Names of architectures and options, and the options that an architecture's name implies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from npresnet.errors import ArchitectureError
 
 
 def list_archs() -> list[str]:
-    """The names that `random_tensors` makes and `arch=` takes: torchvision's ten, other depths, CIFAR's."""
+    """The names that `random_tensors` and `arch=` accept: torchvision's ten, other depths, CIFAR's."""
     return list(dict.fromkeys(name for family in families.FAMILIES for name in family.ARCHS))
 
 
 def list_options() -> list[str]:
-    """The names of all options that a network of any family may have; those that tensors cannot tell come first."""
+    """The names of all options of all families; those that tensors do not determine come first."""
     tables = {name: option for family in families.FAMILIES for name, option in option_table(family).items()}
     return sorted(tables, key=lambda name: tables[name].role not in ("free", "start"))
 
@@ -31,10 +31,10 @@ def option_table(family: Family) -> dict[str, Option]:
 def find_arch(name: object) -> tuple[Family, Options]:
     """The family of a name, and the options that the name fixes: {} for a name of any network of its family.
 
-    Raises ArchitectureError for a name that no family has.
+    Raises ArchitectureError for an unknown name.
     """
     if not isinstance(name, str):
-        raise ArchitectureError(f"an architecture goes by its name, such as 'resnet50', not {name!r}")
+        raise ArchitectureError(f"expected an architecture's name, such as 'resnet50', got {name!r}")
     for family in families.FAMILIES:
         options = family.named(name)
         if options is not None:
@@ -43,14 +43,12 @@ def find_arch(name: object) -> tuple[Family, Options]:
 
 
 def unknown_arch(name: str) -> ArchitectureError:
-    """What is said to a name that stands for no network."""
-    import difflib  # only where something is wrong
+    """The error for an unknown architecture."""
+    import difflib  # only in case of an error
 
     close = difflib.get_close_matches(name, list_archs(), n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return ArchitectureError(
-        f"there is no architecture called {name[:60]!r}.{hint} Known are {', '.join(list_archs())}"
-    )
+    return ArchitectureError(f"unknown architecture {name[:60]!r}.{hint} Known are {', '.join(list_archs())}")
 
 
 def settle_arch(
@@ -60,11 +58,11 @@ def settle_arch(
     reading: Reading,
     beside: Mapping[str, Any],
 ) -> Decision:
-    """The network's name: the one that was read off the tensors, or the given one where it means the same.
+    """The network's name: the one read from the tensors, or the given one where it means the same.
 
-    beside  options that were given, too: one whose role is "size" stands in place of what the name says
+    beside  the other given options: one whose role is "size" overrides the name's
 
-    Raises ArchitectureError where `arch` means another network, or none.
+    Raises ArchitectureError where `arch` is another network's name, or unknown.
     """
     found = reading.decisions["arch"]
     if arch is None:

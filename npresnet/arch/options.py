@@ -1,7 +1,7 @@
-"""Options: what the caller, or the file's own metadata, says about a network beside its tensors.
+"""Options: what the caller, or the file's own metadata, states about a network in addition to its tensors.
 
-Named as torchvision's ResNet constructor names them where it has them. Each family has a table of its own; here are the
-kinds of values, and the rules that hold for every option.
+They have the names of torchvision's ResNet constructor where it has them. Each family has its own table; this file
+defines the kinds of values, and the rules for every option.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from npresnet.errors import ArchitectureError
 
 
 class Option(NamedTuple):
-    """What values an option may have, and how it is used.
+    """The valid values of an option, and how it is used.
 
-    is_valid  whether a value is of the right kind
-    kind      the right kind in words
+    is_valid  whether a value is valid
+    kind      the valid values in words
     role      "topology"  follows from the tensors and from an architecture's name; if stated, it must agree
-              "size"      follows from the tensors; a random network of a given name may be made with another value
-              "free"      does not follow from the tensors; taken as stated
-              "start"     of random weights only; no meaning for given ones
+              "size"      follows from the tensors; a random network of a given name may have another value
+              "free"      does not follow from the tensors; used as stated
+              "start"     for random weights only; ignored for given ones
     """
 
     is_valid: Callable[[Any], bool]
@@ -32,7 +32,7 @@ class Option(NamedTuple):
 
 
 def is_whole(value: Any, least: int = 1) -> bool:
-    """Whether this is a whole number from `least` on, Python's or NumPy's; True and False are none."""
+    """Whether this is an integer of at least `least`, Python's or NumPy's, but not a bool."""
     return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
 
 
@@ -60,7 +60,7 @@ def one_of(*names: str, role: Literal["topology", "free"]) -> Option:
     return Option(lambda value: isinstance(value, str) and value in names, " or ".join(map(repr, names)), role)
 
 
-# What every family has.
+# The options of every family.
 COMMON: Mapping[str, Option] = {
     "family": Option(lambda value: isinstance(value, str), "a family's name", "topology"),
     "num_classes": count("size"),
@@ -69,20 +69,21 @@ COMMON: Mapping[str, Option] = {
 
 
 def given_options(options: Mapping[str, Any] | None, known: Iterable[str]) -> dict[str, Any]:
-    """Options that were given; None means not given. Raises ArchitectureError for a name that no family knows."""
+    """Options that were given; None means not given. Raises ArchitectureError for an unknown name."""
     given = {name: value for name, value in (options or {}).items() if value is not None}
     for name in given:
         if name not in known:
-            raise ArchitectureError(f"there is no option {str(name)[:60]!r}; the options are {', '.join(known)}")
+            raise ArchitectureError(f"unknown option {str(name)[:60]!r}; the options are {', '.join(known)}")
     return given
 
 
 def check_options(given: Mapping[str, Any], table: Mapping[str, Option], family: str) -> dict[str, Any]:
-    """The options as plain values, each one that this family has, and of the right kind."""
+    """The options as plain values, after checking that this family has them and that they are valid."""
     for name, value in given.items():
         if name not in table:
             raise ArchitectureError(
-                f"option {name} means nothing to networks of the family {family}; their options are {', '.join(table)}"
+                f"option {name} is not supported for networks of the family {family}; their options are "
+                f"{', '.join(table)}"
             )
         if not table[name].is_valid(value):
             raise ArchitectureError(f"option {name} must be {table[name].kind}, got {str(value)[:60]}")
@@ -95,7 +96,7 @@ def settle(
     origins: Mapping[str, Origin],
     table: Mapping[str, Option],
 ) -> dict[str, Decision]:
-    """The decisions after the options have had their say. Raises ArchitectureError where they contradict tensors."""
+    """The decisions, overridden by the options. Raises ArchitectureError where options contradict the tensors."""
     settled = dict(decisions)
     for name, value in given.items():
         if table[name].role == "start":
@@ -113,7 +114,7 @@ def settle(
 
 
 def short(value: Any, limit: int = 60) -> str:
-    """As it is typed, but a list of thousands (files give options, too) does not fill a screen."""
+    """The repr, truncated because files may contain options of any length."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -123,7 +124,7 @@ def said_by(origin: Origin) -> str:
 
 
 def _plain_type(value: Any) -> Any:
-    """JSON's types: lists for tuples, Python's numbers for NumPy's."""
+    """Convert to JSON's types: tuples to lists, NumPy's numbers to Python's."""
     if isinstance(value, (list, tuple)):
         return [_plain_type(item) for item in value]
     if isinstance(value, (bool, str)):

@@ -1,7 +1,7 @@
-"""What the names and shapes of a residual network's tensors tell: one Decision each, and the sizes that `build` needs.
+"""What the names and shapes of a residual network's tensors determine: Decisions, and the sizes that `build` needs.
 
-A width stands in several tensors, and is what most of them say (`tensors.agreed`): then the builder refuses the one
-that differs by its own name.
+Several tensors determine a width, and the majority counts (`tensors.agreed`), so that the builder refuses the one that
+differs by its own name.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Widths = dict[str, tuple[int, ...]]
 
 
 def stem_side(tensors: Tensors) -> int | None:
-    """The side of the first convolution's window in a network that has stages of blocks; None in any other.
+    """The kernel_size of the first convolution in a network that has stages of blocks; None in any other.
 
-    0 where conv1.weight is no convolution: `read_residual` says what is wrong with it.
+    0 where conv1.weight is not a convolution's: `read_residual` reports that.
     """
     if not tensors.has(r"^layer1\.[0-9]+\.conv1\.weight$"):
         return None
@@ -43,11 +43,11 @@ def is_bottleneck(tensors: Tensors) -> bool:
 
 
 def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str], **known: Decision) -> Reading:
-    """What any residual network tells.
+    """The reading of any residual network.
 
     family  the first decision
     labels  (number of classes, labels to suggest for it)
-    known   decisions that the family knows better; None as a value where it cannot know either
+    known   decisions made by the family; their value is None where they cannot be made
     """
     stem_kernel, layers = _read_stem_kernel(tensors), _read_layers(tensors)
     block = "Bottleneck" if is_bottleneck(tensors) else "BasicBlock"
@@ -92,7 +92,7 @@ def _usual(option: str, note: str = "") -> Decision:
 
 
 def _read_stem_kernel(tensors: Tensors) -> int:
-    """The side of the first convolution's window."""
+    """The kernel_size of the first convolution, which must be square."""
     weight = tensors.peek("conv1.weight", CONV_AXES)
     height, width = map(int, weight.shape[2:])
     if height != width or height % 2 == 0 or height == 1:
@@ -104,7 +104,7 @@ def _read_stem_kernel(tensors: Tensors) -> int:
 
 
 def _read_layers(tensors: Tensors) -> list[int]:
-    """How many blocks each stage has, from the names `layerI.J.`; both numberings must be without gaps."""
+    """The number of blocks in each stage, from the names `layerI.J.`; both must be numbered without gaps."""
     stages = tensors.numbers_after("layer")
     _refuse_gaps("stages layer1, layer2, ...", stages, 1)
     depths = []
@@ -132,14 +132,14 @@ def _read_widths(tensors: Tensors, block: str, layers: list[int]) -> Widths:
 
 
 def _width(tensors: Tensors, conv: str, norm: str) -> int:
-    """The channels of a convolution's result, which its filters and its norm's vectors count."""
+    """A convolution's output channels, from its filters and its norm's vectors."""
     filters = tensors.length(f"{conv}.weight", 0, ndim=4)
     vectors = [tensors.length(f"{norm}.{role}", 0, ndim=1) for role in NORM_ROLES]
     return agreed([filters, *vectors]) or tensors.peek(f"{conv}.weight", CONV_AXES).shape[0]
 
 
 def _read_groups(tensors: Tensors, block: str, widths: Widths) -> int:
-    """Groups of the Bottlenecks' 3x3: their input channels over the channels that one filter sees."""
+    """Groups of the Bottlenecks' 3x3: their input channels over the channels of one filter."""
     if block == "BasicBlock":
         return 1
     seen = {name: tensors.length(f"{name}.conv2.weight", 1, ndim=4) for name in widths}
@@ -147,7 +147,7 @@ def _read_groups(tensors: Tensors, block: str, widths: Widths) -> int:
 
 
 def _read_width_per_group(block: str, layers: list[int], groups: int, widths: Widths) -> int | None:
-    """The constructor's width_per_group, or None where the widths follow no one such number.
+    """The constructor's width_per_group, or None where no single value gives the widths.
 
     torchvision: width = int(planes * width_per_group / 64) * groups, planes = a block's output channels / 4.
     """

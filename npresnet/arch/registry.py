@@ -15,8 +15,8 @@ from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array, Network
 
-SELECTED = ("prefix", "ignored")  # decided by the selection alone, whatever the family
-LAST = ("preprocess", "labels")  # stand last in model.config
+SELECTED = ("prefix", "ignored")  # decided by the selection, for every family
+LAST = ("preprocess", "labels")  # the last ones in model.config
 
 
 def build(
@@ -26,19 +26,18 @@ def build(
     options: Mapping[str, Any] | None = None,
     origins: Mapping[str, Origin] | None = None,
 ) -> tuple[Network, Config]:
-    """Recognise a network by the names and shapes of its tensors, check every shape, and put it together.
+    """Recognise a network by the names and shapes of its tensors, check every shape, and assemble it.
 
     tensors  {name: array}, names as in the checkpoint without wrapper; arrays of any floating-point type, not copied
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
-    options  what the caller says beside, named as in OPTIONS; None means not given
-    origins  who says so: {option or "arch": "caller" | "file"}, "caller" where nothing is said
+    options  further options of the caller, named as in OPTIONS; None means not given
+    origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
-    "logits", or "embedding" where the file has no classifier. Costs a look at each name and shape, none at the numbers
-    but those of short vectors.
+    "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.
 
-    Raises ArchitectureError where the tensors are no ResNet or one that is not supported, where one is missing, left
-    over or of the wrong shape, and where arch or an option contradicts them.
+    Raises ArchitectureError where the tensors are not a supported ResNet, where one is missing, unused or of the wrong
+    shape, and where arch or an option contradicts them.
     """
     given, who = given_options(options, list_options()), origins or {}
     selected, implied = select(Tensors(tensors))
@@ -61,12 +60,12 @@ def recognise(tensors: Tensors) -> Family:
             return family
     names = shorten(tensors) or "none at all"
     raise ArchitectureError(
-        f"the tensors are no ResNet that npresnet knows: there is no layer1.0.conv1.weight. Their names are {names}"
+        f"the tensors are not a ResNet known to npresnet: layer1.0.conv1.weight is missing. Their names are {names}"
     )
 
 
 def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> dict[str, Decision]:
-    """The family's decisions with those of the selection; preprocessing and labels stay last."""
+    """The family's decisions with those of the selection; preprocess and labels remain last."""
     first = {name: decision for name, decision in decisions.items() if name not in LAST}
     fitting = {name: decision for name, decision in implied.items() if name in decisions or name in SELECTED}
     return {**first, **fitting, **{name: decisions[name] for name in LAST}}

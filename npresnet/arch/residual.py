@@ -1,12 +1,12 @@
-"""Residual networks: the one place that knows how their stems, blocks and stages are put together.
+"""Residual networks: how stems, blocks and stages are assembled.
 
     stem -> (max pool) -> stages of blocks -> global average pool -> flatten -> (classifier)
 
     BasicBlock   relu(bn2(conv2 3x3 (relu(bn1(conv1 3x3 (x)))))                                  + shortcut(x))
     Bottleneck   relu(bn3(conv3 1x1 (relu(bn2(conv2 3x3 (relu(bn1(conv1 1x1 (x)))))))            + shortcut(x))
 
-(He et al., Deep Residual Learning for Image Recognition, sections 3 and 4.) Nodes stand in the order in which
-torchvision's modules finish, and bear their names.
+(He et al., Deep Residual Learning for Image Recognition, sections 3 and 4.) Nodes are in the order in which
+torchvision's modules finish, and have their names.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ MAX_POOL = Window.of(3, stride=2, padding=1)
 
 
 def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
-    """All of a residual network; returns its one output, {"logits": node} or {"embedding": node}.
+    """Build a residual network; returns its only output, {"logits": node} or {"embedding": node}.
 
-    Raises ArchitectureError where a tensor is missing or its shape is not the one that its layer expects.
+    Raises ArchitectureError where a tensor is missing or does not have the shape that its layer expects.
     """
     x = stem(builder, layout)
     for block in layout.blocks():
@@ -43,7 +43,7 @@ def stem(builder: Builder, layout: Layout) -> str:
 
 
 def residual_block(builder: Builder, layout: Layout, block: Block, x: str) -> str:
-    """A branch of two or three convolutions, and what is added to it."""
+    """A branch of two or three convolutions, and the shortcut added to it."""
     branch = _bottleneck_windows if layout.block == "Bottleneck" else _basic_windows
     name, y = block.name, x
     windows = branch(layout, block)
@@ -59,12 +59,12 @@ def residual_block(builder: Builder, layout: Layout, block: Block, x: str) -> st
 
 
 def _basic_windows(layout: Layout, block: Block) -> list[tuple[Window, int]]:
-    """(window, groups) of each convolution of a BasicBlock: 3x3 that strides, 3x3."""
+    """(window, groups) of each convolution of a BasicBlock: 3x3 with the stride, 3x3."""
     return [(_same_window(3, block.stride), 1), (_same_window(3), 1)]
 
 
 def _bottleneck_windows(layout: Layout, block: Block) -> list[tuple[Window, int]]:
-    """(window, groups) of each convolution of a Bottleneck: 1x1, 3x3, 1x1; the first or the second strides."""
+    """(window, groups) of each convolution of a Bottleneck: 1x1, 3x3, 1x1; stride on the first or second."""
     on_first = layout.stride_on == "1x1"
     stride_1x1, stride_3x3 = (block.stride, 1) if on_first else (1, block.stride)
     middle = _same_window(3, stride_3x3, block.dilation)
@@ -72,7 +72,7 @@ def _bottleneck_windows(layout: Layout, block: Block) -> list[tuple[Window, int]
 
 
 def _shortcut(builder: Builder, layout: Layout, block: Block, x: str, y: str) -> str:
-    """What is added to the branch y: a projection where shapes change or the file has one, option A, or x itself."""
+    """The shortcut added to y: a projection where shapes change or the file has one, option A, or x itself."""
     projection = f"{block.name}.{layout.projection}"
     stride, channels, out_channels = block.stride, builder.channels[x], builder.channels[y]
     changes = stride != 1 or channels != out_channels
@@ -87,7 +87,7 @@ def _shortcut(builder: Builder, layout: Layout, block: Block, x: str, y: str) ->
 
 
 def _option_a(builder: Builder, block: Block, x: str, out_channels: int) -> str:
-    """He et al., section 3.3, option A; out_channels // 4 channels of zeros on either side, as is usual for CIFAR."""
+    """He et al., section 3.3, option A, with out_channels // 4 zero channels on each side, as is usual for CIFAR."""
     channels, pad, stride = builder.channels[x], out_channels // 4, block.stride
     if channels + 2 * pad != out_channels:
         raise ArchitectureError(
@@ -112,11 +112,11 @@ def _conv_norm(
     norm_start: Start = ones,
     to: str = "",
 ) -> str:
-    """A convolution and the BatchNorm after it."""
+    """A convolution and its BatchNorm."""
     y = builder.conv(conv, x, out_channels, window, groups=groups, start=layout.start, to=to or f"to {norm}")
     return builder.batch_norm(norm, y, eps=layout.bn_eps, start=norm_start)
 
 
 def _same_window(kernel_size: int, stride: int = 1, dilation: int = 1) -> Window:
-    """Padded so that stride 1 keeps the size."""
+    """A window with "same" padding: with stride 1 the size is unchanged."""
     return Window.of(kernel_size, stride=stride, padding=dilation * (kernel_size // 2), dilation=dilation)

@@ -1,7 +1,6 @@
-"""Which of a file's tensors are the network, under which names, and whether it is one that npresnet builds.
+"""Which of a file's tensors belong to the network, under which names, and whether it is supported.
 
-The names themselves stand in the tables of `homes/`; here is what is done with them. What is left out of a file is
-written down.
+Applies the tables of names in `homes/`. Tensors left out of a file are recorded in the decisions.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
-HOMES: tuple[Home, ...] = (DETECTION, CONTRASTIVE, SEGMENTATION)  # the first that a file comes from counts
+HOMES: tuple[Home, ...] = (DETECTION, CONTRASTIVE, SEGMENTATION)  # the first match counts
 
 
 def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """The tensors of the network alone, under torchvision's names, and the decisions that this settles."""
+    """The network's tensors under torchvision's names, and the decisions that follow."""
     if are_plain(tensors):
         return tensors, {}
     tensors, prefix = _without_prefix(tensors)
@@ -34,7 +33,7 @@ def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
 
 
 def refuse_foreign(tensors: Tensors) -> None:
-    """Raise ArchitectureError, naming the network, where the tensors belong to one that npresnet does not build."""
+    """Raise ArchitectureError, naming the network, where the tensors belong to an unsupported one."""
     plain = are_plain(tensors)
     for row in FOREIGN:
         names = [] if plain and row.by_name_alone else _witnesses(row, tensors)
@@ -49,16 +48,16 @@ def refuse_foreign(tensors: Tensors) -> None:
 
 
 def are_plain(names: Iterable[str]) -> bool:
-    """Whether all names are such as torchvision gives: no other home's pattern finds any.
+    """Whether all names are torchvision's, so that no other home's pattern matches.
 
-    To compile those patterns takes longer than all else that is done to understand a file.
+    Compiling those patterns takes longer than the rest of recognising a file.
     """
     fits = re.compile(PLAIN).fullmatch
     return all(map(fits, names))
 
 
 def _without_prefix(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """Take off whatever stands before the stem and the first block alike, where that is one and the same prefix."""
+    """Remove the common prefix of the stem and the first block, if there is exactly one."""
     if "conv1.weight" in tensors:
         return tensors, {}
     blocks = tensors.matching(rf"\.{re.escape(FIRST_BLOCK)}$")
@@ -74,7 +73,7 @@ def _is_from(home: Home, tensors: Tensors) -> bool:
 
 
 def _translated(home: Home, tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """The tensors under our names, without those that the home leaves out; and what follows from the home."""
+    """The tensors under our names, without those that the home leaves out; and the decisions that follow."""
     for pattern, replacement in home.renamed:
         tensors = tensors.renamed(partial(re.compile(pattern).sub, replacement))
     implied = home.implied if tensors.has(home.where) else {}
@@ -88,7 +87,7 @@ def _translated(home: Home, tensors: Tensors) -> tuple[Tensors, dict[str, Decisi
 
 
 def _witnesses(row: Foreign, tensors: Tensors) -> list[str]:
-    """The names that give such a network away."""
+    """The names that identify such a network."""
     if (row.beside and not tensors.has(row.beside)) or (row.unless and tensors.has(row.unless)):
         return []
     return _with_axes(tensors, tensors.matching(row.pattern), row.ndim)

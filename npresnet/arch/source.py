@@ -1,7 +1,7 @@
-"""What a layer asks for, one tensor at a time, and who answers: a source of tensors.
+"""Source: the interface from which layers request their tensors, one at a time.
 
 A file's tensors are one source (`tensors.Tensors`), random weights are another (`initialiser.Initialiser`). A family's
-`build` does not know which of them it asks, so each topology is written once.
+`build` is independent of the source, so each topology is written once.
 """
 
 # No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
@@ -61,11 +61,11 @@ def ones(shape: Shape) -> Init:
 class Wanted(NamedTuple):
     """One tensor that a layer needs.
 
-    name   as it stands in the file
-    shape  the whole shape that the layer expects
-    axes   what each axis is called, for errors
+    name   in the file
+    shape  the full shape that the layer expects
+    axes   the name of each axis, for errors
     start  how random weights are initialised; None where a network with random weights has no such tensor
-    why    gives lines for errors: where the expected shape comes from, the rule, the way out
+    why    returns lines for errors: the origin of the expected shape, the rule, the remedy
     """
 
     name: str
@@ -76,10 +76,10 @@ class Wanted(NamedTuple):
 
 
 class Source(Protocol):
-    """Gives tensors by name and whole shape. Each raises ArchitectureError where it has none that fits."""
+    """Provides tensors by name and full shape. Raises ArchitectureError where it has no matching tensor."""
 
     def __contains__(self, name: object, /) -> bool:
-        """Whether the source holds a tensor of that name by itself; random weights hold none until they are asked."""
+        """Whether the source contains a tensor of that name; random weights contain none beforehand."""
 
     def take(self, wanted: Wanted) -> Array:
         """A tensor of that name and shape."""
@@ -88,7 +88,7 @@ class Source(Protocol):
         """The same, or None where the source has no such tensor."""
 
     def skip(self, name: str) -> None:
-        """A tensor that belongs to the network and that inference does not need."""
+        """Mark a tensor that belongs to the network but is not needed for inference."""
 
     def finish(self) -> None:
-        """The network is complete. Raises ArchitectureError where tensors of a file were not asked for."""
+        """End of the network. Raises ArchitectureError where tensors of a file were not requested."""

@@ -1,7 +1,6 @@
-"""A file's tensors: looked at by families, taken by layers (as a `Source`), and none left over in silence.
+"""A file's tensors: inspected by families, taken by layers (as a `Source`), and never ignored silently.
 
-A tensor that no layer reads means that the file holds another network than the one being built, so `finish` ends every
-build.
+A tensor that no layer reads means that the file contains a different network, so `finish` ends every build.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from npresnet.network import Array
 
 
 class Tensors:
-    """Tensors by name, as a file holds them."""
+    """A file's tensors by name."""
 
     def __init__(self, tensors: Mapping[str, Any]):
         self._arrays: dict[str, Array] = {_checked_name(name): np.asanyarray(array) for name, array in tensors.items()}
@@ -36,21 +35,21 @@ class Tensors:
         return len(self._arrays)
 
     def shape(self, name: str) -> Shape:
-        """The shape of a tensor that is there, unchecked."""
+        """The shape of an existing tensor, unchecked."""
         return self._arrays[name].shape
 
     def length(self, name: str, axis: int, ndim: int) -> int | None:
-        """How long an axis is, or None where there is no such tensor or it has another number of axes."""
+        """The length of an axis, or None where the tensor is missing or has another number of axes."""
         array = self._arrays.get(name)
         return None if array is None or array.ndim != ndim else array.shape[axis]
 
     def matching(self, pattern: str) -> list[str]:
-        """Names that the regular expression finds, in the file's order."""
+        """Names that the regular expression matches (by search), in the file's order."""
         found = re.compile(pattern).search
         return [name for name in self._arrays if found(name)]
 
     def has(self, pattern: str) -> bool:
-        """Whether the regular expression finds any name."""
+        """Whether the regular expression matches any name."""
         return any(map(re.compile(pattern).search, self._arrays))
 
     def numbers_after(self, prefix: str) -> list[int]:
@@ -60,7 +59,7 @@ class Tensors:
         return sorted(set(map(int, numbers)))
 
     def peek(self, name: str, axes: tuple[str, ...]) -> Array:
-        """The tensor, if it holds floating-point numbers and has these axes, all of them at least 1 long."""
+        """The tensor, if it is floating point and has these axes, none of them empty."""
         if name not in self._arrays:
             raise ArchitectureError(self._missing(name))
         array = self._arrays[name]
@@ -73,7 +72,7 @@ class Tensors:
         return array
 
     def take(self, wanted: Wanted) -> Array:
-        """The tensor, if it holds floating-point numbers and has the whole expected shape; remembered as read."""
+        """The tensor, if it is floating point and has the full expected shape; recorded as read."""
         name, shape, axes, _, why = wanted
         array = self._arrays.get(name)
         if array is None:
@@ -91,11 +90,11 @@ class Tensors:
         return self.take(wanted) if wanted.name in self._arrays else None
 
     def skip(self, name: str) -> None:
-        """Inference does not need this tensor, whatever its shape, and the file may lack it."""
+        """Mark a tensor of any shape as not needed for inference; the file may lack it."""
         self._skipped.add(name)
 
     def without(self, names: Iterable[str]) -> Tensors:
-        """The tensors but these."""
+        """The tensors without these."""
         dropped = set(names)
         return Tensors({name: array for name, array in self._arrays.items() if name not in dropped})
 
@@ -106,24 +105,24 @@ class Tensors:
             other = old_names.setdefault(rename(name), name)
             if other != name:
                 raise ArchitectureError(
-                    f"some tensors stand twice in the file: {_clip(other)} and {_clip(name)} are the same tensor of "
-                    f"the network. Save the state_dict of one network alone"
+                    f"some tensors are twice in the file: {_clip(other)} and {_clip(name)} are the same tensor of "
+                    f"the network. Save the state_dict of one network only"
                 )
         return Tensors({new: self._arrays[old] for new, old in old_names.items()})
 
     def finish(self) -> None:
-        """Raise ArchitectureError where a tensor was read by no layer."""
+        """Raise ArchitectureError where no layer has read a tensor."""
         read = self._taken | self._skipped
         left = [name for name in self._arrays if name not in read and not name.endswith(COUNTER)]
         if left:
             raise ArchitectureError(
-                f"the network would leave out tensors of the file that none of its layers reads: "
-                f"{shorten(f'{name} {self.shape(name)}' for name in left)}. So the file holds another network, which "
-                f"npresnet does not know; if these tensors do not matter, save the state_dict without them"
+                f"the file has tensors that none of the network's layers reads: "
+                f"{shorten(f'{name} {self.shape(name)}' for name in left)}. So the file contains another network, "
+                f"unknown to npresnet; if these tensors do not matter, save the state_dict without them"
             )
 
     def non_finite(self) -> list[str]:
-        """Vectors (biases and BatchNorm's parameters) with a NaN or an infinity; a diverged training shows there."""
+        """Vectors (biases and BatchNorm's parameters) with NaN or infinity, which diverged training leaves there."""
         vectors = (name for name in sorted(self._taken) if self._arrays[name].ndim == 1)
         return [name for name in vectors if not np.isfinite(self._arrays[name]).all()]
 
@@ -145,9 +144,9 @@ def _check_floats(name: str, array: Array) -> None:
 
 
 def agreed(lengths: Iterable[int | None]) -> int:
-    """The length that most tensors have, so that an error names the odd one out; the first such, 0 where none is there.
+    """The most frequent length, so that an error names the tensor that differs; the first of equals, 0 for none.
 
-    A layer's width stands in several tensors of a file (filters of a convolution, the vectors of its norm).
+    Several tensors of a file determine a layer's width (a convolution's filters, the vectors of its norm).
     """
     known = [length for length in lengths if length is not None]
     if len(set(known)) == 1:
@@ -156,14 +155,14 @@ def agreed(lengths: Iterable[int | None]) -> int:
 
 
 def shorten(items: Iterable[str], limit: int = 8) -> str:
-    """At most `limit` items, and how many more there are."""
+    """At most `limit` items, and the number of further ones."""
     names = list(items)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(_clip(name) for name in names[:limit]) + more
 
 
 def _clip(name: str, limit: int = 120) -> str:
-    name = name if name.isprintable() else ascii(name)[1:-1]  # files are others' words: no line ends, no escape codes
+    name = name if name.isprintable() else ascii(name)[1:-1]  # untrusted text: no newlines, no escape codes
     return name if len(name) <= limit else name[: limit - 1] + "…"
 
 
@@ -173,5 +172,5 @@ def _is_number(text: str) -> bool:
 
 def _checked_name(name: object) -> str:
     if not isinstance(name, str):
-        raise ArchitectureError(f"tensors go by names such as conv1.weight, but one is called {_clip(repr(name))}")
+        raise ArchitectureError(f"tensors must have names such as conv1.weight, got {_clip(repr(name))}")
     return name

@@ -1,6 +1,6 @@
 """Command-line arguments of `npresnet bench` and of the scripts in benchmarks/, and the Settings made of them.
 
-The command's parser is made whenever `npresnet` starts, so nothing heavy is imported before it is needed.
+The parser is created whenever `npresnet` starts, so heavy imports are deferred.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_cases(parser: Any) -> None:
-    """Images of which size, how many at once."""
+    """Arguments for the images' size and the batch sizes."""
     parser.add_argument(
         "--batches", "--batch", nargs="+", type=count, metavar="N", help="images a call (1 8; by layer: 1)"
     )
@@ -23,7 +23,7 @@ def add_cases(parser: Any) -> None:
 
 
 def add_engines(parser: Any, *, engines: list[str] | None = None, threads: int | None = None) -> None:
-    """Who races; a default of None is for the caller to fill in."""
+    """Arguments for the engines; a default of None is filled in by the caller."""
     usual = "all" if engines else "npresnet and those of the others that are installed"
     parser.add_argument(
         "--engines",
@@ -35,12 +35,12 @@ def add_engines(parser: Any, *, engines: list[str] | None = None, threads: int |
     )
     parser.add_argument("--threads", type=count, default=threads, metavar="T", help="threads of each engine")
     parser.add_argument(
-        "--onnx", choices=["auto", "torch", "npresnet"], default="auto", help="who writes the ONNX file"
+        "--onnx", choices=["auto", "torch", "npresnet"], default="auto", help="what writes the ONNX file"
     )
 
 
 def add_pace(parser: Any) -> None:
-    """How long, and with which BLAS core type."""
+    """Arguments for the duration and the BLAS core type."""
     parser.add_argument("--rounds", type=count, default=7, metavar="N", help="interleaved rounds (7)")
     parser.add_argument("--seconds", type=float, default=0.4, metavar="S", help="of calls an engine and round (0.4)")
     parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one core type, such as Haswell")
@@ -48,7 +48,7 @@ def add_pace(parser: Any) -> None:
 
 
 def settings_of(options: argparse.Namespace, threads: int) -> Settings:
-    """How to measure."""
+    """The settings of a measurement."""
     from npresnet.bench.compare import Settings
 
     coretype = options.openblas_coretype
@@ -58,7 +58,7 @@ def settings_of(options: argparse.Namespace, threads: int) -> Settings:
 
 
 def count(text: str) -> int:
-    """A whole number from 1 on."""
+    """An integer of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")

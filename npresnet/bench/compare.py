@@ -1,8 +1,8 @@
 """Parity first, then interleaved rounds: every engine on one model at one batch, one process active at a time.
 
-In each round every engine has one turn: a pause in which the others' threads fall asleep, one call that is not counted,
-then calls for a fraction of a second. The order rotates from round to round. So a drifting machine slows all alike, and
-the spread of a ratio over the rounds says how far to trust it.
+In each round every engine has one turn: a pause in which the others' threads go to sleep, one call that is not counted,
+then calls for a fraction of a second. The order rotates from round to round. So drift of the machine affects all alike,
+and the spread of a ratio over the rounds shows how reliable it is.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure. error_factor bounds an engine's RMS error in multiples of the reference's own float32 error:
-    wide enough for any order of summation and for Winograd, far too narrow for TF32, bfloat16 or a wrong layer."""
+    """The settings of a measurement. error_factor bounds an engine's RMS error in multiples of the reference's own
+    float32 error: wide enough for any order of summation and for Winograd, too narrow for TF32, bfloat16 or a wrong
+    layer."""
 
     threads: int = 2
     rounds: int = 7
@@ -58,7 +59,7 @@ def compare_model(
 
 
 def prepare_apart(request: Request, settings: Settings) -> Prepared:
-    """`prepare` in a process of its own, so that torch's memory is not ours."""
+    """`prepare` in a separate process, so that torch's memory is not counted as ours."""
     with Process(worker_environ(settings.threads)) as process:
         return Prepared(**process.ask("prepare", timeout_s=settings.prepare_timeout_s, **vars(request)))
 
@@ -88,7 +89,7 @@ def compare_case(
 
 
 class Racer:
-    """One engine's process during one case. Whatever goes wrong in it ends in its result, never in an exception."""
+    """One engine's process during one case. Its failures are recorded in its result, never raised."""
 
     def __init__(self, engine: Engine, result: EngineResult, settings: Settings):
         self.engine, self.result, self.settings = engine, result, settings
@@ -106,7 +107,7 @@ class Racer:
             self._check(Path(prepared.folder), bound)
 
     def take_turn(self) -> None:
-        """One round's calls."""
+        """Make one round's calls."""
         if self.process is None:
             return
         with self._failures_end_it():
@@ -116,7 +117,7 @@ class Racer:
             self.result.rounds_ms.append(times_ms)
 
     def finish(self) -> None:
-        """Ask for memory, versions and BLAS, and end the process."""
+        """Record memory, versions and BLAS, and end the process."""
         if self.process is not None:
             with self._failures_end_it():
                 for name, value in self.process.ask("info", timeout_s=60.0).items():

@@ -1,4 +1,4 @@
-"""The engines: what they are called, what they need, and which function loads them."""
+"""The engines: their names, the libraries they need, and the functions that load them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 class Engine:
     """One way to run a model.
 
-    name     what the command line and the JSON call it
-    title    what tables call it
+    name     on the command line and in JSON
+    title    in tables
     needs    import names of the libraries that must be installed
     loader   "module:function" of a `Loader`; only the worker imports it
     """
@@ -25,7 +25,7 @@ class Engine:
     loader: str
 
     def missing(self) -> list[str]:
-        """The libraries that this engine needs and this Python lacks."""
+        """The libraries that this engine needs and that are not installed."""
         return [library for library in self.needs if importlib.util.find_spec(library) is None]
 
 
@@ -33,9 +33,9 @@ class Engine:
 class Job:
     """What an engine is to load: files made by `prepare`, and how it will be called.
 
-    folder    holds recipe.json, params.npz, model.onnx
-    model     the weight file that npresnet reads
-    batch     every call gets (batch, C, H, W) float32
+    folder    contains recipe.json, params.npz, model.onnx
+    model     the weight file for npresnet
+    batch     every call takes (batch, C, H, W) float32
     threads   how many threads the engine may use
     options   keyword arguments of npresnet.load
     """
@@ -49,10 +49,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Loaded:
-    """An engine that is ready.
+    """A loaded engine.
 
-    feed       turns a (batch, C, H, W) array into what the engine takes; not timed
-    run        what is timed; its result can be read as an array (batch, features)
+    feed       converts a (batch, C, H, W) array to the engine's input; not timed
+    run        the timed call; its result converts to an array (batch, features)
     versions   library -> version
     """
 
@@ -80,5 +80,5 @@ ENGINES: dict[str, Engine] = {
 
 
 def installed(registry: Mapping[str, Engine] = ENGINES, *, fast: bool = False) -> list[str]:
-    """The names of the engines that can run here; npresnet with fast=True only where it is asked for."""
+    """The names of the installed engines; npresnet with fast=True only where requested."""
     return [name for name, engine in registry.items() if not engine.missing() and (fast or name != FAST)]

@@ -1,4 +1,4 @@
-"""The two ceilings of a GPU, measured: how fast memory is copied, how fast matrices are multiplied.
+"""The two ceilings of a GPU, measured: the rates of copying memory and of multiplying matrices.
 
 Both functions return plain JSON: {"unit", "times": what `GpuTimer.race` returns, "rates": {name: in that unit}, ...}.
 """
@@ -25,12 +25,12 @@ from npresnet.window import Window
 
 COPY_BYTES = 1 << 30  # far more than any L2 cache
 EMULATED_COPY_BYTES = 1 << 16
-RANDOM_NUMBERS = 1 << 20  # different ones; then they repeat
+RANDOM_NUMBERS = 1 << 20  # distinct ones, which are then repeated
 SIDE, EMULATED_SIDE = 4096, 64  # of the matrices: (4 * SIDE, SIDE) by (SIDE, SIDE)
 
 
 def copy_bytes(timer: GpuTimer) -> int:
-    """How many bytes `time_copy` copies."""
+    """The number of bytes that `time_copy` copies."""
     return EMULATED_COPY_BYTES if timer.emulated else COPY_BYTES
 
 
@@ -41,7 +41,7 @@ def product_shape(timer: GpuTimer) -> ConvShape:
 
 
 def time_copy(timer: GpuTimer, rivals: Sequence[Racer] = ()) -> dict[str, Any]:
-    """TB/s, read and written together, of copying `copy_bytes`; `rivals` copy as much in the same rounds."""
+    """TB/s, read plus written, of copying `copy_bytes`; `rivals` copy as much in the same rounds."""
     size_bytes = copy_bytes(timer)
     source, target = (timer.gpu.allocate(size_bytes, "the copy") for _ in range(2))
     element = ELEMENTS["float32"]
@@ -51,7 +51,7 @@ def time_copy(timer: GpuTimer, rivals: Sequence[Racer] = ()) -> dict[str, Any]:
 
 
 def time_product(timer: GpuTimer, dtype: str, rivals: Sequence[Racer] = ()) -> dict[str, Any]:
-    """TFLOP/s of `product_shape`; all kernels and tiles that support it are tried, the fastest races with `rivals`."""
+    """TFLOP/s of `product_shape` by the fastest of all kernels and tiles that support it, in rounds with `rivals`."""
     shape, element = product_shape(timer), ELEMENTS[dtype]
     layer = Layer(shape, shape.in_channels, has_residual=False)
     gpu = Processor(timer.gpu.name, timer.gpu.capability, timer.gpu.multiprocessors)
@@ -66,7 +66,7 @@ def time_product(timer: GpuTimer, dtype: str, rivals: Sequence[Racer] = ()) -> d
 
 @contextlib.contextmanager
 def _buffers(timer: GpuTimer, shape: ConvShape, element: Element) -> Iterator[Callable[[Choice], list[Launch]]]:
-    """A function that binds a choice to memory: random x and weights (zeros would draw less power), y, a workspace."""
+    """A function that binds a choice to memory: random x and weights (zeros use less power), y, a workspace."""
     kept: dict[str, Buffer] = {}
     inputs = shape.images * shape.height * shape.width * shape.in_channels
     for name, count in (("x", inputs), ("weight", shape.out_channels * shape.K)):

@@ -15,7 +15,7 @@ MOST_REPEATS = 2000
 
 
 class Racer(NamedTuple):
-    """Something to time. `time_ms(n)`: milliseconds of one run, the mean of n in a row, by the GPU's own clock."""
+    """Something to time. `time_ms(n)`: milliseconds of one run, the mean of n consecutive ones, by the GPU's clock."""
 
     name: str
     time_ms: Callable[[int], float]
@@ -23,10 +23,10 @@ class Racer(NamedTuple):
 
 @dataclass(frozen=True)
 class GpuTimer:
-    """Where and how long to measure.
+    """The GPU, and the duration of measurements.
 
-    emulated    the GPU is the tests' emulator: shapes are tiny, and no time is taken
-    quick       few rounds: a first look
+    emulated    the GPU is the tests' emulator: shapes are tiny, and nothing is timed
+    quick       few rounds, for a first impression
     rounds      interleaved, each of round_ms for every racer
     """
 
@@ -44,11 +44,11 @@ class GpuTimer:
         return 50.0 if self.quick else 200.0
 
     def racer(self, name: str, calls: Sequence[Call]) -> Racer:
-        """Calls of our kernels."""
+        """A racer that calls our kernels."""
         return Racer(name, lambda repeats: self.gpu.time_ms(calls, self.stream, repeats))
 
     def replayed(self, name: str, calls: Sequence[Call]) -> Racer:
-        """Calls of our kernels as one CUDA graph."""
+        """A racer that replays calls of our kernels as one CUDA graph."""
         with self.gpu.active():
             self.gpu.run(calls, self.stream)
             self.stream.synchronize()
@@ -62,8 +62,8 @@ class GpuTimer:
     def race(self, racers: Sequence[Racer]) -> dict[str, dict[str, float]]:
         """{name: {"ms", "lowest_ms", "highest_ms"}}: the median round of each, and the extremes.
 
-        Rounds are interleaved, so that a GPU that grows warm slows down every racer alike. On the emulator each racer
-        runs once, and has no time.
+        Rounds are interleaved, so that a GPU that heats up slows down every racer alike. On the emulator each racer
+        runs once, without a time.
         """
         if self.emulated:
             for racer in racers:

@@ -1,4 +1,4 @@
-"""Times by layer as tables: a row a step, and where the time beyond the floor goes."""
+"""Times by layer as tables: one row a step, and the time beyond the floor by algorithm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Step = Mapping[str, Any]  # StepTime.to_dict()
 
 
 def steps_table(case: Case) -> Table:
-    """A row a step, and their sum; ms are of one image."""
+    """One row a step, and their sum; ms are for one image."""
     steps, total_ms = case["steps"], sum_ms(case["steps"])
     rows = [_row(step["name"], step["shape"], [step], case, step["algorithm"]) for step in steps]
     rows.append(_row("sum of steps", "", steps, case, f"{total_ms / case['whole_ms']:.0%} of the whole call"))
@@ -23,7 +23,7 @@ def steps_table(case: Case) -> Table:
 
 
 def rest_table(case: Case) -> Table:
-    """Where the time goes, by algorithm, and how much of it is beyond the floor of its multiplications."""
+    """The time by algorithm, and how much of it exceeds the floor of its multiplications."""
     groups = by_algorithm(case["steps"])
     outside_ms = case["whole_ms"] - sum_ms(case["steps"])
     rows = [_rest_row(name, str(len(steps)), sum_ms(steps), steps, case) for name, steps in groups.items()]
@@ -33,12 +33,12 @@ def rest_table(case: Case) -> Table:
 
 
 def device_of(case: Case) -> str:
-    """What ran it, in words; results of before there was a choice do not say it."""
+    """The device in words; old results, from before there was a choice, do not contain it."""
     return str(case.get("device", ONE_THREAD))
 
 
 def conditions(entry: Mapping[str, Any]) -> str:
-    """One paragraph: machine, devices, BLAS and its peak where it was used, day."""
+    """One paragraph: machine, devices, BLAS and its peak where it was used, date."""
     cases = entry["cases"]
     on_cpu = [case for case in cases if device_of(case) == ONE_THREAD]
     parts = [machine_text(entry["machine"]), *dict.fromkeys(device_of(case) for case in cases)]
@@ -51,7 +51,7 @@ def conditions(entry: Mapping[str, Any]) -> str:
 
 
 def legend(*, has_peak: bool = True) -> str:
-    """What the tables' headers cannot say; of the floor, where a GEMM peak was measured."""
+    """Explanation of the tables' headers; of the floor only where a GEMM peak was measured."""
     counted = "GFLOP/s count 2 FLOPs for each multiply-add of direct convolution, whatever the algorithm"
     floor = (
         "the floor is those FLOPs at the GEMM peak, so Winograd's algorithm, which multiplies less, may get below it "
@@ -79,7 +79,7 @@ def case_title(case: Case) -> str:
 
 
 def by_algorithm(steps: Sequence[Step]) -> dict[str, list[Step]]:
-    """Steps by their algorithm, in order of the first."""
+    """Steps grouped by algorithm, in order of first occurrence."""
     found: dict[str, list[Step]] = {}
     for step in steps:
         found.setdefault(algorithm_of(step), []).append(step)
@@ -87,12 +87,12 @@ def by_algorithm(steps: Sequence[Step]) -> dict[str, list[Step]]:
 
 
 def algorithm_of(step: Step) -> str:
-    """What the step says of itself, or what can be said of one that is silent."""
+    """The step's algorithm, or a description of a step without one."""
     return step["algorithm"] or ("matrix product" if step["flops"] else "no multiplications")
 
 
 def sum_ms(steps: Sequence[Step]) -> float:
-    """Milliseconds of all these steps, an image."""
+    """Milliseconds of all these steps for one image."""
     return float(sum(step["ms"] for step in steps))
 
 
@@ -107,12 +107,12 @@ def _rest_row(name: str, count: str, ms: float, steps: Sequence[Step], case: Cas
 
 
 def speed_cells(steps: Sequence[Step], ms: float, case: Case) -> list[str]:
-    """GFLOP/s and their share of the peak; "" for what multiplies nothing, and where the peak is unknown."""
+    """GFLOP/s and their share of the peak; "" without multiplications, and where the peak is unknown."""
     gflops, peak = sum(step["flops"] for step in steps) / ms / 1e6, case["gemm_peak_gflops"]
     return [f"{gflops:.1f}" if gflops else "", f"{gflops / peak:.0%}" if gflops and peak else ""]
 
 
 def floor_of(steps: Sequence[Step], case: Case) -> float | None:
-    """Milliseconds at the GEMM peak; None where that is unknown."""
+    """Milliseconds at the GEMM peak; None where it is unknown."""
     peak = case["gemm_peak_gflops"]
     return floor_ms(sum(step["flops"] for step in steps) // 2, peak) if peak else None

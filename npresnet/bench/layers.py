@@ -1,9 +1,9 @@
-"""Where npresnet's time goes: every step of a compiled network, timed in its place.
+"""npresnet's time by layer: every step of a compiled network, timed within a whole run.
 
-The whole network in order, again and again: a step that is repeated on its own finds weights and input in the cache,
-which it never does in use. The median over the passes is a step's time; whole calls of the model take turns with the
-passes, so that what is not in any step (copying in and out, the call itself) shows too. On the CPU one thread runs all:
-steps of threads that overlap would have no time of their own; what more threads gain is the race's to say.
+The whole network runs repeatedly in order: a step that is repeated alone finds weights and input in the cache, which it
+never does in use. The median over the passes is a step's time; whole calls of the model alternate with the passes, so
+that time outside the steps (copying in and out, the call itself) is measured too. On the CPU one thread runs all steps:
+overlapping steps of several threads would have no time of their own; the comparison with peers uses all threads.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ONE_THREAD = "one thread"  # of the CPU
 
 @dataclass(frozen=True)
 class Request:
-    """What to time: a model's name (random weights) or weight file, images a call, for how long, load's options."""
+    """What to time: a model's name (random weights) or weight file, images a call, duration, load's options."""
 
     model: str
     batch: int = 1
@@ -52,7 +52,7 @@ class StepTime:
     """One step, for one image.
 
     shape      in words, such as "convolution 3x3 64->64, 56x56"
-    algorithm  how it is computed
+    algorithm  in words
     ms         median over the passes
     flops      2 a multiply-add of the direct method, whatever the algorithm
     """
@@ -68,9 +68,9 @@ class StepTime:
 class LayerTimes:
     """All steps of one model at one batch.
 
-    device            "one thread" of the CPU, or which GPU and in which precision
-    gemm_peak_gflops  what one thread multiplies; None on a GPU, whose ceilings the GPU report measures
-    whole_ms          a call of the model, from NumPy's images to NumPy's logits, for one image, as ms are
+    device            "one thread" of the CPU, or the GPU and the precision
+    gemm_peak_gflops  of one thread; None on a GPU, whose ceilings the GPU report measures
+    whole_ms          a call of the model, from NumPy images to NumPy logits, for one image, as for ms
     """
 
     model: str
@@ -127,16 +127,16 @@ def time_layers(request: Request) -> LayerTimes:
 
 
 def group_of(batch: int) -> int:
-    """How many images of a batch a worker of the CPU takes through the deep layers at once, in the largest group."""
+    """The size of the largest group of a batch's images that a CPU worker runs through the deep layers at once."""
     return max(split_batch(batch, workers=1).sizes)
 
 
 def run_passes(
     watch: Stopwatch, images: int, call_model: Callable[[], object], seconds: float
 ) -> tuple[list[list[float]], list[float]]:
-    """Turns of the stopwatch and of the whole model, for about `seconds`; the first does not count.
+    """Alternate passes of the stopwatch and of the whole model, for about `seconds`; the first is not counted.
 
-    images  how many the stopwatch runs in a pass
+    images  the number of images that the stopwatch runs in a pass
 
     Returns, for each pass, the milliseconds an image of every step; and those of each whole call.
     """
@@ -159,7 +159,7 @@ def run_passes(
 
 
 def step_times(watch: Stopwatch, passes: Sequence[Sequence[float]], words: Mapping[str, str]) -> list[StepTime]:
-    """The median of each step over the passes, with what is known of it."""
+    """The median time of each step over the passes, with its description."""
     return [
         StepTime(step.name, words.get(step.name, ""), step.algorithm, round(median(times), 5), step.flops // images)
         for step, images, times in zip(watch.steps, watch.images, zip(*passes, strict=True), strict=True)
@@ -167,7 +167,7 @@ def step_times(watch: Stopwatch, passes: Sequence[Sequence[float]], words: Mappi
 
 
 def shapes_in_words(network: Network, shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """Of every node: what it does to which shape, as "convolution 7x7/2 3->64, 112x112" (the size is the output's)."""
+    """A description of every node, such as "convolution 7x7/2 3->64, 112x112" (the size is the output's)."""
     return {node.name: _words(node, shapes) for node in network}
 
 
@@ -191,7 +191,7 @@ def _words(node: Node, shapes: Mapping[str, Shape]) -> str:
 
 
 def _device(model: Model) -> str:
-    """Which processor it is, and in which precision where there is a choice."""
+    """The device, and the precision where there is a choice."""
     address = model.config["device"].value
     if address == "cpu":
         return ONE_THREAD

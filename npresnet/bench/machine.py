@@ -1,4 +1,4 @@
-"""Where a benchmark ran: the processor, its vector extensions, the system; never a host name or a path."""
+"""The machine of a benchmark: the processor, its vector extensions, the system; never a host name or a path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLAGS = ("fma", "avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "as
 
 
 def describe() -> dict[str, Any]:
-    """Processor, usable CPUs, vector extensions, memory, system, Python, and how busy the machine was."""
+    """Processor, usable CPUs, vector extensions, memory, system, Python, and load average."""
     info = cpuinfo()
     return {
         "cpu": cpu_name(info),
@@ -31,7 +31,7 @@ def describe() -> dict[str, Any]:
 
 
 def library_versions(libraries: Iterable[str]) -> dict[str, str]:
-    """Those of these libraries that are installed, with their versions."""
+    """The versions of those libraries that are installed."""
     from importlib import metadata
 
     found = {"npresnet": npresnet.__version__}
@@ -48,7 +48,7 @@ def cpu_name(info: dict[str, str] | None = None) -> str:
 
 
 def blas_libraries() -> list[dict[str, Any]]:
-    """Each BLAS that this process has loaded, with its core type (`architecture`), where it is OpenBLAS."""
+    """Each BLAS that this process has loaded, with its core type (`architecture`) if it is OpenBLAS."""
     from threadpoolctl import threadpool_info
 
     wanted = ("internal_api", "version", "architecture", "threading_layer", "num_threads")

@@ -1,7 +1,7 @@
-"""How much memory this process holds, and has held at most.
+"""Resident memory of this process, and its peak.
 
-Linux keeps the peak in two places. `ru_maxrss` outlives exec, so a child starts with its parent's peak; VmHWM belongs
-to the address space and starts afresh. Hence VmHWM where there is one.
+Linux records the peak twice. `ru_maxrss` survives exec, so a child starts with its parent's peak; VmHWM belongs to the
+address space and is reset. So VmHWM is used where available.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ MB = 1e6
 
 
 def peak_mb() -> float | None:
-    """Peak resident memory of this process in MB (10^6 bytes), or None where the system does not tell."""
+    """Peak resident memory of this process in MB (10^6 bytes), or None where unavailable."""
     return _status_mb("VmHWM") or _rusage_peak_mb()
 
 
 def resident_mb() -> float | None:
-    """Resident memory of this process now, in MB (10^6 bytes), or None where the system does not tell."""
+    """Current resident memory of this process in MB (10^6 bytes), or None where unavailable."""
     return _status_mb("VmRSS")
 
 

@@ -1,6 +1,6 @@
 """A Network as an ONNX file, written without the onnx package, so that ONNX peers can be timed where torch is absent.
 
-An ONNX file is one protobuf message, and protobuf is short: a message is a run of fields, each
+An ONNX file is one protobuf message; a message is a sequence of fields, each
 
     varint(field number << 3 | wire type), then      wire type 0: varint      an integer
                                                      wire type 2: length, payload      text, bytes, a message
@@ -44,7 +44,7 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
 
 
 def _append(node: Node, nodes: list[bytes], initializers: list[bytes]) -> None:
-    """One of our nodes as a chain of ONNX nodes; the last takes our node's name for its result."""
+    """Add one of our nodes as a chain of ONNX nodes; the result of the last one has our node's name."""
     chain = _chain(node)
     if len(node.inputs) > 1 and node.op != "add":
         chain.append(("Add", {}, [], node.inputs[1]))  # the residual
@@ -64,7 +64,7 @@ Link = tuple[str, dict[str, Any], list[np.ndarray], "str | None"]  # op, attribu
 
 
 def _chain(node: Node) -> list[Link]:
-    """The ONNX operators of one of our operators, without residual and ReLU."""
+    """The ONNX operators of one of our operations, without residual and activation."""
     params = {role: np.asarray(array, dtype=np.float32) for role, array in node.params.items()}
     if node.op == "conv2d":
         arrays = [params[role] for role in ("weight", "bias") if role in params]
@@ -106,13 +106,13 @@ def _ceil_mode(node: Node) -> dict[str, int]:
 
 
 def _statistics(params: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """scale, shift, mean, variance of a BatchNorm, each (C,); scale 1 and shift 0 where the layer has none."""
+    """scale, shift, mean, variance of a BatchNorm, each (C,); without them scale is 1 and shift 0."""
     mean, variance = params["running_mean"], params["running_var"]
     return [params.get("weight", np.ones_like(mean)), params.get("bias", np.zeros_like(mean)), mean, variance]
 
 
 def _shortcut_a(node: Node) -> list[Link]:
-    """x[:, :, ::stride, ::stride], then channels of zeros before and after."""
+    """x[:, :, ::stride, ::stride], then zero channels before and after."""
     stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
     ends = [np.iinfo(np.int64).max] * 2
     starts_ends_axes_steps = [np.array(row, dtype=np.int64) for row in ([0, 0], ends, [2, 3], [stride, stride])]
@@ -155,7 +155,7 @@ def _field(number: int, value: int | str | bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the top bit says that more follow."""
+    """Seven bits a byte, the lowest first; the top bit is set if more follow."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -1,9 +1,9 @@
-"""What this machine can multiply: the peak that every other figure is compared with.
+"""The GEMM peak of this machine, with which other figures are compared.
 
     peak = 2 * n^3 / t    FLOP/s; t is the best time of C = A @ B, all n x n float32, on one BLAS thread
 
-n = 1024: large enough that copying into BLAS's packed blocks (of the order n^2) is hidden, small enough to take
-milliseconds. The best time rather than the median, for this is to be a bound.
+n = 1024: large enough that BLAS's packing (of order n^2) is negligible, small enough to take milliseconds. The best
+time rather than the median, because this is a bound.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ SIDE = 1024
 
 
 def gemm_peak_gflops(*, side: int = SIDE, calls: int = 10) -> float:
-    """GFLOP/s of the best of `calls` products (side x side) @ (side x side) in float32, BLAS held to one thread."""
+    """GFLOP/s of the best of `calls` products (side x side) @ (side x side) in float32, BLAS limited to one thread."""
     a, b = np.random.default_rng(0).standard_normal((2, side, side), dtype=np.float32)
     product = np.empty((side, side), np.float32)
     call = object()
     try:
         guard.hold(call)
-        np.matmul(a, b, out=product)  # its pages, and BLAS's buffers, are touched for the first time
+        np.matmul(a, b, out=product)  # touches its pages and BLAS's buffers for the first time
         best_ns = min(_elapsed_ns(a, b, product) for _ in range(calls))
     finally:
         guard.release(call)
@@ -32,7 +32,7 @@ def gemm_peak_gflops(*, side: int = SIDE, calls: int = 10) -> float:
 
 
 def floor_ms(macs: int, peak_gflops: float, threads: int = 1) -> float:
-    """Milliseconds that direct convolution takes at least: 2 FLOPs a multiply-add at the peak of so many threads."""
+    """The least milliseconds of direct convolution: 2 FLOPs a multiply-add at the peak of `threads` threads."""
     return 2 * macs / (peak_gflops * threads) / 1e6
 
 

@@ -1,6 +1,6 @@
-"""How each engine is loaded, as its own documentation recommends for latency on a CPU; float32 throughout.
+"""How each engine is loaded, following its own documentation for latency on a CPU; float32 throughout.
 
-Each function imports its library itself and takes a Job to a Loaded (see `engines`).
+Each function imports its library itself and maps a Job to a Loaded (see `engines`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ONNX = "model.onnx"
 
 
 def ours(job: Job) -> Loaded:
-    """npresnet, from the weight file itself."""
+    """npresnet, from the weight file."""
     import npresnet
 
     model = npresnet.load(job.model, threads=job.threads, **job.options)
@@ -28,7 +28,7 @@ def ours(job: Job) -> Loaded:
 
 
 def ours_fast(job: Job) -> Loaded:
-    """npresnet with fast=True, whose documentation says what that relaxes."""
+    """npresnet with fast=True."""
     return ours(replace(job, options={**job.options, "fast": True}))
 
 
@@ -50,11 +50,11 @@ def torch_channels_last(job: Job) -> Loaded:
 
 
 def torch_compile(job: Job) -> Loaded:
-    """torch.compile (inductor) with freezing: weights are constants, BatchNorm folded, oneDNN layouts packed ahead."""
+    """torch.compile (inductor) with freezing: constant weights, folded BatchNorm, prepacked oneDNN layouts."""
     torch, module = _torch_module(job)
     inductor: Any = importlib.import_module("torch._inductor.config")
     inductor.freezing = True
-    inductor.compile_threads = 1  # no helper processes beside the one that is measured
+    inductor.compile_threads = 1  # no helper processes beside the measured one
     compiled = torch.compile(module, dynamic=False)
     return Loaded(torch.from_numpy, _without_gradient(torch, compiled), {"torch": torch.__version__})
 

@@ -1,4 +1,4 @@
-"""One model's files, made once in a process of its own and shared by all engines.
+"""One model's files, made once in a separate process and shared by all engines.
 
     model.pth      random weights, written by torch.save (model.npz where torch is absent); or the caller's own file
     recipe.json, params.npz     the network, for PyTorch
@@ -33,8 +33,8 @@ IMAGES, LOGITS, IMAGE_COUNT = "images.npy", "logits.npy", 8
 class Request:
     """What to prepare: a model's name (random weights) or weight file, the image size, and npresnet.load's options.
 
-    onnx is "torch" (torch.onnx.export, as most people make their files), "npresnet" (written from the Network without
-    torch), or "auto": the former where torch and onnxscript are installed.
+    onnx is "torch" (torch.onnx.export, the usual exporter), "npresnet" (written from the Network without torch), or
+    "auto": the former where torch and onnxscript are installed.
     """
 
     model: str
@@ -47,8 +47,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made. float32_error is the RMS error of a plain float32 run, relative to the RMS of the logits; macs the
-    multiply-adds of one image."""
+    """The prepared files. float32_error is the RMS error of a plain float32 run, relative to the RMS of the logits;
+    macs the multiply-adds of one image."""
 
     model: str
     folder: str
@@ -91,7 +91,7 @@ def relative_rms_error(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def random_model(name: str, folder: Path, seed: int, *, may_use_torch: bool = True) -> Path:
-    """A weight file for an architecture's name: model.pth where torch is there and may be imported, else model.npz."""
+    """A weight file for an architecture's name: model.pth where torch is installed and allowed, else model.npz."""
     from npresnet import arch, weights
 
     tensors = randomise_batch_norms(arch.random_tensors(name, seed=seed), seed=seed)
@@ -119,7 +119,7 @@ def _in_channels(network: Network) -> int:
 def _reference(
     network: Network, images: np.ndarray, random_path: Path | None, name: str
 ) -> tuple[str, np.ndarray, np.ndarray]:
-    """Who computed the reference, its float64 logits, and float32 logits of the same code."""
+    """The reference's implementation, its float64 logits, and its float32 logits."""
     if not _installed("torch"):
         from npresnet import ops
 
@@ -138,11 +138,11 @@ def _reference(
     return title, exact, rounded
 
 
-def _write_onnx(way: str, network: Network, images: np.ndarray, path: Path) -> str:
-    """Write the ONNX file; returns who wrote it."""
-    if way == "auto":
-        way = "torch" if _installed("torch") and _installed("onnxscript") else "npresnet"
-    if way == "npresnet":
+def _write_onnx(exporter: str, network: Network, images: np.ndarray, path: Path) -> str:
+    """Write the ONNX file; returns the exporter and its version."""
+    if exporter == "auto":
+        exporter = "torch" if _installed("torch") and _installed("onnxscript") else "npresnet"
+    if exporter == "npresnet":
         onnx_file.write(network, path, channels=images.shape[1], size=images.shape[2])
         return "npresnet.bench.onnx_file"
     import torch

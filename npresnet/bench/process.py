@@ -1,4 +1,4 @@
-"""The parent's end of a worker's pipe: ask with a deadline, and never wait for a process that is dead or stuck."""
+"""The parent's end of a worker's pipe: requests with a deadline, so that a dead or stuck process cannot block it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class WorkerError(Exception):
 
 
 def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, str]:
-    """The environment of a worker: no tuning from outside, every OPENBLAS_* unset, equal threads.
+    """The environment of a worker: no external tuning variables, every OPENBLAS_* unset, equal threads.
 
-    `coretype` asks OpenBLAS for one core type by its name (OPENBLAS_CORETYPE), the only such variable ever set.
+    `coretype` selects an OpenBLAS core type by name (OPENBLAS_CORETYPE), the only such variable ever set.
     """
     environ = {name: value for name, value in os.environ.items() if not name.upper().startswith(_TUNING)}
     environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -60,7 +60,7 @@ class Process:
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, do: str, *, timeout_s: float, **fields: Any) -> dict[str, Any]:
-        """Send a request, wait for its answer. Raises WorkerError; after that the worker is no longer there."""
+        """Send a request and wait for its answer. Raises WorkerError, after which the worker has ended."""
         try:
             return self._ask(json.dumps({"do": do, **fields}), timeout_s)
         except WorkerError:
@@ -109,7 +109,7 @@ class Process:
         self._lines.put(None)
 
     def _obituary(self) -> str:
-        """How it died, and the last line that it wrote on stderr."""
+        """How the worker ended, and its last line on stderr."""
         code = self._child.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self._log.seek(0)
@@ -126,6 +126,6 @@ class Process:
 
 
 def without_paths(text: str, limit: int = 300) -> str:
-    """The text with folders cut from file names (results are published), and not too long."""
+    """The text without the folders of file names (results are published), truncated to `limit`."""
     text = re.sub(r"(?<![\w./\\])(?:[A-Za-z]:)?(?:[/\\][\w.+~@-]+)*[/\\](?=[\w.+~@-])", "", text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

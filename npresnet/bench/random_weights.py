@@ -1,7 +1,7 @@
-"""Random weights that behave like trained ones: activations neither die out nor explode, and no BatchNorm is idle.
+"""Random weights that behave like trained ones: activations neither vanish nor explode, and every BatchNorm matters.
 
-As torchvision initialises them, every BatchNorm has mean 0 and variance 1, which folds to almost nothing and would hide
-a wrong fold from the parity check.
+In torchvision's initialisation, every BatchNorm has mean 0 and variance 1, so that folding changes almost nothing and
+the parity check would miss a wrong fold.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 
 import numpy as np
 
-BRANCH_SCALE = 0.25  # of a block's last BatchNorm: sixty residual branches may be added up without overflow
+BRANCH_SCALE = 0.25  # of a block's last BatchNorm, so that sixty residual branches can be added without overflow
 
 
 def randomise_batch_norms(tensors: dict[str, np.ndarray], *, seed: int) -> dict[str, np.ndarray]:
-    """A copy in which every BatchNorm has random statistics, scale and shift, the last of each block tamed."""
+    """A copy in which every BatchNorm has random statistics, scale and shift, scaled down in each block's last one."""
     rng = np.random.default_rng(seed)
     result = dict(tensors)
     last = _last_batch_norms(tensors)

@@ -1,9 +1,9 @@
-"""A Network as two plain files, so that a peer's process can rebuild it without npresnet's reader and memory.
+"""A Network as two plain files, so that a peer's process can rebuild it without npresnet's reader and its memory.
 
     recipe.json   {"nodes": [{name, op, inputs, window, groups, attrs, params: [roles], relu}, ...], "output": name}
     params.npz    "<node name>/<role>" -> array
 
-Only what a network with one output needs.
+Supports networks with one output only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def write(network: Network, folder: Path) -> None:
 
 
 def read(folder: Path) -> Network:
-    """The network that `write` was given."""
+    """The network that `write` stored."""
     recipe = json.loads((folder / RECIPE).read_text())
     with np.load(folder / PARAMS) as arrays:
         nodes = tuple(_node_from_json(entry, arrays) for entry in recipe["nodes"])

@@ -1,4 +1,4 @@
-"""What a benchmark found, and the JSON file that keeps it."""
+"""The results of a benchmark, and their JSON file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Status = Literal["ok", "absent", "failed", "wrong"]
 class EngineResult:
     """One engine on one case. Only "ok" has times.
 
-    status        absent: not installed; failed: raised, died or hung; wrong: its logits are not those of the reference
+    status        absent: not installed; failed: raised, died or hung; wrong: its logits differ from the reference's
     error         RMS error relative to the RMS of the reference's logits
     rounds_ms     for each round, the milliseconds of each call (one call = one batch)
     """
@@ -38,16 +38,16 @@ class EngineResult:
 
     @property
     def stats(self) -> Stats | None:
-        """Stats over all calls of all rounds; None where there is no time to show."""
+        """Stats over all calls of all rounds; None without times."""
         times_ms = [time_ms for round_ms in self.rounds_ms for time_ms in round_ms]
         return Stats.of(times_ms) if times_ms and self.status == "ok" else None
 
     def give_up(self, status: Status, reason: str) -> None:
-        """Record why this engine shows no time."""
+        """Record why this engine has no times."""
         self.status, self.reason, self.rounds_ms = status, reason, []
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types: Stats and each round's median instead of every single time."""
+        """Plain JSON types: Stats and each round's median instead of all times."""
         entry = {name: value for name, value in asdict(self).items() if name != "rounds_ms" and value not in ("", None)}
         if self.stats:
             entry |= {**self.stats.to_dict(), "round_medians_ms": [round(median(times), 4) for times in self.rounds_ms]}
@@ -78,7 +78,7 @@ class CaseResult:
 def ratios(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """For each peer with a time: its median over ours, and the lowest and highest of that ratio among the rounds.
 
-    With fast=True npresnet is no peer: there it is the default's time over that of fast=True, again the gain.
+    npresnet with fast=True is not a peer: its ratio is the default's time over that of fast=True, its gain.
     """
     ours = entries.get(OURS, {})
     if "median_ms" not in ours:
@@ -103,18 +103,18 @@ def geometric_means(cases: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def header(kind: str, command: str, **settings: Any) -> dict[str, Any]:
-    """What every results file says first: kind, day, command, settings, machine."""
+    """The first entries of every results file: kind, date, command, settings, machine."""
     today = datetime.date.today().isoformat()
     return {"kind": kind, "date": today, "command": command, **settings, "machine": machine.describe()}
 
 
 def without_folder(word: str) -> str:
-    """A word of a command line; of a file only its name, for results are published."""
+    """A word of a command line; of a file only its name, because results are published."""
     return Path(word).name if "/" in word or "\\" in word else word
 
 
 def write(path: Path, entry: Mapping[str, Any]) -> None:
-    """Write a results file, whole or not at all."""
+    """Write a results file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")

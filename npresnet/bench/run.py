@@ -30,7 +30,7 @@ class Race:
     onnx: str = "auto"
 
     def chosen(self, registry: Mapping[str, Engine] = ENGINES) -> list[Engine]:
-        """The engines, npresnet first and always there, for it is what the ratios compare with."""
+        """The engines; npresnet is always the first, because ratios compare with it."""
         return [registry[name] for name in dict.fromkeys([OURS, *self.engines])]
 
 
@@ -44,10 +44,10 @@ def run(
     registry: Mapping[str, Engine] = ENGINES,
     earlier: Entry | None = None,
 ) -> Entry:
-    """Run every case and return the results entry; `keep` gets it after each case, so that a cut loses little.
+    """Run every case and return the results entry; `keep` receives it after each case, so an interrupt loses little.
 
-    A model that cannot be prepared is said and recorded under "skipped", and the others go on. `earlier` is the entry
-    of a run that was cut: its cases are taken over where machine, versions, settings and engines are the same.
+    A model that cannot be prepared is reported and recorded under "skipped"; the others continue. `earlier` is the
+    entry of an interrupted run: its cases are reused where machine, versions, settings and engines are the same.
     """
     shown: Entry = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
     shown |= {"coretype": settings.coretype, "onnx": race.onnx, "seed": race.seed}
@@ -72,9 +72,9 @@ def run(
 
 
 def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: Callable[[Entry], None]) -> Entry:
-    """npresnet alone, step by step, on one thread or a GPU: an entry of kind "layers"; as `run` otherwise.
+    """npresnet alone, step by step, on one thread or a GPU: an entry of kind "layers"; otherwise like `run`.
 
-    Each case has a process of its own, and as much time for its passes as an engine has in a race.
+    Each case has its own process, and as much time for its passes as an engine has in a race.
     """
     shown: Entry = {"threads": 1, "seconds": settings.rounds * settings.seconds, "coretype": settings.coretype}
     entry = header("layers", command, **shown, cases=[], skipped=[])
@@ -94,7 +94,7 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
 
 
 def leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Callable[[Entry], None]) -> None:
-    """Say and keep under "skipped" why a model was left out; of its file only the name."""
+    """Report and record under "skipped" why a model was left out; of its file only the name."""
     name = Path(model).name
     reason = str(problem).replace(model, name)
     say(f"{name} left out: {reason}")
@@ -103,7 +103,7 @@ def leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Ca
 
 
 def same_conditions(entry: Entry, earlier: Entry) -> bool:
-    """Whether two runs may stand in one table: the same kind, machine, versions and settings; loads may differ."""
+    """Whether two runs may share a table: the same kind, machine, versions and settings; load averages may differ."""
 
     def conditions(of: Entry) -> Entry:
         names = ("kind", "threads", "rounds", "seconds", "coretype", "onnx", "seed", "versions")
@@ -114,7 +114,7 @@ def same_conditions(entry: Entry, earlier: Entry) -> bool:
 
 
 def _take_over(entry: Entry, earlier: Entry) -> None:
-    """The cases of a run that was cut, but for those in which an engine showed no time: that may be mended."""
+    """Reuse the cases of an interrupted run, except those in which an engine has no time."""
     complete = [case for case in earlier["cases"] if all("median_ms" in e for e in case["engines"].values())]
     entry["cases"] = complete
     entry["geometric_means"] = geometric_means(complete)
@@ -122,7 +122,7 @@ def _take_over(entry: Entry, earlier: Entry) -> None:
 
 
 def _larger(a: float | None, b: float | None) -> float | None:
-    """Of two peaks: a busy machine shows less than it can."""
+    """The larger of two peaks: a busy machine reaches less than it can."""
     return max(a or 0.0, b or 0.0) or None
 
 
@@ -143,13 +143,13 @@ def report_text(entry: Entry) -> str:
 
 
 def has_failed(entry: Entry) -> bool:
-    """Whether a model was left out, or an engine that is installed shows no time."""
+    """Whether a model was left out, or an installed engine has no time."""
     statuses = {result["status"] for case in entry["cases"] for result in case.get("engines", {}).values()}
     return bool(entry["skipped"] or statuses & {"failed", "wrong"})
 
 
 def _gemm_peak(settings: Settings, say: Say) -> float | None:
-    """GFLOP/s of one thread, in a process like those that race."""
+    """GFLOP/s of one thread, in a process like those of the race."""
     try:
         with Process(worker_environ(1, coretype=settings.coretype)) as process:
             return round(float(process.ask("peak", timeout_s=settings.call_timeout_s)["gemm_peak_gflops"]), 1)

@@ -15,13 +15,13 @@ from npresnet.bench.results import geometric_means
 Case = Mapping[str, Any]  # CaseResult.to_dict()
 EAGER = ("torch", "torch-channels-last")
 COMPILING = ("torch-compile", "onnxruntime", "openvino")
-BUSY = 0.5  # a load average from which on others were using the machine
+BUSY = 0.5  # the load average from which the machine counts as used by others
 NO_TIME = {"absent": "not installed", "failed": "failed", "wrong": "wrong result"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of equally many cells; the columns numbered in `texts` are text, the others numbers."""
+    """A header and rows of as many cells; the columns numbered in `texts` are text, the others numbers."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -46,7 +46,7 @@ class Table:
 
 
 def engine_names(cases: Sequence[Case]) -> list[str]:
-    """The engines that are installed, in their order, ours first."""
+    """The installed engines in their order, ours first."""
     found = ((name, entry["status"]) for case in cases for name, entry in case["engines"].items())
     names = list(dict.fromkeys(name for name, status in found if status != "absent"))
     return sorted(names, key=lambda name: name != OURS)
@@ -63,7 +63,7 @@ def times_table(cases: Sequence[Case], peak_gflops: float | None = None) -> Tabl
     """Milliseconds an image: the median, and the middle half of all calls.
 
     Where the GEMM peak of one thread is known, also the floor: direct convolution at that peak on every thread. An
-    algorithm that multiplies less, as Winograd's does, may get below it.
+    algorithm with fewer multiplications, such as Winograd's, may be below it.
     """
     names = engine_names(cases)
     rows = [[_case_title(case), *(_time_cell(case, name) for name in names)] for case in cases]
@@ -77,7 +77,7 @@ def times_table(cases: Sequence[Case], peak_gflops: float | None = None) -> Tabl
 def ratios_table(cases: Sequence[Case]) -> Table:
     """Peer's time over ours (above 1 we are faster), and the range of that ratio over the rounds.
 
-    The column of fast=True holds the default's time over that of fast=True.
+    The column of fast=True is the default's time over that of fast=True.
     """
     names = [name for name in engine_names(cases) if name != OURS]
     rows = [[_case_title(case), *(_ratio_cell(case, name) for name in names)] for case in cases]
@@ -90,8 +90,8 @@ def ratios_table(cases: Sequence[Case]) -> Table:
 def best_table(cases: Sequence[Case]) -> Table:
     """The faster of PyTorch's two eager layouts, and the fastest engine that compiles, over npresnet's two modes.
 
-    Under each mode the peer's median time over npresnet's; above 1 npresnet is faster. The last columns are the same of
-    least times, in which a busy machine shows less. The last row is the geometric mean.
+    For each mode the peer's median time over npresnet's; above 1 npresnet is faster. The last columns are the same for
+    least times, which a busy machine affects less. The last row is the geometric mean.
     """
     modes = [name for name in (OURS, FAST) if any("median_ms" in case["engines"].get(name, {}) for case in cases)]
     columns = [
@@ -120,19 +120,19 @@ def error_table(cases: Sequence[Case]) -> Table:
 
 
 def memory_table(cases: Sequence[Case]) -> Table:
-    """Resident memory in MB: at most, and after the last call."""
+    """Resident memory in MB: the peak, and after the last call."""
     names = engine_names(cases)
     rows = [[_case_title(case), *(_memory_cell(case["engines"].get(name, {})) for name in names)] for case in cases]
     return Table(["peak (steady) MB", *map(title, names)], rows)
 
 
 def title(name: str) -> str:
-    """What tables call an engine."""
+    """An engine's title."""
     return ENGINES[name].title if name in ENGINES else name
 
 
 def problems(cases: Sequence[Case]) -> list[str]:
-    """A sentence for each engine that shows no time."""
+    """A sentence for each engine without a time."""
     sentences = (
         f"{title(name)}: {NO_TIME[entry['status']]} ({entry.get('reason', '')})"
         + ("" if entry["status"] == "absent" else f", {_case_title(case)}")
@@ -144,7 +144,7 @@ def problems(cases: Sequence[Case]) -> list[str]:
 
 
 def legends(entry: Mapping[str, Any]) -> list[str]:
-    """What the tables' headers cannot say."""
+    """Explanation of the tables' headers."""
     peak, found = entry.get("gemm_peak_gflops"), []
     if peak and any(case.get("macs") for case in entry["cases"]):
         found.append(
@@ -158,7 +158,7 @@ def legends(entry: Mapping[str, Any]) -> list[str]:
 
 
 def conditions(entry: Mapping[str, Any]) -> str:
-    """One paragraph: machine, threads, BLAS core type, versions, day."""
+    """One paragraph: machine, threads, BLAS core type, versions, date."""
     libraries = dict.fromkeys(
         machine.blas_text(case["engines"][OURS]["blas"])
         for case in entry.get("cases", ())
@@ -185,7 +185,7 @@ def machine_text(found: Mapping[str, Any]) -> str:
 
 
 def versions_text(entry: Mapping[str, Any]) -> str:
-    """Every library that took part, with its version."""
+    """All libraries of the comparison with their versions."""
     found: dict[str, str] = dict(entry.get("versions", {}))
     for case in entry.get("cases", ()):
         for result in case["engines"].values():

@@ -1,4 +1,4 @@
-"""Timing: repeat a call for a while, and say what came out without being fooled by one slow run."""
+"""Timing: repeat a call, and summarise the times robustly against outliers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 def time_calls(
     call: Callable[[], object], *, seconds: float, min_calls: int = 3, warm_up_calls: int = 1
 ) -> list[float]:
-    """Milliseconds of each call, for about `seconds` and `min_calls` at least, after some that do not count."""
+    """Milliseconds of each call, for about `seconds` and at least `min_calls`, after some that are not counted."""
     for _ in range(warm_up_calls):
         call()
     times_ms: list[float] = []
@@ -28,7 +28,7 @@ def time_calls(
 
 @dataclass(frozen=True)
 class Stats:
-    """A handful of times in one line: the median, the middle half, the extremes."""
+    """Summary of times: the median, the middle half, the extremes."""
 
     median_ms: float
     p25_ms: float
@@ -50,7 +50,7 @@ class Stats:
 
 
 def rotated(items: Sequence[T], number: int) -> list[T]:
-    """The items in order, but starting `number` places later: each round another one goes first."""
+    """The items rotated by `number` places, so that each round starts with another one."""
     start = number % len(items) if items else 0
     return [*items[start:], *items[:start]]
 
@@ -68,6 +68,6 @@ def median(values: Iterable[float]) -> float:
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """exp(mean(log v)): the mean for ratios, in which 2 and 1/2 cancel out. NaN for none."""
+    """exp(mean(log v)): the mean for ratios, in which 2 and 1/2 cancel. NaN for none."""
     logs = [math.log(value) for value in values]
     return math.exp(sum(logs) / len(logs)) if logs else math.nan

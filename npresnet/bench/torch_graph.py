@@ -1,7 +1,7 @@
 """A Network as a PyTorch module: PyTorch's own layers, called in straight-line code that torch.fx writes.
 
-The code is what torchvision's modules run: ReLU and the residual's addition in place where no other layer reads the
-value, and every activation freed after its last reader (torch.fx sees to that).
+The code does what torchvision's modules do: ReLU and the residual's addition in place where no other layer reads the
+value, and every activation freed after its last reader (by torch.fx).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def build(network: Network) -> torch.nn.Module:
 
 
 def run(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Every node's value, each by PyTorch's own layer in x's dtype; nothing is overwritten, nothing freed."""
+    """Every node's value, each by PyTorch's own layer in x's dtype, without overwriting or freeing any."""
     values = {INPUT: x}
     for node in network:
         inputs = [values[name] for name in node.inputs]
@@ -47,7 +47,7 @@ def run(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own: dict[str, bool]) -> Any:
-    """The fx node that computes one of our nodes, its ReLU excepted."""
+    """The fx node that computes one of our nodes without its activation."""
     import torch
 
     if node.op in _LAYERS:
@@ -110,7 +110,7 @@ def _pool_options(node: Node) -> dict[str, Any]:
 
 
 def _shortcut_a(graph: Any, node: Node, value: Any) -> Any:
-    """x[:, :, ::stride, ::stride], then channels of zeros before and after."""
+    """x[:, :, ::stride, ::stride], then zero channels before and after."""
     import operator
 
     stride = slice(None, None, node.attrs["stride"])
@@ -155,7 +155,7 @@ def _filled(layer: torch.nn.Module, node: Node) -> torch.nn.Module:
     import torch
 
     arrays = {role: torch.from_numpy(np.array(array, dtype=np.float32)) for role, array in node.params.items()}
-    layer.load_state_dict(arrays, strict=False)  # not strict: num_batches_tracked does nothing in eval mode
+    layer.load_state_dict(arrays, strict=False)  # not strict: num_batches_tracked is unused in eval mode
     return layer
 
 

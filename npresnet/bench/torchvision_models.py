@@ -1,7 +1,7 @@
-"""torchvision's classifiers, also beside a torch build for which torchvision's compiled operators do not load.
+"""torchvision's classifiers, also with a torch build for which torchvision's compiled operators do not load.
 
 Such a pair fails on import with "operator torchvision::nms does not exist", although no classifier uses that operator.
-Registering the names that torchvision is about to look up lets the import pass.
+Registering the names that torchvision looks up makes the import succeed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def operator_names() -> list[str]:
 
 
 def register_operators(operators: list[str]) -> None:
-    """Tell torch that these torchvision operators exist (they cannot be called)."""
+    """Declare these torchvision operators in torch, without implementations."""
     global _library
     import torch
 

@@ -1,9 +1,9 @@
-"""`npresnet bench --tune`: measure every algorithm that each convolution of a network can take on this machine.
+"""`npresnet bench --tune`: measure every algorithm that each convolution of a network can use on this machine.
 
-A layer is timed as the backend would run it, alone: for one image and for a group, on one thread, each candidate in
-turn, round after round, with memory in between that drives the weights out of the inner caches as the other layers of a
-network would. The figure of a candidate is the sum of its times for an image alone and for one in a group. Another than
-what the built-in rules choose must be clearly faster, so that the table holds no chance results.
+A layer is timed alone, with the backend's own steps: for one image and for a group, on one thread, in interleaved
+rounds of all candidates, with other memory accessed in between that evicts the weights from the inner caches as the
+other layers of a network would. A candidate's figure is the sum of its times for an image alone and for one in a group.
+A candidate other than the built-in rules' choice must be clearly faster, so that the table has no chance results.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Measured:
 
     @property
     def total_us(self) -> float:
-        """What candidates are compared by."""
+        """The figure by which candidates are compared."""
         return self.alone_us + self.grouped_us
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A layer, all its candidates, the fastest first, and the choice that the built-in rules make."""
+    """A layer, all its candidates, the fastest first, and the built-in rules' choice."""
 
     layer: Layer
     measured: list[Measured]
@@ -64,7 +64,7 @@ class Tuned:
 
     @property
     def best(self) -> Choice:
-        """The fastest, if it is clearly faster than what the rules say."""
+        """The fastest, if it is clearly faster than the rules' choice."""
         usual = next(m for m in self.measured if m.choice == self.built_in)
         return self.measured[0].choice if self.measured[0].total_us < CLEARLY * usual.total_us else self.built_in
 
@@ -73,11 +73,11 @@ def tune_model(model: str, size: int, *, rounds: int, known: Container[str]) -> 
     """Measure the different convolutions of a weight file, or of a named architecture with random weights.
 
     size   height and width of the images
-    known  layers, as they print, that need not be measured again
+    known  str(layer) of layers that need not be measured again
     """
     is_name = model in npresnet.list_archs() and not os.path.isfile(model)
     loaded = npresnet.build(model) if is_name else npresnet.load(model)
-    network = fuse_max_pool(optimize(loaded.network))  # as `cpu.compile` has it: a fused stem takes no choice
+    network = fuse_max_pool(optimize(loaded.network))  # as in `cpu.compile`: a fused stem has no choice
     channels = loaded.config.value("in_channels", 3)
     loaded.close()
     for layer, (node, shape) in layers_of(network, (channels, size, size)).items():
@@ -97,7 +97,7 @@ def table(tuned: Sequence[Tuned]) -> Table:
 
 
 def layers_of(network: Network, input_shape: Shape) -> dict[Layer, tuple[Node, Shape]]:
-    """The different layers of an optimised network, each with one node that is such a layer and its input's shape."""
+    """The distinct layers of an optimised network, each with one such node and its input's shape."""
     shapes = infer_shapes(network, input_shape)
     found: dict[Layer, tuple[Node, Shape]] = {}
     for node in network:

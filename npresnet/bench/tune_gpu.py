@@ -1,8 +1,8 @@
-"""`npresnet bench --tune --device cuda`: measure every kernel and tile that each convolution of a network can take.
+"""`npresnet bench --tune --device cuda`: measure every kernel and tile that each convolution of a network can use.
 
-A layer is timed alone by the GPU's own clock, each candidate several times in a row and all in turn, round after round.
-In a row, what a layer reads may still lie in the second cache, as the previous layer's output may in a network. Another
-candidate than the one that the built-in rule takes must be clearly faster to be kept.
+A layer is timed alone by the GPU's own clock, in interleaved rounds of several consecutive runs of each candidate. In
+consecutive runs, a layer's input may still be in the L2 cache, as the previous layer's output may in a network. A
+candidate other than the built-in rule's choice must be clearly faster to be kept.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from npresnet.model.decisions import decide_device, decide_dtype
 from npresnet.passes import optimize
 
 ROUNDS, QUICK_ROUNDS = 10, 1
-REPEATS = 10  # runs in a row
+REPEATS = 10  # consecutive runs
 
 
 class Where(NamedTuple):
-    """A GPU and what it multiplies."""
+    """A GPU and a precision."""
 
     gpu: cuda.Gpu
     element: cuda.Element
 
     @classmethod
     def of(cls, device: str, dtype: str) -> Where:
-        """As `npresnet.load` takes them. Raises what it raises."""
+        """With the arguments and errors of `npresnet.load`."""
         decision = decide_device(device)
         return cls(cuda.open_gpu(decision.value), cuda.ELEMENTS[decide_dtype(dtype, decision).value])
 
@@ -47,7 +47,7 @@ class Where(NamedTuple):
         return Processor(self.gpu.name, self.gpu.capability, self.gpu.multiprocessors)
 
     def save(self, tuned: Iterable[Tuned]) -> Path:
-        """Keep what is clearly faster, and forget what was kept of layers that are no longer."""
+        """Store choices that are clearly faster, and remove the stored ones of the other measured layers."""
         better = {t.key: (t.best.launcher, str(t.best.tile)) if t.best != t.built_in else None for t in tuned}
         return tuning.save(self.gpu.name, better)
 
@@ -61,7 +61,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Tuned:
-    """A layer by the name that tables give it, all its candidates, the fastest first, and the rule's own choice."""
+    """A layer by its name in tables, all its candidates, the fastest first, and the rule's choice."""
 
     key: str
     measured: list[Measured]
@@ -69,7 +69,7 @@ class Tuned:
 
     @property
     def best(self) -> Choice:
-        """The fastest, if it is clearly faster than what the rule says."""
+        """The fastest, if it is clearly faster than the rule's choice."""
         usual = next(m.time_us for m in self.measured if m.choice == self.built_in)
         return self.measured[0].choice if self.measured[0].time_us < CLEARLY * usual else self.built_in
 
@@ -110,7 +110,7 @@ def measure(layer: Layer, where: Where, *, rounds: int = ROUNDS) -> list[Measure
 
 
 class Numbers:
-    """One layer's tensors on the GPU, of random numbers: zeros would take less power, and so less time."""
+    """One layer's tensors on the GPU, of random numbers: zeros would use less power, and so less time."""
 
     def __init__(self, layer: Layer, where: Where):
         self._where, self._layer, self._buffers = where, layer, list[Any]()
@@ -125,7 +125,7 @@ class Numbers:
         self._bias = self._new(4 * shape.out_channels)
 
     def launches(self, choice: Choice) -> list[Any]:
-        """The candidate's, on these tensors."""
+        """The candidate's launches on these tensors."""
         module, element = choice.module, self._where.element
         widened = np.zeros(
             (len(self._weight), choice.shape.in_channels // choice.shape.groups, *self._weight.shape[2:])

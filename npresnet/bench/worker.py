@@ -1,15 +1,15 @@
-"""The child process in which one engine lives: reads requests from stdin, a line of JSON each, and answers likewise.
+"""The child process of one engine: reads requests from stdin, a line of JSON each, and answers likewise on stdout.
 
     {"do": "prepare", ...}                 make a model's files (see `prepare`)
     {"do": "load", "loader", "job"}        load the engine
     {"do": "check", "images", "save_to"}   run all images, save the results
     {"do": "time", "seconds"}              milliseconds of each call
-    {"do": "peak"}                         what this machine can multiply
+    {"do": "peak"}                         the GEMM peak of this machine
     {"do": "layers", ...}                  npresnet's time step by step (see `layers`)
     {"do": "info"}                         memory, versions, BLAS
     {"do": "stop"}
 
-An answer holds "error" where the request failed. The end of stdin ends the worker, so none outlives its parent.
+An answer contains "error" where the request failed. The end of stdin ends the worker, so none outlives its parent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from npresnet.bench.timing import time_calls
 
 
 class Worker:
-    """One method a request; what they share is the loaded engine and its input."""
+    """One method for each request; they share the loaded engine and its input."""
 
     def __init__(self) -> None:
         self.engine: Loaded | None = None
@@ -52,7 +52,7 @@ class Worker:
         return {"load_s": time.perf_counter() - start}
 
     def check(self, images: str, save_to: str) -> dict[str, Any]:
-        """Run the images in batches of the size that is timed (the last is filled up); keep the first as input."""
+        """Run the images in batches of the timed size (the last one wraps around); keep the first as input."""
         engine, x = self._loaded(), np.load(images)  # (8, C, H, W)
         batches = [np.take(x, range(i, i + self.batch), axis=0, mode="wrap") for i in range(0, len(x), self.batch)]
         self.fed = engine.feed(batches[0])
@@ -98,7 +98,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             return
         try:
             answer = getattr(worker, do)(**request)
-        except Exception as problem:  # whatever an engine raises is its parent's to report
+        except Exception as problem:  # the parent reports an engine's errors
             traceback.print_exc()
             answer = {"error": f"{type(problem).__name__}: {problem}"}
         answers.write(json.dumps(answer) + "\n")
@@ -106,7 +106,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 
 def main() -> None:
-    """Keep stdout for answers alone: what libraries print there goes to stderr."""
+    """Reserve stdout for answers: libraries' output is redirected to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr

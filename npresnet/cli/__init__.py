@@ -1,6 +1,6 @@
-"""The command `npresnet`: one function a subcommand.
+"""The command `npresnet`: one function per subcommand.
 
-    parser    what may be typed, and the help
+    parser    arguments and help
     predict   predict
     files     convert, inspect, summary
     maps      embed, cam
@@ -11,7 +11,7 @@
     shared    models and image paths from arguments, messages
     output    predictions as text, JSON, JSON Lines, CSV
 
-stdout carries data only; messages and progress go to stderr. Exit 0: fine, 1: something failed, 2: wrong usage.
+stdout carries only data; messages and progress go to stderr. Exit code 0: success, 1: something failed, 2: wrong usage.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from npresnet.cli.shared import complain
 from npresnet.errors import NpresnetError
 
 FAILED, MISUSED = 1, 2
-INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell counts signals: 128 + number
+INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + signal number, as in shells
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Wrong usage raises SystemExit(2), as argparse does."""
+    """Run one command and return its exit code. Wrong usage raises SystemExit(2), as in argparse."""
     _prepare_streams()
     parser = make_parser()
     if not (sys.argv[1:] if argv is None else argv):
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
         code = _run(args)
-    if argv is None:  # the process ends here: to look once more through all objects for garbage takes a tenth of it
+    if argv is None:  # skips the last garbage collection, a tenth of a process's time
         gc.freeze()
     return code
 
@@ -56,22 +56,22 @@ def _run(args: Any) -> int:
         return code
     except NpresnetError as error:
         complain(f"error: {error}")
-    except BrokenPipeError:  # whoever read stdout has gone: what is still buffered has nowhere to go
+    except BrokenPipeError:  # the reader of stdout has exited: discard what is still buffered
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
         complain(f"error: {error.filename or 'the output'}: {error.strerror or error}")
     except MemoryError:
-        complain("error: there is not enough memory for this; try --batch-size 1, or smaller images")
+        complain("error: not enough memory; try --batch-size 1, or smaller images")
     except KeyboardInterrupt:
-        complain("stopped")
+        complain("interrupted")
         return INTERRUPTED
     return FAILED
 
 
 def _prepare_streams() -> None:
-    """What the caller closed is empty; file names that are no text must not stop the printing of the others."""
+    """Replace closed streams by os.devnull; make undecodable file names printable."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end

@@ -1,6 +1,6 @@
-"""What this machine has, and what would make npresnet faster or right on it: the facts behind `npresnet doctor`.
+"""`npresnet doctor`: properties of this machine that affect npresnet, and advice.
 
-Nothing is changed and nothing heavy is imported.
+Changes nothing and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from npresnet.cpu.compiler import prepared
 from npresnet.cpu.runtime.cpus import cgroup_quota, cpuinfo
 from npresnet.weights import download
 
-PINS = {"openblas": "OPENBLAS_CORETYPE", "mkl": "MKL_ENABLE_INSTRUCTIONS", "blis": "BLIS_ARCH_TYPE"}
+CORE_TYPE_VARIABLES = {"openblas": "OPENBLAS_CORETYPE", "mkl": "MKL_ENABLE_INSTRUCTIONS", "blis": "BLIS_ARCH_TYPE"}
 THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "GOTO_NUM_THREADS")
 VECTORS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "sve")
-# OpenBLAS names its kernels after the first processors that had the instructions they use.
-AVX512_KERNELS = ("skylakex", "cooperlake", "sapphirerapids")
-AVX2_KERNELS = ("haswell", "zen", "excavator")
+# OpenBLAS's core types are named after the first processors with the instructions that they use.
+AVX512_CORE_TYPES = ("skylakex", "cooperlake", "sapphirerapids")
+AVX2_CORE_TYPES = ("haswell", "zen", "excavator")
 OPEN_GPU = """
 from npresnet import cuda, errors
 try:
@@ -40,7 +40,7 @@ CUPY = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 
 @dataclass
 class Report:
-    """Facts by title, in order, and pieces of advice."""
+    """Facts by title, in order, and advice."""
 
     facts: dict[str, str] = field(default_factory=dict)
     advice: list[str] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Report:
     def __str__(self) -> str:
         width = max(map(len, self.facts))
         lines = [f"{title:<{width}}  {text}" for title, text in self.facts.items()]
-        lines += ["", *(f"advice: {text}" for text in self.advice or ["nothing to mend"])]
+        lines += ["", *(f"advice: {text}" for text in self.advice or ["nothing to improve"])]
         return "\n".join(lines)
 
 
 def examine(environ: Mapping[str, str] = os.environ) -> Report:
-    """Look at this machine. Costs some milliseconds."""
+    """Examine this machine. Takes a few milliseconds."""
     from npresnet import __version__
 
     report = Report()
@@ -84,7 +84,7 @@ def _prepared_text() -> str:
 
 
 def cpu_name() -> str:
-    """The processor's name, as the system tells it."""
+    """The processor's name as reported by the system."""
     if sys.platform == "darwin":
         import subprocess
 
@@ -94,19 +94,19 @@ def cpu_name() -> str:
 
 
 def cpu_vectors() -> list[str]:
-    """The vector instructions that matter to a BLAS; empty where the system does not tell."""
+    """The vector instructions relevant to a BLAS; empty if the system does not report them."""
     flags = cpuinfo().get("flags", cpuinfo().get("Features", "")).split()
     return [name for name in VECTORS if name in flags]
 
 
 def _examine_threads(report: Report) -> None:
     present, usable, quota = os.cpu_count() or 1, cpu.usable_cpus(), cgroup_quota()
-    limits = "" if quota is None else f", the container grants the time of {quota:g}"
+    limits = "" if quota is None else f", the container's quota is {quota:g}"
     report.facts["threads"] = f"{usable} by default ({present} CPUs in the machine{limits})"
     if usable < present:
         report.advice.append(
             f"this process may use {usable} of {present} CPUs (affinity or the container's quota); more CPUs would be "
-            "more speed, more threads on these would not"
+            "faster, more threads on these would not"
         )
 
 
@@ -114,49 +114,53 @@ def _examine_blas(report: Report, found: list[dict[str, Any]], vectors: list[str
     report.facts["NumPy"] = f"{np.__version__}, from {Path(np.__file__).parent}"
     report.facts["BLAS"] = "; ".join(map(_blas_text, found)) or _blas_of_build()
     for blas in found:
-        report.advice += _kernel_advice(blas, vectors, environ)
+        report.advice += _core_type_advice(blas, vectors, environ)
     if not found and sys.platform != "darwin":
         report.advice.append(
-            "threadpoolctl knows no BLAS in this NumPy, so npresnet cannot hold it to one thread; if it uses several, "
-            "set its own variable (OPENBLAS_NUM_THREADS=1 or the like). PyPI's NumPy brings OpenBLAS"
+            "threadpoolctl does not support this NumPy's BLAS, so npresnet cannot limit it to one thread; if it uses "
+            "several, set its own variable (OPENBLAS_NUM_THREADS=1 or similar). PyPI's NumPy includes OpenBLAS"
         )
     limits = [f"{name}={environ[name]}" for name in THREAD_LIMITS if environ.get(name)]
     if limits:
-        held = "npresnet holds the BLAS to one thread while it runs; its own threads are those of --threads"
-        report.facts["environment"] = f"{', '.join(limits)}: no matter here, {held}"
+        reason = "npresnet limits the BLAS to one thread while it runs; its own threads are set by --threads"
+        report.facts["environment"] = f"{', '.join(limits)}: no effect, {reason}"
 
 
-def _kernel_advice(blas: Mapping[str, Any], vectors: list[str], environ: Mapping[str, str]) -> list[str]:
-    kernel, pin = str(blas.get("architecture", "")), PINS.get(str(blas.get("internal_api")), "")
-    slower = blas.get("internal_api") == "openblas" and is_slower(kernel, vectors)
-    if environ.get(pin):
-        verdict = "slower than what this CPU can run" if slower else "where the BLAS would choose for itself"
-        return [f"{pin}={environ[pin]} pins the BLAS to the kernel {kernel or environ[pin]}, {verdict}; unset {pin}"]
+def _core_type_advice(blas: Mapping[str, Any], vectors: list[str], environ: Mapping[str, str]) -> list[str]:
+    core_type = str(blas.get("architecture", ""))
+    variable = CORE_TYPE_VARIABLES.get(str(blas.get("internal_api")), "")
+    slower = blas.get("internal_api") == "openblas" and is_slower(core_type, vectors)
+    if environ.get(variable):
+        forced = f"{variable}={environ[variable]} forces the BLAS to core type {core_type or environ[variable]}"
+        effect = "slower than this CPU allows" if slower else "instead of its own choice"
+        return [f"{forced}, {effect}; unset {variable}"]
     if slower:
         better = "AVX-512" if "avx512f" in vectors else "AVX2"
         return [
-            f"the BLAS chose its kernel {kernel}, though this CPU has {better}; a newer NumPy may choose better: "
+            f"the BLAS chose core type {core_type}, although this CPU has {better}; a newer NumPy may choose better: "
             "python -m pip install --upgrade numpy"
         ]
     return []
 
 
-def is_slower(kernel: str, vectors: list[str]) -> bool:
-    """Whether a kernel of OpenBLAS leaves vector instructions unused that this CPU has."""
-    best = AVX512_KERNELS if "avx512f" in vectors else AVX512_KERNELS + AVX2_KERNELS if "avx2" in vectors else ()
-    return bool(kernel and best) and kernel.lower() not in best
+def is_slower(core_type: str, vectors: list[str]) -> bool:
+    """Whether a core type of OpenBLAS does not use all vector instructions of this CPU."""
+    best = (
+        AVX512_CORE_TYPES if "avx512f" in vectors else AVX512_CORE_TYPES + AVX2_CORE_TYPES if "avx2" in vectors else ()
+    )
+    return bool(core_type and best) and core_type.lower() not in best
 
 
 def _blas_text(blas: Mapping[str, Any]) -> str:
     name = " ".join(str(blas[key]) for key in ("internal_api", "version") if blas.get(key))
-    return f"{name}, kernel {blas['architecture']}" if blas.get("architecture") else name
+    return f"{name}, core type {blas['architecture']}" if blas.get("architecture") else name
 
 
 def _blas_of_build() -> str:
-    """What NumPy was built with, for a BLAS that threadpoolctl does not know, such as Apple's Accelerate."""
+    """The BLAS that NumPy was built with, for those not supported by threadpoolctl, such as Apple's Accelerate."""
     try:
         blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-        return f"{blas['name']} {blas.get('version', '')}".strip() + ", kernel unknown"
+        return f"{blas['name']} {blas.get('version', '')}".strip() + ", core type unknown"
     except (KeyError, TypeError):
         return "unknown to threadpoolctl"
 
@@ -170,30 +174,30 @@ def _examine_packages(report: Report) -> None:
 
 
 def _examine_gpu(report: Report) -> None:
-    """CuPy by its package's metadata, GPUs by NVIDIA's own tool; where there is CuPy, by what it says itself."""
+    """CuPy from package metadata, GPUs from nvidia-smi and, if CuPy is installed, from CuPy."""
     packages = [f"{name} {found}" for name in CUPY if (found := _version(name))]
-    report.facts["CuPy"] = ", ".join(packages) or "not installed; the CPU needs none"
+    report.facts["CuPy"] = ", ".join(packages) or "not installed; not needed on the CPU"
     gpus = _gpus()
-    report.facts["GPU"] = "; ".join(gpus) or "none that nvidia-smi can see"
+    report.facts["GPU"] = "; ".join(gpus) or "none found by nvidia-smi"
     if gpus and not packages:
         report.advice.append(
-            "there is a GPU: python -m pip install 'npresnet[cuda12]' (or cuda13, where the driver supports CUDA 13), "
-            'and device="cuda" will use it'
+            "there is a GPU: python -m pip install 'npresnet[cuda12]' (or cuda13, if the driver supports CUDA 13), "
+            'then use device="cuda"'
         )
     if packages:
-        works, words = _ask_cupy()
-        report.facts["GPU for npresnet"] = words if works else "none"
+        works, text = _ask_cupy()
+        report.facts["GPU for npresnet"] = text if works else "none"
         if not works:
-            report.advice.append(f"CuPy is installed, but no GPU can be used: {words}")
+            report.advice.append(f"CuPy is installed, but no GPU can be used: {text}")
 
 
 def _ask_cupy() -> tuple[bool, str]:
-    """Whether a GPU can be used, and what it is or what is missing. In another process: to load CuPy takes a second."""
+    """Whether a GPU is usable, and its description or the problem; in a subprocess, as loading CuPy takes a second."""
     import subprocess
 
     done = subprocess.run([sys.executable, "-c", OPEN_GPU], capture_output=True, text=True, check=False)
-    answer, _, words = done.stdout.strip().partition(" ")
-    return answer == "yes", words or done.stderr.strip()[-300:]
+    answer, _, text = done.stdout.strip().partition(" ")
+    return answer == "yes", text or done.stderr.strip()[-300:]
 
 
 def _gpus() -> list[str]:

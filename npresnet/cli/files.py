@@ -1,4 +1,4 @@
-"""`npresnet convert`, `inspect` and `summary`: weight files and architectures, no images."""
+"""`npresnet convert`, `inspect` and `summary`: commands for weight files and architectures."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from npresnet.errors import ArchitectureError, CheckpointError
 
 
 def convert(args: Namespace) -> int:
-    """Write a weight file as .npz, and say what was decided."""
+    """Write a weight file as .npz."""
     import npresnet
     from npresnet import weights
 
     target = npresnet.convert(args.source, args.destination, **decisions_of(args))
     for note in weights.inspect(target).notes:
         complain(note)
-    complain(f"wrote {target}, {os.path.getsize(target):,} bytes; npresnet inspect {target} shows what was decided")
+    complain(f"wrote {target}, {os.path.getsize(target):,} bytes; npresnet inspect {target} shows all settings")
     return FINE
 
 
 def inspect(args: Namespace) -> int:
-    """Print container, wrapping and tensors of a file, then the network in it and every decision, if there is one."""
+    """Print container, wrapping and tensors of a file, and all decisions if it holds a supported network."""
     from npresnet import weights
-    from npresnet.model.loading import find_file, understand
+    from npresnet.model.loading import find_file, interpret
 
     path = find_file(args.file)
     print(weights.inspect(path))
     print()
     try:
-        found = understand(path)
+        found = interpret(path)
     except (CheckpointError, ArchitectureError) as error:
-        print(f"network    none that npresnet can run: {error}")
+        print(f"network    none that is supported: {error}")
     else:
-        print("network    each decision and where it comes from")
+        print("network    each decision and its origin")
         print("\n".join(f"  {line}" for line in str(found.config).splitlines()))
     return FINE
 

@@ -1,4 +1,4 @@
-"""`npresnet embed` and `npresnet cam`: what the network makes of an image on its way to a label."""
+"""`npresnet embed` and `npresnet cam`: features and class activation maps of images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 
-LEAST_SIDE = 224  # pixels of a picture that is written
+MIN_SIDE = 224  # minimum size of written images, in pixels
 
 
 def embed(args: Namespace) -> int:
-    """Print the pooled features of each image as JSON, or write them all as one .npy, a row an image."""
+    """Print the pooled features of each image as JSON, or write them to one .npy file, one row per image."""
     paths = ImagePaths(args.images)
     with model_of(args) as model:
         records: list[tuple[str, Any]] = []
@@ -37,7 +37,7 @@ def embed(args: Namespace) -> int:
 
 
 def cam(args: Namespace) -> int:
-    """Lay a class activation map over the picture that the network saw, and write it as an image."""
+    """Write the preprocessed image blended with a class activation map."""
     from npresnet import images
     from npresnet.views import overlay
 
@@ -54,13 +54,13 @@ def cam(args: Namespace) -> int:
 
 
 def _enlarged(pixels: Any) -> Any:
-    """(H, W, 3), each pixel repeated where the picture is so small (CIFAR's 32x32) that nobody could see it."""
-    times = max(1, LEAST_SIDE // max(pixels.shape[:2]))
+    """(H, W, 3) with pixels of small images (CIFAR's 32x32) repeated."""
+    times = max(1, MIN_SIDE // max(pixels.shape[:2]))
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _short(value: Any) -> float | None:
-    """A float32 in the nine digits that tell it from any other; JSON has no NaN."""
+    """A float32 with nine digits, which identify it uniquely; None for NaN, which JSON lacks."""
     return float(f"{value:.9g}") if np.isfinite(value) else None
 
 
@@ -68,7 +68,7 @@ def _write_npy(path: str, array: Any) -> None:
     data = io.BytesIO()
     np.save(data, array)
     _write(path, data.getvalue())
-    complain(f"wrote {path}: {array.shape} float32, one row for each image that was read, in order")
+    complain(f"wrote {path}: {array.shape} float32, one row per image that was read, in order")
 
 
 def _write_picture(path: str, pixels: Any) -> None:
@@ -77,11 +77,11 @@ def _write_picture(path: str, pixels: Any) -> None:
     data = io.BytesIO()
     kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
     if kind not in Image.SAVE:
-        raise ImageError(f"{path}: pictures are written as .png, .jpg and the like; give such a name")
+        raise ImageError(f"{path}: unsupported extension for an image; use .png, .jpg or similar")
     try:
         Image.fromarray(pixels).save(data, kind)
     except (OSError, ValueError, KeyError) as error:
-        raise ImageError(f"{path}: this picture cannot be written as {kind}: {error}; give a .png") from error
+        raise ImageError(f"{path}: this image cannot be written as {kind}: {error}; use .png") from error
     _write(path, data.getvalue())
 
 

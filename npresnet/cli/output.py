@@ -1,4 +1,4 @@
-"""Predictions as text for people, JSON, JSON Lines and CSV, one image at a time."""
+"""Predictions as text, JSON, JSON Lines and CSV, one image at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Emit = Callable[[str], None]  # takes a line without its newline
 
 
 def record(path: str, prediction: Prediction) -> dict[str, Any]:
-    """{path, index, label, score, top: [{index, label, score}]}; JSON has no NaN, so such a score is null."""
+    """{path, index, label, score, top: [{index, label, score}]}; NaN scores become None because JSON has no NaN."""
     values = prediction.to_dict()
     for candidate in (values, *values["top"]):
         candidate["score"] = candidate["score"] if math.isfinite(candidate["score"]) else None
@@ -23,7 +23,7 @@ def record(path: str, prediction: Prediction) -> dict[str, Any]:
 
 
 class Text:
-    """For people: path, label, probability, time; further candidates below."""
+    """Human-readable: path, label, probability, time; further candidates on the next lines."""
 
     def __init__(self, emit: Emit, path_width: int):
         self._emit = emit
@@ -44,7 +44,7 @@ class Text:
 
 
 class Json:
-    """One array, written as it grows."""
+    """One array, written incrementally."""
 
     def __init__(self, emit: Emit):
         self._emit = emit
@@ -65,7 +65,7 @@ class Json:
 
 
 class JsonLines:
-    """One record a line."""
+    """One record per line."""
 
     def __init__(self, emit: Emit):
         self._emit = emit
@@ -97,5 +97,5 @@ class Csv:
 
     def _row(self, cells: Iterable[Any]) -> None:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(cells)  # with none it would leave line ends in a cell unquoted
+        csv.writer(line, lineterminator="\n").writerow(cells)  # with "" line ends in cells would not be quoted
         self._emit(line.getvalue()[:-1])

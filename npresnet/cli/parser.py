@@ -1,4 +1,4 @@
-"""What may be typed: every command, its arguments and its help."""
+"""The argument parser: all commands, their arguments and help."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from npresnet.bench import arguments
 
 EXAMPLES = """examples:
-  npresnet demo                                     the model and the photo that come along; no network needed
+  npresnet demo                                     the included model on the included photo; works offline
   npresnet predict dog.jpg --model resnet18         downloads the weights once, then works offline
   npresnet predict photos/ --model my.pth --top 5   every image of a folder, with your own weights
-  npresnet predict photos/ --json > labels.json     the data alone goes to stdout
+  npresnet predict photos/ --json > labels.json     stdout carries only data
   npresnet convert my.pth my.npz --labels names.txt
-  npresnet bench resnet50 --batches 1 8             beside PyTorch, ONNX Runtime, OpenVINO: what is installed
-  npresnet bench resnet50 --layers                  where the time goes
+  npresnet bench resnet50 --batches 1 8             compared with PyTorch, ONNX Runtime, OpenVINO if installed
+  npresnet bench resnet50 --layers                  time of each layer
   npresnet explain dog.jpg -o page.html             where one number of a feature map comes from
-  npresnet exercise start                           learn how it is done, by doing it
-  npresnet doctor                                   what this machine has, and what would make it faster
+  npresnet exercise start                           learn by implementing parts of npresnet
+  npresnet doctor                                   properties of this machine, with advice
 
-npresnet COMMAND --help tells more."""
+See npresnet COMMAND --help for details."""
 
 EXERCISE_FOLDER = "npresnet-exercises"
 Commands = Any  # argparse's subparsers have no public type
@@ -47,40 +47,40 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _predict(commands: Commands) -> None:
-    command = _command(commands, "predict", "predict:predict", "say what images show")
+    command = _command(commands, "predict", "predict:predict", "classify images")
     command.add_argument(
         "images",
         nargs="+",
         metavar="IMG|DIR|GLOB|-",
-        help="image files, folders (their image files), patterns such as 'photos/*.jpg'; - reads one path a line; "
-        "a name that begins with - is given as ./-name",
+        help="image files, folders (their image files), patterns such as 'photos/*.jpg'; - reads one path per line "
+        "from stdin; write ./-name for a name that begins with -",
     )
     command.add_argument("--top", type=_from(1), metavar="K", help="list the K best classes (text: 1, JSON: 5)")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="an array of {path, index, label, score, top}")
-    form.add_argument("--jsonl", action="store_true", help="the same records, one a line")
+    form.add_argument("--jsonl", action="store_true", help="the same records, one per line")
     form.add_argument("--csv", action="store_true", help="the columns path, index, label, score")
-    command.add_argument("--grid", metavar="OUT.png", help="draw the pictures with their labels, 4 by 4 a page")
+    command.add_argument("--grid", metavar="OUT.png", help="draw the images with their labels, 4 x 4 per page")
     command.add_argument("--batch-size", type=_from(1), default=32, metavar="N", help="images read together (32)")
     _model_arguments(command)
 
 
 def _convert(commands: Commands) -> None:
-    command = _command(commands, "convert", "files:convert", "write any weight file as .npz, with all that was decided")
+    command = _command(commands, "convert", "files:convert", "write any weight file as .npz, with all settings")
     command.add_argument("source", metavar="SRC", help="a weight file (.pth .pt .th .pkl .safetensors .npz) or a name")
     command.add_argument("destination", metavar="DST.npz")
     _decision_arguments(command)
 
 
 def _inspect(commands: Commands) -> None:
-    command = _command(commands, "inspect", "files:inspect", "list what is in a weight file, whatever net it is of")
+    command = _command(commands, "inspect", "files:inspect", "list the contents of any weight file")
     command.add_argument("file", metavar="FILE")
 
 
 def _summary(commands: Commands) -> None:
-    command = _command(commands, "summary", "files:summary", "print the table of layers, as torchsummary does")
+    command = _command(commands, "summary", "files:summary", "print torchsummary's table of layers")
     command.add_argument("network", metavar="NAME|FILE", help="an architecture such as resnet50, or a weight file")
-    command.add_argument("--batch-size", type=_from(1), default=-1, metavar="N", help="images a batch (any: -1)")
+    command.add_argument("--batch-size", type=_from(1), default=-1, metavar="N", help="images per batch (-1, any)")
     command.add_argument(
         "--input-size", type=_from(1), nargs=3, metavar=("C", "H", "W"), help="shape of an image (usually 3 224 224)"
     )
@@ -95,15 +95,17 @@ def _embed(commands: Commands) -> None:
 
 
 def _cam(commands: Commands) -> None:
-    command = _command(commands, "cam", "maps:cam", "show where in an image the network sees a class")
+    command = _command(commands, "cam", "maps:cam", "show which part of an image supports a class")
     command.add_argument("image", metavar="IMG")
-    command.add_argument("-o", "--output", required=True, metavar="OUT.png", help="the picture to write")
-    command.add_argument("--index", type=_from(0), metavar="CLASS", help="which class (the best one)")
+    command.add_argument("-o", "--output", required=True, metavar="OUT.png", help="the image to write")
+    command.add_argument("--index", type=_from(0), metavar="CLASS", help="index of the class (the best one)")
     _model_arguments(command)
 
 
 def _bench(commands: Commands) -> None:
-    command = _command(commands, "bench", "bench:bench", "measure npresnet beside other engines, or layer by layer")
+    command = _command(
+        commands, "bench", "bench:bench", "compare npresnet's speed with other engines, or measure each layer"
+    )
     command.add_argument(
         "models",
         nargs="*",
@@ -112,9 +114,9 @@ def _bench(commands: Commands) -> None:
         help="names (random weights, nothing is downloaded) or weight files (resnet18)",
     )
     what = command.add_mutually_exclusive_group()
-    what.add_argument("--layers", action="store_true", help="npresnet alone, every step, on one thread or a GPU")
-    what.add_argument("--tune", action="store_true", help="choose each layer's algorithm by measuring, and keep that")
-    command.add_argument("--fast", action="store_true", help="race fast=True beside the default; with --layers instead")
+    what.add_argument("--layers", action="store_true", help="only npresnet, every step, on one thread or a GPU")
+    what.add_argument("--tune", action="store_true", help="choose each layer's algorithm by measuring, and save it")
+    command.add_argument("--fast", action="store_true", help="compare fast=True with the default; --layers: only that")
     command.add_argument(
         "--device", default="cpu", metavar="D", help="with --layers, --tune: cpu, cuda or cuda:1 (cpu)"
     )
@@ -122,7 +124,7 @@ def _bench(commands: Commands) -> None:
         "--dtype", default="float32", metavar="T", help="with --layers, --tune on a GPU, as for predict (float32)"
     )
     command.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE|-", help="keep the figures as JSON; - prints that alone"
+        "--json", nargs="?", const="-", metavar="FILE|-", help="save the figures as JSON; - prints only them"
     )
     arguments.add_cases(command)
     arguments.add_engines(command)
@@ -130,28 +132,32 @@ def _bench(commands: Commands) -> None:
 
 
 def _explain(commands: Commands) -> None:
-    command = _command(commands, "explain", "pages:explain", "follow one number of a feature map, on a page to read")
+    command = _command(commands, "explain", "pages:explain", "explain one number of a feature map, on a page")
     command.add_argument("image", metavar="IMG")
     command.add_argument("--layer", metavar="L", help="a convolution, such as layer1.0.conv1 (the first one)")
     command.add_argument(
-        "--at", type=_place, metavar="ROW,COL", help="which pixel of its output (that of the strongest response)"
+        "--at", type=_position, metavar="ROW,COL", help="pixel of its output (that of the strongest response)"
     )
-    command.add_argument("--channel", type=int, metavar="K", help="which of its filters (that of the same)")
+    command.add_argument(
+        "--channel", type=int, metavar="K", help="index of its filter (that of the strongest response)"
+    )
     command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
     _model_arguments(command)
 
 
 def _trace(commands: Commands) -> None:
-    command = _command(commands, "trace", "pages:trace", "show every step with its feature maps, on a page to read")
+    command = _command(commands, "trace", "pages:trace", "show every step with its feature maps, on a page")
     command.add_argument("image", metavar="IMG")
     command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
     _model_arguments(command)
 
 
 def _ladder(commands: Commands) -> None:
-    command = _command(commands, "ladder", "teach:ladder", "compute one layer in ever faster ways, each proved equal")
-    command.add_argument("--layer", metavar="L", help="a convolution, such as layer1.0.conv1 (the costliest)")
-    command.add_argument("--image", metavar="IMG", help="the photo whose numbers it gets (one that comes along)")
+    command = _command(
+        commands, "ladder", "teach:ladder", "compute one layer in increasingly fast ways, each proved equal"
+    )
+    command.add_argument("--layer", metavar="L", help="a convolution, such as layer1.0.conv1 (the slowest)")
+    command.add_argument("--image", metavar="IMG", help="the input photo (an included one)")
     command.add_argument("--html", metavar="OUT.html", help="write a page as well")
     command.add_argument("--json", action="store_true", help="print JSON instead of the table")
     _model_arguments(command)
@@ -159,31 +165,31 @@ def _ladder(commands: Commands) -> None:
 
 def _exercise(commands: Commands) -> None:
     command = _command(
-        commands, "exercise", "teach:exercise", "functions of npresnet with a few lines taken out, to learn"
+        commands, "exercise", "teach:exercise", "functions of npresnet with a few lines removed, for learning"
     )
     command.add_argument("action", choices=["start", "check"], help="write the files, or check them")
-    command.add_argument("names", nargs="*", metavar="NAME", help="check these alone, such as im2col (all)")
-    command.add_argument("--folder", default=EXERCISE_FOLDER, metavar="DIR", help=f"where they are ({EXERCISE_FOLDER})")
+    command.add_argument("names", nargs="*", metavar="NAME", help="check only these, such as im2col (all)")
+    command.add_argument("--folder", default=EXERCISE_FOLDER, metavar="DIR", help=f"their folder ({EXERCISE_FOLDER})")
 
 
 def _diff(commands: Commands) -> None:
     command = _command(commands, "diff", "teach:diff", "compare every step with PyTorch, which must be installed")
     command.add_argument("checkpoint", metavar="CHECKPOINT", help="a weight file or a name")
-    command.add_argument("--image", required=True, metavar="IMG", help="what both look at")
+    command.add_argument("--image", required=True, metavar="IMG", help="the input of both")
     _model_arguments(command, model=False)
 
 
 def _doctor(commands: Commands) -> None:
-    _command(commands, "doctor", "machine:doctor", "what this machine has, and what would make npresnet faster here")
+    _command(commands, "doctor", "machine:doctor", "show properties of this machine that affect npresnet, with advice")
 
 
 def _demo(commands: Commands) -> None:
-    command = _command(commands, "demo", "machine:demo", "predict the photo that comes along, and show what is next")
+    command = _command(commands, "demo", "machine:demo", "classify the included photo, and show next steps")
     command.add_argument("--threads", type=_from(1), metavar="T", help=argparse.SUPPRESS)
 
 
 def _command(commands: Commands, name: str, home: str, what: str) -> argparse.ArgumentParser:
-    """A subcommand; `home` is module:function, imported when it runs, so that --help and one-off calls start fast."""
+    """Add a subcommand; `home` is module:function, imported when it runs, so that startup is fast."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
     module, function = home.split(":")
 
@@ -208,16 +214,16 @@ def _model_arguments(command: argparse.ArgumentParser, *, model: bool = True) ->
         "--dtype", default="float32", metavar="T", help="float32; on a GPU also tf32, float16, bfloat16 (float32)"
     )
     group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
-    group.add_argument("--fast", action="store_true", help="let an image's last bits depend on the batch it is in")
-    group.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions by the direct sum")
-    group.add_argument("--exif", action="store_true", help="turn photos as their EXIF orientation says")
+    group.add_argument("--fast", action="store_true", help="let an image's last bits depend on its batch")
+    group.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions as direct sums")
+    group.add_argument("--exif", action="store_true", help="apply the EXIF orientation of photos")
     _decision_arguments(group)
 
 
 def _decision_arguments(command: Any) -> None:
     command.add_argument("--labels", metavar="L", help="names of the classes: a text or JSON file, imagenet, cifar10")
     command.add_argument("--preprocess", metavar="P", help="V1, V2, cifar10, or JSON such as '{\"resize\": 232}'")
-    command.add_argument("--arch", metavar="A", help="the architecture you expect, such as resnet50")
+    command.add_argument("--arch", metavar="A", help="the expected architecture, such as resnet50")
     _option_argument(command)
 
 
@@ -227,21 +233,21 @@ def _option_argument(command: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="what weights cannot tell, such as stride_on=3x3; may be given several times",
+        help="settings that weights do not determine, such as stride_on=3x3; may be repeated",
     )
 
 
-def _place(text: str) -> tuple[int, int]:
+def _position(text: str) -> tuple[int, int]:
     """ROW,COL."""
     row, comma, col = text.partition(",")
     try:
         return int(row), int(col)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no place; write it as ROW,COL, such as 12,30") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a position; expected ROW,COL, such as 12,30") from None
 
 
 def _from(least: int) -> Number:
-    """Whole numbers from `least` on."""
+    """A parser of integers >= `least`."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -249,5 +255,5 @@ def _from(least: int) -> Number:
             raise argparse.ArgumentTypeError(f"{text} is less than {least}")
         return value
 
-    number.__name__ = "whole number"  # for argparse's "invalid ... value"
+    number.__name__ = "integer"  # for argparse's "invalid ... value"
     return number

@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 
 
 def predict(args: Namespace) -> int:
-    """Print what each image shows; with --grid, draw it too. Images that cannot be read are reported and skipped."""
+    """Print each image's labels; with --grid, draw them, too. Images that cannot be read are reported and skipped."""
     paths = ImagePaths(args.images)
-    if paths.total == 0:  # each argument has been complained about
-        nothing = _writer(args, print, paths)
-        nothing.begin()
-        nothing.end()
+    if paths.total == 0:  # errors were already reported
+        empty = _writer(args, print, paths)
+        empty.begin()
+        empty.end()
         return FAILED
     with model_of(args) as model:
         start = perf_counter()
         bar = _progress_bar(args, paths)
         writer = _writer(args, bar.write if bar else print, paths)
         writer.begin()
-        shown = _shown(args, paths, model, writer, bar)
+        written = _written(args, paths, model, writer, bar)
         try:
-            count = _draw(args.grid, shown, model) if args.grid else sum(1 for _ in shown)
+            count = _draw(args.grid, written, model) if args.grid else sum(1 for _ in written)
         finally:
-            writer.end()  # also after an error: what was printed stays whole, as JSON must be to be read at all
+            writer.end()  # also after an error, so that JSON output is valid
         if isinstance(writer, Text) and count:
             _print_times(model, count, perf_counter() - start)
     return FAILED if paths.failures or not count else FINE
 
 
-def _shown(args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: Any) -> Iterator[tuple[str, Prediction]]:
-    """Each image that was predicted, after it was written."""
+def _written(
+    args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: Any
+) -> Iterator[tuple[str, Prediction]]:
+    """Classify the images and write the predictions; yields each after it was written."""
     top = args.top or (1 if isinstance(writer, Text) else 5)
     try:
         for path, result in model.stream(paths, top=top, batch_size=args.batch_size):
@@ -58,8 +60,8 @@ def _shown(args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: A
             bar.close()
 
 
-def _draw(grid_path: str, shown: Iterator[tuple[str, Prediction]], model: Model) -> int:
-    """Draw pages of the pictures that the network saw; returns how many pictures there were."""
+def _draw(grid_path: str, written: Iterator[tuple[str, Prediction]], model: Model) -> int:
+    """Draw pages of the preprocessed images; returns the number of images."""
     from npresnet import images
     from npresnet.views import grid
 
@@ -67,7 +69,7 @@ def _draw(grid_path: str, shown: Iterator[tuple[str, Prediction]], model: Model)
 
     def pictures() -> Iterator[tuple[Any, str]]:
         nonlocal count
-        for path, prediction in shown:
+        for path, prediction in written:
             count += 1
             yield images.cropped(path, model.config["preprocess"].value), f"predict:{prediction.label}"
 
@@ -85,7 +87,7 @@ def _writer(args: Namespace, emit: Emit, paths: ImagePaths) -> Text | Json | Jso
 
 
 def _progress_bar(args: Namespace, paths: ImagePaths) -> Any:
-    """A bar on stderr for folders, where somebody may be watching."""
+    """A progress bar on stderr for folders, if it is a terminal."""
     if not sys.stderr.isatty() or not any(argument == "-" or os.path.isdir(argument) for argument in args.images):
         return None
     from tqdm import tqdm
@@ -99,7 +101,7 @@ def _print_times(model: Model, count: int, elapsed_s: float) -> None:
 
 
 def _where(model: Model) -> str:
-    """Which processor it was."""
+    """The processor and its settings."""
     device, threads = model.config["device"].value, model.config["threads"].value
     if device != "cpu":
         from npresnet import cuda

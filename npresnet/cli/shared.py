@@ -1,4 +1,4 @@
-"""What several commands need: a model and image paths from arguments, and messages on stderr."""
+"""Shared by several commands: a model and image paths from arguments, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 FINE, FAILED = 0, 1
 
-DEMO_ANSWERED = (
-    "no --model was given, so the demo model answers; it knows ten classes only (airplane, automobile, bird, cat, "
-    "deer, dog, frog, horse, ship, truck). For the 1,000 of ImageNet say --model resnet18, which downloads it once; "
-    "for your own, --model FILE"
+DEMO_USED = (
+    "no --model was given, so the demo model is used; it has only ten classes (airplane, automobile, bird, cat, "
+    "deer, dog, frog, horse, ship, truck). For ImageNet's 1,000 classes use --model resnet18, which is downloaded "
+    "once; for your own, --model FILE"
 )
 
 
 def complain(message: str) -> None:
-    """A line on stderr; above the progress bar, where there is one."""
+    """Print a line on stderr, above the progress bar if there is one."""
     line = f"npresnet: {message}"
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
@@ -33,11 +33,11 @@ def complain(message: str) -> None:
 
 
 def model_of(args: Namespace) -> Model:
-    """The model that the arguments ask for; the demo model, with a word about it, where they name none."""
+    """The model given by the arguments; the demo model, with a message, if there is no --model."""
     import npresnet
 
     if args.model is None:
-        complain(DEMO_ANSWERED)
+        complain(DEMO_USED)
     where = {"device": args.device, "dtype": args.dtype}
     runtime = {**where, "threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
     model = npresnet.load(args.model or "demo", **runtime, **decisions_of(args))
@@ -47,13 +47,12 @@ def model_of(args: Namespace) -> Model:
 
 
 def decisions_of(args: Namespace) -> dict[str, Any]:
-    """What `load` and `convert` can be told."""
-    told = {"arch": args.arch, "labels": args.labels, "preprocess": _preprocess(args)}
-    return {**told, **options_of(args)}
+    """The keyword arguments for `load` and `convert`."""
+    return {"arch": args.arch, "labels": args.labels, "preprocess": _preprocess(args), **options_of(args)}
 
 
 def options_of(args: Namespace) -> dict[str, Any]:
-    """`--option NAME=VALUE`, the value as JSON where it is such, else as it stands."""
+    """`--option NAME=VALUE` as a dict; values are parsed as JSON if possible, else strings."""
     from npresnet.arch import OPTIONS
 
     options = {}
@@ -62,8 +61,8 @@ def options_of(args: Namespace) -> dict[str, Any]:
         if not equals:
             raise ArchitectureError(f"--option {text} has no value; write it as NAME=VALUE, such as stride_on=3x3")
         name = name.strip().replace("-", "_")
-        if name not in OPTIONS:  # "device" and the like would pass for arguments
-            raise ArchitectureError(f"there is no option {name[:60]!r}; the options are {', '.join(OPTIONS)}")
+        if name not in OPTIONS:  # "device" and others would be taken as arguments of `load`
+            raise ArchitectureError(f"unknown option {name[:60]!r}; expected one of {', '.join(OPTIONS)}")
         try:
             options[name] = json.loads(value)
         except (ValueError, RecursionError):
@@ -72,9 +71,9 @@ def options_of(args: Namespace) -> dict[str, Any]:
 
 
 class ImagePaths:
-    """Paths, folders and patterns as typed, `-` for a list on stdin; iterating gives image files.
+    """Iterates over the image files of paths, folders and patterns, `-` for a list on stdin.
 
-    What does not exist is reported, counted in `failures`, and skipped. `total` is None where stdin is still to tell.
+    Missing ones are reported, counted in `failures`, and skipped. `total` is None if stdin is to be read.
     """
 
     def __init__(self, arguments: list[str]):
@@ -93,11 +92,11 @@ class ImagePaths:
 
     @property
     def width(self) -> int:
-        """Of the longest path, for columns; at most 60."""
+        """Length of the longest path, at most 60."""
         return min(60, max((len(file) for files in self._files for file in files or ()), default=0))
 
     def report(self, path: Any, error: ImageError) -> None:
-        """Say on stderr what is wrong with one image."""
+        """Report the error of one image on stderr."""
         self.failures += 1
         text = str(error)
         complain(text if str(path) in text else f"{path}: {text}")
@@ -113,13 +112,13 @@ class ImagePaths:
 
 
 def _preprocess(args: Namespace) -> Any:
-    """--preprocess and --exif, as `load` takes them."""
+    """--preprocess and --exif as an argument of `load`."""
     chosen, exif = args.preprocess, getattr(args, "exif", False)
     if chosen is not None and chosen.lstrip().startswith("{"):
         try:
             chosen = json.loads(chosen)
         except (ValueError, RecursionError) as error:
-            raise ArchitectureError(f"--preprocess is no valid JSON: {error}") from None
+            raise ArchitectureError(f"--preprocess is not valid JSON: {error}") from None
     if exif:
         return {**chosen, "exif": True} if isinstance(chosen, dict) else _with_exif(chosen)
     return chosen

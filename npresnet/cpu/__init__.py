@@ -1,10 +1,10 @@
-"""The fast CPU backend: NumPy calls on tiles that fit the cache, over threads that take whole tiles.
+"""The fast CPU backend: NumPy calls on tiles that fit the cache, on workers that take whole tiles.
 
-Read `executable` (a call, from images to logits), `stages` and `sizes` (deep layers take several images at once),
-`lowering` (Layout -> Plan) and what each operation becomes: `conv2d` (`direct`, `winograd` with `winograd_matrices`,
-`tiling`, `gemm`, and in `choices` which of them a layer takes), `stem`, `pooling`, `pointwise`, `head`. Then the
-weights: `filters`, `prepacking`, `prepared`; and the threads: `running`, `schedule`, `team`, and `blas`, what NumPy
-multiplies matrices with.
+executable  a call: images -> logits
+compiler    Network -> Program: `program`, `programs` (the LRU), `lowerings` (every operation), `conv2d`, `choices` and
+            `tuning` (algorithms), `split` and `stages` (batches), `prepack` and `prepared` (weights)
+kernels     the NumPy functions and the tiles made of them: `gemm`, `direct`, `winograd`, `stem`, `pooling`, ...
+runtime     `memory`, `pool`, `running` (one thread), `workers` and `schedule` (several), `stopwatch`, `blas`, `cpus`
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Executable: a network on the CPU. `executable(x)` takes images and gives what the network was asked for.
+"""Executable: a network on the CPU. `executable(x)` takes images and returns the network's outputs.
 
 Compile, then run. The first call for an image shape and a number of images at once compiles a Program (`compiler`) and
-prepacks the weights that it reads; all later ones look it up and run it on memory taken from a pool, so that calls at
-the same time share no buffer, and memory does not grow with the batch. How a batch is split between workers is decided
-in `compiler.split`. A call that finds the workers busy with another call does its own work in its own thread.
+prepacks the weights that it reads. Later calls look it up and run it on memory taken from a pool, so concurrent calls
+share no buffer, and memory does not grow with the batch. `compiler.split` decides how a batch is split between workers.
+A call that finds the workers busy with another call runs in its own thread alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.cpus import usable_cpus
 from npresnet.cpu.runtime.running import copy_in, copy_out, run_group
 from npresnet.cpu.runtime.workers import Team, shared_team
-from npresnet.errors import ShapeError
+from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
 from npresnet.plan import Layout, Plan, Step
@@ -30,7 +30,7 @@ from npresnet.plan.shapes import Shape
 if TYPE_CHECKING:
     from npresnet.cpu.runtime.stopwatch import Stopwatch
 
-KEPT_PLANS = 2  # for each CPU or thread, idle plans that are kept: more callers at once than that gain nothing by it
+KEPT_PLANS = 2  # idle plans kept for each CPU or thread: more concurrent callers gain nothing
 
 
 def compile(
@@ -41,23 +41,22 @@ def compile(
     fast: bool = False,
     store: Store | None = None,
 ) -> Executable:
-    """Make `network` (best after `passes.optimize`) ready to run on `threads` threads, by default all usable CPUs.
+    """Prepare `network` (best after `passes.optimize`) to run on `threads` threads, by default all usable CPUs.
 
     winograd  False computes every convolution by the direct sum
-    fast      True lets BLAS take several images together even where that changes their last bits with the batch
-    store     where prepacked weights are kept from one process to the next; None keeps none
+    fast      True lets BLAS multiply several images together even where their last bits then depend on the batch
+    store     where prepacked weights are kept between processes; None keeps none
 
-    Raises ArchitectureError for an operation that this backend does not have, DeviceError where the system starts no
-    more threads.
+    Raises ArchitectureError for an unsupported operation, DeviceError where the system cannot start so many threads.
     """
     options = Options(winograd=winograd, exact=not fast)
     return Executable(fuse_max_pool(network), usable_cpus() if threads is None else threads, options, store)
 
 
 class Executable:
-    """A network on the CPU. May be called from several threads at once; `close()` gives its memory back.
+    """A network on the CPU. Safe to call from several threads at once; `close()` frees its memory.
 
-    network  as it runs
+    network  after this backend's passes
     """
 
     def __init__(
@@ -77,45 +76,50 @@ class Executable:
         """Run the network on every image.
 
         images   (N, C, H, W)    float32, any strides; other floats and integers are cast. Never changed
-        returns  {asked name: (N, ...) float32}, arrays that belong to the caller
+        returns  {output name: (N, ...) float32}, arrays that belong to the caller
 
-        Raises ShapeError where the images do not fit the network, DeviceError after `close()` and where memory is too
-        small.
+        Raises ShapeError where the images do not fit the network, DeviceError after `close()` and where memory is
+        insufficient.
         """
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
-        values = self._programs.whole(images.shape[1:], self.threads).program.layout.values
-        outputs = {
-            asked: np.empty((len(images), *values[name].shape), np.float32)
-            for asked, name in self.network.outputs.items()
-        }
-        if not len(images):
-            return outputs
-        call, team = object(), self._team
+        self._programs.admit()
+        shapes, call, team = self._programs.shelf(images.shape[1:]).shapes, object(), self._team
         try:
+            outputs = {
+                asked: np.empty((len(images), *shapes[name]), np.float32)
+                for asked, name in self.network.outputs.items()
+            }
             guard.hold(call)
-            self._run(team if team is not None and team.try_enter(call) else None, images, outputs)
+            if len(images):
+                self._run(team if team is not None and team.try_enter(call) else None, images, outputs)
             _release(call, team)
+        except MemoryError:
+            _release(call, team)
+            raise DeviceError(
+                f"{len(images)} images of {images.shape[1:]} (C, H, W) need more memory than there is"
+            ) from None
         except BaseException:
-            _release(call, team)  # again, for Ctrl-C may have come in the middle of it
+            _release(call, team)  # again: Ctrl-C may have interrupted it
             raise
         return outputs
 
     def as_array(self, x: Any) -> Array:
-        """What a call takes of x: a NumPy array."""
+        """x as a call's argument: a NumPy array."""
         return np.asarray(x)
 
     def layout(self, input_shape: Shape, images: int = 1) -> Layout:
-        """Where the values of one image (C, H, W) lie, the unit of work here. Raises ShapeError where it does not fit."""
+        """The memory layout of one image (C, H, W), the unit of work here. Raises ShapeError where it does not fit."""
+        self._programs.admit()
         return self._programs.whole(input_shape, 1).program.layout
 
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
-        """What a worker runs for `images` images, to print: the steps of the front, once for each, then the back's."""
+        """The steps that a worker runs for `images` images: the front's (run once for each image), then the back's."""
         return tuple(step for plan in self.plans(input_shape, images) for step in plan.steps)
 
     def stopwatch(self, images: Array) -> Stopwatch:
         """Times the steps that one worker runs for these images (N, C, H, W)."""
-        from npresnet.cpu.runtime.stopwatch import Stopwatch  # no prediction needs it
+        from npresnet.cpu.runtime.stopwatch import Stopwatch  # not needed for predictions
 
         return Stopwatch(self.plans(images.shape[1:], len(images)), images)
 
@@ -125,24 +129,26 @@ class Executable:
         return Executable(every, 1, self.options)
 
     def plan(self, input_shape: Shape, workers: int = 1) -> Plan:
-        """A plan of its own for one image (C, H, W), to print, time or trace; never lent to a call."""
+        """A new plan for one image (C, H, W), to print, time or trace; calls never use it."""
+        self._programs.admit()
         return self._programs.ready(self._programs.whole(input_shape, workers)).program.bind()
 
     def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
         """The plans that one worker runs for `images` images: of the whole network, or of its front and its back.
 
-        The front's plan is for one image and run for each of them, before the back's plan for all.
+        The front's plan takes one image and runs once for each; the back's plan takes all of them and runs afterwards.
         """
-        if images == 1 or self._programs.whole(input_shape, 1).stages is None:
+        if images < 1:
+            raise ShapeError(f"expects at least one image, got {images}")
+        if images == 1 or self._programs.shelf(input_shape).stages is None:
             return [self.plan(input_shape)]
-        parts = [
-            self._programs.get(Key(FRONT, input_shape, 1, 1)),
-            self._programs.get(Key(BACK, input_shape, images, 1)),
-        ]
-        return [self._programs.ready(part).program.bind() for part in parts]
+        self._programs.admit()
+        front = self._programs.get(Key(FRONT, input_shape, 1, 1))
+        back = self._programs.compile(Key(BACK, input_shape, images, 1))  # not kept: calls never have so large groups
+        return [self._programs.ready(part).program.bind() for part in (front, back)]
 
     def close(self) -> None:
-        """Give up plans, their memory, and threads. Calls still running end well; later ones raise DeviceError."""
+        """Release plans, their memory, and threads. Running calls complete; later ones raise DeviceError."""
         self._programs.close()
         self._team = None
 
@@ -150,7 +156,7 @@ class Executable:
 
     def _run(self, team: Team | None, images: Array, outputs: dict[str, Array]) -> None:
         route = self._programs.route(images.shape[1:], len(images), team)
-        groups = iter(route.split.groups)  # next() is atomic: a lock could stay behind when interrupted
+        groups = iter(route.split.groups)  # next() is atomic; a lock could stay held after an interrupt
         if team is None:
             _run_groups(route, groups, [], images, outputs)
             return
@@ -170,7 +176,7 @@ class Executable:
 def _run_groups(
     route: Route, groups: Iterator[tuple[int, int]], failed: list[bool], images: Array, outputs: Mapping[str, Array]
 ) -> None:
-    """One worker: takes the next group of images until none is left, or another worker has failed."""
+    """One worker: takes the next group of images until none remains, or another worker has failed."""
     assert route.front is not None
     backs: dict[int, Plan] = {}
     try:

@@ -26,6 +26,7 @@ class Code(IntEnum):
     HARD_SWISH = 5
     SILU = 6
     GELU = 7
+    SIGMOID = 8
 
 
 class Activation(NamedTuple):

@@ -1,10 +1,10 @@
-"""Images: from a path, bytes, a picture or an array to the numbers that a network reads, as torchvision does it.
+"""Images: read paths, bytes, PIL images or arrays and preprocess them as torchvision does.
 
     find -> read -> cropped -> preprocess
-    paths   RGB picture   (224, 224, 3) uint8   (1, 3, 224, 224) float32
+    paths   RGB image   (224, 224, 3) uint8   (1, 3, 224, 224) float32
 
-Every step gives the very pixels of torchvision's PIL path (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`), bit for
-bit. Pillow is imported when the first image is read, not before.
+Every step matches torchvision's transforms on PIL images (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`) bit for bit.
+Pillow is imported only when an image is read.
 """
 
 from importlib import import_module
@@ -21,6 +21,6 @@ __all__ = ["EXTENSIONS", "PRESETS", "Preprocess", "cropped", "find", "preprocess
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("EXTENSIONS", "find"):  # which a single image does not need
+    if name not in ("EXTENSIONS", "find"):  # not needed for a single image
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.finding"), name)

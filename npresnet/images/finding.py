@@ -1,4 +1,4 @@
-"""Which image files are meant by paths, folders and patterns."""
+"""Resolve paths, folders and glob patterns to image files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from os import PathLike
 
 from npresnet.errors import ImageError
 
-# A folder's images are told by these. A file that is named itself is taken whatever it is called.
+# Extensions of image files in folders. A file given by its own path may have any name.
 EXTENSIONS = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif",
     ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".tga", ".heic", ".heif",
@@ -19,12 +19,12 @@ Path = str | PathLike[str]
 
 
 def find(paths: Path | Iterable[Path]) -> list[str]:
-    """The image files that these paths mean, in the order given.
+    """The image files that paths refer to, in the order given.
 
     paths  one path or several:
-           - a file is itself, whatever it is called, also where its name looks like a pattern
-           - a folder is the image files in it, sorted by name; not those in folders inside it, and none that is hidden
-           - a pattern (`*`, `?`, `[a-z]`, `**` for any depth) is what a shell would make of it, sorted
+           - a file: itself, whatever its name, even if it looks like a pattern
+           - a folder: its image files, sorted by name, without hidden files and subfolders
+           - a pattern (`*`, `?`, `[a-z]`, `**` for any depth): its matches as in a shell, sorted
 
     Raises ImageError for a path that does not exist, and for a folder or pattern without images.
     """
@@ -40,7 +40,7 @@ def _find_one(path: str) -> list[str]:
         return [path]
     if glob.has_magic(path):
         return _matches(path) or _refuse_pattern(path)
-    raise ImageError(f"there is no file or folder {path!r}; check the spelling and the folder you are in")
+    raise ImageError(f"no such file or folder: {path!r}; check the spelling and the current directory")
 
 
 def _in_folder(folder: str) -> list[str]:
@@ -57,7 +57,7 @@ def _is_image_name(name: str) -> bool:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Matches of a pattern, each once: with `**` a folder and the files in it both match."""
+    """Matches of a pattern without duplicates: with `**`, a folder and the files in it both match."""
     files = [
         file
         for match in sorted(glob.glob(pattern, recursive=True))
@@ -68,13 +68,13 @@ def _matches(pattern: str) -> list[str]:
 
 def _refuse_folder(folder: str) -> list[str]:
     raise ImageError(
-        f"the folder {folder!r} holds no image files ({' '.join(sorted(EXTENSIONS))}). For images in the folders "
-        f"inside it give a pattern: {os.path.join(folder, '**', '*.jpg')!r}; any other file by its own name"
+        f"the folder {folder!r} holds no image files ({' '.join(sorted(EXTENSIONS))}). For images in subfolders pass "
+        f"a pattern: {os.path.join(folder, '**', '*.jpg')!r}; for other files their own paths"
     )
 
 
 def _refuse_pattern(pattern: str) -> list[str]:
-    raise ImageError(f"the pattern {pattern!r} matches no file; check the spelling and the folder you are in")
+    raise ImageError(f"the pattern {pattern!r} matches no file; check the spelling and the current directory")
 
 
 def _text(path: Path) -> str:
@@ -83,5 +83,5 @@ def _text(path: Path) -> str:
     except TypeError:
         text = None
     if not isinstance(text, str) or not text or "\0" in text:
-        raise ImageError(f"{path!r} is no path; give a file, a folder or a pattern such as 'photos/*.jpg'")
+        raise ImageError(f"{path!r} is not a path; pass a file, a folder or a pattern such as 'photos/*.jpg'")
     return text

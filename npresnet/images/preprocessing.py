@@ -1,4 +1,4 @@
-"""Resize, crop, normalise: bit for bit what torchvision's transforms do to a PIL image."""
+"""Resize, crop, normalise: bit-identical to torchvision's transforms on a PIL image."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import ImageError
+from npresnet.images.messages import name_of
 from npresnet.images.presets import Preprocess, Size, preset
-from npresnet.images.reading import explained, read
-from npresnet.images.trouble import name_of
+from npresnet.images.reading import image_errors, read
 
 if TYPE_CHECKING:
     from PIL import Image
 
 How = str | Mapping[str, Any] | Preprocess
 
-# A strip one pixel high grows without bound when its short side does: 1 x 60000 would become 256 x 15 million.
+# Resizing by the short side can make a strip huge: 1 x 60000 would become 256 x 15 million.
 MAX_RESIZED_PIXELS = 2**27
 
 
 def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
-    """Turn an image into the numbers that the network reads.
+    """Convert an image to the network's input.
 
     x[0,c,i,j] = (pixel[i,j,c] / 255 - mean[c]) / std[c], each step rounded to float32
 
-    source  whatever `read` takes
+    source  any source that `read` accepts
     how     a preset's name, a dict of Preprocess's fields, or a Preprocess
 
-    Returns (1, C, H, W) float32, contiguous; C is 3, or 1 where `how` has one mean. Costs one look-up a pixel.
-    Raises ImageError; ArchitectureError for a bad `how`. Source: torchvision.transforms.{ToTensor, Normalize}.
+    Returns (1, C, H, W) float32, contiguous; C is 3, or 1 if `how` has one mean. Costs one table look-up per value.
+    Raises ImageError; ArchitectureError for an invalid `how`. Source: torchvision.transforms.{ToTensor, Normalize}.
     """
     how = preset(how)
-    with explained(source):
+    with image_errors(source):
         return _normalised(_pixels(source, how), how)
 
 
 def cropped(source: Any, how: How = "V1") -> NDArray[np.uint8]:
-    """The very picture that the network sees, resized and cropped: (H, W, 3) uint8, also for grey networks."""
+    """The resized and cropped image that the network sees: (H, W, 3) uint8, also for grey networks."""
     how = preset(how)
-    with explained(source):
+    with image_errors(source):
         return np.array(_picture(source, how).convert("RGB"))
 
 
@@ -63,14 +63,14 @@ def _resize(image: Image.Image, how: Preprocess, name: str) -> Image.Image:
         return image
     if size[0] * size[1] > MAX_RESIZED_PIXELS:
         raise ImageError(
-            f"{name} is {image.width}x{image.height} pixels and would grow to {size[0]}x{size[1]}; crop so long a "
-            "strip first, or choose a smaller resize"
+            f"{name} has {image.width}x{image.height} pixels and would be resized to {size[0]}x{size[1]}; crop it "
+            "first, or choose a smaller resize"
         )
     return image.resize(size, _filter(how.interpolation))
 
 
 def resized_size(size: tuple[int, int], wanted: Size | None) -> tuple[int, int]:
-    """(width, height) after Resize: the short side as wanted, the long one int(wanted * long / short)."""
+    """(width, height) after Resize: the short side is `wanted`, the long one int(wanted * long / short)."""
     if wanted is None:
         return size
     if isinstance(wanted, tuple):
@@ -88,7 +88,7 @@ def _filter(interpolation: str) -> Image.Resampling:
 
 
 def _crop(image: Image.Image, wanted: Size | None) -> Image.Image:
-    """Cut out the middle; outside the picture is black. Source: torchvision.transforms.functional.center_crop."""
+    """Crop the centre; outside the image is black. Source: torchvision.transforms.functional.center_crop."""
     if wanted is None:
         return image
     height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
@@ -99,7 +99,7 @@ def _crop(image: Image.Image, wanted: Size | None) -> Image.Image:
 
 
 def _offset(size: int, wanted: int) -> int:
-    """Where the crop starts along one axis; Python rounds halves to even, and so does torchvision."""
+    """Start of the crop along one axis; `round` rounds halves to even, as torchvision does."""
     if size < wanted:
         return -((wanted - size) // 2)
     return round((size - wanted) / 2)
@@ -110,13 +110,13 @@ def _normalised(pixels: NDArray[np.uint8], how: Preprocess) -> NDArray[np.float3
     height, width, channels = pixels.shape
     x = np.empty((1, channels, height, width), np.float32)
     for c in range(channels):
-        np.take(table[c], pixels[:, :, c], out=x[0, c], mode="clip")  # "raise" would copy; no index is out of range
+        np.take(table[c], pixels[:, :, c], out=x[0, c], mode="clip")  # "raise" would copy; indices are in range
     return x
 
 
 @lru_cache(maxsize=16)
 def _table(mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
-    """(C, 256): what each of the 256 values of a pixel becomes, by torchvision's own float32 steps."""
+    """(C, 256): the normalised value of each pixel value, computed in torchvision's float32 steps."""
     unit = np.arange(256, dtype=np.float32) / np.float32(255)
     mean_column = np.array(mean, np.float32)[:, np.newaxis]  # (C, 1)
     std_column = np.array(std, np.float32)[:, np.newaxis]

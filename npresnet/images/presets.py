@@ -1,4 +1,4 @@
-"""Preprocess: what is done to a picture before a network sees it; and the presets, by name."""
+"""Preprocess: the preprocessing of images, and its presets by name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Size = int | tuple[int, int]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Far beyond any network's input; bounds the memory that a foreign file's settings can ask for.
+# Far beyond any network's input; bounds the memory that settings from an untrusted file can request.
 MAX_SIDE = 8192
 
-# Pillow's filters by torchvision's names. On a PIL image both kinds of nearest are the same.
+# Pillow's filters by torchvision's names. On a PIL image both kinds of nearest are identical.
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
 
@@ -27,14 +27,13 @@ INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "ham
 class Preprocess:
     """Resize, crop, scale to 0..1, then x[c] = (x[c] - mean[c]) / std[c].
 
-    resize         length of the short side, the long one in proportion; (height, width) for both; None: as it is
-    crop           side of the square cut from the middle, or (height, width); what the picture lacks is black;
-                   None: the whole picture
-    mean, std      one number a channel, for pixels in 0..1: three for RGB, one for a network of grey images
+    resize         length of the short side, keeping the aspect ratio; or (height, width); None: no resizing
+    crop           side of the central square, or (height, width); padded with black; None: no cropping
+    mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks
     interpolation  bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos
-    exif           turn the picture as its EXIF orientation says; torchvision does not
+    exif           apply the EXIF orientation; torchvision does not
 
-    Raises ArchitectureError for values that mean nothing.
+    Raises ArchitectureError for invalid values.
     Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
     """
 
@@ -65,7 +64,7 @@ class Preprocess:
 
     @property
     def name(self) -> str | None:
-        """The preset that this is, or None."""
+        """The name of the equal preset, or None."""
         return next((name for name, known in PRESETS.items() if known == self), None)
 
     def evolve(self, **changes: Any) -> Preprocess:
@@ -73,12 +72,12 @@ class Preprocess:
         return Preprocess.from_dict({**self.to_dict(), **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; `from_dict` takes them back."""
+        """The fields as JSON types; the inverse of `from_dict`."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """A Preprocess from a dict; fields that are not given keep those of V1. Raises ArchitectureError."""
+        """A Preprocess from a dict; missing fields are those of V1. Raises ArchitectureError."""
         known = [field.name for field in fields(cls)]
         unknown = [str(name) for name in values if name not in known]
         if unknown:
@@ -100,18 +99,18 @@ class Preprocess:
 
 
 def _size(name: str, value: Any) -> Size | None:
-    """None, a whole number in 1..MAX_SIDE, or (height, width) of such."""
+    """None, an integer in 1..MAX_SIDE, or a pair (height, width) of these."""
     if value is None:
         return None
-    sides = _whole(value) if isinstance(value, (list, tuple)) else _whole((value,))
+    sides = _integers(value) if isinstance(value, (list, tuple)) else _integers((value,))
     if sides is None or len(sides) not in (1, 2) or min(sides) < 1 or max(sides) > MAX_SIDE:
         raise ArchitectureError(
-            f"{name} is {value!r}; give a whole number of pixels in 1..{MAX_SIDE}, (height, width), or None for none"
+            f"{name} is {value!r}; expected an integer in 1..{MAX_SIDE} (pixels), (height, width), or None to skip it"
         )
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
-def _whole(values: Any) -> tuple[int, ...] | None:
+def _integers(values: Any) -> tuple[int, ...] | None:
     if any(isinstance(value, (bool, np.bool_)) for value in values):
         return None
     try:
@@ -124,44 +123,46 @@ def _numbers(name: str, values: Any) -> tuple[float, ...]:
     try:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError, OverflowError):
-        raise ArchitectureError(f"{name} is {values!r}; give one number a channel, such as {IMAGENET_MEAN}") from None
+        raise ArchitectureError(
+            f"{name} is {values!r}; expected one number per channel, such as {IMAGENET_MEAN}"
+        ) from None
     if not np.isfinite(numbers).all():
         raise ArchitectureError(f"{name} is {values!r}; its numbers must be finite")
     return numbers
 
 
 def _interpolation(value: Any) -> str:
-    name = str(getattr(value, "value", value)).lower()  # torchvision's InterpolationMode is an enum of these words
+    name = str(getattr(value, "value", value)).lower()  # .value: torchvision's InterpolationMode
     if name not in INTERPOLATIONS:
-        raise ArchitectureError(f"there is no interpolation {value!r}; give {', '.join(INTERPOLATIONS)}")
+        raise ArchitectureError(f"unknown interpolation {value!r}; expected one of {', '.join(INTERPOLATIONS)}")
     return name
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise ArchitectureError(f"{name} is {value!r}; give True or False")
+        raise ArchitectureError(f"{name} is {value!r}; expected True or False")
     return bool(value)
 
 
 def _check_channels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     if len(mean) != len(std) or len(mean) not in (1, 3):
         raise ArchitectureError(
-            f"mean has {len(mean)} numbers and std {len(std)}; both need 3 for RGB pictures or 1 for grey ones. A "
-            "network of any other channels takes its own array: model(x)"
+            f"mean has {len(mean)} numbers and std {len(std)}; both need 3 for RGB images or 1 for grey ones. "
+            "For other numbers of channels, pass an array to model(x)"
         )
     if float(np.float32(min(std))) <= 0:
         raise ArchitectureError(f"std is {std}; pixels are divided by it, so each number must be above 0")
 
 
 def _text(value: Any) -> str:
-    return "x".join(map(str, value)) if _whole_pair(value) else str(value)
+    return "x".join(map(str, value)) if _is_pair(value) else str(value)
 
 
-def _whole_pair(value: Any) -> bool:
+def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(number, int) for number in value)
 
 
-# The mean and standard deviation of ImageNet stand in "cifar10" too: that is how its networks were trained.
+# "cifar10" uses ImageNet's mean and standard deviation because its networks were trained with them.
 PRESETS: dict[str, Preprocess] = {
     "V1": Preprocess(resize=256, crop=224),
     "V2": Preprocess(resize=232, crop=224),
@@ -171,13 +172,13 @@ _ALIASES = {"imagenet1k_v1": "V1", "imagenet": "V1", "imagenet1k_v2": "V2", "cif
 
 
 def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
-    """The Preprocess that a name, a dict of its fields, or a Preprocess stands for.
+    """The Preprocess given by a name, a dict of its fields, or a Preprocess.
 
-    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), in any case; torchvision's names of
-           weights ("IMAGENET1K_V1", "IMAGENET1K_V2"); or a dict of fields, with "preset" in it to start from another
-           than V1: {"preset": "V2", "exif": True}
+    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), ignoring case; torchvision's names of
+           weights ("IMAGENET1K_V1", "IMAGENET1K_V2"); or a dict of fields, whose "preset" is the base instead of V1:
+           {"preset": "V2", "exif": True}
 
-    Raises ArchitectureError that lists what is valid.
+    Raises ArchitectureError that lists the valid values.
     """
     if isinstance(value, Preprocess):
         return value
@@ -191,6 +192,6 @@ def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
             if name.lower() == wanted:
                 return known
     raise ArchitectureError(
-        f"there is no preprocessing called {value!r}; give {', '.join(PRESETS)}, a dict of "
+        f"unknown preprocessing {value!r}; expected {', '.join(PRESETS)}, a dict of "
         f"{', '.join(field.name for field in fields(Preprocess))}, or an npresnet.images.Preprocess"
     )

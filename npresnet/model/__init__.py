@@ -1,6 +1,6 @@
-"""A model as its users know it: `load` and `build` make it, `predict` asks it.
+"""The user-facing model: created by `load` and `build`, used by `predict`.
 
-Read `loading` (a weight file or a name -> Model), `decisions`, `labels` and `metadata` (what the tensors do not say),
-`model` (images in, predictions out), `inputs` and `batches` (what counts as images, read ahead), `prediction`, and
-`executables` (the compiled parts of one network, on either backend).
+Reading order: `loading` (weight file or name -> Model), `decisions`, `labels` and `metadata` (settings that the tensors
+do not determine), `model` (images in, predictions out), `inputs` and `batches` (checks, and reading ahead),
+`prediction`, and `executables` (the compiled parts of a network, on either backend).
 """

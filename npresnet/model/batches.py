@@ -1,4 +1,4 @@
-"""From image sources to batches of preprocessed images; the next is read while the caller uses the present one."""
+"""Batches of preprocessed images from image sources; the next batch is read while the caller uses the current one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Read = Callable[[Any], Array]  # image source -> (1, C, H, W) float32
 
 
 class Item(NamedTuple):
-    """One image source and what became of it: x (1, C, H, W), or the error that reading it raised."""
+    """One image source and its result: x (1, C, H, W), or the error raised while reading it."""
 
     source: Any
     x: Array | None
@@ -31,7 +31,7 @@ class Item(NamedTuple):
 
 
 if TYPE_CHECKING:
-    Drawn = Item | Future[Item] | Exception
+    Pending = Item | Future[Item] | Exception
 
 
 def batches(
@@ -39,29 +39,29 @@ def batches(
 ) -> Iterator[list[Item]]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads, one batch ahead, so that two batches are in memory. With one thread it is
-    the caller's own, unless `in_background`: a caller who waits for a GPU had better not read meanwhile. Anything else
-    (PIL images, file objects, arrays) is read here and at once: such an object may be in use elsewhere, or be used
-    again by the generator that gave it.
+    Files are read by `threads` threads, one batch ahead, so two batches are in memory. With one thread they are read in
+    the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL images, file
+    objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be reused by
+    the generator that yields them.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 or in_background else None
     try:
-        ahead: deque[list[Drawn]] = deque()
-        for chunk in _chunks(_drawn(pool, sources, read), batch_size):
+        ahead: deque[list[Pending]] = deque()
+        for chunk in _chunks(_start(pool, sources, read), batch_size):
             ahead.append(chunk)
-            if len(ahead) > 1:  # nothing here holds what is yielded, so that the caller may let go of it
-                yield [_result(drawn) for drawn in ahead.popleft()]
+            if len(ahead) > 1:  # keeps no reference to the yielded list, so that the caller can free it
+                yield [_result(pending) for pending in ahead.popleft()]
         while ahead:
-            yield [_result(drawn) for drawn in ahead.popleft()]
+            yield [_result(pending) for pending in ahead.popleft()]
     finally:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_item(source: Any, read: Read) -> Item:
-    """Read one source; an ImageError becomes part of the Item."""
+    """Read one source; an ImageError is stored in the Item."""
     start = perf_counter()
     x: Array | None = None
     error: ImageError | None = None
@@ -73,7 +73,7 @@ def read_item(source: Any, read: Read) -> Item:
 
 
 def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
-    """Group the readable items of a batch: (their positions, x (n, C, H, W)) for each image size among them."""
+    """Group the readable items of a batch by image size: (positions, x (n, C, H, W)) for each size."""
     groups: dict[tuple[int, ...], list[tuple[int, Array]]] = {}
     for position, item in enumerate(items):
         if item.x is not None:
@@ -81,8 +81,8 @@ def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
     return [([p for p, _ in group], np.concatenate([x for _, x in group])) for group in groups.values()]
 
 
-def _drawn(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) -> Iterator[Drawn]:
-    """Every source as it is read; where the iterable itself raises, its error, the last of all."""
+def _start(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) -> Iterator[Pending]:
+    """Start reading each source; if the iterable itself raises, yield its error last."""
     try:
         for source in sources:
             if pool is not None and isinstance(source, (str, os.PathLike)):
@@ -93,16 +93,16 @@ def _drawn(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) 
         yield error
 
 
-def _chunks(drawn: Iterator[Drawn], size: int) -> Iterator[list[Drawn]]:
-    """Lists of `size`, the last one shorter; an error stands alone in a list of its own."""
-    while chunk := list(islice(drawn, size)):
+def _chunks(pending: Iterator[Pending], size: int) -> Iterator[list[Pending]]:
+    """Lists of `size`, the last one possibly shorter; an error is in a list of its own."""
+    while chunk := list(islice(pending, size)):
         if len(chunk) > 1 and isinstance(chunk[-1], Exception):
             yield chunk[:-1]
             del chunk[:-1]
         yield chunk
 
 
-def _result(drawn: Drawn) -> Item:
-    if isinstance(drawn, Exception):
-        raise drawn
-    return drawn if isinstance(drawn, Item) else drawn.result()
+def _result(pending: Pending) -> Item:
+    if isinstance(pending, Exception):
+        raise pending
+    return pending if isinstance(pending, Item) else pending.result()

@@ -1,4 +1,4 @@
-"""What the tensors do not decide: device, dtype, threads, preprocessing and labels, each with its origin."""
+"""Decisions that do not follow from the tensors: device, dtype, threads, preprocessing and labels."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from npresnet.model import labels as label_names
 from npresnet.model.inputs import as_count
 from npresnet.model.metadata import Stored
 
-# what `dtype` may be, and what it means
+# values of `dtype`, with notes
 DTYPES = {
     "float32": "",
     "tf32": "factors rounded to 10 bits of mantissa, sums float32",
     "float16": "float16 values and weights, sums float32",
     "bfloat16": "bfloat16 values and weights, sums float32",
 }
-MAX_THREADS = 4096  # far beyond what any machine has, and what any system starts
-SINCE_AMPERE = ("tf32", "bfloat16")
+MAX_THREADS = 4096  # more than any machine supports
+AMPERE_DTYPES = ("tf32", "bfloat16")
 
 Labels = Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] | None
-Asked = str | Mapping[str, Any] | Preprocess | None
+PreprocessLike = str | Mapping[str, Any] | Preprocess | None
 
 
 def decide_device(device: Any) -> Decision:
-    """ "cpu", a GPU that works as "cuda:<number>", or for "auto" what there is, and why.
+    """ "cpu" or "cuda:<number>"; for "auto" the first GPU if it is usable, else the CPU, with the reason as note.
 
-    Raises DeviceError for a GPU that cannot be used, saying what is missing: nothing but "auto" chooses.
+    Raises DeviceError for a GPU that cannot be used, saying what is missing; only "auto" falls back.
     """
     if device == "cpu":
         return Decision("cpu", "default")
@@ -47,30 +47,30 @@ def decide_device(device: Any) -> Decision:
     if isinstance(device, str) and re.fullmatch(r"cuda(:\d+)?", device):
         gpu = _open_gpu(device)
         return Decision(gpu.device, "caller", f"{gpu.name}, compute capability {gpu.capability / 10:.1f}")
-    raise DeviceError(f'device={device!r} is no device; give "cpu", "cuda", "cuda:1" or "auto"')
+    raise DeviceError(f'unknown device={device!r}; expected "cpu", "cuda", "cuda:1" or "auto"')
 
 
 def decide_dtype(dtype: Any, device: Decision = Decision("cpu", "default")) -> Decision:  # noqa: B008  frozen
-    """What is multiplied: float32 everywhere, on a GPU also tf32, float16 and bfloat16.
+    """The dtype of products: float32 on every device, on a GPU also tf32, float16 and bfloat16.
 
-    Raises ArchitectureError for any other, DeviceError for a GPU that is too old for it.
+    Raises ArchitectureError for other dtypes, DeviceError if the GPU is too old.
     """
     name = _dtype_name(dtype)
     if name not in DTYPES:
         raise ArchitectureError(
-            f"dtype={dtype!r}: npresnet computes in float32, and on a GPU also in tf32, float16 or bfloat16. Weights "
-            "and images of other floats are cast, so leave dtype out"
+            f"dtype={dtype!r} is not supported: npresnet computes in float32, on a GPU also in tf32, float16 or "
+            "bfloat16. Weights and images of other float dtypes are cast, so omit dtype"
         )
     if name == "float32":
         return Decision(name, "default")
     if device.value == "cpu":
         chosen = f" ({device.note})" if device.note else ""
         raise ArchitectureError(
-            f'dtype={dtype!r}: the CPU computes in float32 only{chosen}. Give device="cuda" as well, or leave dtype '
-            "out; weights and images of other floats are cast"
+            f'dtype={dtype!r}: the CPU computes in float32 only{chosen}. Pass device="cuda" as well, or omit dtype; '
+            "weights and images of other float dtypes are cast"
         )
     gpu = _open_gpu(device.value)
-    if name in SINCE_AMPERE and gpu.capability < 80:
+    if name in AMPERE_DTYPES and gpu.capability < 80:
         raise DeviceError(
             f"dtype={dtype!r} needs a GPU of compute capability 8.0 or later (Ampere); {gpu.device} ({gpu.name}) has "
             f'{gpu.capability / 10:.1f}. dtype="float16" works there'
@@ -79,7 +79,7 @@ def decide_dtype(dtype: Any, device: Decision = Decision("cpu", "default")) -> D
 
 
 def decide_threads(threads: int | None) -> Decision:
-    """The caller's number, or the CPUs that this process may use."""
+    """The caller's number, or the number of CPUs that this process may use."""
     if threads is None:
         return Decision(cpu.usable_cpus(), "default", "CPUs that this process may use")
     return Decision(as_count(threads, "threads", most=MAX_THREADS), "caller")
@@ -93,16 +93,16 @@ def decide_fast(fast: Any) -> Decision:
 
 
 def decide_winograd(winograd: Any) -> Decision:
-    """Whether 3x3 convolutions may take Winograd's form where that is faster."""
+    """Whether 3x3 convolutions may use Winograd's algorithm."""
     if _flag(winograd, "winograd"):
-        return Decision(True, "default", "3x3 convolutions take it where it is faster")
+        return Decision(True, "default", "3x3 convolutions use it if it is faster")
     return Decision(False, "caller", "every convolution is a direct sum")
 
 
 def decide_runtime(
     device: Any, dtype: Any, threads: int | None, *, fast: Any = False, winograd: Any = True
 ) -> dict[str, Decision]:
-    """Where and how to run: decided first, so that a wrong word costs no reading of weights."""
+    """Where and how to run; decided before the weights are read, so that invalid arguments fail early."""
     where = decide_device(device)
     decided = {
         "device": where,
@@ -113,81 +113,84 @@ def decide_runtime(
     }
     if where.value == "cpu":
         return decided
-    of_the_cpu = {"threads": "they read images", "fast": "no matter on a GPU", "winograd": "no matter on a GPU"}
-    return {**decided, **{name: decided[name]._replace(note=note) for name, note in of_the_cpu.items()}}
+    notes = {"threads": "they read images", "fast": "no effect on a GPU", "winograd": "no effect on a GPU"}
+    return {**decided, **{name: decided[name]._replace(note=note) for name, note in notes.items()}}
 
 
-def decide_preprocess(asked: Asked, stored: Stored | None, suggested: Decision) -> tuple[Decision, Preprocess | None]:
-    """Caller, else the file's metadata, else what the file's name or the architecture suggests.
+def decide_preprocess(
+    given: PreprocessLike, stored: Stored | None, suggested: Decision
+) -> tuple[Decision, Preprocess | None]:
+    """The caller's preprocessing, else the file's, else the one suggested by file name or architecture.
 
-    asked  a preset's name, a Preprocess, or a dict of its fields, which changes those of what would hold otherwise
+    given  a preset's name, a Preprocess, or a dict of fields that replace those of the default
 
-    Returns None where no preset fits: a network whose images have another number of channels than RGB.
+    Returns None if no preset applies: for images with a number of channels other than 3.
     """
     if stored is not None:
         decision, chosen = Decision(None, "file"), stored.preprocess
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
-    if asked is not None:
+    if given is not None:
         decision = Decision(None, "caller")
-        if isinstance(asked, Mapping) and "preset" not in asked:
-            chosen = (chosen or images.PRESETS["V1"]).evolve(**asked)
+        if isinstance(given, Mapping) and "preset" not in given:
+            chosen = (chosen or images.PRESETS["V1"]).evolve(**given)
         else:
-            chosen = images.preset(asked)
+            chosen = images.preset(given)
     if chosen is None:
         return decision, None
     return Decision(chosen.name or chosen.to_dict(), decision.origin, decision.note), chosen
 
 
 def decide_labels(
-    asked: Labels, stored: Stored | None, suggested: Decision, num_classes: int | None
+    given: Labels, stored: Stored | None, suggested: Decision, num_classes: int | None
 ) -> tuple[Decision, list[str] | None]:
-    """Caller, else the file's metadata, else what the architecture suggests, else none.
+    """The caller's labels, else those of the file's metadata, else those suggested by the architecture, else None.
 
-    Raises ArchitectureError where there is not one name for each class.
+    Raises ArchitectureError unless there is one name per class.
     """
     chosen: list[str] | None
-    if asked is not None:
-        decision, chosen = Decision(None, "caller"), label_names.read(asked)
+    if given is not None:
+        decision, chosen = Decision(None, "caller"), label_names.read(given)
     elif stored is not None:
         decision, chosen = Decision(None, "file"), stored.labels
     else:
         decision, chosen = suggested, None if suggested.value is None else list(_built_in(suggested.value))
     if chosen is None:
-        return Decision(None, decision.origin, "no names are known: a class is called by its index"), None
+        return Decision(None, decision.origin, "no names are known: classes are named by index"), None
     if num_classes is None:
-        raise ArchitectureError(f"{len(chosen)} labels were given, but this network has no classifier to name them for")
+        raise ArchitectureError(f"{len(chosen)} labels were given, but this network has no classifier")
     label_names.check(chosen, num_classes)
     return Decision(_name_of(chosen), decision.origin, decision.note), chosen
 
 
 def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, int, int]:
-    """(C, H, W) of a preprocessed image; 224 where preprocessing keeps each image's own size."""
+    """(C, H, W) of a preprocessed image; 224 x 224 if preprocessing keeps the images' sizes."""
     crop = None if preprocess is None else preprocess.crop
     height, width = crop if isinstance(crop, tuple) else (crop or 224,) * 2
     return config.value("in_channels", 3), height, width
 
 
 def _open_gpu(device: str) -> Any:
-    """Imported here: whoever computes on the CPU loads nothing of the GPU's."""
+    """Imports `npresnet.cuda` only if a GPU is requested."""
     from npresnet import cuda
 
     return cuda.open_gpu(device)
 
 
 def _dtype_name(dtype: Any) -> str:
-    """By any name or object that NumPy knows; tf32, and bfloat16 without the package that adds it, by name alone."""
+    """The name of any NumPy dtype; tf32 and bfloat16, which NumPy lacks, are accepted as strings."""
     if isinstance(dtype, str) and dtype in DTYPES:
         return dtype
     try:
-        return np.dtype(dtype).name
+        result: str = np.dtype(dtype).name
+        return result
     except TypeError:
         return ""
 
 
 def _flag(value: Any, what: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise ArchitectureError(f"{what} is True or False, got {value!r}")
+        raise ArchitectureError(f"{what} must be True or False, got {value!r}")
     return bool(value)
 
 
@@ -196,6 +199,6 @@ def _built_in(name: str) -> Sequence[str]:
 
 
 def _name_of(labels: list[str]) -> str | list[str]:
-    """What stands in the config: the name of a built-in list, else the list."""
+    """The value stored in the config: the name of a built-in list, else the list."""
     name = "imagenet" if len(labels) == 1000 else "cifar10"
     return name if tuple(labels) == tuple(_built_in(name)) else labels

@@ -1,4 +1,4 @@
-"""The compiled parts of one network, made when first asked for, the last few kept."""
+"""A cache of the compiled parts of a network."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from npresnet.system.locks import Lock
 if TYPE_CHECKING:
     from npresnet.plan.executable import Executable
 
-CAPACITY = 4  # the whole network, and three choices of features; each holds folded weights of its own
+CAPACITY = 4  # the whole network and three sets of features; each has its own folded weights
 
 Modules = tuple[str, ...] | None  # None: the network's own outputs
 
 
 class Executables:
-    """Modules -> Executable. Safe to use from several threads; the least recently used goes when there are too many.
+    """Modules -> Executable, an LRU cache that is safe to use from several threads.
 
-    What goes is let go of, not closed: another thread may be running it, and its last user frees it.
+    An evicted executable is not closed because another thread may be running it; it is freed with its last reference.
 
-    device, dtype            as `decisions` settles them: "cpu" and "float32", or "cuda:0" and any
-    threads, winograd, fast  those of `cpu.compile`
-    content                  the weight file's identity, "" for none
+    device, dtype            as returned by `decisions`: "cpu" and "float32", or "cuda:0" and any dtype
+    threads, winograd, fast  options of `cpu.compile`
+    content                  the weight file's identity, or ""
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Executables:
         self.closed = False
 
     def get(self, modules: Modules) -> Executable:
-        """The executable that gives these modules' results, compiled now if need be. Raises DeviceError when closed."""
+        """The executable that computes these modules, compiled if necessary. Raises DeviceError after `close`."""
         with self._lock.plain:
             if self.closed:
                 raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
@@ -62,7 +62,7 @@ class Executables:
             return executable
 
     def close(self) -> None:
-        """Let go of everything, for good."""
+        """Release all executables."""
         with self._lock.plain:
             self.closed = True
             self._kept.clear()
@@ -70,7 +70,7 @@ class Executables:
 
 
 class _Cpu:
-    """Weights are kept from one process to the next for the whole network alone."""
+    """Only the whole network's prepared weights are cached between processes."""
 
     def __init__(self, threads: int, winograd: bool, fast: bool, content: str):
         self._options: dict[str, Any] = {"threads": threads, "winograd": winograd, "fast": fast}
@@ -81,14 +81,14 @@ class _Cpu:
         return cpu.compile(network, **self._options, store=store)
 
     def close(self) -> None:
-        """Nothing is held here."""
+        """Does nothing."""
 
 
 class _Cuda:
     """All parts of the network share the weights on the GPU."""
 
     def __init__(self, device: str, dtype: str):
-        from npresnet import cuda  # only here: whoever computes on the CPU loads nothing of the GPU's
+        from npresnet import cuda  # only if a GPU is requested
 
         self._compile, self._gpu, self._element = cuda.compile, cuda.open_gpu(device), cuda.ELEMENTS[dtype]
         self._weights: cuda.Weights | None = cuda.Weights(self._gpu)

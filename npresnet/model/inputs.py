@@ -1,4 +1,4 @@
-"""What callers hand over: arrays, images, counts, paths; checked here, once, and refused in plain words."""
+"""Checks of the caller's arguments: arrays, images, counts, paths."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ AXES = "N, C, H, W"
 
 
 def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], Any] = np.asarray) -> Any:
-    """x as an array (N, C, H, W) of floats, any precision and strides: backends cast each image as they copy it in.
+    """x as an array (N, C, H, W) of any float dtype and strides; backends cast each image when copying it.
 
     first     the node that reads the images, for the message
-    to_array  what the backend makes of x: NumPy's array, or on a GPU also CuPy's
+    to_array  the backend's conversion: to a NumPy array, on a GPU also to a CuPy array
 
-    Raises ShapeError for any other number of axes, another number of channels, images without pixels, and for dtypes
-    that are not floats.
+    Raises ShapeError for a wrong number of axes or channels, images without pixels, and dtypes other than floats.
     """
     try:
         array = to_array(x)
     except NpresnetError:
         raise
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with a gradient
-        raise ShapeError(f"model(x) takes one array ({AXES}), but no array can be made of this: {error}") from None
+        raise ShapeError(f"model(x) expects one array ({AXES}), and x cannot be converted to one: {error}") from None
     if array.dtype.kind != "f":
         raise ShapeError(_wrong_dtype(array))
     if array.ndim != 4:
@@ -41,47 +40,47 @@ def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], An
     if array.shape[1] != in_channels:
         raise ShapeError(_wrong_channels(array, in_channels, first))
     if 0 in array.shape[2:]:
-        raise ShapeError(f"model(x) takes images of at least one pixel, got {array.shape} ({AXES})")
+        raise ShapeError(f"model(x) expects images of at least one pixel, got {array.shape} ({AXES})")
     return array
 
 
 def as_count(value: Any, what: str, least: int = 1, most: int = sys.maxsize) -> int:
-    """A whole number from `least` to `most`, as a plain int. Raises ShapeError, which is a ValueError."""
+    """An integer from `least` to `most`, as an int. Raises ShapeError, which is a ValueError."""
     try:
         count = operator.index(value)
     except TypeError:
         count = least - 1
     if count < least or isinstance(value, (bool, np.bool_)):
-        raise ShapeError(f"{what} is a whole number from {least} on, got {value!r}")
+        raise ShapeError(f"{what} must be an integer >= {least}, got {value!r}")
     if count > most:
-        raise ShapeError(f"{what} is {most:,} at most, got {value!r}")
+        raise ShapeError(f"{what} must be at most {most:,}, got {value!r}")
     return count
 
 
 def is_one_image(source: Any) -> bool:
-    """Whether `predict` was given one image rather than an iterable of images."""
+    """Whether `source` is one image rather than an iterable of images."""
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
         return True
     if hasattr(source, "read") or hasattr(source, "__array__"):
         return True  # a file object, an array
-    if hasattr(type(source), "__array_interface__"):  # a PIL image, which to ask itself would load and copy
+    if hasattr(type(source), "__array_interface__"):  # a PIL image; its instance attribute would load and copy it
         return True
-    return not isinstance(source, Iterable)  # images.read says what is wrong with it
+    return not isinstance(source, Iterable)  # images.read raises the error
 
 
 def sources_in(paths: Any) -> Iterable[Any]:
-    """The image sources that `stream` was given: a folder, by itself or in an iterable, stands for its image files.
+    """The image sources for `stream`: folders, also inside an iterable, are replaced by their image files.
 
-    An iterable is drawn lazily. Raises ImageError at once for one path that stands for nothing.
+    An iterable is consumed lazily. Raises ImageError immediately for a single path that matches nothing.
     """
     from npresnet import images
 
     if isinstance(paths, (str, os.PathLike)):
         return images.find(paths)
-    return [paths] if is_one_image(paths) else _unfolded(paths)
+    return [paths] if is_one_image(paths) else _expand_folders(paths)
 
 
-def _unfolded(sources: Iterable[Any]) -> Iterator[Any]:
+def _expand_folders(sources: Iterable[Any]) -> Iterator[Any]:
     from npresnet import images
 
     for source in sources:
@@ -89,13 +88,13 @@ def _unfolded(sources: Iterable[Any]) -> Iterator[Any]:
             try:
                 yield from images.find(source)
             except ImageError:
-                yield source  # without images; to read it will say so, in its place
+                yield source  # no images; reading it raises the error at its position
         else:
             yield source
 
 
 def named_error(error: ImageError, source: Any, position: int) -> ImageError:
-    """The error of one image of a list, told so that it can be found: a path names itself, others have a position."""
+    """The error of one image of a list, with its position unless the source is a path, which the error names."""
     if isinstance(source, (str, os.PathLike)):
         return error
     named = ImageError(f"image {position} of the list (the first is 0): {error}")
@@ -104,50 +103,50 @@ def named_error(error: ImageError, source: Any, position: int) -> ImageError:
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
-    """A path or a name as text. Raises CheckpointError for anything else."""
+    """A path or a name as a string. Raises CheckpointError for other types."""
     try:
         return os.fsdecode(path)
     except TypeError:
         raise CheckpointError(
-            f"weights come from a file or by a name, such as 'resnet18.npz' or 'resnet18', not from a "
+            f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', got "
             f"{type(path).__name__}"
         ) from None
 
 
 def npz_path(path: str | os.PathLike[str]) -> Path:
-    """Where `save` and `convert` write. Raises CheckpointError for a name that does not end in .npz."""
+    """The destination of `save` and `convert`. Raises CheckpointError unless it ends in .npz."""
     text = path_text(path)
     target = Path(text)
     if "\0" in text:
-        raise CheckpointError(f"{text!r} is no path, for it holds a NUL; give a name such as resnet18.npz")
+        raise CheckpointError(f"{text!r} is not a path: it contains a NUL; pass a name such as resnet18.npz")
     if target.suffix.lower() != ".npz":
         instead = target.with_suffix(".npz") if target.name else "a name such as resnet18.npz"
         raise CheckpointError(
-            f"{text or repr(text)} does not end in .npz, the one format that npresnet writes; give {instead}"
+            f"{text or repr(text)} does not end in .npz, the only format that npresnet writes; pass {instead}"
         )
     return target
 
 
 def _wrong_dtype(array: Array) -> str:
     if array.dtype == np.uint8:
-        way_out = "Pixels become such numbers by model.preprocess(image), or give the image to model.predict"
+        way_out = "Convert pixels by model.preprocess(image), or pass the image to model.predict"
     else:
         way_out = "Cast it: x.astype(numpy.float32)"
-    return f"model(x) takes normalised floats (float32; float64 and float16 are cast), got {array.dtype}. {way_out}"
+    return f"model(x) expects normalised floats (float32; float64 and float16 are cast), got {array.dtype}. {way_out}"
 
 
 def _wrong_axes(array: Array) -> str:
     if array.ndim == 3:
-        way_out = "For one image (C, H, W) give x[None]; for a picture (H, W, 3) use model.predict"
+        way_out = "For one image (C, H, W) pass x[None]; for an image (H, W, 3) use model.predict"
     else:
         way_out = "N is the number of images, C the channels, H and W height and width"
-    return f"model(x) takes four axes ({AXES}), got {array.ndim}: {array.shape}. {way_out}"
+    return f"model(x) expects four axes ({AXES}), got {array.ndim}: {array.shape}. {way_out}"
 
 
 def _wrong_channels(array: Array, in_channels: int, first: Node) -> str:
-    way_out = f"Each filter sees all channels of an image: give (N, {in_channels}, H, W)"
+    way_out = f"Each filter reads all channels of an image: pass (N, {in_channels}, H, W)"
     if array.shape[3] == in_channels:
-        way_out = "The channels come second. Is this (N, H, W, C)? Give x.transpose(0, 3, 1, 2)"
+        way_out = "The channels must be the second axis. If x is (N, H, W, C), pass x.transpose(0, 3, 1, 2)"
     return (
         f"{first.name} expects {in_channels} input channels, got {array.shape[1]}\n"
         f"  input   {array.shape}   {AXES}\n"

@@ -1,4 +1,4 @@
-"""Class names: the built-in ones, and those in a user's list, text or JSON file."""
+"""Class names: the built-in lists, and lists, text and JSON files of the user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from npresnet.errors import ArchitectureError, CheckpointError
 
-IMAGENET: tuple[str, ...]  # the 1,000 names in torchvision's order; read when first asked for
+IMAGENET: tuple[str, ...]  # the 1,000 names in torchvision's order; read on first access
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BUILT_IN = ("imagenet", "cifar10")
 
 MAX_FILE_BYTES = 16 * 2**20
 _DATA = Path(__file__).parent.parent / "data"
-# Where well-known JSON files keep the names: transformers' config.json, torchvision's ImageFolder, hand-made ones.
+# Keys of the names in common JSON files: transformers' config.json, torchvision's ImageFolder, hand-made ones.
 _WRAPPERS = ("id2label", "class_to_idx", "labels", "classes", "names")
 
 Labels = str | os.PathLike[str] | Iterable[Any] | Mapping[Any, Any]
@@ -26,14 +26,14 @@ Labels = str | os.PathLike[str] | Iterable[Any] | Mapping[Any, Any]
 def read(source: Labels | None) -> list[str] | None:
     """The class names, in the order of the network's outputs.
 
-    source  None, which gives None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
-            - text: one name a line
-            - JSON: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"], ...}, of which the last counts;
+    source  None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
+            - text: one name per line
+            - JSON: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"], ...}, where the last item is used;
               {"cat": 0, ...}, as torchvision's class_to_idx; or one of these under "id2label", "class_to_idx",
               "labels", "classes" or "names"
-            A file called "imagenet" wins over the built-in names.
+            A file called "imagenet" takes precedence over the built-in names.
 
-    Raises CheckpointError where a file cannot be read, ArchitectureError where its contents are no list of names.
+    Raises CheckpointError if a file cannot be read, ArchitectureError if its contents are not a list of names.
     """
     if source is None:
         return None
@@ -46,11 +46,11 @@ def read(source: Labels | None) -> list[str] | None:
 
 
 def check(names: Sequence[str] | None, num_classes: int) -> None:
-    """Raise ArchitectureError unless there is one name for each class; None, no names at all, will do."""
+    """Raise ArchitectureError unless `names` is None or has one name per class."""
     if names is not None and len(names) != num_classes:
         raise ArchitectureError(
-            f"there are {len(names)} labels, but the network's last layer tells {num_classes} classes apart; give one "
-            'name for each class, in the order of its outputs: a list, a text or JSON file, "imagenet" or "cifar10"'
+            f"expected {num_classes} labels, one for each output of the network's last layer, got {len(names)}; pass "
+            'one name per class, in the order of the outputs: a list, a text or JSON file, "imagenet" or "cifar10"'
         )
 
 
@@ -70,9 +70,9 @@ def _from_file(path: str) -> list[str]:
     if text.lstrip().startswith(("[", "{")) or path.lower().endswith(".json"):
         try:
             parsed = json.loads(text)
-        except (ValueError, RecursionError) as error:  # a ValueError also for numbers of thousands of digits
+        except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
             if path.lower().endswith(".json"):
-                raise CheckpointError(f"{path} is no valid JSON: {error}") from error
+                raise CheckpointError(f"{path} is not valid JSON: {error}") from error
         else:
             return _from_parsed(parsed, path)
     return _from_lines(text.splitlines(), path)
@@ -84,18 +84,18 @@ def _read_text(path: str) -> str:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"there is no label file {path}; check the path, or give {' or '.join(map(repr, BUILT_IN))}"
+            f"no such label file: {path}; check the path, or pass {' or '.join(map(repr, BUILT_IN))}"
         ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"the label file {path} cannot be read: {error}") from error
     if len(data) > MAX_FILE_BYTES:
         raise CheckpointError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a file of labels")
     try:
-        # PowerShell writes UTF-16 with its mark; the mark of UTF-8 is dropped where there is one
+        # PowerShell writes UTF-16 with a byte order mark; that of UTF-8 is dropped
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise CheckpointError(
-            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}); is it a label file?"
+            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); check that it is a label file"
         ) from error
 
 
@@ -105,8 +105,8 @@ def _from_lines(lines: list[str], path: str) -> list[str]:
         names.pop()
     if "" in names:
         raise ArchitectureError(
-            f"line {names.index('') + 1} of {path} is empty, so the names below it would belong to other classes; "
-            "remove the line, or write a name there"
+            f"line {names.index('') + 1} of {path} is empty, so the names after it would be assigned to wrong classes; "
+            "remove the line, or add the missing name"
         )
     return _not_empty(names, path)
 
@@ -125,12 +125,12 @@ def _from_unwrapped(labels: Any, where: str, *, by_name: bool = False) -> list[s
     elif isinstance(labels, Iterable) and not isinstance(labels, (str, bytes, Set)):
         names = list(labels)
     else:
-        raise ArchitectureError(f"{where}: {labels!r:.60} is no list of names; names need an order, as in a list")
+        raise ArchitectureError(f"{where}: expected an ordered list of names, got {labels!r:.60}")
     return _not_empty([_name(label, where) for label in names], where)
 
 
 def _in_order(labels: Mapping[Any, Any], where: str, by_name: bool) -> list[Any]:
-    """Names by index, {"0": "cat"}; or indices by name, {"cat": 0}. Where it could be both, it is the former."""
+    """Names by index, {"0": "cat"}, or indices by name, {"cat": 0}. If both are possible, the former is assumed."""
     positions = list(range(len(labels)))
     by_index = {int(key): name for key, name in labels.items() if _is_number(key)}
     if sorted(by_index) == positions and not by_name:
@@ -138,8 +138,8 @@ def _in_order(labels: Mapping[Any, Any], where: str, by_name: bool) -> list[Any]
     if all(map(_is_index, labels.values())) and sorted(labels.values()) == positions:
         return sorted(labels, key=lambda name: labels[name])
     raise ArchitectureError(
-        f'{where}: labels as a dict are {{"0": "cat", ...}} or {{"cat": 0, ...}}, with each index from 0 to '
-        f"{len(labels) - 1} once; got {dict(list(labels.items())[:2])!r:.80}"
+        f'{where}: expected a dict {{"0": "cat", ...}} or {{"cat": 0, ...}}, with each index from 0 to '
+        f"{len(labels) - 1} once, got {dict(list(labels.items())[:2])!r:.80}"
     )
 
 
@@ -152,17 +152,17 @@ def _is_number(key: Any) -> bool:
 
 
 def _name(label: Any, where: str) -> str:
-    """A name; of a pair such as ["n02123045", "cat"], the last; numbers (digits' classes) as text."""
+    """A name; the last item of a pair such as ["n02123045", "cat"]; integers (classes of digits) as strings."""
     if isinstance(label, (list, tuple)) and label:
         label = label[-1]
     if isinstance(label, str) and label.strip():
         return label.strip()
     if _is_index(label):
         return str(label)
-    raise ArchitectureError(f"{where}: {label!r:.60} is no name of a class; give texts that are not empty")
+    raise ArchitectureError(f"{where}: expected a class name, a string that is not empty, got {label!r:.60}")
 
 
 def _not_empty(names: list[str], where: str) -> list[str]:
     if not names:
-        raise ArchitectureError(f"{where}: there are no names; give one for each class")
+        raise ArchitectureError(f"{where}: there are no names; expected one per class")
     return names

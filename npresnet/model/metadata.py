@@ -1,12 +1,12 @@
-"""What our `.npz` files say beside the tensors: every decision, preprocessing, labels, and the weights' origin.
+"""The metadata of npresnet's `.npz` files: all decisions, preprocessing, labels, and the origin of the weights.
 
     {"format": "npresnet", "version": 1,
-     "config":     {name: {"value", "origin", "note"}},    what was decided from names, shapes and options
+     "config":     {name: {"value", "origin", "note"}},    decided from names, shapes and options
      "preprocess": {"resize": 256, "crop": 224, ...} or null,
      "labels":     ["tench", ...] or null,
      "source":     {"file": "resnet18-f37072fd.pth", "sha256": "f37072fd..."}}
 
-So a file stays usable when a default changes, and needs no file beside it.
+A file is therefore independent of changing defaults and of other files.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from npresnet.images import Preprocess
 
 FORMAT = "npresnet"
 VERSION = 1
-OF_ONE_RUN = ("device", "dtype", "threads", "fast", "winograd")
-APART = (*OF_ONE_RUN, "preprocess", "labels", "source")  # the last three are kept in full beside the config
+RUNTIME = ("device", "dtype", "threads", "fast", "winograd")
+EXCLUDED = (*RUNTIME, "preprocess", "labels", "source")  # the last three have their own entries
 
 
 class Source(NamedTuple):
-    """Where the weights came from: a name for people, the file as it was when it was read, and its SHA-256 if known."""
+    """The origin of the weights: a name to show, the file's path and stamp when it was read, its SHA-256 if known."""
 
     name: str
     path: str | None = None
-    stamp: tuple[int, int] | None = None  # size in bytes, time of change in ns
+    stamp: tuple[int, int] | None = None  # size in bytes, modification time in ns
     sha256: str | None = None
 
     @classmethod
@@ -41,7 +41,7 @@ class Source(NamedTuple):
         return cls(os.path.basename(path), path, _stamp(path))
 
     def to_dict(self) -> dict[str, str | None]:
-        """Name and SHA-256; the hash is taken now, unless the file is no longer the one that was read."""
+        """Name and SHA-256; the hash is computed now, and omitted if the file has changed since it was read."""
         sha256 = self.sha256
         if sha256 is None and self.path is not None and self.stamp is not None and self.stamp == _stamp(self.path):
             sha256 = weights.sha256(self.path)
@@ -49,7 +49,7 @@ class Source(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What a file of ours says. Nothing of it is trusted before it is checked."""
+    """The parsed metadata of a file; its values are still to be checked against the tensors."""
 
     config: Config
     preprocess: Preprocess | None
@@ -61,7 +61,7 @@ def to_metadata(
     config: Config, preprocess: Preprocess | None, labels: Sequence[str] | None, source: Source
 ) -> dict[str, Any]:
     """The metadata of a model, as plain JSON types."""
-    decided = {name: decision for name, decision in config.items() if name not in APART}
+    decided = {name: decision for name, decision in config.items() if name not in EXCLUDED}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -73,13 +73,13 @@ def to_metadata(
 
 
 def from_metadata(metadata: Mapping[str, Any], path: str) -> Stored | None:
-    """What our metadata says, None for a file that has none. Raises CheckpointError where it is damaged."""
+    """Parse npresnet's metadata; None for a file without it. Raises CheckpointError if it is damaged."""
     if metadata.get("format") != FORMAT:
         return None
     if metadata.get("version") != VERSION:
         raise CheckpointError(
-            f"{path} was written in version {metadata.get('version')!r} of npresnet's format, and this npresnet reads "
-            f"version {VERSION}; update npresnet, or convert the original weights again"
+            f"{path} has version {metadata.get('version')!r} of npresnet's format, expected {VERSION}; update "
+            "npresnet, or convert the original weights again"
         )
     try:
         return _parse(metadata)
@@ -94,7 +94,7 @@ def _parse(metadata: Mapping[str, Any]) -> Stored:
     decisions = {name: Decision(d["value"], "file", str(d["note"])) for name, d in metadata["config"].items()}
     labels = metadata["labels"]
     if labels is not None and not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-        raise TypeError("labels are no list of names")
+        raise TypeError("labels are not a list of names")
     source, preprocess = metadata["source"], metadata["preprocess"]
     return Stored(
         Config(decisions),

@@ -1,4 +1,4 @@
-"""Model: images in, predictions out; a network with its weights, preprocessing, labels, and a backend to run it."""
+"""Model: a network with its weights, preprocessing and labels, and a backend that runs it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Outcome = Prediction | ImageError
-Run = Callable[[Array], Array]  # (n, C, H, W) float32 -> one row an image
+Run = Callable[[Array], Array]  # (n, C, H, W) float32 -> one row per image
 
 
 class Model:
-    """A network that is ready to run. Made by `load` and `build`; may be called from several threads at once.
+    """A network that is ready to run. Created by `load` and `build`; may be called from several threads concurrently.
 
-    config   every decision made at load, with its origin: file, inferred, default, caller
-    labels   the names of the classes, or None where they are not known; then a class is called by its index
-    network  what the net is: nodes named as in the checkpoint, with the unfolded weights
+    config   all decisions made at load, with their origins: file, inferred, default, caller
+    labels   the names of the classes, or None if unknown; then classes are named by index
+    network  the nodes, named as in the checkpoint, with unfolded weights
 
-    A model is a context manager. `close()` frees its memory and its threads; so does letting go of it.
+    A model is a context manager. `close()`, or deleting the last reference, frees its memory and threads.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class Model:
     @overload
     def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any: ...
     def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any:
-        """Say what an image shows.
+        """Classify images.
 
-        images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float within
+        images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float in
                     0..1); or a list or any other iterable of such images
-        top         how many candidates `Prediction.top` lists
-        batch_size  how many images of an iterable are read and run together; no prediction depends on it (but for the
-                    last digits of a model loaded with fast=True)
+        top         number of candidates in `Prediction.top`
+        batch_size  number of images of an iterable that are read and run together; does not affect the predictions
+                    (except the last digits of a model loaded with fast=True)
 
         Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
-        that cannot be read or holds NaN, ArchitectureError where the network has no classifier.
+        that cannot be read or holds NaN, ArchitectureError if the network has no classifier.
         """
         self._require_classifier()
         top_k = as_count(top, "top")
@@ -101,38 +101,39 @@ class Model:
     def stream(
         self, paths: Any, *, top: int = 5, batch_size: int = 32
     ) -> Iterator[tuple[Any, Prediction | ImageError]]:
-        """Predict one image after another, for folders too large to hold in memory.
+        """Classify images lazily, for folders too large for memory.
 
-        paths  a folder, a glob, or any iterable of images as `predict` takes them; folders in it stand for their files
+        paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded
 
-        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read; the rest go on. Two
-        batches are in memory, and a third for the moment in which one is put together. Sources of an iterable are drawn
-        a batch ahead; where it raises, what it gave before comes first.
+        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read, and continues. Two batches
+        are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead; if it raises,
+        the results of its earlier images are yielded first.
         """
         self._require_classifier()
         return self._predictions(sources_in(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
 
     def preprocess(self, image: Any) -> Array:
-        """(1, 3, H, W) float32, what the network sees of an image, as torchvision's transforms would give it.
+        """The network's input for an image, (1, 3, H, W) float32, as computed by torchvision's transforms.
 
         image  a path, bytes, a file object, a PIL image, or (H, W, 3) uint8
 
-        Raises ImageError; ShapeError where the preprocessing makes another number of channels than the network takes.
+        Raises ImageError; ShapeError if preprocessing yields a different number of channels than the network expects.
         """
         channels = self.config.value("in_channels", 3)
         made = None if self._preprocess is None else self._preprocess.channels
         if made != channels or self._preprocess is None:
             raise ShapeError(
-                f"this network takes images of {channels} channels, but its preprocessing makes {made or 'none'}; load "
-                "it with preprocess={'mean': [...], 'std': [...]}, a number for each channel (1 or 3), or give arrays "
-                "to model(x)"
+                f"this network expects images of {channels} channels, but its preprocessing yields {made or 'none'}; "
+                "load it with preprocess={'mean': [...], 'std': [...]}, one number per channel (1 or 3), or pass "
+                "arrays to model(x)"
             )
         return images.preprocess(image, self._preprocess)
 
     def embed(self, images: Any, *, batch_size: int = 32) -> Array:
         """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
         if is_one_image(images):
-            return self._pooled(self.preprocess(images))[0]
+            found: Array = self._pooled(self.preprocess(images))[0]
+            return found
         rows = []
         for position, (item, row, _) in enumerate(self._rows(images, self._pooled, batch_size)):
             if row is None:
@@ -144,10 +145,10 @@ class Model:
         return np.stack(rows)
 
     def cam(self, image: Any, index: int | None = None) -> Array:
-        """Where in the preprocessed image the network sees class `index` (by default its best): (H, W) float32, 0..1.
+        """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
 
-        Exact and without a gradient, see `npresnet.views.cam`. Raises ArchitectureError where the network does not end in
-        global average pooling and one linear layer.
+        H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Raises
+        ArchitectureError unless the network ends in global average pooling and one linear layer.
         """
         from npresnet.views.cam import activation_map, find_head
 
@@ -157,7 +158,7 @@ class Model:
         features, logits = result[pooled][0], result[linear.name][0]  # (C, h, w), (num_classes,)
         chosen = int(np.argmax(logits)) if index is None else as_count(index, "a class index", least=0)
         if chosen >= len(logits):
-            raise ArchitectureError(f"there is no class {chosen}: this network's classes are 0 to {len(logits) - 1}")
+            raise ArchitectureError(f"class index {chosen} is out of range: expected 0 to {len(logits) - 1}")
         return activation_map(features, linear.params["weight"][chosen], *x.shape[2:])
 
     # --- arrays in -------------------------------------------------------------------------------------------------
@@ -165,50 +166,50 @@ class Model:
     def __call__(self, x: Any) -> Array:
         """Run the network on preprocessed images.
 
-        x  (N, C, H, W) float32, already normalised; float64 and float16 are cast. Any strides; never changed. On a GPU
-           also CuPy's arrays, and others' by DLPack, that lie there: then the result is CuPy's and stays there
+        x  (N, C, H, W) float32, already normalised; float64 and float16 are cast. Any strides; never modified. On a GPU
+           also CuPy arrays and other GPU arrays by DLPack; then the result is a CuPy array
 
-        Returns the logits (N, num_classes) float32, or the embedding (N, D) where there is no classifier; the array
-        belongs to the caller. NaN in an image gives NaN for that image alone. Raises ShapeError.
+        Returns the logits (N, num_classes) float32, or the embedding (N, D) if there is no classifier; the array
+        is owned by the caller. NaN in an image affects only that image's result. Raises ShapeError.
         """
         (result,) = self._run(None, x).values()
         return result
 
     def features(self, x: Any, names: Iterable[str]) -> dict[str, Array]:
-        """The results of modules inside the network, as torchvision's forward hooks would give them.
+        """The outputs of modules inside the network, as torchvision's forward hooks return them.
 
-        x      (N, C, H, W) as `model(x)` takes it
-        names  names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; one that runs several
-               times (a block's "relu") gives its last result
+        x      (N, C, H, W) as for `model(x)`
+        names  names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; the last output of a
+               module that runs several times (a block's "relu")
 
-        Returns {name: (N, ...) float32}. The first call for new names compiles that part of the network; the last few
-        are kept. Raises ArchitectureError for a name that no module has.
+        Returns {name: (N, ...) float32}. The first call with new names compiles that part of the network; the most
+        recent ones are cached. Raises ArchitectureError for unknown names.
         """
         wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
         if not all(isinstance(name, str) for name in wanted):
-            raise ArchitectureError(f"modules go by their names, such as 'layer3', got {names!r}")
+            raise ArchitectureError(f"expected names of modules, such as 'layer3', got {names!r}")
         return self._run(wanted, x) if wanted else {}
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
-        """The table that the `torchsummary` package prints; input_size is (C, H, W), by default that of this model."""
+        """The table of the `torchsummary` package; input_size is (C, H, W), by default that of this model."""
         from npresnet.views.summary import summary
 
         shape = default_size(self.config, self._preprocess) if input_size is None else input_size
         return summary(self.network, shape, batch_size)
 
     def executable(self, modules: Iterable[str] | None = None) -> Executable:
-        """The compiled network that `model(x)` runs, on either device: its steps, its memory, a stopwatch.
+        """The compiled network that `model(x)` runs, on either device: its steps, memory layout and timings.
 
-        modules  names as `features` takes them: then the part of the network that gives their results
+        modules  names as for `features`: the part of the network that computes them
 
-        It belongs to the model: do not close it. See `npresnet.plan.Executable`.
+        It is owned by the model: do not close it. See `npresnet.plan.Executable`.
         """
         return self._executables.get(None if modules is None else tuple(modules))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an `.npz` with the original tensors and every decision, from which `load` makes this very model.
+        """Write an `.npz` with the original tensors and all decisions, from which `load` recreates this model.
 
-        Nothing is overwritten unless all is written. Raises CheckpointError.
+        The file is replaced atomically. Raises CheckpointError.
         """
         weights.write_npz(
             npz_path(path), self._tensors, to_metadata(self.config, self._preprocess, self.labels, self._source)
@@ -217,7 +218,7 @@ class Model:
     # --- life ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Free memory and threads; calls that run now end as usual, later ones raise DeviceError."""
+        """Free memory and threads; running calls complete, later ones raise DeviceError."""
         self._executables.close()
 
     def __enter__(self) -> Model:
@@ -229,7 +230,7 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A model may be sent to another process or copied; the other one has memory and threads of its own."""
+        """Models can be pickled and copied; a copy has its own memory and threads."""
         parts = (self.network, self.config, self._preprocess, self.labels, dict(self._tensors), self._source)
         return Model, parts
 
@@ -255,13 +256,13 @@ class Model:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
-        """The results of `modules` (None: the network's own output) for a batch x."""
+        """The outputs of `modules` (None: of the network) for a batch x."""
         executable = self._executables.get(modules)
         channels, first = self.config.value("in_channels", 3), self.network.nodes[0]
         return executable(as_batch(x, channels, first, executable.as_array))
 
     def _pooled(self, x: Array) -> Array:
-        """(N, D): what the classifier reads."""
+        """(N, D): the classifier's input."""
         from npresnet.views.cam import find_pooled
 
         (result,) = self._run((find_pooled(self.network),), x).values()
@@ -276,7 +277,7 @@ class Model:
                 yield item.source, Prediction(logits, self.labels, top_k, item.elapsed_ms + run_ms)
 
     def _rows(self, sources: Iterable[Any], run: Run, batch_size: int) -> Iterator[tuple[Item, Array | None, float]]:
-        """For each source its Item, its row of `run`'s result (None where it could not be read), and the run's ms."""
+        """For each source its Item, its row of `run`'s result (None if it could not be read), and its share in ms."""
         from npresnet.model.batches import batches, stack_by_shape
 
         size, on_gpu = as_count(batch_size, "batch_size"), self.config["device"].value != "cpu"
@@ -288,7 +289,7 @@ class Model:
             while stacks:
                 positions, x = stacks.pop()
                 rows.update(zip(positions, run(x), strict=True))
-                del x  # before the next batch is drawn
+                del x  # before the next batch is read
             run_ms = (perf_counter() - start) * 1e3 / max(1, len(rows))
             for position, item in enumerate(batch):
                 yield item, rows.get(position), run_ms
@@ -296,5 +297,5 @@ class Model:
     def _require_classifier(self) -> None:
         if not self.config.value("num_classes"):
             raise ArchitectureError(
-                "this network has no classifier, so it predicts nothing; use model.embed(image), or `npresnet embed`"
+                "this network has no classifier, so it cannot predict; use model.embed(image), or `npresnet embed`"
             )

@@ -1,4 +1,4 @@
-"""Prediction and Candidate: what the network says about one image."""
+"""Prediction and Candidate: the classification of one image."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Array = NDArray[Any]
 
 
 def probabilities_of(logits: Array) -> Array:
-    """The softmax of logits (..., num_classes), worked out in float64; float32 of the same shape."""
-    with np.errstate(invalid="ignore"):  # infinities: a diverged network's logits give NaN, in silence
+    """The softmax of logits (..., num_classes), computed in float64; float32 of the same shape."""
+    with np.errstate(invalid="ignore"):  # infinite logits of a diverged network give NaN without a warning
         return softmax(np.asarray(logits, dtype=np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One class that the image may show: its index, its name, and its probability."""
+    """One class with its index, name and probability."""
 
     index: int
     label: str
@@ -32,12 +32,12 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the network says about one image.
+    """The classification of one image.
 
-    logits      (num_classes,) float32: the network's own numbers
-    labels      the names of the classes; where they are unknown, a class is called by its index
-    top_k       how many candidates `top` lists
-    elapsed_ms  time spent on this image: reading and preprocessing it, and its share of its batch's run
+    logits      (num_classes,) float32
+    labels      the names of the classes; if unknown, classes are named by index
+    top_k       number of candidates in `top`
+    elapsed_ms  time spent on this image: reading, preprocessing, and its share of its batch's run
     """
 
     logits: Array
@@ -52,7 +52,7 @@ class Prediction:
 
     @cached_property
     def top(self) -> list[Candidate]:
-        """The most probable classes, best first; of equals, the lower index."""
+        """The most probable classes, best first; ties by lower index."""
         best = np.argsort(-self.logits, kind="stable")[: self.top_k]
         return [Candidate(int(i), self._name(int(i)), float(self.probabilities[i])) for i in best]
 
@@ -72,7 +72,7 @@ class Prediction:
         return self.top[0].score
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types: {index, label, score, top: [{index, label, score}]}."""
+        """As JSON types: {index, label, score, top: [{index, label, score}]}."""
         top = [{"index": c.index, "label": c.label, "score": c.score} for c in self.top]
         return {**top[0], "top": top}
 

@@ -1,13 +1,13 @@
-"""The mathematics in plain NumPy: pure, allocating, readable. The specification, and the first oracle of every backend.
+"""The operations in plain NumPy: pure functions, the specification and first oracle of every backend.
 
-One file an operation: its function, and its record (`record.Operation`), which says all that the rest of the project
-has to know of it. `registry` lists them, `run` interprets a network with them.
+One file per operation: its function and its record (`record.Operation`), which describes it to the rest of the project.
+`registry` lists them, `run` interprets a network with them.
 
-A legend for all files: N images, C channels, H height, W width in; O channels, OH, OW out; KH, KW the kernel_size; G
-groups; s, p, d stride, padding, dilation; L = OH*OW positions of the window.
+Notation in all files: N images, C channels, H height, W width of the input; O channels, OH, OW of the output; KH, KW
+kernel_size; G groups; s, p, d stride, padding, dilation; L = OH*OW positions of the window.
 
-`ops.winograd` derives the fast algorithms for 3x3 windows, with `ops.polyphase` those of stride 2. They specify no
-operation: they compute conv2d another way.
+`ops.winograd` derives the fast algorithms for 3x3 windows, `ops.polyphase` those with stride 2. They are not
+operations but other ways to compute conv2d.
 """
 
 from __future__ import annotations

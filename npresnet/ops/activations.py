@@ -1,7 +1,7 @@
-"""Activations: functions of single numbers. No window, no weights; each may be fused into the operation before it.
+"""Activations: elementwise functions without weights, which can be fused into the preceding operation.
 
-In every one NaN stays NaN, and the result keeps the dtype of its input (any float). Cost: a few operations a value, none
-of them counted as multiply-adds.
+All of them propagate NaN and keep the input's float dtype. Cost: a few operations per value, not counted as
+multiply-adds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def relu(x: Array) -> Array:
 
     out = max(x, 0); NaN stays NaN
 
-    x        any shape and float dtype, which the result keeps
+    x        any shape and float dtype; the result has the same
 
-    Cost: one comparison a value. Source: Nair and Hinton 2010, "Rectified Linear Units"; torch.nn.ReLU.
+    Cost: one comparison per value. Source: Nair and Hinton 2010, "Rectified Linear Units"; torch.nn.ReLU.
     """
     return np.maximum(x, 0)
 
@@ -34,7 +34,7 @@ def relu6(x: Array) -> Array:
 
 
 def leaky_relu(x: Array, negative_slope: float = NEGATIVE_SLOPE) -> Array:
-    """out = x where x >= 0, else negative_slope * x. Source: Maas et al. 2013; torch.nn.LeakyReLU."""
+    """out = x if x >= 0 else negative_slope * x. Source: Maas et al. 2013; torch.nn.LeakyReLU."""
     x = np.asarray(x)
     return np.where(x < 0, x * x.dtype.type(negative_slope), x)
 
@@ -51,10 +51,17 @@ def hard_swish(x: Array) -> Array:
     return x * np.minimum(np.maximum(x + x.dtype.type(3), 0), 6) / x.dtype.type(6)
 
 
+def sigmoid(x: Array) -> Array:
+    """out = 1 / (1 + exp(-x)), between 0 and 1. Source: torch.nn.Sigmoid."""
+    x = np.asarray(x)
+    with np.errstate(over="ignore"):  # exp(-x) overflows to infinity for very negative x; the quotient is then 0
+        return 1 / (1 + np.exp(-x))
+
+
 def silu(x: Array) -> Array:
     """out = x / (1 + exp(-x)). Source: Elfwing et al. 2018, "Sigmoid-weighted linear units"; torch.nn.SiLU."""
     x = np.asarray(x)
-    with np.errstate(over="ignore"):  # exp(-x) is infinite for very negative x, and the quotient then 0
+    with np.errstate(over="ignore"):  # exp(-x) overflows to infinity for very negative x; the quotient is then 0
         return x / (1 + np.exp(-x))
 
 
@@ -75,5 +82,6 @@ LEAKY_RELU = Activation(
 )
 HARD_SIGMOID = Activation("hard_sigmoid", "Hardsigmoid", lambda x, attrs: hard_sigmoid(x), is_monotone=True)
 HARD_SWISH = Activation("hard_swish", "Hardswish", lambda x, attrs: hard_swish(x))
+SIGMOID = Activation("sigmoid", "Sigmoid", lambda x, attrs: sigmoid(x))
 SILU = Activation("silu", "SiLU", lambda x, attrs: silu(x))
 GELU = Activation("gelu", "GELU", lambda x, attrs: gelu(x))

@@ -1,4 +1,4 @@
-"""Average pool: the mean of each window, channel by channel."""
+"""Average pool: the mean of each window, per channel."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Array:
-    """The mean under each window: the sum, then one division.
+    """The mean of each window: the sum, then one division.
 
     out[n,c,i,j] = (sum over u,v of x[n, c, i*s + u - p, j*s + v - p]) / count[i,j]
 
-    x                  (N, C, H, W)    any float dtype, which the result keeps; outside the image x is 0
-    ceil_mode                          round the output's size up, so that the last, partly empty window counts
-    count_include_pad                  True: count[i,j] is the part of the window inside the padded image (the positions
-                                       that only ceil_mode adds never count); False: the part inside the image
+    x                  (N, C, H, W)    any float dtype, also that of the result; outside the image x is 0
+    ceil_mode                          round the output size up, which includes a last, partly empty window
+    count_include_pad                  True: count[i,j] is the part of the window inside the padded image (without the
+                                       positions added by ceil_mode); False: the part inside the image
     returns            (N, C, OH, OW)
 
-    Cost: N * C * OH*OW * KH*KW additions. Raises ShapeError as max_pool2d. Source: PyTorch, torch.nn.AvgPool2d.
+    Cost: N * C * OH*OW * KH*KW additions. Raises ShapeError like max_pool2d. Source: PyTorch, torch.nn.AvgPool2d.
     """
     x = np.asarray(x)
     check_image(x)
@@ -48,16 +48,16 @@ def avg_pool2d(
 
 
 def _counted(window: Window, axis: int, size: int, out_size: int, include_pad: bool) -> list[int]:
-    """For each output position along one axis: the input positions of its window that the mean divides by."""
-    border = window.padding[axis] if include_pad else 0
+    """The number of positions counted in each window along one axis."""
+    padding = window.padding[axis] if include_pad else 0
     ranges = (window.input_range(axis, i, i + 1) for i in range(out_size))
-    return [min(stop, size + border) - max(first, -border) for first, stop in ranges]
+    return [min(stop, size + padding) - max(first, -padding) for first, stop in ranges]
 
 
 def _window_of(node: Node) -> Window:
     window = window_of(node)
     if max(window.dilation) > 1:
-        raise ShapeError(f"cannot average under a dilated window, got {window}")
+        raise ShapeError(f"does not support a dilated window, got {window}")
     return window
 
 

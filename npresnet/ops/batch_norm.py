@@ -1,4 +1,4 @@
-"""BatchNorm at inference: the statistics are constants, so it is a line through every channel."""
+"""BatchNorm at inference: an affine function per channel, because the statistics are constants."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def batch_norm(
     *,
     eps: float = 1e-5,
 ) -> Array:
-    """Shift and scale each channel to mean 0 and variance 1 as seen in training, then by the learned scale and shift.
+    """Normalise each channel by the statistics of training, then apply the learned scale and shift.
 
     out[n,c,i,j] = (x[n,c,i,j] - running_mean[c]) / sqrt(running_var[c] + eps) * weight[c] + bias[c]
 
-    x                           (N, C, ...)   any float dtype, which the result keeps
+    x                           (N, C, ...)   any float dtype, also that of the result
     running_mean, running_var   (C,)
-    weight, bias                (C,)          optional; 1 and 0 where absent
-    eps                                       keeps the root away from 0; the checkpoint does not hold it
+    weight, bias                (C,)          optional; default 1 and 0
+    eps                                       keeps the root away from 0; not stored in checkpoints
 
-    Cost: no product with weights that counts; 2 operations a value. Raises ShapeError where C differs.
+    Cost: 2 operations per value, no multiply-adds. Raises ShapeError if C differs.
     Source: Ioffe and Szegedy 2015, "Batch Normalization", algorithm 2.
     """
     x = np.asarray(x)
@@ -41,7 +41,7 @@ def batch_norm(
 
 
 def _per_channel(x: Array, numbers: Array) -> Array:
-    """(C,) -> (C, 1, 1), which broadcasts over (N, C, H, W), in x's dtype."""
+    """(C,) -> (C, 1, 1), which broadcasts with (N, C, H, W), in x's dtype."""
     numbers = np.asarray(numbers, x.dtype)
     if x.ndim < 2 or numbers.shape != (x.shape[1],):
         raise ShapeError(
@@ -55,7 +55,7 @@ def _per_channel(x: Array, numbers: Array) -> Array:
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     channels = node.params["running_mean"].shape[0]
     if inputs[0][0] != channels:
-        raise ShapeError(f"normalises {channels} channels, got {inputs[0]} (C, H, W)")
+        raise ShapeError(f"expects {channels} channels, got {inputs[0]} (C, H, W)")
     return inputs[0]
 
 

@@ -1,6 +1,6 @@
-"""Convolution as one matrix product: lay every window out as a column (im2col), then multiply by the filters.
+"""Convolution as one matrix product: copy every window into a column (im2col), then multiply by the filters.
 
-What the field calls convolution is cross-correlation: the filter is not flipped.
+As usual in deep learning, "convolution" is cross-correlation: the filter is not flipped.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Array:
-    """Slide every filter over the image; each output is one dot product.
+    """Convolve images with filters; each output is one dot product.
 
     out[n,o,i,j] = bias[o] + sum over c,u,v of weight[o,c,u,v] * x[n, g(o)*C/G + c, i*s + u*d - p, j*s + v*d - p]
 
-    x        (N, C, H, W)        any float dtype, which the result keeps; outside the image x is 0
-    weight   (O, C/G, KH, KW)    G = groups, g(o) = o // (O/G): each group of filters sees its own channels alone
+    x        (N, C, H, W)        any float dtype, also that of the result; outside the image x is 0
+    weight   (O, C/G, KH, KW)    G = groups, g(o) = o // (O/G): each group of filters reads only its own channels
     bias     (O,)                optional
-    stride, padding, dilation    one number, or one for each of (height, width); dilation 1 means none
+    stride, padding, dilation    one number, or (height, width); dilation 1 means none
     returns  (N, O, OH, OW)      OH, OW = Window.output_size((H, W))
 
-    Cost: N * O*OH*OW * C/G*KH*KW multiply-adds, and N * C*KH*KW * OH*OW numbers of memory for the columns.
-    Raises ShapeError where the channels do not fit or the padded image is smaller than the window.
+    Cost: N * O*OH*OW * C/G*KH*KW multiply-adds, and memory for N * C*KH*KW * OH*OW numbers (the columns).
+    Raises ShapeError if the channels differ or the padded image is smaller than the window.
     Source: PyTorch, torch.nn.Conv2d.
     """
     x, weight = np.asarray(x), np.asarray(weight)
@@ -56,13 +56,13 @@ def conv2d(
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """The image as a matrix: one column for each position of the window, one row for each channel and tap.
+    """The image as a matrix: one column per position of the window, one row per channel and tap.
 
     columns[n, (c*KH + u)*KW + v, i*OW + j] = x[n, c, i*s + u*d - p, j*s + v*d - p], and 0 outside the image
 
-    A column holds all that one output depends on, in the order in which a filter weight[o] lies in memory; so
+    A column holds the inputs of one output, in the memory order of a filter weight[o], so
     weight.reshape(O, C*KH*KW) @ columns is the convolution: each entry of the product is one filter on one window.
-    Example: a 1x3x3 image under a 2x2 window has L = 4 positions, each a column of 4 taps (rows: the taps):
+    Example: a 1x3x3 image and a 2x2 window have L = 4 positions, each a column of 4 taps (rows: the taps):
 
         1 2 3      positions:  1 2   2 3   4 5   5 6      columns:  1 2 4 5
         4 5 6                  4 5   5 6   7 8   8 9                2 3 5 6
@@ -91,18 +91,18 @@ def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
             f"expects {group_channels * groups} input channels, got {x.shape[1]}\n"
             f"  input   {x.shape}   N, C, H, W\n"
             f"  weight  {weight.shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
-            f"  Each filter sees in_channels/groups channels (groups = {groups})."
+            f"  Each filter reads in_channels/groups channels (groups = {groups})."
         )
     if groups < 1 or out_channels % groups:
-        raise ShapeError(f"cannot split {out_channels} filters into {groups} groups of the same size")
+        raise ShapeError(f"cannot split {out_channels} filters into {groups} groups of equal size")
     if bias is not None and np.shape(bias) != (out_channels,):
-        raise ShapeError(f"expects one bias a filter, ({out_channels},), got {np.shape(bias)}")
+        raise ShapeError(f"expects one bias per filter, ({out_channels},), got {np.shape(bias)}")
 
 
 def folded_weight(node: Node) -> Array:
-    """A convolution's filters (O, C/G, KH, KW): weight[o], times scale[o] in float64 where a BatchNorm was folded in.
+    """A convolution's filters (O, C/G, KH, KW): weight[o], or weight[o] * scale[o] in float64 with a folded BatchNorm.
 
-    A backend that wants float32 rounds that once.
+    A backend that computes in float32 rounds the product once.
     """
     weight, scale = node.params["weight"], node.params.get("scale")
     if scale is None:
@@ -112,7 +112,7 @@ def folded_weight(node: Node) -> Array:
 
 
 def compute_conv2d(node: Node, x: Array, residual: Array | None = None) -> Array:
-    """`conv(x) + residual` once the addition is fused in; see passes.fuse."""
+    """`conv(x)`, plus the residual of a fused addition; see passes.fuse."""
     weight, window = folded_weight(node), window_of(node)
     if weight.shape[2:] != window.kernel_size:
         raise ShapeError(f"expects filters of size {window.kernel_size}, got weights of shape {weight.shape}")
@@ -129,7 +129,7 @@ def compute_conv2d(node: Node, x: Array, residual: Array | None = None) -> Array
 
 
 def infer_conv2d(node: Node, inputs: list[Shape]) -> Shape:
-    """(O, OH, OW), which a residual must have too. Raises ShapeError."""
+    """(O, OH, OW), also the required shape of a residual. Raises ShapeError."""
     channels, *size = image_shape(inputs[0])
     out_channels, group_channels, kernel_height, kernel_width = node.params["weight"].shape
     if channels != group_channels * node.groups:
@@ -137,19 +137,19 @@ def infer_conv2d(node: Node, inputs: list[Shape]) -> Shape:
             f"expects {group_channels * node.groups} input channels, got {channels}\n"
             f"  input   {inputs[0]}   C, H, W\n"
             f"  weight  {node.params['weight'].shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
-            f"  Each filter sees in_channels/groups channels (groups = {node.groups})."
+            f"  Each filter reads in_channels/groups channels (groups = {node.groups})."
         )
     window, bias = window_of(node), node.params.get("bias")
     if (kernel_height, kernel_width) != window.kernel_size:
         raise ShapeError(f"expects filters of size {window.kernel_size}, got weights {node.params['weight'].shape}")
     if bias is not None and bias.shape != (out_channels,):
-        raise ShapeError(f"expects one bias a filter, ({out_channels},), got {bias.shape}")
+        raise ShapeError(f"expects one bias per filter, ({out_channels},), got {bias.shape}")
     shape = (out_channels, *window.output_size(size))
     return shape if len(inputs) == 1 else one_shape(node, [shape, inputs[1]])
 
 
 def conv2d_macs(node: Node, shape: Shape) -> int:
-    """Multiply-adds of a convolution whose result, before any pool, has this shape."""
+    """Multiply-adds of a convolution whose result, before a fused pool, has this shape."""
     return prod(shape) * prod(node.params["weight"].shape[1:])
 
 

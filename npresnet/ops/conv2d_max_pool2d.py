@@ -1,7 +1,7 @@
-"""A convolution and the max pool that alone reads it, as one node: `passes.fuse_max_pool` makes it.
+"""A convolution and the max pool after it as one node, created by `passes.fuse_max_pool`.
 
-The pool's window stands in attrs["pool"]. A maximum and a monotone activation may change places, so the activation
-comes last, on fewer numbers.
+The pool's window is attrs["pool"]. A maximum and a monotone activation commute, so the activation is applied last, to
+fewer values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
 
 
 def _sees(node: Node, index: int, shape: Shape) -> Window | None:
-    """The pool's window over the convolution's, as one window over the input."""
+    """The composition of the convolution's and the pool's windows."""
     return window_of(node).under(node.attrs["pool"])
 
 

@@ -1,4 +1,4 @@
-"""Flatten: from a map to the vector that a classifier reads."""
+"""Flatten: from a map to the classifier's input vector."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from npresnet.ops.record import Operation, sees_all
 
 
 def flatten(x: Array) -> Array:
-    """All numbers of one image in one row.
+    """All values of an image in one row.
 
     out[n, (c*H + i)*W + j] = x[n,c,i,j]
 
     x        (N, C, H, W), or any shape that starts with N
     returns  (N, C*H*W)
 
-    Cost: none; a view where memory allows it. Source: torch.flatten(x, 1).
+    Cost: none; a view if the memory layout allows it. Source: torch.flatten(x, 1).
     """
     x = np.asarray(x)
     return x.reshape(len(x), int(np.prod(x.shape[1:])))

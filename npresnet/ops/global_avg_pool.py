@@ -1,4 +1,4 @@
-"""Global average pool: one number a channel."""
+"""Global average pool: one value per channel."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def global_avg_pool(x: Array) -> Array:
 
     out[n,c,0,0] = (sum over i,j of x[n,c,i,j]) / (H*W)
 
-    x        (N, C, H, W)    any float dtype, which the result keeps
+    x        (N, C, H, W)    any float dtype, also that of the result
     returns  (N, C, 1, 1)
 
-    Cost: N * C * H*W additions. Raises ShapeError where x has not four axes. Source: Lin et al. 2014, "Network In
+    Cost: N * C * H*W additions. Raises ShapeError unless x has four axes. Source: Lin et al. 2014, "Network In
     Network", section 3.2; torch.nn.AdaptiveAvgPool2d(1).
     """
     x = np.asarray(x)

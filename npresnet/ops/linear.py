@@ -1,4 +1,4 @@
-"""The classifier: every output is one dot product with all features."""
+"""Linear layer: every output is a dot product with all features."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     out[n,o] = bias[o] + sum over c of weight[o,c] * x[n,c]
 
-    x        (N, C)    any float dtype, which the result keeps
+    x        (N, C)    any float dtype, also that of the result
     weight   (O, C)
     bias     (O,)      optional
     returns  (N, O)
 
-    Cost: N * O * C multiply-adds. Raises ShapeError where the features do not fit. Source: torch.nn.Linear.
+    Cost: N * O * C multiply-adds. Raises ShapeError if the number of features differs. Source: torch.nn.Linear.
     """
     x, weight = np.asarray(x), np.asarray(weight)
     if x.ndim != 2 or x.shape[1] != weight.shape[1]:

@@ -1,4 +1,4 @@
-"""Max pool: the largest number of each window, channel by channel."""
+"""Max pool: the maximum of each window, per channel."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def max_pool2d(
     dilation: int | Sequence[int] = 1,
     ceil_mode: bool = False,
 ) -> Array:
-    """The largest value under each window.
+    """The maximum of each window.
 
     out[n,c,i,j] = max over u,v of x[n, c, i*s + u*d - p, j*s + v*d - p]
 
-    x          (N, C, H, W)    any float dtype, which the result keeps; outside the image x is -inf, never 0: a border
-                               of zeros would win over negative values. NaN under a window gives NaN
-    ceil_mode                  round the output's size up, so that the last, partly empty window counts
+    x          (N, C, H, W)    any float dtype, also that of the result; outside the image x is -inf rather than 0,
+                               which would exceed negative values. NaN in a window gives NaN
+    ceil_mode                  round the output size up, which includes a last, partly empty window
     returns    (N, C, OH, OW)
 
-    Cost: N * C * OH*OW * KH*KW comparisons. Raises ShapeError where the padded image is smaller than the window, or the
+    Cost: N * C * OH*OW * KH*KW comparisons. Raises ShapeError if the padded image is smaller than the window, or the
     padding is more than half the kernel_size. Source: PyTorch, torch.nn.MaxPool2d.
     """
     x = np.asarray(x)
@@ -55,7 +55,7 @@ def compute_max_pool2d(node: Node, x: Array, window: Window) -> Array:
 
 
 def pooled_shape(node: Node, shape: Shape, window: Window) -> Shape:
-    """The shape of a pool's result, of an input of `shape`. Raises ShapeError."""
+    """The shape of a pool's result for an input of `shape`. Raises ShapeError."""
     channels, *size = image_shape(shape)
     check_padding(window)
     return (channels, *window.output_size(size, ceil_mode=node.attrs.get("ceil_mode", False)))

@@ -1,8 +1,8 @@
-"""Operation: all that the project knows of one operation, apart from how a backend computes it.
+"""Operation: the description of an operation, except for its implementation in the backends.
 
-One record an operation, beside its NumPy. Whoever walks through a network reads the record and keeps no table of
-operations: `ops.run` computes, `plan.infer_shapes` sizes, `plan.count_macs` counts, `passes.fuse` merges, the views and
-the teaching pages draw. A backend adds a lowering (see `npresnet.plan.lowering`).
+There is one record per operation, in the file of its NumPy function. All code that walks over a network reads the
+records and has no table of operations: `ops.run` computes, `plan.infer_shapes` sizes, `plan.count_macs` counts,
+`passes.fuse` merges, the views and the teaching pages draw. A backend adds a lowering (see `npresnet.plan.lowering`).
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ from npresnet.errors import ArchitectureError, ShapeError
 from npresnet.network import Array, Node
 from npresnet.window import Window
 
-Shape = tuple[int, ...]  # of one image's value: (C, H, W), or (C,) once space is gone
+Shape = tuple[int, ...]  # of one image's value: (C, H, W) or (C,)
 
-POINT = Window.of(1)  # an output position sees the input position of the same place
+POINT = Window.of(1)  # an output position depends on the same input position
 
 
 def no_macs(node: Node, inputs: list[Shape], out: Shape) -> int:
-    """Of an operation without weights."""
+    """For operations without weights."""
     return 0
 
 
 def sees_same_place(node: Node, index: int, shape: Shape) -> Window | None:
-    """Of an operation that looks at one position at a time."""
+    """For elementwise operations."""
     return POINT
 
 
 def sees_window(node: Node, index: int, shape: Shape) -> Window | None:
-    """Of an operation whose first input lies under its window; what is added to the result is seen in its place."""
+    """For operations with a window over the first input; a residual is seen at the same position."""
     return window_of(node) if index == 0 else POINT
 
 
 def sees_all(node: Node, index: int, shape: Shape) -> Window | None:
-    """Of an operation whose every output depends on the whole input."""
+    """For operations whose every output depends on the whole input."""
     return None
 
 
 class Operation(NamedTuple):
-    """One operation of a network.
+    """An operation of a network.
 
-    name           as `Node.op` has it
-    label          in tables and pictures: "max pool"
-    title          torchsummary's name of the module; "" where torchvision's code has a function and no module
+    name           the value of `Node.op`
+    label          name in tables and figures: "max pool"
+    title          torchsummary's name of the module; "" if it is a function rather than a module in torchvision
     compute        the specification: (node, *inputs) -> result (N, ...), without the node's activation
-    infer_shape    (node, shapes of the inputs) -> shape of the result, of one image; raises ShapeError
-    count_macs     (node, shapes of the inputs, shape of the result) -> multiply-adds for one image
-    sees           (node, number of an input, its shape) -> the window through which an output position sees that input;
-                   None where it sees all of it
-    inputs         the least and the largest number of inputs
-    fuses          an activation that follows costs no pass of its own, so that `passes.fuse` takes it in
-    monotone_only  the only activations that a node may carry are those with `is_monotone`
+    infer_shape    (node, input shapes) -> shape of one image's result; raises ShapeError
+    count_macs     (node, input shapes, result shape) -> multiply-adds for one image
+    sees           (node, index of an input, its shape) -> the window of that input on which an output position depends;
+                   None for the whole input
+    inputs         minimum and maximum number of inputs
+    fuses          whether `passes.fuse` merges a following activation into the node
+    monotone_only  whether a node may carry only activations with `is_monotone`
     """
 
     name: str
@@ -68,14 +68,14 @@ class Operation(NamedTuple):
 
 
 class Activation(NamedTuple):
-    """A function of single numbers, which an operation's node may carry (`Node.activation`) or which stands alone.
+    """An elementwise function, carried by another operation's node (`Node.activation`) or a node of its own.
 
-    name         as `Node.activation` has it, and `Node.op` where it stands alone
+    name         the value of `Node.activation`, and of `Node.op` as a node of its own
     title        torchsummary's name of the module
     function     (x, attrs of the node) -> a result of the same shape and dtype
-    attrs        which of the node's attrs it reads: they go along when it is fused
-    is_monotone  a larger number never gives a smaller result, rounding included: then the activation of a maximum is
-                 the maximum of the activations, bit for bit
+    attrs        the node attributes that it reads; they are copied when it is fused
+    is_monotone  whether a larger input never gives a smaller result, including rounding: then the activation of a
+                 maximum is the maximum of the activations, bit for bit
     """
 
     name: str
@@ -97,19 +97,19 @@ class Activation(NamedTuple):
 
 
 def window_of(node: Node) -> Window:
-    """The node's window. Raises ArchitectureError where it has none."""
+    """The node's window. Raises ArchitectureError if it has none."""
     if node.window is None:
         raise ArchitectureError(f"{node.name}: a {node.op} needs a window")
     return node.window
 
 
 def image_shape(shape: Shape) -> Shape:
-    """`shape`, if it is (C, H, W); else raises ShapeError."""
+    """`shape`. Raises ShapeError unless it is (C, H, W)."""
     if len(shape) != 3:
         raise ShapeError(f"expects an image (C, H, W), got {shape}")
     return shape
 
 
 def same_shape(node: Node, inputs: list[Shape]) -> Shape:
-    """The shape of the first input: the rule of operations on single numbers."""
+    """The shape of the first input, for elementwise operations."""
     return inputs[0]

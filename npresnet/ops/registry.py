@@ -1,4 +1,4 @@
-"""All operations and activations by name: the one list that a new one is added to."""
+"""The registry: all operations and activations by name."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from npresnet.ops.flatten import FLATTEN
 from npresnet.ops.global_avg_pool import GLOBAL_AVG_POOL
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
+from npresnet.ops.multiply import MULTIPLY
 from npresnet.ops.record import Activation, Operation
 from npresnet.ops.shortcut_a import SHORTCUT_A
 
@@ -29,6 +30,7 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
             activations.LEAKY_RELU,
             activations.HARD_SIGMOID,
             activations.HARD_SWISH,
+            activations.SIGMOID,
             activations.SILU,
             activations.GELU,
         )
@@ -48,6 +50,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             FLATTEN,
             LINEAR,
             ADD,
+            MULTIPLY,
             SHORTCUT_A,
             *(activation.operation for activation in ACTIVATIONS.values()),
         )
@@ -58,12 +61,12 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
 def operation_of(node: Node) -> Operation:
     """The record of the node's operation.
 
-    Raises ArchitectureError for an unknown operation or activation, for another number of inputs than the operation
-    takes, and for an activation that it cannot carry.
+    Raises ArchitectureError for an unknown operation or activation, a wrong number of inputs, and an activation that
+    the operation cannot carry.
     """
     operation = OPERATIONS.get(node.op)
     if operation is None:
-        raise ArchitectureError(f"{node.name} is a {node.op!r}; npresnet knows {', '.join(OPERATIONS)}")
+        raise ArchitectureError(f"{node.name}: unknown operation {node.op!r}; supported are {', '.join(OPERATIONS)}")
     least, most = operation.inputs
     if not least <= len(node.inputs) <= most:
         expected = str(least) if least == most else f"{least} to {most}"
@@ -74,9 +77,9 @@ def operation_of(node: Node) -> Operation:
 
 
 def activation_of(node: Node) -> Activation:
-    """The record of the activation that the node carries. Raises ArchitectureError for an unknown one, or none."""
+    """The record of the node's activation. Raises ArchitectureError if it is unknown or None."""
     activation = ACTIVATIONS.get(node.activation or "")
     if activation is None:
         known = ", ".join(ACTIVATIONS)
-        raise ArchitectureError(f"{node.name}: unknown activation {node.activation!r}; npresnet knows {known}")
+        raise ArchitectureError(f"{node.name}: unknown activation {node.activation!r}; supported are {known}")
     return activation

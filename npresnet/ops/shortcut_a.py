@@ -13,16 +13,16 @@ from npresnet.window import Window
 
 
 def shortcut_a(x: Array, *, stride: int, pad_channels: Sequence[int]) -> Array:
-    """Take every stride-th pixel, and make up for missing channels with zeros.
+    """Take every stride-th pixel, and add channels of zeros.
 
     out[n, before + c, i, j] = x[n, c, i*stride, j*stride], and 0 in the channels before and after
 
-    x             (N, C, H, W)                any float dtype, which the result keeps
+    x             (N, C, H, W)                any float dtype, also that of the result
     pad_channels  (before, after)
     returns       (N, before + C + after, ceil(H/stride), ceil(W/stride))
 
-    Cost: a copy. Raises ShapeError where x has not four axes. Source: He et al. 2016, "Deep Residual Learning", section
-    3.3, option A; where the zeros go follows akamaster's CIFAR ResNets: half before, half after.
+    Cost: a copy. Raises ShapeError unless x has four axes. Source: He et al. 2016, "Deep Residual Learning", section
+    3.3, option A; zeros half before and half after as in akamaster's CIFAR ResNets.
     """
     x = np.asarray(x)
     check_image(x)

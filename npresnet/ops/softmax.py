@@ -8,15 +8,15 @@ from npresnet.network import Array
 
 
 def softmax(logits: Array, axis: int = -1) -> Array:
-    """Positive numbers that sum to 1, in the order of the logits.
+    """Probabilities: positive numbers that sum to 1, in the order of the logits.
 
     out[k] = exp(logits[k]) / sum over j of exp(logits[j]) = exp(logits[k] - max) / sum over j of exp(logits[j] - max)
 
-    The second form is the one computed: a common factor cancels, and no exponential exceeds 1, so none overflows.
+    The second form is computed: no exponential exceeds 1, so none overflows.
 
-    logits   any shape and float dtype, which the result keeps; `axis` runs over the classes
+    logits   any shape and float dtype, also that of the result; `axis` is that of the classes
 
-    Cost: one exponential a value. Source: torch.nn.functional.softmax.
+    Cost: one exponential per value. Source: torch.nn.functional.softmax.
     """
     logits = np.asarray(logits)
     powers = np.exp(logits - logits.max(axis=axis, keepdims=True))

@@ -1,50 +1,50 @@
-"""Winograd's minimal filtering: 3x3 convolution with a quarter of the multiplications. Derived here, nowhere typed in.
+"""Winograd's minimal filtering: 3x3 convolution with a quarter of the multiplications; the matrices are derived here.
 
-F(m, r) is a recipe for m neighbouring outputs of a filter of r taps from the n = m + r - 1 inputs that they depend on.
-Directly that takes m*r multiplications; n are enough. F(2, 3), with y0 = d0*g0 + d1*g1 + d2*g2 and y1 one step on:
+F(m, r) computes m neighbouring outputs of a filter of r taps from the n = m + r - 1 inputs that they depend on, with n
+multiplications instead of m*r. F(2, 3), with y0 = d0*g0 + d1*g1 + d2*g2 and y1 one position further:
 
     m0 = (d0 - d2) * g0    m1 = (d1 + d2) * (g0 + g1 + g2)/2    m2 = (d2 - d1) * (g0 - g1 + g2)/2    m3 = (d3 - d1) * g2
     y0 = m0 + m1 + m2      y1 = m1 - m2 + m3                    four multiplications instead of six
 
-**1. Multiply polynomials by their values.** Let g(x) = g0 + g1*x + ... have r coefficients and y(x) m of them. The
-product s(x) = g(x) * y(x) has n, which are the full convolution of the two lists. Its values are cheap: at a point p,
-s(p) = g(p) * y(p) is one multiplication. Take n - 1 points p_j and the "value at infinity", the leading coefficient,
-which is the product of the two leading coefficients. n values determine n coefficients (Lagrange):
+**1. Multiply polynomials by their values.** Let g(x) = g0 + g1*x + ... have r coefficients and y(x) have m. The product
+s(x) = g(x) * y(x) has n coefficients, the full convolution of the two lists. Its value at a point p,
+s(p) = g(p) * y(p), costs one multiplication. Take n - 1 points p_j and the "value at infinity", the leading
+coefficient, which is the product of the two leading coefficients. n values determine n coefficients (Lagrange):
 
     s(x) = sum over j of s(p_j) * N_j(x)/f_j  +  s(inf) * M(x)
     M(x) = product over k of (x - p_k)    N_j(x) = M(x)/(x - p_j)    f_j = N_j(p_j)
 
-M vanishes at every point and leads with 1: it mends the leading coefficient and disturbs no value. In matrices, row j
-for point j and the last row for infinity: E_r evaluates r coefficients (1, p, p^2, ...; at infinity 0, ..., 0, 1), and
-B^T holds the coefficients of N_j, and of M. With f_j moved over to the filter (infinity has none),
-G = E_r with row j divided by f_j:
+M is zero at every point and has leading coefficient 1: it corrects the leading coefficient without changing the values.
+In matrices, with row j for point j and the last row for infinity: E_r evaluates r coefficients (1, p, p^2, ...; at
+infinity 0, ..., 0, 1), and B^T holds the coefficients of the N_j and of M. With f_j moved to the filter (infinity has
+none), G = E_r with row j divided by f_j:
 
     s = B [ (G g) * (E_m y) ]    * is elementwise: n multiplications
 
 **2. Transpose: convolution becomes correlation.** For a fixed g, step 1 is a matrix on y: s = T y with T[i+u, i] = g[u]
-(n x m). A layer computes Y[i] = sum over u of g[u] * d[i+u], which is Y = T^T d (the field's "convolution": the filter
-is not flipped). As T = B diag(G g) E_m, its transpose T^T = E_m^T diag(G g) B^T costs the same n multiplications:
+(n x m). A layer computes Y[i] = sum over u of g[u] * d[i+u], which is Y = T^T d (cross-correlation: the filter is not
+flipped). As T = B diag(G g) E_m, its transpose T^T = E_m^T diag(G g) B^T costs the same n multiplications:
 
     Y = A^T [ (G g) * (B^T d) ]    where A^T = E_m^T
 
-**3. Two dimensions, many channels.** Apply it to the rows, then to the columns. The filter's side is done once, at
-load; and as A^T [...] A is linear, channels are summed before it, so that it is paid once for all of them:
+**3. Two dimensions, many channels.** Apply it to the rows, then to the columns. Filters are transformed once, at load.
+As A^T [...] A is linear, channels are summed before it, so that it is computed once for all of them:
 
     Y[o] = A^T [ sum over c of (G g[o,c] G^T) * (B^T d[c] B) ] A
 
-For each of the n*n positions that sum is an ordinary matrix product: tiles x C times C x O. All the heavy work is GEMM.
+For each of the n*n positions that sum is a matrix product: tiles x C times C x O. Most of the work is GEMM.
 
-**What it saves.** A tile of m*m outputs takes n^2 multiplications a channel and filter instead of m^2 * r^2. For r = 3
-(and for stride 2 see `ops.polyphase`, which finds the same form with n = 2m + 1):
+**Savings.** A tile of m*m outputs takes n^2 multiplications per channel and filter instead of m^2 * r^2. For r = 3
+(for stride 2 see `ops.polyphase`, which derives the same form with n = 2m + 1):
 
     F(2x2)   16 for  36: 2.25 times fewer      F(4x4)   36 for 144: 4      F(6x6)   64 for 324: 5.06
 
-**What it costs.** The transforms, n^2/r^2 as much memory for filters (1.8, 4, 7.1 times), and digits. B^T and A^T hold
-powers of the points, so that the result comes out as a small difference of large numbers, and float32 has rounded each
-relative to its own size. More points spread wider, so more is lost as m grows: over C = 64 channels of normal random
-numbers the RMS error of F(2x2), F(4x4), F(6x6) is about 1, 6 and 12 times that of direct convolution. Hence the points
-stay near 1 in size and are powers of two: B^T and A^T are then exact in float32 (whole numbers for n <= 6), and only G
-is rounded. The choice matters: F(4x4) loses a third less at (0, 1, -1, 1/2, -2) than at the usual (0, 1, -1, 2, -2).
+**Costs.** The transforms, n^2/r^2 as much memory for filters (1.8, 4, 7.1 times), and precision. B^T and A^T hold
+powers of the points, so the result is a small difference of large numbers, each of which was rounded relative to its
+size. More points are spread wider, so the error grows with m: with C = 64 channels of normal random numbers the RMS
+error of F(2x2), F(4x4), F(6x6) is about 1, 6 and 12 times that of direct convolution. The points are therefore near 1
+in magnitude and powers of two: B^T and A^T are then exact in float32 (integers for n <= 6), and only G is rounded. The
+choice matters: the error of F(4x4) is a third less at (0, 1, -1, 1/2, -2) than at the usual (0, 1, -1, 2, -2).
 
 Sources: Winograd, Arithmetic Complexity of Computations, 1980; Toom 1963 and Cook 1966 for step 1; Lavin and Gray, Fast
 Algorithms for Convolutional Neural Networks, arXiv:1509.09308, whose matrices these are (some rows with other signs);
@@ -70,7 +70,7 @@ from npresnet.window import Window
 
 Points = tuple[Fraction, ...]
 POINTS: Points = tuple(map(Fraction, "0 1 -1 2 -2 1/2 -1/2 4 -4 1/4 -1/4".split()))  # the usual ones
-BALANCED_POINTS: Points = tuple(map(Fraction, "0 1 -1 1/2 -2 2 -1/2".split()))  # float32 loses fewer digits
+BALANCED_POINTS: Points = tuple(map(Fraction, "0 1 -1 1/2 -2 2 -1/2".split()))  # smaller float32 error
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +81,11 @@ class Transforms:
     r                   taps along one side of the filter
     input_transform     B^T (n, n)
     kernel_transform    G   (n, r)
-    output_transform    A^T (m, n)    column 1 belongs to the point 1, whose powers are all 1: A^T[:, 1] == 1
-    stride              how far windows lie apart: 1, or 2 by `ops.polyphase`
+    output_transform    A^T (m, n)    column 1 holds the powers of the point 1: A^T[:, 1] == 1
+    stride              of the convolution: 1, or 2 by `ops.polyphase`
 
-    So a bias b added at position [1, 1] of a transformed product, before A^T [...] A, is added to every output once.
+    Therefore a bias b added at position [1, 1] of a transformed product, before A^T [...] A, is added once to every
+    output.
     """
 
     m: int
@@ -102,32 +103,32 @@ class Transforms:
 
 @cache
 def transforms(m: int, r: int = 3, points: Points = POINTS, stride: int = 1) -> Transforms:
-    """The matrices of F(m, r) in float64, made once; stride 2 is for r = 3. Raises ShapeError as `cook_toom`."""
+    """The matrices of F(m, r) in float64, cached; stride 2 needs r = 3. Raises ShapeError like `cook_toom`."""
     exact = cook_toom(m, r, points) if stride == 1 else polyphase.interleave(*cook_toom(m, r - 1, points))
     matrices = [np.array(matrix, np.float64) for matrix in exact]
     for matrix in matrices:
-        matrix.setflags(write=False)  # every caller gets the same arrays
+        matrix.setflags(write=False)  # shared by all callers
     return Transforms(m, r, matrices[0], matrices[1], matrices[2], stride)
 
 
 def balanced(m: int, stride: int = 1) -> Transforms:
-    """The CPU backend's: for 3 taps at the points where float32 loses fewest digits; m is 2 or 4."""
+    """The transforms used by the CPU backend: 3 taps, the points with the least float32 error; m is 2 or 4."""
     return transforms(m, 3, BALANCED_POINTS if stride == 1 else polyphase.POINTS[m], stride)
 
 
 def cook_toom(m: int, r: int, points: Points = POINTS) -> tuple[Array, Array, Array]:
-    """B^T (n, n), G (n, r) and A^T (m, n) as arrays of Fractions: exact. The header derives them.
+    """B^T (n, n), G (n, r) and A^T (m, n) as exact arrays of Fractions, derived in the module's docstring.
 
-    points   all different, the second 1; the first n - 1 are taken, and infinity. POINTS give the usual matrices,
-             BALANCED_POINTS the smaller error for n = 6; for n = 4 and 8 they are the same set
+    points   all different, the second 1; the first n - 1 are used, and infinity. POINTS give the usual matrices,
+             BALANCED_POINTS a smaller error for n = 6; for n = 4 and 8 they are the same set
 
-    Raises ShapeError unless m and r are at least 2 and there are points enough: m + r - 1 at most 12 for POINTS.
+    Raises ShapeError unless m and r are at least 2 and there are enough points: m + r - 1 at most 12 for POINTS.
     """
     if min(m, r) < 2 or m + r - 2 > len(points):
-        raise ShapeError(f"F(m, r) needs m and r from 2 on and m + r - 1 up to {len(points) + 1}, got F({m}, {r})")
+        raise ShapeError(f"F(m, r) needs m, r >= 2 and m + r - 1 <= {len(points) + 1}, got F({m}, {r})")
     points = points[: m + r - 2]
     if len(set(points)) < len(points) or points[1] != 1:
-        raise ValueError(f"the points must all differ and the second be 1, got {', '.join(map(str, points))}")
+        raise ValueError(f"the points must be distinct and the second one 1, got {', '.join(map(str, points))}")
     others = [[q for q in points if q != p] for p in points]  # the roots of N_j
     scales = [prod(p - q for q in roots) for p, roots in zip(points, others, strict=True)]  # f_j = N_j(p_j)
     input_transform = [[*_expand(roots), Fraction(0)] for roots in others] + [_expand(points)]  # N_j, then M
@@ -136,36 +137,36 @@ def cook_toom(m: int, r: int, points: Points = POINTS) -> tuple[Array, Array, Ar
 
 
 def _expand(roots: Sequence[Fraction]) -> list[Fraction]:
-    """Coefficients of the product of (x - root), the constant one first."""
+    """Coefficients of the product of (x - root), the constant first."""
     coefficients = [Fraction(1)]
     for root in roots:
-        shifted, scaled = [Fraction(0), *coefficients], [*coefficients, Fraction(0)]  # times x, and as it was
+        shifted, scaled = [Fraction(0), *coefficients], [*coefficients, Fraction(0)]  # times x, times 1
         coefficients = [high - root * low for high, low in zip(shifted, scaled, strict=True)]
     return coefficients
 
 
 def _evaluate(points: Sequence[Fraction], count: int) -> Array:
-    """E (points + 1, count): powers of each point, which evaluate a polynomial there; last its leading coefficient."""
+    """E (points + 1, count): powers of each point, which evaluate a polynomial; the last row is for infinity."""
     infinity = [Fraction(0)] * (count - 1) + [Fraction(1)]
     return np.array([[p**power for power in range(count)] for p in points] + [infinity])
 
 
 def transform_kernel(weight: Array, t: Transforms) -> Array:
-    """Every filter in Winograd's form, G g G^T, laid out for the products: done once, when a network is loaded.
+    """Transform the filters, G g G^T, prepacked for the products.
 
     out[:, :, c, o] = G weight[o, c] G^T
 
-    weight   (O, C, r, r)    any float dtype, in which the result is computed and returned
+    weight   (O, C, r, r)    any float dtype, also that of the result
     returns  (tile, tile, C, O), contiguous
 
-    Cost: O * C * tile^2 * r^2 multiply-adds. Raises ShapeError where the filters are not r x r.
+    Cost: O * C * tile^2 * r^2 multiply-adds. Raises ShapeError unless the filters are r x r.
     """
     weight = np.asarray(weight)
     if weight.ndim != 4 or weight.shape[2:] != (t.r, t.r):
         axes = f"(out_channels, in_channels, {t.r}, {t.r})"
         raise ShapeError(f"F({t.m}, {t.r}) expects filters {axes}, got {weight.shape}")
     _check_float("weight", weight)
-    # With matrices read row by row as columns, G g G^T is (G kron G) g: one product for all filters.
+    # With matrices flattened row by row, G g G^T is (G kron G) g: one product for all filters.
     out_channels, channels = weight.shape[:2]
     filters = weight.transpose(2, 3, 1, 0).reshape(t.r * t.r, channels * out_channels)
     both = np.kron(t.kernel_transform, t.kernel_transform).astype(weight.dtype)  # (tile*tile, r*r)
@@ -181,21 +182,21 @@ def conv2d_winograd(
     points: Points = POINTS,
     stride: int = 1,
 ) -> Array:
-    """`conv2d` with dilation 1 and one group, by F(m x m, r x r): the same sums with other roundings.
+    """`conv2d` with dilation 1 and one group by F(m x m, r x r): equal up to rounding.
 
     Y[n,o] = A^T [ sum over c of (G weight[o,c] G^T) * (B^T d[n,c] B) ] A    for each tile d of n x n, see Transforms
 
-    x        (N, C, H, W)    any float dtype, which the result keeps; outside the image x is 0
+    x        (N, C, H, W)    any float dtype, also that of the result; outside the image x is 0
     weight   (O, C, r, r)
     bias     (O,)            optional
-    padding                  one number, or one for each of (height, width)
-    m                        outputs along a tile's side; where m does not divide OH or OW the last tiles are cut
+    padding                  one number, or (height, width)
+    m                        outputs along a tile's side; if m does not divide OH or OW the last tiles are cropped
     points                   see `cook_toom`
     stride                   1, or 2 for 3x3 filters
-    returns  (N, O, OH, OW)  OH, OW = Window.output_size((H, W)); NaN or infinity in x reaches all of its tiles' outputs
+    returns  (N, O, OH, OW)  OH, OW = Window.output_size((H, W)); NaN or infinity in x affects all outputs of its tiles
 
-    Cost: N * ceil(OH/m)*ceil(OW/m) * n^2 * C*O multiply-adds, and the transforms. Raises ShapeError
-    where the filters are not square, the channels do not fit or the padded image is smaller than the window.
+    Cost: N * ceil(OH/m)*ceil(OW/m) * n^2 * C*O multiply-adds, and the transforms. Raises ShapeError if the filters
+    are not square, the channels differ or the padded image is smaller than the window.
     """
     x, weight = np.asarray(x), np.asarray(weight)
     _check(x, weight, bias)
@@ -206,15 +207,15 @@ def conv2d_winograd(
     OH, OW = window.output_size(x.shape[2:])
     TH, TW = -(-OH // m), -(-OW // m)  # tiles down and across, rounded up
 
-    # A tile is what a window of tile x tile sees, m outputs further each; beyond the image are zeros.
+    # Tiles are windows of tile x tile inputs, m outputs apart, zero-padded.
     tile_window = Window.of(t.tile, stride=m * stride, padding=padding)
     tiles = sliding_windows(x, tile_window, (TH, TW), fill=0)  # (N, C, TH, TW, tile, tile), no copy yet
     tiles = input_transform @ tiles @ input_transform.T  # B^T d B
     N, C, out_channels = len(x), x.shape[1], len(weight)
-    tiles = tiles.transpose(4, 5, 0, 2, 3, 1).reshape(t.tile, t.tile, N * TH * TW, C)  # one row a tile
+    tiles = tiles.transpose(4, 5, 0, 2, 3, 1).reshape(t.tile, t.tile, N * TH * TW, C)  # one row per tile
     product = tiles @ transform_kernel(weight.astype(x.dtype, copy=False), t)  # (tile, tile, N*TH*TW, O)
     if bias is not None:
-        product[1, 1] += np.asarray(bias, x.dtype)  # A^T [...] A carries it to all outputs, see Transforms
+        product[1, 1] += np.asarray(bias, x.dtype)  # A^T [...] A adds it to all outputs, see Transforms
     product = product.reshape(t.tile, t.tile, N, TH, TW, out_channels).transpose(2, 5, 3, 4, 0, 1)
     out = output_transform @ product @ output_transform.T  # (N, O, TH, TW, m, m)
     out = out.transpose(0, 1, 2, 4, 3, 5).reshape(N, out_channels, TH * m, TW * m)  # tiles side by side
@@ -222,7 +223,7 @@ def conv2d_winograd(
 
 
 def check_window(window: Window) -> None:
-    """Raise ShapeError where a window has no such form: not square, dilated, or strided otherwise than 3x3 by 2."""
+    """Raise ShapeError for unsupported windows: not square, dilated, or strided except for 3x3 with stride 2."""
     (rows, columns), stride = window.kernel_size, window.stride
     fits_stride = stride == (1, 1) or (rows, stride) == (3, (2, 2))
     if rows != columns or not fits_stride or window.dilation != (1, 1):
@@ -237,14 +238,14 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
     _check_float("input", x)
     if weight.ndim != 4 or weight.shape[1] != x.shape[1]:
         raise ShapeError(
-            f"expects filters that see all {x.shape[1]} input channels (groups = 1)\n"
+            f"expects filters over all {x.shape[1]} input channels (groups = 1)\n"
             f"  input   {x.shape}   N, C, H, W\n"
             f"  weight  {weight.shape}   out_channels, in_channels, kernel_height, kernel_width"
         )
     if bias is not None and np.shape(bias) != weight.shape[:1]:
-        raise ShapeError(f"expects one bias a filter, ({len(weight)},), got {np.shape(bias)}")
+        raise ShapeError(f"expects one bias per filter, ({len(weight)},), got {np.shape(bias)}")
 
 
 def _check_float(name: str, array: Array) -> None:
     if not np.issubdtype(array.dtype, np.floating):
-        raise ShapeError(f"expects floating-point numbers, got {name} of {array.dtype}: G holds fractions")
+        raise ShapeError(f"expects floating-point numbers, because G holds fractions, got {name} of {array.dtype}")

@@ -1,15 +1,14 @@
 """Fold each BatchNorm into the convolution before it.
 
-At inference a BatchNorm is a line through each channel, and a line of a line is a line:
+At inference both are affine, so their composition is, too:
 
     y = gamma * (conv(x) + b - mean) / sqrt(var + eps) + beta
-      = (scale * W) * x + ((b - mean) * scale + beta)         scale = gamma / sqrt(var + eps), one number a channel
+      = (scale * W) * x + ((b - mean) * scale + beta)         scale = gamma / sqrt(var + eps), one number per channel
 
-(Ioffe and Szegedy 2015, section 3.1, last paragraph.) The numbers are worked out in float64 and rounded once.
+(Ioffe and Szegedy 2015, section 3.1, last paragraph.) Scale and bias are computed in float64 and rounded once.
 
-No filter is touched here: the folded node carries `scale` as a parameter of its own beside the filters as they were,
-which may lie in a mapped file. Whoever needs scale * W multiplies while it prepacks the filters as it likes them, which
-is a pass over them anyway (`ops.folded_weight` is the plain way).
+The filters are not changed here, as they may be mapped from a file: the folded node has `scale` as an additional
+parameter. Backends multiply scale * W while they prepack the filters (`ops.folded_weight` is the plain implementation).
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from npresnet.passes.rewrite import carrying, merge_pairs
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """The network without the BatchNorms that follow a convolution of their own.
+    """The network without the BatchNorms that directly follow a convolution.
 
-    A BatchNorm stays where the convolution's own result is asked for, or read by another node too.
+    A BatchNorm is kept if the convolution's value is an output, or is read by other nodes as well.
     """
     return merge_pairs(network, _merge)
 
@@ -40,11 +39,11 @@ def _merge(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[
 
 
 def fold(conv: Node, norm: Node) -> Node:
-    """One convolution that computes `norm(conv(x))`: weight as it was, scale (O,) float64, bias (O,) float32."""
-    with np.errstate(all="ignore"):  # tiny numbers of channels that training has switched off; a variance of 0
+    """One convolution that computes `norm(conv(x))`: unchanged weight, scale (O,) float64, bias (O,) float32."""
+    with np.errstate(all="ignore"):  # denormals in channels that training disabled; a variance of 0
         scale, shift = scale_and_shift(norm)  # (O,), (O,)
         bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
-        scale = scale * conv.params.get("scale", 1.0)  # of a norm that was folded before
+        scale = scale * conv.params.get("scale", 1.0)  # of a BatchNorm folded earlier
     params = {"weight": conv.params["weight"], "scale": scale, "bias": bias.astype(np.float32)}
     return carrying(conv.evolve(params=params), norm.activation, norm)
 

@@ -1,9 +1,9 @@
-"""Fuse what follows a convolution into it: the residual's addition and the activation.
+"""Fuse the addition of a residual and the activation into the convolution before them.
 
     relu(conv(x) + residual)
 
-is one pass over the output while it is still in the cache, where three nodes would carry it through memory three times.
-A convolution's second input is its residual. Other operations take an activation in where their records say so.
+is then one pass over the output while it is in the cache, instead of three passes over memory. A convolution's second
+input is its residual. Activations are fused into other operations if their records allow it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from npresnet.passes.rewrite import carrying, merge_pairs
 
 
 def fuse(network: Network) -> Network:
-    """The network with its additions and activations inside the nodes before them, where no other node reads those."""
+    """The network with additions and activations merged into the nodes before them if these are single-use values."""
     return merge_pairs(merge_pairs(network, _into_add), _into_activation)
 
 

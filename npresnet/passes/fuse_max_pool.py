@@ -1,9 +1,9 @@
 """Fuse a stem's max pool into its convolution: `max_pool(relu(conv(image)))` becomes one node, conv2d_max_pool2d.
 
-The activation, which has to be monotone, then comes last.
+The activation, which must be monotone, is then applied last.
 
-Of all a ResNet's values the stem's is the largest, and its reader keeps a quarter of it. A backend that makes both at
-once never writes it out. Which backends gain by that is theirs to know, so `optimize` leaves this pass to them.
+The stem's output is the largest value of a ResNet, and the pool keeps a quarter of it. A backend that computes both
+together never writes it to memory. Not every backend benefits, so this pass is not part of `optimize`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from npresnet.network import Network, Node
 from npresnet.ops.registry import activation_of
 from npresnet.passes.rewrite import carrying, merge_pairs
 
-MAX_IN_CHANNELS = 4  # an image's; deeper convolutions have better algorithms of their own
+MAX_IN_CHANNELS = 4  # those of an image; other convolutions have faster algorithms
 
 
 def fuse_max_pool(network: Network) -> Network:
-    """The network with every max pool inside the convolution of few channels before it, if nobody else sees that one.
+    """The network with max pools merged into convolutions of few channels whose value is single-use.
 
     The node has the convolution's name, window and parameters; attrs: pool (a Window) and ceil_mode (a bool).
     """
@@ -45,5 +45,5 @@ def _is_stem(node: Node) -> bool:
 
 
 def _is_pool(node: Node) -> bool:
-    """Not a dilated one, which may jump over a small image: then a ReLU before it and one after it differ."""
+    """Excludes dilated pools, whose window may miss a small image: then ReLU before and after the pool differ."""
     return node.op == "max_pool2d" and node.window is not None and max(node.window.dilation) == 1

@@ -1,46 +1,46 @@
-"""What every pass needs: merge a node into the one before it, and keep the outputs' names true."""
+"""Shared by all passes: merge a node into its producer while keeping the outputs' names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 
 from npresnet.network import Network, Node
-from npresnet.ops.registry import ACTIVATIONS
+from npresnet.ops.registry import activation_of
 
 # merge(node, made, single_use) -> (producer, merged) or None
 Merge = Callable[[Node, Mapping[str, Node], Set[str]], "tuple[Node, Node] | None"]
 
 
 def single_use_values(network: Network) -> set[str]:
-    """The nodes whose result one other node reads, once, and nobody else sees, the caller included."""
-    asked = set(network.outputs.values())
+    """The nodes whose value is read exactly once, by one other node, and is not an output."""
+    outputs = set(network.outputs.values())
     return {
         name
         for name, readers in network.consumers().items()
-        if len(readers) == 1 and readers[0].inputs.count(name) == 1 and name not in asked
+        if len(readers) == 1 and readers[0].inputs.count(name) == 1 and name not in outputs
     }
 
 
 def carrying(node: Node, activation: str | None, source: Node) -> Node:
-    """`node` with this activation, whose attrs (negative_slope, ...) are those of `source`."""
+    """`node` with this activation and its attributes (negative_slope, ...) from `source`."""
     if activation is None:
         return node
-    attrs = {name: source.attrs[name] for name in ACTIVATIONS[activation].attrs if name in source.attrs}
-    return node.evolve(activation=activation, attrs={**node.attrs, **attrs})
+    merged = node.evolve(activation=activation)
+    attrs = {name: source.attrs[name] for name in activation_of(merged).attrs if name in source.attrs}
+    return merged.evolve(attrs={**node.attrs, **attrs})
 
 
 def merge_pairs(network: Network, merge: Merge) -> Network:
-    """Replace pairs (producer, reader) by one node, wherever `merge(reader, made, single_use)` gives (producer, merged).
+    """Replace pairs (producer, reader) by one node if `merge(reader, made, single_use)` returns (producer, merged).
 
-    `made` holds the nodes so far by name, `single_use` the names of those that only one node reads. The merged node stands
-    where the reader stood, so that all it reads has been made; whoever read the reader, or asked for it as an output,
-    gets the merged node.
+    `made` maps the names of the earlier nodes to nodes, `single_use` holds the names of single-use values. The merged
+    node takes the reader's position, after all of its inputs, and replaces the reader in other nodes and outputs.
     """
     single_use = single_use_values(network)
     made: dict[str, Node] = {}
     renamed: dict[str, str] = {}
     for node in network:
-        is_private = node.name in single_use
+        is_single_use = node.name in single_use
         if not renamed.keys().isdisjoint(node.inputs):
             node = node.evolve(inputs=tuple(renamed.get(name, name) for name in node.inputs))
         found = merge(node, made, single_use)
@@ -50,8 +50,8 @@ def merge_pairs(network: Network, merge: Merge) -> Network:
             renamed[node.name] = merged.name
             node = merged
         made[node.name] = node
-        if is_private:
+        if is_single_use:
             single_use.add(node.name)
         else:
             single_use.discard(node.name)
-    return Network(tuple(made.values()), {asked: renamed.get(name, name) for asked, name in network.outputs.items()})
+    return Network(tuple(made.values()), {output: renamed.get(name, name) for output, name in network.outputs.items()})

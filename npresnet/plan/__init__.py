@@ -1,7 +1,7 @@
-"""A Network and an input size -> where every value lies, and the steps that make it. What both backends share.
+"""Planning shared by both backends: from a Network and an input size to the memory layout of values and steps.
 
-Read `shapes`, `lifetimes`, `arena`, `layout`, `steps`; `lowering` and `executable` say what a backend has to provide.
-Nothing here names a kernel or an operation.
+Reading order: `shapes`, `lifetimes`, `arena`, `layout`, `steps`; `lowering` and `executable` are the protocols that a
+backend implements. Nothing here depends on a particular kernel or operation.
 """
 
 from __future__ import annotations

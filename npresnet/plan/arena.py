@@ -1,11 +1,9 @@
-"""Where each value lies in one block of memory: values that are never needed together share the same bytes.
+"""Assign each value an offset in one block of memory (the arena); values with disjoint lifetimes may share bytes.
 
-Two kinds of value, two rules:
-
-1. A value with a halo (a border of zeros around the image, so that a convolution need not ask where the image ends)
-   keeps its place for ever: the zeros are written once, when the arena is made, and no step ever writes the border.
-   Only values of the very same storage shape and halo may take turns there.
-2. All others: the largest first, each at the lowest offset where no value of an overlapping lifetime lies.
+1. Values with a halo (a border of zeros around the image, so that a convolution needs no bounds checks): the zeros are
+   written once, when the arena is allocated, and no step writes to the border. Such memory is reused only by values
+   with the same storage shape and halo.
+2. Other values: in order of decreasing size, each at the lowest offset without a value of an overlapping lifetime.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from typing import NamedTuple
 
 from npresnet.plan.lifetimes import Lifetime
 
-ALIGNMENT_BYTES = 64  # a cache line, and one AVX-512 register
+ALIGNMENT_BYTES = 64  # a cache line or AVX-512 register
 
 
 class Request(NamedTuple):
-    """`size_bytes` wanted during `lifetime`; `border` is None, or what must be equal for a shared border of zeros."""
+    """`size_bytes` required during `lifetime`; `border` is None, or a key: memory is reused only for equal borders."""
 
     name: str
     size_bytes: int
@@ -28,7 +26,7 @@ class Request(NamedTuple):
 
 
 def assign_offsets(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
-    """({name: offset in bytes}, bytes in all). Every offset is a multiple of 64."""
+    """({name: offset in bytes}, total bytes). Every offset is a multiple of 64."""
     offsets, fixed_bytes = _share_borders([r for r in requests if r.border is not None])
     packed, packed_bytes = _pack([r for r in requests if r.border is None])
     offsets.update({name: fixed_bytes + offset for name, offset in packed.items()})
@@ -36,7 +34,7 @@ def assign_offsets(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
 
 
 def _share_borders(requests: list[Request]) -> tuple[dict[str, int], int]:
-    places: dict[Hashable, list[tuple[int, int]]] = {}  # border -> (offset, last position at which it is in use)
+    places: dict[Hashable, list[tuple[int, int]]] = {}  # border -> (offset, end of its last use)
     offsets: dict[str, int] = {}
     end = 0
     for request in sorted(requests, key=lambda r: r.lifetime.first):

@@ -1,4 +1,4 @@
-"""Executable: the one face of both backends, for whoever runs, times, draws or explains a compiled network."""
+"""Executable: the common interface of both backends, for running, timing and inspecting a compiled network."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from npresnet.plan.steps import Step
 
 
 class Placed(Protocol):
-    """A value's place in an arena, on any backend.
+    """A value's position in an arena, on any backend.
 
     shape         of one image, (C, H, W) or (C,)
-    lifetime      from the node that makes it to its last reader
+    lifetime      from the node that computes it to its last reader
     offset_bytes  from the arena's start
-    size_bytes    of all images, with whatever surrounds them
-    has_halo      zeros around the image are part of it
+    size_bytes    of all images, including halos
+    has_halo      whether zeros around the image are included
     """
 
     @property
@@ -34,12 +34,12 @@ class Placed(Protocol):
 
 
 class Layout(Protocol):
-    """Where every value of a compiled network lies, for the images that are computed at once.
+    """The memory layout of a compiled network, for the images that are computed together.
 
-    network      as it runs, after the backend's passes
-    values       INPUT and every node's value by name: shape of one image, lifetime, place, bytes
+    network      after the backend's passes
+    values       INPUT and every node's value by name: shape of one image, lifetime, offset, size
     macs         multiply-adds of one image, by node
-    arena_bytes  what all values take together
+    arena_bytes  memory of all values
     """
 
     @property
@@ -53,10 +53,10 @@ class Layout(Protocol):
 
 
 class Stopwatch(Protocol):
-    """Times the steps of a compiled network, each in its place in the whole.
+    """Times the steps of a compiled network as part of a whole run.
 
-    steps   as `Executable.steps` gives them
-    images  of one run of each step: a network that is cut in two runs its front image by image
+    steps   as returned by `Executable.steps`
+    images  number of images per run of each step; a divided network computes its first part image by image
     """
 
     @property
@@ -65,33 +65,33 @@ class Stopwatch(Protocol):
     def images(self) -> Sequence[int]: ...
 
     def lap(self) -> list[float]:
-        """One pass over all images: milliseconds of each step, of all of its runs together."""
+        """Run all images once; returns the total milliseconds of each step."""
 
 
 class Executable(Protocol):
-    """A compiled network. `cpu.compile` and `cuda.compile` make it; see their docstrings for what they raise."""
+    """A compiled network, created by `cpu.compile` and `cuda.compile`; see these for the errors."""
 
     @property
     def network(self) -> Network:
-        """The network as it runs, after the backend's passes."""
+        """The network after the backend's passes."""
 
     def __call__(self, images: Any) -> dict[str, Any]:
-        """Images (N, C, H, W) -> {asked name: (N, ...) float32}."""
+        """Images (N, C, H, W) -> {output name: (N, ...) float32}."""
 
     def as_array(self, x: Any) -> Any:
-        """What a call takes of x."""
+        """Convert x to the array type that a call accepts."""
 
     def steps(self, input_shape: Shape, images: int = 1) -> Sequence[Step]:
-        """What is run for `images` images of (C, H, W), bound to memory, to print: nothing is run."""
+        """The steps for `images` images of (C, H, W), bound to memory, for inspection; nothing is run."""
 
     def layout(self, input_shape: Shape, images: int = 1) -> Layout:
-        """Where the values of `images` images of (C, H, W) lie. Raises ShapeError where they do not fit."""
+        """The memory layout for `images` images of (C, H, W). Raises ShapeError if they do not fit the network."""
 
     def stopwatch(self, images: Any) -> Stopwatch:
         """A stopwatch that runs these images (N, C, H, W) step by step."""
 
     def keeping_all(self) -> Executable:
-        """The same network on the same device with the result of every step among its outputs, by the step's name."""
+        """The same network on the same device with every step's value as an additional output of the step's name."""
 
     def close(self) -> None:
-        """Give up memory; calls still running end well, later ones raise DeviceError."""
+        """Free memory; running calls complete, later ones raise DeviceError."""

@@ -1,10 +1,10 @@
-"""Layout: for one input size, the shape, lifetime, halo and arena offset of every value. Made once, never changed.
+"""Layout: for one input size, the shape, lifetime, halo and arena offset of every value. Immutable.
 
-A layout is for one image, or for a few that are computed together. Values are stored NHWC, float32, inside a halo:
+A layout is for one image, or for several that are computed together. Values are stored NHWC, float32, inside a halo:
 
     storage[n, top : top + H, left : left + W, :] is image n, the rest of storage is zero.
 
-A backend may want a value's bytes in the order NCHW instead; its storage is then a view of the same shape.
+A backend may choose memory order NCHW for a value; its storage is then a transposed view of the same shape.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ITEM_BYTES = 4  # float32
 
 
 class Value(NamedTuple):
-    """One value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start.
+    """A value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start.
 
-    channels_first   the bytes lie in the order N, C, H, W, halo included
+    channels_first   memory order is N, C, H, W, including the halo
     """
 
     name: str
@@ -39,22 +39,22 @@ class Value(NamedTuple):
 
     @property
     def storage_shape(self) -> Shape:
-        """(N, top + H + bottom, left + W + right, C), or (N, C), in whatever order the bytes lie."""
+        """(N, top + H + bottom, left + W + right, C), or (N, C), for either memory order."""
         return (self.images, *storage_shape(self.shape, self.halo))
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of storage, halo included."""
+        """Bytes of storage, including the halo."""
         return prod(self.storage_shape) * ITEM_BYTES
 
     @property
     def has_halo(self) -> bool:
-        """Whether zeros surround the image."""
+        """Whether there are zeros around the image."""
         return self.halo != NO_HALO
 
 
 class Layout(NamedTuple):
-    """What `make_layout` decided: INPUT and every node's value by name, the arena's bytes; `macs` are of one image."""
+    """The result of `make_layout`: INPUT and every node's value by name, the arena's size; `macs` are of one image."""
 
     network: Network
     images: int
@@ -72,13 +72,13 @@ def make_layout(
     images: int = 1,
     channels_first: Set[str] = frozenset(),
 ) -> Layout:
-    """Give every value of `network` its shape, lifetime and place in memory, for `images` images at once.
+    """Determine the shape, lifetime and offset of every value of `network`, for `images` images computed together.
 
     input_shape     (C, H, W)
-    halos           zeros that a backend wants around values; by default `convolution_halos`
-    channels_first  names of images (not vectors) whose bytes shall lie in the order NCHW
+    halos           zeros around values; by default `convolution_halos`
+    channels_first  names of images (not vectors) with memory order NCHW
 
-    Raises ShapeError where the image does not fit the network.
+    Raises ShapeError if the image does not fit the network.
     """
     shapes = infer_shapes(network, input_shape)
     lifetimes = value_lifetimes(network)
@@ -101,7 +101,7 @@ def make_layout(
 
 
 def convolution_halos(network: Network) -> dict[str, Halo]:
-    """For each value the widest zero padding that a convolution reading it asks for; others get none."""
+    """For each value the maximum zero padding of the convolutions that read it; none for other values."""
     halos: dict[str, Halo] = {INPUT: NO_HALO}
     for node in network:
         if node.op == "conv2d" and node.window is not None:
@@ -111,12 +111,12 @@ def convolution_halos(network: Network) -> dict[str, Halo]:
 
 
 def widest(a: Halo, b: Halo) -> Halo:
-    """The halo that holds both, side by side."""
+    """The smallest halo that contains both."""
     return tuple((max(p, r), max(q, s)) for (p, q), (r, s) in zip(a, b, strict=True))
 
 
 def storage_shape(shape: Shape, halo: Halo) -> Shape:
-    """(C, H, W) -> (top + H + bottom, left + W + right, C); vectors stay as they are."""
+    """(C, H, W) -> (top + H + bottom, left + W + right, C); vectors are unchanged."""
     if len(shape) == 1:
         return shape
     channels, *size = shape

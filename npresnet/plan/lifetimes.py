@@ -1,4 +1,4 @@
-"""When each value is needed: from the node that makes it to the last node that reads it."""
+"""Lifetimes of values: from the node that computes a value to the last node that reads it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from npresnet.network import INPUT, Network
 
 
 class Lifetime(NamedTuple):
-    """Positions in `network.nodes`, both counted; INPUT is made at -1, an output lives to len(network)."""
+    """Positions in `network.nodes`, inclusive; INPUT starts at -1, outputs live until len(network)."""
 
     first: int
     last: int
 
     def overlaps(self, other: Lifetime) -> bool:
-        """Whether both values are needed at the same moment: a node reads its inputs while it writes its output."""
+        """Whether both values are live at the same position; a node's inputs and output overlap."""
         return self.first <= other.last and other.first <= self.last
 
 
 def value_lifetimes(network: Network) -> dict[str, Lifetime]:
-    """Name -> Lifetime for INPUT and every node. A value that nobody reads lives while it is made."""
+    """Name -> Lifetime for INPUT and every node. An unused value lives only while it is computed."""
     first = {INPUT: -1}
     last = {INPUT: -1}
     for position, node in enumerate(network):

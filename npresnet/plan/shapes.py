@@ -1,4 +1,4 @@
-"""The shape of every value for one image, and the multiply-adds of every node: read off the operations' records."""
+"""The shapes of all values for one image, and the multiply-adds of all nodes, from the operations' records."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def infer_shapes(network: Network, input_shape: Shape) -> dict[str, Shape]:
     """The shape of every value of `network` for one image.
 
     input_shape  (C, H, W)
-    returns      {name: (C, H, W) or (C,)}, INPUT included
+    returns      {name: (C, H, W) or (C,)}, including INPUT
 
-    Raises ShapeError, naming the layer, where a shape does not fit; ArchitectureError for an unknown operation.
+    Raises ShapeError that names the layer for a wrong shape; ArchitectureError for an unknown operation.
     """
     shapes = {INPUT: tuple(input_shape)}
     for node in network:
@@ -31,5 +31,5 @@ def infer_shapes(network: Network, input_shape: Shape) -> dict[str, Shape]:
 
 
 def count_macs(node: Node, shapes: Mapping[str, Shape]) -> int:
-    """Multiply-adds of one node for one image; 1 MAC = 2 FLOPs. Only products with weights count, as is usual."""
+    """Multiply-adds of one node for one image; 1 MAC = 2 FLOPs. By convention, only products with weights count."""
     return operation_of(node).count_macs(node, [shapes[name] for name in node.inputs], shapes[node.name])

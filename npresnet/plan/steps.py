@@ -1,6 +1,6 @@
-"""Step and Plan: a network as a list of calls whose arguments are already made.
+"""Step and Plan: a network as a list of calls with their arguments.
 
-A call is `(kernel, args)` and runs as `kernel(*args)`: ready-made arguments rather than closures, so that a step can be
+A call is `(kernel, args)` and runs as `kernel(*args)`: explicit arguments rather than closures, so that a step can be
 printed, timed, drawn, replayed in a debugger or captured.
 """
 
@@ -16,14 +16,14 @@ Tile = tuple[Call, ...]
 
 
 class Step(NamedTuple):
-    """One node of the network: work whose arguments are ready.
+    """The work of one node of the network.
 
     name        the node's name
-    tiles       on the CPU each tile is a tuple of calls, run in order by one thread, and tiles of a step may run at the
-                same time; on a GPU each is a kernel launch, run one after another
-    flops       arithmetic of the whole step, 2 per multiply-add, as the direct sum would need
-    size_bytes  bytes that the step must read and write at least: its inputs, weights and output
-    algorithm   how it is computed, in a few words for tables
+    tiles       on the CPU each tile is a tuple of calls, run in order by one thread, and tiles of a step may run
+                concurrently; on a GPU each is a kernel launch, run one after another
+    flops       operations of the whole step, 2 per multiply-add, as for the direct sum
+    size_bytes  bytes that the step must at least read and write: its inputs, weights and output
+    algorithm   a short description for tables
     """
 
     name: str
@@ -34,12 +34,12 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Steps bound to one arena, for N images, most often one.
+    """Steps bound to one arena, for N images, usually one.
 
-    input        (N, C, H, W) view of the arena: copy the images here
-    steps        run one after another, each after the whole of the one before
-    outputs      asked name -> (N, C, H, W) or (N, C) view of the arena: copy the results from here
-    arena_bytes  bytes that the values take together
+    input        (N, C, H, W) view of the arena for the images
+    steps        run one after another
+    outputs      output name -> (N, C, H, W) or (N, C) view of the arena
+    arena_bytes  memory of all values
     """
 
     input: Array

@@ -1,1 +1,1 @@
-"""What the operating system has to be asked for: files, locks, the cache folder, mapped pages, the CUDA sources."""
+"""Operating system services: files, locks, the cache folder, mapped pages, the location of the CUDA sources."""

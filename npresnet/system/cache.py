@@ -1,4 +1,4 @@
-"""npresnet's folder in the user's cache: for downloads, prepared weights, and this machine's table of choices."""
+"""npresnet's cache folder: downloads, prepared weights, and this machine's table of choices."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ CACHE_VARIABLE = "NPRESNET_CACHE"
 
 
 def cache_folder(system: str = sys.platform) -> Path:
-    """Where it is: NPRESNET_CACHE, or npresnet's folder in the user's cache."""
+    """NPRESNET_CACHE, or npresnet's folder in the user's cache folder."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(os.path.expanduser(named))  # "~nobody" stands for itself
-    if system == "linux":  # as platformdirs says it, whose import alone would take 8 ms of every cold start
+        return Path(os.path.expanduser(named))  # unlike Path.expanduser, keeps an unknown "~user"
+    if system == "linux":  # as platformdirs does, whose import takes 8 ms
         cache = os.environ.get("XDG_CACHE_HOME", "")
         return Path(cache if os.path.isabs(cache) else "~/.cache").expanduser() / "npresnet"
     import platformdirs

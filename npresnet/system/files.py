@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever sees half of it, and nothing is lost when the writing fails."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import IO
 
 @contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
-    """A new file that takes the place of `path` when the block ends well, and vanishes otherwise.
+    """Open a new file that replaces `path` if the block succeeds and is deleted otherwise.
 
-    It lies in the same folder under a name of its own until then, so whatever stood at `path` stays whole. A symbolic
-    link is followed. What is there but is no ordinary file (/dev/null, a pipe) is written to, not replaced. Raises
-    OSError, which names `path`.
+    Until then it is a temporary file in the same folder, and an existing file at `path` is unchanged. Symbolic links
+    are followed. Special files (/dev/null, a pipe) are written to, not replaced. Raises OSError that names `path`.
     """
     destination = os.path.realpath(path)
     if os.path.exists(destination) and not os.path.isfile(destination):

@@ -1,14 +1,14 @@
-"""Locks that a forked child can take, even if another thread of its parent held them at that moment.
+"""Locks that a forked child can acquire even if another thread of its parent held them during the fork.
 
-A child has but the thread that forked: a plain lock held by any other stays closed in it for ever. So every lock of
-this kind is made anew in the child. That is enough only where what it protects is sound between any two instructions of
-whoever holds it, such as a dict to which things are added; each place that uses one sees to that.
+A child has only the thread that forked, so a plain lock held by another thread is never released in it. These locks are
+recreated in the child. That is safe only if the protected data is consistent between any two instructions of the lock's
+holder, such as a dict to which entries are added; every user of a Lock must ensure it.
 
     with self._lock.plain: ...
 
-It is the plain lock that stands in the `with`, for Ctrl-C never comes between taking that and being inside. What is
-not ours is not made anew: Python's own locks of a module that is just being imported, as in a process's very first
-call, and threadpoolctl's.
+The `with` uses the plain lock because its __enter__ is C code, which Ctrl-C cannot interrupt after it has acquired the
+lock. Locks of Python itself (a module being imported during a process's first call) and of threadpoolctl are not
+recreated.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import weakref
 
 
 class Lock:
-    """`plain` is the lock to take; in a forked child it is another one, open."""
+    """`plain` is the lock to acquire; in a forked child it is a new, unlocked one."""
 
     def __init__(self) -> None:
         self.renew()
         _locks.add(self)
 
     def renew(self) -> None:
-        """Open, whoever holds it."""
+        """Replace the lock by a new, unlocked one."""
         self.plain = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Arrays that are mapped from a file: letting their pages leave memory once they have been read."""
+"""Release the memory of arrays that are mapped from a file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 
 def drop_pages(array: NDArray[Any]) -> None:
-    """Let an array's pages leave memory; whoever reads the array again gets them back from the file, unchanged.
+    """Release the resident pages of a mapped array; later reads load them from the file again.
 
-    A mapped file counts as the process's memory from the moment it is read. Where its numbers are only copied, as
-    folding does, this keeps the peak at one copy of the weights instead of two. Only whole pages go; an array
-    that is not mapped read-only (the file may not have what was written to it), or a system without `madvise`
-    (Windows), is left as it is.
+    Pages of a mapped file count as the process's memory once they are read. Dropping them after the data was copied, as
+    in folding, keeps the peak at one copy of the weights instead of two. Only whole pages are dropped. Does nothing for
+    arrays that are not mapped read-only (private changes would be lost) and on systems without `madvise` (Windows).
     """
     owner: Any = array
     while isinstance(owner, np.ndarray):

@@ -1,1 +1,1 @@
-"""Pictures and tables of a model: the torchsummary table, class activation maps, a grid of predicted photos."""
+"""Images and tables of a model: the torchsummary table, class activation maps, a grid of predicted photos."""

@@ -1,10 +1,10 @@
 """Class activation maps, exact and without a gradient (Zhou et al. 2016, section 2).
 
-Where a network ends in global average pooling and one linear layer, a class's logit is itself an average over places:
+If a network ends in global average pooling and one linear layer, a class's logit is an average over positions:
 
     logit[k] = bias[k] + mean over i,j of  sum over c of weight[k,c] * feature[c,i,j]
 
-The inner sum is the map: how much place (i, j) speaks for class k.
+The inner sum is the map: the contribution of position (i, j) to class k.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 
 def find_head(network: Network) -> tuple[str, Node]:
-    """The node whose result is pooled, and the linear layer behind the pooling.
+    """The node whose output is pooled, and the linear layer after the pooling.
 
     Raises ArchitectureError unless the network ends in global average pooling, flatten and one linear layer.
     """
@@ -31,32 +31,33 @@ def find_head(network: Network) -> tuple[str, Node]:
     chained = all(after.inputs == (before.name,) for before, after in pairwise(tail))
     if ops != ["global_avg_pool", "flatten", "linear"] or not chained or tail[-1].activation is not None:
         raise ArchitectureError(
-            "a class activation map is exact only where the network ends in global average pooling, flatten and one "
-            f"linear layer, but this one ends in {', '.join(ops)}; for other networks look at model.features(x, names)"
+            "a class activation map is exact only if the network ends in global average pooling, flatten and one "
+            f"linear layer, but this one ends in {', '.join(ops)}; for other networks use model.features(x, names)"
         )
     return tail[0].inputs[0], tail[-1]
 
 
 def find_pooled(network: Network) -> str:
-    """The node whose result is the embedding: the last flatten, which any classifier reads."""
+    """The node that computes the embedding: the last flatten, the classifier's input."""
     return next(node.name for node in reversed(network.nodes) if node.op == "flatten")
 
 
 def activation_map(features: Array, class_weight: Array, height: int, width: int) -> Array:
-    """The map of one class, stretched to the image and to 0..1.
+    """The map of one class, resized to the image and scaled to 0..1.
 
-    features      (C, h, w) float32: what is pooled
-    class_weight  (C,): the row of the linear layer's weight that belongs to the class
+    features      (C, h, w) float32: the input of the pooling
+    class_weight  (C,): the class's row of the linear layer's weight
 
-    Returns (height, width) float32; 0 is the least of this map and 1 its greatest, and a flat map is all 0. A bias
-    would shift every place alike, so it plays no part. C*h*w multiply-adds.
+    Returns (height, width) float32; the minimum is mapped to 0 and the maximum to 1, a constant map to 0. The bias is
+    irrelevant because it shifts all positions equally. C*h*w multiply-adds.
     """
     small = np.tensordot(class_weight.astype(np.float32), features, axes=1)  # (h, w)
     stretched = _resize(small, height, width)
     low, high = float(stretched.min()), float(stretched.max())
     if not high > low:
         return np.zeros((height, width), np.float32)
-    return np.clip((stretched - low) / np.float32(high - low), 0, 1)
+    result: Array = np.clip((stretched - low) / np.float32(high - low), 0, 1)
+    return result
 
 
 def _resize(values: Array, height: int, width: int) -> Array:

@@ -1,4 +1,4 @@
-"""Pages of pictures, four by four, each with its title above it: what `npresnet predict --grid out.png` writes."""
+"""Pages of images in a 4x4 grid with titles, as written by `npresnet predict --grid out.png`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ MARGIN = 28
 TITLE = 26
 BASELINE = 17
 FONT_SIZES = (17, 16, 15, 14, 13)
-MAX_LETTERS = 200  # more never fit
+MAX_LETTERS = 200  # longer titles never fit
 # Of Linux, Windows and macOS
 SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "segoeui.ttf", "arial.ttf", "Arial Unicode.ttf", "Arial.ttf")
 
 WHITE = (255, 255, 255)
 INK = (32, 32, 32)
-FAINT = (225, 225, 225)  # the frame of a picture that could not be read
+FAINT = (225, 225, 225)  # the frame of an image that could not be read
 
 SEVERAL_PAGES = (".pdf", ".tif", ".tiff")
 
@@ -41,14 +41,14 @@ Pictures = Iterable[tuple[Any, str]]
 
 
 def save_pages(path: str | PathLike[str], pictures: Pictures, *, rows: int = 4, columns: int = 4) -> list[str]:
-    """Draw pictures with titles on as many pages as they need, and save these.
+    """Draw images with titles on as many pages as necessary, and save them.
 
-    path      the first page; the next are called out-2.png, out-3.png, ... A .pdf or .tif holds all pages in one file
-    pictures  pairs (picture, title), which may come one by one: the picture a (H, W, 3) or (H, W) uint8 array, a PIL
-              image, or None for an empty frame
+    path      the first page; further pages are called out-2.png, out-3.png, ... A .pdf or .tif holds all pages
+    pictures  an iterable, possibly lazy, of pairs (picture, title): a (H, W, 3) or (H, W) uint8 array, a PIL image, or
+              None for an empty frame
 
-    Returns the files written, none where there are no pictures. One page at a time is in memory, with .pdf and .tif
-    all; a page replaces an older file only once it is complete. Raises ImageError where a page cannot be written.
+    Returns the files written, [] if there are no pictures. Only one page is in memory at a time, except with .pdf and
+    .tif. Files are replaced atomically. Raises ImageError if a page cannot be written.
     """
     path = os.fspath(path)
     stem, suffix = os.path.splitext(path)
@@ -73,7 +73,7 @@ def _pages(pictures: Iterator[tuple[Any, str]], rows: int, columns: int) -> Iter
 
 
 def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Image:
-    """One page: a white sheet of equal cells, filled row by row; what is missing stays white."""
+    """One page: a white sheet of equal cells, filled row by row."""
     from PIL import Image, ImageDraw
 
     width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP
@@ -93,32 +93,32 @@ def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Imag
 
 
 def _draw_title(draw: ImageDraw.ImageDraw, title: str, left: int, top: int) -> None:
-    """Above the middle of the cell; letters of all sizes stand on one line."""
+    """Draw a title centred above its cell; all font sizes share one baseline."""
     from PIL import ImageFont
 
     text, font = fit_title(title, CELL)
     start = left + (CELL - font.getlength(text)) / 2
     if isinstance(font, ImageFont.FreeTypeFont):
         draw.text((start, top + BASELINE), text, INK, font, anchor="ls")
-    else:  # a font of fixed pixels knows no anchors
+    else:  # bitmap fonts do not support anchors
         draw.text((start, top + BASELINE - 11), text, INK, font)
 
 
 def _paste(sheet: Image.Image, picture: Any, left: int, top: int) -> None:
-    """Scale a picture to fit its cell, keeping its shape, and put it under its title."""
+    """Scale a picture to fit its cell, keeping the aspect ratio, and paste it below its title."""
     from PIL import Image
 
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
     scale = CELL / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    # Tiny pictures (CIFAR's 32x32) show their pixels rather than a blur.
+    # nearest neighbour for tiny images (CIFAR's 32x32), so that their pixels are visible
     smooth = Image.Resampling.NEAREST if scale >= 4 else Image.Resampling.LANCZOS
     fitted = image.convert("RGB").resize(size, smooth)
     sheet.paste(fitted, (left + (CELL - size[0]) // 2, top))
 
 
 def fit_title(title: str, width: int) -> tuple[str, Font]:
-    """The title on one line and in a font that fits: first smaller letters, then fewer, with an ellipsis."""
+    """The title on one line in the largest font that fits; shortened with an ellipsis if none does."""
     text = " ".join(title.split())[:MAX_LETTERS]
     for size in FONT_SIZES:
         font, drawn = _drawable(text, size)
@@ -130,7 +130,7 @@ def fit_title(title: str, width: int) -> tuple[str, Font]:
 
 
 def _drawable(text: str, size: int) -> tuple[Font, str]:
-    """A font, and the text as this font can draw it: Pillow's own holds little beyond ASCII."""
+    """A font, and the text restricted to its characters: Pillow's built-in font has little beyond ASCII."""
     font = None if text.isascii() else _system_font(size)
     if font is not None:
         return font, text
@@ -145,13 +145,13 @@ def _built_in_font(size: int) -> Font:
 
     try:
         return ImageFont.load_default(size=size)
-    except (TypeError, ImportError, OSError):  # before Pillow 10.1, or built without FreeType: 6x11 pixels a letter
+    except (TypeError, ImportError, OSError):  # before Pillow 10.1, or without FreeType: 6x11 pixels per letter
         return ImageFont.load_default()
 
 
 @lru_cache(maxsize=len(FONT_SIZES))
 def _system_font(size: int) -> Font | None:
-    """A font of this machine that holds many alphabets, where there is one."""
+    """An installed font with many alphabets, or None."""
     from PIL import ImageFont
 
     for name in SYSTEM_FONTS:
@@ -177,9 +177,7 @@ def _save(page: Image.Image, path: str, kind: str, **options: Any) -> None:
     try:
         with replacing(path) as file:
             page.save(file, kind, **options)
-    except NpresnetError:  # of a picture that came while the pages were written
+    except NpresnetError:  # raised by the iterable of pictures
         raise
     except (OSError, ValueError) as error:
-        raise ImageError(
-            f"{path} cannot be written: {error}; does its folder exist, and may you write there?"
-        ) from error
+        raise ImageError(f"{path} cannot be written: {error}; check that its folder exists and is writable") from error

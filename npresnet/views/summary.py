@@ -1,8 +1,8 @@
-"""The table that the `torchsummary` package prints, to the digit, from the network's description alone.
+"""The table of the `torchsummary` package, digit for digit, computed from the Network without running it.
 
-One row for each call of a module, in the order in which modules finish, and one for each residual block; nothing runs.
-Sizes count 4 bytes a number, and every output twice (its gradient too), as torchsummary does. It counts elements in
-Python's integers: the 15200.01 MB that is seen in print for one ResNet-50 is a 32-bit overflow of 17567.99.
+One row per call of a module, in the order in which calls finish, and one per residual block. Sizes assume 4 bytes per
+number and count every output twice (for its gradient), as torchsummary does. Element counts are Python integers; the
+15200.01 MB often quoted for ResNet-50 is a 32-bit overflow of 17567.99.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from npresnet.plan.shapes import infer_shapes
 
 ROW = "{:>20}  {:>25} {:>15}"
 MEBIBYTE = 1024.0**2
-BYTES_A_NUMBER = 4
+BYTES_PER_NUMBER = 4
 
 Row = tuple[str, tuple[int, ...], int]  # class name, output shape without the batch axis, parameters
 
@@ -27,18 +27,18 @@ def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -
     """The torchsummary table of an unfused network.
 
     input_size  (C, H, W)
-    batch_size  what the shapes show in front; -1, torchsummary's own default, stands for a batch of any size, and the
-                sizes in MB are then those of one image
+    batch_size  first axis of the shapes; with -1, torchsummary's default for any batch size, the sizes in MB are those
+                of one image
 
-    Raises ShapeError where no image of that size can pass.
+    Raises ShapeError if the image is too small for the network.
     """
     shape = _checked(input_size, batch_size)
     rows = list(_rows(network, shape))
     images = abs(batch_size)
     params = sum(count for _, _, count in rows)
-    input_mb = math.prod(shape) * images * BYTES_A_NUMBER / MEBIBYTE
-    outputs_mb = 2 * sum(math.prod(size) for _, size, _ in rows) * images * BYTES_A_NUMBER / MEBIBYTE
-    params_mb = params * BYTES_A_NUMBER / MEBIBYTE
+    input_mb = math.prod(shape) * images * BYTES_PER_NUMBER / MEBIBYTE
+    outputs_mb = 2 * sum(math.prod(size) for _, size, _ in rows) * images * BYTES_PER_NUMBER / MEBIBYTE
+    params_mb = params * BYTES_PER_NUMBER / MEBIBYTE
     lines = [
         "-" * 64,
         ROW.format("Layer (type)", "Output Shape", "Param #"),
@@ -62,7 +62,7 @@ def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -
 
 
 def parameter_count(network: Network) -> int:
-    """How many numbers training adjusts: weights and biases; a BatchNorm's running statistics are not among them."""
+    """Number of trainable parameters: weights and biases, without BatchNorm's running statistics."""
     return sum(_parameters(node) for node in network)
 
 
@@ -71,7 +71,7 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     for node in network:
         size = shapes[node.name]
         title = operation_of(node).title
-        if title:  # others are functions in torchvision's code, no modules: torchsummary never sees them
+        if title:  # None: a function rather than a module in torchvision, not seen by torchsummary
             yield title, size, _parameters(node)
         if "block" in node.attrs:
             yield node.attrs["block"], size, 0
@@ -82,13 +82,13 @@ def _parameters(node: Node) -> int:
 
 
 def _checked(input_size: Sequence[int], batch_size: int) -> tuple[int, ...]:
-    if not _is_whole(batch_size) or (batch_size != -1 and batch_size < 1):
-        raise ShapeError(f"batch_size is a number of images from 1 on, or -1 for any, got {batch_size!r}")
+    if not _is_integer(batch_size) or (batch_size != -1 and batch_size < 1):
+        raise ShapeError(f"batch_size must be an integer >= 1, or -1 for any, got {batch_size!r}")
     shape = tuple(input_size) if isinstance(input_size, Iterable) else ()
-    if len(shape) != 3 or not all(_is_whole(size) and size >= 1 for size in shape):
-        raise ShapeError(f"input_size is the shape of one image, (channels, height, width), got {input_size!r}")
+    if len(shape) != 3 or not all(_is_integer(size) and size >= 1 for size in shape):
+        raise ShapeError(f"input_size must be the shape of one image, (channels, height, width), got {input_size!r}")
     return tuple(map(int, shape))
 
 
-def _is_whole(value: object) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,10 +1,10 @@
 """Weight files: bytes -> {name: array}, and back.
 
-Read in this order: source (mapped bytes), tensor (storages and views), inert, pickle_machine, unpickle (a pickle
-interpreter that runs nothing), torch_globals, numpy_globals (what it understands), then one file a format: zip_file,
-torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (which format), state_dict (wrappers and
-prefixes), identity, checkpoint (read), inspection; npz_write; cache (the user's folder); names, download and transfer
-(torchvision's published weights).
+Reading order: source (mapped bytes), tensor (storages and views), inert, pickle_machine, unpickle (a pickle
+interpreter that executes no foreign code), torch_globals, numpy_globals (the globals it handles), one file per format:
+zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format detection), state_dict
+(wrappers and prefixes), identity, checkpoint (read), inspection; npz_write; names, download and transfer (torchvision's
+published weights).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "Inspection", "download", "inspect", "read", "read_state_dict", "sha256", "write_npz"]
 
-_HOME = {"Inspection": "inspection", "inspect": "inspection", "write_npz": "npz_write"}  # what no `load` needs
+_HOME = {"Inspection": "inspection", "inspect": "inspection", "write_npz": "npz_write"}  # not needed by `load`
 
 
 def __getattr__(name: str) -> Any:

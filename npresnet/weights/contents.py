@@ -1,22 +1,23 @@
-"""Contents: what a container holds, as its reader hands it on; no state dict has been looked for yet."""
+"""Contents: what a format's reader returns, before the state dict is located."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass
 class Contents:
-    """A container's object.
+    """The object stored in a container.
 
     container  "torch zip", "torch legacy", "torch tar", "safetensors", "npz", "pickle"
-    root       dicts, lists, plain values, inert stand-ins, and Tensors that know where their bytes are
-    notes      what the reader of the container wants said
-    metadata   npresnet's own (npz), or safetensors' texts; otherwise {}
+    root       dicts, lists, plain values, inert placeholders, and Tensors that refer to their bytes
+    notes      notes of the container's reader
+    metadata   npresnet's metadata (npz) or safetensors' strings; otherwise {}
     """
 
-    container: str
-    root: object
-    notes: list[str] = field(default_factory=list)
-    metadata: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self, container: str, root: object, notes: list[str] | None = None, metadata: dict[str, Any] | None = None
+    ):
+        self.container = container
+        self.root = root
+        self.notes = [] if notes is None else notes
+        self.metadata = {} if metadata is None else metadata

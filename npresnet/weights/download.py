@@ -1,14 +1,15 @@
-"""Fetch torchvision's published weights: once, whole, and checked.
+"""Download torchvision's published weights into a cache and verify them.
 
-- A file lies in npresnet's cache folder (NPRESNET_CACHE, or the user's cache folder of this system) under
-  torchvision's name. What is there was checked when it came.
-- PyTorch's own cache ($TORCH_HOME/hub/checkpoints) is used where it holds the file and the hash fits.
-- Bytes arrive in `<file>.part`. Where a connection is cut, the rest is asked for (Range, with If-Range so that a
-  changed file is not spliced); a server that ignores this sends all, and the part starts again.
-- What a run leaves unfinished, the next run continues.
-- The SHA-256 MUST begin as the file's name says; otherwise the part is deleted. Then it gets its name, in one step.
-- A lock lets one process fetch a file while others wait for it.
-- Only CheckpointError is raised, and it says where to put the file by hand.
+- Files are stored in npresnet's cache folder (NPRESNET_CACHE, or the user's cache folder of the system) under
+  torchvision's name. A cached file was verified when it was downloaded.
+- PyTorch's cache ($TORCH_HOME/hub/checkpoints) is used if it holds the file with the right hash.
+- Data is written to `<file>.part`. After a broken connection the rest is requested (Range, with If-Range so that two
+  versions are never mixed); if the server ignores the range, the download restarts.
+- An unfinished download is resumed by the next run.
+- The SHA-256 MUST start with the prefix in the file's name; otherwise the part is deleted. A verified part is renamed
+  atomically.
+- A lock file lets one process download while others wait.
+- Only CheckpointError is raised; it says where to put the file by hand.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ __all__ = ["Weights", "cache_folder", "fetch", "resolve"]
 
 
 def fetch(name: str, *, progress: bool = True) -> Path:
-    """The weight file that a name means, downloaded if it is not yet there; `resolve` tells the names.
+    """Path of the weight file called `name` (see `resolve`), downloaded if it is not cached.
 
-    With `progress` a bar shows on stderr if that is a terminal. Raises CheckpointError for an unknown name, where the
-    file cannot be reached, and where what comes is not what the name says.
+    With `progress`, a progress bar is shown on stderr if that is a terminal. Raises CheckpointError if the name is
+    unknown, the file cannot be downloaded, or its hash does not match.
     """
     weights = resolve(name)
     if weights is None:
         raise CheckpointError(_unknown(name))
     target = cache_folder() / weights.file
-    found = _already_here(weights, target)
+    found = _cached(weights, target)
     return found or _download(weights, target, progress=progress)
 
 
-def _already_here(weights: Weights, target: Path) -> Path | None:
+def _cached(weights: Weights, target: Path) -> Path | None:
     if target.is_file():
         return target
-    theirs = _torch_cache() / weights.file
-    if theirs.is_file() and _fits(theirs, weights):
-        return theirs
+    torch_file = _torch_cache() / weights.file
+    if torch_file.is_file() and _matches(torch_file, weights):
+        return torch_file
     return None
 
 
@@ -59,7 +60,7 @@ def _torch_cache() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _fits(path: Path, weights: Weights) -> bool:
+def _matches(path: Path, weights: Weights) -> bool:
     try:
         return sha256(path).startswith(weights.sha256_prefix)
     except CheckpointError:
@@ -73,9 +74,9 @@ def _download(weights: Weights, target: Path, *, progress: bool) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with locked(lock):
-            if not target.is_file():  # another process may have brought it while we waited
+            if not target.is_file():  # another process may have downloaded it meanwhile
                 _transfer_checked(Transfer(weights.url, part, progress=progress), weights, target)
-        with contextlib.suppress(OSError):  # only now: whoever still waits for this lock will find the file
+        with contextlib.suppress(OSError):  # after the rename: a process still waiting for the lock then finds the file
             lock.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(
@@ -86,41 +87,41 @@ def _download(weights: Weights, target: Path, *, progress: bool) -> Path:
 
 
 def _transfer_checked(transfer: Transfer, weights: Weights, target: Path) -> None:
-    """Fetch the part, check it, name it. A continued part that does not fit gets a second chance, from the start."""
+    """Download, verify and rename the part. If a resumed part has the wrong hash, retry once from the start."""
     for _ in range(2):
         continued = transfer.part_bytes() > 0
         try:
             transfer.run()
         except ConnectionError as error:
             raise CheckpointError(_unreachable(weights, target, str(error))) from error
-        if _fits(transfer.part, weights):
+        if _matches(transfer.part, weights):
             os.replace(transfer.part, target)
             transfer.forget()
             return
-        problem = _misfit(transfer.part, weights)
+        problem = _mismatch(transfer.part, weights)
         transfer.forget()
         if not continued:
             break
     raise CheckpointError(problem)
 
 
-def _misfit(part: Path, weights: Weights) -> str:
+def _mismatch(part: Path, weights: Weights) -> str:
     again = f"try again, or set {names.BASE_URL_VARIABLE} to a mirror"
     if part.stat().st_size == 0:
-        return f"{weights.url} gave an empty file; {again}."
+        return f"{weights.url} returned an empty file; {again}."
     with open(part, "rb") as file:
         is_page = file.read(64).lstrip().startswith((b"<", b"{"))
-    what = "a web page or message, perhaps of a proxy" if is_page else "damaged on the way, or another file"
+    what = "a web page or message, perhaps from a proxy" if is_page else "damaged in transit, or a different file"
     return (
-        f"{weights.url} gave {part.stat().st_size:,} bytes whose SHA-256 begins with {sha256(part)[:8]} instead of "
+        f"{weights.url} returned {part.stat().st_size:,} bytes whose SHA-256 begins with {sha256(part)[:8]} instead of "
         f"{weights.sha256_prefix}: {what}. It was deleted; {again}."
     )
 
 
 def _unreachable(weights: Weights, target: Path, reason: str) -> str:
     return (
-        f"{weights.file} could not be downloaded from {weights.url} ({reason}); without a connection, put the file "
-        f"there by hand as {target}, or give the path of weights that you have."
+        f"{weights.file} could not be downloaded from {weights.url} ({reason}); without a connection, save the file "
+        f"as {target}, or pass the path of a local weight file."
     )
 
 
@@ -131,6 +132,6 @@ def _unknown(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), [*known, *(weights.name for weights in names.ALL)], n=3)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     return (
-        f"no published weights are called {name!r}.{hint} There are {', '.join(known)}; "
-        ".IMAGENET1K_V1 or .IMAGENET1K_V2 after a name tells the training."
+        f"no published weights are called {name!r}.{hint} Available: {', '.join(known)}; "
+        "append .IMAGENET1K_V1 or .IMAGENET1K_V2 to select the training."
     )

@@ -1,4 +1,4 @@
-"""Which bytes a weight file holds, without reading them all: for what is derived from it and kept (`cpu.prepared`)."""
+"""identity: identifies a weight file's content without reading all of it; a cache key (`cpu.prepared`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from npresnet.weights.zip_file import directory_span
 
 
 def identity(source: Source) -> str:
-    """A text that is another one for another file: path, size, time of change, and of a zip archive its directory.
+    """A string that differs between files: path, size, modification time and, for a zip archive, its directory's CRC.
 
-    The directory holds the size and the checksum of every member, so that it changes with any number in them, whatever
-    the file's time says.
+    The directory holds the size and CRC of every member, so it changes with any byte in them even if the modification
+    time does not.
     """
     text = f"{os.path.realpath(source.path)}, {source.size_bytes} bytes, {source.changed_ns} ns"
     if not source.head().startswith(b"PK\x03\x04"):

@@ -1,9 +1,9 @@
-"""What a pickle names but npresnet never imports or calls: Global, Inert, Cell.
+"""Global, Inert, Cell: placeholders for the classes and functions that a pickle names; nothing is imported or called.
 
-A pickle may name any class or function of any module ("globals"), ask to call them, and hand the results state. None
-of that happens here. A global becomes a Global (two texts); a call becomes an Inert that remembers what was to be
-called, with which arguments and state, and otherwise does nothing. What npresnet needs to understand (OrderedDict, the
-functions that rebuild tensors and arrays) has meanings of its own, see torch_globals.py and numpy_globals.py.
+A pickle may name any class or function of any module (a "global"), call it, and pass state to the result. Here a global
+becomes a Global (two strings), and a call becomes an Inert that records callee, arguments and state. The globals that
+npresnet needs (OrderedDict, functions that rebuild tensors and arrays) have handlers, see torch_globals.py and
+numpy_globals.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from npresnet.weights.tensor import Tensor, Unreadable
 
 
 class Global:
-    """A name such as `argparse Namespace`; never looked up."""
+    """A module and a name in it, such as argparse and Namespace; never looked up."""
 
     __slots__ = ("module", "name")
 
@@ -26,7 +26,7 @@ class Global:
 
 
 class Built:
-    """An object that a pickle's BUILD hands a state."""
+    """An object that accepts the state of a pickle's BUILD opcode."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class Built:
 
 
 class Inert(Built):
-    """A call that was never made: what(*args), then its state, and what was put into it as a dict or a list."""
+    """A recorded call what(*args) that is never made, with its state, dict items and list elements."""
 
     __slots__ = ("args", "elements", "items", "state", "what")
 
@@ -54,12 +54,12 @@ class Inert(Built):
         return repr(what) if isinstance(what, Global) else "an object"
 
     def _is_reconstructed(self) -> bool:
-        """Protocols 0 and 1 make objects through copyreg._reconstructor(cls, base, state)."""
+        """Protocols 0 and 1 create objects by copyreg._reconstructor(cls, base, state)."""
         return isinstance(self.what, Global) and self.what.name == "_reconstructor" and bool(self.args)
 
 
 class Cell(Built):
-    """Something that becomes a tensor once its state arrives: an ndarray, a Parameter."""
+    """An ndarray or Parameter under construction; `tensor` is set by its state."""
 
     __slots__ = ("tensor",)
 
@@ -67,11 +67,11 @@ class Cell(Built):
         self.tensor = tensor
 
     def build(self, state: object) -> None:
-        """By default a state changes nothing."""
+        """Ignore the state."""
 
 
 class Opaque:
-    """A dict key that is no plain value, compared by identity: hashing a nested one could recurse without end."""
+    """A dict key that is not a plain value; compared by identity, because hashing a nested one could recurse."""
 
     __slots__ = ("value",)
 
@@ -80,21 +80,21 @@ class Opaque:
 
 
 def as_tensor(value: object) -> Tensor | Unreadable | None:
-    """The tensor that a value of a pickle stands for, if it stands for one."""
+    """The tensor that an unpickled value represents, or None."""
     if isinstance(value, Cell):
         return value.tensor
     return value if isinstance(value, (Tensor, Unreadable)) else None
 
 
 def as_mapping(value: object) -> dict[object, object] | None:
-    """A dict, or what was put into an object of an unknown dict class; otherwise None."""
+    """A dict, or the items of an object of an unknown dict class; otherwise None."""
     if isinstance(value, Inert):
         return value.items or None
     return value if isinstance(value, dict) else None
 
 
 def describe(value: object) -> str:
-    """One short line about any value of a pickle; never walks into it."""
+    """One short line about any unpickled value; does not recurse."""
     tensor = as_tensor(value)
     if isinstance(tensor, Tensor):
         return f"{tensor.dtype} tensor {shown(tensor.shape)}"

@@ -1,4 +1,4 @@
-"""Inspection: what a weight file holds, told without reading its numbers; also for files that are no ResNet."""
+"""Inspection: the contents of any weight file, ResNet or not, without reading the tensors' data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_ROWS = 10_000
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor's name, shape and dtype as stored; dtype is a phrase ("a sparse tensor") where it cannot be read."""
+    """A tensor's name, shape and dtype as stored; dtype is a description ("a sparse tensor") if it is not supported."""
 
     name: str
     shape: tuple[int, ...]
@@ -29,9 +29,9 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A weight file's container, wrapping and tensors; str() gives the text that `npresnet inspect` prints.
+    """A weight file's container, wrapping and tensors; str() is the output of `npresnet inspect`.
 
-    others  entries beside the state dict: {name: one line about it}
+    others  {name: one-line description} of the entries beside the state dict
     """
 
     path: str
@@ -46,7 +46,7 @@ class Inspection:
 
     @property
     def parameters(self) -> int:
-        """Elements in all tensors, BatchNorm's statistics and counters included."""
+        """Number of elements in all tensors, including BatchNorm statistics and counters."""
         return sum(_product(tensor.shape) for tensor in self.tensors)
 
     def __str__(self) -> str:
@@ -79,9 +79,9 @@ class Inspection:
 
 
 def inspect(path: Path) -> Inspection:
-    """Tell what a weight file holds. No tensor's numbers are read.
+    """List the contents of a weight file without reading the tensors' data.
 
-    Raises CheckpointError for a file that cannot be read at all; one without a state dict is told about all the same.
+    Raises CheckpointError if the file cannot be read. A file without a state dict is listed, too.
     """
     with parsing(path):
         source = open_source(path)
@@ -89,15 +89,15 @@ def inspect(path: Path) -> Inspection:
         found, problem = _found(contents.root)
         tensors = [_info(name, tensor) for name, tensor in found.tensors.items()]
         others = {name: describe(value) for name, value in found.others.items()}
-        said = [*notes(contents, found), *problem]
+        lines = [*notes(contents, found), *problem]
     return Inspection(
         source.path, source.size_bytes, contents.container, found.wrapper, found.prefix, tensors, others,
-        contents.metadata, said,
+        contents.metadata, lines,
     )  # fmt: skip
 
 
 def _found(root: object) -> tuple[StateDict, list[str]]:
-    """The state dict; where there is none, what stands at the top and why it is none."""
+    """The state dict; if there is none, the top-level entries and the reason."""
     try:
         return find_state_dict(root), []
     except CheckpointError as error:

@@ -1,7 +1,7 @@
 """torchvision's published ImageNet weights: their names, files and hashes.
 
-The suffix of each file's name is the start of its SHA-256. V1 is torchvision's first training, V2 its newer recipe;
-names without either mean the newest, as torchvision's DEFAULT does.
+The suffix of each file's name is the start of its SHA-256. V1 is torchvision's original training, V2 its newer recipe;
+names without a version mean the newest, like torchvision's DEFAULT.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HASHES: dict[str, tuple[str, ...]] = {
     "wide_resnet50_2": ("95faca4d", "9ba9bcbe"),
     "wide_resnet101_2": ("32ee1156", "d733dc28"),
 }
-_OLD_NAMES = {  # the same V1 weights under the names of their first, tar and protocol 1001 files
+_OLD_NAMES = {  # the same V1 weights under the names of their older tar and protocol 1001 files
     "resnet18-5c106cde": "resnet18",
     "resnet34-333f7ec4": "resnet34",
     "resnet50-19c8e357": "resnet50",
@@ -41,7 +41,7 @@ class Weights:
 
     name    "resnet50.IMAGENET1K_V2"
     file    "resnet50-11ad3fa6.pth"
-    preset  the preprocessing they were trained for: "V1" or "V2"
+    preset  preprocessing of the training: "V1" or "V2"
     """
 
     name: str
@@ -52,7 +52,7 @@ class Weights:
 
     @property
     def url(self) -> str:
-        """Where torchvision serves it, or the mirror that NPRESNET_WEIGHTS_URL names."""
+        """Address at torchvision's server, or at the mirror set by NPRESNET_WEIGHTS_URL."""
         return f"{(os.environ.get(BASE_URL_VARIABLE) or BASE_URL).rstrip('/')}/{self.file}"
 
 
@@ -70,7 +70,7 @@ ALL = tuple(
 
 
 def resolve(name: str) -> Weights | None:
-    """The weights that a name means; None for a name that npresnet does not know.
+    """The weights called `name`; None for an unknown name.
 
     Names are resnet50 (the newest), resnet50.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2 or .DEFAULT, resnet50.V2,
     and file names, old ones included, with or without .pth: resnet50-0676ba61, resnet50-19c8e357. Case is ignored.
@@ -80,7 +80,7 @@ def resolve(name: str) -> Weights | None:
 
 def _names() -> dict[str, Weights]:
     names: dict[str, Weights] = {}
-    for weights in ALL:  # V1 before V2, so that the plain name ends up with the newest
+    for weights in ALL:  # V1 before V2: the plain name maps to the newest
         stem = weights.file.removesuffix(".pth")
         version = weights.name[-2:].lower()
         for alias in (weights.arch, f"{weights.arch}.default", f"{weights.arch}.{version}", weights.name.lower(), stem):

@@ -1,14 +1,14 @@
-"""NumPy's .npz: anybody's is read, in place where ours lets us. npz_write.py writes.
+"""Read NumPy's .npz, mapped in place where the data is aligned. npz_write.py writes it.
 
 - A zip archive of `.npy` files; a member's name without `.npy` is the array's name.
-- A `.npy` file is `93 NUMPY`, two bytes of version, the header's length (u16; u32 from version 2 on) and a header
-  `{'descr': '<f4', 'fortran_order': False, 'shape': (64, 3, 7, 7), }`, then the elements.
-- The header is picked apart by patterns; nothing is evaluated. It MUST NOT be longer than 10,000 bytes.
-- Arrays of objects are pickles, and refused. Text and records are left out, with a note.
-- The elements MUST be at least as many as the header says.
-- Members whose name starts with `__` are no tensors. `__npresnet__` is our metadata: JSON in a 0-d text array.
-- Stored members whose elements are aligned (ours: on 64 bytes) stay in the mapped file. Others are copied, and their
-  CRCs checked.
+- A `.npy` file is `93 NUMPY`, two version bytes, the header's length (u16; u32 from version 2 on), a header
+  `{'descr': '<f4', 'fortran_order': False, 'shape': (64, 3, 7, 7), }`, and the elements.
+- The header is parsed with regular expressions, never evaluated. It MUST NOT be longer than 10,000 bytes.
+- Object arrays are pickles and are refused. Arrays of strings or records are left out, with a note.
+- There MUST be at least as many elements as the header declares.
+- Members whose name starts with `__` are not tensors. `__npresnet__` is our metadata: JSON in a 0-d string array.
+- Stored members with aligned elements (64 bytes in npresnet's files) are mapped. Others are copied and their CRCs
+  verified.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d\s,L]*)\)""")
 
 
 def read_npz(source: Source, archive: ZipFile) -> Contents:
-    """All arrays by name, and our metadata if it is there."""
+    """All arrays by name, and npresnet's metadata if present."""
     contents = Contents("npz", {})
     tensors: dict[str, Tensor] = {}
     for member in archive.members:
         name = member.removesuffix(".npy")
         if name == member:
-            contents.notes.append(f"member {shown(member)} is no array and was left out")
+            contents.notes.append(f"member {shown(member)} is not an array and was left out")
         elif name == METADATA:
             contents.metadata = _read_metadata(archive, member)
         elif not name.startswith("__"):
@@ -53,7 +53,7 @@ def read_npz(source: Source, archive: ZipFile) -> Contents:
 
 
 class _Array:
-    """One `.npy` member: its header, and where its elements lie."""
+    """One `.npy` member: its header and the position of its elements."""
 
     def __init__(self, archive: ZipFile, member: str):
         self.archive = archive
@@ -63,7 +63,7 @@ class _Array:
         length_bytes = 2 if head[6:7] == b"\x01" else 4
         self.start = 8 + length_bytes + int.from_bytes(head[8 : 8 + length_bytes], "little")
         if head[:6] != _MAGIC or head[6:7] not in (b"\x01", b"\x02", b"\x03") or self.start > span.size_bytes:
-            raise CheckpointError(f"member {shown(member)} is no .npy file, or a damaged one.")
+            raise CheckpointError(f"member {shown(member)} is not a .npy file, or is damaged.")
         if self.start > _MAX_HEADER_BYTES:
             raise CheckpointError(f"member {shown(member)} has a header of {self.start:,} bytes; damaged or hostile.")
         self.span = span
@@ -71,21 +71,21 @@ class _Array:
         self.size_bytes = span.size_bytes - self.start
 
     def descr(self) -> str | None:
-        """The elements' code such as "<f4"; None for records."""
+        """The dtype code such as "<f4"; None for records."""
         found = _DESCR.search(self.header)
         return found[1] if found else None
 
     def shape(self) -> tuple[int, ...]:
         shape = _SHAPE.search(self.header)
         if not shape or not _ORDER.search(self.header):
-            raise CheckpointError(f"member {shown(self.member)} has a header without shape or order; it is damaged.")
+            raise CheckpointError(f"member {shown(self.member)} has no shape or no fortran_order; it is damaged.")
         sizes = [text.strip().rstrip("L") for text in shape[1].split(",") if text.strip()]
         if not all(text.isdigit() and len(text) < 20 for text in sizes):
             raise CheckpointError(f"member {shown(self.member)} has the shape ({shown(shape[1])}); it is damaged.")
         return tuple(map(int, sizes))
 
     def tensor(self) -> Tensor | None:
-        """The array; None where it holds no plain numbers. Raises CheckpointError for pickled objects."""
+        """The array; None if its dtype is not numeric. Raises CheckpointError for pickled objects."""
         descr, shape = self.descr(), self.shape()
         if "O" in (descr or self.header):
             raise CheckpointError(
@@ -114,11 +114,13 @@ def _read_metadata(archive: ZipFile, member: str) -> dict[str, Any]:
     array = _Array(archive, member)
     descr = array.descr() or ""
     if array.size_bytes > _MAX_METADATA_BYTES or not re.fullmatch(r"[<>]U\d{1,9}|\|u1", descr):
-        raise CheckpointError(f"member {shown(member)} is not npresnet's metadata: its elements are {shown(descr)}.")
+        raise CheckpointError(
+            f"member {shown(member)} is not npresnet's metadata: expected a string array, got dtype {shown(descr)}."
+        )
     raw = array.span.buffer[array.span.start + array.start : array.span.stop]
     encoding = {"<": "utf-32-le", ">": "utf-32-be"}.get(descr[0], "utf-8")
     try:
         text = raw.decode(encoding).rstrip("\0")
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"its metadata is no text ({shown(error)}); the file is damaged.") from None
+        raise CheckpointError(f"its metadata is not valid text ({shown(error)}); the file is damaged.") from None
     return parse_json(text.encode(), "its metadata")

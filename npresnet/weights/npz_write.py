@@ -1,12 +1,12 @@
-"""Write .npz so that it maps in place: stored members whose elements start on 64 bytes.
+"""Write .npz files that can be memory-mapped: uncompressed members whose elements are aligned to 64 bytes.
 
-- Each array is a stored `.npy` member. A padding field in the zip header (id 0x4E50, zeros) puts the elements on a
-  multiple of 64 bytes; readers skip fields they do not know, so plain `numpy.load` reads the file.
-- Members of 2 GiB and more, and archives beyond 4 GiB, get zip64 fields.
-- The metadata is JSON in a 0-d text array called `__npresnet__`; numpy.load reads it with allow_pickle=False.
-- The same tensors and metadata always give the same bytes: members are dated 1980.
-- The file is written beside its destination under another name, and renamed when complete. Where anything fails, the
-  destination stays as it was.
+- Each array is a stored `.npy` member. A padding field in the zip header (id 0x4E50, zeros) aligns the elements;
+  readers skip unknown fields, so plain `numpy.load` reads the file.
+- Members of 2 GiB and more, and archives beyond 4 GiB, have zip64 fields.
+- The metadata is JSON in a 0-d string array called `__npresnet__`; numpy.load reads it with allow_pickle=False.
+- Output is deterministic: equal tensors and metadata give equal bytes; members are dated 1980.
+- The file is written to a temporary name beside its destination and renamed when complete. On failure the destination
+  is unchanged.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ ALIGNMENT_BYTES = 64
 _PADDING_ID = 0x4E50  # "NP"; not one of the registered ids
 _LOCAL_HEADER_BYTES = 30
 _ZIP64_FIELD_BYTES = 20
-_ZIP64_FROM_BYTES = (1 << 31) - (1 << 20)  # zipfile demands the field from 2 GiB on; the .npy header comes on top
+_ZIP64_FROM_BYTES = (1 << 31) - (1 << 20)  # zipfile requires the field from 2 GiB on; leaves room for the .npy header
 
 
 def write_npz(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> None:
-    """Write arrays by name, and metadata (JSON types), as one .npz file; all of it or nothing.
+    """Write arrays by name, and metadata (JSON types), to one .npz file, atomically.
 
     Arrays may have any shape, strides and byte order; dtypes are floats, integers and bool. Raises CheckpointError
-    where a name or dtype cannot be stored, and where the file cannot be written.
+    if a name or dtype cannot be stored, or the file cannot be written.
     """
-    import zipfile  # in functions: those who only read do not wait for it
+    import zipfile  # here because reading does not need it
 
     arrays = {name: _storable(name, np.asanyarray(array)) for name, array in tensors.items()}
     note = np.array(json.dumps(dict(metadata), allow_nan=False))
@@ -53,13 +53,13 @@ def write_npz(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """`files.replacing`, with what can go wrong said as a CheckpointError."""
+    """`files.replacing`, raising CheckpointError."""
     destination = os.path.realpath(path_text(path))
     folder = os.path.dirname(destination)
     if os.path.isdir(destination):
-        raise CheckpointError(f"{destination} is a folder; name the file to write.")
+        raise CheckpointError(f"{destination} is a folder; give the path of the file to write.")
     if not os.path.isdir(folder):
-        raise CheckpointError(f"{destination} cannot be written: there is no folder {folder}; make it first.")
+        raise CheckpointError(f"{destination} cannot be written: folder {folder} does not exist; create it first.")
     try:
         with replacing(destination) as file:
             yield file
@@ -70,7 +70,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise CheckpointError(
-            f"tensor {shown(name)} is of dtype {array.dtype}; .npz files hold floats, integers and bool."
+            f"tensor {shown(name)} has dtype {array.dtype}; .npz files hold floats, integers and bool."
         )
     if name.startswith("__") or "\0" in name or "\\" in name or not _is_encodable(name):
         raise CheckpointError(f"a tensor cannot be called {shown(name)} in an .npz file.")
@@ -96,6 +96,6 @@ def _write_member(archive: zipfile.ZipFile, file: IO[bytes], name: str, array: N
 
 
 def _padding(position: int) -> bytes:
-    """A zip field that begins at `position` and ends on 64 bytes; .npy headers are multiples of that."""
+    """A zip field from `position` to the next multiple of 64 bytes; .npy headers are multiples of 64 bytes."""
     zeros = -(position + 4) % ALIGNMENT_BYTES
     return struct.pack("<HH", _PADDING_ID, zeros) + bytes(zeros)

@@ -1,15 +1,16 @@
-"""NumPy arrays inside pickles (Caffe2, Detectron, torch saves with arrays), rebuilt by our own code.
+"""NumPy arrays inside pickles (Caffe2, Detectron, torch files with arrays), rebuilt without NumPy's own functions.
 
 - An array is `numpy.core.multiarray._reconstruct(ndarray, (0,), b"b")`, then BUILD `(version, shape, dtype,
-  fortran_order, bytes)`; the version MAY be absent. NumPy 2 says `numpy._core`.
-- Protocol 5 writes `numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`, and where axes were transposed their
-  order comes fifth: reshape, then transpose.
+  fortran_order, bytes)`; the version MAY be absent. NumPy 2 writes `numpy._core`.
+- Protocol 5 writes `numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`; a fifth argument is the order of
+  transposed axes: reshape, then transpose.
 - A dtype is `numpy.dtype("f4", False, True)`, then BUILD `(3, "<", ...)` with the byte order.
 - A scalar is `numpy.core.multiarray.scalar(dtype, bytes)`.
-- Protocol 2 has no bytes: it writes `_codecs.encode(text, "latin1")`, or `bytes()` for none; Python 2's text is
-  bytes as it stands.
-- The bytes MUST be exactly as many as shape and dtype ask for; every array pays for them, for many may name the same.
-- Arrays of objects, text and records stay inert: their bytes are never looked at.
+- Protocol 2 has no bytes type: it writes `_codecs.encode(text, "latin1")`, or `bytes()` if empty; Python 2 strings
+  are bytes.
+- The number of bytes MUST equal that of shape and dtype. Every array is charged to the budget because several may refer
+  to the same bytes.
+- Arrays of objects, strings and records stay inert: their bytes are not read.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from typing import Any
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Built, Cell, Global, Inert
-from npresnet.weights.pickle_machine import Budget, Meanings
+from npresnet.weights.pickle_machine import Budget, Handlers
 from npresnet.weights.source import Span, shown
 from npresnet.weights.tensor import NUMPY_DTYPES, Storage, Tensor, Unreadable, dense, is_sizes, item_bytes, numpy_dtype
 
 
 class Dtype(Built):
-    """numpy.dtype: a code such as f4 and, once built, a byte order."""
+    """numpy.dtype: a code such as f4, and the byte order set by its state."""
 
     __slots__ = ("code", "order")
 
@@ -38,13 +39,13 @@ class Dtype(Built):
             self.order = state[1]
 
     def known(self) -> tuple[str, bool] | None:
-        """(name, big-endian?), or None for what is no plain number."""
+        """(name, big-endian?), or None if the dtype is not numeric."""
         code = self.code if self.code[:1] in tuple("<>|=") else self.order + self.code
         return numpy_dtype(code)
 
 
 class NumpyArray(Cell):
-    """An ndarray on its way: a tensor once its state has come."""
+    """An ndarray under construction; its state sets `tensor`."""
 
     __slots__ = ("budget",)
 
@@ -62,7 +63,7 @@ class NumpyArray(Cell):
 def array_tensor(
     budget: Budget, shape: object, dtype: object, raw: object, *, fortran: bool = False
 ) -> Tensor | Unreadable:
-    """An array of plain numbers as a Tensor over its own bytes. Raises CheckpointError where the bytes do not fit."""
+    """A numeric array as a Tensor over its own bytes. Raises CheckpointError if their number is wrong."""
     if not isinstance(dtype, Dtype) or not is_sizes(shape):
         raise CheckpointError("its pickle is damaged: an array has no dtype or no shape.")
     known = dtype.known()
@@ -78,19 +79,20 @@ def array_tensor(
     tensor.check()
     if tensor.size_bytes != len(data):
         raise CheckpointError(
-            f"an array of shape {shown(shape)} and type {name} has {len(data):,} bytes; it is damaged."
+            f"an array of shape {shown(shape)} and dtype {name} has {len(data):,} bytes instead of "
+            f"{tensor.size_bytes:,}; it is damaged."
         )
     return tensor
 
 
-def meanings(budget: Budget) -> Meanings:
-    """(module, name) -> our function, for one file."""
+def handlers(budget: Budget) -> Handlers:
+    """(module, name) -> handler, for one file."""
 
     def reconstruct(*_: object) -> Cell:
         return NumpyArray(budget)
 
     def scalar(dtype: object = None, raw: object = b"", *_: object) -> object:
-        """A NumPy scalar as a plain Python number; inert if it is none."""
+        """A NumPy scalar as a Python number; inert if it is not numeric."""
         tensor = array_tensor(budget, (), dtype, raw) if isinstance(dtype, Dtype) and dtype.known() else None
         if isinstance(tensor, Tensor) and tensor.dtype in NUMPY_DTYPES:
             return tensor.array().item()
@@ -104,7 +106,7 @@ def meanings(budget: Budget) -> Meanings:
         return Cell(tensor if axes is None or not isinstance(tensor, Tensor) else transposed(tensor, axes))
 
     def encode(text: object = None, encoding: object = "latin1", *_: object) -> object:
-        """_codecs.encode, for latin-1 alone: the way protocol 2 writes bytes."""
+        """_codecs.encode with latin-1, by which protocol 2 writes bytes."""
         if isinstance(text, str) and encoding in ("latin1", "latin-1"):
             budget.copy(len(text))
             return text.encode("latin-1")
@@ -118,21 +120,21 @@ def meanings(budget: Budget) -> Meanings:
     return {
         ("numpy", "dtype"): Dtype,
         ("_codecs", "encode"): encode,
-        ("__builtin__", "bytes"): no_bytes,
-        ("builtins", "bytes"): no_bytes,
+        ("__builtin__", "bytes"): empty_bytes,
+        ("builtins", "bytes"): empty_bytes,
         **{(f"numpy.core.{module}", name): function for (module, name), function in functions.items()},
         **{(f"numpy._core.{module}", name): function for (module, name), function in functions.items()},
     }
 
 
 def transposed(tensor: Tensor, axes: object) -> Tensor:
-    """The tensor with its axes in another order."""
+    """The tensor with its axes permuted."""
     if not is_sizes(axes) or sorted(axes) != list(range(len(tensor.shape))):
-        raise CheckpointError("its pickle is damaged: an array's axes are no permutation.")
+        raise CheckpointError("its pickle is damaged: an array's axes are not a permutation.")
     shape, stride = (tuple(values[axis] for axis in axes) for values in (tensor.shape, tensor.stride))
     return Tensor(tensor.storage, 0, shape, stride, tensor.dtype)
 
 
-def no_bytes(*args: object) -> object:
-    """bytes(): how protocols below 3 write b""."""
+def empty_bytes(*args: object) -> object:
+    """bytes(), by which protocols below 3 write b""."""
     return Inert(Global("builtins", "bytes"), args) if args else b""

@@ -1,19 +1,19 @@
-"""A pickle interpreter that can only build data: dicts, lists, tuples, numbers, texts, and inert stand-ins.
+"""A pickle interpreter that only builds data: dicts, lists, tuples, numbers, strings and inert placeholders.
 
-- A pickle is a program for a stack machine, one byte an opcode, protocols 0 to 5. This file is the machine and
-  unpickle.py its opcodes; Python's own `pickle` is not used, for it imports what a file names.
-- A global (module and name) becomes inert.Global. Nothing is ever imported or looked up.
-- A call (REDUCE, NEWOBJ, INST, OBJ) runs one of our own functions if `meanings` has one under that very name;
-  otherwise it becomes inert.Inert, which records the call.
-- A state (BUILD) is handed to what is inert.Built, and dropped otherwise (an OrderedDict's `_metadata`).
-- Python 2's byte strings are read as latin-1 text, as is usual for checkpoints.
-- Opcodes are counted over the whole file (2 million), which bounds time and memory: an opcode makes at most one small
-  object or copies bytes that stand in the file. Repeating by memo or DUP copies a reference, never the object.
-  Our own functions that go through an argument of any length MUST pay for it first (Budget.spend, Budget.copy).
-- The machine never recurses and nobody walks its result deeper than two levels, so nesting costs nothing; open
-  marks are limited to 1,000 all the same.
-- Dict keys are plain values (or Opaque, compared by identity): hashing never runs a stranger's code and never recurses.
-- Every length MUST fit into what is left of the file; whole numbers MUST NOT have more than 1,024 bytes.
+- A pickle is a program for a stack machine with one-byte opcodes, protocols 0 to 5. This file is the machine,
+  unpickle.py its opcodes. Python's `pickle` is not used because it imports what a file names.
+- A global (module and name) becomes inert.Global. Nothing is imported or looked up.
+- A call (REDUCE, NEWOBJ, INST, OBJ) runs the function in `handlers` for that module and name; without one it becomes
+  inert.Inert, which records the call.
+- A state (BUILD) is passed to an inert.Built and dropped otherwise (an OrderedDict's `_metadata`).
+- Python 2 byte strings are decoded as latin-1, as is usual for checkpoints.
+- The number of opcodes in a file is limited (2 million), which bounds time and memory: an opcode creates at most one
+  small object or copies bytes of the file. Memo and DUP copy a reference, never the object. Handlers that iterate over
+  an argument MUST charge its length first (Budget.spend, Budget.copy).
+- The machine does not recurse and its result is walked at most two levels deep, so nesting is harmless; open marks are
+  limited to 1,000 nevertheless.
+- Dict keys are plain values (or Opaque, compared by identity): hashing neither runs foreign code nor recurses.
+- Every length MUST fit into the rest of the file; integers MUST NOT have more than 1,024 bytes.
 - The extension registry, out-of-band buffers and unknown opcodes are refused.
 """
 
@@ -27,7 +27,7 @@ from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Built, Global, Inert, Opaque
 from npresnet.weights.source import Buffer, shown
 
-Meanings = Mapping[tuple[str, str], Callable[..., object]]
+Handlers = Mapping[tuple[str, str], Callable[..., object]]
 
 MAX_OPCODES = 2_000_000
 _MAX_MARKS = 1_000
@@ -36,7 +36,7 @@ _COPIES_BYTES = 64 << 20
 
 
 class Budget:
-    """What the pickles of one file may still cost: opcodes, and bytes that calls copy or turn into arrays."""
+    """The remaining limits for the pickles of one file: opcodes, and bytes that handlers copy or turn into arrays."""
 
     __slots__ = ("copies_bytes", "opcodes")
 
@@ -47,19 +47,19 @@ class Budget:
     def spend(self, opcodes: int) -> None:
         self.opcodes -= opcodes
         if self.opcodes < 0:
-            raise CheckpointError(f"its pickles run more than {MAX_OPCODES:,} opcodes; no checkpoint needs them.")
+            raise CheckpointError(f"its pickles run more than {MAX_OPCODES:,} opcodes, more than any checkpoint needs.")
 
     def copy(self, size_bytes: int) -> None:
         self.copies_bytes -= size_bytes
         if self.copies_bytes < 0:
-            raise CheckpointError("its pickles make far more bytes than the file has; damaged or hostile.")
+            raise CheckpointError("its pickles create far more bytes than the file has; damaged or hostile.")
 
 
 class Machine:
-    """One pickle inside a buffer: what is left of its bytes, the stack, the memo. unpickle.py holds its opcodes.
+    """Interpreter state for one pickle in a buffer: position, stack, memo. unpickle.py holds the opcodes.
 
-    meanings    (module, name) -> our function of the call's arguments
-    persistent  what to make of a persistent id (torch: a storage)
+    handlers    (module, name) -> function called with the call's arguments
+    persistent  converts a persistent id (torch: to a storage)
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Machine:
         start: int = 0,
         stop: int | None = None,
         *,
-        meanings: Meanings | None = None,
+        handlers: Handlers | None = None,
         persistent: Callable[[object], object] | None = None,
         budget: Budget | None = None,
     ):
         self.buffer = buffer
         self.position = start
         self.end = len(buffer) if stop is None else stop
-        self.meanings: Meanings = meanings or {}
+        self.handlers: Handlers = handlers or {}
         self.persistent = persistent or _unknown_persistent
         self.budget = budget or Budget(len(buffer))
         self.stack: list[Any] = []
@@ -89,13 +89,13 @@ class Machine:
         left = self.end - start
         if not 0 <= size_bytes <= left:
             raise CheckpointError(
-                f"its pickle asks for {size_bytes:,} bytes where {left:,} are left; it is cut off or damaged."
+                f"its pickle needs {size_bytes:,} bytes but only {left:,} are left; it is truncated or damaged."
             )
         self.position = start + size_bytes
         return self.buffer[start : self.position]
 
     def byte(self) -> int:
-        """The next byte; the end is looked after when the next opcode is fetched."""
+        """The next byte; reading past the end is detected at the next opcode."""
         self.position += 1
         return self.buffer[self.position - 1]
 
@@ -104,7 +104,7 @@ class Machine:
         return value
 
     def line(self, limit: int | None = None) -> bytes:
-        """Up to the next newline, which is dropped: protocol 0's arguments."""
+        """Bytes up to the next newline, which is dropped: an argument in protocol 0."""
         stop = self.end if limit is None else min(self.end, self.position + limit)
         newline = self.buffer.find(b"\n", self.position, stop)
         if newline < 0:
@@ -116,9 +116,9 @@ class Machine:
     def short_line(self) -> bytes:
         return self.line(_MAX_NUMBER_BYTES)
 
-    def whole_number(self, size_bytes: int) -> int:
+    def integer(self, size_bytes: int) -> int:
         if size_bytes > _MAX_NUMBER_BYTES:
-            raise CheckpointError(f"its pickle holds a whole number of {size_bytes:,} bytes; no checkpoint needs one.")
+            raise CheckpointError(f"its pickle holds an integer of {size_bytes:,} bytes; no checkpoint needs one.")
         return int.from_bytes(self.take(size_bytes), "little", signed=True)
 
     # --- stack, marks, memo --------------------------------------------------------------------------------------
@@ -130,24 +130,24 @@ class Machine:
         self.stack = []
 
     def pop_mark(self) -> list[Any]:
-        """Everything above the last mark; the mark goes, too."""
+        """Everything above the last mark; removes the mark."""
         items, self.stack = self.stack, self.marks.pop()
         return items
 
     def recall(self, index: int) -> None:
         if index not in self.memo:
-            raise CheckpointError(f"its pickle is damaged: it recalls number {index}, which was never put away.")
+            raise CheckpointError(f"its pickle is damaged: it reads memo entry {index}, which was never stored.")
         self.stack.append(self.memo[index])
 
     # --- objects -------------------------------------------------------------------------------------------------
 
     def call(self, what: object, args: object) -> None:
-        """Stand for `what(*args)`: by our own function if we know that name, else by a record of the call."""
-        meaning = self.meanings.get((what.module, what.name)) if isinstance(what, Global) else None
-        if meaning is None:
+        """Push the result of the handler for `what`, or an Inert that records `what(*args)`."""
+        handler = self.handlers.get((what.module, what.name)) if isinstance(what, Global) else None
+        if handler is None:
             self.stack.append(Inert(what, args))
         elif isinstance(args, tuple):
-            self.stack.append(meaning(*args))
+            self.stack.append(handler(*args))
         else:
             raise CheckpointError(f"its pickle is damaged: it calls {what!r} without arguments.")
 
@@ -171,7 +171,9 @@ class Machine:
         if isinstance(target, Inert):
             target = target.items
         if not isinstance(target, dict) or len(pairs) % 2:
-            raise CheckpointError("its pickle is damaged: it sets items of what is no dict.")
+            raise CheckpointError(
+                "its pickle is damaged: it sets {len(pairs)} keys and values in a {type(target).__name__}."
+            )
         fill(target, pairs)
 
 
@@ -182,7 +184,7 @@ def fill(target: dict[object, object], pairs: list[Any]) -> None:
 
 
 def _is_plain(key: object) -> bool:
-    """Hashed quickly, without recursion, and not to be made to collide: whole numbers beyond 64 bits can be."""
+    """Hashed quickly, without recursion and without engineered collisions, which integers beyond 64 bits allow."""
     return key is None or isinstance(key, (str, bytes, float)) or (isinstance(key, int) and abs(key) >> 63 == 0)
 
 
@@ -192,5 +194,5 @@ def _unknown_persistent(name: object) -> object:
 
 def global_of(module: object, name: object) -> Global:
     if not isinstance(module, str) or not isinstance(name, str):
-        raise CheckpointError(f"its pickle is damaged: {shown(type(name).__name__)} is no name.")
+        raise CheckpointError(f"its pickle is damaged: a global's name is of type {shown(type(name).__name__)}.")
     return Global(module, name)

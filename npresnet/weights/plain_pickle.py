@@ -1,10 +1,10 @@
-"""A pickle without PyTorch's wrapping: Caffe2's and Detectron's dicts of arrays, and what people dump themselves.
+"""Plain pickles: dicts of arrays as written by Caffe2, Detectron or `pickle.dump`.
 
-- Protocols 0 to 5. Python 2's texts and byte strings are latin-1.
-- NumPy arrays carry their own bytes inside the pickle, see numpy_globals.py.
-- Tensors that were pickled without `torch.save` carry their storage as a whole protocol 1001 file inside the pickle:
-  `torch.storage._load_from_bytes(bytes)`. It is read like one, once more inside, never deeper.
-- What follows the first pickle's end is ignored.
+- Protocols 0 to 5. Python 2 strings are latin-1.
+- NumPy arrays hold their bytes inside the pickle, see numpy_globals.py.
+- Tensors pickled without `torch.save` hold their storage as a protocol 1001 file inside the pickle,
+  `torch.storage._load_from_bytes(bytes)`; it is read as such, one level deep.
+- Bytes after the end of the first pickle are ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from npresnet.weights.contents import Contents
 from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, Span
 from npresnet.weights.tensor import Storage, Tensor
-from npresnet.weights.torch_globals import meanings
+from npresnet.weights.torch_globals import handlers
 from npresnet.weights.torch_legacy import has_magic, read_torch_legacy
 from npresnet.weights.unpickle import unpickle
 
@@ -29,7 +29,7 @@ def read_plain_pickle(source: Source) -> Contents:
 
     machine = Machine(
         source.buffer,
-        meanings={**meanings(tensors, budget), ("torch.storage", "_load_from_bytes"): load_from_bytes},
+        handlers={**handlers(tensors, budget), ("torch.storage", "_load_from_bytes"): load_from_bytes},
         budget=budget,
     )
     root = unpickle(machine)

@@ -1,4 +1,4 @@
-"""Which format a file has, decided by its bytes and never by its name, and who reads it.
+"""Detect a file's format from its bytes, never from its name, and call the reader.
 
 | first bytes | format |
 |---|---|
@@ -6,9 +6,9 @@
 | `80 02` to `80 05`, or a text pickle | pickle: with PyTorch's magic number its older format |
 | `ustar` at byte 257 | tar: PyTorch's oldest |
 | 8 bytes, then `{` | safetensors |
-| anything else | refused, saying what it is where that is known |
+| anything else | refused; common other formats are named |
 
-Readers are imported where they are chosen: those that interpret pickles take 3 ms, which an `.npz` need not wait for.
+Readers are imported on demand: importing the pickle interpreter takes 3 ms, which reading `.npz` does not need.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from npresnet.weights.zip_file import ZipFile
 
 FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz and pickles of arrays"
 
-_HTML = "this is an HTML page, not weights: probably the error or login page of a download. Fetch the file itself."
+_HTML = "this is an HTML page, not weights: probably an error or login page. Download the file itself."
 _LFS = "this is a Git LFS pointer, not the weights it points to. Run `git lfs pull`, or download the file itself."
-_COMPRESSED = "this is compressed as a whole ({0}). Decompress it, then name the file inside."
+_COMPRESSED = "this is a compressed file ({0}). Decompress it, then pass the file inside."
 _FOREIGN = {
     b"<!do": _HTML, b"<htm": _HTML, b"<hea": _HTML, b"<?xm": _HTML,
     b"version https://git-lfs": _LFS,
     b"\x1f\x8b": _COMPRESSED.format("gzip"), b"bzh": _COMPRESSED.format("bzip2"),
     b"\xfd7zxz": _COMPRESSED.format("xz"), b"\x28\xb5\x2f\xfd": _COMPRESSED.format("zstd"),
     b"7z\xbc\xaf": _COMPRESSED.format("7z"), b"rar!": _COMPRESSED.format("rar"),
-    b"\x89hdf": "this is an HDF5 file (Keras or TensorFlow), which npresnet does not read.",
-    b"gguf": "this is a GGUF file (llama.cpp), which npresnet does not read.",
-    b"\x93nump": "this is a single array (.npy); npresnet needs a network's: `np.savez(path, **state_dict)`.",
+    b"\x89hdf": "this is an HDF5 file (Keras or TensorFlow), which is not supported.",
+    b"gguf": "this is a GGUF file (llama.cpp), which is not supported.",
+    b"\x93nump": "this is a single array (.npy), not a state dict; save all arrays: `np.savez(path, **state_dict)`.",
     b"\x89png": "this is a picture, not weights.", b"\xff\xd8\xff": "this is a picture, not weights.",
     b"pk\x05\x06": "this is an empty zip archive.",
     b"{": "this is JSON text, not weights: perhaps the error message of a download.",
@@ -42,7 +42,7 @@ _TEXT_PICKLE = (b"(", b"]", b"}", b"c")
 
 
 def read_contents(source: Source) -> Contents:
-    """Read a file by the reader of its format. Raises CheckpointError where no format fits, or the file is unsound."""
+    """Read a file in its detected format. Raises CheckpointError if the format is unknown or the file is damaged."""
     head = source.head(512)
     if head.startswith(b"PK\x03\x04"):
         return _read_zip(source)
@@ -64,7 +64,7 @@ def read_contents(source: Source) -> Contents:
 
 
 def _read_text_pickle(source: Source, head: bytes) -> Contents:
-    """Protocols 0 and 1 have no magic number: only reading shows whether it is a pickle."""
+    """Protocols 0 and 1 have no magic number, so the file is tried as a pickle."""
     from npresnet.weights.plain_pickle import read_plain_pickle
 
     reason = ""
@@ -73,9 +73,7 @@ def _read_text_pickle(source: Source, head: bytes) -> Contents:
             return read_plain_pickle(source)
         except CheckpointError as error:
             reason = f" As a text pickle: {error}"
-    raise CheckpointError(
-        f"this is no weight file that npresnet knows: it begins with {head[:8]!r}. It reads {FORMATS}.{reason}"
-    )
+    raise CheckpointError(f"unknown file format: it begins with {head[:8]!r}. Supported are {FORMATS}.{reason}")
 
 
 def _read_zip(source: Source) -> Contents:
@@ -91,7 +89,7 @@ def _read_zip(source: Source) -> Contents:
         return read_npz(source, archive)
     raise CheckpointError(
         f"this is a zip archive with neither data.pkl (PyTorch) nor .npy members (NumPy); it holds "
-        f"{', '.join(map(shown, names[:3])) or 'nothing'}. If the weights are in it, unpack it and name them."
+        f"{', '.join(map(shown, names[:3])) or 'nothing'}. If the weight file is inside, unpack it and pass that."
     )
 
 

@@ -1,8 +1,8 @@
-"""Source and Span: the bytes of a weight file, mapped rather than read, and a stretch of bytes inside some buffer.
+"""Source and Span: the bytes of a weight file, memory-mapped, and a range of bytes in a buffer.
 
-A file is mapped read-only, so that opening costs milliseconds whatever its size and arrays can point straight into
-it. While such arrays live the file must not be cut short (POSIX answers with a bus error) and, on Windows, cannot be
-replaced. Where a file system cannot map, the file is read into memory instead.
+A file is mapped read-only, so that opening takes milliseconds at any size and arrays can be views of it. While such
+arrays are in use the file must not be truncated (a bus error on POSIX) and cannot be replaced on Windows. If the file
+system does not support mapping, the file is read into memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Path = str | os.PathLike[str]
 
 
 class Span(NamedTuple):
-    """`size_bytes` bytes of a buffer, from `start` on; never copied before they are asked for."""
+    """`size_bytes` bytes of a buffer from `start` on; copied only by `read`."""
 
     buffer: Buffer
     start: int
@@ -30,12 +30,12 @@ class Span(NamedTuple):
         return self.start + self.size_bytes
 
     def read(self) -> bytes:
-        """A copy."""
+        """A copy of the bytes."""
         return self.buffer[self.start : self.stop]
 
 
 class Source(NamedTuple):
-    """A weight file: its path as the caller wrote it, all its bytes, and when it was last changed."""
+    """A weight file: its path as given by the caller, all its bytes, and its modification time."""
 
     path: str
     span: Span
@@ -54,7 +54,7 @@ class Source(NamedTuple):
 
 
 def open_source(path: Path) -> Source:
-    """Map a file. Raises CheckpointError (which does not name the file) where that cannot be done."""
+    """Map a file. Raises CheckpointError, without the file's name, if that fails."""
     name = path_text(path)
     try:
         _refuse_unusual(os.stat(name))
@@ -65,7 +65,7 @@ def open_source(path: Path) -> Source:
         raise
     except FileNotFoundError:
         raise CheckpointError(
-            "no such file. Give the path of a weight file, or a model's name such as resnet18 to download one."
+            "no such file. Pass the path of a weight file, or a model's name such as resnet18 to download one."
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -75,19 +75,19 @@ def open_source(path: Path) -> Source:
 
 def _refuse_unusual(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise CheckpointError("this is a folder; name the weight file itself.")
+        raise CheckpointError("this is a folder; pass the path of the weight file itself.")
     if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError("this is no regular file (but a device, pipe or socket).")
+        raise CheckpointError("this is not a regular file (but a device, pipe or socket).")
     if status.st_size == 0:
-        raise CheckpointError("the file is empty (0 bytes): a download or copy that never began. Fetch it again.")
+        raise CheckpointError("the file is empty (0 bytes): the download or copy failed. Download or copy it again.")
 
 
 def path_text(path: Path) -> str:
-    """The path as text. Raises CheckpointError for anything that is no path."""
+    """The path as a string. Raises CheckpointError for other types."""
     try:
         return os.fsdecode(path)
     except TypeError:
-        raise CheckpointError(f"a weight file's path is a str or os.PathLike, not {type(path).__name__}.") from None
+        raise CheckpointError(f"expected a path as str or os.PathLike, got {type(path).__name__}.") from None
 
 
 def _map(descriptor: int) -> mmap.mmap | None:
@@ -98,7 +98,7 @@ def _map(descriptor: int) -> mmap.mmap | None:
 
 
 def shown(text: object, limit: int = 80) -> str:
-    """A name out of a file, fit for a message: one line, printable, not too long."""
+    """A name from a file, made safe for a message: one line, printable, at most `limit` characters."""
     name = str(text)[: limit + 1]
     name = name if name.isprintable() else ascii(name)[1:-1]
     return name if len(name) <= limit else name[: limit - 1] + "…"

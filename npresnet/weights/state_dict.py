@@ -1,19 +1,18 @@
-"""From a checkpoint's object to its tensors by name: unwrap one level, strip prefixes, say what was left out.
+"""Find the state dict in a checkpoint's object: unwrap one level, strip prefixes, note what was left out.
 
 - A state dict is a dict that holds tensors. Training scripts wrap it: `{"state_dict": ..., "epoch": 90, ...}`.
-- One level is unwrapped, by the usual names (WRAPPERS, in that order), or where just one entry holds tensors.
+- One level is unwrapped, by the usual keys (WRAPPERS, in that order) or if exactly one entry holds tensors.
 - Wrapping modules prefix every name: `module.` (DataParallel), `_orig_mod.` (torch.compile), `model.`, ... A prefix
-  that all names share is stripped, again and again.
-- Where only some names have a prefix of the list and a ResNet's stem lies below it (`backbone.` beside `classifier.`),
-  it is stripped from these; other names stay as they are. A second network with the very same names below its
-  own prefix (MoCo's `encoder_k.` beside `encoder_q.`) is left out.
-- Names are texts; Python 2's bytes are latin-1, whole numbers are written out.
+  shared by all names is stripped, repeatedly.
+- If only some names have a known prefix and a ResNet's stem is among them (`backbone.` beside `classifier.`), it is
+  stripped from these; other names are unchanged. A second network with the same names under its own prefix (MoCo's
+  `encoder_k.` beside `encoder_q.`) is left out.
+- Names are strings; Python 2 bytes are latin-1, integers become decimal strings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Global, Inert, as_mapping, as_tensor, describe
@@ -30,19 +29,19 @@ _MAX_ROUNDS = 6
 Tensors = dict[str, Tensor | Unreadable]
 
 
-@dataclass
 class StateDict:
-    """Tensors by name; the key that was unwrapped, the prefix that was stripped, and what else the file holds."""
+    """Tensors by name, the unwrapped key, the stripped prefix, and the file's other entries."""
 
-    tensors: Tensors
-    wrapper: str | None = None
-    prefix: str = ""
-    others: dict[str, object] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    def __init__(self, tensors: Tensors, wrapper: str | None = None, *, others: dict[str, object]):
+        self.tensors = tensors
+        self.wrapper = wrapper
+        self.prefix = ""
+        self.others = others
+        self.notes: list[str] = []
 
 
 def find_state_dict(root: object) -> StateDict:
-    """The state dict inside a checkpoint's object. Raises CheckpointError where there is none."""
+    """The state dict inside a checkpoint's object. Raises CheckpointError if there is none."""
     top = as_mapping(root)
     if top is None:
         raise CheckpointError(_no_state_dict(root))
@@ -64,9 +63,9 @@ def _unwrap(top: dict[object, object]) -> StateDict:
     entries = as_mapping(inner[wrapper]) or {}
     found = StateDict(_tensors(entries), wrapper, others={_name(k): v for k, v in top.items() if _name(k) != wrapper})
     if rivals := [name for name in inner if name != wrapper]:
-        found.notes.append(f"the file also holds tensors in {_listed(rivals)}; those of {wrapper} were taken")
+        found.notes.append(f"the file also holds tensors in {_listed(rivals)}; those of {wrapper} were used")
     if left_out := [_name(key) for key, value in entries.items() if as_tensor(value) is None]:
-        found.notes.append(f"{_listed(left_out)} in {wrapper} held no tensor and stayed behind")
+        found.notes.append(f"{_listed(left_out)} in {wrapper} held no tensor and were left out")
     return found
 
 
@@ -76,13 +75,13 @@ def _tensors(entries: dict[object, object]) -> Tensors:
         tensor = as_tensor(value)
         if tensor is not None:
             if _name(key) in found:
-                raise CheckpointError(f"two tensors are called {shown(_name(key))}; which one is meant?")
+                raise CheckpointError(f"two tensors are called {shown(_name(key))}; the file is ambiguous.")
             found[_name(key)] = tensor
     return found
 
 
 def _inner(top: dict[object, object]) -> dict[str, object]:
-    """The entries that are dicts of tensors. Each object is looked into once: thousands of entries may be the same."""
+    """The entries that are dicts of tensors. Each object is inspected once: thousands of entries may share it."""
     objects = {id(value): value for value in top.values()}
     holders = {key for key, value in objects.items() if _holds_tensors(value)}
     return {_name(key): value for key, value in top.items() if id(value) in holders}
@@ -102,7 +101,7 @@ def _name(key: object) -> str:
 
 
 def strip_prefixes(found: StateDict) -> None:
-    """Strip what all names share, then what the network's own names share; notes and prefix tell."""
+    """Strip prefixes shared by all names or by those of the network; updates tensors, prefix and notes."""
     for _ in range(_MAX_ROUNDS):
         names = list(found.tensors)
         if prefix := next((p for p in PREFIXES if all(name.startswith(p) and name != p for name in names)), None):
@@ -115,7 +114,7 @@ def strip_prefixes(found: StateDict) -> None:
 
 
 def _is_network(names: list[str], prefix: str) -> bool:
-    """Do the names below this prefix belong to a ResNet, while no other name would be in their way?"""
+    """Whether the names with this prefix form a ResNet and, once stripped, do not collide with other names."""
     below = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
     others = {name for name in names if not name.startswith(prefix)}
     return any(name.startswith(_STEMS) for name in below) and not below & others and "" not in below
@@ -129,7 +128,7 @@ def _strip_some(found: StateDict, prefix: str) -> None:
     if twins:
         found.notes.append(f"{len(twins)} tensors of a second copy of the network ({_listed(twins)}) were left out")
     if rest := [name for name in others if name not in twins]:
-        found.notes.append(f"{_listed(rest)} stand beside {prefix} and keep their names")
+        found.notes.append(f"{_listed(rest)} have no prefix {prefix} and keep their names")
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -139,18 +138,18 @@ _SAVE = "In PyTorch: `torch.save(model.state_dict(), 'weights.pth')`, then read 
 
 def _no_state_dict(root: object) -> str:
     if isinstance(root, (Inert, Global)):
-        return f"it holds a whole object ({root!r}), saved with its class; npresnet runs no code out of a file. {_SAVE}"
+        return f"it holds a pickled object ({root!r}); npresnet never executes code from a file. {_SAVE}"
     if as_tensor(root) is not None:
-        return f"it holds a single tensor; a network has many, by name. {_SAVE}"
-    return f"it holds no state dict but a value of another kind ({describe(root)}). {_SAVE}"
+        return f"it holds a single tensor; expected a dict of tensors. {_SAVE}"
+    return f"it holds no state dict; expected a dict of tensors, got {describe(root)}. {_SAVE}"
 
 
 def _no_tensors(top: dict[object, object]) -> str:
     modules = [f"{_name(key)} ({value!r})" for key, value in top.items() if isinstance(value, Inert)]
     if modules and any(_name(key) in WRAPPERS for key, value in top.items() if isinstance(value, Inert)):
-        return f"it holds whole objects, saved with their class: {_listed(modules)}. {_SAVE}"
+        return f"it holds pickled objects instead of tensors: {_listed(modules)}. {_SAVE}"
     if rivals := _inner(top):
-        return f"it holds several state dicts ({_listed(rivals)}); which one is meant? Save that one alone. {_SAVE}"
+        return f"it holds several state dicts ({_listed(rivals)}); save only the one you need. {_SAVE}"
     return f"it holds no tensors by name; its entries are {_listed(_name(key) for key in top) or 'none'}. {_SAVE}"
 
 

@@ -1,12 +1,12 @@
-"""Storage and Tensor: a tensor as files describe it, before any number is touched.
+"""Storage and Tensor: tensors as described in a file, before their data is read.
 
-- A storage is a row of bytes, counted in elements of one dtype. Several tensors may share one.
-- A tensor is a view: element (i, j, ...) lies at `offset + i*stride[0] + j*stride[1] + ...`, counted in elements.
-- Offset, sizes and strides MUST be 0 or more; the last element MUST lie inside the storage.
-- A view MAY show an element many times (stride 0), but not more than 64 MiB in all or the storage's own size.
-- Arrays are read-only. They point into the mapped file where bytes are aligned and in this machine's order; otherwise
-  the storage is copied once, however many tensors share it.
-- bfloat16 is the upper half of a float32 and is widened to one; every other dtype stays as it is.
+- A storage is a contiguous range of elements of one dtype. Several tensors may share one.
+- A tensor is a view: element (i, j, ...) is at `offset + i*stride[0] + j*stride[1] + ...`, counted in elements.
+- Offset, sizes and strides MUST be >= 0; the last element MUST lie inside the storage.
+- A view MAY repeat elements (stride 0), but not beyond 64 MiB or the storage's size, whichever is larger.
+- Arrays are read-only. They are views of the mapped file if the bytes are aligned and in native order; otherwise the
+  storage is copied once, however many tensors share it.
+- bfloat16 is the upper half of a float32 and is widened to float32; other dtypes are unchanged.
 - Complex, quantised and 8-bit float tensors can be listed, not read.
 """
 
@@ -28,7 +28,7 @@ Array = NDArray[Any]
 
 EXPANSION_BYTES = 64 << 20
 _MAX_AXES = 32  # NumPy's own limit before 2.0
-_MAX_EXTENT = 1 << 48  # one axis, in elements: beyond any machine, far below overflow
+_MAX_EXTENT = 1 << 48  # of an axis, in elements: larger than any memory, far below overflow
 
 NUMPY_DTYPES = {
     "float64": "f8", "float32": "f4", "float16": "f2",
@@ -44,10 +44,10 @@ _ITEM_BYTES = {name: int(code[1:]) for name, code in NUMPY_DTYPES.items()} | {
 
 @dataclass(eq=False)
 class Storage:
-    """A row of `numel` elements of dtype `element`; `open` gives its bytes when they are first needed.
+    """`numel` contiguous elements of dtype `element`; `open` returns their bytes when first needed.
 
-    open   None until the container that holds the bytes has been found
-    whole  the storage that this one is a part of, from its element `skip` on; None if it is none
+    open   None until the container's data has been located
+    whole  the storage of which this is a part, starting at its element `skip`; None if it is not a part
     """
 
     key: str
@@ -64,7 +64,7 @@ class Storage:
         return self.numel * item_bytes(self.element)
 
     def part(self, key: str, offset: object, numel: object) -> Storage:
-        """The storage made of `numel` of its elements, from `offset` on. Raises CheckpointError outside."""
+        """The part of `numel` elements from `offset` on. Raises CheckpointError if it is out of bounds."""
         if type(offset) is not int or type(numel) is not int or min(offset, numel) < 0 or offset + numel > self.numel:
             raise CheckpointError(
                 f"storage {shown(key)} reaches outside storage {shown(self.key)}; damaged or hostile."
@@ -72,16 +72,16 @@ class Storage:
         return Storage(key, self.element, numel, whole=self.whole or self, skip=self.skip + offset)
 
     def same_as(self, element: str, numel: int) -> Storage:
-        """Itself. Raises CheckpointError if a file that named this storage before now describes it differently."""
+        """Return self. Raises CheckpointError if dtype or length differ from an earlier description of this storage."""
         if (self.element, self.numel) != (element, numel):
-            raise CheckpointError(f"storage {shown(self.key)} is described in two ways; damaged or hostile.")
+            raise CheckpointError(f"storage {shown(self.key)} is described inconsistently; damaged or hostile.")
         return self
 
     def elements(self, dtype: str) -> Array:
-        """All its elements, (numel,), read-only, in this machine's byte order."""
-        if self.whole is not None:  # never copied on its own: there may be thousands of parts
+        """All elements, (numel,), read-only, in native byte order."""
+        if self.whole is not None:  # a slice, not a copy: there may be thousands of parts
             if dtype != self.element:
-                raise CheckpointError(f"a part of a storage of {self.element} is used as {shown(dtype)}; damaged.")
+                raise CheckpointError(f"part of a {self.element} storage is used as {shown(dtype)}; damaged.")
             return self.whole.elements(dtype)[self.skip : self.skip + self.numel]
         if dtype not in self._elements:
             self._elements[dtype] = self._decode(dtype)
@@ -90,13 +90,13 @@ class Storage:
 
     def _decode(self, dtype: str) -> Array:
         if self.open is None:
-            raise CheckpointError(f"the file holds no data for storage {shown(self.key)}; it is cut off or damaged.")
+            raise CheckpointError(f"the file holds no data for storage {shown(self.key)}; it is truncated or damaged.")
         span = self.open()
         whole = self.size_bytes // item_bytes(dtype) * item_bytes(dtype)
         raw: Array = np.frombuffer(span.buffer, np.uint8, whole, span.start)
         stored: Array = raw.view(np.dtype(NUMPY_DTYPES[dtype]).newbyteorder(">" if self.big_endian else "<"))
         if dtype == "bool":
-            flags: Array = raw != 0  # a byte other than 0 and 1 is no valid NumPy bool
+            flags: Array = raw != 0  # bytes other than 0 and 1 are not valid NumPy bools
             return flags
         if dtype == "bfloat16":
             widened: Array = (stored.astype(np.uint32) << 16).view(np.float32)
@@ -125,13 +125,13 @@ class Tensor:
         return self.numel * item_bytes(self.dtype)
 
     def check(self) -> None:
-        """Raise CheckpointError for a view that no honest program writes: outside its storage, negative, endless."""
+        """Raise CheckpointError for an invalid view: outside its storage, negative, or excessively large."""
         extents = (self.offset, *self.shape, *self.stride)
         if len(self.shape) != len(self.stride) or len(self.shape) > _MAX_AXES:
             raise CheckpointError(f"a tensor has {len(self.shape)} sizes and {len(self.stride)} strides.")
-        emptied = math.prod(n for n in self.shape if n) if self.numel == 0 else 0  # NumPy minds these, too
+        emptied = math.prod(n for n in self.shape if n) if self.numel == 0 else 0  # NumPy limits these, too
         if min(extents) < 0 or max(*extents, emptied) > _MAX_EXTENT:
-            raise CheckpointError(f"a tensor's view is impossible: {self._view()}.")
+            raise CheckpointError(f"a tensor's view is invalid: {self._view()}.")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True) if n)
         room = self.storage.size_bytes // item_bytes(self.dtype)
         if self.offset > room or (self.numel and last >= room):
@@ -141,12 +141,12 @@ class Tensor:
             )
         if self.size_bytes > max(self.storage.size_bytes, EXPANSION_BYTES):
             raise CheckpointError(
-                f"a tensor repeats few stored elements beyond all bounds: {self._view()} is {self.size_bytes:,} bytes "
-                f"out of {self.storage.size_bytes:,} stored ones. Save it with `.contiguous()` if it is meant."
+                f"a tensor repeats stored elements too often: {self._view()} expands {self.storage.size_bytes:,} bytes "
+                f"to {self.size_bytes:,}. If that is intended, save it with `.contiguous()`."
             )
 
     def array(self) -> Array:
-        """The tensor's numbers, read-only, shape `shape`. Raises CheckpointError for a dtype NumPy does not have."""
+        """The tensor as a read-only array of shape `shape`. Raises CheckpointError for a dtype that NumPy lacks."""
         if self.dtype not in NUMPY_DTYPES:
             raise CheckpointError(f"{_article(self.dtype)} tensor, {_WAY_OUT}")
         self.check()
@@ -161,11 +161,11 @@ class Tensor:
         return f"offset {self.offset}, shape {shown(self.shape)}, strides {shown(self.stride)}"
 
 
-_WAY_OUT = "which npresnet does not read. In PyTorch, save plain floats: `{name: t.float() for name, t in ...items()}`."
+_WAY_OUT = "which is not supported. In PyTorch, save plain floats: `{name: t.float() for name, t in ...items()}`."
 
 
 class Unreadable(NamedTuple):
-    """A tensor of a kind that npresnet does not read; `kind` is a noun such as "a quantised tensor"."""
+    """A tensor of an unsupported kind; `kind` is a noun such as "a quantised tensor"."""
 
     kind: str
 
@@ -174,20 +174,20 @@ class Unreadable(NamedTuple):
 
 
 def item_bytes(dtype: str) -> int:
-    """The size of one element. Raises CheckpointError for an unknown dtype."""
+    """The size of one element in bytes. Raises CheckpointError for an unknown dtype."""
     size = _ITEM_BYTES.get(dtype) or (1 if dtype.startswith(("float8_", "float4_")) else None)
     if size is None:
-        raise CheckpointError(f"the file holds elements of type {shown(dtype)}, which npresnet does not know.")
+        raise CheckpointError(f"the file holds elements of unknown dtype {shown(dtype)}.")
     return size
 
 
 def is_sizes(value: object) -> TypeGuard[tuple[int, ...] | list[int]]:
-    """A tuple or list of a few whole numbers. Its length is looked at first: thousands may share one of a million."""
+    """A short tuple or list of integers. The length is checked first: thousands of tensors may share a long one."""
     return isinstance(value, (tuple, list)) and len(value) <= _MAX_AXES and all(type(n) is int for n in value)
 
 
 def dense(storage: Storage, shape: Iterable[int], *, fortran: bool = False) -> Tensor:
-    """A tensor that is its whole storage, in C order (last axis fastest) or Fortran order (first axis fastest)."""
+    """A tensor that covers its storage, in C order (last axis fastest) or Fortran order (first axis fastest)."""
     sizes = tuple(shape)
     order = sizes if fortran else sizes[::-1]
     steps = [math.prod(order[:axis]) if 0 not in sizes else 0 for axis in range(len(order))]
@@ -195,7 +195,7 @@ def dense(storage: Storage, shape: Iterable[int], *, fortran: bool = False) -> T
 
 
 def numpy_dtype(code: str) -> tuple[str, bool] | None:
-    """(dtype's name, big-endian?) of a NumPy code such as "<f4" or ">i8"; None for text, objects and records."""
+    """(dtype's name, big-endian?) of a NumPy code such as "<f4" or ">i8"; None for strings, objects and records."""
     order, plain = (code[0], code[1:]) if code[:1] in tuple("<>|=") else ("=", code)
     if plain == "?":
         plain = "b1"

@@ -1,17 +1,16 @@
-"""What PyTorch's globals mean: which of its functions rebuild a tensor, and from what.
+"""Handlers for PyTorch's globals: the functions that rebuild tensors.
 
-- `torch._utils._rebuild_tensor(storage, offset, size, stride)`, the oldest; `_rebuild_tensor_v2` with requires_grad,
-  hooks and metadata after these; `_rebuild_tensor_v3` with an untyped storage and a dtype in seventh place.
+- `torch._utils._rebuild_tensor(storage, offset, size, stride)`, the oldest; `_rebuild_tensor_v2` adds requires_grad,
+  hooks and metadata; `_rebuild_tensor_v3` has an untyped storage and a dtype as seventh argument.
 - `torch._tensor._rebuild_from_type_v2(function, type, args, state)` wraps one of these.
-- `_rebuild_parameter(tensor, ...)` and `_rebuild_parameter_with_state` wrap a tensor; the oldest files make a
+- `_rebuild_parameter(tensor, ...)` and `_rebuild_parameter_with_state` wrap a tensor; the oldest files create a
   `torch.nn.parameter.Parameter` and BUILD it with `(tensor, requires_grad, hooks)` or a longer state.
-- A dtype is a global (`torch.float32`), a storage's class tells its dtype (`torch.FloatStorage`, `torch.cuda...`).
-- Quantised, sparse, nested, meta and wrapped tensors become Unreadable: refused where they are needed. So do tensors
-  whose metadata says that they are yet to be negated: their bytes have the wrong sign.
-- Pickle protocol 0 writes a persistent id as text, the way Python prints the tuple; PyTorch itself cannot read that.
+- A dtype is a global (`torch.float32`); a storage's class implies its dtype (`torch.FloatStorage`, `torch.cuda...`).
+- Quantised, sparse, nested, meta and wrapped tensors become Unreadable and are refused when used; so are tensors with
+  a pending negation in their metadata, whose bytes have the wrong sign.
+- Pickle protocol 0 writes a persistent id as the tuple's repr, which PyTorch itself cannot read.
 - OrderedDict, defaultdict and torch.Size become dict and tuple.
-- Whatever is rebuilt is noted in `tensors`, and the container MUST check every one against its storage, wherever in
-  the file it stands.
+- Every rebuilt tensor is appended to `tensors`; the container MUST check each against its storage.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any
 from npresnet.errors import CheckpointError
 from npresnet.weights import numpy_globals
 from npresnet.weights.inert import Cell, Global, as_tensor, describe
-from npresnet.weights.pickle_machine import Budget, Meanings, fill
+from npresnet.weights.pickle_machine import Budget, Handlers, fill
 from npresnet.weights.tensor import Storage, Tensor, Unreadable, is_sizes
 
 _STORAGES = {
@@ -54,7 +53,7 @@ _UNREADABLE = {
 
 
 class Parameter(Cell):
-    """A Parameter of the oldest files: its tensor is its argument, or comes first in its state."""
+    """A Parameter of the oldest files: its tensor is the argument, or the first item of the state."""
 
     __slots__ = ()
 
@@ -64,11 +63,11 @@ class Parameter(Cell):
 
 
 def storage_dtype(kind: object) -> str:
-    """The dtype of a storage's or tensor's class: torch.FloatStorage and torch.FloatTensor give float32."""
+    """The dtype of a storage or tensor class: float32 for torch.FloatStorage and torch.FloatTensor."""
     name = kind.name if isinstance(kind, Global) and kind.module.split(".")[0] == "torch" else ""
     dtype = _STORAGES.get(name.removesuffix("Storage").removesuffix("Tensor"))
     if dtype is None:
-        raise CheckpointError(f"a storage has the class {describe(kind)}, which npresnet does not know.")
+        raise CheckpointError(f"a storage has the unknown class {describe(kind)}.")
     return dtype
 
 
@@ -80,7 +79,7 @@ def storage_id(name: object) -> tuple[str, str, int]:
         _, kind, key, _location, numel = name[:5]
         if isinstance(key, (str, int)) and type(numel) is int and numel >= 0:
             return str(key), storage_dtype(kind), numel
-    raise CheckpointError("its pickle is damaged: a persistent id is no storage.")
+    raise CheckpointError("its pickle is damaged: a persistent id is not a storage.")
 
 
 def _id_of_text(text: str) -> object:
@@ -91,8 +90,8 @@ def _id_of_text(text: str) -> object:
     return ("storage", Global(module, kind), key, "", int(numel))
 
 
-def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
-    """(module, name) -> our function, for one file; every tensor that is rebuilt is appended to `tensors`."""
+def handlers(tensors: list[Tensor], budget: Budget) -> Handlers:
+    """(module, name) -> handler, for one file; every rebuilt tensor is appended to `tensors`."""
 
     def rebuild(storage: object = None, offset: Any = 0, size: object = (), stride: object = (), *_: object) -> Tensor:
         dtype = storage.element if isinstance(storage, Storage) else ""
@@ -112,7 +111,7 @@ def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
         tensor = rebuild(*args[:4])
         metadata = args[6] if len(args) > 6 else None
         is_negated = isinstance(metadata, dict) and metadata.get("neg")
-        return Unreadable("a tensor whose sign is still to be turned (`t.resolve_neg()`)") if is_negated else tensor
+        return Unreadable("a tensor with a pending negation (`t.resolve_neg()`)") if is_negated else tensor
 
     rebuilders: dict[str, Callable[..., object]] = {
         "_rebuild_tensor": rebuild,
@@ -130,7 +129,7 @@ def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
         return inner(*args)
 
     return {
-        **numpy_globals.meanings(budget),
+        **numpy_globals.handlers(budget),
         **{("torch._utils", name): function for name, function in rebuilders.items()},
         ("torch._tensor", "_rebuild_from_type_v2"): rebuild_from_type,
         ("torch.nn.parameter", "Parameter"): lambda tensor=None, *_: Parameter(as_tensor(tensor)),
@@ -141,11 +140,11 @@ def meanings(tensors: list[Tensor], budget: Budget) -> Meanings:
 
 
 def view_of(storage: object, offset: Any, shape: object, stride: object, dtype: str) -> Tensor:
-    """A Tensor from what a pickle gives. Raises CheckpointError where that is no storage, no number, no sizes."""
+    """A Tensor from unpickled values. Raises CheckpointError if one has the wrong type."""
     if not isinstance(storage, Storage):
         raise CheckpointError("its pickle is damaged: a tensor has no storage.")
     if type(offset) is not int or not is_sizes(shape) or not is_sizes(stride):
-        raise CheckpointError("its pickle is damaged: a tensor's offset, shape or strides are no few whole numbers.")
+        raise CheckpointError("its pickle is damaged: a tensor's offset, shape or strides are not (a few) integers.")
     return Tensor(storage, offset, tuple(shape), tuple(stride), dtype)
 
 
@@ -158,12 +157,12 @@ def unreadable(kind: str) -> Callable[..., Unreadable]:
 
 
 def dict_of_pairs(pairs: object, budget: Budget) -> dict[object, object]:
-    """OrderedDict() or, as Python 2 wrote it, OrderedDict([[key, value], ...])."""
+    """OrderedDict() or, as written by Python 2, OrderedDict([[key, value], ...])."""
     made: dict[object, object] = {}
     listed = pairs if isinstance(pairs, (list, tuple)) else ()
     budget.spend(len(listed))
     for pair in listed:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise CheckpointError("its pickle is damaged: an OrderedDict is not made of pairs.")
+            raise CheckpointError("its pickle is damaged: an OrderedDict is not built from pairs.")
         fill(made, list(pair))
     return made

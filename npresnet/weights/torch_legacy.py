@@ -1,15 +1,15 @@
-"""PyTorch's older format, protocol 1001: what `torch.save` wrote from 0.1.10 to 1.5, and writes when asked to.
+"""PyTorch's legacy format, protocol 1001: written by `torch.save` from 0.1.10 to 1.5, and later on request.
 
-- Five pickles follow one another: a magic number, 1001, sys_info `{protocol_version, little_endian, type_sizes}`, the
-  object, and the sorted list of its storages' keys.
+- Five consecutive pickles: a magic number, 1001, sys_info `{protocol_version, little_endian, type_sizes}`, the object,
+  and the sorted list of its storages' keys.
 - Then, for each key in that order, the number of elements as i64 and the raw elements.
 - A persistent id is `("storage", class, key, location, number of elements, view)`. `view` MAY be absent or None, or
-  `(key, offset, number of elements)`: a storage that is a part of the one called `key` before.
-- Or it is `("module", class, file, source text)`: the class of an object saved whole. It stays inert.
-- Every storage that the object names MUST follow, once, with as many elements as the object says.
-- Numbers are little-endian whatever sys_info says, for PyTorch swaps them when it writes on big-endian machines. Where
-  a count fits the object only when read big-endian, its storage is read so, too.
-- Elements start anywhere in the file: in place where they happen to be aligned, copied otherwise.
+  `(key, offset, number of elements)`: a part of the storage.
+- Or it is `("module", class, file, source text)`: the class of a pickled object. It stays inert.
+- Every storage of the object MUST follow exactly once, with the number of elements that the object declares.
+- Numbers are little-endian whatever sys_info says, because PyTorch swaps them when writing on big-endian machines. If
+  a count matches the object only as big-endian, the storage is read as big-endian.
+- Elements may start at any byte: they are mapped if aligned, copied otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from npresnet.weights.contents import Contents
 from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor
-from npresnet.weights.torch_globals import meanings, storage_id
+from npresnet.weights.torch_globals import handlers, storage_id
 from npresnet.weights.unpickle import unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -30,7 +30,7 @@ _COUNT_BYTES = 8
 
 
 def has_magic(head: bytes) -> bool:
-    """Does a file begin with the pickled magic number? In binary (protocols 2 to 5) or as text (0 and 1)."""
+    """Whether a file begins with the pickled magic number, binary (protocols 2 to 5) or text (0 and 1)."""
     return MAGIC.to_bytes(10, "little") in head[:32] or str(MAGIC).encode() in head[:32]
 
 
@@ -45,7 +45,7 @@ def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
         machine = Machine(
             source.buffer,
             position,
-            meanings=meanings(tensors, budget),
+            handlers=handlers(tensors, budget),
             persistent=storages.of_persistent_id,
             budget=budget,
         )
@@ -61,7 +61,7 @@ def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
 
 
 class _Storages:
-    """Storages by key: the pickle describes them, the bytes behind it fill them."""
+    """Storages by key: described by the pickle, with their data after it."""
 
     def __init__(self) -> None:
         self.roots: dict[str, Storage] = {}
@@ -78,16 +78,16 @@ class _Storages:
 
     def _part(self, root: Storage, view: object) -> Storage:
         if not isinstance(view, tuple) or len(view) != 3 or not isinstance(view[0], (str, int)):
-            raise CheckpointError("its pickle is damaged: a part of a storage is described wrongly.")
+            raise CheckpointError("its pickle is damaged: the description of a part of a storage is invalid.")
         key, offset, numel = view
         part = root.part(str(key), offset, numel)
         return self.views.setdefault(str(key), part).same_as(part.element, part.numel)
 
     def attach(self, source: Source, position: int, keys: list[object]) -> None:
-        """Find each storage's bytes; they follow one another from `position` on, in the order of `keys`."""
+        """Locate each storage's data; it is consecutive from `position` on, in the order of `keys`."""
         names = [str(key) if isinstance(key, (str, int)) else "" for key in keys]
         if sorted(names) != sorted(self.roots):
-            raise CheckpointError("the storages behind its pickles are not those that the object names; it is damaged.")
+            raise CheckpointError("the stored storages are not those that the object refers to; the file is damaged.")
         for name in names:
             position = fill_storage(self.roots[name], source, position)
         if any(root.big_endian for root in self.roots.values()):
@@ -95,17 +95,17 @@ class _Storages:
 
 
 def fill_storage(storage: Storage, source: Source, position: int) -> int:
-    """Let a storage's bytes be those after its count at `position`; returns where they end."""
+    """Locate a storage's data after its count at `position`; returns the end of the data."""
     raw = source.buffer[position : position + _COUNT_BYTES]
     start, stop = position + _COUNT_BYTES, position + _COUNT_BYTES + storage.size_bytes
     if stop > source.size_bytes or len(raw) < _COUNT_BYTES:
         raise CheckpointError(
             f"storage {shown(storage.key)} needs {storage.size_bytes:,} bytes from byte {position:,} on, but the file "
-            f"ends after {source.size_bytes:,}: it was cut off. Download or copy it again."
+            f"ends after {source.size_bytes:,}: it is truncated. Download or copy it again."
         )
     if struct.unpack("<q", raw) != (storage.numel,):
         if struct.unpack(">q", raw) != (storage.numel,):
-            raise CheckpointError(f"storage {shown(storage.key)} has another length than its tensors say; damaged.")
+            raise CheckpointError(f"storage {shown(storage.key)} has a different length than declared; damaged.")
         storage.big_endian = True
     storage.open = lambda: Span(source.buffer, start, stop - start)
     return stop

@@ -1,16 +1,16 @@
-"""PyTorch's oldest format (before 0.1.10): a tar archive. Torch itself refuses it today unless told to trust it.
+"""PyTorch's oldest format (before 0.1.10): a tar archive. Today's torch reads it only with weights_only=False.
 
-- The members `sys_info`, `storages`, `tensors`, `pickle` MUST be plain files; other members are ignored. Links are
-  not followed and nothing is ever extracted to disk.
+- The members `sys_info`, `storages`, `tensors`, `pickle` MUST be regular files; other members are ignored. Links are
+  not followed and nothing is extracted to disk.
 - `storages`: the pickled number n; n times a pickle `(key, location, class)`, the count as i64 and the raw elements;
   then the pickled list of views `(key, key of the whole, offset, number of elements)`.
-- `tensors`: the pickled number n; n times a pickle `(key, storage's key, class)`, the number of axes as i32, 4 bytes
-  to skip, sizes and strides as i64 each, the offset as i64.
-- `pickle`: the object. A persistent id is a tensor's key; or a tuple that begins with a class, which stays inert.
-- Parameters stand as `Parameter`, built with `(tensor, requires_grad, hooks)`.
-- Keys MUST be whole numbers or texts, each described once.
-- Numbers are little-endian, or big-endian where only that makes sense and `sys_info` says so.
-- The tar's own headers: 512 bytes, name at 0, size at 124 (octal), kind at 156, `ustar` at 257; data padded to 512.
+- `tensors`: the pickled number n; n times a pickle `(key, storage's key, class)`, the number of axes as i32, 4 unused
+  bytes, sizes and strides as i64 each, the offset as i64.
+- `pickle`: the object. A persistent id is a tensor's key, or a tuple that begins with a class, which stays inert.
+- Parameters are `Parameter` objects, built with `(tensor, requires_grad, hooks)`.
+- Keys MUST be integers or strings, each defined once.
+- Numbers are little-endian, or big-endian if only that is plausible and `sys_info` says so.
+- Tar headers: 512 bytes, name at 0, size at 124 (octal), type at 156, `ustar` at 257; data padded to 512.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from npresnet.weights.inert import as_mapping
 from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor, item_bytes
-from npresnet.weights.torch_globals import meanings, storage_dtype, view_of
+from npresnet.weights.torch_globals import handlers, storage_dtype, view_of
 from npresnet.weights.unpickle import unpickle
 
 _BLOCK_BYTES = 512
@@ -40,7 +40,7 @@ def read_torch_tar(source: Source) -> Contents:
     missing = [name for name in _PARTS if name not in members]
     if missing:
         raise CheckpointError(
-            f"this is a tar archive without {', '.join(missing)}, so not one of PyTorch's. Unpack it, then name the "
+            f"this is a tar archive without {', '.join(missing)}, so not one of PyTorch's. Unpack it and pass the "
             "file inside."
         )
     reader = _Reader(source, members)
@@ -53,7 +53,7 @@ def is_tar(head: bytes) -> bool:
 
 
 def tar_members(source: Source) -> dict[str, Span]:
-    """The plain files of a tar by name; their data stays where it is."""
+    """The regular files of a tar by name, as spans of the mapped file."""
     members: dict[str, Span] = {}
     position = 0
     for _ in range(_MAX_MEMBERS):
@@ -63,27 +63,27 @@ def tar_members(source: Source) -> dict[str, Span]:
         size_bytes = _octal(header[124:136])
         data = position + _BLOCK_BYTES
         if not is_tar(header) or data + size_bytes > source.size_bytes:
-            raise CheckpointError("its tar archive is cut off or damaged. Download or copy it again.")
+            raise CheckpointError("its tar archive is truncated or damaged. Download or copy it again.")
         name = header[:100].split(b"\0")[0].decode("latin-1").removeprefix("./")
         if header[156:157] in (b"0", b"\0"):
             if name in members:
-                raise CheckpointError(f"the tar archive holds two files called {shown(name)}; which one is meant?")
+                raise CheckpointError(f"the tar archive holds two files called {shown(name)}; it is ambiguous.")
             members[name] = Span(source.buffer, data, size_bytes)
         position = data + -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
     raise CheckpointError(f"its tar archive has more than {_MAX_MEMBERS:,} members, so it is not one of PyTorch's.")
 
 
 def _octal(field: bytes) -> int:
-    if field[:1] == b"\x80":  # GNU's way for 8 GiB and more
+    if field[:1] == b"\x80":  # GNU's encoding of 8 GiB and more
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
     if not digits or digits.strip(b"01234567"):
-        raise CheckpointError("its tar archive is damaged: a size is no number.")
+        raise CheckpointError("its tar archive is damaged: a size is not a number.")
     return int(digits, 8)
 
 
 class _Reader:
-    """The three pickled members, read in turn; everything they define is known by key."""
+    """Reads the pickled members in order; `known` maps keys to the storages and tensors defined so far."""
 
     def __init__(self, source: Source, members: dict[str, Span]):
         self.source = source
@@ -108,7 +108,7 @@ class _Reader:
             span.buffer,
             span.start,
             span.stop,
-            meanings=meanings(self.tensors, self.budget),
+            handlers=handlers(self.tensors, self.budget),
             persistent=self._of_persistent_id,
             budget=self.budget,
         )
@@ -120,20 +120,20 @@ class _Reader:
         return self.recall(name)
 
     def recall(self, key: object) -> object:
-        found = self.known.get(_text(key))
+        found = self.known.get(_key_text(key))
         if found is None:
-            raise CheckpointError(f"its pickle asks for tensor or storage {shown(_text(key))}, which is not there.")
+            raise CheckpointError(f"its pickle refers to a missing tensor or storage {shown(_key_text(key))}.")
         return found
 
     def define(self, key: object, value: object) -> None:
-        if _text(key) in self.known:
-            raise CheckpointError(f"tensor or storage {shown(_text(key))} is described twice; damaged or hostile.")
-        self.known[_text(key)] = value
+        if _key_text(key) in self.known:
+            raise CheckpointError(f"tensor or storage {shown(_key_text(key))} is defined twice; damaged or hostile.")
+        self.known[_key_text(key)] = value
 
     def _read_storages(self, cursor: _Cursor) -> None:
         for _ in range(cursor.count()):
             key, _location, kind = cursor.triple()
-            storage = Storage(_text(key), storage_dtype(kind), 0)
+            storage = Storage(_key_text(key), storage_dtype(kind), 0)
             storage.numel = self._count(cursor, storage)
             span = cursor.skip(storage.size_bytes)
             storage.big_endian = self.order == ">"
@@ -142,12 +142,12 @@ class _Reader:
         views = cursor.load()
         for view in views if isinstance(views, list) else ():
             if not isinstance(view, (tuple, list)) or len(view) != 4:
-                raise CheckpointError("its pickle is damaged: a part of a storage is described wrongly.")
+                raise CheckpointError("its pickle is damaged: the description of a part of a storage is invalid.")
             target, root, offset, numel = view
             whole = self.recall(root)
             if not isinstance(whole, Storage):
-                raise CheckpointError("its pickle is damaged: a part of what is no storage.")
-            self.define(target, whole.part(_text(target), offset, numel))
+                raise CheckpointError("its pickle is damaged: a view refers to something other than a storage.")
+            self.define(target, whole.part(_key_text(target), offset, numel))
 
     def _count(self, cursor: _Cursor, storage: Storage) -> int:
         raw = cursor.skip(8).read()
@@ -157,7 +157,7 @@ class _Reader:
             self.order, little = ">", big
         if not 0 <= little <= room:
             raise CheckpointError(
-                f"storage {shown(storage.key)} is longer than the file; it was cut off or is damaged."
+                f"storage {shown(storage.key)} is longer than the file, which is truncated or damaged."
             )
         return little
 
@@ -177,7 +177,7 @@ class _Reader:
 
 
 class _Cursor:
-    """Reads pickles and plain numbers from one member, front to back."""
+    """Reads pickles and binary numbers from one member sequentially."""
 
     def __init__(self, reader: _Reader, span: Span):
         self.reader = reader
@@ -203,12 +203,12 @@ class _Cursor:
     def triple(self) -> tuple[Any, Any, Any]:
         value = self.load()
         if not isinstance(value, tuple) or len(value) != 3:
-            raise CheckpointError("its pickle is damaged: a tensor or storage is described wrongly.")
+            raise CheckpointError("its pickle is damaged: the description of a tensor or storage is invalid.")
         return value
 
     def skip(self, size_bytes: int) -> Span:
         if size_bytes > self.left:
-            raise CheckpointError("its tar archive is cut off or damaged. Download or copy it again.")
+            raise CheckpointError("its tar archive is truncated or damaged. Download or copy it again.")
         span = Span(self.span.buffer, self.position, size_bytes)
         self.position += size_bytes
         return span
@@ -222,7 +222,7 @@ def _opener(span: Span) -> Callable[[], Span]:
     return lambda: span
 
 
-def _text(key: object) -> str:
+def _key_text(key: object) -> str:
     if not isinstance(key, (str, int)):
-        raise CheckpointError("its pickle is damaged: a key is neither a number nor a text.")
+        raise CheckpointError("its pickle is damaged: a key is neither an integer nor a string.")
     return str(key)

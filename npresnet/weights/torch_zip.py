@@ -1,14 +1,14 @@
-"""PyTorch's zip format, since 1.6 what `torch.save` writes.
+"""PyTorch's zip format, written by `torch.save` since 1.6.
 
-- All records lie in one folder, called like the file or `archive`; it is found by its record `data.pkl`.
+- All records are in one folder, named after the file or `archive`; it is the folder that holds `data.pkl`.
 - `data.pkl` is a pickle (protocols 0 to 5) whose persistent ids are
   `("storage", storage class, key, location, number of elements)`. The location (`cuda:0`) is ignored.
-- `data/<key>` are a storage's bytes. It MUST be there for every key and MUST hold the declared elements.
-- Records are stored and start on 64 bytes, so arrays point straight into the mapped file; archives that somebody
-  zipped again may be deflated or misaligned and are then copied.
+- `data/<key>` holds a storage's bytes. It MUST exist for every key and MUST hold the declared elements.
+- Records are stored and aligned to 64 bytes, so arrays are views of the mapped file; re-zipped archives may be deflated
+  or misaligned, and are copied.
 - `byteorder` is `little` or `big`; absent means little.
-- `version`, `.format_version`, `.storage_alignment`, `.data/serialization_id` are not needed.
-- CRCs of stored records are not verified: that would read the whole file, and torch may leave them out.
+- `version`, `.format_version`, `.storage_alignment`, `.data/serialization_id` are ignored.
+- CRCs of stored records are not verified: that would read the whole file, and torch may omit them.
 - TorchScript has `constants.pkl` and `code/` beside `data.pkl`: a program rather than weights, so refused.
 """
 
@@ -19,7 +19,7 @@ from npresnet.weights.contents import Contents
 from npresnet.weights.pickle_machine import Budget, Machine
 from npresnet.weights.source import Source, shown
 from npresnet.weights.tensor import Storage, Tensor
-from npresnet.weights.torch_globals import meanings, storage_id
+from npresnet.weights.torch_globals import handlers, storage_id
 from npresnet.weights.unpickle import unpickle
 from npresnet.weights.zip_file import ZipFile
 
@@ -42,7 +42,7 @@ def read_torch_zip(source: Source, archive: ZipFile, folder: str) -> Contents:
         span.buffer,
         span.start,
         span.stop,
-        meanings=meanings(tensors, budget),
+        handlers=handlers(tensors, budget),
         persistent=storages.of_persistent_id,
         budget=budget,
     )
@@ -53,15 +53,17 @@ def read_torch_zip(source: Source, archive: ZipFile, folder: str) -> Contents:
 
 
 def find_folder(names: list[str]) -> str | None:
-    """The folder (with its slash) that holds data.pkl; None where there is none. Several are refused."""
+    """The folder (with trailing slash) that holds data.pkl, or None. Several are refused."""
     folders = [name.removesuffix("data.pkl") for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(folders) > 1:
-        raise CheckpointError(f"the archive holds {len(folders)} data.pkl ({', '.join(map(shown, folders[:3]))}).")
+        raise CheckpointError(
+            f"expected one data.pkl in the archive, got {len(folders)} ({', '.join(map(shown, folders[:3]))})."
+        )
     return folders[0] if folders else None
 
 
 class _Storages:
-    """Storages by key: made when the pickle first names them."""
+    """Storages by key, created when the pickle first refers to them."""
 
     def __init__(self, archive: ZipFile, folder: str):
         self.archive = archive
@@ -76,7 +78,7 @@ class _Storages:
             return False
         order = self.archive.span(name).read()
         if order not in (b"little", b"big"):
-            raise CheckpointError(f"its byteorder is {shown(order)}, neither little nor big.")
+            raise CheckpointError(f"its byteorder is {shown(order)}; expected little or big.")
         return order == b"big"
 
     def of_persistent_id(self, name: object) -> Storage:

@@ -1,4 +1,4 @@
-"""One file over HTTP into a `.part` that survives cuts (Transfer), by one process at a time (locked)."""
+"""Resumable download of one file over HTTP (Transfer), by one process at a time (locked)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 TIMEOUT_S = 30.0
-RETRIES = 5  # without a single new byte
+RETRIES = 5  # consecutive attempts that receive no byte
 _MAX_ATTEMPTS = 200
 PAUSE_S = 0.5  # before the first retry; doubled for each further one
 _CHUNK_BYTES = 1 << 18
@@ -23,7 +23,7 @@ _LOCK_POLL_S = 0.2
 
 
 class Transfer:
-    """Bring `url` into the file `part`, continuing what is there. `part.etag` remembers which version that was."""
+    """Download `url` to the file `part`, resuming an earlier attempt; `part.etag` stores the file's version."""
 
     def __init__(self, url: str, part: Path, *, progress: bool = True):
         self.url = url
@@ -36,14 +36,14 @@ class Transfer:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def forget(self) -> None:
-        """Remove the part, if it has no better name by now, and its version."""
+        """Remove the part (unless it was renamed) and its etag file."""
         for leftover in (self.part, self.etag_file):
             leftover.unlink(missing_ok=True)
 
     def run(self) -> None:
-        """Fetch what is missing, again and again while something arrives.
+        """Download the missing bytes, retrying as long as attempts make progress.
 
-        Raises ConnectionError where the server cannot be reached or refuses, OSError where the part cannot be written.
+        Raises ConnectionError if the server cannot be reached or refuses, OSError if the part cannot be written.
         """
         failures = 0
         for _ in range(_MAX_ATTEMPTS):
@@ -58,7 +58,7 @@ class Transfer:
         raise ConnectionError(problem)
 
     def _attempt(self) -> str | None:
-        """One request. None when the part is complete, a reason when trying again may help."""
+        """One request. Returns None when the part is complete, or the reason of a failure worth retrying."""
         try:
             with self._open() as response:
                 return self._receive(response)
@@ -71,7 +71,7 @@ class Transfer:
             return reason
         except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
             return f"the connection broke: {str(error) or type(error).__name__}"
-        except ValueError as error:  # an address that is none
+        except ValueError as error:  # an invalid address
             raise ConnectionError(str(error)) from error
 
     def _open(self) -> Any:
@@ -84,7 +84,7 @@ class Transfer:
         return urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT_S)
 
     def _refused(self, error: urllib.error.HTTPError) -> str | None:
-        if error.code == 416:  # nothing is left to send: the part is the whole file, or no part of this file
+        if error.code == 416:  # range not satisfiable: the part is complete, or belongs to another version
             if error.headers.get("Content-Range") == f"bytes */{self.part_bytes()}":
                 return None
             self.forget()
@@ -96,11 +96,11 @@ class Transfer:
         self.connected = True
         start, total = _extent(response, self.part_bytes())
         if total is not None and total > _MAX_BYTES:
-            raise ValueError(f"the server announces {total:,} bytes, more than any weights have")
+            raise ValueError(f"the server announces {total:,} bytes, more than any weight file has")
         etag = response.headers.get("ETag") or response.headers.get("Last-Modified")
         if start == 0:
             self.forget()
-        if etag and not etag.startswith("W/"):  # weak tags do not promise the same bytes
+        if etag and not etag.startswith("W/"):  # weak tags do not guarantee equal bytes
             self.etag_file.write_text(etag)
         with open(self.part, "ab") as file:
             self._copy(response, file, start, total)
@@ -123,7 +123,7 @@ class Transfer:
 
 
 def _read(response: Any, size_bytes: int) -> bytes:
-    """Apart from writing, so that a broken connection is not taken for a full disk."""
+    """Separate from writing, so that a network error is not reported as a disk error."""
     try:
         chunk: bytes = response.read(size_bytes)
     except OSError as error:
@@ -132,11 +132,11 @@ def _read(response: Any, size_bytes: int) -> bytes:
 
 
 def _extent(response: Any, have: int) -> tuple[int, int | None]:
-    """(where the server's bytes start, how long the whole file is if it says so). 0 means: from the beginning."""
+    """(position of the first byte that the server sends, total size of the file if known)."""
     if response.status == 206:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if not match or int(match[1]) != have:
-            raise http.client.HTTPException("the server sends another part than it was asked for")
+            raise http.client.HTTPException("the server sent a different range than requested")
         return have, None if match[2] == "*" else int(match[2])
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() else None
@@ -144,19 +144,19 @@ def _extent(response: Any, have: int) -> tuple[int, int | None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, waiting while another process holds it; the system lets go of it when a process dies."""
+    """Hold a lock file, waiting while another process holds it; the system releases it when a process ends."""
     with open(path, "a+b") as file:
         waiting = False
         while not _try_lock(file):
             if not waiting:
-                print(f"npresnet: another process is fetching {path.stem}; waiting for it", file=sys.stderr)
+                print(f"npresnet: another process is downloading {path.stem}; waiting for it", file=sys.stderr)
             waiting = True
             time.sleep(_LOCK_POLL_S)
         yield
 
 
 def _try_lock(file: IO[bytes]) -> bool:
-    """True when the lock is ours, or where the file system knows no locks."""
+    """True if the lock was acquired, or if the file system does not support locks."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -1,6 +1,6 @@
-"""unpickle runs a Machine; ACTIONS[byte] is what an opcode of protocols 0 to 5 does, None where a byte is no opcode.
+"""unpickle runs a Machine; ACTIONS[byte] implements an opcode of protocols 0 to 5, None for an unknown opcode.
 
-Names and meanings are those of Python's `pickletools`. `m` is the machine.
+Names and semantics are those of Python's `pickletools`. `m` is the machine.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _STOP = ord(".")
 
 
 def unpickle(m: Machine) -> Any:
-    """Interpret up to STOP and return the object; m.position is then where the pickle ended.
+    """Interpret up to STOP and return the object; m.position is then the end of the pickle.
 
-    Raises CheckpointError for anything that is no sound pickle.
+    Raises CheckpointError for an invalid pickle.
     """
     buffer, budget = m.buffer, m.budget
     try:
@@ -36,7 +36,7 @@ def unpickle(m: Machine) -> Any:
             m.position += 1
             budget.opcodes -= 1
             if budget.opcodes < 0:
-                budget.spend(0)  # which says so
+                budget.spend(0)  # raises
             if code == _STOP:
                 return m.stack.pop()
             action = ACTIONS[code]
@@ -46,10 +46,10 @@ def unpickle(m: Machine) -> Any:
     except CheckpointError:
         raise
     except IndexError:
-        raise CheckpointError("its pickle is damaged: it takes what is not there.") from None
-    except (ValueError, OverflowError) as error:  # a number that is none, a text in no encoding
+        raise CheckpointError("its pickle is damaged: it pops from an empty stack or reads past its end.") from None
+    except (ValueError, OverflowError) as error:  # an invalid number or encoding
         raise CheckpointError(f"its pickle is damaged: {shown(error)}.") from None
-    raise CheckpointError("its pickle is cut off before its end.")
+    raise CheckpointError("its pickle is truncated: it has no end.")
 
 
 def opcode(byte: int | str) -> Callable[[Action], Action]:
@@ -64,7 +64,7 @@ def push(byte: int | str, value: Callable[[Machine], object]) -> None:
     """An opcode that pushes one value."""
 
     def action(m: Machine) -> None:
-        made = value(m)  # first: it may end a mark, and with it the present stack
+        made = value(m)  # first: popping a mark replaces m.stack
         m.stack.append(made)
 
     opcode(byte)(action)
@@ -81,11 +81,11 @@ push("F", lambda m: float(m.short_line()))
 push("J", lambda m: m.number(_I4))
 push("K", lambda m: m.byte())
 push("M", lambda m: m.number(_U2))
-push(0x8A, lambda m: m.whole_number(m.byte()))
-push(0x8B, lambda m: m.whole_number(m.number(_U4)))
+push(0x8A, lambda m: m.integer(m.byte()))
+push(0x8B, lambda m: m.integer(m.number(_U4)))
 push("G", lambda m: m.number(_F8_BIG))
 
-# --- texts and bytes -------------------------------------------------------------------------------------------------
+# --- strings and bytes -----------------------------------------------------------------------------------------------
 
 push("S", lambda m: _quoted(m.line()))
 push("T", lambda m: m.take(m.number(_I4)).decode("latin-1"))
@@ -97,14 +97,14 @@ push(0x8D, lambda m: _utf8(m.take(m.number(_U8))))
 push("C", lambda m: m.take(m.byte()))
 push("B", lambda m: m.take(m.number(_U4)))
 push(0x8E, lambda m: m.take(m.number(_U8)))
-push(0x96, lambda m: m.take(m.number(_U8)))  # BYTEARRAY8: nobody changes it here, so plain bytes do
+push(0x96, lambda m: m.take(m.number(_U8)))  # BYTEARRAY8: never modified here, so bytes suffice
 
 # --- containers ------------------------------------------------------------------------------------------------------
 
 push(")", lambda m: ())
 push("]", lambda m: [])
 push("}", lambda m: {})
-push(0x8F, lambda m: Inert(Global("builtins", "set")))  # a set of strangers would have to hash them
+push(0x8F, lambda m: Inert(Global("builtins", "set")))  # a real set would hash foreign values
 push("t", lambda m: tuple(m.pop_mark()))
 push("l", lambda m: m.pop_mark())
 push(0x91, lambda m: Inert(Global("builtins", "frozenset"), (m.pop_mark(),)))
@@ -145,7 +145,7 @@ def appends(m: Machine) -> None:
 def set_item(m: Machine) -> None:
     value, key = m.stack.pop(), m.stack.pop()
     target = m.stack[-1]
-    if type(target) is dict and type(key) is str:  # nearly always, so kept short
+    if type(target) is dict and type(key) is str:  # fast path for nearly all items
         target[key] = value
     else:
         m.set_items([key, value])
@@ -237,7 +237,7 @@ def proto(m: Machine) -> None:
 def frame(m: Machine) -> None:
     size_bytes = m.number(_U8)
     if size_bytes > m.end - m.position:
-        raise CheckpointError("its pickle is cut off: a frame is longer than the rest of the file.")
+        raise CheckpointError("its pickle is truncated: a frame is longer than the rest of the file.")
 
 
 def _refuse(m: Machine) -> None:
@@ -249,7 +249,7 @@ for _code in (0x82, 0x83, 0x84, 0x97, 0x98):
 
 
 def _text_int(text: bytes) -> int | bool:
-    if text in (b"00", b"01"):  # protocol 1 writes booleans so
+    if text in (b"00", b"01"):  # protocol 1's booleans
         return text == b"01"
     return int(text)
 
@@ -261,5 +261,5 @@ def _utf8(raw: bytes) -> str:
 def _quoted(line: bytes) -> str:
     text = line.strip()
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
-        raise CheckpointError("its pickle is damaged: a text has no quotes.")
+        raise CheckpointError("its pickle is damaged: a string has no quotes.")
     return codecs.escape_decode(text[1:-1])[0].decode("latin-1")

@@ -1,16 +1,16 @@
-"""A zip archive's directory, read strictly, and its members, mapped where they are stored.
+"""A strict reader for zip archives; stored members are memory-mapped.
 
-- The directory stands at the end: "end of central directory" (PK 5 6), before it, for big files, zip64's (PK 6 6), and
-  before that an entry per member (PK 1 2) with name, method, sizes, CRC and where the local header (PK 3 4) is.
-- A file without the end record was cut off: by far the most frequent damage.
-- A member's bytes start at local header + 30 + the local name's and extra field's lengths. Sizes come from the
-  directory alone: PyTorch leaves them out of local headers.
-- Members are stored (0) or deflated (8); every other method and encryption are refused.
-- Names MUST differ; the local header MUST repeat the directory's name; members MUST NOT overlap and MUST lie before
-  the directory. The directory MUST hold as many entries as the end record says, 200,000 at most.
-- A deflated member MUST give exactly the size it declares, with the right CRC. Deflate packs at most 1:1032, and all
-  members together may inflate to 256 MiB and 16 times the file's size.
-- Nothing is ever written to disk, so names are just names ("../x" is harmless).
+- The directory is at the end: "end of central directory" (PK 5 6), preceded in large files by zip64's (PK 6 6), and an
+  entry per member (PK 1 2) with name, method, sizes, CRC and the position of the local header (PK 3 4).
+- A file without the end record is truncated, by far the most frequent damage.
+- A member's bytes start at local header + 30 + the lengths of the local name and extra field. Sizes are taken from the
+  directory only because PyTorch omits them in local headers.
+- Members are stored (0) or deflated (8); other methods and encryption are refused.
+- Names MUST be unique; the local header MUST repeat the directory's name; members MUST NOT overlap and MUST lie before
+  the directory. The number of entries MUST be that of the end record, 200,000 at most.
+- A deflated member MUST have exactly the declared size and CRC. Deflate compresses at most 1:1032, and all members
+  together may inflate to at most 256 MiB plus 16 times the file's size.
+- Nothing is written to disk, so member names are harmless ("../x").
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
 
 
 class Member(NamedTuple):
-    """One file of the archive: `packed` is where its bytes lie, `size_bytes` what they are once unpacked."""
+    """One file of the archive: `packed` is the span of its stored bytes, `size_bytes` its uncompressed size."""
 
     name: str
     method: int
@@ -55,12 +55,12 @@ class ZipFile:
         self._room_bytes = _INFLATED_BYTES + 16 * source.size_bytes
 
     def span(self, name: str) -> Span:
-        """A member's bytes: in place where they are stored, otherwise inflated into memory."""
+        """A member's bytes: mapped if stored, otherwise inflated into memory."""
         member = self.members[name]
         return member.packed if member.method == _STORED else self._inflate(member)
 
     def checked(self, name: str) -> Span:
-        """A member's bytes as a copy whose CRC was verified."""
+        """A copy of a member's bytes, with verified CRC."""
         member = self.members[name]
         if member.method != _STORED:
             return self._inflate(member)
@@ -73,23 +73,23 @@ class ZipFile:
         self._room_bytes -= member.size_bytes
         if self._room_bytes < 0:
             raise CheckpointError(
-                f"it unpacks to far more than its {self.source.size_bytes:,} bytes (member {shown(member.name)}: "
-                f"{member.size_bytes:,}): a zip bomb, or an archive to be unpacked and stored without compression."
+                f"it decompresses to far more than its {self.source.size_bytes:,} bytes (member {shown(member.name)}: "
+                f"{member.size_bytes:,}). If it is not a zip bomb, zip it again without compression."
             )
         packed = memoryview(self.source.buffer)[member.packed.start : member.packed.stop]
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             data = inflater.decompress(packed, member.size_bytes + 1)
         except zlib.error as error:
-            raise CheckpointError(f"zip member {shown(member.name)} does not unpack ({error}); damaged.") from None
+            raise CheckpointError(f"zip member {shown(member.name)} does not decompress ({error}); damaged.") from None
         if len(data) != member.size_bytes or not inflater.eof:
-            raise CheckpointError(f"zip member {shown(member.name)} does not unpack to the size it declares; damaged.")
+            raise CheckpointError(f"zip member {shown(member.name)} does not have its declared size; damaged.")
         return _verified(member, data)
 
 
 def _verified(member: Member, data: bytes) -> Span:
     if zlib.crc32(data) != member.crc:
-        raise CheckpointError(f"zip member {shown(member.name)} is damaged: its checksum (CRC-32) does not fit.")
+        raise CheckpointError(f"zip member {shown(member.name)} is damaged: its checksum (CRC-32) does not match.")
     return Span(data, 0, len(data))
 
 
@@ -98,7 +98,7 @@ def _members(source: Source) -> dict[str, Member]:
     members: dict[str, Member] = {}
     for member in _entries(source, directory):
         if member.name in members:
-            raise CheckpointError(f"the zip archive holds two members called {shown(member.name)}; which one is meant?")
+            raise CheckpointError(f"the zip archive holds two members called {shown(member.name)}; it is ambiguous.")
         members[member.name] = member
         if len(members) > count:
             break
@@ -109,17 +109,17 @@ def _members(source: Source) -> dict[str, Member]:
 
 
 def directory_span(source: Source) -> Span:
-    """Where an archive's directory lies: every member's name, sizes and checksum. Raises CheckpointError."""
+    """The bytes of an archive's directory, which holds every member's name, sizes and CRC. Raises CheckpointError."""
     return _directory(source)[0]
 
 
 def _directory(source: Source) -> tuple[Span, int]:
-    """Where the directory lies, and how many entries it declares."""
+    """The directory's bytes and its declared number of entries."""
     buffer, size_bytes = source.buffer, source.size_bytes
     end = buffer.rfind(b"PK\x05\x06", max(0, size_bytes - _MAX_COMMENT - _END.size))
     if end < 0 or end + _END.size > size_bytes:
         raise CheckpointError(
-            f"the zip archive's directory, which stands at its end, is missing: the file was cut off "
+            f"the zip archive's directory, normally at its end, is missing: the file is truncated "
             f"after {size_bytes:,} bytes. Download or copy it again."
         )
     *_, count, length, offset, _comment = _END.unpack_from(buffer, end)
@@ -134,13 +134,13 @@ def _directory(source: Source) -> tuple[Span, int]:
 
 
 def _zip64(buffer: Buffer, end: int) -> tuple[int, int, int, int]:
-    """(where zip64's end record starts, count, directory's size, directory's offset)."""
+    """(position of zip64's end record, count, directory's size, directory's offset)."""
     locator = end - _LOCATOR64.size
     if locator < 0 or buffer[locator : locator + 4] != b"PK\x06\x07":
-        raise CheckpointError("the zip archive refers to a zip64 record that is not there; it is damaged.")
+        raise CheckpointError("the zip archive refers to a missing zip64 record; it is damaged.")
     _, _, start, _ = _LOCATOR64.unpack_from(buffer, locator)
     if start + _END64.size > locator or buffer[start : start + 4] != b"PK\x06\x06":
-        raise CheckpointError("the zip archive refers to a zip64 record that is not there; it is damaged.")
+        raise CheckpointError("the zip archive refers to a missing zip64 record; it is damaged.")
     *_, count, length, offset = _END64.unpack_from(buffer, start)
     return start, count, length, offset
 
@@ -159,7 +159,7 @@ def _entries(source: Source, directory: Span) -> Iterator[Member]:
         name = raw_name.decode("utf-8" if flags & 0x800 else "cp437", "replace")
         if flags & 1 or method not in (_STORED, _DEFLATED):
             raise CheckpointError(
-                f"zip member {shown(name)} is {'encrypted' if flags & 1 else f'packed by method {method}'}; "
+                f"zip member {shown(name)} is {'encrypted' if flags & 1 else f'compressed by method {method}'}; "
                 "unpack the archive and zip it again without compression."
             )
         size_bytes, packed_bytes, header = _wide(
@@ -167,12 +167,12 @@ def _entries(source: Source, directory: Span) -> Iterator[Member]:
         )
         packed = Span(buffer, _data_start(source, header, raw_name, name), packed_bytes)
         if packed.stop > directory.start or not _plausible(method, packed_bytes, size_bytes):
-            raise CheckpointError(f"zip member {shown(name)} declares sizes that cannot be; the file is damaged.")
+            raise CheckpointError(f"zip member {shown(name)} declares impossible sizes; the file is damaged.")
         yield Member(name, method, crc, packed, size_bytes)
 
 
 def _wide(extra: bytes, values: list[int]) -> list[int]:
-    """Replace what did not fit into 32 bits by zip64's extra field (id 1), which holds just these, 64 bits each."""
+    """Replace values beyond 32 bits by those of zip64's extra field (id 1), which holds only these, 64 bits each."""
     if _U32_MAX not in values:
         return values
     position = 0
@@ -187,7 +187,7 @@ def _wide(extra: bytes, values: list[int]) -> list[int]:
 
 def _data_start(source: Source, header: int, raw_name: bytes, name: str) -> int:
     if header + _LOCAL.size > source.size_bytes:
-        raise CheckpointError(f"zip member {shown(name)} lies outside the file, which was cut off or is damaged.")
+        raise CheckpointError(f"zip member {shown(name)} lies outside the file, which is truncated or damaged.")
     magic, *_, name_bytes, extra_bytes = _LOCAL.unpack_from(source.buffer, header)
     names = header + _LOCAL.size
     if magic != b"PK\x03\x04" or source.buffer[names : names + name_bytes] != raw_name:
@@ -202,7 +202,7 @@ def _plausible(method: int, packed_bytes: int, size_bytes: int) -> bool:
 
 
 def _refuse_overlaps(members: dict[str, Member], directory_start: int) -> None:
-    """No byte may belong to two members: shared bytes are how small files unpack into endless ones."""
+    """Refuse members that share bytes, as zip bombs do."""
     last_stop, last_name = 0, ""
     for member in sorted(members.values(), key=lambda member: (member.packed.start, member.packed.stop)):
         if member.packed.start < last_stop:

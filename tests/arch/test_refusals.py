@@ -10,9 +10,9 @@ from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, prefixed, without
 
 BAD = {
-    "empty": ({}, ["no ResNet", "none at all"]),
-    "other names": ({"a.weight": np.ones(3, np.float32)}, ["no ResNet", "a.weight"]),
-    "names that are no text": ({3: np.ones(3, np.float32)}, ["called 3"]),
+    "empty": ({}, ["not a ResNet", "none at all"]),
+    "other names": ({"a.weight": np.ones(3, np.float32)}, ["not a ResNet", "a.weight"]),
+    "names that are no text": ({3: np.ones(3, np.float32)}, ["got 3"]),
     "no stem": (without(basic_net(), "conv1."), ["conv1.weight is missing"]),
     "no bn1": (without(basic_net(), "bn1."), ["bn1.weight is missing"]),
     "a statistic gone": (without(basic_net(), "layer2.0.bn1.running_var"), ["layer2.0.bn1.running_var is missing"]),
@@ -91,7 +91,7 @@ BAD = {
         ["layer2.0", "option A", "(N, 9, H, W)", "(N, 18,"],
     ),
     "no projections under a 7x7 stem": (basic_net(projection=None), ["layer2.0.downsample.0.weight is missing"]),
-    "a tensor twice": (prefixed(basic_net(), "model.") | linear("fc", 5, 64), ["stand twice", "model."]),
+    "a tensor twice": (prefixed(basic_net(), "model.") | linear("fc", 5, 64), ["twice in the file", "model."]),
 }
 
 

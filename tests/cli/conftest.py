@@ -1,4 +1,4 @@
-"""What tests of the command line share: a small model's file, pictures, and a way to call the command."""
+"""Fixtures for the command line: the file of a small model, images, and a function that runs a command."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def model_file(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """The working directory: photos/ with five pictures, a text and a broken picture."""
+    """The working directory: photos/ with five images, a text file and a damaged image."""
     monkeypatch.chdir(tmp_path)
     write_pictures(tmp_path / "photos", 5)
     (tmp_path / "photos" / "notes.txt").write_text("no image")
@@ -64,6 +64,6 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def expected(folder) -> dict[str, npresnet.Prediction]:
-    """path -> what the model says, for the pictures of photos/."""
+    """path -> the model's prediction, for the images in photos/."""
     paths = [f"photos/{number:03d}.png" for number in range(5)]
     return dict(zip(paths, shared_model().predict(paths), strict=True))

@@ -1,4 +1,4 @@
-"""The doctor: facts, and advice only where there is something to mend."""
+"""doctor: facts, and advice only if there is something to improve."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ AVX2 = ["avx2", "fma"]
 AVX512 = [*AVX2, "avx512f"]
 
 
-def blas(kernel: str, api: str = "openblas") -> dict:
-    return {"internal_api": api, "version": "0.3.30", "architecture": kernel, "num_threads": 2}
+def blas(core_type: str, api: str = "openblas") -> dict:
+    return {"internal_api": api, "version": "0.3.30", "architecture": core_type, "num_threads": 2}
 
 
-def advice(kernel: str, vectors: list[str], environ: dict[str, str] | None = None, api: str = "openblas") -> list[str]:
+def advice(
+    core_type: str, vectors: list[str], environ: dict[str, str] | None = None, api: str = "openblas"
+) -> list[str]:
     report = doctor.Report()
-    doctor._examine_blas(report, [blas(kernel, api)], vectors, environ or {})
-    assert kernel in report.facts["BLAS"]
+    doctor._examine_blas(report, [blas(core_type, api)], vectors, environ or {})
+    assert core_type in report.facts["BLAS"]
     return report.advice
 
 
 @pytest.mark.parametrize(
-    ("kernel", "vectors", "slower"),
+    ("core_type", "vectors", "slower"),
     [
         ("SkylakeX", AVX512, False),
         ("Cooperlake", AVX512, False),
@@ -44,42 +46,42 @@ def advice(kernel: str, vectors: list[str], environ: dict[str, str] | None = Non
         ("", AVX512, False),
     ],
 )
-def test_is_slower(kernel, vectors, slower):
-    assert doctor.is_slower(kernel, vectors) is slower
+def test_is_slower(core_type, vectors, slower):
+    assert doctor.is_slower(core_type, vectors) is slower
 
 
-def test_a_good_kernel_needs_no_advice():
+def test_the_best_core_type_needs_no_advice():
     assert advice("SkylakeX", AVX512) == []
 
 
-def test_a_pinned_kernel_is_told():
+def test_a_forced_core_type():
     (text,) = advice("Haswell", AVX512, {"OPENBLAS_CORETYPE": "Haswell"})
-    assert "OPENBLAS_CORETYPE=Haswell pins the BLAS to the kernel Haswell, slower than what this CPU can run" in text
+    assert "OPENBLAS_CORETYPE=Haswell forces the BLAS to core type Haswell, slower than this CPU allows" in text
     (text,) = advice("SkylakeX", AVX512, {"OPENBLAS_CORETYPE": "SkylakeX"})
     assert "unset OPENBLAS_CORETYPE" in text
     assert "slower" not in text
 
 
-def test_a_slow_choice_of_its_own():
+def test_a_slow_choice_by_the_blas():
     (text,) = advice("Haswell", AVX512)
-    assert "though this CPU has AVX-512" in text
+    assert "although this CPU has AVX-512" in text
     (text,) = advice("Nehalem", AVX2)
-    assert "though this CPU has AVX2" in text
+    assert "although this CPU has AVX2" in text
 
 
-def test_another_blas_is_not_judged_by_openblas_s_names():
+def test_core_types_of_other_blas_libraries_are_not_compared():
     assert advice("haswell", AVX512, api="blis") == []
     (text,) = advice("haswell", AVX512, {"BLIS_ARCH_TYPE": "haswell"}, api="blis")
     assert "unset BLIS_ARCH_TYPE" in text
     assert advice("haswell", AVX512, {"OPENBLAS_CORETYPE": "Haswell"}, api="blis") == []
 
 
-def test_a_blas_that_threadpoolctl_does_not_know():
+def test_a_blas_that_threadpoolctl_does_not_support():
     report = doctor.Report()
     doctor._examine_blas(report, [], AVX512, {})
     assert report.facts["BLAS"]
     if sys.platform != "darwin":
-        assert "threadpoolctl knows no BLAS" in report.advice[0]
+        assert "threadpoolctl does not support this NumPy's BLAS" in report.advice[0]
 
 
 def test_fewer_cpus_than_the_machine_has(monkeypatch):
@@ -88,7 +90,7 @@ def test_fewer_cpus_than_the_machine_has(monkeypatch):
     monkeypatch.setattr(doctor, "cgroup_quota", lambda: 2.5)
     report = doctor.Report()
     doctor._examine_threads(report)
-    assert report.facts["threads"] == "3 by default (64 CPUs in the machine, the container grants the time of 2.5)"
+    assert report.facts["threads"] == "3 by default (64 CPUs in the machine, the container's quota is 2.5)"
     assert "3 of 64 CPUs" in report.advice[0]
 
 
@@ -121,31 +123,31 @@ def test_a_gpu_that_does_not(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cupy", "told"),
+    ("cupy", "beginning"),
     [
         ("raise ModuleNotFoundError('absent', name='cupy')", "a GPU is used through CuPy, which is not installed: "),
         ("raise OSError('libcuda.so.1 is missing')", "CuPy does not work here (libcuda.so.1 is missing): "),
     ],
 )
-def test_another_process_is_asked(monkeypatch, tmp_path, cupy, told):
+def test_cupy_is_queried_in_a_subprocess(monkeypatch, tmp_path, cupy, beginning):
     (tmp_path / "cupy.py").write_text(cupy)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
     works, words = doctor._ask_cupy()
     assert not works
-    assert words.startswith(told)
+    assert words.startswith(beginning)
 
 
 @pytest.mark.parametrize(
-    ("answer", "understood"),
+    ("answer", "parsed"),
     [
         ("print('yes cuda:0, NVIDIA H200')", (True, "cuda:0, NVIDIA H200")),
         ("print('no there is no NVIDIA driver')", (False, "there is no NVIDIA driver")),
         ("raise SystemExit('Segmentation fault')", (False, "Segmentation fault")),
     ],
 )
-def test_the_other_process_s_answer(monkeypatch, answer, understood):
+def test_the_answer_of_the_subprocess(monkeypatch, answer, parsed):
     monkeypatch.setattr(doctor, "OPEN_GPU", answer)
-    assert doctor._ask_cupy() == understood
+    assert doctor._ask_cupy() == parsed
 
 
 def test_the_whole_report():
@@ -153,18 +155,18 @@ def test_the_whole_report():
     for word in (np.__version__, "threads", "BLAS", "pillow", "CuPy", "GPU", "weights cache", "advice: "):
         assert word in text
     for library in cpu.blas_info():
-        assert f"kernel {library['architecture']}" in text
+        assert f"core type {library['architecture']}" in text
 
 
-def test_nobody_s_home(monkeypatch):
-    def homeless():
+def test_no_home_folder(monkeypatch):
+    def no_home():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(doctor.download, "cache_folder", homeless)
+    monkeypatch.setattr(doctor.download, "cache_folder", no_home)
     assert doctor.examine().facts["weights cache"] == "none: Could not determine home directory."
 
 
-def test_a_cache_in_nobody_s_home_is_a_folder_of_that_name(monkeypatch):
+def test_a_cache_in_an_unknown_user_s_home_is_a_folder_of_that_name(monkeypatch):
     monkeypatch.setenv("NPRESNET_CACHE", "~no-such-user/x")
     assert doctor.examine().facts["weights cache"] == os.path.join("~no-such-user", "x")
 

@@ -9,7 +9,7 @@ import pytest
 
 import npresnet
 from npresnet import arch, weights
-from npresnet.model.metadata import OF_ONE_RUN
+from npresnet.model.metadata import RUNTIME
 from npresnet.views.summary import summary
 from tests.support.small import ARCH, batch, shared_model
 
@@ -44,7 +44,7 @@ def test_inspect_shows_tensors_and_every_decision(run, model_file):
     assert ["container", "npz"] in lines
     assert ["conv1.weight", "(16,", "3,", "3,", "3)", "float32"] in lines
     for name, decision in shared_model().config.items():
-        if name not in OF_ONE_RUN:
+        if name not in RUNTIME:
             row = next(line for line in lines if line and line[0] == name and "file" in line)
             assert row[1] == str(decision.value).split()[0]
 
@@ -61,11 +61,11 @@ def test_inspect_a_foreign_file(run, tmp_path):
     done = run("inspect", tmp_path / "foreign.npz")
     assert (done.code, done.err) == (0, "")
     assert ["words", "(5,", "7)", "float16"] in [line.split() for line in done.out.splitlines()]
-    assert "none that npresnet can run" in done.out
+    assert "none that is supported" in done.out
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04cut", bytes(range(256)) * 9])
-def test_inspect_what_cannot_be_read(run, tmp_path, content):
+def test_inspect_unreadable_files(run, tmp_path, content):
     (tmp_path / "bad.pth").write_bytes(content)
     done = run("inspect", tmp_path / "bad.pth")
     assert (done.code, done.out) == (1, "")
@@ -92,7 +92,7 @@ def test_summary_of_a_file_has_its_image_size(run, model_file):
     assert run("summary", model_file, "--input-size", 3, 64, 48).out == summary(network, (3, 64, 48)) + "\n"
 
 
-def test_summary_of_nothing_known(run, tmp_path):
+def test_summary_of_an_unknown_name(run, tmp_path):
     for name in ("resnet19", tmp_path / "missing.npz"):
         done = run("summary", name)
         assert (done.code, done.out) == (1, "")
@@ -100,7 +100,7 @@ def test_summary_of_nothing_known(run, tmp_path):
     assert run("summary", "resnet18", "--input-size", 4, 224, 224).code == 1
 
 
-def test_what_convert_wrote_others_can_read(run, tmp_path, model_file):
+def test_converted_files_are_readable_by_numpy(run, tmp_path, model_file):
     run("convert", model_file, tmp_path / "out.npz")
     assert weights.read_state_dict(tmp_path / "out.npz").keys() == weights.read_state_dict(model_file).keys()
     with npresnet.load(tmp_path / "out.npz", threads=1) as model:

@@ -1,4 +1,4 @@
-"""The command as a whole: help, version, exit codes, interruptions."""
+"""The command: help, version, exit codes, interruptions."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_no_command_is_wrong_usage(run):
         (npresnet.DeviceError("no device"), 1, "npresnet: error: no device\n"),
         (OSError(28, "No space left on device", "out.npy"), 1, "npresnet: error: out.npy: No space left on device\n"),
         (OSError(28, "No space left on device"), 1, "npresnet: error: the output: No space left on device\n"),
-        (MemoryError(), 1, "npresnet: error: there is not enough memory"),
-        (KeyboardInterrupt(), 130, "npresnet: stopped\n"),
+        (MemoryError(), 1, "npresnet: error: not enough memory"),
+        (KeyboardInterrupt(), 130, "npresnet: interrupted\n"),
     ],
 )
-def test_errors_end_in_one_line(run, monkeypatch, error, code, message):
+def test_errors_are_one_line(run, monkeypatch, error, code, message):
     def fail(_args):
         raise error
 
@@ -66,7 +66,7 @@ def test_errors_end_in_one_line(run, monkeypatch, error, code, message):
     assert done.err.count("\n") == 1
 
 
-def test_our_own_mistakes_are_not_hidden(run, monkeypatch):
+def test_other_exceptions_are_not_hidden(run, monkeypatch):
     def fail(_args):
         raise ZeroDivisionError
 
@@ -78,7 +78,7 @@ def test_our_own_mistakes_are_not_hidden(run, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell closes the streams")
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 1), ("<&-", 1)])
 def test_closed_streams(tmp_path, model_file, closed, code):
-    """stdout, stderr and stdin closed by the caller: no traceback, and no message among the data."""
+    """With stdout, stderr or stdin closed by the caller there is no traceback, and no message on stdout."""
     what = {">&-": "summary resnet10", "2>&-": "summary nothing", "<&-": f'predict - --model "{model_file}"'}[closed]
     shell = f'"{sys.executable}" -m npresnet {what} {closed}'
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, env=environ(), cwd=tmp_path)
@@ -100,7 +100,7 @@ def test_ctrl_c(folder, model_file):
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (130, "npresnet: stopped\n")
+        assert (process.returncode, err) == (130, "npresnet: interrupted\n")
         assert out.count("\n") < 8000
 
 

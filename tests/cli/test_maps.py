@@ -31,7 +31,7 @@ def test_embed_writes_npy(run, folder, model_file):
     np.testing.assert_array_equal(found, shared_model().embed(["photos/003.png", "photos/001.png"]))
 
 
-def test_embed_goes_on_after_a_bad_image(run, folder, model_file):
+def test_embed_continues_after_an_invalid_image(run, folder, model_file):
     done = run("embed", "broken.png", "missing.png", "photos/000.png", "--model", model_file)
     assert done.code == 1
     assert [record["path"] for record in json.loads(done.out)] == ["photos/000.png"]
@@ -56,7 +56,7 @@ def test_cam(run, folder, model_file, index):
     picture = images.cropped("photos/002.png", "cifar10")
     expected = overlay.cam(picture, model.cam("photos/002.png", index))  # (32, 32, 3)
     with Image.open("out.png") as found:
-        assert found.size == (224, 224)  # each pixel 7 x 7, to be seen
+        assert found.size == (224, 224)  # each pixel 7 x 7
         np.testing.assert_array_equal(np.asarray(found)[3::7, 3::7], expected)
 
 

@@ -31,7 +31,7 @@ def test_explain(run, folder, model_file):
 def test_explain_by_the_demo_model(run, folder):
     done = run("explain", "photos/001.png", "-o", "page.html")
     assert done.code == 0
-    assert "the demo model answers" in done.err
+    assert "the demo model is used" in done.err
     assert data_in(folder, "page.html")["layer"] == "conv1"
 
 
@@ -55,7 +55,7 @@ def test_explain_what_is_not_there(run, folder, model_file, words, message):
 def test_explain_wrong_usage(run, folder):
     done = run("explain", "photos/001.png", "-o", "page.html", "--at", "middle")
     assert done.code == 2
-    assert "write it as ROW,COL" in done.err
+    assert "is not a position; expected ROW,COL" in done.err
 
 
 @pytest.mark.parametrize("command", ["explain", "trace"])

@@ -1,4 +1,4 @@
-"""npresnet predict: which images, which form, and what goes to stderr."""
+"""npresnet predict: sources of images, output formats, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_files_globs_and_folders_in_order(run, folder, model_file):
     assert paths == ["photos/003.png", "photos/001.png", *(f"photos/{number:03d}.png" for number in range(5))]
 
 
-def test_labels_cannot_paint_on_a_terminal(run, folder, model_file):
+def test_labels_cannot_control_the_terminal(run, folder, model_file):
     labels = folder / "labels.json"
     labels.write_text(json.dumps([f"\x1b[31m{number}\n" for number in range(10)]))
     done = run("predict", "photos/000.png", "--model", model_file, "--labels", labels)
@@ -126,7 +126,7 @@ def test_stdin(run, folder, model_file):
     assert done.code == 0
 
 
-def test_bad_images_are_reported_and_the_rest_go_on(run, folder, model_file):
+def test_invalid_images_are_reported_and_skipped(run, folder, model_file):
     done = run(
         "predict", "photos/000.png", "broken.png", "missing.png", "photos/001.png", "--model", model_file, "--json"
     )
@@ -147,7 +147,7 @@ def test_nothing_to_predict(run, folder, model_file, form, nothing):
     assert run("predict", "-", "--model", model_file, form).code == 1
 
 
-def test_without_a_model_the_demo_answers_and_says_so(run, folder):
+def test_without_a_model_the_demo_model_is_used_and_named(run, folder):
     done = run("predict", "photos/000.png", "--json")
     assert done.code == 0
     assert "demo model" in done.err
@@ -172,7 +172,7 @@ def test_grid(run, folder, model_file, monkeypatch):
     assert titles == [[f"predict:{label}" for label in labels[:16]], [f"predict:{label}" for label in labels[16:]]]
     with Image.open("out.png") as first, Image.open("out-2.png") as second:
         assert first.size == second.size
-        assert len(np.unique(np.asarray(first))) > 100  # pictures, not white paper
+        assert len(np.unique(np.asarray(first))) > 100  # images rather than white
     assert "wrote out.png" in done.err
     assert "wrote out-2.png" in done.err
 
@@ -194,13 +194,13 @@ def test_labels_and_preprocessing(run, folder, model_file):
     plain = json.loads(run(*words).out)
     assert json.loads(run(*words, "--preprocess", "cifar10").out) == plain
     assert json.loads(run(*words, "--preprocess", '{"resize": 40}').out) != plain
-    assert "no valid JSON" in run(*words, "--preprocess", "{resize").err
+    assert "not valid JSON" in run(*words, "--preprocess", "{resize").err
 
 
 def test_exif(run, folder, model_file):
     upright = Image.open("photos/000.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
+    exif[0x0112] = 6  # rotated by 90 degrees
     upright.transpose(Image.Transpose.ROTATE_90).save("turned.png", exif=exif)
     words = ("predict", "turned.png", "photos/000.png", "--model", model_file, "--json")
     turned, plain = (record["top"] for record in json.loads(run(*words, "--exif").out))
@@ -218,13 +218,13 @@ def test_options(run, folder, model_file):
         run(*words).out
     )
     assert "'nonsense'" in run(*words, "--option", "nonsense=1").err
-    assert "'device'" in run(*words, "--option", "device=cpu").err, "an argument is no option"
+    assert "'device'" in run(*words, "--option", "device=cpu").err, "an argument is not an option"
     assert run(*words, "--option", "bn_eps=" + "[" * 100_000).code == 1
     assert "NAME=VALUE" in run(*words, "--option", "bn_eps").err
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected_options"),
     [
         ((), {"fast": False, "winograd": True}),
         (("--fast",), {"fast": True, "winograd": True}),
@@ -232,18 +232,18 @@ def test_options(run, folder, model_file):
     ],
     ids=str,
 )
-def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, told):
+def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, expected_options):
     seen, load = [], npresnet.load
 
     def recording(*args, **options):
-        seen.append({name: options[name] for name in told})
+        seen.append({name: options[name] for name in expected_options})
         return load(*args, **options)
 
     monkeypatch.setattr(npresnet, "load", recording)
     picture = "photos/000.png"
     for command in (["predict", picture], ["embed", picture], ["cam", picture, "-o", "cam.png"]):
         assert run(*command, "--model", model_file, *words).code == 0
-    assert seen == [told] * 3
+    assert seen == [expected_options] * 3
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_fast_and_no_winograd(run, folder, model_file, monkeypatch, words, told)
         (["--labels", "missing.txt"], "missing.txt"),
     ],
 )
-def test_what_fails_as_a_whole(run, folder, no_cupy, model_file, words, message):
+def test_failures_of_the_whole_command(run, folder, no_cupy, model_file, words, message):
     given = words if "--model" in words else [*words, "--model", model_file]
     done = run("predict", "photos", *given)
     assert (done.code, done.out) == (1, "")
@@ -267,7 +267,7 @@ def test_what_fails_as_a_whole(run, folder, no_cupy, model_file, words, message)
     assert "Traceback" not in done.err
 
 
-def test_auto_says_what_it_chose(run, folder, no_cupy, model_file):
+def test_auto_reports_its_choice(run, folder, no_cupy, model_file):
     done = run("predict", "photos/000.png", "--model", model_file, "--device", "auto")
     assert done.code == 0
     assert "auto" in done.err
@@ -293,8 +293,8 @@ def test_a_warning_is_one_plain_line(run, folder, model_file):
 
 
 @pytest.mark.parametrize("fails_after", [0, 2])
-def test_json_can_be_read_after_an_error(run, folder, model_file, monkeypatch, fails_after):
-    """Whatever ends the run, the array of what was done until then is closed."""
+def test_json_is_valid_after_an_error(run, folder, model_file, monkeypatch, fails_after):
+    """The array is closed however the run ends."""
     stream = npresnet.Model.stream
 
     def failing(self, *args, **options):
@@ -320,8 +320,8 @@ def environ() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="pipes close in another way there")
-def test_a_closed_pipe_is_no_drama(folder, model_file):
+@pytest.mark.skipif(os.name == "nt", reason="pipes close differently there")
+def test_a_closed_pipe(folder, model_file):
     write_pictures(folder / "many", 40)
     words = command("predict", *["many"] * 40, "--model", model_file, "--jsonl", "--threads", 1)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ()) as process:
@@ -332,7 +332,7 @@ def test_a_closed_pipe_is_no_drama(folder, model_file):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
-def test_file_names_that_are_no_text(folder, model_file):
+def test_undecodable_file_names(folder, model_file):
     name = os.fsdecode(b"caf\xe9.png")
     (folder / "photos" / "000.png").rename(folder / name)
     done = subprocess.run(command("predict", name, "--model", model_file, "--csv"), capture_output=True, env=environ())
@@ -341,8 +341,8 @@ def test_file_names_that_are_no_text(folder, model_file):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
-def test_a_bar_for_folders_where_somebody_watches(folder, model_file):
-    """On a terminal stderr shows how far it is; stdout stays data."""
+def test_a_progress_bar_for_folders_on_a_terminal(folder, model_file):
+    """On a terminal stderr shows the progress; stdout carries only data."""
     import fcntl
     import pty
     import termios
@@ -366,5 +366,5 @@ def test_a_bar_for_folders_where_somebody_watches(folder, model_file):
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux says so when the other side has closed
+    except OSError:  # raised by Linux when the other side has closed
         return b""

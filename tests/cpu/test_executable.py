@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from npresnet import arch, cpu, ops, passes
-from npresnet.cpu.compiler.programs import KEPT_PROGRAMS
+from npresnet.cpu.compiler import programs
+from npresnet.cpu.compiler.programs import KEPT_SHAPES
 from npresnet.cpu.compiler.split import GROUP
 from npresnet.cpu.kernels import calls as kernels
+from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.running import BUFFER
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import INPUT, Network, Node
@@ -144,7 +146,8 @@ def test_plans_for_a_crowd_of_callers_do_not_stay(executable):
     x, crowd = pictures(4), 40
     expected = executable(x)["logits"]
     executable(x[:1])
-    for compiled in executable._programs._compiled.values():
+    (shelf,) = executable._programs._shelves.values()
+    for compiled in shelf.programs.values():
         for pool in (compiled.plans, compiled.jobs):
             for item in [pool.take() for _ in range(crowd)]:
                 pool.give(item)
@@ -168,7 +171,7 @@ def test_an_image_without_memory_left_ends_in_a_device_error(executable, monkeyp
 
     x = pictures(1)
     expected = executable(x)["logits"]
-    executable._programs._compiled.clear()
+    executable._programs._shelves.clear()
     with monkeypatch.context() as patched:
         patched.setattr("npresnet.cpu.runtime.memory.aligned_floats", no_memory)
         with pytest.raises(DeviceError, match=r"\(3, 40, 52\)"):
@@ -215,9 +218,63 @@ def test_the_callers_numpy_settings_come_back(executable, count, monkeypatch):
 def test_only_the_last_few_image_sizes_are_kept(executable):
     for size in range(32, 64):
         executable(pictures(1, (3, size, size)))
-    kept = {key.input_shape[1] for key in executable._programs._compiled}
-    assert len(executable._programs._compiled) == KEPT_PROGRAMS
-    assert kept == set(range(64 - KEPT_PROGRAMS, 64))
+    assert list(executable._programs._shelves) == [(3, size, size) for size in range(64 - KEPT_SHAPES, 64)]
+
+
+def test_four_image_sizes_in_turn_are_compiled_once(network, monkeypatch):
+    """With batches of every kind: what is kept is counted in image sizes, not in programs."""
+    compiled = []
+    compile_program = programs.compile_program
+    monkeypatch.setattr(programs, "compile_program", lambda *args: compiled.append(args) or compile_program(*args))
+    executable = cpu.compile(passes.optimize(network), threads=2)
+
+    def run_all() -> int:
+        for size in range(40, 40 + KEPT_SHAPES):
+            for count in (1, 2, 3, 4, 6, 8):
+                executable(pictures(count, (3, size, size)))
+        return len(compiled)
+
+    assert run_all() == run_all() > 4 * KEPT_SHAPES
+
+
+def test_a_running_call_completes_after_close_and_keeps_nothing(network, monkeypatch):
+    executable = cpu.compile(passes.optimize(network), threads=2)
+    expected = executable(pictures(5))["logits"]
+    executable._programs._shelves.clear()
+    hold = guard.hold
+    monkeypatch.setattr(guard, "hold", lambda call: (hold(call), executable.close()))
+    assert np.array_equal(executable(pictures(5))["logits"], expected)
+    assert not executable._programs._shelves
+    with pytest.raises(DeviceError, match="closed"):
+        executable(pictures(1))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_no_memory_inside_a_tile_is_a_device_error(network, monkeypatch, count):
+    def no_memory(*_):
+        raise MemoryError
+
+    executable = cpu.compile(passes.optimize(network), threads=2)
+    expected = executable(pictures(count))["logits"]
+    executable._programs._shelves.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(kernels, "maximum", no_memory)
+        with pytest.raises(DeviceError, match=rf"{count} images of \(3, 40, 52\)"):
+            executable(pictures(count))
+        executable._programs._shelves.clear()
+    assert np.array_equal(executable(pictures(count))["logits"], expected)
+
+
+def test_results_beyond_all_memory_are_refused(executable):
+    x = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (10**14, *SHAPE), (0, 0, 0, 0))
+    with pytest.raises(DeviceError, match="100000000000000 images"):
+        executable(x)
+
+
+def test_steps_of_no_image_are_refused(executable):
+    for ask in (lambda: executable.steps(SHAPE, 0), lambda: executable.stopwatch(pictures(0))):
+        with pytest.raises(ShapeError, match="at least one image"):
+            ask()
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -233,7 +290,7 @@ def test_an_error_inside_a_tile_is_raised_and_the_next_call_is_right(executable,
             raise FloatingPointError("planted")
         true_maximum(*arrays)
 
-    executable._programs._compiled.clear()
+    executable._programs._shelves.clear()
     monkeypatch.setattr(kernels, "maximum", failing)
     with pytest.raises(FloatingPointError, match="planted"):
         executable(x)

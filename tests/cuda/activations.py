@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from npresnet.cuda.activation import NAMES, Activation
+from npresnet.cuda.activation import Activation
+from npresnet.cuda.compiler.lowerings import LOWERINGS
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.ops.registry import ACTIVATIONS
 
 SLOPE = 0.25
 ATTRS = {"negative_slope": SLOPE}
+NAMES = tuple(name for name in ACTIVATIONS if name in LOWERINGS)
 EVERY = (None, *NAMES)
 # NumPy's own float32 operations, in the same order
 EXACT = (None, "relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_swish")

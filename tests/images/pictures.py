@@ -1,4 +1,4 @@
-"""Pictures for the tests: noise in any mode and size, and torchvision's own transforms as the oracle."""
+"""Test images: noise in any mode and size, and torchvision's transforms as the oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.torchvision_import import import_torchvision
 
 
 def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """(height, width, channels) uint8, smooth enough in places that rounding matters, rough in others."""
+    """(height, width, channels) uint8, with smooth areas, where rounding matters, and rough ones."""
     rng = np.random.default_rng(seed)
     rough = rng.integers(0, 256, (height, width, channels))
     slope = np.linspace(0, 255, height * width).reshape(height, width, 1)
@@ -20,7 +20,7 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
 
 
 def picture(mode: str, height: int, width: int, seed: int = 0) -> Image.Image:
-    """A PIL image of this mode, full of noise."""
+    """A PIL image of noise in this mode."""
     rgb = Image.fromarray(noise(height, width, 3, seed))
     if mode in ("RGBA", "LA"):
         rgb.putalpha(Image.fromarray(noise(height, width, 1, seed + 1)[:, :, 0]))
@@ -35,7 +35,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def by_torchvision(image: Image.Image, how: Preprocess) -> np.ndarray:
-    """What torchvision's transforms make of a picture that is in its final mode: (1, C, H, W) float32."""
+    """An image that is already in its final mode, preprocessed by torchvision: (1, C, H, W) float32."""
     import_torchvision()
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
 

@@ -1,4 +1,4 @@
-"""Paths, folders and patterns: which files are meant."""
+"""Paths, folders and patterns: which files they refer to."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def slashes(paths):
 
 CASES = [
     ("b.jpg", ["b.jpg"]),
-    (["c.png", "b.jpg", "c.png"], ["c.png", "b.jpg", "c.png"]),  # order and repetition are the caller's
-    ("d.xyz", ["d.xyz"]),  # a file that is named is taken whatever it is called
+    (["c.png", "b.jpg", "c.png"], ["c.png", "b.jpg", "c.png"]),  # order and duplicates are kept
+    ("d.xyz", ["d.xyz"]),  # a file given by its path may have any extension
     ("notes.txt", ["notes.txt"]),
     (".hidden.jpg", [".hidden.jpg"]),
     (".", ["./[x].jpg", "./a.JPEG", "./b.jpg", "./c.png"]),
@@ -60,17 +60,17 @@ def test_path_objects_and_iterators(folder):
 
 
 BAD = [
-    ("absent.jpg", "there is no file or folder 'absent.jpg'"),
-    (["b.jpg", "absent/c.jpg"], "there is no file or folder 'absent/c.jpg'"),
+    ("absent.jpg", "no such file or folder: 'absent.jpg'"),
+    (["b.jpg", "absent/c.jpg"], "no such file or folder: 'absent/c.jpg'"),
     ("*.bmp", r"the pattern '\*.bmp' matches no file"),
     ("[y].jpg", "the pattern .* matches no file"),
     ("empty", "the folder 'empty' holds no image files"),
     ("empt*", "matches no file"),
-    ("", "is no path"),
-    ("a\0b", "is no path"),
-    ([3], "3 is no path"),
-    ([None], "None is no path"),
-    ([b"b.jpg"], "is no path"),
+    ("", "is not a path"),
+    ("a\0b", "is not a path"),
+    ([3], "3 is not a path"),
+    ([None], "None is not a path"),
+    ([b"b.jpg"], "is not a path"),
 ]
 
 
@@ -95,5 +95,5 @@ def test_links(folder):
     os.symlink("nowhere.jpg", "broken.jpg")
     assert "./link.png" in find(".")
     assert "./broken.jpg" not in find(".")
-    with pytest.raises(ImageError, match="there is no file"):
+    with pytest.raises(ImageError, match="no such file"):
         find("broken.jpg")

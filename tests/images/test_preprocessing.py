@@ -1,4 +1,4 @@
-"""Preprocessing gives torchvision's very bits; and each way to get them slightly wrong is noticed."""
+"""Preprocessing is bit-identical to torchvision's, and the comparison detects small deviations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES += [(500, 1), (3, 700), (700, 5), (1000, 999)]
 
 
 def different_photos(photos: list[Path], name: str) -> Iterator[str]:
-    """The photos whose preprocessing by a preset is not torchvision's, one after the other."""
+    """Yield the photos whose preprocessing by a preset differs from torchvision's."""
     for path in photos:
         with Image.open(path) as image:
             expected = by_torchvision(image.convert("RGB"), PRESETS[name])
@@ -36,7 +36,7 @@ def test_all_photos(photos, name):
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
-def test_the_transforms_that_come_with_torchvisions_weights(photos, weights):
+def test_the_transforms_of_torchvisions_weights(photos, weights):
     transform = getattr(import_torchvision().models.ResNet50_Weights, weights).transforms()
     for path in photos[::10]:
         with Image.open(path) as image:
@@ -49,12 +49,12 @@ def test_every_size(size):
     image = picture("RGB", *size)
     for how in PRESETS.values():
         if max(size) / min(size) > 300 and how.resize == 232:
-            continue  # strips of that length take a second each; one preset will do
+            continue  # such long strips take a second each; one preset is enough
         assert same_bits(preprocess(image, how), by_torchvision(image, how)), how
 
 
 def test_every_remainder_of_the_crop():
-    """Python rounds halves to even: 1/2 goes to 0, 3/2 to 2. All four remainders, on both axes."""
+    """Python rounds halves to even: 1/2 to 0, 3/2 to 2. All four remainders, on both axes."""
     for extra in range(8):
         image = picture("RGB", 32 + extra, 40 - extra)
         how = Preprocess(resize=None, crop=32)
@@ -62,7 +62,7 @@ def test_every_remainder_of_the_crop():
 
 
 def test_every_padding():
-    """Smaller than the crop along one axis or both, by odd and even numbers: what is missing is black."""
+    """Smaller than the crop along one axis or both, by odd and even numbers: padded with black."""
     how = Preprocess(resize=None, crop=(8, 9), mean=(0.0,) * 3, std=(1.0,) * 3)
     for height in range(1, 12):
         for width in range(1, 13):
@@ -84,7 +84,7 @@ OWN = [
 
 
 @pytest.mark.parametrize("how", OWN, ids=str)
-def test_the_callers_own(how):
+def test_custom_preprocessing(how):
     image = picture("RGB", 133, 207)
     assert same_bits(preprocess(image, how), by_torchvision(image, how))
 
@@ -98,13 +98,13 @@ def test_grey_networks():
     assert cropped(image, how).shape == (28, 28, 3)
 
 
-def test_cifar_pixels_are_taken_as_they_are():
+def test_cifar_pixels_are_not_resized():
     pixels = noise(32, 32)
     assert np.array_equal(cropped(pixels, "cifar10"), pixels)
     assert same_bits(preprocess(pixels, "cifar10"), by_torchvision(Image.fromarray(pixels), PRESETS["cifar10"]))
 
 
-def test_the_array_is_contiguous_float32_and_the_callers():
+def test_the_array_is_contiguous_float32_and_owned_by_the_caller():
     x = preprocess(noise(300, 250), "V1")
     assert x.shape == (1, 3, 224, 224)
     assert x.dtype == np.float32
@@ -113,7 +113,7 @@ def test_the_array_is_contiguous_float32_and_the_callers():
     assert x.flags.owndata
 
 
-def test_cropped_is_what_the_network_sees():
+def test_cropped_is_the_networks_input():
     how = Preprocess(resize=64, crop=48, mean=(0.0,) * 3, std=(1.0,) * 3)
     pixels = cropped(noise(100, 90), how)
     assert pixels.shape == (48, 48, 3)
@@ -133,17 +133,17 @@ def test_the_source_is_not_changed():
     assert np.array_equal(array, noise(40, 40))
 
 
-def test_a_strip_that_would_grow_beyond_memory():
-    with pytest.raises(ImageError, match="1x60000 pixels and would grow to 256x15360000"):
+def test_a_strip_that_would_exceed_memory():
+    with pytest.raises(ImageError, match="1x60000 pixels and would be resized to 256x15360000"):
         preprocess(Image.new("L", (1, 60_000)))
 
 
-def test_a_bad_preset_is_no_image_error(photos):
+def test_an_invalid_preset_is_not_an_image_error(photos):
     with pytest.raises(ArchitectureError, match="V1, V2, cifar10"):
         preprocess(photos[0], "V3")
 
 
-def test_encoded_pictures_read_alike_from_everywhere(tmp_path):
+def test_all_sources_of_an_encoded_image_agree(tmp_path):
     data = encoded(picture("RGB", 300, 280), "PNG")
     path = tmp_path / "picture.png"
     path.write_bytes(data)
@@ -188,7 +188,7 @@ def table_by_reciprocal(mean, std):
 
 
 def table_in_one_step(mean, std):
-    """The usual short cut, x * scale + shift."""
+    """The common shortcut x * scale + shift."""
     scale = 1 / (255 * np.array(std))[:, None]
     return (np.arange(256) * scale - (np.array(mean) / std)[:, None]).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Presets and the caller's own preprocessing: names, JSON, and values that mean nothing."""
+"""Presets and custom preprocessing: names, JSON, and invalid values."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_through_json(how):
     assert Preprocess.from_dict(json.loads(json.dumps(how.to_dict()))) == how
 
 
-def test_any_kind_of_number():
+def test_number_types():
     how = Preprocess(np.int64(40), [np.int32(3), 4], np.array([0.5, 0.5, 0.5]), [1, 1, 1])
     assert (how.resize, how.crop, how.mean) == (40, (3, 4), (0.5, 0.5, 0.5))
     assert all(type(value) is float for value in how.mean + how.std)
@@ -66,13 +66,13 @@ def test_any_kind_of_number():
     assert hash(how) == hash(Preprocess(40, (3, 4), (0.5,) * 3, (1,) * 3))
 
 
-def test_torchvisions_own_names_of_filters():
+def test_torchvisions_interpolation_modes():
     modes = import_torchvision().transforms.InterpolationMode
     assert {mode.value for mode in modes} == set(INTERPOLATIONS)
     assert Preprocess(interpolation=modes.BICUBIC).interpolation == "bicubic"
 
 
-def test_printed():
+def test_str():
     assert str(PRESETS["V1"]) == (
         "V1: resize 256 bilinear, crop 224, mean (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225)"
     )
@@ -80,7 +80,7 @@ def test_printed():
 
 
 BAD = [
-    ({"resize": 0}, r"resize is 0; give a whole number of pixels in 1\.\.8192"),
+    ({"resize": 0}, r"resize is 0; expected an integer in 1\.\.8192"),
     ({"resize": -5}, "resize is -5"),
     ({"crop": -1}, "crop is -1"),
     ({"crop": 100_000}, "crop is 100000"),
@@ -94,7 +94,7 @@ BAD = [
     ({"mean": (0.5,)}, "mean has 1 numbers and std 3"),
     ({"mean": (), "std": ()}, "mean has 0"),
     ({"mean": (0.5,) * 4, "std": (1,) * 4}, r"model\(x\)"),
-    ({"mean": 0.5}, "mean is 0.5; give one number a channel"),
+    ({"mean": 0.5}, "mean is 0.5; expected one number per channel"),
     ({"mean": ("a", "b", "c")}, "mean is"),
     ({"mean": None}, "mean is None"),
     ({"mean": (0, 0, np.nan)}, "must be finite"),
@@ -103,19 +103,19 @@ BAD = [
     ({"std": (1, 1, 1e-60)}, "must be above 0"),  # 0 in float32
     ({"std": (1, 1, np.inf)}, "must be finite"),
     ({"interpolation": "cubic"}, "nearest, nearest-exact, bilinear, bicubic, box, hamming, lanczos"),
-    ({"interpolation": 2}, "there is no interpolation 2"),
-    ({"exif": "yes"}, "exif is 'yes'; give True or False"),
+    ({"interpolation": 2}, "unknown interpolation 2"),
+    ({"exif": "yes"}, "exif is 'yes'; expected True or False"),
     ({"size": 224}, "no option 'size'; it has resize, crop, mean, std, interpolation, exif"),
     ({3: 4}, "no option '3'"),
-    ({"preset": "V9"}, "no preprocessing called 'V9'; give V1, V2, cifar10"),
-    ("V3", "no preprocessing called 'V3'; give V1, V2, cifar10"),
-    ("", "no preprocessing called ''"),
-    (None, "no preprocessing called None"),
-    (224, "no preprocessing called 224"),
+    ({"preset": "V9"}, "unknown preprocessing 'V9'; expected V1, V2, cifar10"),
+    ("V3", "unknown preprocessing 'V3'; expected V1, V2, cifar10"),
+    ("", "unknown preprocessing ''"),
+    (None, "unknown preprocessing None"),
+    (224, "unknown preprocessing 224"),
 ]
 
 
 @pytest.mark.parametrize(("value", "match"), BAD, ids=repr)
-def test_values_that_mean_nothing(value, match):
+def test_invalid_values(value, match):
     with pytest.raises(ArchitectureError, match=match):
         preset(value)

@@ -1,4 +1,4 @@
-"""Reading: the pixels of torchvision's loader in every mode; deeper pictures scaled; EXIF only where asked for."""
+"""Reading: torchvision's pixels in every mode; images of more than 8 bits are scaled; EXIF only on request."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def test_files_of_every_mode(mode, kind, options):
     assert np.array_equal(np.asarray(read(data)), expected)
 
 
-@pytest.mark.parametrize("transparency", [3, bytes(range(256))], ids=["one colour", "a value a colour"])
+@pytest.mark.parametrize("transparency", [3, bytes(range(256))], ids=["one colour", "one value per colour"])
 @pytest.mark.parametrize("mode", ["P", "L"])
-def test_transparency_is_dropped_without_compositing_and_without_noise(mode, transparency):
+def test_transparency_is_dropped_without_compositing_or_warning(mode, transparency):
     if mode == "L" and isinstance(transparency, bytes):
         transparency = 255
     data = encoded(picture(mode, 40, 40), "PNG", transparency=transparency)
@@ -65,10 +65,10 @@ def test_transparency_is_dropped_without_compositing_and_without_noise(mode, tra
         assert np.array_equal(np.asarray(read(data)), expected)
         mine = Image.open(io.BytesIO(data))
         read(mine)
-        assert "transparency" in mine.info  # the caller's picture is left as it was
+        assert "transparency" in mine.info  # the caller's image is unchanged
 
 
-def test_animations_give_their_first_frame():
+def test_first_frame_of_animations():
     frames = [picture("RGB", 20, 30, seed) for seed in range(3)]
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("TIFF", {})):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -82,7 +82,7 @@ def test_animations_give_their_first_frame():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_only_where_it_is_asked_for(orientation):
+def test_exif_orientation_is_applied_only_on_request(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(picture("RGB", 24, 40), "PNG", exif=exif)
@@ -110,7 +110,7 @@ def test_the_photo_with_an_exif_rotation(photos):
     assert turned
 
 
-# --- deeper than 8 bits --------------------------------------------------------------------------------------------
+# --- more than 8 bits ----------------------------------------------------------------------------------------------
 
 
 def deep(values, dtype) -> Image.Image:
@@ -131,7 +131,7 @@ DEEP = [
 
 
 @pytest.mark.parametrize(("image", "grey", "how"), [row[1:] for row in DEEP], ids=[row[0] for row in DEEP])
-def test_deep_pictures_are_scaled_with_a_warning(image, grey, how):
+def test_deep_images_are_scaled_with_a_warning(image, grey, how):
     with pytest.warns(UserWarning, match=how):
         got = np.asarray(read(image))
     assert np.array_equal(got, np.repeat(np.array([grey], np.uint8)[:, :, np.newaxis], 3, axis=2))
@@ -139,7 +139,7 @@ def test_deep_pictures_are_scaled_with_a_warning(image, grey, how):
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 @pytest.mark.parametrize("values", [[0, 7, 255], [2, 3, 4], [0, 0, 0]])
-def test_deep_pictures_within_8_bits_are_as_pillow_and_torchvision_have_them(dtype, values):
+def test_deep_images_with_8_bit_values_match_pillow_and_torchvision(dtype, values):
     image = deep(values, dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -157,31 +157,31 @@ def test_both_byte_orders(mode):
 
 @pytest.mark.parametrize("exif", [False, True])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_16_bit_files_are_scaled_by_their_depth_however_dark(tmp_path, kind, exif):
+def test_16_bit_files_are_scaled_by_257_even_if_dark(tmp_path, kind, exif):
     path = tmp_path / f"dark.{kind.lower()}"
     values = np.array([0, 128, 129, 255], np.uint16)
-    if kind == "PPM":  # which older Pillows do not write
+    if kind == "PPM":  # not written by older Pillows
         path.write_bytes(b"P5 4 1 65535\n" + values.astype(">u2").tobytes())
     else:
         path.write_bytes(encoded(deep(values, np.uint16), kind))
-    with pytest.warns(UserWarning, match=f"dark.{kind.lower()} holds more than 8 bits a pixel"):
+    with pytest.warns(UserWarning, match=f"dark.{kind.lower()} has more than 8 bits per pixel"):
         assert np.asarray(read(path, exif=exif))[0, :, 0].tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_pictures_are_refused(bad):
+def test_nan_images_are_refused(bad):
     with pytest.raises(ImageError, match="NaN or infinity"):
         read(deep([0, bad, 1], np.float32))
 
 
-def test_a_warning_that_the_caller_made_an_error_stays_a_warning():
+def test_a_warning_raised_as_an_error_stays_a_user_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(UserWarning, match="scaled"):
             read(deep([0, 65535], np.uint16))
 
 
-def test_photos_read_alike_in_several_threads(photos):
+def test_threads_read_the_same_pixels(photos):
     expected = [preprocess(path).tobytes() for path in photos[:6]]
     found = {}
 
@@ -203,7 +203,7 @@ def test_pillow_is_imported_only_when_an_image_is_read():
     assert done.stdout.strip() == "False"
 
 
-def test_what_find_lists_can_be_read(photos):
+def test_found_files_can_be_read(photos):
     listed = find(photos[0].parent)
     assert [os.path.basename(path) for path in listed] == [path.name for path in photos]
     assert read(listed[-1]).mode == "RGB"

@@ -1,4 +1,4 @@
-"""Everything that is no picture ends in an ImageError that names it, within bounded time and memory."""
+"""Invalid sources raise an ImageError that names them, within bounded time and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.images.pictures import encoded, noise, picture
 
 FOREIGN = [
     ("empty", b"", r"is empty \(0 bytes\)"),
-    ("text", b"Hello, I am a text file.\n" * 9, "no image that Pillow .* begins with b'Hello, I am '"),
+    ("text", b"Hello, I am a text file.\n" * 9, "not an image that Pillow .* begins with b'Hello, I am '"),
     ("html", b"\n<!DOCTYPE html><html><body>404</body></html>", "HTML page"),
     ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
     ("svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
@@ -27,8 +27,8 @@ FOREIGN = [
     ("zip", b"PK\x03\x04" + bytes(30), "zip archive"),
     ("npy", b"\x93NUMPY\x01\x00" + bytes(30), r"numpy.load\(path\)"),
     ("heic", b"\x00\x00\x00\x18ftypheic" + bytes(30), "pillow-heif"),
-    ("eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n", "program to be run"),
-    ("zeros", bytes(5000), "no image that Pillow"),
+    ("eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n", "executable program"),
+    ("zeros", bytes(5000), "not an image that Pillow"),
 ]
 
 
@@ -44,11 +44,11 @@ def test_foreign_bytes(tmp_path, data, match):
             preprocess(source)
 
 
-def test_paths_that_are_no_files(tmp_path):
+def test_paths_that_are_not_files(tmp_path):
     for path, match in (
         (tmp_path / "absent.jpg", "absent.jpg does not exist; check the spelling"),
         (tmp_path, "is a folder, not an image"),
-        ("https://example.org/cat.jpg", "is an address, not a file; download it first"),
+        ("https://example.org/cat.jpg", "is a URL, not a file; download it first"),
         ("nul\0character.jpg", "cannot be read"),
         ("x" * 5000, "cannot be read"),
         ("", "does not exist"),
@@ -58,28 +58,28 @@ def test_paths_that_are_no_files(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
-def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_reading(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(ImageError, match="pipe or device"):
         read(tmp_path / "pipe.jpg")
 
 
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+def test_a_file_without_read_permission(tmp_path, monkeypatch):
     path = tmp_path / "secret.png"
     path.write_bytes(encoded(picture("RGB", 8, 8), "PNG"))
 
     def refuse(*args, **options):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("builtins.open", refuse)  # root may read whatever the permissions say
-    with pytest.raises(ImageError, match=r"secret.png may not be read by this user"):
+    monkeypatch.setattr("builtins.open", refuse)  # root ignores permissions
+    with pytest.raises(ImageError, match=r"secret.png is not readable by this user"):
         read(path)
 
 
 @pytest.mark.parametrize(
     "source", [None, 3, 2.5, [noise(8, 8)], {"image": 1}, object()], ids=lambda source: type(source).__name__
 )
-def test_things_that_are_no_image(source):
+def test_other_types(source):
     with pytest.raises(ImageError, match="an image cannot be read from"):
         read(source)
 
@@ -95,7 +95,7 @@ def test_file_objects_that_cannot_be_read(tmp_path):
         read(text)
     with open(path, "rb") as file:
         read(file)
-        assert not file.closed  # the caller's own
+        assert not file.closed  # it belongs to the caller
 
 
 def test_a_stream_without_seek():
@@ -143,7 +143,7 @@ def test_decompression_bomb_warning_as_an_error():
             read(png_claiming(10_000, 10_000))
 
 
-def test_the_limit_may_be_raised(monkeypatch):
+def test_the_limit_can_be_raised(monkeypatch):
     data = encoded(Image.new("L", (100, 100), 7), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6_000)
     with pytest.warns(Image.DecompressionBombWarning), pytest.raises(ImageError, match="100x100 = 10000 pixels"):
@@ -175,7 +175,7 @@ KINDS += [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "mode"), KINDS, ids=str)
-def test_cut_files(kind, mode):
+def test_truncated_files(kind, mode):
     data = encoded(picture(mode, 48, 48), kind)
     read(data)
     refused = 0
@@ -189,7 +189,7 @@ def test_cut_files(kind, mode):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("kind", "mode"), KINDS, ids=str)
-def test_damaged_files_give_a_picture_or_an_image_error(kind, mode):
+def test_damaged_files_return_an_image_or_raise_image_error(kind, mode):
     data = encoded(picture(mode, 24, 24), kind)
     rng = np.random.default_rng(1)
     for _ in range(60):
@@ -203,5 +203,5 @@ def test_damaged_files_give_a_picture_or_an_image_error(kind, mode):
 def test_a_truncated_photo_names_itself(photos, tmp_path):
     path = tmp_path / "half.jpg"
     path.write_bytes(photos[0].read_bytes()[:20_000])
-    with pytest.raises(ImageError, match=r"half.jpg cannot be read: cut off, damaged or not supported .*truncated"):
+    with pytest.raises(ImageError, match=r"half.jpg cannot be read: truncated, damaged or not supported .*truncated"):
         preprocess(path)

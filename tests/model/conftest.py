@@ -1,4 +1,4 @@
-"""The model that tests of the model share: no test closes or changes it."""
+"""The model shared by the tests; no test closes or modifies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays in: which the model takes, which it refuses, and that nothing it is given or gives is shared."""
+"""Array inputs: which are accepted, which are refused, and that neither input nor output memory is shared."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_logits(model):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4", "<f4", ">f8"])
 def test_other_floats_are_cast(model, dtype):
-    x = batch(2).astype(np.float16).astype(dtype)  # numbers that each dtype holds exactly
+    x = batch(2).astype(np.float16).astype(dtype)  # exact in each dtype
     np.testing.assert_array_equal(model(x), model(x.astype(np.float32)))
 
 
-def test_any_strides_will_do(model):
+def test_any_strides_are_accepted(model):
     x = batch(3)
     wide = np.zeros((3, 3, 32, 64), np.float32)
     wide[..., ::2] = x
@@ -42,7 +42,7 @@ def test_any_strides_will_do(model):
         np.testing.assert_array_equal(model(view), wanted, err_msg=name)
 
 
-def test_the_input_is_never_changed(model):
+def test_the_input_is_never_modified(model):
     x = batch(2)
     before = x.copy()
     x.flags.writeable = False
@@ -50,7 +50,7 @@ def test_the_input_is_never_changed(model):
     np.testing.assert_array_equal(x, before)
 
 
-def test_results_belong_to_the_caller(model):
+def test_results_are_owned_by_the_caller(model):
     x = batch(2)
     first = model(x)
     kept = first.copy()
@@ -98,13 +98,13 @@ def test_nan_stays_in_its_image(model):
             np.zeros((1, 4, 32, 32), np.float32),
             ["conv1 expects 3 input channels, got 4", "(1, 4, 32, 32)", "(16, 3, 3, 3)", "(N, 3, H, W)"],
         ),
-        (np.zeros((2, 32, 32, 3), np.float32), ["channels come second", "transpose(0, 3, 1, 2)"]),
+        (np.zeros((2, 32, 32, 3), np.float32), ["channels must be the second axis", "transpose(0, 3, 1, 2)"]),
         (np.zeros((1, 3, 0, 32), np.float32), ["at least one pixel"]),
-        ([[1.0, 2.0], [3.0]], ["no array"]),
+        ([[1.0, 2.0], [3.0]], ["cannot be converted to one"]),
     ],
     ids=lambda value: str(getattr(value, "dtype", "")) + str(getattr(value, "shape", "")) or None,
 )
-def test_wrong_arrays_are_refused(model, x, words):
+def test_invalid_arrays_are_refused(model, x, words):
     with pytest.raises(npresnet.ShapeError) as caught:
         model(x)
     assert [word for word in words if word not in str(caught.value)] == []

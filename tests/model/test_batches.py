@@ -1,4 +1,4 @@
-"""Batches: order, laziness, errors beside images, and threads that end."""
+"""Batches: order, laziness, errors of single images, and the end of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from npresnet.model.batches import Item, batches, stack_by_shape
 
 
 def read(source):
-    """A stand-in for preprocessing: "bad" fails, a number gives an image full of it."""
+    """A fake preprocessing function: "bad" fails, a number gives a constant image."""
     if source == "bad":
         raise ImageError("bad cannot be read")
     return np.full((1, 3, 2, 2), float(source), np.float32)
@@ -24,16 +24,16 @@ def values(batch):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_order_is_kept(threads):
-    sources = [str(number) for number in range(11)]  # texts are paths, which the threads read
+    sources = [str(number) for number in range(11)]  # strings are paths, which are read by threads
     found = list(batches(sources, read, 4, threads))
     assert [values(batch) for batch in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
-def test_nothing_gives_nothing():
+def test_no_sources():
     assert list(batches([], read, 4, 2)) == []
 
 
-def test_an_unreadable_image_stands_in_its_place():
+def test_an_unreadable_image_keeps_its_position():
     (batch,) = batches(["1", "bad", "2"], read, 8, 2)
     assert values(batch) == [1, None, 2]
     assert str(batch[1].error) == "bad cannot be read"
@@ -47,7 +47,7 @@ def test_other_errors_are_not_hidden():
 
 @pytest.mark.parametrize("given", [0, 1, 4, 5, 9])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_what_was_given_before_an_error_comes_first(given, threads):
+def test_images_before_an_error_are_yielded_first(given, threads):
     def sources():
         yield from map(str, range(given))
         raise RuntimeError("the disk is gone")
@@ -60,7 +60,7 @@ def test_what_was_given_before_an_error_comes_first(given, threads):
         next(running)
 
 
-def test_sources_are_drawn_one_batch_ahead_and_no_further():
+def test_sources_are_consumed_only_one_batch_ahead():
     drawn = []
 
     def sources():
@@ -77,8 +77,8 @@ def test_sources_are_drawn_one_batch_ahead_and_no_further():
     running.close()
 
 
-def test_objects_are_read_when_they_are_drawn():
-    """A generator may fill the same array again and again, as video readers do."""
+def test_objects_are_read_immediately():
+    """A generator may reuse the same array, as video readers do."""
     frame = np.zeros(1)
 
     def frames():
@@ -90,7 +90,7 @@ def test_objects_are_read_when_they_are_drawn():
     assert [value for batch in found for value in values(batch)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_one_thread_means_one():
+def test_one_thread_reads_in_the_callers_thread():
     readers = set()
 
     def spy(source):
@@ -101,7 +101,7 @@ def test_one_thread_means_one():
     assert readers == {threading.current_thread()}
 
 
-def test_threads_end_when_nobody_wants_more():
+def test_threads_end_when_the_iterator_is_closed():
     running = batches((str(number) for number in range(1000)), read, 2, 3)
     next(running)
     running.close()

@@ -1,4 +1,4 @@
-"""Several threads use one model at once: every call gives what it gives alone."""
+"""Several threads use one model concurrently: every call returns the same result as alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.small import ARCH, batch, picture, shared_model, write_pictur
 ROUNDS = 6
 
 
-def run_at_once(jobs: list[Callable[[], None]]) -> None:
+def run_concurrently(jobs: list[Callable[[], None]]) -> None:
     """Start all jobs together; raise the first error of any."""
     errors: list[BaseException] = []
     start = threading.Barrier(len(jobs))
@@ -37,7 +37,7 @@ def run_at_once(jobs: list[Callable[[], None]]) -> None:
 
 
 def repeated(call: Callable[[], np.ndarray]) -> Callable[[], None]:
-    """A job that makes the call again and again and wants the very bits that it gave alone."""
+    """A job that repeats a call and compares its result bit for bit with that of a single call."""
     expected = call()
 
     def job() -> None:
@@ -50,14 +50,14 @@ def repeated(call: Callable[[], np.ndarray]) -> Callable[[], None]:
 def test_batches_of_different_sizes():
     model = shared_model()
     inputs = [batch(count, size=size, seed=count) for count, size in ((1, 32), (2, 32), (5, 32), (3, 24), (1, 40))]
-    run_at_once([repeated(lambda x=x: model(x)) for x in inputs])
+    run_concurrently([repeated(lambda x=x: model(x)) for x in inputs])
 
 
 def test_all_kinds_of_calls(tmp_path):
     model = shared_model()
     paths = write_pictures(tmp_path, 5)
     x = batch(3)
-    run_at_once(
+    run_concurrently(
         [
             repeated(lambda: model(x)),
             repeated(lambda: model.features(x, ["layer1"])["layer1"]),
@@ -70,22 +70,22 @@ def test_all_kinds_of_calls(tmp_path):
     )
 
 
-def test_more_features_than_are_kept():
-    """Compiled parts come and go while other threads run them."""
+def test_more_features_than_are_cached():
+    """Compiled parts are evicted while other threads run them."""
     model = shared_model()
     x = batch(2)
     names = ["conv1", "bn1", "layer1.0", "layer1.1", "layer2.0", "layer2", "layer3.1", "avgpool"]
-    run_at_once([repeated(lambda name=name: model.features(x, [name])[name]) for name in names])
+    run_concurrently([repeated(lambda name=name: model.features(x, [name])[name]) for name in names])
 
 
-def test_two_models_at_once():
+def test_two_models_concurrently():
     x = batch(4)
     with npresnet.build(ARCH, threads=1, seed=1) as one, npresnet.build(ARCH, threads=3, seed=2) as other:
-        run_at_once([repeated(lambda: one(x)), repeated(lambda: other(x)), repeated(lambda: shared_model()(x))])
+        run_concurrently([repeated(lambda: one(x)), repeated(lambda: other(x)), repeated(lambda: shared_model()(x))])
 
 
 def test_closing_while_others_run():
-    """A call that runs ends well or says that the model is closed; nothing else."""
+    """A running call succeeds or raises that the model is closed."""
     model = npresnet.build(ARCH, threads=2)
     x = batch(6)
     expected = model(x)
@@ -104,17 +104,17 @@ def test_closing_while_others_run():
         is_closed.set()
         model.close()
 
-    run_at_once([use, use, use, close])
+    run_concurrently([use, use, use, close])
     with pytest.raises(npresnet.DeviceError):
         model(x)
 
 
-def test_the_user_s_blas_threads_stay_as_they_were(two_blas_threads):
+def test_the_number_of_blas_threads_is_restored(two_blas_threads):
     from threadpoolctl import threadpool_info
 
     def blas_threads() -> list[int]:
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
     x = batch(2)
-    run_at_once([repeated(lambda: shared_model()(x)) for _ in range(4)])
+    run_concurrently([repeated(lambda: shared_model()(x)) for _ in range(4)])
     assert set(blas_threads()) == {2}

@@ -1,4 +1,4 @@
-"""The compiled parts of a network: made once, a few kept, safe between threads."""
+"""The cache of a network's compiled parts."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def test_the_same_modules_give_the_same_executable(executables):
 
 
 @pytest.mark.parametrize(("winograd", "fast"), [(True, False), (False, False), (True, True)])
-def test_options_go_to_every_executable(winograd, fast):
+def test_options_are_passed_to_every_executable(winograd, fast):
     executables = Executables(shared_model().network, threads=1, winograd=winograd, fast=fast)
     for modules in (None, ("layer1",)):
         assert executables.get(modules).options == Options(winograd=winograd, exact=not fast)
 
 
-def test_only_the_last_few_are_kept(executables):
+def test_the_number_of_executables_is_limited(executables):
     references = [weakref.ref(executables.get((f"layer{i % 3 + 1}.{i // 3}",))) for i in range(CAPACITY + 2)]
     assert [reference() is None for reference in references] == [True, True] + [False] * CAPACITY
 
 
-def test_what_is_used_stays(executables):
+def test_the_least_recently_used_is_evicted(executables):
     whole = weakref.ref(executables.get(None))
     for i in range(CAPACITY + 2):
         executables.get((f"layer{i % 3 + 1}.{i // 3}",))
@@ -46,7 +46,7 @@ def test_what_is_used_stays(executables):
     assert whole() is not None
 
 
-def test_who_runs_one_that_went_may_finish(executables):
+def test_an_evicted_executable_can_finish(executables):
     held = executables.get(("layer1",))
     executables.close()
     assert held(batch(1))["layer1"].shape == (1, 16, 32, 32)
@@ -54,7 +54,7 @@ def test_who_runs_one_that_went_may_finish(executables):
         executables.get(None)
 
 
-def test_an_unknown_name_leaves_nothing_behind(executables):
+def test_an_unknown_name_is_not_cached(executables):
     with pytest.raises(ArchitectureError):
         executables.get(("layer9",))
     np.testing.assert_array_equal(executables.get(None)(batch(1))["logits"], shared_model()(batch(1)))

@@ -1,4 +1,4 @@
-"""Features and embeddings: the interpreter's values under their modules' names."""
+"""Features and embeddings: equal to the interpreter's values of the modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.small import ARCH, batch, picture
 
 
 def test_features_are_those_of_the_interpreter():
-    """Layer by layer, so by direct sums: a single layer by Winograd loses more digits than a whole network shows."""
+    """With direct sums, because Winograd loses more digits in a single layer than in a network's output."""
     names = ["conv1", "bn1", "layer1.0.conv2", "layer1", "layer2.1.relu", "layer3.0", "avgpool", "linear"]
     x = batch(8)
     with npresnet.build(ARCH, num_classes=10, threads=2, winograd=False) as model:
@@ -29,7 +29,7 @@ def test_features_do_not_change_the_logits(model):
     np.testing.assert_array_equal(found["linear"], model(x))
 
 
-def test_features_by_one_name_and_by_none(model):
+def test_features_of_one_name_and_of_none(model):
     assert list(model.features(batch(1), "layer3")) == ["layer3"]
     assert model.features(batch(1), []) == {}
 

@@ -1,4 +1,4 @@
-"""Images in: preprocessed and predicted, one or a list, in order; and what is no image is named."""
+"""Image inputs: one or a list, preprocessed and predicted in order; errors name the image."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_every_kind_of_image(model, tmp_path):
         np.testing.assert_array_equal(prediction.logits, expected)
 
 
-def test_a_broken_picture_alone_is_an_image_error(model, tmp_path):
-    """To ask whether it is one image must not load it."""
+def test_a_damaged_pil_image_is_an_image_error(model, tmp_path):
+    """Detecting that it is a single image must not load it."""
     (path,) = write_pictures(tmp_path, 1)
     data = (tmp_path / "000.png").read_bytes()
     closed = Image.open(path)
@@ -61,7 +61,7 @@ def test_a_list_gives_a_list_in_order(model, tmp_path, batch_size):
 
 def test_the_same_image_twice_in_a_list(model, tmp_path):
     (path,) = write_pictures(tmp_path, 1)
-    image = Image.open(path)  # reads its file when it is first used, which two threads must not do at once
+    image = Image.open(path)  # loads its file on first use, which must not happen in two threads concurrently
     first, second = model.predict([image, image])
     np.testing.assert_array_equal(first.logits, second.logits)
 
@@ -76,9 +76,9 @@ def test_top(model):
 
 
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"top": -1}, {"top": 1.5}, {"top": True}, {"batch_size": 0}])
-def test_wrong_counts_are_refused(model, wrong):
+def test_invalid_counts_are_refused(model, wrong):
     for images in ([picture()], []):
-        with pytest.raises(ValueError, match="whole number from 1 on"):
+        with pytest.raises(ValueError, match="must be an integer >= 1"):
             model.predict(images, **wrong)
 
 
@@ -90,7 +90,7 @@ def test_images_of_different_sizes_run_together_without_a_crop():
         np.testing.assert_array_equal(together, alone)
 
 
-def test_a_bad_image_in_a_list_is_named(model, tmp_path):
+def test_an_invalid_image_in_a_list_is_named(model, tmp_path):
     paths = write_pictures(tmp_path, 3)
     (tmp_path / "broken.png").write_bytes((tmp_path / "000.png").read_bytes()[:60])
     with pytest.raises(npresnet.ImageError, match=r"broken\.png"):
@@ -100,7 +100,7 @@ def test_a_bad_image_in_a_list_is_named(model, tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_no_image_may_hold_nan_or_infinity(model, value):
+def test_nan_and_infinity_are_refused(model, value):
     image = picture().astype(np.float32) / 255
     model.predict(image)
     image[3, 4, 1] = value
@@ -109,7 +109,7 @@ def test_no_image_may_hold_nan_or_infinity(model, value):
 
 
 @pytest.mark.parametrize("image", [batch(1), np.zeros((2, 32, 32, 3), np.uint8), 3, None])
-def test_what_is_no_image_is_refused(model, image):
+def test_other_types_are_refused(model, image):
     with pytest.raises(npresnet.ImageError):
         model.predict(image)
 

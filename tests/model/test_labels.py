@@ -1,4 +1,4 @@
-"""Class names: the built-in ones are the frameworks' own; files in every usual form; and what no list of names is."""
+"""Class names: the built-in lists equal the frameworks', files in all common forms are read, others are refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_built_in_names():
     assert labels.CIFAR10.index("cat") == 3
 
 
-def test_callers_may_change_what_they_get():
+def test_callers_may_modify_the_result():
     labels.read("imagenet")[0] = "changed"
     labels.read("cifar10")[0] = "changed"
     assert labels.read("imagenet")[0] == "tench"
@@ -57,7 +57,7 @@ def test_none_and_lists():
 
 
 def test_cifar10_folders(data_dir):
-    """The ten names sort as the folders of the test data do."""
+    """The ten names sort like the folders of the test data."""
     with tarfile.open(data_dir / "cifar10" / "test.tar") as archive:
         folders = {member.name.split("/")[1] for member in archive if member.isfile()}
     assert sorted(folders) == list(labels.CIFAR10)
@@ -109,7 +109,7 @@ def test_integer_keys():
 
 
 def test_classes_that_are_numbers():
-    """Folders called 0, 1, 2, 10 sort as texts: torchvision's class_to_idx then gives class "10" the index 2."""
+    """Folders called 0, 1, 2, 10 sort as strings: torchvision's class_to_idx then gives class "10" the index 2."""
     assert labels.read({"0": 0, "1": 1, "10": 2, "2": 3}) == ["0", "1", "10", "2"]
     assert labels.read({"class_to_idx": {"1": 0, "0": 1}}) == ["1", "0"]
     assert labels.read({"1": 0, "0": 1}) == ["1", "0"]
@@ -129,17 +129,17 @@ def test_text_that_looks_like_json(tmp_path):
 def test_a_file_wins_over_the_built_in_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").mkdir()
-    assert len(labels.read("imagenet")) == 1000  # a folder of photos is no label file
+    assert len(labels.read("imagenet")) == 1000  # a folder of photos is not a label file
     (tmp_path / "cifar10").write_text("ant\nbee\n", encoding="utf-8")
     assert labels.read("cifar10") == ["ant", "bee"]
 
 
 UNREADABLE = [
-    ("latin.txt", "caf\u00e9\n".encode("latin-1"), "no UTF-8 text"),
-    ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "no UTF-8 text"),
-    ("cut.json", b'["ant", "bee"', "no valid JSON"),
-    ("deep.json", b"[" * 100_000, "no valid JSON"),
-    ("empty.json", b"", "no valid JSON"),
+    ("latin.txt", "caf\u00e9\n".encode("latin-1"), "is not UTF-8 text"),
+    ("photo.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", "is not UTF-8 text"),
+    ("cut.json", b'["ant", "bee"', "is not valid JSON"),
+    ("deep.json", b"[" * 100_000, "is not valid JSON"),
+    ("empty.json", b"", "is not valid JSON"),
     ("huge.txt", b"a\n" * (9 * 2**20), "larger than 16 MiB"),
 ]
 
@@ -153,13 +153,13 @@ def test_unreadable_files(tmp_path, name, data, match):
 
 
 def test_missing_files_and_folders(tmp_path):
-    with pytest.raises(CheckpointError, match=r"there is no label file .*absent.txt; .*'imagenet' or 'cifar10'"):
+    with pytest.raises(CheckpointError, match=r"no such label file: .*absent.txt; .*'imagenet' or 'cifar10'"):
         labels.read(tmp_path / "absent.txt")
     with pytest.raises(CheckpointError, match="cannot be read"):
         labels.read(tmp_path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         labels.read("a\0b")
-    with pytest.raises(CheckpointError, match="there is no label file imagenet22k"):
+    with pytest.raises(CheckpointError, match="no such label file: imagenet22k"):
         labels.read("imagenet22k")
 
 
@@ -170,12 +170,12 @@ NO_NAMES = [
     ("gap.json", b'{"0": "ant", "2": "crane"}', "each index from 0 to 1 once"),
     ("from1.json", b'{"1": "ant", "2": "bee"}', "each index from 0 to 1 once"),
     ("twice.json", b'{"ant": 0, "bee": 0}', "each index from 0 to 1 once"),
-    ("string.json", b'"ant"', "is no list of names"),
-    ("number.json", b"5", "is no list of names"),
-    ("null.json", b"null", "is no list of names"),
-    ("nested.json", b'[{"name": "ant"}]', "is no name of a class"),
-    ("nulls.json", b'["ant", null]', "None is no name of a class"),
-    ("blank.json", b'["ant", " "]', "' ' is no name of a class"),
+    ("string.json", b'"ant"', "expected an ordered list of names"),
+    ("number.json", b"5", "expected an ordered list of names"),
+    ("null.json", b"null", "expected an ordered list of names"),
+    ("nested.json", b'[{"name": "ant"}]', "expected a class name"),
+    ("nulls.json", b'["ant", null]', "expected a class name.* got None"),
+    ("blank.json", b'["ant", " "]', "expected a class name.* got ' '"),
     ("nothing.json", b"[]", "there are no names"),
     ("nothing2.json", b"{}", "there are no names"),
 ]
@@ -193,16 +193,16 @@ BAD = [[], {}, {"ant"}, 5, b"ant", [1.5], [None], [True], [""], [[]], {0: "ant",
 
 
 @pytest.mark.parametrize("source", BAD, ids=repr)
-def test_values_that_are_no_list_of_names(source):
+def test_other_values(source):
     with pytest.raises(ArchitectureError):
         labels.read(source)
 
 
-def test_one_name_for_each_class():
+def test_one_name_per_class():
     labels.check(ABC, 3)
     labels.check(None, 3)
     for names, count in ((ABC, 2), (ABC, 4), (list(labels.CIFAR10), 1000)):
-        with pytest.raises(ArchitectureError, match=f"there are {len(names)} labels, but .* {count} classes"):
+        with pytest.raises(ArchitectureError, match=f"expected {count} labels, .* got {len(names)}"):
             labels.check(names, count)
 
 

@@ -1,4 +1,4 @@
-"""A model's life: copied, pickled, closed; and what it says of itself."""
+"""Copying, pickling and closing a model; its repr, config and summary."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def test_a_model_can_be_pickled_and_copied(model):
             np.testing.assert_array_equal(twin(batch(2)), model(batch(2)))
             assert repr(twin) == repr(model)
             assert twin.config.to_dict() == model.config.to_dict()
-        assert model(batch(1)).shape == (1, 10), "closing the other leaves this one alone"
+        assert model(batch(1)).shape == (1, 10), "closing the copy does not affect the original"
     tensors = sum(array.nbytes for array in model._tensors.values())
     assert len(pickle.dumps(model)) < 1.2 * tensors, "the weights are pickled once"
 
 
-def test_a_closed_model_says_so():
+def test_a_closed_model_raises():
     with npresnet.build(ARCH, num_classes=10, threads=2) as model:
         model(batch(1))
     for call in (lambda: model(batch(1)), lambda: model.predict(picture()), lambda: model.features(batch(1), ["fc"])):
@@ -34,14 +34,14 @@ def test_a_closed_model_says_so():
     model.close()
 
 
-def test_what_needs_no_running_works_after_closing(tmp_path):
+def test_methods_that_do_not_run_the_network_work_after_closing(tmp_path):
     model = npresnet.build(ARCH, num_classes=10, threads=1)
     model.close()
     model.save(tmp_path / "saved.npz")
     assert "Total params: 269,722" in model.summary()
 
 
-def test_repr_tells(model):
+def test_repr(model):
     text = repr(model)
     for word in (ARCH, "10 classes", "0.27 M parameters", "cpu", "2 threads", "random weights, seed 0"):
         assert word in text

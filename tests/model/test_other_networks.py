@@ -1,4 +1,4 @@
-"""Networks of other kinds: without a classifier, and for grey images."""
+"""Networks without a classifier, and for grey images."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def test_softmax_is_the_formula():
 
 
 @pytest.mark.filterwarnings("error")
-def test_softmax_of_what_is_not_finite_is_nan_in_silence():
+def test_softmax_of_infinities_is_nan_without_a_warning():
     for value in (np.inf, np.nan):
         assert np.isnan(probabilities_of(np.array([value, 0, 1], np.float32))).any()
 
@@ -33,7 +33,7 @@ def test_probabilities_add_up_to_one():
     assert float(p.sum(dtype=np.float64)) == pytest.approx(1, abs=1000 * 2**-25)  # each is rounded once
 
 
-def test_top_is_sorted_and_the_first_speaks_for_all():
+def test_top_is_sorted_and_the_first_gives_label_index_and_score():
     prediction = Prediction(np.array([1, 5, 3, 4], np.float32), ["a", "b", "c", "d"], top_k=3)
     assert [c.label for c in prediction.top] == ["b", "d", "c"]
     assert [c.index for c in prediction.top] == [1, 3, 2]
@@ -41,7 +41,7 @@ def test_top_is_sorted_and_the_first_speaks_for_all():
     assert isinstance(prediction.top[0], Candidate)
 
 
-def test_of_equals_the_lower_index_comes_first():
+def test_ties_are_ordered_by_index():
     assert [c.index for c in Prediction(np.array([2, 7, 7, 2], np.float32)).top] == [1, 2, 0, 3]
 
 
@@ -49,7 +49,7 @@ def test_top_never_exceeds_the_classes():
     assert len(Prediction(np.zeros(3, np.float32), top_k=10).top) == 3
 
 
-def test_a_class_without_a_name_goes_by_its_index():
+def test_a_class_without_a_name_is_named_by_index():
     assert Prediction(np.array([0, 1], np.float32)).label == "1"
 
 
@@ -62,5 +62,5 @@ def test_to_dict_is_plain_json():
     assert values["score"] == values["top"][0]["score"] == pytest.approx(0.66524, abs=1e-5)
 
 
-def test_repr_tells():
+def test_repr():
     assert repr(Prediction(np.array([0, 1], np.float32), ["cat", "dog"])) == "<Prediction 'dog', index 1, score 0.7311>"

@@ -1,4 +1,4 @@
-"""stream: folders and patterns, no further ahead than a batch, and on after a bad image."""
+"""stream: folders and patterns, reading at most one batch ahead, continuing after an invalid image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import npresnet
 from tests.support.small import picture, write_pictures
 
 
-def test_stream_goes_on_after_a_bad_image(model, tmp_path):
+def test_stream_continues_after_an_invalid_image(model, tmp_path):
     paths = write_pictures(tmp_path, 4)
     (tmp_path / "002.png").write_text("no image")
     found = dict(model.stream(paths, batch_size=3, top=2))
@@ -21,7 +21,7 @@ def test_stream_goes_on_after_a_bad_image(model, tmp_path):
     np.testing.assert_array_equal(found[paths[3]].logits, model.predict(paths[3]).logits)
 
 
-def test_stream_takes_a_folder(model, tmp_path):
+def test_stream_of_a_folder(model, tmp_path):
     paths = write_pictures(tmp_path, 3)
     (tmp_path / "notes.txt").write_text("no image")
     assert [path for path, _ in model.stream(tmp_path)] == paths
@@ -30,7 +30,7 @@ def test_stream_takes_a_folder(model, tmp_path):
     assert [path for path, _ in model.stream(paths[0])] == paths[:1]
 
 
-def test_stream_and_what_is_not_there(model, tmp_path):
+def test_stream_of_missing_and_empty_paths(model, tmp_path):
     paths = write_pictures(tmp_path / "pictures", 2)
     (tmp_path / "empty").mkdir()
     for nothing in (tmp_path / "empty", tmp_path / "missing"):
@@ -56,14 +56,14 @@ def test_stream_is_lazy(model):
     stream.close()
 
 
-def test_stream_checks_its_arguments_at_once(model):
+def test_stream_checks_its_arguments_immediately(model):
     with pytest.raises(ValueError, match="top"):
         model.stream([], top=0)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_while_a_batch_runs_the_next_alone_is_held_beside_it(tmp_path, monkeypatch, threads):
-    """Read images are let go of once they are put together: one stack, and at most one batch read ahead."""
+    """Images are freed once they are stacked: one stack, and at most one batch read ahead."""
     images, held = [], []
     preprocess, call = npresnet.images.preprocess, npresnet.Model.__call__
 

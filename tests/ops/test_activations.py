@@ -1,4 +1,4 @@
-"""Activations: the specification against PyTorch in float64, and what a record promises of its function."""
+"""Activations: the specification against PyTorch in float64, and the properties declared in the records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_slope_is_an_attribute():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_dtype_shape_and_nan_stay(name, dtype):
+def test_dtype_shape_and_nan_are_kept(name, dtype):
     x = np.array([[np.nan, -1, 2], [0, np.nan, -3]], dtype)
     y = ACTIVATIONS[name].function(x, {})
     assert (y.dtype, y.shape) == (x.dtype, x.shape)
@@ -48,7 +48,7 @@ def test_dtype_shape_and_nan_stay(name, dtype):
 
 
 @pytest.mark.parametrize("name", [name for name, activation in ACTIVATIONS.items() if activation.is_monotone])
-def test_a_monotone_activation_never_turns_back_not_even_by_rounding(name):
+def test_monotone_activations_are_monotone_including_rounding(name):
     steps = np.nextafter(np.linspace(-8, 8, 20001, dtype=np.float32), np.float32(9))
     x = np.sort(np.concatenate([steps, np.linspace(-8, 8, 20001, dtype=np.float32)]))
     assert (np.diff(ACTIVATIONS[name].function(x, {})) >= 0).all()
@@ -56,11 +56,11 @@ def test_a_monotone_activation_never_turns_back_not_even_by_rounding(name):
 
 def test_an_unknown_activation_is_named():
     network = Network((Node("y", "flatten", (INPUT,), activation="swish9"),), {"y": "y"})
-    with pytest.raises(ArchitectureError, match=r"y: unknown activation 'swish9'; npresnet knows relu, relu6"):
+    with pytest.raises(ArchitectureError, match=r"y: unknown activation 'swish9'; supported are relu, relu6"):
         ops.run(network, np.zeros((1, 1, 2, 2)))
 
 
-def test_a_pool_inside_a_convolution_carries_monotone_ones_only():
+def test_a_fused_pool_carries_only_monotone_activations():
     def node(activation: str) -> Node:
         params, attrs = {"weight": np.zeros((2, 1, 3, 3))}, {"pool": Window.of(2), "ceil_mode": False}
         return Node("c", "conv2d_max_pool2d", (INPUT,), Window.of(3), 1, attrs, params, activation)
@@ -71,7 +71,7 @@ def test_a_pool_inside_a_convolution_carries_monotone_ones_only():
         ops.run(Network((node("gelu"),), {"y": "c"}), x)
 
 
-def test_another_number_of_inputs_is_refused():
+def test_a_wrong_number_of_inputs_is_refused():
     x = np.zeros((1, 1, 2, 2))
     with pytest.raises(ArchitectureError, match="y: a add expects 2 inputs, got 1"):
         ops.run(Network((Node("y", "add", (INPUT,)),), {"y": "y"}), x)

@@ -1,4 +1,4 @@
-"""Every operation of the registry x whoever reads its record: each pair works, or refuses by name."""
+"""Every operation of the registry x every consumer of its record: each pair works, or refuses by name."""
 
 from __future__ import annotations
 
@@ -79,6 +79,9 @@ CASES: dict[str, Callable[[], Case]] = {
     "add": lambda: Case(
         (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "add", ("other", INPUT)))
     ),
+    "multiply": lambda: Case(
+        (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "multiply", ("other", INPUT))),
+    ),
     "shortcut_a": lambda: Case((Node("y", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 2)}),)),
     **{name: lambda name=name: Case((Node("y", name, (INPUT,)),)) for name in ACTIVATIONS},
 }
@@ -102,7 +105,7 @@ def network_of(case: Case) -> Network:
 
 
 def image(seed: int = 0) -> np.ndarray:
-    """(1, C, H, W) float32 of 0.1 to 1: where ReLU and its like are strictly monotone."""
+    """(1, C, H, W) float32 in 0.1 to 1, where ReLU and similar activations are strictly monotone."""
     return np.random.default_rng(seed).uniform(0.1, 1, (1, *IMAGE)).astype(np.float32)
 
 
@@ -140,7 +143,7 @@ def test_words_of_a_step_begin_with_the_label(case):
 
 
 def test_receptive_field_is_what_moves_the_result(case):
-    """Every row and column of the image is raised in turn: the results that move are those that see it."""
+    """Every row and column of the image is increased in turn: the results that change are those that depend on it."""
     network = network_of(case)
     shapes = infer_shapes(network, IMAGE)
     height, width = (*shapes["y"], 1, 1)[1:3]
@@ -173,7 +176,7 @@ def test_neighbours_are_as_far_apart_as_their_fields(case):
 
 
 def test_every_node_is_in_one_step(case):
-    """Behind a convolution, so that the passes may merge it; whatever they do, a step gives its last node's result."""
+    """After a convolution, so that passes may merge it; a step always computes its last node's value."""
     stem = Node("stem", "conv2d", (INPUT,), Window.of(3, 1, 1), params={"weight": positive(3, 3, 3, 3)})
     behind = [
         node.evolve(inputs=tuple("stem" if name == INPUT else name for name in node.inputs)) for node in case.nodes
@@ -204,7 +207,7 @@ def test_trace_shows_it(case):
 
 
 def test_explain_and_ladder_take_a_convolution_and_refuse_others_by_name(case):
-    """Of a network that has one, so that it is the operation that is refused."""
+    """The network has a convolution, so it is the operation that is refused."""
     beside = Node("beside", "conv2d", (INPUT,), Window.of(1), params={"weight": positive(2, 3, 1, 1)})
     network = Network((beside, *case.nodes), {"y": "y", "beside": "beside"})
     model, node, photo = model_running(network, SIZE, threads=1), case.nodes[-1], picture(1)
@@ -232,7 +235,7 @@ def test_networks_without_any_convolution_are_refused():
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_activation_is_carried_or_refused_by_name(name):
-    """By the specification, and by the CPU, before and after the passes: the same one."""
+    """Specification and CPU backend agree, before and after the passes."""
     nodes, x = case_of(name).nodes, image() - 0.5
     plain = ops.run(Network(nodes, {"y": "y"}), x.astype(np.float64))["y"]
     for activation, record in ACTIVATIONS.items():

@@ -1,4 +1,4 @@
-"""ops.conv2d bit for bit on whole numbers, over the full cross product; im2col; what is refused."""
+"""ops.conv2d bit for bit on integers, over the full cross product; im2col; refused arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_equals_seven_nested_loops(channels):
     assert check_conv_naive(ops.conv2d, conv_cases(channels=[channels])) > 500
 
 
-def test_cases_cover_what_they_promise():
+def test_cases_cover_all_combinations():
     cases = list(conv_cases())
     assert {case.batch for case in cases} == {1, 2, 3}
     assert {case.size for case in cases} == set(product(SIZES, SIZES))
@@ -59,7 +59,7 @@ def test_float64_is_computed_in_float64():
     )
 
 
-def test_changes_none_of_its_arguments():
+def test_arguments_are_not_modified():
     (case,) = list(wide_conv_cases())[:1]
     arrays = case.arrays()
     for array in arrays:
@@ -87,7 +87,7 @@ def test_im2col_has_zeros_outside_the_image_and_channels_in_order():
     assert_same(columns[0], np.array([[0, 1], [1, 2], [2, 0], [0, 3], [3, 4], [4, 0]]))
 
 
-def test_wrong_channels_are_explained():
+def test_the_message_for_wrong_channels():
     with pytest.raises(ShapeError) as caught:
         ops.conv2d(np.zeros((1, 3, 56, 56), np.float32), np.zeros((64, 64, 3, 3), np.float32))
     for part in ("expects 64 input channels, got 3", "(1, 3, 56, 56)   N, C, H, W", "(64, 64, 3, 3)", "groups = 1"):
@@ -109,6 +109,6 @@ def test_wrong_channels_are_explained():
     ],
     ids=lambda value: str(value),
 )
-def test_what_does_not_fit_is_refused(x, weight, bias, options):
+def test_invalid_arguments_are_refused(x, weight, bias, options):
     with pytest.raises(ShapeError):
         ops.conv2d(np.zeros(x), np.zeros(weight), None if bias is None else np.zeros(bias), **options)

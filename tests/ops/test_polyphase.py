@@ -1,4 +1,4 @@
-"""Winograd's filtering with stride 2: exact in rational numbers, equal to conv2d in float64, and what float32 loses."""
+"""Winograd's filtering with stride 2: exact in rationals, equal to conv2d in float64, bounded error in float32."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_identity_at_the_chosen_points(m):
     check_identity(*derived(m))
 
 
-def test_f2_is_what_the_header_writes_out():
+def test_f2_equals_the_formulas_in_the_docstring():
     d, g = np.array([3, -5, 7, 2, -4]), np.array([2, 9, -6])
     input_transform, kernel_transform, output_transform = derived(2)
     products = (kernel_transform @ g) * (input_transform @ d)
@@ -76,7 +76,7 @@ def test_the_matrices(m):
         np.testing.assert_allclose(matrix, exact.astype(float), rtol=2.0**-53, atol=0)
     for exact in derived(m)[::2]:  # B^T and A^T: no rounding, even in float32
         assert all(Fraction(float(np.float32(entry))) == entry for entry in exact.flat)
-    assert (t.output_transform[:, 1] == 1).all(), "so a bias goes to one position"
+    assert (t.output_transform[:, 1] == 1).all(), "so a bias is added at one position"
     assert len(np.unique(t.kernel_transform, axis=0)) == m + 2
     assert (t.kernel_transform[m + 1 :] == (0, 1, 0)).all()
 
@@ -89,7 +89,7 @@ def test_equals_conv2d_in_float64(m, padding):
             check_equals_conv2d(size, padding, m)
 
 
-def test_f2_is_exact_on_whole_numbers():
+def test_f2_is_exact_on_integers():
     for size in ((3, 4), (9, 9), (14, 20)):
         check_equals_conv2d(size, 1, m=2, dtype=np.float32, most=4)
 
@@ -102,20 +102,20 @@ def relative_error(m, points, stride=2):
     return rms_error(conv2d_winograd(x, weight, m=m, points=points, stride=stride), exact) / direct
 
 
-def test_float32_loses_next_to_nothing():
+def test_float32_error():
     assert relative_error(2, polyphase.POINTS[2]) < 1.1
     assert relative_error(4, polyphase.POINTS[4]) < 1.7
 
 
-def test_the_chosen_points_lose_fewest():
-    """Of all fractions that give exact matrices the best, against the usual ones."""
+def test_the_chosen_points_have_the_smallest_error():
+    """Compared with the usual points; the best of all fractions that give exact matrices."""
     usual = tuple(map(Fraction, (0, 1, -1, Fraction(1, 2))))
     assert relative_error(4, polyphase.POINTS[4]) < 0.75 * relative_error(4, usual)
 
 
 @pytest.mark.parametrize("r", [2, 4, 5])
 def test_other_filters_are_refused(r):
-    with pytest.raises(ShapeError, match="stride 2 is for filters of 3 taps" if r > 2 else "needs m and r from 2 on"):
+    with pytest.raises(ShapeError, match="stride 2 needs filters of 3 taps" if r > 2 else "needs m, r >= 2"):
         transforms(4, r, stride=2)
     with pytest.raises(ShapeError, match="3x3 with stride 2"):
         conv2d_winograd(np.zeros((1, 1, 9, 9)), np.zeros((1, 1, r, r)), stride=2)

@@ -1,4 +1,4 @@
-"""ops.run, the interpreter: against PyTorch, what it keeps and frees, what its errors say."""
+"""ops.run, the interpreter: against PyTorch, memory, error messages."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_value_has_the_images_dtype(dtype):
     assert {array.dtype for array in results.values()} == {np.dtype(dtype)}
 
 
-def test_one_value_may_be_asked_for_by_several_names_and_the_image_too():
+def test_a_value_may_be_several_outputs_and_the_image_an_output():
     network = Network((Node("a", "relu", (INPUT,)),), {"one": "a", "two": "a", "image": INPUT})
     x = integers(np.random.default_rng(0), (2, 1, 3, 3))
     results = ops.run(network, x)
@@ -81,7 +81,7 @@ def test_values_are_freed_after_their_last_reader():
     assert peak_bytes < 4 * x.nbytes
 
 
-def test_a_value_that_nobody_reads_is_no_trouble():
+def test_unused_values_are_allowed():
     network = Network((Node("a", "relu", (INPUT,)), Node("b", "relu", (INPUT,))), {"b": "b"})
     assert list(ops.run(network, np.ones((1, 1, 2, 2)))) == ["b"]
 
@@ -96,8 +96,8 @@ def test_errors_name_the_layer_and_what_it_reads():
         "layer1.0.conv2 expects 64 input channels, got 3",
         "  input   (1, 3, 56, 56)   N, C, H, W",
         "  weight  (64, 64, 3, 3)   out_channels, in_channels/groups, kernel_height, kernel_width",
-        "  Each filter sees in_channels/groups channels (groups = 1).",
-        "  Its input is the result of stem.",
+        "  Each filter reads in_channels/groups channels (groups = 1).",
+        "  Its input is the output of stem.",
     ]
 
 
@@ -113,7 +113,7 @@ def test_the_image_batch_holds_floats(dtype):
         ops.run(Network((), {"x": INPUT}), np.zeros((1, 3, 8, 8), dtype))
 
 
-def test_what_a_node_lacks_is_named():
+def test_unknown_operations_and_missing_windows():
     x = np.zeros((1, 3, 8, 8))
     with pytest.raises(ArchitectureError, match="swish9"):
         ops.run(Network((Node("a", "swish9", (INPUT,)),), {"a": "a"}), x)
@@ -128,5 +128,5 @@ def test_a_window_that_contradicts_the_weights_is_refused():
     with pytest.raises(ShapeError, match=r"conv1 expects filters of size \(3, 3\)"):
         ops.run(Network((node,), {"y": "conv1"}), np.zeros((1, 3, 8, 8)))
     node = Node("pool", "avg_pool2d", (INPUT,), Window.of(2, dilation=2))
-    with pytest.raises(ShapeError, match="pool cannot average under a dilated window"):
+    with pytest.raises(ShapeError, match="pool does not support a dilated window"):
         ops.run(Network((node,), {"y": "pool"}), np.zeros((1, 3, 8, 8)))

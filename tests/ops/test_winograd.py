@@ -1,4 +1,4 @@
-"""Winograd's minimal filtering: exact in rational numbers, equal to conv2d in float64, and what float32 loses."""
+"""Winograd's minimal filtering: exact in rationals, equal to conv2d in float64, bounded error in float32."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rational(text):
 
 
 def bilinear(input_transform, kernel_transform, output_transform):
-    """W[i,u,k]: what g[u] * d[k] contributes to Y[i], summed over the products, and each product's own part of it."""
+    """W[i,u,k]: the coefficient of g[u] * d[k] in Y[i], summed over the products, and each product's part of it."""
     parts = np.einsum("ij,ju,jk->jiuk", output_transform, kernel_transform, input_transform)
     return parts.sum(axis=0), parts
 
@@ -85,7 +85,7 @@ def test_identity_at_other_points(m, r):
 
 @pytest.mark.parametrize(("m", "r"), SIZES)
 def test_correlation_of_fractions(m, r):
-    """The same on numbers, in the words of the header, one and two dimensions."""
+    """The identity on numbers, by the docstring's formulas, in one and two dimensions."""
     rng = np.random.default_rng(0)
     bt, g_, at = cook_toom(m, r)
     draw = np.vectorize(lambda top, bottom: Fraction(int(top), int(bottom)), otypes=[object])
@@ -99,7 +99,7 @@ def test_correlation_of_fractions(m, r):
 
 @pytest.mark.parametrize(("m", "r"), list(PUBLISHED))
 def test_published_matrices(m, r):
-    """Product by product the same: the sign or scale of a row may stand in another of the three matrices."""
+    """Equal products: sign and scale of a row may be in any of the three matrices."""
     published = [rational(text) for text in PUBLISHED[m, r]]
     check_identity(published)
     assert_same(bilinear(*cook_toom(m, r))[1], bilinear(*published)[1])
@@ -107,12 +107,12 @@ def test_published_matrices(m, r):
         assert_same(abs(ours), abs(theirs))
 
 
-def test_f43_is_lavin_and_gray_to_the_sign():
+def test_f43_equals_lavin_and_gray_including_signs():
     for ours, text in zip(cook_toom(4, 3), PUBLISHED[4, 3], strict=True):
         assert_same(ours, rational(text))
 
 
-def test_column_1_is_ones_so_a_bias_goes_to_one_position(subtests):
+def test_column_1_is_ones_so_a_bias_is_added_at_one_position(subtests):
     for m, r in EVERY_SIZE:
         with subtests.test(m=m, r=r):
             t = transforms(m, r)
@@ -148,12 +148,12 @@ def check_float64_matrices(m, r, points):
             assert all(entry.denominator == 1 for entry in exact[index].flat)
 
 
-def test_made_once():
+def test_transforms_are_cached():
     assert transforms(4) is transforms(4)
     assert transforms(4).r == 3
 
 
-def test_balanced_points_are_the_usual_ones_but_for_tile_6():
+def test_balanced_points_are_the_usual_ones_except_for_tile_6():
     for count, same in ((3, True), (5, False), (7, True)):
         assert (set(POINTS[:count]) == set(BALANCED_POINTS[:count])) is same
 
@@ -181,11 +181,11 @@ def test_balanced_points_equal_conv2d():
     check_equals_conv2d((7, 33), 1, m=4, points=BALANCED_POINTS)
 
 
-def test_whole_tiles_leave_nothing_to_cut():
+def test_complete_tiles_need_no_cropping():
     check_equals_conv2d((8, 12), 1, m=4)
 
 
-def test_transform_kernel_filter_by_filter():
+def test_transform_kernel_of_each_filter():
     t, weight = transforms(4), arrays(1, 3, (1, 1), 5)[1]
     found = transform_kernel(weight, t)
     assert found.shape == (6, 6, 3, 5)
@@ -221,17 +221,17 @@ def relative_error(m, points=POINTS):
     return rms_error(conv2d_winograd(x, weight, bias, m=m, points=points), exact) / np.sqrt(np.mean(exact**2))
 
 
-def test_float32_loses_digits_as_m_grows():
+def test_float32_error_grows_with_m():
     two, four, six = (relative_error(m) for m in (2, 4, 6))
     assert 0 < two < four < six < 1e-5
     assert two < four / 3
 
 
-def test_balanced_points_lose_fewer():
+def test_balanced_points_have_a_smaller_error():
     assert relative_error(2) < relative_error(4, BALANCED_POINTS) < 0.8 * relative_error(4)
 
 
-# --- What does not fit
+# --- Refused arguments
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_balanced_points_lose_fewer():
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_refused(x, weight, bias, m):
+def test_invalid_arguments_are_refused(x, weight, bias, m):
     with pytest.raises(ShapeError):
         conv2d_winograd(np.zeros(x), np.zeros(weight), None if bias is None else np.zeros(bias), m=m)
 
@@ -266,29 +266,29 @@ def test_what_does_not_fit_is_refused(x, weight, bias, m):
     ],
     ids=str,
 )
-def test_windows_it_does_not_compute(options):
+def test_unsupported_windows_are_refused(options):
     winograd.check_window(Window.of(3, padding=1))
     winograd.check_window(Window.of(3, 2, padding=1))
     with pytest.raises(ShapeError, match=r"square window with stride 1 and dilation 1, or 3x3 .*, got .* use conv2d"):
         winograd.check_window(Window.of(**{"kernel_size": 3, **options}))
 
 
-def test_whole_numbers_are_refused():
+def test_integers_are_refused():
     floats, integers = np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3, 3), int)
-    with pytest.raises(ShapeError, match="floating-point numbers, got input of int"):
+    with pytest.raises(ShapeError, match=r"floating-point numbers, .* got input of int"):
         conv2d_winograd(integers, floats)
-    with pytest.raises(ShapeError, match="floating-point numbers, got weight of int"):
+    with pytest.raises(ShapeError, match=r"floating-point numbers, .* got weight of int"):
         transform_kernel(integers, transforms(2))
 
 
-def test_filters_of_another_size_are_refused():
+def test_filters_of_a_wrong_size_are_refused():
     with pytest.raises(ShapeError, match=r"F\(4, 3\) expects filters \(out_channels, in_channels, 3, 3\), got"):
         transform_kernel(np.zeros((1, 1, 5, 5)), transforms(4))
 
 
 @pytest.mark.parametrize("points", ["0 1 1", "1 0 -1"])
-def test_points_that_do_not_determine_it_are_refused(points):
-    with pytest.raises(ValueError, match="the points must all differ and the second be 1"):
+def test_invalid_points_are_refused(points):
+    with pytest.raises(ValueError, match="the points must be distinct and the second one 1"):
         cook_toom(2, 3, tuple(map(Fraction, points.split())))
 
 
@@ -332,7 +332,7 @@ def test_faulty_matrices_are_rejected(monkeypatch, field, fault):
         check_equals_conv2d((7, 33), 1, m=4)
 
 
-def test_a_transposed_filter_and_a_bias_elsewhere_are_rejected(monkeypatch):
+def test_a_transposed_filter_and_a_misplaced_bias_are_rejected(monkeypatch):
     working = winograd.transform_kernel
     with monkeypatch.context() as patch:
         patch.setattr(winograd, "transform_kernel", lambda weight, t: working(weight.swapaxes(2, 3), t))

@@ -7,22 +7,21 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from functools import partial
 
 import numpy as np
 import pytest
 
-import npresnet
 from npresnet import arch, cpu, passes
 from tests.conftest import REPOSITORY
 from tests.cpu.test_determinism import require
-from tests.support import torch_run
 from tests.support.float_error import assert_as_exact_as, rms_error
 from tests.support.forcing import forced, winograd
 from tests.support.reference import TEN, run_double, run_module, torchvision_model
+from tests.support.rms import errors_over_seeds, results_on_small_images
 
 FULL, SMALL = 224, 96  # image sizes
 COUNT = 8
+SMALL_NETWORKS = ("cifar_resnet20", "cifar_resnet56", "demo")
 
 
 @pytest.mark.parametrize("name", TEN)
@@ -39,18 +38,24 @@ def test_rms_error_is_at_most_twice_pytorch_s(name):
 
 
 def test_the_other_kernel_too():
-    """OpenBLAS's AVX2 kernels, in a process of their own: other sums, other choices."""
+    """Other sums, other choices."""
+    found = errors_with_avx2("64", "resnet18", "resnet34", "resnext50_32x4d")
+    assert len(found) == 3
+    for name, errors in found.items():
+        assert 0 < errors["ours"] <= 2 * errors["theirs"], name
+        assert any("winograd" in algorithm for algorithm in errors["algorithms"]), name
+
+
+def errors_with_avx2(*arguments: str) -> dict[str, dict]:
+    """What `tests.support.rms` finds with OpenBLAS's AVX2 kernels, in a process of their own."""
     core_type = require("avx2")
     environment = {**os.environ, "OPENBLAS_CORETYPE": core_type}
-    command = [sys.executable, "-m", "tests.support.rms", "64", "resnet18", "resnet34", "resnext50_32x4d"]
+    command = [sys.executable, "-m", "tests.support.rms", *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["kernel"] == core_type
-    assert len(found["errors"]) == 3
-    for name, errors in found["errors"].items():
-        assert 0 < errors["ours"] <= 2 * errors["theirs"], name
-        assert any("winograd" in algorithm for algorithm in errors["algorithms"]), name
+    return found["errors"]
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -63,14 +68,22 @@ def test_small_networks(name, seed, fast):
     assert_as_exact_as(ours, theirs, exact)
 
 
-def results_on_small_images(name: str, seed: int, **options: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Our logits of 16 CIFAR-sized images, PyTorch's, and those in float64."""
-    x = np.random.default_rng(seed).standard_normal((16, 3, 32, 32), dtype=np.float32)
-    load = npresnet.load if name == "demo" else partial(npresnet.build, num_classes=10, seed=seed)
-    with load(name, threads=2, **options) as model:
-        ours, network = model(x), model.network
-    theirs, exact = (next(iter(torch_run.run(network, x, dtype).values())) for dtype in (np.float32, np.float64))
-    return ours, theirs, exact
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_small_networks_over_seeds(name):
+    assert_well_within_the_rule(errors_over_seeds(name))
+
+
+def test_small_networks_over_seeds_with_the_other_kernel():
+    found = errors_with_avx2("small", *SMALL_NETWORKS)
+    assert len(found) == len(SMALL_NETWORKS)
+    for errors in found.values():
+        assert_well_within_the_rule(errors)
+
+
+def assert_well_within_the_rule(errors: dict[str, float]) -> None:
+    """Half as much again, not twice as much, for elsewhere PyTorch itself may be more exact than on this processor."""
+    for mode in ("ours", "ours, fast"):
+        assert 0 < errors[mode] <= 1.5 * errors["theirs"], mode
 
 
 def test_f4_everywhere_would_break_the_rule():

@@ -1,4 +1,4 @@
-"""Folding keeps every result, rounds each number once, and leaves alone what somebody else sees."""
+"""Folding keeps every result, rounds each number once, and merges only single-use values."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def ops_of(network: Network) -> list[str]:
     return [node.op for node in network]
 
 
-def test_the_numbers_are_worked_out_in_float64_and_rounded_once():
+def test_parameters_are_computed_in_float64_and_rounded_once():
     check_fold(fold_batch_norm)
 
 
 def test_random_networks(subtests):
-    """Whole numbers: folded and unfolded agree to the last digit."""
+    """Integers: folded and unfolded agree exactly."""
     for seed in range(60):
         with subtests.test(seed=seed):
             network, image = random_network(seed)
@@ -75,8 +75,8 @@ def test_known_networks_keep_their_logits(name):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
-def test_numbers_too_small_for_a_float32_round_to_zero_whatever_numpys_settings():
-    """A channel that training has switched off may have weights of 1e-40, and NumPy may have been told to raise."""
+def test_underflow_rounds_to_zero_under_any_numpy_error_settings():
+    """A channel that training has disabled may have weights of 1e-40, and NumPy may be set to raise on underflow."""
     weight = np.full((4, 4, 3, 3), 1e-30, np.float32)
     switched_off = norm().evolve(params={**norm().params, "weight": np.full(4, 1e-30), "bias": np.full(4, 1e-60)})
     with np.errstate(all="raise"):
@@ -86,7 +86,7 @@ def test_numbers_too_small_for_a_float32_round_to_zero_whatever_numpys_settings(
     assert not weight.any()
 
 
-def test_the_original_stays_as_it_was():
+def test_the_original_is_unchanged():
     nodes = (conv(bias=True), norm())
     network = Network(nodes, {"y": "bn"})
     before = {(n.name, role): array.copy() for n in nodes for role, array in n.params.items()}
@@ -96,15 +96,15 @@ def test_the_original_stays_as_it_was():
         assert_same(network[name].params[role], array)
 
 
-def test_no_filter_is_copied():
-    """Folding costs a line a channel: the filters may lie in a mapped file, and stay there."""
+def test_filters_are_not_copied():
+    """They may be mapped from a file."""
     network = Network((conv(), norm(), norm("bn2", "bn")), {"y": "bn2"})
     (folded,) = fold_batch_norm(network)
     assert folded.params["weight"] is network.nodes[0].params["weight"]
     assert folded.params["scale"].dtype == np.float64
 
 
-def test_a_norms_relu_goes_along():
+def test_the_activation_of_a_norm_is_kept():
     folded = fold_batch_norm(Network((conv(), norm(relu=True)), {"y": "bn"}))
     assert ops_of(folded) == ["conv2d"]
     assert folded.nodes[0].activation == "relu"
@@ -129,9 +129,9 @@ def test_two_norms_in_a_row():
         ((norm("bn", INPUT),), {"y": "bn"}),
         ((Node("conv", "relu", (INPUT,)), norm()), {"y": "bn"}),
     ],
-    ids=["asked for", "read twice", "two norms", "relu between", "residual between", "of the image", "of a relu"],
+    ids=["an output", "read twice", "two norms", "relu between", "residual between", "of the image", "of a relu"],
 )
-def test_a_norm_stays_where_it_cannot_be_folded(nodes, outputs):
+def test_norms_that_cannot_be_folded_are_kept(nodes, outputs):
     network = Network(nodes, outputs)
     folded = fold_batch_norm(network)
     assert ops_of(folded) == ops_of(network)
@@ -141,7 +141,7 @@ def test_a_norm_stays_where_it_cannot_be_folded(nodes, outputs):
         assert_same(got[name], array, name)
 
 
-def test_names_that_are_asked_for_stay():
+def test_names_of_outputs_are_kept():
     network = Network((conv(), norm()), {"features": "bn", "again": "bn"})
     folded = fold_batch_norm(network)
     assert list(ops.run(folded, X)) == ["features", "again"]

@@ -1,4 +1,4 @@
-"""Fusing keeps every result and every name that is asked for, and merges nothing that somebody else sees."""
+"""Fusing keeps every result and the names of outputs, and merges only single-use values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch, ops
+from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fuse, optimize
 from npresnet.window import Window
@@ -73,18 +74,18 @@ def test_known_networks_keep_their_logits(name, before, after):
     assert_close_results(fuse(network), network, x)
 
 
-def test_features_may_be_asked_for_anywhere():
-    """Every node of a network's first half, one at a time: also between conv, bn, add and relu of one block."""
+def test_any_node_can_be_an_output():
+    """Every node of a network's first half, one at a time, including those between conv, bn, add and relu."""
     network = exact_network("resnet18", num_classes=3).with_outputs(["layer2"])
     x = np.random.default_rng(0).standard_normal((1, 3, 32, 32))
     everything = ops.run(Network(network.nodes, {node.name: node.name for node in network}), x)
     for node in network:
-        optimised = optimize(Network(network.nodes, {"layer2": network.outputs["layer2"], "asked": node.name}))
+        optimised = optimize(Network(network.nodes, {"layer2": network.outputs["layer2"], "any": node.name}))
         assert len(optimised) < len(network) / 2
         got = ops.run(optimised, x)
-        for asked, name in (("layer2", network.outputs["layer2"]), ("asked", node.name)):
+        for output, name in (("layer2", network.outputs["layer2"]), ("any", node.name)):
             expected = everything[name]
-            np.testing.assert_allclose(got[asked], expected, rtol=0, atol=1e-12 * np.abs(expected).max(), err_msg=name)
+            np.testing.assert_allclose(got[output], expected, rtol=0, atol=1e-12 * np.abs(expected).max(), err_msg=name)
 
 
 def test_all_features_at_once():
@@ -109,7 +110,7 @@ def test_convolution_addition_and_relu_become_one():
     assert_same_results(fuse(network), network, X)
 
 
-def test_the_main_path_takes_the_addition_and_stands_after_the_shortcut():
+def test_the_addition_is_fused_into_the_main_path_after_the_shortcut():
     nodes = (conv("main", seed=1), conv("short", seed=2), add("sum", "main", "short"), relu("y", "sum"))
     fused = fuse(Network(nodes, {"y": "y"}))
     assert [(node.name, node.inputs, node.activation) for node in fused] == [
@@ -133,35 +134,35 @@ def test_the_main_path_takes_the_addition_and_stands_after_the_shortcut():
         ((add("a", INPUT, INPUT),), {"y": "a"}),
     ],
     ids=[
-        "relu of what is asked for", "relu of what a convolution reads", "two relus", "a value added to itself",
-        "addition to what another reads", "addition after a relu", "relu of a pool", "relu of the image", "image twice",
+        "relu of an output", "relu of a convolution's input", "two relus", "a value added to itself",
+        "addition to a shared value", "addition after a relu", "relu of a pool", "relu of the image", "image twice",
     ],
 )  # fmt: skip
-def test_what_others_see_stays(nodes, outputs):
+def test_values_that_are_not_single_use_are_kept(nodes, outputs):
     network = Network(nodes, outputs)
     assert shape_of(fuse(network)) == shape_of(network)
     assert_same_results(fuse(network), network, X)
 
 
-def test_an_addition_after_a_relu_stays_an_addition():
+def test_an_addition_after_a_relu_is_not_fused():
     network = Network((conv("a"), relu("b", "a"), add("c", "b", INPUT)), {"y": "c"})
     assert shape_of(fuse(network)) == [("conv2d", 1, True), ("add", 2, False)]
     assert_same_results(fuse(network), network, X)
 
 
-def test_a_convolution_takes_one_addition():
+def test_only_one_addition_is_fused_into_a_convolution():
     network = Network((conv("a"), add("b", "a", INPUT), add("c", "b", INPUT), relu("d", "c")), {"y": "d"})
     assert shape_of(fuse(network)) == [("conv2d", 2, False), ("add", 2, True)]
     assert_same_results(fuse(network), network, X)
 
 
-def test_an_additions_own_relu_goes_along():
+def test_the_activation_of_an_addition_is_kept():
     network = Network((conv("a"), add("b", "a", INPUT, activation="relu")), {"y": "b"})
     assert shape_of(fuse(network)) == [("conv2d", 2, True)]
     assert_same_results(fuse(network), network, X)
 
 
-def test_relus_of_linear_and_lonely_norms():
+def test_relus_of_linear_and_unfolded_norms():
     params = {"running_mean": np.ones(4, np.float32), "running_var": np.full(4, 0.75, np.float32)}
     weight = np.random.default_rng(0).integers(-2, 3, (3, 4)).astype(np.float32)
     nodes = (
@@ -177,9 +178,15 @@ def test_relus_of_linear_and_lonely_norms():
     assert_same_results(fuse(network), network, X)
 
 
-def test_the_original_stays_as_it_was():
+def test_the_original_is_unchanged():
     network = arch.build(arch.random_tensors("cifar_resnet20"))[0]
     nodes = network.nodes
     fuse(network)
     assert network.nodes is nodes
     assert not any(node.activation or len(node.inputs) > 1 for node in network if node.op == "conv2d")
+
+
+def test_an_unknown_activation_is_refused_by_name():
+    nodes = (conv("a"), add("b", "a", INPUT, activation="swish9"))
+    with pytest.raises(ArchitectureError, match="unknown activation 'swish9'"):
+        fuse(Network(nodes, {"y": "b"}))

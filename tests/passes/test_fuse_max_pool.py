@@ -1,4 +1,4 @@
-"""A max pool goes into the convolution before it where that is a stem, and nobody else sees the convolution."""
+"""A max pool is fused into the convolution before it if that is a stem and its value is single-use."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def image(channels: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("activation", [None, "relu", "relu6", "hard_sigmoid"])
 @pytest.mark.parametrize("ceil_mode", [False, True])
-def test_both_become_one(activation, ceil_mode):
+def test_convolution_and_pool_become_one_node(activation, ceil_mode):
     network = Network((conv(activation=activation), pool(attrs={"ceil_mode": ceil_mode})), OUT)
     fused = fuse_max_pool(network)
     assert [(node.name, node.op, node.activation) for node in fused] == [("conv1", "conv2d_max_pool2d", activation)]
     assert_same(ops.run(fused, image())["y"], ops.run(network, image())["y"])
 
 
-def test_shapes_and_multiply_adds_stay():
+def test_shapes_and_multiply_adds_are_unchanged():
     network = Network((conv(), pool()), OUT)
     fused = fuse_max_pool(network)
     before, after = infer_shapes(network, (3, 33, 35)), infer_shapes(fused, (3, 33, 35))
@@ -71,7 +71,7 @@ def test_a_resnets_stem():
 
 
 @pytest.mark.parametrize("module", ["conv1", "bn1", "relu"])
-def test_features_of_the_stem_keep_it_apart(module):
+def test_a_stem_that_is_an_output_is_not_fused(module):
     network = exact_network("resnet18", num_classes=3).with_outputs([module, "layer1"])
     assert "conv2d_max_pool2d" not in {node.op for node in fuse_max_pool(optimize(network))}
 
@@ -90,11 +90,11 @@ def test_features_of_the_stem_keep_it_apart(module):
         ((pool().evolve(inputs=(INPUT,)),), OUT, 3),
     ],
     ids=[
-        "asked for", "read twice", "many channels", "groups", "dilated", "dilated pool", "residual", "average",
+        "an output", "read twice", "many channels", "groups", "dilated", "dilated pool", "residual", "average",
         "of the image",
     ],
 )  # fmt: skip
-def test_others_stay(nodes, outputs, channels):
+def test_other_networks_are_unchanged(nodes, outputs, channels):
     network = Network(nodes, outputs)
     fused = fuse_max_pool(network)
     assert [node.op for node in fused] == [node.op for node in network]

@@ -1,4 +1,4 @@
-"""merge_pairs itself; what it is used for stands in test_fold_batch_norm and test_fuse."""
+"""merge_pairs; its uses are tested in test_fold_batch_norm and test_fuse."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ def chain(length: int) -> Network:
     return Network(tuple(nodes), {"out": names[-1]})
 
 
-def test_the_private_names_are_kept_not_copied_for_each_node():
-    """A copy for each node makes a file of 8,000 blocks cost minutes instead of seconds."""
+def test_the_single_use_names_are_not_copied_for_each_node():
+    """A copy for each node would take minutes instead of seconds for a file of 8,000 blocks."""
     seen = []
 
-    def merge(_node, _made, private):
-        seen.append(private)
+    def merge(_node, _made, single_use):
+        seen.append(single_use)
 
     network = merge_pairs(chain(50), merge)
     assert len(network) == 50
-    assert all(private is seen[0] for private in seen)
+    assert all(single_use is seen[0] for single_use in seen)
 
 
-def test_merged_pairs_stay_private():
-    """Three in a row become one: the second merge sees the first one's result."""
+def test_merged_pairs_stay_single_use():
+    """Chains become one node: the second merge sees the result of the first."""
 
-    def merge(node, made, private):
+    def merge(node, made, single_use):
         producer = made.get(node.inputs[0])
-        if producer is None or producer.name not in private:
+        if producer is None or producer.name not in single_use:
             return None
         return producer, node.evolve(inputs=producer.inputs)
 

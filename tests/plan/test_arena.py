@@ -1,4 +1,4 @@
-"""No two values that are needed together may share a byte, and borders of zeros stay borders."""
+"""Values with overlapping lifetimes never share a byte, and borders of zeros are never overwritten."""
 
 import itertools
 import random
@@ -25,13 +25,13 @@ def share_bytes(a: Request, b: Request, offsets: dict[str, int]) -> bool:
 
 
 def overlapping_pairs(requests, offsets):
-    """The pairs that are needed at the same moment and share bytes."""
+    """The pairs with overlapping lifetimes that share bytes."""
     for a, b in itertools.combinations(requests, 2):
         if share_bytes(a, b, offsets) and a.lifetime.overlaps(b.lifetime):
             yield a, b
 
 
-def test_values_needed_together_share_no_byte(subtests):
+def test_values_with_overlapping_lifetimes_share_no_byte(subtests):
     for seed in range(200):
         with subtests.test(seed=seed):
             requests = random_requests(seed)
@@ -42,7 +42,7 @@ def test_values_needed_together_share_no_byte(subtests):
                 assert offsets[request.name] + request.size_bytes <= arena_bytes
 
 
-def test_memory_with_a_border_is_never_written_by_another_shape(subtests):
+def test_memory_with_a_border_is_reused_only_by_equal_shapes(subtests):
     for seed in range(50):
         with subtests.test(seed=seed):
             requests = random_requests(seed)
@@ -62,6 +62,6 @@ def test_memory_is_reused():
     assert arena_bytes == 2 * 1024
 
 
-def test_the_check_sees_a_planted_overlap():
+def test_the_check_detects_a_planted_overlap():
     requests = [Request("a", 100, Lifetime(0, 2)), Request("b", 100, Lifetime(2, 3))]
     assert list(overlapping_pairs(requests, {"a": 0, "b": 64}))

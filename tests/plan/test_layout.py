@@ -9,7 +9,12 @@ from npresnet.network import INPUT, Network, Node
 from npresnet.plan.lifetimes import Lifetime, value_lifetimes
 from npresnet.window import Window
 
-GMACS = {"resnet18": 1.814, "resnet50": 4.089, "resnext50_32x4d": 4.230, "wide_resnet50_2": 11.398}  # torchvision's own
+GMACS = {
+    "resnet18": 1.814,
+    "resnet50": 4.089,
+    "resnext50_32x4d": 4.230,
+    "wide_resnet50_2": 11.398,
+}  # torchvision's
 
 
 def network_of(name: str) -> Network:
@@ -27,7 +32,7 @@ def test_resnet50_has_56_steps_that_compute():
     assert len(nodes) == 56
 
 
-def test_lifetimes_reach_from_maker_to_last_reader():
+def test_lifetimes_reach_from_producer_to_last_reader():
     network = Network(
         (
             Node("a", "relu", (INPUT,)),
@@ -48,7 +53,7 @@ def test_lifetimes_reach_from_maker_to_last_reader():
     }
 
 
-def test_a_value_gets_the_widest_padding_of_its_readers_as_halo():
+def test_the_halo_is_the_maximum_padding_of_the_readers():
     weight = np.zeros((1, 1, 3, 5), np.float32)
     wide = np.zeros((1, 1, 7, 1), np.float32)
     network = Network(
@@ -65,7 +70,7 @@ def test_a_value_gets_the_widest_padding_of_its_readers_as_halo():
     assert not layout.values["c"].has_halo
 
 
-def test_memory_of_a_resnet50_is_far_below_the_sum_of_its_values():
+def test_memory_of_a_resnet50_is_far_less_than_the_sum_of_its_values():
     layout = plan.make_layout(network_of("resnet50"), (3, 224, 224))
     assert layout.arena_bytes < sum(value.size_bytes for value in layout.values.values()) / 3
 
@@ -95,7 +100,7 @@ def zeros(*shape: int) -> np.ndarray:
     ],
     ids=["filters", "bias", "residual", "max pool", "avg pool", "dilation", "batch norm", "linear"],
 )
-def test_what_does_not_fit_together_is_refused_by_name(node, message):
+def test_inconsistent_nodes_are_refused_by_name(node, message):
     with pytest.raises(ShapeError, match=f"n: .*{message}"):
         plan.make_layout(Network((node,), {"y": "n"}), (2, 9, 9))
 

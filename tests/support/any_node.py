@@ -39,6 +39,10 @@ def _sum(**more: Any) -> tuple[Node, ...]:
     return Node("a", "relu", (INPUT,)), Node("y", "add", ("a", INPUT), **more)
 
 
+def _gate(**more: Any) -> tuple[Node, ...]:
+    return Node("gate", "max_pool2d", (INPUT,), Window.of(IMAGE[1:])), Node("y", "multiply", (INPUT, "gate"), **more)
+
+
 CASES: Mapping[str, Make] = {
     "conv2d": _one("conv2d", window=Window.of(3, 2, 1), params={"weight": _weight(8, 4, 3, 3)}),
     "conv2d_max_pool2d": _one(
@@ -54,6 +58,7 @@ CASES: Mapping[str, Make] = {
     "flatten": _one("flatten"),
     "linear": _after_flatten,
     "add": _sum,
+    "multiply": _gate,
     "shortcut_a": _one("shortcut_a", attrs={"stride": 2, "pad_channels": (2, 2)}),
     **{name: _one(name) for name in ACTIVATIONS},
 }

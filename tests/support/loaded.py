@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import npresnet
-from npresnet.model.metadata import OF_ONE_RUN
+from npresnet.model.metadata import RUNTIME
 
 DILATED = [False, True, True]
 
@@ -18,4 +18,4 @@ def origins(model) -> dict[str, str]:
 
 def values(model) -> dict[str, object]:
     """What was decided about the network, not about this run."""
-    return {n: d.value for n, d in model.config.items() if n not in (*OF_ONE_RUN, "source")}
+    return {n: d.value for n, d in model.config.items() if n not in (*RUNTIME, "source")}

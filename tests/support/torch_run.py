@@ -18,6 +18,7 @@ ACTIVATIONS = {
     "leaky_relu": lambda x, negative_slope=0.01: F.leaky_relu(x, negative_slope),
     "hard_sigmoid": F.hardsigmoid,
     "hard_swish": F.hardswish,
+    "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "gelu": F.gelu,
 }
@@ -50,6 +51,9 @@ def _compute(node: Node, dtype: type[np.floating], x, *others):
     if node.op == "shortcut_a":
         before, after = attrs["pad_channels"]
         return F.pad(x[:, :, :: attrs["stride"], :: attrs["stride"]], (0, 0, 0, 0, before, after))
+    if node.op == "multiply":
+        (gate,) = others
+        return x * (gate if gate.shape == x.shape else gate.reshape(*gate.shape[:2], 1, 1))
     if node.op == "linear":
         return F.linear(x, p["weight"], p.get("bias"))
     if node.op in ACTIVATIONS:

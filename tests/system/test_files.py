@@ -1,4 +1,4 @@
-"""A file is replaced whole or not at all, and nothing else in its folder is touched."""
+"""A file is replaced atomically, and no other file in its folder is changed."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ import pytest
 from npresnet.system.files import replacing
 
 
-def test_the_new_file_takes_the_place_of_the_old(tmp_path):
+def test_the_old_file_is_replaced(tmp_path):
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     with replacing(str(path)) as file:
@@ -25,7 +25,7 @@ def write_half(path: str) -> None:
         raise OSError(28, "planted: no space left")
 
 
-def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
+def test_an_error_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match="planted"):
@@ -34,22 +34,22 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     assert os.listdir(tmp_path) == ["out.bin"]
 
 
-def test_a_file_of_the_users_that_ends_in_part_is_safe(tmp_path):
+def test_other_part_files_are_unchanged(tmp_path):
     (tmp_path / "out.bin.part").write_bytes(b"theirs")
     with replacing(str(tmp_path / "out.bin")) as file:
         file.write(b"new")
     assert (tmp_path / "out.bin.part").read_bytes() == b"theirs"
 
 
-def test_a_missing_folder_is_named_as_it_was_given(tmp_path):
+def test_a_missing_folder_is_named_as_given(tmp_path):
     path = str(tmp_path / "nowhere" / "out.bin")
     with pytest.raises(FileNotFoundError) as caught, replacing(path):
         pass
     assert caught.value.filename == path
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX has pipes with names")
-def test_what_is_no_ordinary_file_is_written_to(tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="named pipes need POSIX")
+def test_special_files_are_written_to(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Pages let go of come back with the same numbers, and really leave memory meanwhile."""
+"""drop_pages releases memory, and dropped pages are read again with the same values."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def test_the_numbers_come_back(mapped):
+def test_values_are_unchanged(mapped):
     array, expected = mapped
     assert np.array_equal(array, expected)
     drop_pages(array)
@@ -32,8 +32,8 @@ def test_the_numbers_come_back(mapped):
     assert np.array_equal(array, expected)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is resident on Linux alone")
-def test_the_pages_leave_memory(mapped):
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc reports resident memory only on Linux")
+def test_memory_is_released(mapped):
     array, _ = mapped
     array.sum()
     before = resident_bytes()
@@ -41,8 +41,8 @@ def test_the_pages_leave_memory(mapped):
     assert resident_bytes() < before - 15_000_000
 
 
-def test_what_was_written_to_a_private_copy_of_the_pages_stays(tmp_path):
-    """Mapped copy-on-write, the file does not have it."""
+def test_private_changes_are_kept(tmp_path):
+    """Changes to a copy-on-write mapping are not in the file."""
     np.zeros(1_000_000, np.float32).tofile(tmp_path / "zeros")
     array = np.memmap(tmp_path / "zeros", np.float32, "c")
     array[:] = 7
@@ -50,7 +50,7 @@ def test_what_was_written_to_a_private_copy_of_the_pages_stays(tmp_path):
     assert (array == 7).all()
 
 
-def test_ordinary_arrays_are_left_alone():
+def test_other_arrays_are_ignored():
     array = np.arange(100_000, dtype=np.float32)
     drop_pages(array)
     assert array[99_999] == 99_999

@@ -1,4 +1,4 @@
-"""Class activation maps: places, classes, range, and the networks that have none. See also tests/parity."""
+"""Class activation maps: positions, classes, range, and networks that have none. See also tests/parity."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_range():
     assert (heat.min(), heat.max()) == (0, 1)
 
 
-def test_places_are_not_mixed_up():
-    """One hot place in one channel: hot there, at the same side and in no other orientation."""
+def test_positions_and_orientation():
+    """One hot position in one channel is hot in the map, neither flipped nor transposed."""
     features = np.zeros((3, 4, 6), np.float32)
     features[1, 0, 4] = 1
     heat = activation_map(features, np.array([5, 2, 7], np.float32), 40, 60)
@@ -37,14 +37,14 @@ def test_places_are_not_mixed_up():
     assert heat[:, :30].max() == 0
 
 
-def test_each_channel_counts_by_its_own_weight():
+def test_each_channel_has_its_own_weight():
     features = np.zeros((2, 1, 2), np.float32)
     features[0, 0, 0], features[1, 0, 1] = 1, 1
     assert activation_map(features, np.array([1.0, 3.0]), 1, 2).tolist() == [[0, 1]]
     assert activation_map(features, np.array([3.0, 1.0]), 1, 2).tolist() == [[1, 0]]
 
 
-def test_stretching_is_pillow_s_bilinear():
+def test_resizing_is_pillow_s_bilinear():
     small = np.arange(6, dtype=np.float32).reshape(2, 3)
     expected = np.asarray(Image.fromarray(small).resize((9, 8), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(activation_map(small[None], np.ones(1), 8, 9), expected / np.float32(5))
@@ -55,18 +55,18 @@ def test_a_flat_map_is_zero():
 
 
 @pytest.mark.parametrize("index", [-1, 1.5, "3", True])
-def test_what_is_no_index_is_refused(index):
-    with pytest.raises(ValueError, match="a class index is a whole number from 0 on"):
+def test_invalid_indices_are_refused(index):
+    with pytest.raises(ValueError, match="a class index must be an integer >= 0"):
         shared_model().cam(picture(), index)
 
 
-def test_a_class_that_is_not_there_is_refused():
-    with pytest.raises(npresnet.ArchitectureError, match=r"no class 10: .* 0 to 9"):
+def test_an_index_out_of_range_is_refused():
+    with pytest.raises(npresnet.ArchitectureError, match=r"class index 10 is out of range: expected 0 to 9"):
         shared_model().cam(picture(), 10)
 
 
 def test_two_linear_layers_are_refused(tmp_path):
-    """Behind a hidden layer a place's share in the logit is not a weighted sum any more."""
+    """After a hidden layer a position's contribution to the logit is no longer a weighted sum."""
     tensors = npresnet.arch.random_tensors("resnet10", num_classes=5)
     rng = np.random.default_rng(0)
     del tensors["fc.weight"], tensors["fc.bias"]

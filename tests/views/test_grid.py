@@ -1,4 +1,4 @@
-"""The picture grid: equal cells, pictures where they belong, titles that fit, as many pages as it takes."""
+"""The grid of images: equal cells, positions of images, titles that fit, number of pages."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_number_of_pages(tmp_path, count, pages):
         assert is_white(cell(Image.open(written[1]), 1))
 
 
-def test_pages_are_written_as_pictures_come(tmp_path):
+def test_pages_are_written_as_pictures_arrive(tmp_path):
     def pictures():
         for number in range(20):
             if number == 18:
@@ -108,8 +108,8 @@ def test_pictures_keep_their_shape(height, width):
     scale = grid.CELL / max(height, width)
     assert np.ptp(rows) + 1 == max(1, round(height * scale))
     assert np.ptp(columns) + 1 == max(1, round(width * scale))
-    assert abs((columns.min() + columns.max()) / 2 - (grid.CELL - 1) / 2) <= 0.5  # in the middle
-    assert rows.min() == 0  # right under its title
+    assert abs((columns.min() + columns.max()) / 2 - (grid.CELL - 1) / 2) <= 0.5  # centred
+    assert rows.min() == 0  # directly below its title
 
 
 def test_small_pictures_show_their_pixels():
@@ -117,7 +117,7 @@ def test_small_pictures_show_their_pixels():
     assert np.array_equal(cell(grid.draw_page([(pixels, "noise")]), 0), pixels.repeat(7, axis=0).repeat(7, axis=1))
 
 
-def test_any_kind_of_picture():
+def test_picture_types():
     rgba = Image.new("RGBA", (8, 8), (1, 2, 3, 0))
     page = grid.draw_page([(np.full((8, 8), 9, np.uint8), "grey"), (rgba, "RGBA"), (None, "unreadable")])
     assert (cell(page, 0) == 9).all()
@@ -140,7 +140,7 @@ def test_titles_fit(text):
     grid.draw_page([(None, text)])
 
 
-def test_titles_are_shortened_only_where_they_must_be():
+def test_titles_are_shortened_only_if_necessary():
     assert grid.fit_title("predict:ants", grid.CELL)[0] == "predict:ants"
     shortened = grid.fit_title("predict:" + "very " * 40 + "long", grid.CELL)[0]
     assert shortened.startswith("predict:very very")
@@ -148,7 +148,7 @@ def test_titles_are_shortened_only_where_they_must_be():
     assert not shortened.endswith(" ...")
 
 
-def test_letters_that_no_font_has_become_plain(monkeypatch):
+def test_letters_missing_in_all_fonts_become_ascii(monkeypatch):
     monkeypatch.setattr(grid, "_system_font", lambda size: None)
     assert grid.fit_title("predict:café ñandú 蟻", grid.CELL)[0] == "predict:cafe nandu ?"
 
@@ -172,9 +172,9 @@ def test_pages_that_cannot_be_written(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bad_name_is_refused_before_the_first_picture_is_asked_for(tmp_path):
+def test_an_invalid_name_is_refused_before_the_first_picture_is_requested(tmp_path):
     def pictures():
-        raise AssertionError("asked for a picture")
+        raise AssertionError("a picture was requested")
         yield
 
     with pytest.raises(ImageError, match="use a name that ends in"):

@@ -1,4 +1,4 @@
-"""The heat map over its picture: the equation, an even colour map, and what is refused."""
+"""The blended heat map: the equation, a uniform colour map, and refused arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lightness(colours: np.ndarray) -> np.ndarray:
     return np.where(y > (6 / 29) ** 3, 116 * np.cbrt(y) - 16, y * (29 / 3) ** 3)
 
 
-def test_hotter_is_lighter_by_even_steps():
+def test_lightness_increases_uniformly():
     steps = np.diff(lightness(overlay.colours(np.linspace(0, 1, 33))))
     assert (steps > 0).all()
     assert steps.max() < 2 * steps.mean()
@@ -28,7 +28,7 @@ def test_the_ends_and_the_stops():
     table = overlay.colours(np.linspace(0, 1, 9))
     assert table[0].tolist() == [0, 0, 4]
     assert table[-1].tolist() == [252, 255, 164]
-    assert np.abs(table.astype(int) - overlay.INFERNO).max() <= 3  # a stop may fall between two of 256 heats
+    assert np.abs(table.astype(int) - overlay.INFERNO).max() <= 3  # a stop may be between two of the 256 entries
 
 
 def test_the_equation():
@@ -46,7 +46,7 @@ def test_the_equation():
             assert abs(got[i, j, c] - mixed) <= 0.501
 
 
-def test_cold_places_show_the_picture_and_hot_ones_glow():
+def test_opacity_of_cold_and_hot_positions():
     picture = np.full((4, 4, 3), 128, np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[1, 2] = 1
@@ -56,7 +56,7 @@ def test_cold_places_show_the_picture_and_hot_ones_glow():
     assert out[1, 2, 1] > 180
 
 
-def test_inputs_are_not_changed_and_may_be_strided():
+def test_inputs_are_not_modified_and_may_be_strided():
     picture = np.random.default_rng(1).integers(0, 256, (8, 10, 3), np.uint8)
     heat = np.linspace(0, 1, 80).reshape(8, 10)
     before = picture.copy(), heat.copy()

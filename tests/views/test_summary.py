@@ -1,4 +1,4 @@
-"""The table of torchsummary, to the digit."""
+"""The table of torchsummary, digit for digit."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ RESNET18_START = """\
 
 
 def numbers(table: str) -> dict[str, float]:
-    """{title: number} of the lines below the rows."""
+    """{title: number} of the lines after the rows."""
     return {title: float(value.replace(",", "")) for title, value in re.findall(r"^([A-Z].*): (.*)$", table, re.M)}
 
 
 def shortcut_tensors(name: str) -> dict[str, np.ndarray]:
-    """The tensors of a hand-written net: its projections are called `shortcut`."""
+    """The tensors of a hand-written network whose projections are called `shortcut`."""
     return {key.replace("downsample", "shortcut"): array for key, array in arch.random_tensors(name).items()}
 
 
@@ -74,7 +74,7 @@ def test_hand_written_resnet50_strides_on_the_first_1x1(tmp_path):
     assert found["Estimated Total Size (MB)"] == 17702.23
 
 
-def test_the_caller_may_move_the_stride(tmp_path):
+def test_the_caller_can_move_the_stride(tmp_path):
     weights.write_npz(tmp_path / "hand.npz", shortcut_tensors("resnet50"), {})
     with npresnet.load(tmp_path / "hand.npz", threads=1, stride_on="3x3") as model:
         assert numbers(model.summary((3, 224, 224), 64))["Forward/backward pass size (MB)"] == 18339.74
@@ -82,7 +82,7 @@ def test_the_caller_may_move_the_stride(tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d", "wide_resnet50_2"])
 def test_rows_are_those_of_torchvision_s_modules(name):
-    """Every call of a module but containers, in the order in which calls end, as torchsummary's hooks see them."""
+    """Every call of a module except containers, in the order in which calls end, as seen by torchsummary's hooks."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
     module = getattr(import_torchvision().models, name)(weights=None).eval()
     rows: list[tuple[str, list[int], int]] = []
@@ -120,12 +120,12 @@ def test_rows_show_a_bottleneck_s_order():
 
 
 @pytest.mark.parametrize("size", [(3, 224), (3, 0, 224), (224, 224, 3), (3, 224, 224, 1), (3, 2.5, 9), "abc", 3])
-def test_what_is_no_image_size_is_refused(size):
+def test_invalid_image_sizes_are_refused(size):
     with pytest.raises(npresnet.ShapeError):
         summary(describe("resnet10").network, size)
 
 
 @pytest.mark.parametrize("batch_size", [0, -2, 1.5, "2", None, True])
-def test_what_is_no_batch_size_is_refused(batch_size):
+def test_invalid_batch_sizes_are_refused(batch_size):
     with pytest.raises(npresnet.ShapeError, match="batch_size"):
         summary(describe("resnet10").network, (3, 64, 64), batch_size)

@@ -1,4 +1,4 @@
-"""read as a whole: paths that are no weight files, messages, and the one place where parsing errors are caught."""
+"""read: invalid paths, messages, and the place where parsing errors are caught."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TestPaths:
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
     def test_pipe(self, tmp_path, function):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(CheckpointError, match="no regular file"):
+        with pytest.raises(CheckpointError, match="not a regular file"):
             function(tmp_path / "pipe")
 
     @pytest.mark.parametrize("path", ["nul\0byte", "x" * 5000, ""])
@@ -44,13 +44,13 @@ class TestPaths:
             function(path)
 
     @pytest.mark.parametrize("path", [None, 3.5, ["w.pth"], {}])
-    def test_what_is_no_path(self, function, path):
+    def test_wrong_path_type(self, function, path):
         with pytest.raises(CheckpointError, match=r"str or os\.PathLike"):
             function(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_not_allowed(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can read every file")
+def test_no_read_permission(tmp_path):
     path = tmp_path / "w.pth"
     path.write_bytes(b"x")
     path.chmod(0)
@@ -77,19 +77,19 @@ def test_sha256_of_real_weights_is_in_their_name(cifar_checkpoints):
         assert path.stem.endswith(weights.sha256(path)[:8])
 
 
-def test_a_download_that_was_cut_off(data_dir):
-    with pytest.raises(CheckpointError, match=r"truncated-resnet18.*cut off after 579,901 bytes.*again"):
+def test_a_truncated_download(data_dir):
+    with pytest.raises(CheckpointError, match=r"truncated-resnet18.*truncated after 579,901 bytes.*again"):
         weights.read(data_dir / "checkpoints" / "truncated-resnet18-f37072fd.pth")
 
 
 @pytest.mark.parametrize(
     "error", [MemoryError(), RecursionError("too deep"), KeyError("k"), EOFError(), OSError(5, "I/O error")]
 )
-def test_what_a_reader_did_not_foresee_becomes_a_checkpoint_error_with_its_cause(folder, monkeypatch, error):
-    def trips(_):
+def test_other_exceptions_become_a_checkpoint_error_with_their_cause(folder, monkeypatch, error):
+    def fails(_):
         raise error
 
-    monkeypatch.setattr(checkpoint_module, "read_contents", trips)
+    monkeypatch.setattr(checkpoint_module, "read_contents", fails)
     path = folder.write(b"x")
     with pytest.raises(CheckpointError, match=f"damaged.*{type(error).__name__}") as caught:
         weights.read(path)
@@ -105,7 +105,7 @@ def test_interrupts_pass(folder, monkeypatch):
         weights.read(folder.write(b"x"))
 
 
-def test_names_out_of_a_file_cannot_paint_on_a_terminal(folder):
+def test_names_from_a_file_cannot_control_the_terminal(folder):
     import pickle
 
     message = folder.refuses(pickle.dumps({"\x1b[31m" + "x" * 500 + "\n": 1}))
@@ -137,7 +137,7 @@ def test_a_file_system_that_cannot_map(folder, monkeypatch):
 
 
 def test_importing_the_reader_is_light():
-    """Nothing that reading local files does not need: no network, no archives, no progress bars, no torch."""
+    """It imports only what reading local files needs: no network, archive, progress bar or torch modules."""
     heavy = [
         "torch",
         "urllib.request",

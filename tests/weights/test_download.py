@@ -1,4 +1,4 @@
-"""Downloads, against a server on this machine that cuts connections, lies and vanishes."""
+"""Downloads from a local server that drops connections, sends wrong data and disappears."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def ranges(server) -> list[str | None]:
     return [asked for _, asked in server.requests]
 
 
-def test_a_file_comes_once(server, cache, capsys):
+def test_a_file_is_downloaded_once(server, cache, capsys):
     assert fetched(cache) == BODY
     assert fetched(cache) == BODY
     assert ranges(server) == [None]
     out, err = capsys.readouterr()
-    assert (out, err) == ("", ""), "no bar where stderr is no terminal"
+    assert (out, err) == ("", ""), "no bar if stderr is not a terminal"
 
 
-def test_the_bar_is_for_terminals_and_can_be_switched_off(server, cache, monkeypatch, capsys):
+def test_the_bar_is_for_terminals_and_can_be_disabled(server, cache, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     download.fetch("resnet18", progress=False)
     assert capsys.readouterr().err == ""
@@ -75,18 +75,18 @@ def test_the_bar_is_for_terminals_and_can_be_switched_off(server, cache, monkeyp
     assert "100%" in err
 
 
-def test_a_cut_connection_is_continued(server, cache):
+def test_a_broken_connection_is_resumed(server, cache):
     server.cuts = [1000, 500_000, 0]
     assert fetched(cache) == BODY
     assert ranges(server) == [None, "bytes=1000-", "bytes=501000-", "bytes=501000-"]
 
 
-def test_many_cuts_are_fine_while_something_arrives(server, cache):
+def test_many_broken_connections_are_tolerated_while_bytes_arrive(server, cache):
     server.cuts = [40_000] * 25
     assert fetched(cache) == BODY
 
 
-def test_a_connection_that_always_breaks_is_given_up_and_continued_next_time(server, cache):
+def test_a_connection_that_always_breaks_fails_and_is_resumed_next_time(server, cache):
     server.cuts = [300_000, *[0] * 100]
     with pytest.raises(CheckpointError, match="300,000 of 1,024,000") as caught:
         download.fetch("resnet18")
@@ -105,7 +105,7 @@ def test_a_server_without_ranges_starts_again(server, cache):
     assert ranges(server) == [None, "bytes=100000-"]
 
 
-def test_a_file_that_changed_meanwhile_is_not_spliced(server, cache):
+def test_two_versions_of_a_file_are_never_mixed(server, cache):
     server.cuts = [100_000, *[0] * 100]
     server.files[f"/{FILE}"] = b"old" * 300_000
     with pytest.raises(CheckpointError):
@@ -115,8 +115,8 @@ def test_a_file_that_changed_meanwhile_is_not_spliced(server, cache):
 
 
 @pytest.mark.parametrize("etag", ['"one"', None, 'W/"weak"'])
-def test_a_part_of_something_else_is_replaced(server, cache, etag):
-    """The hash tells, where the server does not; then the whole file comes."""
+def test_a_part_of_another_file_is_replaced(server, cache, etag):
+    """Detected by the hash if not by the server; the whole file is downloaded again."""
     server.etag = etag
     cache.mkdir()
     (cache / f"{FILE}.part").write_bytes(b"not the beginning of this file")
@@ -130,7 +130,7 @@ def test_a_part_that_is_complete_or_too_long(server, cache, size_bytes):
     assert fetched(cache) == BODY
 
 
-def test_a_wrong_hash_is_said_and_the_file_deleted(server, cache):
+def test_a_wrong_hash_is_reported_and_the_file_deleted(server, cache):
     server.files[f"/{FILE}"] = BODY[:-1] + b"x"
     with pytest.raises(CheckpointError, match=r"SHA-256 begins with .* instead of .*deleted"):
         download.fetch("resnet18")
@@ -148,7 +148,7 @@ def test_a_login_page_with_status_200(server, cache):
 
 def test_an_empty_file_with_status_200(server, cache):
     server.files[f"/{FILE}"] = b""
-    with pytest.raises(CheckpointError, match=f"{FILE} gave an empty file; try again"):
+    with pytest.raises(CheckpointError, match=f"{FILE} returned an empty file; try again"):
         download.fetch("resnet18")
     assert not any(name.startswith(FILE) and not name.endswith(".lock") for name in os.listdir(cache))
 
@@ -184,7 +184,7 @@ def test_offline(monkeypatch, cache):
 
 
 @pytest.mark.parametrize("base", ["not a url", "ftp://127.0.0.1:9", "http://host name/", "http://127.0.0.1:port"])
-def test_a_mirror_that_is_none(monkeypatch, base):
+def test_an_invalid_mirror_address(monkeypatch, base):
     monkeypatch.setenv("NPRESNET_WEIGHTS_URL", base)
     with pytest.raises(CheckpointError, match="could not be downloaded"):
         download.fetch("resnet18")
@@ -198,7 +198,7 @@ def test_a_server_that_hangs(server, monkeypatch, cache):
         download.fetch("resnet18")
 
 
-def test_torchs_own_cache_is_used_if_the_hash_fits(server, cache, tmp_path):
+def test_torchs_cache_is_used_if_the_hash_matches(server, cache, tmp_path):
     theirs = tmp_path / "torch" / "hub" / "checkpoints" / FILE
     theirs.parent.mkdir(parents=True)
     theirs.write_bytes(BODY)
@@ -217,7 +217,7 @@ def test_torchs_cache_follows_xdg(server, monkeypatch, tmp_path):
     assert download.fetch("resnet18") == theirs
 
 
-def test_the_cache_is_the_users_by_default(monkeypatch):
+def test_the_default_cache_is_the_users(monkeypatch):
     import platformdirs
 
     monkeypatch.delenv("NPRESNET_CACHE")
@@ -240,7 +240,7 @@ def test_a_full_disk(server, monkeypatch, cache):
         download.fetch("resnet18")
 
 
-def test_two_at_once_fetch_once(server, cache, capsys):
+def test_two_processes_download_once(server, cache, capsys):
     server.delay_s = 0.5
     found: list = []
     threads = [threading.Thread(target=lambda: found.append(download.fetch("resnet18"))) for _ in range(4)]

@@ -1,7 +1,7 @@
-"""Files of every container, bytes flipped and cut at random: either tensors or a CheckpointError, soon.
+"""Files of every container, randomly damaged: reading returns tensors or raises CheckpointError, quickly.
 
-The funnel in checkpoint.py turns any exception into a CheckpointError; so that it cannot hide our own mistakes, the
-causes it chains are looked at here.
+`parsing` in checkpoint.py converts any exception into a CheckpointError; the chained causes are checked here so that it
+cannot hide bugs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.numpy import save as save_safetensors
 from npresnet import weights
 from npresnet.errors import CheckpointError
 from npresnet.weights.pickle_machine import Budget
-from npresnet.weights.torch_globals import meanings
+from npresnet.weights.torch_globals import handlers
 from npresnet.weights.unpickle import ACTIONS
 from tests.weights import test_torch_tar
 from tests.weights.test_npz import npz
@@ -62,7 +62,7 @@ CONTAINERS = {
 def test_damaged_files(folder, container):
     raw = CONTAINERS[container](folder.path)
     path = folder.write(raw)
-    assert weights.read_state_dict(path), "sound to begin with"
+    assert weights.read_state_dict(path), "valid before it is damaged"
     rng = random.Random(container)
     refused = 0
     start = time.perf_counter()
@@ -71,11 +71,11 @@ def test_damaged_files(folder, container):
         for function in (weights.read_state_dict, lambda p: str(weights.inspect(p))):
             refused += not survives(function, path)
     assert time.perf_counter() - start < 60
-    assert 0 < refused < 2 * ROUNDS, "some damage is noticed, some does not matter"
+    assert 0 < refused < 2 * ROUNDS, "some damage is detected, some is harmless"
 
 
 def survives(function, path) -> bool:
-    """True when the file was read, False when it was refused; anything else fails the test."""
+    """True if the file was read, False if it was refused; anything else fails the test."""
     try:
         function(path)
     except CheckpointError as error:
@@ -91,16 +91,16 @@ def damaged(raw: bytes, rng: random.Random) -> bytes:
     data = bytearray(raw)
     kind = rng.randrange(6)
     at = rng.randrange(len(data))
-    if kind == 0:  # cut off
+    if kind == 0:  # truncate
         del data[at:]
-    elif kind == 1:  # a piece is missing
+    elif kind == 1:  # remove a range
         del data[at : at + rng.randrange(1, 40)]
-    elif kind == 2:  # a piece stands twice
+    elif kind == 2:  # repeat a range
         data[at:at] = data[at : at + rng.randrange(1, 40)]
-    elif kind == 3:  # a number becomes extreme
+    elif kind == 3:  # make a number extreme
         extreme = rng.choice([0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1])
         data[at : at + 8] = struct.pack("<Q", extreme)
-    else:  # some bytes are others; most often among those that mean something
+    else:  # change some bytes, mostly in headers
         for _ in range(rng.choice([1, 1, 2, 5])):
             data[rng.choice([at, rng.randrange(len(data))]) % len(data)] = rng.randrange(256)
     return bytes(data) or b"x"
@@ -125,9 +125,9 @@ ARGUMENTS += [b"ctorch\nFloatStorage\n", b"cnumpy\nndarray\n", b"ctorch.storage\
 
 
 def test_pickles_made_of_random_opcodes(folder):
-    """Programs that no pickler writes: each opcode of the table, in any order, with plausible arguments."""
+    """Opcodes of the table in random order, with plausible arguments."""
     pieces = [bytes([code]) for code, action in enumerate(ACTIONS) if action is not None]
-    pieces += [*ARGUMENTS, *(f"c{module}\n{name}\n".encode() for module, name in meanings([], Budget()))] * 3
+    pieces += [*ARGUMENTS, *(f"c{module}\n{name}\n".encode() for module, name in handlers([], Budget()))] * 3
     rng = random.Random(0)
     path = folder.path / "w.pkl"
     for _ in range(3000):
@@ -137,7 +137,7 @@ def test_pickles_made_of_random_opcodes(folder):
         survives(lambda p: str(weights.inspect(p)), path)
 
 
-def test_cuts_of_a_real_file(folder, cifar_checkpoints):
+def test_truncations_of_a_real_file(folder, cifar_checkpoints):
     raw = cifar_checkpoints[20].read_bytes()
     path = folder.path / "w.th"
     rng = random.Random(1)
@@ -146,8 +146,8 @@ def test_cuts_of_a_real_file(folder, cifar_checkpoints):
         assert not survives(weights.read_state_dict, path)
 
 
-def test_the_damage_is_really_done(folder):
-    """The tool of this file is sharp: it changes every container it is given."""
+def test_damaged_changes_its_input(folder):
+    """`damaged` changes every container."""
     raw = io.BytesIO(saved(net())).getvalue()
     rng = random.Random(2)
     assert all(damaged(raw, rng) != raw for _ in range(20))

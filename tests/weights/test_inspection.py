@@ -1,4 +1,4 @@
-"""inspect: what a file holds, as text, also where it is no ResNet or cannot be loaded."""
+"""inspect: a file's contents as text, also if it is not a ResNet or cannot be loaded."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_other_entries_in_one_line_each(folder):
     assert len(others["long"]) <= 60
 
 
-def test_files_without_a_state_dict_are_told_about(folder):
+def test_files_without_a_state_dict_are_listed(folder):
     found = weights.inspect(folder.write(saved(torch.nn.Linear(2, 2))))
     assert found.tensors == []
     assert found.others == {"(the object)": "torch.nn.modules.linear.Linear, kept inert"}
-    assert found.notes[0].startswith("it holds a whole object (torch.nn.modules.linear.Linear), saved with its class")
+    assert found.notes[0].startswith("it holds a pickled object (torch.nn.modules.linear.Linear)")
     found = weights.inspect(folder.write(saved({"epoch": 3})))
     assert found.others == {"epoch": "3"}
     assert "epoch: 3" in str(found)
@@ -66,7 +66,7 @@ def test_our_own_metadata(tmp_path):
     assert max(map(len, str(found).splitlines())) < 200
 
 
-def test_names_cannot_paint_on_a_terminal(folder):
+def test_names_cannot_control_the_terminal(folder):
     text = str(weights.inspect(folder.write(saved({"\x1b[2J\r\nw": torch.ones(1), "ok": "\x1b[31m"}))))
     assert "\x1b" not in text
     assert "\r" not in text

@@ -1,4 +1,4 @@
-"""torchvision's names of weights: all that users write for one file lead to that file."""
+"""torchvision's names of weights: all spellings of a name resolve to the same file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_file_and_hash_is_torchvisions():
 
 
 def test_every_preset_is_torchvisions():
-    """resize_size=232 means V2's preprocessing, which resnext101_64x4d uses under the name of V1."""
+    """resize_size=232 means V2's preprocessing; resnext101_64x4d uses it although its weights are called V1."""
     entries = re.findall(r'url="[^"]+/([^"/]+)",\s+transforms=partial\(([^)]*)\)', torchvision_source())
     resized = {file: "V2" if "resize_size=232" in arguments else "V1" for file, arguments in entries}
     assert {weights.file: weights.preset for weights in ALL} == resized
@@ -67,7 +67,7 @@ def test_names(name, expected):
 @pytest.mark.parametrize(
     "name", ["", "resnet18.pth", "resnet18.IMAGENET1K_V2", "resnet19", "vgg16", "resnet50.V3", "-f37072fd"]
 )
-def test_what_is_no_name(name):
+def test_unknown_names(name):
     assert resolve(name) is None
 
 

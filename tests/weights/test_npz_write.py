@@ -1,4 +1,4 @@
-"""Our own .npz: the same numbers back, mapped in place, readable by plain NumPy, and never half a file."""
+"""Writing .npz: round trip, aligned for mapping, readable by plain NumPy, and atomic."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_members_of_2_gib_have_zip64_fields_and_stay_aligned(tmp_path, monkeypat
         assert np.array_equal(loaded["large"], tensors["large"])
 
 
-def test_the_same_content_gives_the_same_bytes(tmp_path):
+def test_output_is_deterministic(tmp_path):
     for name in ("1.npz", "2.npz"):
         weights.write_npz(tmp_path / name, arrays(), METADATA)
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
@@ -122,7 +122,7 @@ def test_npz_written_again_from_itself(tmp_path):
         ({"w": np.ones(2)}, {"a": float("nan")}, ValueError),
     ],
 )
-def test_what_cannot_be_written_leaves_the_old_file_alone(tmp_path, tensors, metadata, error):
+def test_invalid_input_leaves_the_old_file_unchanged(tmp_path, tensors, metadata, error):
     path = tmp_path / "w.npz"
     path.write_bytes(b"precious")
     with pytest.raises(error):
@@ -156,9 +156,10 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("where", "match"), [("missing/w.npz", "no folder .*missing; make it"), ("", "is a folder"), ("file/w.npz", "file")]
+    ("where", "match"),
+    [("missing/w.npz", "folder .*missing does not exist; create it"), ("", "is a folder"), ("file/w.npz", "file")],
 )
-def test_places_that_cannot_be_written(tmp_path, where, match):
+def test_destinations_that_cannot_be_written(tmp_path, where, match):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CheckpointError, match=match):
         weights.write_npz(tmp_path / where, {"w": np.ones(2)}, {})

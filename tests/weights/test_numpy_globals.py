@@ -1,4 +1,4 @@
-"""NumPy arrays and scalars inside pickles, rebuilt without asking NumPy's own unpickling."""
+"""NumPy arrays and scalars inside pickles, rebuilt without NumPy's unpickling."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_numpy_scalars_are_shown_as_numbers(folder, protocol):
 
 
 def test_python_2_arrays_and_names(folder):
-    """Detectron's .pkl files: protocol 2 by Python 2, where texts and array data are byte strings."""
+    """Detectron's .pkl files: protocol 2 by Python 2, where text and array data are byte strings."""
     data = np.arange(6, dtype="<f4")
     multiarray = p.named("numpy.core.multiarray", "_reconstruct")
     empty = p.call(multiarray, p.named("numpy", "ndarray"), p.numbers(0), p.old_text(b"b"))
@@ -65,7 +65,7 @@ def test_python_2_arrays_and_names(folder):
     assert any("café" in note for note in checkpoint.notes)
 
 
-def test_objects_texts_and_records_are_inert_until_they_are_needed(folder):
+def test_objects_strings_and_records_are_inert_until_read(folder):
     odd = {"objects": np.array([{}, []], object), "texts": np.array(["a"]), "records": np.zeros(2, "f4,i4")}
     raw = pickle.dumps({"state_dict": {"w": np.ones(2)}, **odd})
     assert list(folder.read(raw).tensors) == ["w"]
@@ -77,9 +77,9 @@ def test_objects_texts_and_records_are_inert_until_they_are_needed(folder):
     ("shape", "raw", "match"),
     [
         ((4,), bytes(12), "reaches outside|bytes"),
-        ((2,), bytes(12), "12 bytes; it is damaged"),
-        ((1 << 40, 1 << 20), bytes(4), "reaches outside|beyond all bounds"),
-        ((-1, -3), bytes(12), "impossible"),
+        ((2,), bytes(12), r"12 bytes instead of [\d,]+; it is damaged"),
+        ((1 << 40, 1 << 20), bytes(4), "reaches outside|repeats stored elements too often"),
+        ((-1, -3), bytes(12), "invalid"),
     ],
 )
 def test_arrays_whose_shape_and_bytes_disagree(folder, shape, raw, match):
@@ -92,7 +92,7 @@ def test_arrays_whose_shape_and_bytes_disagree(folder, shape, raw, match):
 
 
 def transposed(*axes: bytes) -> bytes:
-    """Protocol 5 since NumPy 2.3: the bytes' own shape, then the order of its axes."""
+    """Protocol 5 since NumPy 2.3: the shape of the bytes, then the order of its axes."""
     dtype = p.call(p.named("numpy", "dtype"), p.text("<f4"))
     args = (p.raw_bytes(np.arange(6, dtype="<f4").tobytes()), dtype, p.numbers(2, 3), p.text("K"), p.sequence(*axes))
     return p.pickled(p.mapping(w=p.call(p.named("numpy._core.numeric", "_frombuffer"), *args)), 5)
@@ -103,7 +103,7 @@ def test_transposed_axes(folder):
 
 
 @pytest.mark.parametrize("axes", [(0,), (0, 0), (1, 2), (0, 1, 2), (-1, 0), ()])
-def test_axes_that_are_no_permutation(folder, axes):
+def test_axes_that_are_not_a_permutation(folder, axes):
     folder.refuses(transposed(*map(p.number, axes)), "permutation")
     folder.refuses(transposed(p.text("a"), p.NONE), "permutation")
 
@@ -119,7 +119,7 @@ def test_axes_that_are_no_permutation(folder, axes):
     ],
 )
 @pytest.mark.parametrize("name", ["_reconstruct", "scalar"])
-def test_nonsense_arguments(folder, name, args):
+def test_invalid_arguments(folder, name, args):
     made = p.call(p.named("numpy.core.multiarray", name), *args)
     folder.refuses(p.pickled(p.mapping(w=made + p.NONE + p.BUILD)))
     folder.refuses(p.pickled(p.mapping(w=p.call(p.named("numpy._core.numeric", "_frombuffer"), *args))))

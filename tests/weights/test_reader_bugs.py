@@ -1,4 +1,4 @@
-"""Mistakes that other torch-free readers of checkpoints made, a test each; their reports are named."""
+"""Bugs of other torch-free checkpoint readers, one test each, with the bug reports."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_strides_ignored_so_weights_silently_scrambled(folder, options):
 
 
 def test_eight_bytes_before_each_legacy_storage_forgotten(folder):
-    """burn #4896, #4897: the count before each storage; and its size is not the tensor's"""
+    """burn #4896, #4897: a count precedes each storage, whose size may differ from the tensor's"""
     base = torch.arange(100.0)
     state = {"slice": base[10:12], "other": torch.ones(3), "whole": base}
     same(folder.read(saved(state, _use_new_zipfile_serialization=False)), state)
 
 
 def test_memo_bombs(folder):
-    """burn #4965, #5120: a few bytes that stand for 10^100 objects"""
+    """burn #4965, #5120: a few bytes that expand to 10^100 objects"""
     raw = b"\x80\x02]q\x00"
     for level in range(100):
         raw += b"](" + (b"h" + bytes([level])) * 10 + b"eq" + bytes([level + 1])
@@ -45,9 +45,9 @@ def test_memo_bombs(folder):
 
 @pytest.mark.parametrize("size", [1 << 34, 1 << 44])
 def test_zero_strides_out_of_memory(folder, size):
-    """burn #5506: one number, repeated a terabyte long"""
+    """burn #5506: one number repeated to a terabyte"""
     pickle = p.pickled(p.mapping(w=p.tensor(p.storage("0", 1), (size,), (0,))))
-    folder.refuses(files.torch_zip(pickle, {"0": bytes(4)}), "beyond all bounds")
+    folder.refuses(files.torch_zip(pickle, {"0": bytes(4)}), "repeats stored elements too often")
 
 
 def test_zeros_substituted_for_missing_data(folder):
@@ -60,7 +60,7 @@ def test_zeros_substituted_for_missing_data(folder):
 
 @BOTH
 def test_integer_dict_keys(folder, options):
-    """burn #3978: optimizers count their parameters"""
+    """burn #3978: optimizers number their parameters"""
     value = {"state_dict": {"w": torch.ones(2)}, "optimizer": {"state": {0: {"step": 1}, 1: {"step": torch.ones(1)}}}}
     assert list(folder.read(saved(value, **options)).tensors) == ["w"]
     assert list(folder.read(saved({0: torch.ones(1), 1: torch.ones(2)}, **options)).tensors) == ["0", "1"]
@@ -97,10 +97,10 @@ def test_deflated_archives(folder):
     assert folder.read(files.zipped(members, method=zipfile.ZIP_DEFLATED)).tensors["w"].sum() == 1000
 
 
-def test_cut_files_are_called_cut(folder):
-    """candle #1348, #2666: "could not find central directory end" helps nobody"""
+def test_truncated_files_are_called_truncated(folder):
+    """candle #1348, #2666: "could not find central directory end" does not tell the user what is wrong"""
     raw = saved({"w": torch.ones(1000)})
-    assert "Download or copy it again" in folder.refuses(raw[: len(raw) // 2], "was cut off")
+    assert "Download or copy it again" in folder.refuses(raw[: len(raw) // 2], "is truncated")
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
@@ -121,11 +121,11 @@ def test_metadata_of_a_state_dict(folder):
 
 @BOTH
 def test_python_2_bytes_as_keys(folder, options):
-    """Checkpoints of Python 2 that Python 3 saved again"""
+    """Python 2 checkpoints saved again by Python 3"""
     assert list(folder.read(saved({b"conv1.weight": torch.ones(1)}, **options)).tensors) == ["conv1.weight"]
 
 
 def test_locations_do_not_matter(folder):
-    """Weights saved on a GPU: the location cuda:0 asks for no GPU"""
+    """Weights saved on a GPU: the location cuda:0 does not require one"""
     raw = saved({"w": torch.arange(3.0)}).replace(b"X\x03\x00\x00\x00cpu", b"X\x03\x00\x00\x00xla")
     assert folder.read(raw).tensors["w"].tolist() == [0, 1, 2]

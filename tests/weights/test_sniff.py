@@ -1,4 +1,4 @@
-"""The format is decided by bytes; what is no weight file is told what it is."""
+"""The format is detected from the bytes; common files that are not weights are named."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ def test_the_name_does_not_matter(folder, name):
         (b"\xff\xd8\xff\xe0", "picture"),
         (b"PK\x05\x06" + bytes(18), "empty zip"),
         (json.dumps({"message": "not found"}).encode(), "JSON"),
-        (b"just some text", "no weight file that npresnet knows"),
-        (b"class Net(nn.Module):\n    pass\n", "no weight file that npresnet knows"),
-        (b"(not a pickle", "no weight file that npresnet knows"),
-        (b"\x00", "no weight file that npresnet knows"),
-        (b"\x80", "no weight file that npresnet knows"),
-        (b"PK\x03\x04", "cut off"),
-        (bytes(1000), "no weight file that npresnet knows"),
+        (b"just some text", "unknown file format"),
+        (b"class Net(nn.Module):\n    pass\n", "unknown file format"),
+        (b"(not a pickle", "unknown file format"),
+        (b"\x00", "unknown file format"),
+        (b"\x80", "unknown file format"),
+        (b"PK\x03\x04", "is truncated"),
+        (bytes(1000), "unknown file format"),
         (files.zipped({"word/document.xml": b"<doc>"}), "neither data.pkl"),
         (files.zipped({"model.json": b"{}"}), "model.json"),
     ],
 )
-def test_what_is_no_weight_file(folder, raw, match):
+def test_files_that_are_not_weights(folder, raw, match):
     folder.refuses(raw, match)
 
 
 def test_a_safetensors_header_may_begin_like_anything(folder):
-    """A header of 35,615 bytes begins like gzip, one of 31,520 like HTML's first sign and a space."""
+    """A header of 35,615 bytes begins like gzip, one of 8,252 like HTML's `<`."""
     for length in (0x8B1F, 0x203C, 0x7B, 0x4B50):
         header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(length)
         assert list(folder.read(length.to_bytes(8, "little") + header + bytes(4)).tensors) == ["w"]

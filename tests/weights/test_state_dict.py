@@ -1,4 +1,4 @@
-"""Wrappers and prefixes: which dict holds the weights, and what its names are without wrapping modules."""
+"""Wrappers and prefixes: which dict holds the weights, and its names without those of wrapping modules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_no_wrapper():
 def test_the_first_of_several_wrappers_wins_and_is_named():
     found = find_state_dict({"state_dict_ema": state("fc.bias"), "state_dict": state()})
     assert found.wrapper == "state_dict"
-    assert found.notes == ["the file also holds tensors in state_dict_ema; those of state_dict were taken"]
+    assert found.notes == ["the file also holds tensors in state_dict_ema; those of state_dict were used"]
 
 
 def test_a_wrapper_of_an_unusual_name_is_unwrapped_if_it_is_the_only_one():
@@ -81,7 +81,7 @@ def test_dilated_backbones_keep_their_heads_names():
         "aux_classifier.4.bias",
     ]
     assert found.prefix == "backbone."
-    assert found.notes == ["classifier.0.weight, aux_classifier.4.bias stand beside backbone. and keep their names"]
+    assert found.notes == ["classifier.0.weight, aux_classifier.4.bias have no prefix backbone. and keep their names"]
 
 
 def test_detectors_keep_the_backbones_body():
@@ -100,33 +100,33 @@ def test_moco_keeps_one_of_its_two_networks():
     assert "second copy" in found.notes[0]
 
 
-def test_a_prefix_of_some_names_stays_where_no_stem_lies_below_it():
+def test_a_prefix_of_some_names_stays_if_no_stem_has_it():
     """Hugging Face's `encoder.stages...` beside `embedder...` is one network."""
     root = state("embedder.embedder.convolution.weight", "encoder.stages.0.layers.0.layer.0.convolution.weight")
     assert names(root) == list(root)
 
 
-def test_a_prefix_stays_where_stripping_would_make_two_names_one():
+def test_a_prefix_stays_if_stripping_would_merge_two_names():
     root = state("conv1.weight", prefix="encoder.") | state("conv1.weight")
     assert names(root) == list(root)
 
 
-def test_keys_that_are_no_texts():
+def test_keys_that_are_not_strings():
     assert names({b"conv1.weight": tensor(), 7: tensor(), b"caf\xe9": tensor()}) == ["conv1.weight", "7", "café"]
     with pytest.raises(CheckpointError, match="two tensors are called a"):
         find_state_dict({"a": tensor(), b"a": tensor()})
 
 
-def test_what_is_no_tensor_stays_behind_and_is_named():
+def test_entries_other_than_tensors_are_left_out_and_named():
     found = find_state_dict({"state_dict": state() | {"version": 3, "_extra_state": None, "more": {}}})
     assert list(found.tensors) == list(NET)
-    assert found.notes == ["version, _extra_state, more in state_dict held no tensor and stayed behind"]
+    assert found.notes == ["version, _extra_state, more in state_dict held no tensor and were left out"]
 
 
 @pytest.mark.parametrize(
     ("root", "match"),
     [
-        (None, "no state dict but a value of another kind"),
+        (None, "no state dict; expected a dict of tensors, got None"),
         ([1, 2], "list of 2"),
         (7, "7"),
         ({}, "entries are none"),
@@ -141,10 +141,10 @@ def test_objects_without_a_state_dict(root, match):
 
 
 def test_dicts_of_unknown_classes(folder):
-    """A dict of a class that is not there (easydict, CfgNode) is still a dict of tensors."""
-    raw = pickle.dumps({"state_dict": StrangeDict(w=np.ones(2))}, 2)
+    """A dict of a class that is not installed (easydict, CfgNode) is still a dict of tensors."""
+    raw = pickle.dumps({"state_dict": UnknownDict(w=np.ones(2))}, 2)
     assert list(folder.read(raw).tensors) == ["w"]
 
 
-class StrangeDict(dict):
+class UnknownDict(dict):
     pass

@@ -1,4 +1,4 @@
-"""PyTorch's protocol 1001: written by torch where it still can, by hand where it cannot."""
+"""PyTorch's protocol 1001: files written by torch if it still can, by hand otherwise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_dtype_view_and_protocol(folder, protocol):
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_persistent_ids_as_text(folder, zipped):
-    """Pickle protocol 0 prints them; PyTorch writes such files, though it cannot read them."""
+    """Pickle protocol 0 writes their repr; PyTorch can write such files but not read them."""
     state = {name: tensor for name, tensor in legacy_state().items() if tensor.dtype != torch.bfloat16}
     raw = saved(state, _use_new_zipfile_serialization=zipped, pickle_protocol=0)
     same(folder.read(raw), state)
@@ -38,7 +38,7 @@ def test_persistent_ids_as_text(folder, zipped):
 @pytest.mark.parametrize(
     "text", ["", "storage", "('storage', <class 'os.FloatStorage'>, '0', 'cpu', 4)", "('storage', 1, '0', 'cpu', 4)"]
 )
-def test_other_texts_are_no_persistent_ids(folder, text):
+def test_other_strings_are_not_persistent_ids(folder, text):
     stored = f"P{text}\n".encode()
     raw = files.torch_legacy(p.pickled(p.mapping(w=p.tensor(stored, (4,), (1,)))), {"0": (4, bytes(16))})
     folder.refuses(raw, "persistent id|class")
@@ -59,7 +59,7 @@ def test_real_weights_bit_for_bit(cifar_checkpoints, depth):
 
 
 def one_tensor(count=12, raw=None, *, stored=None, order="<", keys=None, shape=(3, 4), offset=0) -> bytes:
-    """One tensor of 12 float32, in a file of 1001."""
+    """A protocol 1001 file with one tensor of 12 float32."""
     pickle = p.pickled(
         p.mapping(w=p.tensor(stored or p.storage("0", 12, "FloatStorage", p.NONE), shape, (4, 1), offset))
     )
@@ -75,7 +75,7 @@ def test_byte_orders(folder, order):
 
 
 def test_big_endian_machines_write_little_endian_numbers(folder):
-    """PyTorch on s390x: sys_info says big, but counts and elements were swapped on the way out."""
+    """PyTorch on s390x: sys_info says big-endian, but counts and elements were swapped when written."""
     raw = one_tensor().replace(b"\x88", b"\x89", 1)
     assert np.array_equal(folder.read(raw).tensors["w"], FLOATS.reshape(3, 4))
 
@@ -94,12 +94,12 @@ def test_a_part_outside_its_storage(folder, offset, numel):
 
 
 @pytest.mark.parametrize("view", [p.number(1), p.sequence(), p.sequence(p.NONE, p.NONE, p.NONE)])
-def test_a_part_that_is_described_wrongly(folder, view):
+def test_an_invalid_description_of_a_part(folder, view):
     folder.refuses(one_tensor(stored=p.storage("0", 12, "FloatStorage", view)))
 
 
 def test_every_storage_has_its_own_count(folder):
-    """The 8 bytes before each storage: whoever forgets them reads everything shifted (burn #4896, #4897)."""
+    """The 8 bytes before each storage; without them all data is shifted (burn #4896, #4897)."""
     state = {str(n): torch.full((n,), float(n)) for n in range(1, 40)}
     same(folder.read(saved(state, _use_new_zipfile_serialization=False)), state)
 
@@ -107,17 +107,17 @@ def test_every_storage_has_its_own_count(folder):
 @pytest.mark.parametrize(
     ("raw", "match"),
     [
-        (one_tensor(count=11), "another length"),
-        (one_tensor(count=1 << 60), "another length"),
-        (one_tensor(raw=bytes(47)), "cut off"),
-        (one_tensor()[:-1], "cut off"),
-        (one_tensor(keys=[]), "not those that the object names"),
-        (one_tensor(keys=["0", "0"]), "not those that the object names"),
-        (one_tensor(keys=["1"]), "not those that the object names"),
+        (one_tensor(count=11), "a different length"),
+        (one_tensor(count=1 << 60), "a different length"),
+        (one_tensor(raw=bytes(47)), "is truncated"),
+        (one_tensor()[:-1], "is truncated"),
+        (one_tensor(keys=[]), "not those that the object refers to"),
+        (one_tensor(keys=["0", "0"]), "not those that the object refers to"),
+        (one_tensor(keys=["1"]), "not those that the object refers to"),
         (one_tensor(offset=1), "outside its storage"),
     ],
 )
-def test_storages_that_do_not_fit(folder, raw, match):
+def test_inconsistent_storages(folder, raw, match):
     folder.refuses(raw, match)
 
 
@@ -126,16 +126,16 @@ def test_other_protocols(folder, protocol):
     folder.refuses(one_tensor().replace(struct.pack("<H", 1001), struct.pack("<H", protocol), 1), "1001")
 
 
-def test_cuts_anywhere(folder, cifar_checkpoints):
+def test_truncated_anywhere(folder, cifar_checkpoints):
     raw = cifar_checkpoints[20].read_bytes()
     for size_bytes in [10, 13, 14, 15, 40, 100, 1000, 5000, 20_000, len(raw) // 2, len(raw) - 1]:
         folder.refuses(raw[:size_bytes])
 
 
-def test_modules_saved_whole(folder):
+def test_pickled_modules(folder):
     raw = saved({"net": torch.nn.Linear(2, 2)}, _use_new_zipfile_serialization=False)
-    folder.refuses(raw, r"whole objects.*net \(torch.nn.modules.linear.Linear\)")
-    folder.refuses(saved(torch.nn.Linear(2, 2), _use_new_zipfile_serialization=False), "a whole object")
+    folder.refuses(raw, r"pickled objects.*net \(torch.nn.modules.linear.Linear\)")
+    folder.refuses(saved(torch.nn.Linear(2, 2), _use_new_zipfile_serialization=False), "a pickled object")
 
 
 def test_module_classes_with_source_stay_inert(folder):
@@ -144,11 +144,11 @@ def test_module_classes_with_source_stay_inert(folder):
         p.sequence(p.text("module"), p.named("npresnet_trap", "Net"), p.text("net.py"), p.text("class Net: ...")) + b"Q"
     )
     whole = source + p.EMPTY_TUPLE + p.NEWOBJ + p.mapping(_modules=p.EMPTY_DICT) + p.BUILD
-    folder.refuses(files.torch_legacy(p.pickled(whole), {}), r"whole object \(npresnet_trap.Net\)")
+    folder.refuses(files.torch_legacy(p.pickled(whole), {}), r"pickled object \(npresnet_trap.Net\)")
 
 
 def test_pickles_without_torch_save(folder):
-    """pickle.dump(state_dict): each storage is a file of 1001 inside the pickle."""
+    """pickle.dump(state_dict): each storage is a protocol 1001 file inside the pickle."""
     import pickle
 
     state = {"a": torch.arange(6.0).reshape(2, 3).t(), "b": torch.ones(2, dtype=torch.bfloat16)}

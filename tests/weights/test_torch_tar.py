@@ -1,4 +1,4 @@
-"""PyTorch's tar format, which no torch writes any more: the files here are made by hand after torch's own reader."""
+"""PyTorch's tar format, no longer written by torch: the files here are built by hand after torch's reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOATS = np.arange(12, dtype="f4")
 
 
 def example(order: str = "<", *, storages=None, tensors=None, views=((7, 1, 4, 4),), pickle=None, **options) -> bytes:
-    """conv (3, 4), its transpose, a view of a part of the storage, and three whole numbers."""
+    """conv (3, 4), its transpose, a view of a part of the storage, and three integers."""
     stored = [
         (1, "FloatStorage", 12, FLOATS.astype(f"{order}f4").tobytes()),
         (2, "LongStorage", 3, np.arange(3, dtype=f"{order}i8").tobytes()),
@@ -55,7 +55,7 @@ def test_parameters_in_all_their_forms(folder, kind):
 
 
 def test_torch_reads_the_same_from_these_files(folder):
-    """The fixture is right: torch's own reader agrees with ours."""
+    """torch reads the same tensors from the hand-made files."""
     raw = example()
     expected = torch.load(folder.write(raw), weights_only=False)
     found = folder.read(raw).tensors
@@ -68,26 +68,26 @@ def test_torch_reads_the_same_from_these_files(folder):
     ("changes", "match"),
     [
         ({"tensors": [(10, 1, (13,), (1,), 0)]}, "outside its storage"),
-        ({"tensors": [(10, 1, (3,), (-1,), 3)]}, "impossible"),
-        ({"tensors": [(10, 99, (3,), (1,), 0)]}, "99, which is not there"),
-        ({"tensors": [(10, 1, (3,), (1,), 0)] * 2}, "described twice"),
-        ({"tensors": [(1, 1, (3,), (1,), 0)]}, "described twice"),
+        ({"tensors": [(10, 1, (3,), (-1,), 3)]}, "invalid"),
+        ({"tensors": [(10, 99, (3,), (1,), 0)]}, "missing tensor or storage 99"),
+        ({"tensors": [(10, 1, (3,), (1,), 0)] * 2}, "defined twice"),
+        ({"tensors": [(1, 1, (3,), (1,), 0)]}, "defined twice"),
         ({"storages": [(1, "FloatStorage", 1 << 50, b"")]}, "longer than the file"),
         ({"storages": [(1, "FloatStorage", -1, b"")]}, "longer than the file"),
         ({"storages": [(1, "EvilStorage", 0, b"")]}, "EvilStorage"),
         ({"views": [(7, 1, 4, 9)]}, "outside storage 1"),
-        ({"views": [(7, 8, 0, 1)]}, "8, which is not there"),
-        ({"pickle": p.pickled(p.mapping(w=files.tar_tensor(55)))}, "55, which is not there"),
-        ({"pickle": p.pickled(p.mapping(w=p.mapping() + p.PERSISTENT))}, "neither a number nor a text"),
+        ({"views": [(7, 8, 0, 1)]}, "missing tensor or storage 8"),
+        ({"pickle": p.pickled(p.mapping(w=files.tar_tensor(55)))}, "missing tensor or storage 55"),
+        ({"pickle": p.pickled(p.mapping(w=p.mapping() + p.PERSISTENT))}, "neither an integer nor a string"),
         ({"pickle": p.pickled(p.call(p.named("os", "system"), p.text("true")))}, "os.system"),
     ],
 )
-def test_contents_that_do_not_fit(folder, changes, match):
+def test_inconsistent_contents(folder, changes, match):
     folder.refuses(example(**changes), match)
 
 
 def test_nothing_is_extracted(folder, monkeypatch):
-    """Names that climb out of the folder, and links, are names that we ignore."""
+    """Members with names outside the folder, and links, are ignored."""
     evil = {"../evil": b"evil", "/tmp/npresnet_evil": b"evil", **members_of(example())}
     before = sorted(folder.path.rglob("*"))
     assert folder.read(files.tarred(evil)).tensors["t"].shape == (4, 3)
@@ -102,30 +102,30 @@ def test_links_are_not_followed(folder, tmp_path):
     folder.refuses(files.tarred(good, links={"storages": "storages"}), "without storages")
 
 
-def test_a_member_that_stands_twice(folder):
+def test_duplicate_members(folder):
     raw = files.tarred({"a": b"1"})[:1024] + files.tarred({"a": b"2"})
     folder.refuses(raw, "two files called a")
 
 
-def test_other_peoples_tars(folder):
+def test_other_tar_archives(folder):
     folder.refuses(files.tarred({"resnet18.pth": b"weights"}), "Unpack it")
 
 
-def test_cuts_and_false_sizes(folder):
+def test_truncation_and_wrong_sizes(folder):
     raw = example()
     used = len(raw.rstrip(b"\0"))
     for size_bytes in [*range(300, used, 97), used - 1]:
         folder.refuses(raw[:size_bytes])
     header = bytearray(raw)
     header[124:136] = b"77777777777\0"
-    folder.refuses(bytes(header), "cut off or damaged")
+    folder.refuses(bytes(header), "truncated or damaged")
     header[124:136] = b"\x80" + b"\xff" * 11
-    folder.refuses(bytes(header), "cut off or damaged")
+    folder.refuses(bytes(header), "truncated or damaged")
     header[124:136] = b"not a size!!"
-    folder.refuses(bytes(header), "no number")
+    folder.refuses(bytes(header), "not a number")
 
 
-def test_endless_members(folder):
+def test_too_many_members(folder):
     one = files.tarred({"x": b""})[:512]
     folder.refuses(one * 5000, "members")
 

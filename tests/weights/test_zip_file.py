@@ -1,4 +1,4 @@
-"""The zip directory: what zipfile writes is read, and every lie about it is refused."""
+"""The zip reader: archives of zipfile are read, and inconsistent directories are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def contents(raw: bytes) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_members_come_back(method):
+def test_members_round_trip(method):
     members = {"a": b"", "folder/b.npy": bytes(range(256)) * 100, "größe 模型": b"x" * 5000}
     archive = opened(files.zipped(members, method=method))
     assert {name: archive.span(name).read() for name in archive.members} == members
@@ -49,7 +49,7 @@ def test_an_archive_with_a_comment():
 
 def test_data_descriptors_and_zip64_fields():
     class Pipe(io.RawIOBase):
-        """Cannot seek, so zipfile leaves sizes out of local headers, as PyTorch does."""
+        """Not seekable, so zipfile omits sizes in local headers, as PyTorch does."""
 
         def __init__(self):
             self.raw = b""
@@ -75,11 +75,11 @@ def test_zip64_end_record():
     assert opened(raw).span("a").read() == b"12345"
 
 
-def zip64(raw: bytes, **lies: int) -> bytes:
-    """The same archive with its end in zip64's way."""
+def zip64(raw: bytes, **changes: int) -> bytes:
+    """The same archive with a zip64 end record."""
     end = raw.rindex(END)
     *_, count, size_bytes, offset, _ = struct.unpack_from("<4s4H2LH", raw, end)
-    values = {"count": count, "size_bytes": size_bytes, "offset": offset, "start": end, **lies}
+    values = {"count": count, "size_bytes": size_bytes, "offset": offset, "start": end, **changes}
     record = struct.pack(
         "<4sQ2H2L4Q",
         b"PK\x06\x06",
@@ -98,7 +98,7 @@ def zip64(raw: bytes, **lies: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("lies", "match"),
+    ("changes", "match"),
     [
         ({"count": 2}, "entries"),
         ({"count": 0}, "entries"),
@@ -109,8 +109,8 @@ def zip64(raw: bytes, **lies: int) -> bytes:
         ({"start": 0}, "zip64"),
     ],
 )
-def test_zip64_lies(lies, match):
-    refused(zip64(files.zipped({"a": b"12345"}), **lies), match)
+def test_inconsistent_zip64_records(changes, match):
+    refused(zip64(files.zipped({"a": b"12345"}), **changes), match)
 
 
 def edited(raw: bytes, magic: bytes, offset: int, layout: str, value: int, *, last: bool = False) -> bytes:
@@ -126,9 +126,9 @@ DEFLATED = files.zipped({"a": bytes(1000)}, method=8)
 @pytest.mark.parametrize(
     ("raw", "match"),
     [
-        (PLAIN[:-1], "cut off"),
-        (PLAIN[: len(PLAIN) // 2], "cut off"),
-        (LOCAL + b"nothing more", "cut off"),
+        (PLAIN[:-1], "is truncated"),
+        (PLAIN[: len(PLAIN) // 2], "is truncated"),
+        (LOCAL + b"nothing more", "is truncated"),
         (edited(PLAIN, END, 10, "<H", 3), "entries"),
         (edited(PLAIN, END, 10, "<H", 1), "entries"),
         (edited(PLAIN, END, 12, "<L", 1 << 20), "outside"),
@@ -138,25 +138,25 @@ DEFLATED = files.zipped({"a": bytes(1000)}, method=8)
         (edited(PLAIN, ENTRY, 28, "<H", 0xFFF0), "directory is damaged"),
         (edited(PLAIN, ENTRY, 8, "<H", 1), "encrypted"),
         (edited(PLAIN, ENTRY, 10, "<H", 12), "method 12"),
-        (edited(PLAIN, ENTRY, 20, "<L", 4), "sizes that cannot be"),
-        (edited(PLAIN, ENTRY, 24, "<L", 6), "sizes that cannot be"),
-        (edited(edited(PLAIN, ENTRY, 24, "<L", 1 << 20), ENTRY, 20, "<L", 1 << 20), "sizes that cannot be"),
+        (edited(PLAIN, ENTRY, 20, "<L", 4), "impossible sizes"),
+        (edited(PLAIN, ENTRY, 24, "<L", 6), "impossible sizes"),
+        (edited(edited(PLAIN, ENTRY, 24, "<L", 1 << 20), ENTRY, 20, "<L", 1 << 20), "impossible sizes"),
         (edited(PLAIN, ENTRY, 42, "<L", 1 << 30), "outside the file"),
         (edited(PLAIN, ENTRY, 42, "<L", 1), "not where the directory says"),
         (edited(PLAIN, LOCAL, 30, "<B", ord("c")), "not where the directory says"),
         (files.zipped({"a": b"1", "b": b"1"}).replace(b"b", b"a"), "two members called a"),
-        (edited(DEFLATED, ENTRY, 24, "<L", 1001), "size it declares"),
-        (edited(DEFLATED, ENTRY, 24, "<L", 999), "size it declares"),
+        (edited(DEFLATED, ENTRY, 24, "<L", 1001), "its declared size"),
+        (edited(DEFLATED, ENTRY, 24, "<L", 999), "its declared size"),
         (edited(DEFLATED, ENTRY, 16, "<L", 0), "checksum"),
-        (edited(DEFLATED, LOCAL, 31, "<B", 0xFF), "does not unpack"),
+        (edited(DEFLATED, LOCAL, 31, "<B", 0xFF), "does not decompress"),
     ],
 )
-def test_lies_and_damage(raw, match):
+def test_inconsistent_and_damaged_archives(raw, match):
     refused(raw, match)
 
 
 def test_members_that_share_bytes():
-    """The better zip bomb: many entries, one body. The second local header hides inside the first member."""
+    """An overlapping zip bomb: many entries share one body; the second local header is inside the first member."""
     inner = LOCAL + bytes(22) + struct.pack("<HH", 1, 0) + b"b" + b"payload"
     raw = files.zipped({"a": inner, "b": b"payload"})
     start = raw.index(inner)
@@ -164,18 +164,18 @@ def test_members_that_share_bytes():
 
 
 def test_bombs():
-    """10 MB that unpack to 10 GB: refused by what is declared, before anything is unpacked."""
+    """10 MB that decompress to 10 GB: refused from the declared sizes, before decompressing."""
     zeros = zlib.compressobj(9, wbits=-15)
     packed = zeros.compress(bytes(50 << 20)) + zeros.flush()
     member = {f"{n}.npy": packed for n in range(20)}
     raw = files.zipped(member)
-    for name in member:  # what was stored now claims to be deflated, 50 MB each
+    for name in member:  # stored members now declare deflate and 50 MB each
         at = raw.index(name.encode(), raw.index(ENTRY)) - 46
         raw = raw[: at + 10] + struct.pack("<H", 8) + raw[at + 12 :]
         raw = raw[: at + 16] + struct.pack("<L", zlib.crc32(bytes(50 << 20))) + raw[at + 20 :]
         raw = raw[: at + 24] + struct.pack("<L", 50 << 20) + raw[at + 28 :]
     refused(raw, "zip bomb")
-    refused(edited(raw, ENTRY, 24, "<L", 2**31), "sizes that cannot be")
+    refused(edited(raw, ENTRY, 24, "<L", 2**31), "impossible sizes")
 
 
 def test_too_many_members():

@@ -1,12 +1,12 @@
-"""The families of networks, one file each; `family.Family` says what such a file provides.
+"""The families of networks, one file each; `family.Family` is the interface of such a file.
 
-A new family is a file here and its name in FAMILIES. Shared pieces of residual networks stand in `arch/residual.py`
-(topology), `arch/layout.py` (options) and `arch/reading.py` (what is read off tensors).
+A new family is a file here and its name in FAMILIES. The shared parts of residual networks are in `arch/residual.py`
+(topology), `arch/layout.py` (options) and `arch/reading.py` (what is read from tensors).
 """
 
 from npresnet.arch.families import cifar, handwritten, torchvision
 from npresnet.arch.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision, handwritten, cifar)  # the first whose signature a file has counts
+FAMILIES: tuple[Family, ...] = (torchvision, handwritten, cifar)  # the first match counts
 
 __all__ = ["FAMILIES"]

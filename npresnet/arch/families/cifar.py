@@ -1,9 +1,9 @@
 """ResNets for small images (CIFAR): a 3x3 stem of stride 1 and no max pool.
 
-Three customs, told apart by what a block's projection is called:
+Three conventions, distinguished by the name of a block's projection:
 
     none        option A of He et al., section 4.2: strided identity between zero channels (depth 6n+2, `linear`)
-    downsample  option B with torchvision's names, also torchvision's own nets with another conv1
+    downsample  option B with torchvision's names, also torchvision's own networks with another conv1
     shortcut    option B, 64 channels, four stages, `linear`; its 4x4 average pool is a global one on 32x32 images
 """
 
@@ -25,12 +25,12 @@ from npresnet.config import Decision
 __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]
 
 NAME = "cifar"
-ANY = "cifar_resnet"  # the name of a net that has no name of its own
+ANY = "cifar_resnet"  # the name of networks without a specific one
 SMALL_STEM = "usual after a 3x3 stem"
 OTHER_MEANS = "some nets for CIFAR were trained with another mean and std"
 OPTION_A = "no projections: strided identity, channels of zeros on either side"
 
-# He et al., section 4.2: what a net is that is known by its name alone.
+# He et al., section 4.2: the defaults of a network specified by its name.
 USUAL: Options = {
     "shortcut": "A",
     "stem_kernel": 3,
@@ -85,7 +85,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
 
 
 def _name_of(decisions: Mapping[str, Decision]) -> str:
-    """cifar_resnet<6n+2>, or cifar_<one of torchvision's> for a net of that depth with a small stem."""
+    """cifar_resnet<6n+2>, or cifar_<one of torchvision's> for a network of that depth with a small stem."""
     large = name_in(LARGE, decisions)
     if large is not None:
         return f"cifar_{large}"

@@ -1,9 +1,8 @@
 """The hand-written ResNets of many tutorials: torchvision's shapes, but the projections are called `shortcut`.
 
-Recognised by a 7x7 `conv1` and `layerI.J.shortcut.0/1`. Their Bottlenecks follow the paper's first version and stride
-on the first 1x1 convolution, where torchvision's stride on the 3x3; the parameters are the same, so this is a
-convention that `stride_on="3x3"` overrules. What their blocks are made of is the same otherwise, and so are the names
-of the architectures.
+Recognised by a 7x7 `conv1` and `layerI.J.shortcut.0/1`. Their Bottlenecks follow the paper's first version, with the
+stride on the first 1x1 convolution, torchvision's on the 3x3; the parameters are the same, so this is a convention that
+`stride_on="3x3"` overrides. Otherwise blocks and names of architectures are torchvision's.
 """
 
 from __future__ import annotations

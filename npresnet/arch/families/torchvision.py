@@ -1,7 +1,7 @@
-"""torchvision's ResNets, ResNeXts and Wide ResNets, timm's plain ones, and any net with their keys.
+"""torchvision's ResNets, ResNeXts and Wide ResNets, timm's plain ones, and any network with their keys.
 
-Recognised by a `conv1` that is not 3x3 and blocks `layerI.J` whose projection is called `downsample`. Depth, kind of
-block, groups and widths come from keys and shapes, so any of them may differ from the ten published nets.
+Recognised by a `conv1` that is not 3x3 and blocks `layerI.J` whose projection is called `downsample`. Depth, type of
+block, groups and widths are read from keys and shapes, so any of them may differ from the ten published networks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from npresnet.config import Decision
 __all__ = ["ANY", "ARCHS", "NAME", "OPTIONS", "build", "large_stem", "named", "read", "signature"]
 
 NAME = "torchvision"
-ANY = "resnet"  # the name of a net that has no name of its own
+ANY = "resnet"  # the name of networks without a specific one
 PLAIN = "timm's blur-pool and anti-aliased variants have the same keys; this is the plain net"
 
 
@@ -48,7 +48,7 @@ ARCHS: Mapping[str, Options] = {
 
 
 def named(name: str) -> Options | None:
-    """The listed names, and "resnet" for any net."""
+    """The listed names, and "resnet" for any network."""
     return {} if name == ANY else ARCHS.get(name)
 
 
@@ -68,7 +68,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
 
 
 def large_stem(tensors: Tensors) -> dict[str, Decision]:
-    """A 7x7 stem strides and is followed by a max pool; about any other size the keys say nothing."""
+    """A 7x7 stem has stride 2 and is followed by a max pool; for other sizes the keys do not determine it."""
     side = stem_side(tensors)
     if side == 7:
         return {}

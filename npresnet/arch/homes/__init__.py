@@ -1,10 +1,10 @@
-"""Names of other homes, as tables of patterns. A new home is a table, and a place in `selection.HOMES`.
+"""Names of other homes, as tables of patterns. A new home is a table, and an entry in `selection.HOMES`.
 
-torchvision   the names that are ours
+torchvision   its names are ours
 tasks         networks saved with the heads of another task
-foreign       networks that are not supported, and how their names give them away
+foreign       networks that are not supported, and the names that identify them
 
-Patterns are regular expressions that are searched in tensors' names.
+Patterns are regular expressions, matched by `re.search` in tensors' names.
 """
 
 # No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 
 class Home(NamedTuple):
-    """Where networks of ours are saved under other names, or together with what is no part of them.
+    """A home that saves supported networks under other names, or together with other tensors.
 
-    found_by  a pattern: a file with such a name comes from this home
-    ndim      how many axes one of those tensors must have, where names alone would mislead; None for any
-    renamed   (pattern, replacement) pairs, as `re.sub` takes them, applied in order: their names -> torchvision's
-    left_out  a pattern (of the names after that): these tensors are no part of the network
-    note      what they are, for model.config
-    implied   {option: value} that follow where the file has a name that fits `where`, for the reason `because`
+    found_by  a pattern: a file with a matching name is from this home
+    ndim      the number of axes that one of those tensors must have, where names are ambiguous; None for any
+    renamed   (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's
+    left_out  a pattern for renamed tensors that are not part of the network
+    note      what those are, for model.config
+    implied   {option: value} where the file has a name that matches `where`, with the reason `because`
     """
 
     found_by: str
@@ -36,14 +36,14 @@ class Home(NamedTuple):
 
 
 class Foreign(NamedTuple):
-    """Networks that npresnet does not build, and what gives them away.
+    """An unsupported kind of network, and how it is identified.
 
-    network  what they are called
-    pattern  a file with such a name holds such a network
-    ndim     how many axes that tensor must have; None for any
-    beside   a pattern that another name of the file must fit, "" for none
-    unless   a pattern that no name of the file may fit, "" for none
-    advice   the way out, where there is a better one than to name what is supported
+    network  its name in errors
+    pattern  a file with a matching name contains such a network
+    ndim     the number of axes of that tensor; None for any
+    beside   a pattern that another name of the file must match, "" for none
+    unless   a pattern that no name of the file may match, "" for none
+    advice   the remedy, where there is a better one than the list of supported networks
     """
 
     network: str
@@ -55,5 +55,5 @@ class Foreign(NamedTuple):
 
     @property
     def by_name_alone(self) -> bool:
-        """Whether one name is enough. Such patterns fit none of torchvision's names (see `torchvision.PLAIN`)."""
+        """Whether one name is enough. Such patterns match none of torchvision's names (see `torchvision.PLAIN`)."""
         return self.ndim is None and not self.unless

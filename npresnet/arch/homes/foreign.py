@@ -1,8 +1,8 @@
-"""Networks that npresnet does not build, and the names that give them away.
+"""Networks that npresnet does not support, and the names that identify them.
 
-Where two families differ in nothing but what their names mean, a network built by the wrong rule would run and give
-wrong results without a sign. So what is known to be another family is refused before any layer is built, and what is
-unknown is refused at the end, by the tensors that are left over. A family that comes to be supported leaves this table.
+Where two families differ only in the meaning of their names, a network built by the wrong rule would silently give
+wrong results. So known families are refused before any layer is built, and unknown ones at the end, by their unused
+tensors. A family that becomes supported is removed from this table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ RENAME = (
     "5 to layer2, 6 to layer3, 7 to layer4"
 )
 
-# The first that a file fits counts.
+# The first match counts.
 FOREIGN: tuple[Foreign, ...] = (
     Foreign("a video network (3-D convolutions)", r"", ndim=5),
     Foreign(

@@ -1,6 +1,6 @@
-"""Network -> what runs on this CPU: which algorithm each layer takes, prepacked weights, and the steps themselves.
+"""Network -> Program: which algorithm each layer uses, prepacked weights, and the steps.
 
-Read `program` (the whole way), `lowerings` (every operation), `choices` and `tuning` (which algorithm), `split` and
-`stages` (a batch between workers; deep layers take several images at once), `prepack` and `prepared` (weights, and the
-file that keeps them).
+Read `program` (all of compilation), `programs` (their cache), `lowerings` (every operation), `conv2d`, `choices` and
+`tuning` (algorithms), `split` and `stages` (a batch between workers; deep layers take several images at once),
+`prepack` and `prepared` (weights, and the file that stores them).
 """

@@ -1,13 +1,14 @@
-"""Which algorithm a convolution takes: a table by the BLAS's kernel and the layer's shape, never a clock.
+"""Which algorithm a convolution uses: a table by BLAS's core type and the layer's shape, never a timing.
 
-A clock would choose differently from run to run, and another algorithm is other bits. So everything here is a function
-of the layer, of the kernel that BLAS chose for this processor, and of the table that `npresnet bench --tune` may have
+Timings would choose differently from run to run, and another algorithm gives other bits. So everything here is a
+function of the layer, of BLAS's core type on this processor, and of the table that `npresnet bench --tune` may have
 written for this machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 
 from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.gemm import Form, has_small_products
@@ -15,11 +16,18 @@ from npresnet.cpu.kernels.layer import Choice, Layer
 
 # Measured layer by layer on a Xeon of the Cascade Lake family (`npresnet bench --tune`).
 MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
-MAX_ROWS_F2 = 256  # up to 16x16 outputs take F(2x2): F(4x4)'s weights would outweigh what they save of multiplying
+MAX_ROWS_F2 = 256  # up to 16x16 outputs use F(2x2): reading F(4x4)'s weights would cost more than its products save
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights
-MIN_CHANNELS_F4 = 64  # sums over fewer are short and lose little directly: F(4x4) would lose more than twice as much
-MIN_CHANNELS_STRIDED = 64  # of stride 2, where there is less to save
-FEW_ROWS = 100  # so few rows share the weights that packing those costs too much
+MIN_CHANNELS_F4 = 64  # shorter sums have a small direct error: that of F(4x4) would be more than twice as large
+# Several images at once (fast=True) would be faster with F(4x4) on small outputs too, but few pixels average out few
+# of its errors. RMS error of the logits over PyTorch's, with F(4x4) everywhere and with these bounds; the worse of Haswell
+# and SkylakeX core types, median of 20 seeds, batch 8 or 16: resnet20 for CIFAR with trained weights 2.7, 1.8 (1.8 with
+# fast=False too); the demo 2.2, 1.0; resnet18 at 64x64 2.4, 0.97; resnet50 at 64x64 2.2, 1.25. At 224x224 both have less
+# than PyTorch's error and keep F(4x4).
+MIN_CHANNELS_F4_SMALL = 256  # with less, a network of 56 layers that ends in 8x8 outputs of 128 channels has 1.65
+MIN_ROWS_F4_SMALL = 49  # 7x7: with less, resnet34 at 64x64 has 2.0 by F(4x4) on 4x4 outputs
+MIN_CHANNELS_STRIDED = 64  # for stride 2, which saves fewer multiplications
+FEW_ROWS = 100  # with so few rows BLAS's packing of the weights costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
 
 
@@ -33,50 +41,66 @@ def possible(layer: Layer) -> list[Choice]:
 
 
 def candidates(layer: Layer) -> list[Choice]:
-    """Those of them that lose neither time nor digits for certain."""
-    channels = layer.blocks * layer.in_channels
-    largest = 4 if channels >= MIN_CHANNELS_F4 else 2 if channels >= MIN_CHANNELS_WINOGRAD else 0
-    if layer.is_strided and channels < MIN_CHANNELS_STRIDED:
+    """The possible choices without those known to be slower or less accurate."""
+    largest = 4 if layer.channels >= MIN_CHANNELS_F4 else 2 if layer.channels >= MIN_CHANNELS_WINOGRAD else 0
+    if layer.is_strided and layer.channels < MIN_CHANNELS_STRIDED:
         largest = 0
     return [choice for choice in possible(layer) if choice.tile <= largest]
 
 
 def choose(
     layer: Layer,
-    kernel: str,
+    core_type: str,
     table: Mapping[str, Choice],
     images: int = 1,
     *,
     winograd: bool = True,
     exact: bool = True,
 ) -> Choice:
-    """The choice for a layer and so many images at once.
+    """The choice for a layer and a number of images at once.
 
-    kernel    the architecture that BLAS names: "SkylakeX", "Haswell", ... or "" for a BLAS that names none
-    table     this machine's own measurements, which come first; they are for one image
-    winograd  False leaves Winograd out
-    exact     every image has the bits that it has alone, so that several take what one takes
+    core_type  BLAS's: "SkylakeX", "Haswell", ...; "" where BLAS reports none
+    table      this machine's measured choices for one image, which take precedence
+    winograd   False excludes Winograd
+    exact      every image keeps the bits that it has alone, so that several use the choice for one
     """
     allowed = [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
     together = images > 1 and not exact
     own = table.get(str(layer))
     if own in allowed and not together:
         return own
-    return next(choice for choice in _by_rule(layer, kernel, together) if choice in allowed)
+    return next(choice for choice in _by_rule(layer, core_type, together) if choice in allowed)
 
 
-def _by_rule(layer: Layer, kernel: str, together: bool) -> Iterator[Choice]:
-    """Wishes, the best first; the last fits every layer."""
-    small = has_small_products(kernel)
-    if kernel:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
-        largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 or layer.is_strided else MAX_ROWS_F2_GROUPED
+def _by_rule(layer: Layer, core_type: str, together: bool) -> Iterator[Choice]:
+    """Preferred choices, best first; the last fits every layer."""
+    small = has_small_products(core_type)
+    if core_type:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         forms: tuple[Form, ...] = ("panels", "gemm") if small else ("gemm",)
-        if layer.is_strided:  # saves less than it costs to pack the weights, or where few rows share them
+        if layer.is_strided:  # saves less than packing the weights costs, or than few rows repay
             forms = ("panels",) if small and (layer.rows >= FEW_ROWS or together) else ()
-        for tile in (2,) if layer.rows <= largest_f2 and not together else (4, 2):
+        for tile in _tiles(layer, together):
             yield from (Choice("winograd", tile, form) for form in forms)
     if small and layer.depth <= MAX_DEPTH_PANELS:
         yield Choice("direct", 0, "panels")
     if small and layer.rows < FEW_ROWS and not together:
         yield Choice("direct", 0, "split_k")
     yield Choice("direct", 0, "gemm")
+
+
+def _tiles(layer: Layer, together: bool) -> list[int]:
+    """Winograd's output tiles that are fast and accurate enough, best first."""
+    largest_f2 = MAX_ROWS_F2 if layer.blocks == 1 or layer.is_strided else MAX_ROWS_F2_GROUPED
+    if layer.rows > largest_f2:
+        return [4, 2]
+    if not together:
+        return [2]
+    affords_f4 = layer.channels >= MIN_CHANNELS_F4_SMALL and layer.rows >= MIN_ROWS_F4_SMALL
+    tiles = [4, 2] if affords_f4 or layer.is_strided else [2]  # with stride 2 F(4x4) has no larger error than F(2x2)
+    return [tile for tile in tiles if _multiplications(layer, tile) < 9 * layer.rows]
+
+
+def _multiplications(layer: Layer, tile: int) -> int:
+    """Winograd's multiplications for each channel and filter; the direct sum has 9 an output."""
+    positions = ((tile - 1) * layer.stride[0] + 3) ** 2
+    return positions * ceil(layer.out_size[0] / tile) * ceil(layer.out_size[1] / tile)

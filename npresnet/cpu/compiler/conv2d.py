@@ -1,6 +1,6 @@
-"""A convolution's step: which algorithm it takes, the zeros its input needs, its tiles.
+"""A convolution's step: its algorithm, the zeros that its input needs, its tiles.
 
-The algorithms stand in `direct` and `winograd`, the matrix products of both in `gemm`; `choices` says which is taken.
+The algorithms are in `direct` and `winograd`, the matrix products of both in `gemm`; `choices` selects one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ALGORITHMS: dict[str, ModuleType] = {"direct": direct, "winograd": winograd}
 
 
 def layer_of(node: Node, filters: Filters, out_shape: Shape) -> Layer:
-    """What `choices` asks about."""
+    """The layer as `choices` describes it."""
     window, blocks = filters.window, filters.blocks
     taps = window.kernel_size[0] * window.kernel_size[1]
     shape = (filters.depth // taps, out_shape[0] // blocks)
@@ -45,7 +45,7 @@ class Conv2dLowering(Lowering):
         return choose(layer, request.core_type, request.table, request.images, **request.options._asdict())
 
     def halo(self, request: Request, choice: Choice) -> Halo:
-        """Its padding, and what fills Winograd's tiles."""
+        """The padding, and the zeros that complete Winograd's tiles."""
         window = window_of(request.node)
         if choice.algorithm == "winograd":
             return winograd.halo(window, request.shapes[request.node.inputs[0]][1:], choice.tile)
@@ -55,7 +55,7 @@ class Conv2dLowering(Lowering):
         return Key.of(choice)
 
     def probe(self, bound: Bound) -> None:
-        """Every product of every tile: whether several images may be multiplied at once."""
+        """Test for every product of every tile whether several images may be multiplied at once."""
         conv = Conv.of(bound)
         algorithm = ALGORITHMS[conv.choice.algorithm]
         for area in algorithm.areas(conv):

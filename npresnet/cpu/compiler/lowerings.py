@@ -1,4 +1,4 @@
-"""Every operation of the CPU backend: the one table that a new one is added to."""
+"""The lowering of every operation on the CPU: a new operation is added to this table only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from npresnet.cpu.compiler.conv2d import Conv2dLowering
 from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
 from npresnet.cpu.kernels.head import FlattenLowering, GlobalAvgPoolLowering, LinearLowering
 from npresnet.cpu.kernels.lowering import Lowering
+from npresnet.cpu.kernels.multiply import MultiplyLowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering
 from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
 from npresnet.cpu.kernels.stem import StemLowering
@@ -26,6 +27,7 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "flatten": FlattenLowering(),
         "linear": LinearLowering(),
         "add": AddLowering(),
+        "multiply": MultiplyLowering(),
         "shortcut_a": ShortcutALowering(),
         **{name: ActivationLowering(name) for name in NAMES},
     }
@@ -33,7 +35,7 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
 
 
 def lowering_of(node: Node) -> Lowering:
-    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend does not have."""
+    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend lacks."""
     for name in (node.op, *([] if node.activation is None else [node.activation])):
         if name not in LOWERINGS:
             raise ArchitectureError(f"{node.name}: the CPU backend has no operation {name!r}")

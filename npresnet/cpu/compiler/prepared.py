@@ -1,16 +1,17 @@
-"""Prepacked weights kept in a file of the user's cache, and mapped in place the next time the same weights are loaded.
+"""Prepacked weights stored in a file of the user's cache, and memory-mapped when the same weights are loaded again.
 
-    magic and key, JSON padded with spaces to a multiple of 64 bytes | arrays, each on 64 bytes | 64 bytes of check
+    magic and key, JSON padded with spaces to a multiple of 64 bytes | arrays, aligned to 64 bytes | 64 bytes of check
 
-- The key says all that the numbers depend on: which weight file (`content`), NumPy and its BLAS, and for each array the
-  layer, the prepacked form, its shape and a checksum of the scale and of a few weights. A file is ours if it begins with
-  exactly the bytes that would be written now, is as long, and its check fits; nothing in it is parsed or run.
-- The check is a CRC-32 of one number in 508 bytes, eight in a page of memory: a file that a crash left with pages of
-  zeros counts as none, as one that was cut off does, and no load reads everything twice.
-- A file gets its name when it is whole (`replacing`), so that processes may write and read at the same time. Files are
-  mapped read-only. On POSIX only the user's own are taken.
-- All files together hold at most LIMIT_BYTES: those used least recently go.
-- No trouble with this cache is an error: without it weights are prepacked anew, with the same bits.
+- The key holds all that the numbers depend on: the weight file (`content`), NumPy and its BLAS, and for each array the
+  layer, the prepacked form, its shape and a checksum of the scale and of a few weights. A file is valid if it begins
+  with exactly the bytes that would be written now, has the same length, and its check matches; it is never parsed or
+  executed.
+- The check is a CRC-32 of one number in 508 bytes, eight in a page of memory: it rejects files that a crash truncated
+  or left with pages of zeros, without reading everything twice.
+- A file is renamed into place when complete (`replacing`), so that processes may write and read concurrently. Files are
+  mapped read-only. On POSIX only the user's own files are accepted.
+- All files together hold at most LIMIT_BYTES; the least recently used are evicted.
+- Failures of this cache are never errors: without it the weights are prepacked again, with the same bits.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from npresnet.system.cache import cache_folder
 from npresnet.system.files import replacing
 
 VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
-FORMAT = 5  # to be raised by whoever changes what a prepacked form holds (`filters`) or how it is written here
+FORMAT = 5  # increase on any change of the prepacked forms (`filters`) or of the file format
 LIMIT_BYTES = 2 << 30
 ALIGNMENT = 64
-SAMPLE_STEP = 127  # every so many numbers one counts for the check; odd, or it would see a few filters only
-ABANDONED_S = 3600  # a part that nobody has written to for so long
+SAMPLE_STEP = 127  # the check covers one number in so many; odd, or it would sample a few filters only
+ABANDONED_S = 3600  # a partial file not modified for this long is deleted
 SUFFIX = ".prepared"
 
 
@@ -57,7 +58,7 @@ class Wanted(NamedTuple):
 
 
 def folder() -> Path | None:
-    """Where prepared weights are kept, beside downloads; None where that is switched off or nobody's home."""
+    """Where prepared weights are stored, beside downloads; None where disabled or without a home folder."""
     try:
         return None if os.environ.get(VARIABLE) == "0" else cache_folder() / "prepared"
     except RuntimeError:
@@ -65,7 +66,7 @@ def folder() -> Path | None:
 
 
 def store_of(content: str) -> Store | None:
-    """The user's store for the weight file of this identity; None for weights that come from no file."""
+    """The user's store for the weight file of this identity; None for weights that are not from a file."""
     place = folder() if content else None
     return None if place is None else Store(place, content)
 
@@ -73,8 +74,8 @@ def store_of(content: str) -> Store | None:
 class Store:
     """The prepared files of one weight file.
 
-    folder   made when first written to
-    content  says which weights these are: another text for other weights
+    folder   created when first written to
+    content  identifies the weights: different text for different weights
     """
 
     def __init__(self, folder: Path, content: str):
@@ -82,7 +83,7 @@ class Store:
         self._content = content
 
     def fill(self, wanted: Sequence[Wanted]) -> bool:
-        """Give all filters what they want, from a file; False where there is none."""
+        """Load all wanted forms into their filters from a file; False where there is none."""
         head = self._head(wanted)
         path = self._path(head)
         offsets, size_bytes = _places(len(head), wanted)
@@ -96,7 +97,7 @@ class Store:
             ]
             if buffer[-ALIGNMENT:] != _check(arrays):
                 return False
-            os.utime(path)  # used just now
+            os.utime(path)  # mark as recently used
         except (OSError, ValueError):
             return False
         for (_, filters, key), array in zip(wanted, arrays, strict=True):
@@ -104,7 +105,7 @@ class Store:
         return True
 
     def keep(self, wanted: Sequence[Wanted]) -> None:
-        """Write what the filters have been given, in one file. Where that fails nothing is kept."""
+        """Write the filters' prepacked forms to one file. Where that fails nothing is stored."""
         head = self._head(wanted)
         offsets, size_bytes = _places(len(head), wanted)
         with contextlib.suppress(OSError, ValueError):
@@ -131,7 +132,7 @@ class Store:
 
 
 def checksum(filters: Filters) -> int:
-    """Of the stride, the whole scale and a few weights: who swaps a file for one of its size and time is noticed."""
+    """Of the stride, the whole scale and a few weights: detects a replaced file of the same size and time."""
     crc = 0 if filters.scale is None else zlib.crc32(np.ascontiguousarray(filters.scale).tobytes())
     first, last = filters.weight[0], filters.weight[-1]
     described = (filters.groups, filters.window.stride, filters.weight.dtype.str, filters.weight.shape)
@@ -139,7 +140,7 @@ def checksum(filters: Filters) -> int:
 
 
 def make_room(folder: Path, size_bytes: int) -> bool:
-    """Delete what was used least recently until `size_bytes` more fit, and what dead processes left half written."""
+    """Delete the least recently used files until `size_bytes` more fit, and partial files of dead processes."""
     if size_bytes > LIMIT_BYTES:
         return False
     for path in folder.glob(f".*{SUFFIX}.*.part"):
@@ -150,26 +151,26 @@ def make_room(folder: Path, size_bytes: int) -> bool:
     for path, status in kept:
         size_bytes += status.st_size
         if size_bytes > LIMIT_BYTES:
-            with contextlib.suppress(OSError):  # on Windows a file that is in use stays
+            with contextlib.suppress(OSError):  # on Windows a file in use cannot be deleted
                 path.unlink()
     return True
 
 
 def size_bytes_of(folder: Path) -> int:
-    """What the prepared files in a folder take."""
+    """The total size of the prepared files in a folder."""
     return sum(status.st_size for _, status in _files(folder))
 
 
 def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
     found = []
     for path in folder.glob(f"*{SUFFIX}"):
-        with contextlib.suppress(OSError):  # another process deletes too
+        with contextlib.suppress(OSError):  # deleted meanwhile by another process
             found.append((path, path.stat()))
     return found
 
 
 def _map_own(path: Path, size_bytes: int) -> mmap.mmap | None:
-    """The file mapped read-only; None for another length, another's file, or what is no ordinary file."""
+    """The file mapped read-only; None for a different length or owner, or a file that is not regular."""
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if status.st_size != size_bytes or not stat.S_ISREG(status.st_mode):
@@ -180,7 +181,7 @@ def _map_own(path: Path, size_bytes: int) -> mmap.mmap | None:
 
 
 def _places(start: int, wanted: Sequence[Wanted]) -> tuple[list[int], int]:
-    """Where each array begins, and the file's length."""
+    """Each array's offset, and the file's length."""
     offsets = []
     for one in wanted:
         offsets.append(start)
@@ -189,7 +190,7 @@ def _places(start: int, wanted: Sequence[Wanted]) -> tuple[list[int], int]:
 
 
 def _check(arrays: Iterable[Floats]) -> bytes:
-    """The last bytes of a file: a checksum of samples of all its arrays."""
+    """The last bytes of a file: a checksum of samples of all arrays."""
     crc = 0
     for array in arrays:
         crc = zlib.crc32(array.reshape(-1)[::SAMPLE_STEP].tobytes(), crc)
@@ -197,5 +198,5 @@ def _check(arrays: Iterable[Floats]) -> bytes:
 
 
 def _padded(text: bytes) -> bytes:
-    """With spaces and a line's end to a multiple of ALIGNMENT."""
+    """Pad with spaces and a newline to a multiple of ALIGNMENT."""
     return text + b" " * (-(len(text) + 1) % ALIGNMENT) + b"\n"

@@ -3,9 +3,9 @@
     shapes -> choices -> halos -> layout -> probes of BLAS -> scratch        `compile_program`, before any memory
     arena, scratch, views -> steps                                           `Program.bind`, once for each pool entry
 
-A program never changes. The invariant that all of it keeps: the bits of an image's result depend on neither batch,
-place, threads nor run. Tiles, blocks and forms of products may depend on the number of images or workers only where a
-probe has seen on this machine's BLAS that the bits do not (`gemm.keeps_bits`).
+A program is immutable. Its invariant: the bits of an image's result depend on neither batch, place, threads nor run.
+Tiles, blocks and forms of products may depend on the number of images or workers only where a probe of this machine's
+BLAS has shown that the bits do not (`gemm.keeps_bits`).
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
 from npresnet.plan.layout import NO_HALO, Halo, widest
 from npresnet.plan.shapes import Shape
 
-Weights = Mapping[str, Any]  # node name -> what its lowering keeps of its parameters
+Weights = Mapping[str, Any]  # node name -> its lowering's prepared parameters
 
 
 def prepare(network: Network) -> dict[str, Any]:
-    """What each operation keeps of its parameters, in the order in which it reads them; made once a network.
+    """Each node's prepared parameters, made once for a network.
 
-    Raises ArchitectureError for an operation that this backend does not have.
+    Raises ArchitectureError for an operation that this backend does not support.
     """
     for node in network:
         operation_of(node)
         lowering_of(node)
-    with np.errstate(all="ignore"):  # what a float32 cannot hold becomes 0 or infinity, whatever the caller's settings
+    with np.errstate(all="ignore"):  # numbers beyond float32 become 0 or infinity, whatever the caller's settings
         return {node.name: LOWERINGS[node.op].prepare(node) for node in network}
 
 
 class Program(NamedTuple):
-    """Everything that is decided before memory is taken.
+    """Everything that is decided before memory is allocated.
 
-    bound    node name -> the node with its choice and its place
+    bound    node name -> the node with its choice and its memory layout
     scratch  purpose -> floats that the largest tile needs, for each worker
     """
 
@@ -64,8 +64,8 @@ class Program(NamedTuple):
                 yield name, key
 
     def bind(self) -> Plan:
-        """The steps, bound to memory of their own. Raises DeviceError where there is not so much memory."""
-        with _told_by_size(self.layout):
+        """The steps, bound to newly allocated memory. Raises DeviceError where memory is insufficient."""
+        with _out_of_memory_as_device_error(self.layout):
             memory = Memory(self.layout, self.workers)
             memory.add_scratch(self.scratch)
             with np.errstate(all="ignore"):
@@ -90,11 +90,11 @@ def compile_program(
     *,
     fixed: Mapping[str, Any] | None = None,
 ) -> Program:
-    """Decide everything for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
+    """Compile a network for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
 
-    fixed  choices by node name, instead of what the node's lowering would choose: to measure them
+    fixed  choices by node name that override those of the node's lowering: to measure them
 
-    Raises ShapeError where the image does not fit the network, DeviceError where it could not be bound to memory.
+    Raises ShapeError where the image does not fit the network, DeviceError where memory is insufficient.
     """
     shapes, core_type, table = infer_shapes(network, input_shape), blas.core_type(), tuning.table()
     requests = {
@@ -106,8 +106,8 @@ def compile_program(
     }
     halos = _halos(network, requests, choices)
     layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network))
-    with _told_by_size(layout):
-        aligned_floats(layout.arena_bytes // 4, np.zeros)  # now, for a far too large image has billions of tiles
+    with _out_of_memory_as_device_error(layout):
+        aligned_floats(layout.arena_bytes // 4, np.zeros)  # first, because an excessive image has billions of tiles
     bound = {
         node.name: Bound(node, weights[node.name], choices[node.name], layout, workers, options.exact)
         for node in network
@@ -121,19 +121,20 @@ def compile_program(
 
 
 @contextmanager
-def _told_by_size(layout: Layout) -> Iterator[None]:
-    """MemoryError as a DeviceError that names the image's size."""
+def _out_of_memory_as_device_error(layout: Layout) -> Iterator[None]:
+    """Raise MemoryError as a DeviceError that names the image's size."""
     try:
         yield
     except MemoryError:
         raise DeviceError(
-            f"an image of {layout.input_shape} (C, H, W) needs {layout.arena_bytes / 1e6:,.0f} MB and more, and so "
-            "does each that is computed at the same time; there is not so much memory. Use smaller images, or threads=1"
+            f"an image of {layout.input_shape} (C, H, W) needs at least {layout.arena_bytes / 1e6:,.0f} MB, and so "
+            "does each image computed at the same time: more than the memory available. Use smaller images, or "
+            "threads=1"
         ) from None
 
 
 def _halos(network: Network, requests: Mapping[str, Request], choices: Mapping[str, Any]) -> dict[str, Halo]:
-    """For each value the widest zeros that its readers want around it."""
+    """For each value the widest border of zeros that its readers need."""
     found: dict[str, Halo] = {}
     for node in network:
         wanted = LOWERINGS[node.op].halo(requests[node.name], choices[node.name])
@@ -143,7 +144,7 @@ def _halos(network: Network, requests: Mapping[str, Request], choices: Mapping[s
 
 
 def _planes(network: Network) -> set[str]:
-    """The values that are stored channel by channel: the image, where all that read it want it so."""
+    """The values stored channel by channel: the image, where all its readers support that."""
     readers = network.consumers()[INPUT]
     return {INPUT} if readers and all(LOWERINGS[node.op].reads_planes for node in readers) else set()
 

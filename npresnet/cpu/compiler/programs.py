@@ -1,4 +1,4 @@
-"""Programs: those of one executable, compiled when first asked for; the last few are kept."""
+"""The programs of one executable: compiled on first use, kept in an LRU."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from npresnet.cpu.runtime.schedule import Job
 from npresnet.cpu.runtime.workers import Team
 from npresnet.errors import DeviceError
 from npresnet.network import Network
-from npresnet.plan.shapes import Shape
+from npresnet.plan.shapes import Shape, infer_shapes
 from npresnet.system.locks import Lock
 
-KEPT_PROGRAMS = 24  # those of about four image shapes
+KEPT_SHAPES = 4  # image shapes whose programs and plans are kept
 WHOLE, FRONT, BACK = "whole", "front", "back"  # parts of the network, see `stages`
 
 
 class Key(NamedTuple):
-    """Which program: of a part of the network, for images of this shape, so many at once, shared by so many workers."""
+    """Identifies a program: part of the network, image shape, images at once, and workers that share its tiles."""
 
     part: str
     input_shape: Shape
@@ -35,18 +35,29 @@ class Key(NamedTuple):
 
 
 class Compiled:
-    """A program with its idle plans, and for the whole network where it is cut in two."""
+    """A program with its idle plans."""
 
-    def __init__(self, program: Program, kept: int, stages: Stages | None = None):
+    def __init__(self, program: Program, kept: int):
         self.program = program
-        self.stages = stages
         self.plans = Pool(program.bind, kept)
         self.jobs = Pool(lambda: Job(program.bind(), program.workers), 1)
         self.is_prepacked = False
 
 
+class Shelf(NamedTuple):
+    """Everything kept for one image shape.
+
+    shapes  of every value, for one image
+    stages  where the network is cut in two; None where it is not
+    """
+
+    shapes: Mapping[str, Shape]
+    stages: Stages | None
+    programs: dict[Key, Compiled]
+
+
 class Route(NamedTuple):
-    """The programs that a batch runs: `front` and, by group size, `backs` for its groups; `shared` for what is left.
+    """The programs that a batch runs: `front` and, by group size, `backs` for its groups; `shared` for the remainder.
 
     Where the network is not cut, `front` is all of it and there are no backs.
     """
@@ -58,10 +69,10 @@ class Route(NamedTuple):
 
 
 class Programs:
-    """One LRU for all image shapes, numbers of images at once and numbers of workers. Safe to use from several threads.
+    """The programs of one executable: compiled on first use, kept for the last few image shapes. Thread-safe.
 
-    store       where prepacked weights are kept from one process to the next; None keeps none
-    kept_plans  idle plans that each program keeps
+    store       where prepacked weights are kept between processes; None keeps none
+    kept_plans  how many idle plans each program keeps
     """
 
     def __init__(self, network: Network, options: Options, store: Store | None, kept_plans: int):
@@ -70,30 +81,51 @@ class Programs:
         self._weights = prepare(network)
         self._store = store
         self._kept_plans = kept_plans
-        self._compiled: OrderedDict[Key, Compiled] = OrderedDict()
+        self._shelves: OrderedDict[Shape, Shelf] = OrderedDict()
         self._lock = Lock()
         self._closed = False
 
-    def route(self, input_shape: Shape, images: int, team: Team | None) -> Route:
-        """The programs for a batch, compiled and their weights prepacked now if need be, by the team's workers.
+    def admit(self) -> None:
+        """Raise DeviceError after `close`: once for each call, so that a running call completes."""
+        if self._closed:
+            raise DeviceError("this model has been closed; load it again to use it")
 
-        Raises ShapeError where the images do not fit the network, DeviceError where memory is too small.
+    def shelf(self, input_shape: Shape) -> Shelf:
+        """What is kept for images of (C, H, W). Raises ShapeError where they do not fit the network."""
+        with self._lock.plain:
+            found = self._shelves.get(input_shape)
+            if found is not None:
+                self._shelves.move_to_end(input_shape)
+                return found
+        shapes = infer_shapes(self._network, input_shape)
+        made = Shelf(shapes, cut_in_two(self._network, shapes), {})
+        with self._lock.plain:
+            if self._closed:
+                return made
+            found = self._shelves.setdefault(input_shape, made)
+            if len(self._shelves) > KEPT_SHAPES:
+                self._shelves.popitem(last=False)
+            return found
+
+    def route(self, input_shape: Shape, images: int, team: Team | None) -> Route:
+        """The programs for a batch, compiled and their weights prepacked by the team's workers where necessary.
+
+        Raises ShapeError where the images do not fit the network, DeviceError where memory is insufficient.
         """
         workers = 1 if team is None else team.workers
-        split, whole = split_batch(images, workers), self.whole(input_shape, workers)
-        front, backs = None, {}
-        if split.groups and whole.stages is None:
-            front = self.whole(input_shape, 1)
-        elif split.groups:
-            front = self.get(Key(FRONT, input_shape, 1, 1))
+        split, is_cut = split_batch(images, workers), self.shelf(input_shape).stages is not None
+        front, backs, shared = None, {}, None
+        if split.groups:
+            front = self.get(Key(FRONT if is_cut else WHOLE, input_shape, 1, 1))
+        if is_cut:
             backs = {size: self.get(Key(BACK, input_shape, size, 1)) for size in sorted(split.sizes)}
-        shared = whole if split.shared else None
-        needed = [part for part in (front, *backs.values(), shared) if part is not None]
-        self.ready(*needed, team=team)
+        if split.shared:
+            shared = self.whole(input_shape, workers)
+        self.ready(*(part for part in (front, *backs.values(), shared) if part is not None), team=team)
         return Route(split, front, backs, shared)
 
     def ready(self, *needed: Compiled, team: Team | None = None) -> Compiled:
-        """The first of these, all of whose weights have been prepacked."""
+        """The first of these programs, after the weights of all have been prepacked."""
         if not all(part.is_prepacked for part in needed):
             forms = dict.fromkeys(form for part in needed for form in part.program.prepacked())
             prepack(self._weights, forms, self._store, team)
@@ -106,37 +138,24 @@ class Programs:
         return self.get(Key(WHOLE, input_shape, 1, workers))
 
     def get(self, key: Key) -> Compiled:
-        """A program, compiled now unless it is there. Two threads may both compile one: they find the same."""
-        with self._lock.plain:
-            if self._closed:
-                raise DeviceError("this model has been closed; load it again to use it")
-            found = self._compiled.get(key)
-            if found is not None:
-                self._compiled.move_to_end(key)
-                return found
-        made = self._compile(key)
-        with self._lock.plain:
-            found = self._compiled.setdefault(key, made)
-            if len(self._compiled) > KEPT_PROGRAMS:
-                self._compiled.popitem(last=False)
-            return found
+        """A program, compiled on first use. Two threads may compile the same one concurrently; both get the first."""
+        shelf = self.shelf(key.input_shape)
+        found = shelf.programs.get(key)
+        return found if found is not None else shelf.programs.setdefault(key, self.compile(key))
 
-    def _compile(self, key: Key) -> Compiled:
-        network, shape = self._network, key.input_shape
+    def compile(self, key: Key) -> Compiled:
+        """A new program, which is not kept."""
+        network, shape, shelf = self._network, key.input_shape, self.shelf(key.input_shape)
         if key.part != WHOLE:
-            whole = self.whole(shape, 1)
-            assert whole.stages is not None
-            network = whole.stages.front if key.part == FRONT else whole.stages.back
+            assert shelf.stages is not None
+            network = shelf.stages.front if key.part == FRONT else shelf.stages.back
             if key.part == BACK:
-                shape = whole.program.layout.values[whole.stages.front.outputs[CUT]].shape
+                shape = shelf.shapes[shelf.stages.front.outputs[CUT]]
         program = compile_program(network, shape, key.images, key.workers, self._weights, self._options)
-        if key.part != WHOLE:
-            return Compiled(program, self._kept_plans)
-        shapes = {name: value.shape for name, value in program.layout.values.items()}
-        return Compiled(program, self._kept_plans, cut_in_two(network, shapes))
+        return Compiled(program, self._kept_plans)
 
     def close(self) -> None:
-        """Give up all programs and their plans; asking for one raises DeviceError from now on."""
+        """Release all programs and their plans. A running call may compile what it still needs; nothing is kept."""
         with self._lock.plain:
             self._closed = True
-            self._compiled.clear()
+            self._shelves.clear()

@@ -1,13 +1,13 @@
 """Where a network is cut in two, so that its deep layers can take several images at once.
 
 The front has large images and small weights: one image at a time keeps its values in the cache. The back has the
-reverse: 49 pixels against megabytes of weights, which one image alone would carry from memory for a few rows of a
-matrix product. So a thread with several images runs the front image by image, and the back once for all of them.
+reverse: 49 pixels against megabytes of weights, which a single image would read from memory for a few rows of a matrix
+product. So a worker with several images runs the front image by image, and the back once for all of them.
 
-The cut is a value through which everything flows, such as a residual block's output.
+The cut is a value that alone connects both parts, such as a residual block's output.
 
-What it gained: at batch 8 a resnet18 takes 1.12 times as long without it, a resnet50 1.07 (2 threads of a 2.5 GHz
-Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
+Gain: at batch 8 a resnet18 takes 1.12 times as long without it, a resnet50 1.07 (2 threads of a 2.5 GHz Cascade Lake,
+OpenBLAS SkylakeX, alternating in one run).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from npresnet.cpu.runtime.running import CUT
 from npresnet.network import INPUT, Network
 from npresnet.plan.shapes import Shape
 
-CUT_PIXELS = 256  # images of the value at the cut have at most so many pixels: 14x14 in a network for 224x224
+CUT_PIXELS = 256  # the most pixels of the value at the cut: 14x14 in a network for 224x224
 
 
 class Stages(NamedTuple):
-    """`front` gives `CUT` among its outputs, which is the image of `back`; each gives what it has of the others."""
+    """`front` has `CUT` among its outputs, the input of `back`; the network's outputs are divided between the two."""
 
     front: Network
     back: Network
 
 
 def cut_in_two(network: Network, shapes: Mapping[str, Shape]) -> Stages | None:
-    """The network cut at the first small value that alone is read later on; None where no convolution would follow."""
+    """Cut the network at the first small value that alone is read later; None where no convolution would follow."""
     position = _cut_position(network, shapes)
     if position is None:
         return None

@@ -1,11 +1,11 @@
-"""This machine's own table of choices, which `npresnet bench --tune` writes and every load reads: tuning.json in
+"""This machine's table of measured choices, written by `npresnet bench --tune` and read by every load: tuning.json in
 npresnet's folder in the user's cache.
 
     {"format": 1, "SkylakeX, Intel Xeon ...": {"3x3 64->64, 56x56": ["winograd", 4, "panels"], ...}, ...}
 
-One entry for each BLAS kernel and processor, so that a home folder shared by machines serves each its own. A table
-that cannot be read counts as none: it may make things faster or slower, never wrong. It is read once a process, for
-another algorithm has other last digits.
+One entry for each BLAS core type and processor, so that machines may share a home folder. A table that cannot be read
+is ignored: it affects speed, never correctness. It is read once a process, because another algorithm has other last
+digits.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def path() -> Path:
 
 @lru_cache(maxsize=1)
 def table() -> Mapping[str, Choice]:
-    """Layer, as `choices.Layer` prints it, -> what was measured for this processor and BLAS kernel; {} if nothing."""
+    """str(Layer) -> the measured choice for this processor and BLAS core type; {} without measurements."""
     entry = _read().get(_machine(), {})
     found = {layer: _choice(words) for layer, words in entry.items()} if isinstance(entry, dict) else {}
     return {layer: choice for layer, choice in found.items() if choice is not None}
 
 
 def save(choices: Mapping[str, Choice | None]) -> Path:
-    """Set these layers' choices in this machine's entry, None for those that the built-in rules shall choose.
+    """Set these layers' choices in this machine's entry; None returns a layer to the built-in rules.
 
     Raises OSError where the file cannot be written.
     """
@@ -67,13 +67,13 @@ def _machine() -> str:
 def _read() -> dict[str, Any]:
     try:
         whole = json.loads(path().read_bytes())
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: nobody's home, or nested too deeply
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder, or nested too deeply
         return {}
     return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}
 
 
 def _choice(words: Any) -> Choice | None:
-    """None for words that are no choice; whether a layer can take it, `choices.choose` asks."""
+    """The stored choice, None where malformed; `choices.choose` checks that it fits the layer."""
     if not isinstance(words, list) or len(words) != 3:
         return None
     algorithm, tile, form = words

@@ -1,5 +1,6 @@
-"""How each operation is computed with NumPy: tiles of calls on views that were made beforehand.
+"""How each operation is computed with NumPy: tiles of calls on preallocated views.
 
-Read `calls` (the NumPy calls), `gemm` (one matrix product), `tiling`, `direct` and `winograd` with `winograd_matrices`
-(convolutions, which `conv2d` brings together, their weights in `filters`), `stem`, `pooling`, `pointwise`, `head`.
+Read `lowering` (an operation's interface), `calls` (the NumPy calls), `gemm` (one matrix product), `layer`, `filters`
+(weights), `tiling`, `direct` and `winograd` with `winograd_matrices` (convolutions, joined in `compiler.conv2d`),
+`stem`, `pooling`, `pointwise`, `activations`, `head`.
 """

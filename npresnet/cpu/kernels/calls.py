@@ -1,11 +1,10 @@
 """The NumPy calls that steps are made of, as functions of positional arguments; each writes its last argument.
 
-A step's call is `kernel(*args)`, while NumPy wants `out` by keyword (`np.maximum` insists): so each kernel is one line
-that says it.
+A step's call is `kernel(*args)`, while NumPy takes `out` by keyword (`np.maximum` requires it); each kernel is a
+one-line adapter.
 
-The convention, from which `schedule` sees which tiles depend on which: the last array among a call's arguments is
-written, and may be read; all others are only read. A tile writes nothing but values of the plan and memory that no
-other worker uses.
+The convention from which `schedule` derives dependencies: the last array among a call's arguments is written, and may
+be read; all others are only read. A tile writes only values of the plan and memory that no other worker uses.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ def copy(source: Floats | float, out: Floats) -> None:
 def matmul(a: Floats, b: Floats, out: Floats) -> None:
     """out = a @ b, batched over leading axes: BLAS where the last two axes allow it.
 
-    The leading axes are gone through as they stand. By itself NumPy goes first along the one with the smallest strides
-    in out, which for panels (see `gemm`) would be all panels of the weights for each few rows of a.
+    The leading axes are iterated in order. NumPy's default iterates innermost along the smallest strides of out, which
+    for panels (see `gemm`) would read all panels of the weights for each few rows of a.
     """
     np.matmul(a, b, out=out, order="C")
 
@@ -41,7 +40,7 @@ def divide(a: Floats, b: Floats | np.float32, out: Floats) -> None:
 
 
 def maximum(a: Floats, b: Floats, out: Floats) -> None:
-    """The larger of two, NaN where either is NaN; with zeros as b, the ReLU."""
+    """The elementwise maximum, NaN where either is NaN; with zeros as b, the ReLU."""
     np.maximum(a, b, out=out)
 
 

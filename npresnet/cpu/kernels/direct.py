@@ -5,18 +5,17 @@ For a tile of output rows i and output channels o (NHWC):
     columns[(i,j), (u,v,c)] = x[i*stride + u*dilation - p, j*stride + v*dilation - p, c]            im2col: a copy
     product[(i,j), o]       = sum over (u,v,c) of columns[(i,j), (u,v,c)] * weight[(u,v,c), o]      one BLAS call
 
-In NHWC the taps v, v+1, ... of one window row lie side by side, so im2col copies runs of KW*C floats. A 1x1 convolution
-without stride needs no copy at all: its columns are the input. The input's halo is zero, so no tile asks where the
-image ends.
+In NHWC the taps v, v+1, ... of one window row are adjacent, so im2col copies runs of KW*C floats. A 1x1 convolution
+without stride needs no copy: its columns are the input. The input's halo is zero, so no tile checks for the image's
+edges.
 
-Groups: several groups are packed into one product with a block-diagonal weight about 32 wide. That multiplies some
-zeros, and is still faster than many tiny products.
+Groups: several groups share one product with a block-diagonal weight about 32 wide. That multiplies some zeros, but is
+faster than many tiny products.
 
-What tiles gained over whole layers, in a prototype on 2 threads of a Zen 5: a resnet18 fell from 12 to 11 ms, and at
-batch 8 from 13 to 9.
+Gain of tiles over whole layers, in a prototype on 2 threads of a Zen 5: a resnet18 fell from 12 to 11 ms, and at batch
+8 from 13 to 9.
 
-When it is chosen: for all windows but 3x3 of stride 1 or 2, and for those where `choices` says that Winograd's detour
-costs more.
+When it is chosen: for all windows except 3x3 of stride 1 or 2, and for those where `choices` finds Winograd slower.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ from npresnet.cpu.kernels.tiling import (
 from npresnet.cpu.runtime.memory import Floats, Memory
 from npresnet.plan.steps import Call, Tile
 
-TILE_ROWS = 400  # rows of a tile's matrix product, about: smaller lose to the calls' overhead, larger to the cache
-MERGED_ROWS = 800  # the same where several images share a tile: the more, the less it matters to pack the weights
+TILE_ROWS = 400  # approximate rows of a tile's product: fewer increase call overhead, more exceed the cache
+MERGED_ROWS = 800  # the same where several images share a tile: more rows amortise packing the weights
 
 
 def bands(conv: Conv) -> int:
-    """Into how many bands of rows an image's output is cut."""
+    """How many bands of rows an image's output is cut into."""
     height, width = conv.size
     return even_bands(height, height * width / TILE_ROWS)
 
@@ -70,7 +69,7 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
 
 
 def probe(conv: Conv, area: Area) -> None:
-    """Try out how the tile's product may be called."""
+    """Test how the tile's product may be called."""
     if conv.filters.blocks == 1:
         _gemm_calls(conv, area)
 
@@ -105,7 +104,7 @@ def _dense_tile(conv: Conv, area: Area, memory: Memory, worker: int) -> Tile:
 
 
 def _multiply(conv: Conv, area: Area, columns: Floats, product: Floats, memory: Memory, worker: int) -> list[Call]:
-    """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that keeps their bits."""
+    """product (n, M, o) = columns (n, M, K) @ weight, all images in one call where that preserves their bits."""
     images, rows, depth = columns.shape
     form = conv.choice.form
     merged, parts = _gemm_calls(conv, area)

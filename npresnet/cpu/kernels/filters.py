@@ -1,12 +1,12 @@
-"""A convolution's weights, prepacked as an algorithm reads them; each prepacked form is made when first asked for, once.
+"""A convolution's weights, prepacked for an algorithm; each prepacked form is made once, on first use.
 
-The filters come as they lie in the file, (O, C/G, KH, KW), with the `scale` of a BatchNorm that was folded in. They are
-taken block by block, so that a block is scaled, rounded, transposed and transformed while it is in the cache:
+The filters have the file's layout, (O, C/G, KH, KW), with the `scale` of a BatchNorm that was folded in. They are
+processed block by block, so that a block is scaled, rounded, transposed and transformed while it is in the cache:
 
     direct     (B, KH*KW*C/B, O/B)      scale[o] * W[o], transposed
     winograd   (t*t, B, C/B, O/B)       G (scale[o] * W[o]) G^T, t = m + 2: with stride 2 each distinct row of G once
 
-Mapped pages are let go of afterwards: nobody reads them again.
+Memory-mapped pages are released afterwards: they are not read again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from npresnet.system.locks import Lock
 from npresnet.system.mapping import drop_pages
 
 BLOCK_CHANNELS = 32  # width of a block of groups
-FILTERS_AT_ONCE = 64  # of a packed matrix: whole cache lines of the result; of panels one at a time
-CHANNELS_AT_ONCE = 64  # so that a block and all that is made of it, 36 * 64 * 64 floats, fit the second cache
+FILTERS_AT_ONCE = 64  # of form "gemm": whole cache lines of the result; the other forms take one panel at a time
+CHANNELS_AT_ONCE = 64  # so that a block and its results, 36 * 64 * 64 floats, fit the L2 cache
 
 
 class Key(NamedTuple):
@@ -38,14 +38,14 @@ class Key(NamedTuple):
 
     @classmethod
     def of(cls, choice: Choice) -> Key:
-        """The one that a choice reads."""
+        """The prepacked form that a choice reads."""
         return cls(choice.tile if choice.algorithm == "winograd" else 0, choice.form)
 
 
 class Filters:
     """The weights of one convolution.
 
-    blocks  into how many blocks its groups are packed, 1 without groups
+    blocks  how many blocks its groups are combined into, 1 without groups
     bias    (O,) or None
     """
 
@@ -78,10 +78,10 @@ class Filters:
         return self.prepacked(Key(tile, form))
 
     def prepacked(self, key: Key) -> Floats:
-        """a prepacked form, made now if need be."""
+        """A prepacked form, made on first use."""
         with self._lock.plain:
             if key not in self._made:
-                with np.errstate(all="ignore"):  # channels that training has switched off: tiny numbers round to 0
+                with np.errstate(all="ignore"):  # the tiny numbers of channels that training disabled round to 0
                     self._made[key] = self._make(key)
                 drop_pages(self.weight)
             return self._made[key]
@@ -91,7 +91,7 @@ class Filters:
         return key in self._made
 
     def adopt(self, key: Key, prepacked: Floats) -> None:
-        """Take a prepacked form that was made elsewhere, of `prepacked_shape`."""
+        """Use an existing prepacked form, of `prepacked_shape`."""
         with self._lock.plain:
             self._made.setdefault(key, prepacked)
 
@@ -108,7 +108,7 @@ class Filters:
         return ((key.tile + 2) ** 2, self.blocks, in_width, out_width)
 
     def _make(self, key: Key) -> Floats:
-        if self.groups > 1:  # few weights, and mostly zeros once they are blocks
+        if self.groups > 1:  # few weights, and mostly zeros in blocks
             return gemm.prepack(key.form, np.ascontiguousarray(self._in_blocks(key.tile)))
         points, _, depth, out_channels = (1, *self._shape(key))[-4:]
         shape = self.prepacked_shape(key)
@@ -123,7 +123,7 @@ class Filters:
         return out
 
     def _write(self, columns: Floats, tile: int, filters: slice, channels: slice) -> None:
-        """Some channels of some filters, into columns (1, KH*KW*C, o) or (t*t, C, o)."""
+        """Write some channels of some filters to columns (1, KH*KW*C, o) or (t*t, C, o)."""
         taps_first = self._scaled(filters, channels).transpose(2, 3, 1, 0)  # (KH, KW, c, o)
         if tile:
             columns[:, channels] = transformed(taps_first, tile, self.window.stride[0])
@@ -131,7 +131,7 @@ class Filters:
             columns.reshape(*taps_first.shape[:2], -1, columns.shape[-1])[:, :, channels] = taps_first
 
     def _scaled(self, filters: slice = slice(None), channels: slice = slice(None)) -> Array:
-        """A block of the filters, to be rounded to float32 once."""
+        """A block of the scaled filters, still to be rounded to float32 once."""
         weight = self.weight[filters, channels]
         if self.scale is None:
             return weight
@@ -150,27 +150,27 @@ class Filters:
 
 
 def transformed(taps_first: Array, tile: int, stride: int) -> Floats:
-    """G g G^T of filters (3, 3, C, O): (t*t, C, O), one product with the Kronecker square of G for all of them."""
+    """G g G^T of filters (3, 3, C, O): (t*t, C, O), by a single product with the Kronecker square of G."""
     _, _, in_width, out_channels = taps_first.shape
     taps = taps_first.astype(np.float32, order="C").reshape(9, -1)
-    points: Floats = kernel_square(tile, stride) @ taps
+    points: Floats = filter_transform(tile, stride) @ taps
     return points.reshape(-1, in_width, out_channels)
 
 
 @cache
-def kernel_square(tile: int, stride: int = 1) -> Floats:
-    """G kron G, (t*t, 9), t = m + 2: what the 9 taps of a filter are multiplied by. Rounded once: a digit matters here.
+def filter_transform(tile: int, stride: int = 1) -> Floats:
+    """G kron G, (t*t, 9), t = m + 2: the transform of a filter's 9 taps. Rounded only once, for accuracy.
 
-    With stride 2 the rows of G from m + 1 on are all the same, and one of them is enough.
+    With stride 2 the rows of G from m + 1 on are equal, and only one of them is kept.
     """
-    from npresnet.ops.winograd import balanced  # its fractions take time, prepared files spare it
+    from npresnet.ops.winograd import balanced  # slow fractions, not needed with prepared files
 
-    kernel = balanced(tile, stride).kernel_transform[: tile + 2]  # (t, 3) float64
-    return np.kron(kernel, kernel).astype(np.float32)
+    g = balanced(tile, stride).kernel_transform[: tile + 2]  # (t, 3) float64
+    return np.kron(g, g).astype(np.float32)
 
 
 def groups_per_block(groups: int, in_width: int, out_width: int) -> int:
-    """The most groups that share one block of BLOCK_CHANNELS, and divide the number of groups."""
+    """The most groups that fit one block of BLOCK_CHANNELS and divide the number of groups."""
     fitting = [n for n in range(1, groups + 1) if groups % n == 0 and n * max(in_width, out_width) <= BLOCK_CHANNELS]
     return max(fitting, default=1)
 

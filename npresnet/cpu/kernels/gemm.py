@@ -1,24 +1,24 @@
-"""One matrix product out = a @ weight, in the form that its shape and the BLAS like best.
+"""One matrix product out = a @ weight, in the form that is fastest for its shape and the BLAS.
 
-    gemm     one call of BLAS. It first copies both operands into blocks that fit the caches: right for large products,
-             but where a has few rows, copying the weights costs as much as multiplying them.
-    panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) where they lie, without that copy. So
-             the weights are kept as panels (N/64, K, 64), a is seen as blocks of a few rows, and a broadcast
-             `np.matmul` makes all the small products: of a panel, or of a few, with all rows before the next, so that
-             weights come from memory once and then from a core's second cache.
-    split_k  the same where K alone is too long for a small product: the sum over K goes by parts, which are then added
-             up,
+    gemm     one call of BLAS. It first packs (copies) both operands into blocks that fit the caches: efficient for
+             large products, but where a has few rows, packing the weights costs as much as multiplying them.
+    panels   OpenBLAS's AVX-512 kernels multiply small matrices (M*N*K <= 10^6) in place, without packing. So the
+             weights are stored as panels (N/64, K, 64), a is viewed as blocks of a few rows, and a broadcast
+             `np.matmul` computes all the small products: of a panel, or of a few, with all rows before the next, so
+             that weights are read from memory once and then from a core's L2 cache.
+    split_k  the same where K alone is too long for a small product: the sum over K is split into parts, which are then
+             added,
 
                  out = sum over s of a[:, K_s : K_s+1] @ weight[K_s : K_s+1, :]
 
-What the small products gained over packing everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and
-1.14 at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run).
-Their order counts too: in NumPy's own, all panels for each block of rows, a resnet50 takes 1.02 and 1.05 times as long,
-and where panels of K = 1024 are packed as well, which that order favours, 1.05 at both. Where 49 rows are cut into 47
-and 2, a resnet18 takes 1.05 and 1.08 times as long, a resnet50 1.05 and 1.03.
+Gain of the small products over "gemm" everywhere: a resnet18 takes 1.41 times as long without them at batch 1 and 1.14
+at batch 8, a resnet50 1.19 and 1.07 (2 threads of a 2.5 GHz Cascade Lake, OpenBLAS SkylakeX, alternating in one run).
+Their order matters too: in NumPy's default, all panels for each block of rows, a resnet50 takes 1.02 and 1.05 times as
+long, and with K = 1024 as "gemm" too, which that order favours, 1.05 at both. Where 49 rows are cut into 47 and 2, a
+resnet18 takes 1.05 and 1.08 times as long, a resnet50 1.05 and 1.03.
 
-Which form a layer gets is written in `choices`. Bits: a row's result may depend on how many rows and columns the call
-has, so images are multiplied together only where `keeps_bits` has seen that it makes no difference.
+`choices` selects a layer's form. Bits: a row's result may depend on how many rows and columns the call has, so images
+are multiplied together only where `keeps_bits` has shown that the bits are the same.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ Form = Literal["gemm", "panels", "split_k"]
 FORMS: tuple[Form, ...] = ("gemm", "panels", "split_k")
 
 PANEL = 64  # columns of a panel: four AVX-512 registers, and the width at which small products run fastest
-NARROW_PANELS = (32, 16)  # where there are not 64
-PANELS_AT_ONCE = 64 * 1024  # floats of the panels that meet all rows before the next: 256 KB, part of a second cache
-BLOCK_COST, CALL_COST = 1, 8  # of a product and of one more call, in rows
-SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS takes its kernels for small matrices
-RAGGED_TRIALS = 8  # of whether bits are kept, where the columns are no whole panels
-PART_DEPTH = 448  # the most of K that a part of a split product has
+NARROW_PANELS = (32, 16)  # for fewer than 64 columns
+PANELS_AT_ONCE = 64 * 1024  # floats of the panels multiplied with all rows before the next: 256 KB, part of an L2 cache
+BLOCK_COST, CALL_COST = 1, 8  # of a product and of an additional call, in rows
+SMALL_PRODUCT = 1_000_000  # M*N*K up to which OpenBLAS uses its kernels for small matrices
+RAGGED_TRIALS = 8  # trials of `keeps_bits` where the columns are not whole panels
+PART_DEPTH = 448  # the largest K of a part of a split_k product
 
 
 def has_small_products(core_type: str) -> bool:
-    """Whether this core type of BLAS multiplies small matrices without packing them: OpenBLAS's AVX-512 ones do."""
+    """Whether BLAS with this core type multiplies small matrices without packing: OpenBLAS's AVX-512 types do."""
     return core_type in ("SkylakeX", "Cooperlake", "SapphireRapids")
 
 
@@ -63,14 +63,14 @@ def fits(form: Form, depth: int, columns: int) -> bool:
 
 
 def panel_width(columns: int) -> int | None:
-    """How wide the panels of N = columns are; None where it cannot be cut into panels."""
+    """The width of panels for N = columns; None where it cannot be cut into panels."""
     if columns % PANEL == 0:
         return PANEL
     return columns if columns in NARROW_PANELS else None
 
 
 def prepacked_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of weights (..., K, N) as this form reads them: their own, or that of panels (..., N/64, K, 64)."""
+    """The prepacked shape of weights (..., K, N) in this form: unchanged, or panels (..., N/64, K, 64)."""
     if form == "gemm":
         return shape
     *leading, depth, columns = shape
@@ -80,9 +80,9 @@ def prepacked_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def prepack(form: Form, matrix: Floats) -> Floats:
-    """The weights (..., K, N) as this form reads them: themselves, or panels (..., N/64, K, 64).
+    """The weights (..., K, N) prepacked for this form: unchanged, or panels (..., N/64, K, 64).
 
-    On a cache line's edge: a vector that lies across two lines takes two loads, which costs small products a quarter.
+    Aligned to a cache line: a vector that crosses two lines takes two loads, which costs small products a quarter.
     """
     shape = prepacked_shape(form, matrix.shape)
     prepacked = aligned_floats(prod(shape)).reshape(shape)
@@ -95,7 +95,7 @@ def prepack(form: Form, matrix: Floats) -> Floats:
 
 
 def columns_of(form: Form, weight: Floats, first: int, last: int) -> Floats:
-    """The part of prepacked weights that makes output columns first..last-1 (multiples of a panel's width)."""
+    """The part of prepacked weights for output columns first..last-1 (multiples of a panel's width)."""
     if form == "gemm":
         return weight[..., first:last]
     width = weight.shape[-1]
@@ -103,13 +103,13 @@ def columns_of(form: Form, weight: Floats, first: int, last: int) -> Floats:
 
 
 def column_parts(columns: int, parts: int) -> list[tuple[int, int]]:
-    """(first, last) of about equal parts of the output columns; whole panels where the columns are."""
+    """(first, last) of nearly equal parts of the output columns, in whole panels where possible."""
     unit = PANEL if columns % PANEL == 0 else 1
     return [(first * unit, last * unit) for first, last in split(columns // unit, parts)]
 
 
 def scratch_floats(form: Form, shape: tuple[int, ...]) -> int:
-    """Floats that a product with an `a` of this shape (..., M, K) needs besides its operands."""
+    """Scratch, in floats, of a product with an `a` of this shape (..., M, K)."""
     if form != "split_k":
         return 0
     *leading, rows, depth = shape
@@ -117,10 +117,10 @@ def scratch_floats(form: Form, shape: tuple[int, ...]) -> int:
 
 
 def multiply(form: Form, a: Floats, weight: Floats, out: Floats, scratch: Floats | None = None) -> list[Call]:
-    """The calls that make out = a @ weight.
+    """The calls that compute out = a @ weight.
 
-    a        (..., M, K), any strides that BLAS takes
-    weight   as `prepack` made it; leading axes broadcast against those of a
+    a        (..., M, K), any strides that BLAS supports
+    weight   prepacked by `prepack`; leading axes broadcast against those of a
     out      (..., M, N), its last axis contiguous
     scratch  for "split_k": `scratch_floats` floats
     """
@@ -175,9 +175,9 @@ def _multiply_parts(a: Floats, panels: Floats, out: Floats, scratch: Floats) -> 
 def row_blocks(rows: int, depth: int, width: int = PANEL) -> list[tuple[int, int, int]]:
     """(first, last, height): rows first..last-1 are cut into blocks of `height` rows, all small products.
 
-    Blocks of one height, and what is left in one more; never a lone row, which BLAS would multiply by another kernel.
-    Of all heights the one that costs least: OpenBLAS multiplies 4 rows in the time of 1, a product and one more call
-    have their own price. One block of all rows, where it is small enough, costs less than any cut.
+    Blocks of equal height, and one more for the remainder; never of a single row, for which BLAS uses another kernel.
+    The height of least cost is used: OpenBLAS multiplies 4 rows in the time of 1, and each product and additional call
+    has a fixed cost. A single block of all rows, where it is small enough, costs less than any cut.
     """
     limit = max(2, block_limit(depth, width))
     if rows <= limit:
@@ -199,12 +199,12 @@ def block_limit(depth: int, width: int = PANEL) -> int:
 
 @cache
 def parts_of(depth: int) -> tuple[int, ...]:
-    """The lengths of the parts in which a split product sums K, nearly equal."""
+    """The nearly equal lengths of the parts of K in a split_k product."""
     return tuple(stop - start for start, stop in split(depth, ceil(depth / PART_DEPTH)))
 
 
 def _blocks(view: Floats, height: int) -> Floats:
-    """(..., n*height, K) -> (..., n, height, K): an axis cut in two is always a view."""
+    """(..., n*height, K) -> (..., n, height, K), always a view."""
     return view.reshape(*view.shape[:-2], view.shape[-2] // height, height, view.shape[-1])
 
 
@@ -218,12 +218,12 @@ def _panels_of(view: Floats, width: int) -> Floats:
 
 
 def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
-    """Whether `images` times `rows` rows multiplied at once have the bits of each image by itself.
+    """Whether `images` times `rows` rows multiplied at once have the bits of each image multiplied alone.
 
-    parts  into how many parts the columns of one image's product are cut, see `column_parts`
+    parts  how many parts the columns of one image's product are cut into, see `column_parts`
 
-    Tried out on numbers made up for it, once a process: OpenBLAS's AVX-512 kernels do, its AVX2 kernels do not. Panels
-    are all multiplied alike, so that one of them tells.
+    Tested on synthetic numbers, once a process: true of OpenBLAS's AVX-512 kernels, false of its AVX2 kernels. All
+    panels are multiplied alike, so that one is sufficient.
     """
     if form != "gemm":
         parts, columns = 1, panel_width(columns) or columns
@@ -232,10 +232,10 @@ def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, colum
 
 @lru_cache(maxsize=1024)
 def _keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
-    """Another kernel's number has the same bits by chance as often as not, so where few numbers may show it, more of
-    them are tried: the last of an odd number of columns, say."""
+    """A number from another BLAS kernel often has the same bits by chance, so where only a few numbers can differ (such
+    as the last of an odd number of columns), more trials are run."""
     call = object()
-    guard.hold(call)  # as calls of an executable have it: BLAS on several threads has other bits
+    guard.hold(call)  # as in calls of an executable: BLAS on several threads gives other bits
     try:
         trials = RAGGED_TRIALS if panel_width(columns) is None else 1
         return all(_same_bits(form, parts, images, rows, depth, columns, seed) for seed in range(1, 2 * trials, 2))
@@ -250,7 +250,7 @@ def _same_bits(form: Form, parts: int, images: int, rows: int, depth: int, colum
 
 
 def _hashed(shape: tuple[int, ...], seed: int) -> Floats:
-    """Numbers of 24 random bits between -0.5 and 0.5, by multiplicative hashing: to import `np.random` takes 15 ms."""
+    """Numbers of 24 random bits between -0.5 and 0.5, by multiplicative hashing: importing `np.random` takes 15 ms."""
     bits = np.arange(prod(shape), dtype=np.uint32) * np.uint32(2654435761 * seed % (1 << 32))
     bits ^= bits >> np.uint32(15)
     bits *= np.uint32(2246822519)
@@ -261,7 +261,7 @@ def _hashed(shape: tuple[int, ...], seed: int) -> Floats:
 
 
 def _product(form: Form, parts: int, a: Floats, weight: Floats) -> Floats:
-    """a @ weight as a layer would call it."""
+    """a @ weight, with the calls of a layer."""
     out = np.empty((*a.shape[:-1], weight.shape[-1]), np.float32)
     scratch = np.empty(scratch_floats(form, a.shape), np.float32)
     prepacked = prepack(form, weight)

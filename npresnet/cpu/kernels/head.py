@@ -13,12 +13,12 @@ from npresnet.cpu.runtime.memory import Floats, Memory, aligned_floats, split
 from npresnet.network import Node
 from npresnet.plan.steps import Call, Tile
 
-TILE_FLOATS = 131_072  # weights of a fully connected layer in a tile: they stay in the cache from image to image
-PART_INPUTS, PARTS = 64, 16  # how many products are added up in a row at least, in how many parts at most
+TILE_FLOATS = 131_072  # weights of a fully connected layer in a tile, which stay in the cache between images
+PART_INPUTS, PARTS = 64, 16  # the fewest inputs of a part, the most parts
 
 
 class Matrix(NamedTuple):
-    """weight (O, C) as in the file, bias (O,) or None."""
+    """weight (O, C), the file's layout; bias (O,) or None."""
 
     weight: Floats
     bias: Floats | None
@@ -27,9 +27,8 @@ class Matrix(NamedTuple):
 class LinearLowering(Lowering):
     """out[o] = sum over c of weight[o,c] * x[c] + bias[o]: matrix-vector products, image by image.
 
-    The sum goes by parts of the inputs, each a product of its own, which are then added up: pooled features are all
-    positive, and where few outputs leave BLAS few sums to work on side by side, one long sum per output loses
-    two to three times as many digits as other engines lose.
+    The inputs are split into parts, whose products are then added: pooled features are all positive, and where few
+    outputs give BLAS few parallel sums, one long sum per output has two to three times the error of other engines.
     """
 
     def prepare(self, node: Node) -> Matrix:
@@ -46,7 +45,7 @@ class LinearLowering(Lowering):
 
 
 class _Image:
-    """One image's classifier: its features and sums in parts."""
+    """The classifier of one image, with its features and sums in parts."""
 
     def __init__(self, node: Node, matrix: Matrix, source: Floats, out: Floats):
         parts = next((n for n in range(PARTS, 1, -1) if source.size % n == 0 and source.size // n >= PART_INPUTS), 1)
@@ -56,7 +55,7 @@ class _Image:
         self.sums = aligned_floats(parts * out.size).reshape(parts, out.size, 1)
 
     def tile(self, memory: Memory, start: int, stop: int) -> Tile:
-        """The calls that make outputs start..stop-1."""
+        """The calls that compute outputs start..stop-1."""
         part = self.out[start:stop]
         calls: list[Call] = [
             (kernels.matmul, (self.weights[:, start:stop], self.inputs, self.sums[:, start:stop])),

@@ -1,4 +1,5 @@
-"""A convolution as its algorithm is chosen by (`Layer`), and what is chosen (`Choice`); see `compiler.choices`."""
+"""A convolution's parameters that determine its algorithm (`Layer`), and the algorithm (`Choice`); see
+`compiler.choices`."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ class Choice(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What a choice may depend on. Channels are those of a product: of one block where groups are packed in blocks."""
+    """What a choice may depend on. Channels are those of one product: of one block where groups are combined."""
 
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -43,8 +44,13 @@ class Layer(NamedTuple):
         return self.kernel_size[0] * self.kernel_size[1] * self.in_channels
 
     @property
+    def channels(self) -> int:
+        """Input channels of all blocks."""
+        return self.blocks * self.in_channels
+
+    @property
     def is_strided(self) -> bool:
-        """Whether it leaves out pixels."""
+        """Whether the stride is greater than 1."""
         return max(self.stride) > 1
 
     @property
@@ -53,8 +59,8 @@ class Layer(NamedTuple):
         return self.kernel_size == (3, 3) and self.stride in ((1, 1), (2, 2)) and max(self.dilation) == 1
 
     def __str__(self) -> str:
-        kernel, stride = "x".join(map(str, self.kernel_size)), "" if max(self.stride) == 1 else f"/{self.stride[0]}"
+        window, stride = "x".join(map(str, self.kernel_size)), "" if max(self.stride) == 1 else f"/{self.stride[0]}"
         groups = "" if self.blocks == 1 else f" in {self.blocks} blocks"
         dilation = "" if max(self.dilation) == 1 else f" dilated {self.dilation[0]}"
         size = "x".join(map(str, self.out_size))
-        return f"{kernel}{stride}{dilation} {self.in_channels}->{self.out_channels}{groups}, {size}"
+        return f"{window}{stride}{dilation} {self.in_channels}->{self.out_channels}{groups}, {size}"

@@ -1,4 +1,4 @@
-"""Lowering on the CPU: what a kernel file says of its operation, so that the compiler needs to know none by name."""
+"""Lowering on the CPU: the interface of every operation, so that the compiler has no special cases."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from npresnet.plan.steps import Tile
 
 
 class Options(NamedTuple):
-    """What the caller may ask of the backend.
+    """The backend's options.
 
     winograd  False computes every convolution by the direct sum
-    exact     an image's bits do not depend on the batch; False (`fast=True`) lets BLAS take images together always
+    exact     an image's bits do not depend on the batch; False (`fast=True`) always lets BLAS multiply images together
     """
 
     winograd: bool = True
@@ -27,10 +27,10 @@ class Options(NamedTuple):
 class Request(NamedTuple):
     """A node whose algorithm is to be chosen.
 
-    weights    what `Lowering.prepare` made of its parameters
+    weights    the result of `Lowering.prepare`
     shapes     of one image, by name
     images     computed at once
-    core_type  of NumPy's BLAS: "SkylakeX", "Haswell", ...; "" for a BLAS that names none
+    core_type  of NumPy's BLAS: "SkylakeX", "Haswell", ...; "" for a BLAS that reports none
     table      this machine's measured choices
     """
 
@@ -44,9 +44,9 @@ class Request(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """A node with all that is decided before memory is taken.
+    """A node with everything that is decided before memory is allocated.
 
-    choice   what `Lowering.choose` gave
+    choice   the result of `Lowering.choose`
     workers  threads that share the tiles of one image
     exact    see `Options`
     """
@@ -62,15 +62,15 @@ class Bound(NamedTuple):
 class Lowering:
     """One operation on the CPU; see `npresnet.plan.lowering`. The defaults are those of an operation without weights.
 
-    shares_weights  several images at once read the weights once: where a network has none left, it is not cut in two
-    reads_planes    it reads an image channel by channel, as the caller has it, and not pixel by pixel
+    shares_weights  several images at once read the weights once; a network is cut in two only before such a node
+    reads_planes    reads an image channel by channel, the caller's layout, not pixel by pixel
     """
 
     shares_weights = False
     reads_planes = False
 
     def prepare(self, node: Node) -> Any:
-        """What the operation keeps of its parameters, made once a network."""
+        """The operation's prepared parameters, made once for a network."""
         return None
 
     def choose(self, request: Request) -> Any:
@@ -86,7 +86,7 @@ class Lowering:
         return None
 
     def probe(self, bound: Bound) -> None:
-        """Try out on this machine's BLAS whatever the tiles depend on."""
+        """Test the properties of this machine's BLAS that the tiles depend on."""
 
     def scratch(self, bound: Bound) -> Mapping[str, int]:
         """Purpose -> floats that the largest tile needs."""
@@ -97,5 +97,5 @@ class Lowering:
         raise NotImplementedError
 
     def algorithm(self, bound: Bound) -> str:
-        """How it is computed, in a few words."""
+        """The algorithm in a few words."""
         return "" if bound.choice is None else str(bound.choice)

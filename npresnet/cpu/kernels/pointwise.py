@@ -1,4 +1,4 @@
-"""Operations that look at one pixel at a time: add, a BatchNorm left standing, the option A shortcut."""
+"""Operations on one pixel at a time: add, a BatchNorm that was not folded, the option A shortcut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from npresnet.plan.steps import Call, Tile
 
 
 class Line(NamedTuple):
-    """y = scale * x + shift, a line for each channel: two (C,) arrays."""
+    """y = scale * x + shift for each channel: two (C,) arrays."""
 
     scale: Floats
     shift: Floats
@@ -52,7 +52,7 @@ class AddLowering(Lowering):
 
 
 class ShortcutALowering(Lowering):
-    """x[::stride, ::stride], channels of zeros before and after: a shortcut without weights (He et al. 2015, 3.3)."""
+    """x[::stride, ::stride] with zero channels before and after: a shortcut without weights (He et al. 2015, 3.3)."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node

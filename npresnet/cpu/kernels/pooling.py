@@ -1,9 +1,9 @@
-"""Max and average pooling: for each tap (u, v) of the window, one NumPy call over all the outputs it falls on.
+"""Max and average pooling: for each tap (u, v) of the window, one NumPy call over all outputs where it is valid.
 
     out[i,j] = max (or sum) over taps of x[i*stride + u*dilation - p, j*stride + v*dilation - p]
 
-A tap that falls into the padding is left out: for the maximum that is padding with minus infinity, for the average with
-zeros. No padded copy is made: `Window.valid_outputs` says which outputs a tap has.
+Taps in the padding are skipped, which equals padding with minus infinity for the maximum, with zeros for the average.
+No padded copy is made: `Window.valid_outputs` gives the outputs of a tap.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIN_TILE_FLOATS = 50_000
 
 
 class MaxPool2dLowering(Lowering):
-    """The largest number under each window."""
+    """The maximum of each window."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [
@@ -39,7 +39,7 @@ class MaxPool2dLowering(Lowering):
 
 
 class AvgPool2dLowering(Lowering):
-    """The exact order of a mean: the whole sum first, then one division by the number of positions."""
+    """The mean of each window: the whole sum first, then one division by the number of positions."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node
@@ -51,14 +51,14 @@ class AvgPool2dLowering(Lowering):
             count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
             mean: Call = (kernels.divide, (out, count, out))
             tiles.append(((kernels.copy, (0.0, out)), *sums, mean, *activate(node, memory, out, out)))
-            row = (row + out.shape[0]) % len(counts)  # the next image starts anew
+            row = (row + out.shape[0]) % len(counts)  # 0 for the next image
         return tiles
 
 
 def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) -> Floats:
-    """(OH, OW): by how many positions each window's sum is divided.
+    """(OH, OW): the divisor of each window's sum.
 
-    With count_include_pad the padding counts, but not what lies beyond it, where ceil_mode lets a window hang over.
+    With count_include_pad the padding counts, but not positions beyond it, which windows reach with ceil_mode.
     """
     assert node.window is not None
     include_pad = node.attrs.get("count_include_pad", True)
@@ -73,7 +73,7 @@ def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) ->
 
 
 def _bands(node: Node, memory: Memory) -> Iterator[tuple[Floats, list[tuple[Floats, Floats]]]]:
-    """Each image's bands of output rows: the band, and for each tap (the outputs it falls on, what it takes there)."""
+    """Each image's bands of output rows: the band, and for each tap (its valid outputs, the inputs it reads there)."""
     assert node.window is not None
     sources, outs = memory.images(node.inputs[0]), memory.images(node.name)  # (N, H, W, C), (N, OH, OW, C)
     for source, out in zip(sources, outs, strict=True):

@@ -2,27 +2,27 @@
 
     out = relu(bias + max under the pool's window of (columns @ weight))
 
-Bias and ReLU come last, on a quarter of the numbers: rounding never swaps two numbers, so adding one number to both, or
-clamping both at 0, leaves the larger one the larger, bit for bit. The convolution's output, a ResNet's largest value,
-never leaves the cache. A tile is a band of pooled rows:
+Bias and ReLU come last, on a quarter of the numbers: rounding is monotonic, so adding one number to both, or clamping
+both at 0, preserves which one is larger, bit for bit. The convolution's output, a ResNet's largest value, never leaves
+the cache. A tile is a band of pooled rows:
 
     columns[r, (c,v), j] = image[c, r, j*stride + v - p]                                im2col, along the width alone
     product[i, j, o]     = sum over (u,c,v) of columns[i*stride + u, (c,v), j] * weight[(u,c,v), o]
     pooled               = max over rows of product, then over columns                  whole rows a NumPy call
 
-Written row by row, the columns of output row i are KH consecutive rows of that array: one matrix (K, OW), which BLAS
-reads transposed where it lies. Neighbouring output rows overlap in it, so im2col copies KH/stride times less than it
-would for every output row anew. The image is stored channel by channel, as the caller has it: three channels side by
-side would be copied three floats at a time.
+The columns of output row i are KH consecutive rows of that array: one matrix (K, OW), which BLAS reads transposed in
+place. Neighbouring output rows overlap in it, so im2col copies KH/stride times less than one matrix for each output row
+would. The image is stored channel by channel, the caller's layout: three interleaved channels would be copied three
+floats at a time.
 
-Outside the convolution's output the pool sees minus infinity. Where bands meet, each computes the rows that both need.
+Outside the convolution's output the pool reads minus infinity. Neighbouring bands both compute the rows they share.
 
-When it is chosen: `passes.fuse_max_pool` finds a convolution of few channels that only a max pool reads. What it still
-wastes: those rows (one in 15 for a ResNet), and the product's way through the second cache.
+When it is chosen: `passes.fuse_max_pool` finds a convolution of few channels that only a max pool reads. Remaining
+waste: those shared rows (one in 15 for a ResNet), and the product's traffic through the L2 cache.
 
 Measured, 7x7 stride 2 on 3x224x224 with 64 filters and a 3x3 pool of stride 2, Intel Xeon (Cascade Lake) at 2.5 GHz,
-one thread, both ways in turn: 3.2 ms instead of 3.6 + 2.0 with OpenBLAS's SkylakeX kernels, 5.8 instead of 5.9 + 1.9
-with Haswell's. Of the 3.2, 2.0 are the products, 0.4 im2col, 0.7 the pool.
+one thread, alternating: 3.2 ms instead of 3.6 + 2.0 with OpenBLAS's SkylakeX core type, 5.8 instead of 5.9 + 1.9 with
+Haswell. Of the 3.2, 2.0 are the products, 0.4 im2col, 0.7 the pool.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from npresnet.plan.layout import Halo
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
 
-TILE_FLOATS = 100_000  # of a tile's product, about: it shall stay in the second cache
-MIN_TILES = 4  # so that threads can share an image
+TILE_FLOATS = 100_000  # approximate size of a tile's product, which should fit the L2 cache
+MIN_TILES = 4  # so that workers can share an image
 
 
 class StemFilters:
@@ -83,32 +83,32 @@ class Stem(NamedTuple):
         return cls(node, window, node.attrs["pool"], source, (out[0], *window.output_size(source[1:])), out)
 
     def rows(self, start: int, stop: int) -> tuple[int, int]:
-        """The convolution's rows under pooled rows start..stop-1; some may lie outside its output."""
+        """The convolution's rows that pooled rows start..stop-1 read; some may be outside its output."""
         return self.pool.input_range(0, start, stop)
 
     def valid_rows(self, start: int, stop: int) -> tuple[int, int]:
-        """Those that lie inside."""
+        """Those of them inside the convolution's output."""
         first, last = self.rows(start, stop)
         return max(first, 0), min(last, self.conv[1])
 
     @property
     def padded_width(self) -> tuple[int, int]:
-        """The convolution's columns under all windows: where the first lies, and how many."""
+        """(columns of padding on the left, width) of the convolution's columns under all windows of the pool."""
         first, last = self.pool.input_range(1, 0, self.out[2])
         return -first, max(last, self.conv[2]) - first
 
     def bands(self) -> list[tuple[int, int]]:
-        """Pooled rows (start, stop) of every tile: a function of the shape alone."""
+        """Pooled rows (start, stop) of every tile; depends on the shape alone."""
         floats = prod(self.conv)
         return split(self.out[1], max(MIN_TILES, round(floats / TILE_FLOATS)))
 
     def column_shape(self, start: int, stop: int) -> tuple[int, int, int, int]:
-        """(image rows, C, KW, OW): what im2col copies for pooled rows start..stop-1."""
+        """(image rows, C, KW, OW): im2col's copy for pooled rows start..stop-1."""
         first, last = self.window.input_range(0, *self.valid_rows(start, stop))
         return last - first, self.source[0], self.window.kernel_size[1], self.conv[2]
 
     def product_shape(self, start: int, stop: int) -> tuple[int, int, int]:
-        """(rows, OW, O) of the convolution, with the rows outside that the pool sees as minus infinity."""
+        """(rows, OW, O) of the convolution, including the rows of minus infinity outside it that the pool reads."""
         first, last = self.rows(start, stop)
         return last - first, self.conv[2], self.conv[0]
 
@@ -151,9 +151,9 @@ def _tile(stem: Stem, filters: StemFilters, memory: Memory, image: int, band: tu
     product = memory.scratch(worker, "pong", stem.product_shape(*band))
     top = first - stem.rows(*band)[0]
     inside = product[top : top + last - first]
-    rows = memory.scratch(worker, "ping", (band[1] - band[0], stem.padded_width[1], stem.conv[0]))  # columns are done
+    rows = memory.scratch(worker, "ping", (band[1] - band[0], stem.padded_width[1], stem.conv[0]))  # replaces columns
     target = memory.images(stem.node.name)[image, band[0] : band[1]]
-    pooled = memory.scratch(worker, "pong", target.shape)  # and here the product
+    pooled = memory.scratch(worker, "pong", target.shape)  # replaces product
     return (
         (kernels.copy, (_image_view(stem, memory, image, band), columns)),
         *_fill(product[:top], product[top + last - first :]),
@@ -165,18 +165,18 @@ def _tile(stem: Stem, filters: StemFilters, memory: Memory, image: int, band: tu
 
 
 def _image_view(stem: Stem, memory: Memory, image: int, band: tuple[int, int]) -> Floats:
-    """The image as `columns` has it, (image rows, C, KW, OW): a view that repeats its bytes."""
+    """The image in the shape of `columns`, (image rows, C, KW, OW): a view that repeats its bytes."""
     name = stem.node.inputs[0]
     (top, _), (left, _) = memory.value(name).halo
     first_row = stem.window.input_range(0, *stem.valid_rows(*band))[0] + top
     first_column = stem.window.input_range(1, 0, stem.conv[2])[0] + left
-    source = memory.storage(name)[image, first_row:, first_column:]  # (H, W, C), in whatever order it is stored
+    source = memory.storage(name)[image, first_row:, first_column:]  # (H, W, C), stored in any order
     row, column, channel = source.strides
     return as_strided(source, stem.column_shape(*band), (row, channel, column, column * stem.window.stride[1]))
 
 
 def _matrices(stem: Stem, columns: Floats, rows: int) -> Floats:
-    """(rows, OW, KH*C*KW): for each output row its columns, transposed; neighbours overlap."""
+    """(rows, OW, KH*C*KW): the transposed columns of each output row; neighbours overlap."""
     image_row, _, tap, item = columns.strides
     depth = stem.window.kernel_size[0] * prod(columns.shape[1:3])
     return as_strided(columns, (rows, stem.conv[2], depth), (image_row * stem.window.stride[0], item, tap))
@@ -195,13 +195,13 @@ def _pool_columns(stem: Stem, rows: Floats, pooled: Floats) -> list[Call]:
 
 
 def _taps(pool: Window, axis: int, outputs: int) -> list[slice]:
-    """For each tap of the pool's window the positions that it takes; position 0 is the first window's first."""
+    """For each tap of the pool's window the positions that it reads; position 0 is the first window's first."""
     stride = pool.stride[axis]
     return [slice(tap, tap + (outputs - 1) * stride + 1, stride) for tap in range(pool.kernel_size[axis])]
 
 
 def _maximum(taps: list[Floats], out: Floats) -> list[Call]:
-    """out = the largest of all taps, NaN where one is NaN."""
+    """out = the maximum of all taps, NaN where one is NaN."""
     if len(taps) == 1:
         return [(kernels.copy, (taps[0], out))]
     first, second, *others = taps
@@ -209,7 +209,7 @@ def _maximum(taps: list[Floats], out: Floats) -> list[Call]:
 
 
 def _fill(*borders: Floats) -> list[Call]:
-    """Minus infinity, which loses to every number: 0 would win over negative ones."""
+    """Fill with minus infinity, the identity of max; 0 would exceed negative numbers."""
     return [(kernels.copy, (-np.inf, border)) for border in borders if border.size]
 
 

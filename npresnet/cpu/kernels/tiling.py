@@ -1,4 +1,4 @@
-"""What every convolution algorithm shares: the layer as they see it, areas of its output, and the end of a tile.
+"""Common to the convolution algorithms: the bound layer, areas of its output, and the epilogue of a tile.
 
 out = activation(product + bias + residual)       in place, while the product is in the cache
 """
@@ -21,14 +21,14 @@ from npresnet.network import Node
 from npresnet.plan import Value
 from npresnet.plan.steps import Call
 
-MIN_TILES = 2  # deep layers have too few rows for two tiles: their output channels are split instead
+MIN_TILES = 2  # deep layers have too few rows for two tiles; their output channels are split instead
 MIN_PART_CHANNELS = 128
 
 Range = tuple[int, int]
 
 
 class Area(NamedTuple):
-    """A tile's part of the output: images, rows (of pixels, or of Winograd tiles), channels; each start and stop."""
+    """A tile's part of the output: (start, stop) of images, rows (of pixels, or of Winograd tiles) and channels."""
 
     images: Range
     rows: Range
@@ -39,7 +39,7 @@ class Conv(NamedTuple):
     """One convolution bound to a layout.
 
     choice  for the images of the layout
-    exact   images keep their bits: their rows go through BLAS together only where that changes nothing
+    exact   images keep their bits: BLAS multiplies their rows together only where that does not change them
     """
 
     node: Node
@@ -71,8 +71,8 @@ class Conv(NamedTuple):
 class GemmCalls(NamedTuple):
     """How the matrix product of an area is called.
 
-    merged  whether the rows of all its images go through BLAS at once
-    parts   of the output channels, one call (or one for each panel) a part
+    merged  whether the rows of all its images are multiplied at once
+    parts   of the output channels: one call each, or one for each panel
     """
 
     merged: bool
@@ -80,10 +80,10 @@ class GemmCalls(NamedTuple):
 
 
 def grid(conv: Conv, rows: int, bands: int, together: int) -> list[Area]:
-    """Cut an output into `bands` bands of rows; of images that are one band, `together` are a tile.
+    """Cut an output into `bands` bands of rows; where an image is one band, a tile has `together` images.
 
-    Bands depend on the layer's shape alone. Only the channels are cut by the number of workers, which changes no bits:
-    BLAS is called part by part either way (`gemm_calls`).
+    Bands depend on the layer's shape alone. Only the cut of the channels depends on the number of workers, which does
+    not change bits: BLAS is called part by part in either case (`gemm_calls`).
     """
     groups = split(conv.out.images, ceil(conv.out.images / together) if bands == 1 else conv.out.images)
     parts = column_parts(conv, bands) if conv.workers > 1 else [(0, conv.channels)]
@@ -91,17 +91,17 @@ def grid(conv: Conv, rows: int, bands: int, together: int) -> list[Area]:
 
 
 def even_bands(rows: int, wanted: float) -> int:
-    """How many bands: about as many as wanted, and where there are more than two a multiple of 4 for even shares."""
+    """The number of bands: approximately `wanted`, and a multiple of 4 above two, for an even distribution."""
     bands = max(1, round(wanted))
     return min(rows, bands if bands <= 2 else ceil(bands / 4) * 4)
 
 
 def column_parts(conv: Conv, bands: int) -> list[Range]:
-    """The output channels in parts, so that threads share a layer of few rows.
+    """The output channels in parts, so that workers share a layer of few rows.
 
-    How many parts a packed product has depends on the layer alone: calls with other columns may have other bits. Panels
-    are calls of their own, however many belong to a part. Winograd's transforms have as many columns as the part has
-    channels, so parts are whole panels there.
+    The number of parts of a "gemm" product depends on the layer alone: calls with other columns may give other bits.
+    Each panel is a separate call, whatever the number of panels in a part. Winograd's transforms have as many columns
+    as the part has channels, so parts are whole panels there.
     """
     is_wide = conv.filters.blocks == 1 and bands < MIN_TILES
     if conv.choice.algorithm == "winograd" and conv.channels % gemm.PANEL:
@@ -113,10 +113,10 @@ def column_parts(conv: Conv, bands: int) -> list[Range]:
 
 
 def gemm_calls(conv: Conv, bands: int, channels: Range, images: int, rows: int, depth: int) -> GemmCalls:
-    """How a product of an area is called: all its images at once where they keep their bits, else each by itself.
+    """How a product of an area is called: all its images at once where they keep their bits, else one at a time.
 
     channels   of the area
-    images     of the area, or what else shares the weights
+    images     of the area, times positions that share the weights
     rows       of one of them
     depth      K of the product (of one block of groups)
     """
@@ -132,9 +132,9 @@ def gemm_calls(conv: Conv, bands: int, channels: Range, images: int, rows: int, 
 
 
 def epilogue(conv: Conv, memory: Memory, area: Area, product: Floats, target: Floats, *, bias: bool) -> list[Call]:
-    """target = activation(product + bias + residual), each where there is one, for a band (n, h, OW, o) of output rows.
+    """target = activation(product + bias + residual), each where present, for a band (n, h, OW, o) of output rows.
 
-    One pass could be saved, for relu(z + b) = max(z, -b) + b, and what reads the result can have the "+ b" in its bias.
+    One pass could be saved, because relu(z + b) = max(z, -b) + b, and its readers' biases can include the "+ b".
     Tried: a resnet50 gained 1.4 % at batch 1, and the error of a trained network grew by 20 to 30 %.
     """
     (first, last), width = area.channels, product.shape[2]
@@ -155,7 +155,7 @@ def band(images: Floats, area: Area) -> Floats:
 
 
 def window_view(memory: Memory, conv: Conv, area: Area) -> Floats:
-    """What an area's outputs look at, as a view (n, h, OW, KH, KW, C) that repeats the input's bytes."""
+    """The inputs of an area's outputs, as a view (n, h, OW, KH, KW, C) that repeats the input's bytes."""
     window, name = conv.filters.window, conv.source.name
     storage = memory.storage(name)
     (top, _), (left, _) = conv.source.halo
@@ -179,7 +179,7 @@ def window_view(memory: Memory, conv: Conv, area: Area) -> Floats:
 
 
 def is_plain(view: Floats) -> bool:
-    """Whether the view's elements lie one after another, so that reshape copies nothing."""
+    """Whether the view is C-contiguous, so that reshape does not copy."""
     return bool(view.flags.c_contiguous)
 
 

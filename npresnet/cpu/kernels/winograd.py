@@ -7,28 +7,28 @@ An output tile Y of m x m pixels needs an input tile d of t x t, t = (m - 1) * s
 
 F(4x4) multiplies 36 times where the direct sum multiplies 144, F(2x2) 16 against 36; with stride 2 it is 81 and 25.
 The elementwise products, summed over channels, are t*t matrix products (tiles x C) @ (C x O). Everything else is
-transforms, each of them one `np.matmul` or two, on views, so that nothing is ever gathered or scattered by itself:
+transforms, each of them one `np.matmul` or two, on views, without separate gather or scatter copies:
 
     1  rows[i, x]  = B^T down the rows of the padded input, a whole strip of tiles at once
     2  V[i, j]     = B^T along them: tiles overlap, which a strided view expresses without a copy
-    3  M[i, j]     = V[i, j] @ U[i, j]            U = G g G^T, made once a network; the form of the product as in `gemm`
+    3  M[i, j]     = V[i, j] @ U[i, j]            U = G g G^T, made once a network; see `gemm` for forms of the product
     4  M[1, 1]    += bias                         the transform's column 1 is all ones: this adds it to every pixel
     5  Y'[i, b]    = A^T along M
     6  Y           = A^T down Y', written as rows of pixels, ready for residual and ReLU
 
-Two scratch areas take turns: each step reads one and writes the other. A ragged edge computes whole tiles, from zeros
-in a wider halo, and drops what lies outside.
+Two scratch areas alternate: each step reads one and writes the other. At a ragged edge whole tiles are computed, from
+zeros in a wider halo, and pixels outside are dropped.
 
 With stride 2 (`ops.polyphase`) p = m + 1 positions of a side belong to the even inputs. The other m are the odd inputs
-as they are, so that step 2 reads their rows from the input itself, and share one U: V and M lie in two parts, in each
-of which positions of the same U are neighbours, and so the rows of one product. Of t*t positions U has (m + 2)^2.
+unchanged, so that step 2 reads their rows from the input itself, and share one U: V and M have two parts, in each of
+which positions of the same U are adjacent, and so the rows of one product. Of t*t positions U has (m + 2)^2.
 
-What it gained: by direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at batch 8, a
-resnet50 1.20 and 1.22; without stride 2 1.02 and 1.05, 1.02 and 1.02; a layer of 14x14 and 256 channels 1.14 if four
-images do not share a tile of work (2.5 GHz Cascade Lake, OpenBLAS SkylakeX, in turn in one run; 2 threads, the last 1).
+Gain: by direct convolution alone a resnet18 takes 1.56 times as long at batch 1 and 1.69 at batch 8, a resnet50 1.20
+and 1.22; without stride 2 1.02 and 1.05, 1.02 and 1.02; a layer of 14x14 and 256 channels 1.14 if four images do not
+share a tile of work (2.5 GHz Cascade Lake, OpenBLAS SkylakeX, alternating in one run; 2 threads, the last 1).
 
-When it is chosen: 3x3, by `choices`. What it costs: digits (F(4x4) of stride 1 has about 4 times the direct error in a
-layer, within PyTorch's own over a network; stride 2 costs next to none) and memory (U is 4 or 1.8 times the filters).
+When it is chosen: 3x3, by `choices`. Cost: accuracy (F(4x4) of stride 1 has about 4 times the direct error in a layer,
+within PyTorch's own over a network; stride 2 adds almost none) and memory (U is 4 or 1.8 times the filters).
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Call, Tile
 from npresnet.window import Window
 
-TILES = 64  # output tiles in a tile of work, about: rows of each product, enough to be worth reading its weights for
-MERGED_TILES = 200  # the same where several images share them: weights come from further away than transformed pixels
-MOST_POSITIONS = 36  # t*t of a tile: where there are more, fewer tiles at once, or a core's second cache is too small
-GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, what a core's second cache holds
+TILES = 64  # approximate output tiles in a tile of work: enough rows of each product to amortise reading its weights
+MERGED_TILES = 200  # the same where several images share them: weights are further from the core than V and M
+MOST_POSITIONS = 36  # t*t of a tile: with more positions fewer tiles at once fit a core's L2 cache
+GROUPED_FLOATS = 250_000  # with groups, whose weights are small: V and M together, the size of a core's L2 cache
 
 Positions = tuple[slice | int | None, ...]  # an index of U's (m+2, m+2)
 
 
 def halo(window: Window, size: Shape, tile: int) -> Halo:
-    """The zeros around an input (H, W) that whole tiles of the output read."""
+    """The border of zeros around an input (H, W) that whole tiles of the output read."""
     sides = []
     for n, out, padding, stride in zip(size, window.output_size(size), window.padding, window.stride, strict=True):
         read = Side(stride, tile).inputs(ceil(out / tile) * tile)
@@ -66,7 +66,7 @@ def halo(window: Window, size: Shape, tile: int) -> Halo:
 
 
 def side_of(conv: Conv) -> Side:
-    """A tile's height, and as well its width."""
+    """The tile along one axis; both axes are equal."""
     return Side(conv.filters.window.stride[0], conv.choice.tile)
 
 
@@ -77,7 +77,7 @@ def tile_grid(conv: Conv) -> tuple[int, int]:
 
 
 def tiles_at_once(conv: Conv, few: int = TILES) -> int:
-    """How many output tiles a tile of work has, about: `few` where there are no groups and not too many positions."""
+    """Approximate output tiles in a tile of work: `few` without groups and with at most MOST_POSITIONS positions."""
     positions = side_of(conv).t ** 2
     if conv.filters.blocks == 1:
         return few * min(MOST_POSITIONS, positions) // positions
@@ -85,7 +85,7 @@ def tiles_at_once(conv: Conv, few: int = TILES) -> int:
 
 
 def bands(conv: Conv) -> int:
-    """Into how many bands an image's rows of tiles are cut."""
+    """How many bands an image's rows of tiles are cut into."""
     rows, columns = tile_grid(conv)
     return even_bands(rows, rows * columns / tiles_at_once(conv))
 
@@ -96,7 +96,7 @@ def areas(conv: Conv) -> list[Area]:
 
 
 def _images_at_once(conv: Conv) -> int:
-    """How many images a tile of work has: more where their rows are multiplied at once, and read weights once."""
+    """The images of a tile of work: more where their rows are multiplied at once and read the weights once."""
     rows, columns = tile_grid(conv)
     count, depth = rows * columns, conv.source.shape[0] // conv.filters.blocks
     many = min(conv.out.images, tiles_at_once(conv, MERGED_TILES) // count)
@@ -106,7 +106,7 @@ def _images_at_once(conv: Conv) -> int:
 
 
 def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
-    """The largest of what each of the two scratch areas holds in turn."""
+    """The size of each of the two scratch areas: the largest of its successive contents."""
     side, (_, columns) = side_of(conv), tile_grid(conv)
     m, t = side.m, side.t
     images, rows, out_channels = (stop - start for start, stop in area)
@@ -119,7 +119,7 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
 
 
 def probe(conv: Conv, area: Area) -> None:
-    """Try out how the tile's products may be called: of images, and of positions that share a U."""
+    """Test how the tile's products may be called: of images, and of positions that share a U."""
     (start, stop), (first, last), channels = area
     count, depth = (last - first) * tile_grid(conv)[1], conv.source.shape[0] // conv.filters.blocks
     side = side_of(conv)
@@ -174,7 +174,7 @@ def _transformed(
         middle = products[1, 1]  # (n, R, X, o)
         bias = memory.rows_of(conv.filters.bias[slice(*area.channels)], columns)
         calls.append((kernels.add, (middle, bias, middle)))
-    by_row = _flat(half).transpose(2, 1, 0, 3)  # (n, i, b, floats): an image's bits depend on no other's
+    by_row = _flat(half).transpose(2, 1, 0, 3)  # (n, i, b, floats): images are multiplied separately
     calls.append((kernels.matmul, (to_output, _flat(products).transpose(2, 0, 1, 3), by_row[:, :own])))
     if own < t:
         calls.append((kernels.matmul, (to_output, _flat(products_odd).transpose(2, 1, 0, 3), by_row[:, own:])))
@@ -210,7 +210,7 @@ def _strips(conv: Conv, area: Area, memory: Memory) -> Floats:
 
 
 def _overlapping(strips: Floats, buffer: Floats, *, side: Side, columns: int, channels: int) -> Floats:
-    """Strips (n, R, r, W*C), a view of `buffer`, seen as tiles (n, R, r, X, t, C) that overlap their neighbours."""
+    """Strips (n, R, r, W*C), a view of `buffer`, viewed as overlapping tiles (n, R, r, X, t, C)."""
     pixel = channels * strips.itemsize
     shape = (*strips.shape[:3], columns, side.t, channels)
     strides = (*strips.strides[:3], side.m * side.stride * pixel, pixel, strips.itemsize)
@@ -234,7 +234,7 @@ def _multiply(conv: Conv, area: Area, v: tuple[Floats, Floats], products: tuple[
 
 
 def _multiply_shared(conv: Conv, area: Area, v: Floats, products: Floats, positions: Positions) -> list[Call]:
-    """M = V @ U at those of U's positions: (P, P', ..., n, R, X, C) @ (P, P', B, C/B, O/B); all between share a U."""
+    """M = V @ U at these positions of U: (P, P', ..., n, R, X, C) @ (P, P', B, C/B, O/B); axes `...` share a U."""
     blocks, side = conv.filters.blocks, conv.choice.tile + 2
     *leading, rows, columns, in_channels = v.shape
     together, count = prod(leading[2:]), rows * columns

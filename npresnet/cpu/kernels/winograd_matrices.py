@@ -1,7 +1,7 @@
-"""The numbers of Winograd's form for 3x3 filters: how many inputs a tile has along one side, and B^T and A^T.
+"""The constants of Winograd convolution with 3x3 filters: the inputs of a tile along one side, and B^T and A^T.
 
-`ops.winograd` derives all of them, with stride 2 by way of `ops.polyphase`, from points at which float32 loses few
-digits. Here they stand written out, for to derive them would take 10 ms of every process's start; no number is rounded.
+`ops.winograd` derives them, for stride 2 by `ops.polyphase`, from points with small float32 error. They are written out
+here because deriving them would add 10 ms to every process's start; all are exact in float32.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ class Side(NamedTuple):
 
     @property
     def t(self) -> int:
-        """Inputs that they read, and positions of the transformed tile."""
+        """Inputs that a tile reads, and positions of the transformed tile."""
         return self.inputs(self.m)
 
     @property
     def own(self) -> int:
-        """p: how many positions have filters of their own; with stride 2 the t - p odd ones share one, the tap g1."""
+        """p: positions with distinct transformed filters; with stride 2 the t - p odd ones share one, the tap g1."""
         return self.m + 3 - self.stride
 
     def inputs(self, outputs: int) -> int:
-        """How many neighbouring inputs so many neighbouring outputs read."""
+        """How many neighbouring inputs this many neighbouring outputs read."""
         return self.stride * (outputs - 1) + 3
 
 
 @cache
 def matrices(side: Side) -> tuple[Floats, Floats]:
-    """B^T (t, t) and A^T (m, t) in float32. With stride 2 the last positions are the odd inputs as they are."""
+    """B^T (t, t) and A^T (m, t) in float32. With stride 2 the last positions are the odd inputs unchanged."""
     to_input, to_output = np.zeros((side.t, side.t), np.float32), np.zeros((side.m, side.t), np.float32)
     to_input[: side.own, :: side.stride] = INPUT_TRANSFORMS[side]
     to_output[:, : side.own] = OUTPUT_TRANSFORMS[side]

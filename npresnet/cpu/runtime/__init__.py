@@ -1,5 +1,5 @@
 """What runs compiled steps: memory, threads and BLAS.
 
-Read `memory` (arena and scratch), `running` (one thread, from end to end), `workers` (threads), `schedule` (workers
-that share one image), `blas` (NumPy's BLAS, held to one thread meanwhile), `cpus`.
+Read `memory` (arena and scratch), `pool` (plans for concurrent calls), `running` (one thread), `workers` (threads),
+`schedule` (workers that share one image), `stopwatch`, `blas` (NumPy's BLAS, limited to one thread), `cpus`.
 """

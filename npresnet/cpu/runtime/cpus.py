@@ -11,7 +11,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use, at least 1: the affinity mask where there is one, cut to the cgroup's quota."""
+    """CPUs that this process may use, at least 1: those of the affinity mask, limited by the cgroup's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = cgroup_quota()
@@ -36,14 +36,14 @@ def cpu_name() -> str:
     """The processor as the system names it, or the name of its architecture."""
     if name := cpuinfo().get("model name"):
         return name
-    import platform  # 4 ms, which Linux does not need
+    import platform  # 4 ms, not needed on Linux
 
     return platform.processor() or platform.machine()
 
 
 @lru_cache(maxsize=1)
 def cpuinfo() -> dict[str, str]:
-    """The first processor's entry of /proc/cpuinfo; empty elsewhere than on Linux."""
+    """The first processor's entry of /proc/cpuinfo; empty on other systems than Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

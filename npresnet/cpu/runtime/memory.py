@@ -15,18 +15,16 @@ from npresnet.plan.arena import ALIGNMENT_BYTES
 
 Floats = NDArray[np.float32]
 
-MIN_TILE_FLOATS = (
-    100_000  # of an operation that looks at one pixel at a time: smaller tiles lose to the calls' overhead
-)
+MIN_TILE_FLOATS = 100_000  # of a pointwise operation: in smaller tiles call overhead dominates
 
 
 class Memory:
-    """Views of one plan's memory. Ask for scratch only after `add_scratch`."""
+    """Views of one plan's memory. `scratch` requires `add_scratch` first."""
 
     def __init__(self, layout: Layout, workers: int):
         self.layout = layout
         self.workers = workers
-        # Zero from the system, which costs nothing by itself; borders stay so for ever, for nobody writes them.
+        # Zeroed lazily by the system at no cost; borders stay zero because no call writes to them.
         self._arena = aligned_floats(layout.arena_bytes // 4, np.zeros)
         self._scratch: list[dict[str, Floats]] = []
         self._storage: dict[str, Floats] = {}
@@ -34,7 +32,7 @@ class Memory:
         self._zeros = np.zeros(0, np.float32)
 
     def add_scratch(self, floats: Mapping[str, int]) -> None:
-        """Make each worker's scratch: by purpose, as many floats as the largest tile needs."""
+        """Allocate each worker's scratch: by purpose, as many floats as the largest tile needs."""
         self._scratch = [
             {purpose: aligned_floats(count) for purpose, count in floats.items()} for _ in range(self.workers)
         ]
@@ -45,7 +43,7 @@ class Memory:
     def storage(self, name: str) -> Floats:
         """All images of a value with their halo: (N, top + H + bottom, left + W + right, C), or (N, C).
 
-        Contiguous, but for values that are stored channels first: those are views with other strides.
+        Contiguous except for values stored channels first, which are views with other strides.
         """
         if name not in self._storage:
             self._storage[name] = self._view(self.value(name))
@@ -70,11 +68,11 @@ class Memory:
         return storage[:, top : height - bottom, left : width - right]
 
     def scratch(self, worker: int, purpose: str, shape: tuple[int, ...]) -> Floats:
-        """A contiguous array for one tile's intermediate results; other tiles of the worker use the same bytes."""
+        """A contiguous array for one tile's intermediate results; the worker's other tiles use the same bytes."""
         return self._scratch[worker][purpose][: prod(shape)].reshape(shape)
 
     def rows_of(self, channels: Floats, width: int) -> Floats:
-        """Numbers per channel (o,) repeated along a row: (width, o), once in memory however often asked for.
+        """Numbers per channel (o,) repeated along a row: (width, o), cached.
 
         A row of one pixel, or a scalar, runs at a quarter of the speed of a whole row: its inner loop is too short.
         """
@@ -85,16 +83,16 @@ class Memory:
         return self._rows[key]
 
     def zeros(self, shape: tuple[int, ...]) -> Floats:
-        """A read-only array of zeros: the ReLU's other operand, whole rows of it for the same reason."""
+        """A read-only array of zeros: the ReLU's other operand, in whole rows for the same reason."""
         if self._zeros.size < prod(shape):
             self._zeros = np.zeros(prod(shape), np.float32)
         return self._zeros[: prod(shape)].reshape(shape)
 
 
 def aligned_floats(count: int, make: Callable[..., NDArray[np.uint8]] = np.empty) -> Floats:
-    """`count` float32 on a cache line's edge, from `np.empty` or `np.zeros`. Raises MemoryError."""
+    """`count` float32 aligned to a cache line, from `np.empty` or `np.zeros`. Raises MemoryError."""
     if count > sys.maxsize // 8:
-        raise MemoryError(f"no array can hold {count} numbers")
+        raise MemoryError(f"{count} numbers are too many for an array")
     raw = make(count * 4 + ALIGNMENT_BYTES, np.uint8)
     skip = -raw.ctypes.data % ALIGNMENT_BYTES
     return raw[skip : skip + count * 4].view(np.float32)

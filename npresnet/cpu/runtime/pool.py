@@ -1,4 +1,4 @@
-"""Pool: what a call needs of memory, lent and given back, so that calls at the same time share no buffer."""
+"""Pool: reusable plans and their memory, so that concurrent calls share no buffer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Item = TypeVar("Item")
 
 
 class Pool(Generic[Item]):
-    """Items made by `make` when none is idle; `kept` of them stay for later calls.
+    """Items created by `make` when none is idle; at most `kept` idle ones are kept for later calls.
 
-    An item that failed half way may be in any state: it is not given back.
+    An item whose call failed may be in any state and must not be returned.
     """
 
     def __init__(self, make: Callable[[], Item], kept: int):
@@ -30,7 +30,7 @@ class Pool(Generic[Item]):
         return self._make()
 
     def give(self, item: Item) -> None:
-        """Lend it to the next call."""
+        """Return an item for reuse."""
         with self._lock.plain:
             if len(self._idle) < self._kept:
                 self._idle.append(item)

@@ -1,9 +1,9 @@
-"""How a thread runs plans from end to end, alone. (How workers share one image stands in `schedule`.)
+"""How one thread runs whole plans. (For workers that share one image see `schedule`.)
 
-Arithmetic is silent, as in every other engine: neither a warning nor the caller's `numpy.seterr` decides whether an
-image has a result, for that would depend on the worker. Infinities and NaN come out as IEEE 754 has them, of the sums
-that are computed: where those multiply by zeros too (groups that share a block, Winograd's transforms), an infinity
-becomes NaN in its neighbours as well.
+Floating-point errors are silent, as in other engines: neither a warning nor the caller's `numpy.seterr` may decide
+whether an image has a result, because that would depend on the worker. Infinities and NaN follow IEEE 754 in the sums
+that are computed: where those also multiply by zeros (groups that share a block, Winograd's transforms), an infinity
+becomes NaN in neighbouring results as well.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from npresnet.network import Array
 from npresnet.plan import Plan
 
 BUFFER = 1024  # elements of NumPy's buffers
-CUT = "(cut)"  # the name under which a network's front gives the value that its back reads: no module is called so
+CUT = "(cut)"  # output of a network's front that its back reads; cannot be a module's name
 
 
 @contextmanager
 def arithmetic() -> Iterator[None]:
-    """Silence, and small buffers, in this thread; its own settings come back.
+    """Silence floating-point errors and use small buffers in this thread; its own settings are restored.
 
-    What it gained: of rows that fit its buffer twice, NumPy copies the one that is added to all of them (a bias, or the
-    zeros of a ReLU) before each addition. With its usual 8192 elements adding a row of 3584 takes 1.9 times as long, a
-    resnet18 at batch 8 1.011, a resnet50 1.013 (2.5 GHz Cascade Lake, 2 threads, in turn in one run; batch 1 1.005).
+    Gain: where a row fits its buffer twice, NumPy copies the operand that is added to every row (a bias, or the zeros
+    of a ReLU) before each addition. With its default 8192 elements adding a row of 3584 takes 1.9 times as long, a
+    resnet18 at batch 8 1.011, a resnet50 1.013 (2.5 GHz Cascade Lake, 2 threads, alternating calls; batch 1 1.005).
     """
     with np.errstate(all="ignore"):
         before = np.setbufsize(BUFFER)
@@ -39,10 +39,10 @@ def arithmetic() -> Iterator[None]:
 def run_group(
     front: Plan, back: Plan | None, images: Array, outputs: Mapping[str, Array], first: int, last: int
 ) -> None:
-    """Images first..last-1 of (N, C, H, W), into the same places of the outputs.
+    """Run images first..last-1 of (N, C, H, W) and write the same positions of the outputs.
 
-    front  for one image, run for each of them
-    back   for all of them, run once, where the network is cut in two (see `stages`); None where the front is everything
+    front  a plan for one image, run once for each
+    back   a plan for all of them, run once, where the network is cut in two (see `stages`); None where it is not
     """
     for index in range(first, last):
         copy_in(front, images[index : index + 1])
@@ -56,7 +56,7 @@ def run_group(
 
 
 def run_plan(plan: Plan) -> None:
-    """All calls of all steps, in this thread."""
+    """Make all calls of all steps in this thread."""
     with arithmetic():
         for step in plan.steps:
             for tile in step.tiles:
@@ -65,9 +65,9 @@ def run_plan(plan: Plan) -> None:
 
 
 def copy_in(plan: Plan, images: Array) -> None:
-    """As many images (n, C, H, W) as the plan is for, channel by channel.
+    """Copy the plan's number of images (n, C, H, W) to its input, channel by channel.
 
-    All at once, NumPy's inner loop would go along the three channels, and take three times as long.
+    In a single copy NumPy's inner loop would run along the three channels, which takes three times as long.
     """
     with np.errstate(all="ignore"):  # a float64 pixel beyond float32 becomes infinity
         for channel in range(images.shape[1]):
@@ -75,12 +75,12 @@ def copy_in(plan: Plan, images: Array) -> None:
 
 
 def copy_out(plan: Plan, outputs: Mapping[str, Array], first: int, last: int) -> None:
-    """What the plan gives of the asked outputs, to their places first..last-1."""
+    """Copy the plan's requested outputs to positions first..last-1."""
     for asked, value in plan.outputs.items():
         if asked in outputs:
             np.copyto(outputs[asked][first:last], value)
 
 
 def worker_of(tile: int, tiles: int, workers: int) -> int:
-    """The worker that runs tile number `tile` of `tiles`: neighbours go to the same worker."""
+    """The worker that runs tile number `tile` of `tiles`; each worker has consecutive tiles."""
     return tile * workers // tiles

@@ -1,36 +1,37 @@
-"""Schedule: what each worker runs of one image, and whom it waits for.
+"""Schedule: which tiles of one image each worker runs, and which other workers it waits for.
 
-With one image and several threads every step's tiles are shared out: a worker takes neighbouring tiles of every step. A
-tile may begin when the tiles of other workers that it depends on have ended, and not only when their whole step has:
+With one image and several workers, the tiles of every step are divided between them: a worker takes neighbouring tiles
+of every step. A tile may start as soon as the other workers' tiles that it depends on have ended, before their whole
+step has:
 
                  step s            step s+1          step s+2
     worker 0    [ 1 ][ 0 ]--.     [ 1 ][ 0 ]--.     [ 1 ][ 0 ]        time goes to the right; the tile at the border
     worker 1    [ 2 ][ 3 ]   `--> [ 2 ][ 3 ]   `--> [ 2 ][ 3 ]        between the two workers is each worker's first
 
-What a tile depends on is seen from the bytes of the arena that its calls read and write (`kernels` says which argument
-is written); no operation has to declare it. Tiles of one step are independent. A tile of a later step waits for
+Dependencies are derived from the bytes of the arena that a tile's calls read and write (`calls` defines which argument
+is written); no operation declares them. Tiles of one step are independent. A tile of a later step waits for
 
-    write, then read     for whoever made what it reads, with the rows beyond the border that its window sees
-    read, then write     for whoever still reads the bytes that it writes: the arena gives memory away again
+    write, then read     the tiles that write what it reads, including the rows of its window beyond the border
+    read, then write     the tiles that still read the bytes that it writes: the arena reuses memory
     write, then write    for the same reason
 
-Bytes are compared as whole ranges, from a tile's first to its last, which may find a dependency too many (two halves of
-an image's channels lie interleaved), never one too few.
+Bytes are compared as contiguous ranges, from a tile's first to its last, which may report a false dependency (the two
+halves of an image's channels are interleaved) but never misses one.
 
-A wait is a gate, a lock that is closed until the other worker opens it; passing closes it again, for the next image. As
-a worker runs its tiles in order, only the last one needed of each other worker is waited for, and nothing that this worker
-has waited for already, by itself or through a third worker. Each worker runs the tiles beside other workers' first: by the
-time a neighbour asks for them they are long done, and to pass a gate that is open costs less than a microsecond, while
-to be woken up costs 20 to 50.
+A wait is a gate, a lock that is closed until the other worker opens it; passing closes it again, for the next image.
+Because a worker runs its tiles in order, it waits only for the last tile needed of each other worker, and for nothing
+implied by an earlier wait, its own or a third worker's. Each worker runs the tiles next to other workers' first: they
+are usually complete before a neighbour needs them, and passing an open gate costs less than a microsecond, while waking
+a thread costs 20 to 50.
 
-When it is used: with fewer images than workers (`executable`). With as many, workers take whole images and never wait.
+When it is used: for images that remain once workers have equal numbers of whole ones (`compiler.split`).
 
-What it gained over a barrier after each step (one image, two threads, calls of both in turn, the median ratio of a
-pair): on a Zen 4 (AMD EPYC, 2.6 GHz, OpenBLAS's AVX-512 kernels) resnet18 1.031 and 1.036, resnet50 1.020 and 1.022, in
-two runs of 150 pairs each; on a Cascade Lake at 2.5 GHz 1.012 (95 % range 1.009 to 1.016) and 1.016 (1.008 to 1.037).
-That is more than the 1.5 % for which a barrier would be worth its simplicity. What is left: the deep layers have one
-tile a worker, each of which needs all of the layer before, so that workers still meet there, 7 and 17 times an image
-each; to spin a while before going to sleep gained nothing. Binding takes 5 and 10 ms.
+Gain over a barrier after each step (one image, two threads, alternating calls, the median ratio of a pair): on a Zen 4
+(AMD EPYC, 2.6 GHz, OpenBLAS's AVX-512 kernels) resnet18 1.031 and 1.036, resnet50 1.020 and 1.022, in two runs of 150
+pairs each; on a Cascade Lake at 2.5 GHz 1.012 (95 % range 1.009 to 1.016) and 1.016 (1.008 to 1.037). That is more than
+the 1.5 % for which a barrier would be worth its simplicity. Remaining cost: the deep layers have one tile a worker,
+each of which needs all of the previous layer, so that workers still synchronise there, 7 and 17 times an image;
+spinning before sleeping gained nothing. Binding takes 5 and 10 ms.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class Touched(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One tile in a worker's program.
+    """One tile in a worker's schedule.
 
-    step, tile  which one of the plan
+    step, tile  its indices in the plan
     touched     its bytes
     waits       {worker: how many tasks of that worker must have ended first}
-    known       for every worker, how many of its tasks have ended for certain when this one has
+    known       for every worker, how many of its tasks have certainly ended when this one has
     """
 
     step: int
@@ -73,7 +74,7 @@ class Task(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A task as it is run: gates to pass, calls to make, gates to open."""
+    """An executable task: gates to pass, calls to make, gates to open."""
 
     passes: list[Any]
     calls: tuple[Call, ...]
@@ -81,18 +82,18 @@ class Turn(NamedTuple):
 
 
 class Job:
-    """A plan for one image, shared between workers. For one image at a time; of no use any more after `abort`."""
+    """A plan for one image, shared between workers. Runs one image at a time; unusable after `abort`."""
 
     def __init__(self, plan: Plan, workers: int):
         self.plan = plan
-        self.programs = make_programs(plan, make_schedule(plan, workers))
+        self.turns = make_turns(plan, make_schedule(plan, workers))  # of each worker
         self._aborted = False
 
     def run(self, worker: int) -> None:
         """One worker's part of one image, while all the others run theirs."""
         try:
             with arithmetic():
-                for passes, calls, opens in self.programs[worker]:
+                for passes, calls, opens in self.turns[worker]:
                     for gate in passes:
                         gate.acquire()
                         if self._aborted:
@@ -106,28 +107,28 @@ class Job:
             raise
 
     def abort(self) -> None:
-        """Let every worker through the gate at which it waits, or to which it comes next, and end there."""
+        """Open all gates, so that every worker stops at its current or next one."""
         self._aborted = True
-        for program in self.programs:
-            for turn in program:
+        for turns in self.turns:
+            for turn in turns:
                 for gate in turn.opens:
                     open_gate(gate)
 
 
-def make_programs(plan: Plan, schedule: Sequence[Sequence[Task]]) -> list[list[Turn]]:
+def make_turns(plan: Plan, schedule: Sequence[Sequence[Task]]) -> list[list[Turn]]:
     """Every worker's turns, with one closed gate for each wait."""
-    programs = [[Turn([], plan.steps[task.step].tiles[task.tile], []) for task in tasks] for tasks in schedule]
-    for tasks, program in zip(schedule, programs, strict=True):
-        for task, turn in zip(tasks, program, strict=True):
+    turns = [[Turn([], plan.steps[task.step].tiles[task.tile], []) for task in tasks] for tasks in schedule]
+    for tasks, own in zip(schedule, turns, strict=True):
+        for task, turn in zip(tasks, own, strict=True):
             for worker, count in task.waits.items():
                 gate = closed_gate()
                 turn.passes.append(gate)
-                programs[worker][count - 1].opens.append(gate)
-    return programs
+                turns[worker][count - 1].opens.append(gate)
+    return turns
 
 
 def make_schedule(plan: Plan, workers: int) -> list[list[Task]]:
-    """Every worker's tasks in the order in which it runs them."""
+    """Every worker's tasks in execution order."""
     schedule: list[list[Task]] = [[] for _ in range(workers)]
     arena = owner(plan.input)
     for number, step in enumerate(plan.steps):
@@ -145,7 +146,7 @@ def make_schedule(plan: Plan, workers: int) -> list[list[Task]]:
 
 
 def tiles_of(tiles: int, worker: int, workers: int) -> list[int]:
-    """A worker's tiles of a step, those nearest to another worker's first."""
+    """A worker's tiles of a step, those closest to another worker's first."""
     own = [tile for tile in range(tiles) if worker_of(tile, tiles, workers) == worker]
     if not own:
         return []
@@ -158,7 +159,7 @@ def tiles_of(tiles: int, worker: int, workers: int) -> list[int]:
 def waits_of(
     schedule: Sequence[Sequence[Task]], before: Sequence[int], worker: int, touched: Touched, known: Sequence[int]
 ) -> dict[int, int]:
-    """Up to which task of each other worker a task must wait, beyond what is known; of the first `before` tasks only."""
+    """{worker: number of its first `before` tasks that must end first}, without waits implied by `known`."""
     waits: dict[int, int] = {}
     for other, tasks in enumerate(schedule):
         if other != worker:
@@ -170,21 +171,21 @@ def waits_of(
     return {
         other: count
         for other, count in waits.items()
-        if sum(known[other] >= count for known in through_others) == 1  # that is the task waited for itself
+        if sum(known[other] >= count for known in through_others) == 1  # only the task itself implies it
     }
 
 
 def conflict(a: Touched, b: Touched) -> bool:
     """Whether two tiles must keep their order: one writes what the other reads or writes."""
-    return _meet(a.writes, b.writes) or _meet(a.writes, b.reads) or _meet(a.reads, b.writes)
+    return _overlap(a.writes, b.writes) or _overlap(a.writes, b.reads) or _overlap(a.reads, b.writes)
 
 
-def _meet(a: Sequence[Span], b: Sequence[Span]) -> bool:
+def _overlap(a: Sequence[Span], b: Sequence[Span]) -> bool:
     return any(start < end and first < stop for start, stop in a for first, end in b)
 
 
 def touched_by(tile: Tile, arena: Array) -> Touched:
-    """The bytes that a tile's calls touch inside `arena`; scratch belongs to a worker, and weights do not change."""
+    """The bytes that a tile's calls access in `arena`; scratch is private to a worker, and weights are constant."""
     read: dict[int, Array] = {}
     written: dict[int, Array] = {}
     for _, args in tile:
@@ -199,7 +200,7 @@ def _spans(arrays: Iterable[Array], arena: Array) -> tuple[Span, ...]:
 
 
 def owner(array: Array) -> Any:
-    """What a view's memory belongs to, beneath all its bases: `as_strided` puts one there that is no array."""
+    """The object that owns a view's memory, below all bases, one of which is not an array with `as_strided`."""
     found: Any = array
     while (base := getattr(found, "base", None)) is not None:
         found = base
@@ -207,7 +208,7 @@ def owner(array: Array) -> Any:
 
 
 def span(array: Array) -> Span:
-    """The addresses between which all elements of a (not empty) view lie."""
+    """The range of addresses that holds all elements of a (non-empty) view."""
     first: int = array.__array_interface__["data"][0]
     last = first
     for length, stride in zip(array.shape, array.strides, strict=True):
@@ -219,7 +220,7 @@ def span(array: Array) -> Span:
 
 
 def merge(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """The same bytes in as few spans as cover them."""
+    """The same bytes in as few spans as possible."""
     merged: list[Span] = []
     for start, stop in sorted(spans):
         if merged and start <= merged[-1][1]:

@@ -1,4 +1,4 @@
-"""Stopwatch: the steps of a compiled network, each timed in its place in the whole, on one thread."""
+"""Stopwatch: times each step of a compiled network within a whole run, on one thread."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from npresnet.plan import Plan, Step
 
 
 class Stopwatch:
-    """Runs images (N, C, H, W) through plans that one worker would run: of a front for one image, a back for all.
+    """Runs images (N, C, H, W) through the plans of one worker: a front for one image, a back for all.
 
-    The back reads what was left in its input by whoever ran it last, so that its numbers are not those of these images;
-    its time does not depend on them.
+    The back reads whatever its input holds, not the values of these images; its time does not depend on them.
     """
 
     def __init__(self, plans: Sequence[Plan], images: Array):
@@ -25,12 +24,12 @@ class Stopwatch:
             if plan.input.shape[1:] == images.shape[1:]:
                 copy_in(plan, images[: len(plan.input)])
             else:
-                plan.input[...] = 0.5  # no zeros, which some processors multiply faster
+                plan.input[...] = 0.5  # not zeros, which some processors multiply faster
         self.steps: Sequence[Step] = [step for plan in plans for step in plan.steps]
         self.images: Sequence[int] = [len(plan.input) for plan in plans for _ in plan.steps]
 
     def lap(self) -> list[float]:
-        """One pass over all images: milliseconds of each step, of all of its runs together."""
+        """One pass over all images: milliseconds of each step, the sum over its runs."""
         call = object()
         guard.hold(call)  # BLAS on one thread
         try:

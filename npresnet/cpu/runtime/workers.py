@@ -1,12 +1,12 @@
-"""Team: a fixed number of threads that start within microseconds, and the gates at which they wait for each other.
+"""Team: a fixed number of workers that wake within microseconds, and the gates at which they wait for each other.
 
-Worker 0 is the caller's own thread, workers 1.. are workers that sleep on a lock each. A lock taken twice is the cheapest
-sleep that Python has: one release wakes one thread, where an executor's queue would take two locks and a condition.
+Worker 0 is the caller's own thread; workers 1.. are threads that each sleep on a lock. Acquiring a held lock is the
+cheapest sleep in Python: one release wakes one thread, where an executor's queue needs two locks and a condition.
 
-Whatever happens inside a worker (an exception, Ctrl-C in the caller) is told to the others, all workers are waited for, and
-then it is raised in the caller. Ctrl-C may come between any two instructions of this file; so nothing here counts on
-having been told something exactly once, and workers that were in anything that failed are never used again: the next
-run starts new ones. So does the first run in a forked child, which has none of the parent's threads.
+When a worker fails (an exception, or Ctrl-C in the caller), the others are aborted, all are waited for, and the error
+is raised in the caller. Ctrl-C may come between any two instructions of this file; so no signal here is assumed to
+arrive exactly once, and threads that took part in a failed run are never reused: the next run starts new ones. So does
+the first run in a forked child, which has none of the parent's threads.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ Work = Callable[[], None]
 
 
 def closed_gate() -> Any:
-    """A lock that nobody passes until `open_gate`; whoever then acquires it closes it again."""
+    """A lock that blocks until `open_gate`; acquiring it closes it again."""
     gate = threading.Lock()
     gate.acquire()
     return gate
 
 
 def open_gate(gate: Any) -> None:
-    """Let one worker through, now or when it comes."""
+    """Let one worker pass, now or when it arrives."""
     try:  # noqa: SIM105  suppress() would take ten times as long
         gate.release()
-    except RuntimeError:  # it was open already: only after something has failed
+    except RuntimeError:  # already open: only after a failure
         pass
 
 
 class _Mailbox:
-    """What a worker shares with its team; it holds no reference to the team, so that an unused team can go."""
+    """State shared by a worker and its team, without a reference to the team, so that an unused team can be freed."""
 
     def __init__(self) -> None:
         self.start, self.done = closed_gate(), closed_gate()
@@ -49,12 +49,12 @@ class _Mailbox:
         self.stopping = False
 
     def wait(self) -> None:
-        """Until the work has ended; may be called again after Ctrl-C."""
-        while self.work is not None:  # `done` may have been open from before, or taken just as Ctrl-C came
+        """Block until the work has ended; may be called again after Ctrl-C."""
+        while self.work is not None:  # `done` may be open from before, or have been acquired just before Ctrl-C
             self.done.acquire()
 
     def serve(self) -> None:
-        """A worker's life: sleep, work, say so."""
+        """A worker's loop: sleep, work, report."""
         is_new = True
         while True:
             self.start.acquire()
@@ -68,7 +68,7 @@ class _Mailbox:
                     hold_own_thread()
                     is_new = False
                 work()
-            except BaseException as error:  # handed to the caller, who raises it
+            except BaseException as error:  # raised in the caller
                 self.error = error
             self.work = work = None
             open_gate(self.done)
@@ -79,40 +79,42 @@ class Team:
 
     def __init__(self, workers: int):
         self.workers = workers
-        self._calls: dict[int, object] = {}  # process -> the call that has the team there
+        self._calls: dict[int, object] = {}  # process -> the call that holds the team there
         self._start_workers()
 
     def _start_workers(self) -> None:
         self._mailboxes = [_Mailbox() for _ in range(self.workers - 1)]
         self._stop = weakref.finalize(self, _stop, self._mailboxes, os.getpid())
-        self._stop.atexit = False  # whoever computes after that would wait for ever; daemon threads end by themselves
+        self._stop.atexit = False  # calls in later exit handlers would block forever; daemon threads need no stop
         try:
             for worker, mailbox in enumerate(self._mailboxes, start=1):
                 threading.Thread(target=mailbox.serve, name=f"npresnet-{worker}", daemon=True).start()
         except RuntimeError as error:
             self._stop()
-            raise DeviceError(f"threads={self.workers} is more than this system starts: {error}. Give fewer") from error
+            raise DeviceError(
+                f"threads={self.workers} is more than this system can start: {error}. Use fewer"
+            ) from error
         self._ready_in: int | None = os.getpid()
 
     def try_enter(self, call: object) -> bool:
-        """Take the team for this call; False where another call has it. `leave` gives it back."""
-        return self._calls.setdefault(os.getpid(), call) is call  # atomic: no moment at which nobody knows who has it
+        """Acquire the team for this call; False where another call holds it. `leave` releases it."""
+        return self._calls.setdefault(os.getpid(), call) is call  # atomic, so Ctrl-C cannot lose the holder
 
     def leave(self, call: object) -> None:
-        """Give the team back, where this call has it."""
+        """Release the team if this call holds it."""
         if self._calls.get(os.getpid()) is call:
             del self._calls[os.getpid()]
 
     def run(self, work: Sequence[Work], abort: Callable[[], None]) -> None:
-        """Run one piece of work a worker, the first in this thread; return when all have ended.
+        """Run one piece of work on each worker, the first in this thread; return when all have ended.
 
-        The first error of any worker is raised here, but Ctrl-C before all others. `abort` is called as soon as this
-        thread's own work fails, so that the others may end early; the others' work must call it itself where it fails.
+        The first error of any worker is raised here, Ctrl-C with priority. `abort` is called as soon as this thread's
+        own work fails, so that the others can stop early; the others' work must call it itself when it fails.
         """
         if self._ready_in != os.getpid():
             self._stop()
             self._start_workers()
-        self._ready_in = None  # until all has gone well
+        self._ready_in = None  # until the run has succeeded
         errors = self._run_to_the_end(work, abort)
         if not errors:
             self._ready_in = os.getpid()
@@ -120,10 +122,10 @@ class Team:
         try:
             raise next((error for error in errors if not isinstance(error, Exception)), errors[0])
         finally:
-            errors.clear()  # an error holds this frame, and must not be held by it
+            errors.clear()  # breaks a cycle: an error refers to this frame
 
     def _run_to_the_end(self, work: Sequence[Work], abort: Callable[[], None]) -> list[BaseException]:
-        """Start all workers and wait for all, whatever happens; returns the errors that did, this thread's own first."""
+        """Start all workers and wait for all, even after errors; returns the errors, this thread's own first."""
         given: list[_Mailbox] = []
         errors: list[BaseException] = []
         while True:
@@ -137,7 +139,7 @@ class Team:
                 else:
                     abort()
                     for mailbox in given:
-                        open_gate(mailbox.start)  # Ctrl-C may have come just before
+                        open_gate(mailbox.start)  # again: Ctrl-C may have come just before
                 for mailbox in given:
                     mailbox.wait()
                 break
@@ -162,7 +164,7 @@ _teams_lock = Lock()
 
 
 def shared_team(workers: int) -> Team:
-    """The process's team of that size, made when first asked for; it ends when nobody holds it any more."""
+    """The process's team of that size, created on first use; its threads end when it is no longer referenced."""
     with _teams_lock.plain:
         team = _teams.get(workers)
         if team is None:

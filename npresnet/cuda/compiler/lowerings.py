@@ -16,6 +16,7 @@ from npresnet.cuda.launchers.layout import FlattenLowering
 from npresnet.cuda.launchers.linear import LinearLowering
 from npresnet.cuda.launchers.lowering import Lowering
 from npresnet.cuda.launchers.max_pool2d import MaxPool2dLowering
+from npresnet.cuda.launchers.multiply import MultiplyLowering
 from npresnet.cuda.launchers.shortcut_a import ShortcutALowering
 from npresnet.errors import ArchitectureError
 from npresnet.network import Node
@@ -31,6 +32,7 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "flatten": FlattenLowering(),
         "linear": LinearLowering(),
         "add": AddLowering(),
+        "multiply": MultiplyLowering(),
         "shortcut_a": ShortcutALowering(),
         **{name: ActivationLowering() for name in NAMES},
     }

@@ -84,15 +84,15 @@ def test_its_options_are_its_own():
     assert (config["pace"], config["width"]) == (Decision(2, "caller"), Decision(4, "caller"))
     assert arch.random_tensors("toy4", num_classes=3, width=9)["trunk.weight"].shape == (9, 3, 3, 3)
     refused = {
-        "means nothing to networks of the family toy": {"stride_on": "1x1"},
+        "not supported for networks of the family toy": {"stride_on": "1x1"},
         "contradicts the tensors": {"width": 5},
         "must be a whole number": {"pace": 0},
-        "there is no option": {"speed": 1},
+        "unknown option": {"speed": 1},
     }
     for words, options in refused.items():
         with pytest.raises(ArchitectureError, match=words):
             arch.build(tensors, options=options)
-    with pytest.raises(ArchitectureError, match="means nothing to networks of the family torchvision"):
+    with pytest.raises(ArchitectureError, match="not supported for networks of the family torchvision"):
         arch.build(arch.random_tensors("resnet10", num_classes=2), options={"pace": 2})
     with pytest.raises(ArchitectureError, match="toy4 fixes family"):
         arch.random_tensors("toy4", family="toy")

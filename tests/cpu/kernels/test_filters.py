@@ -13,7 +13,7 @@ import pytest
 from npresnet import cpu, ops
 from npresnet.cpu.compiler import prepared
 from npresnet.cpu.kernels import gemm
-from npresnet.cpu.kernels.filters import Filters, Key, kernel_square
+from npresnet.cpu.kernels.filters import Filters, Key, filter_transform
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fold_batch_norm
 from npresnet.window import Window
@@ -65,7 +65,9 @@ def expected(node: Node, filters: Filters, key: Key) -> np.ndarray:
         block, first = group // per_block, group % per_block * in_width
         for c in range(in_width):
             taps = weight[o, c].reshape(-1)
-            values = kernel_square(key.tile, filters.window.stride[0]).astype(np.float64) @ taps if key.tile else taps
+            values = (
+                filter_transform(key.tile, filters.window.stride[0]).astype(np.float64) @ taps if key.tile else taps
+            )
             dense[:, block, first + c, o % (out_channels // filters.blocks)] = values
     return dense
 

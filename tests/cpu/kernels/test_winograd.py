@@ -271,7 +271,7 @@ def test_matrices_are_those_that_ops_derives(tile, stride):
 @pytest.fixture
 def uncached():
     """Matrices made from what a test has planted, and none of them left behind."""
-    caches = (filters.kernel_square, ops_winograd.transforms)
+    caches = (filters.filter_transform, ops_winograd.transforms)
     for cached in caches:
         cached.cache_clear()
     yield

@@ -140,7 +140,7 @@ def test_halves_of_the_channels():
     whole = [((kernels.copy, (image, out)),), tile(range(5, 10))]
     plan = plan_of(halves, whole)
     assert waits(plan) == [("0.1.0", "1.0.1")]
-    assert races(plan, Job(plan, 2).programs) == []
+    assert races(plan, Job(plan, 2).turns) == []
 
 
 def test_steps_of_fewer_tiles_than_workers():
@@ -193,7 +193,7 @@ def executable(name: str) -> cpu.Executable:
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_every_conflict_of_a_resnet_is_ordered(name, workers):
     plan = executable(name).plan((3, 224, 224), workers)
-    programs = Job(plan, workers).programs
+    programs = Job(plan, workers).turns
     assert not unordered(plan, programs)
     assert not races(plan, programs)
 
@@ -216,7 +216,7 @@ def test_an_image_without_a_border_is_overwritten_only_once_the_stem_has_read_it
         Node("conv3", "conv2d", ("conv2",), Window.of(1), params={"weight": integers(rng, (64, 16, 1, 1))}),
     )
     plan = cpu.compile(Network(nodes, {"y": "conv3"}), threads=workers).plan((3, 320, 320), workers)
-    programs = Job(plan, workers).programs
+    programs = Job(plan, workers).turns
     assert not unordered(plan, programs)
     assert not races(plan, programs)
 
@@ -224,7 +224,7 @@ def test_an_image_without_a_border_is_overwritten_only_once_the_stem_has_read_it
 @pytest.mark.parametrize(("name", "workers"), [("resnet18", 2), ("resnet18", 3), ("resnet50", 2)])
 def test_no_gate_of_a_resnet_can_be_spared(name, workers):
     plan = executable(name).plan((3, 224, 224), workers)
-    programs = Job(plan, workers).programs
+    programs = Job(plan, workers).turns
     gates = [gate for program in programs for turn in program for gate in turn.passes]
     assert len(gates) > 20
     places = in_order(plan, programs)
@@ -237,7 +237,7 @@ def test_no_gate_of_a_resnet_can_be_spared(name, workers):
 @pytest.mark.parametrize("workers", [2, 3])
 def test_races_are_seen_where_there_are_no_gates(workers):
     plan = executable("resnet18").plan((3, 224, 224), workers)
-    programs = [[Turn([], turn.calls, []) for turn in program] for program in Job(plan, workers).programs]
+    programs = [[Turn([], turn.calls, []) for turn in program] for program in Job(plan, workers).turns]
     assert len(races(plan, programs)) > 50
 
 
@@ -260,7 +260,7 @@ def test_random_networks(small_tiles, workers):
         network, image = random_network(seed)
         made = cpu.compile(network, threads=workers, winograd=False)
         plan = made.plan(image, workers)
-        programs = Job(plan, workers).programs
+        programs = Job(plan, workers).turns
         gates += sum(len(turn.passes) for program in programs for turn in program)
         assert not unordered(plan, programs), seed
         assert not races(plan, programs), seed
@@ -282,7 +282,7 @@ def run(job: Job, team: Team) -> None:
 def dawdling(job: Job, seed: int) -> None:
     """Some turns of every worker begin late, by up to a millisecond."""
     rng = random.Random(seed)
-    for program in job.programs:
+    for program in job.turns:
         for number, turn in enumerate(program):
             if rng.random() < 0.4:
                 nap = (time.sleep, (rng.random() * 1e-3,))

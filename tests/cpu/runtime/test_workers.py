@@ -186,7 +186,7 @@ def test_a_system_without_threads_to_spare(monkeypatch):
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_two)
-    with pytest.raises(DeviceError, match="threads=4 is more than this system starts"):
+    with pytest.raises(DeviceError, match="threads=4 is more than this system can start"):
         Team(4)
     for thread in started:
         thread.join(PATIENCE_S)

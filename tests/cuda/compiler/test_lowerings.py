@@ -48,6 +48,7 @@ def examples(op: str) -> tuple[Node, ...]:
         "flatten": (Node("once more", op, (INPUT,)),),
         "linear": (Node("fc", op, ("flat",), params={"weight": integers(rng, (5, 128), most=1)}),),
         "add": (Node("sum", op, (INPUT, INPUT)), Node("sum, flat", op, ("flat", "flat"))),
+        "multiply": (Node("square", op, (INPUT, INPUT)), Node("square, flat", op, ("flat", "flat"))),
         "shortcut_a": (Node("shortcut", op, (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}),),
     }[op]
 
@@ -56,7 +57,7 @@ def carried(op: str) -> list[str]:
     """Activations that a node of this operation is tried with: where its own result is exact, all that it may carry."""
     if op in ACTIVATIONS and op not in ("relu", "relu6", "leaky_relu"):
         return []
-    return [name for name, record in ACTIVATIONS.items() if record.is_monotone or not OPERATIONS[op].monotone_only]
+    return [name for name in activations.NAMES if ACTIVATIONS[name].is_monotone or not OPERATIONS[op].monotone_only]
 
 
 @pytest.mark.parametrize("op", OPERATIONS)

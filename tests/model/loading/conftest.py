@@ -1,4 +1,4 @@
-"""What tests of loading share: no network, and a small model's tensors in a file that says nothing else."""
+"""Fixtures for loading: no network access, and a file with only a small model's tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.small import ARCH
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch, tmp_path_factory):
-    """Downloads meet an empty cache and a port that nobody listens to."""
+    """Downloads use an empty cache and a closed port."""
     monkeypatch.setenv("NPRESNET_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
     monkeypatch.setenv(weight_names.BASE_URL_VARIABLE, "http://127.0.0.1:9")
@@ -27,7 +27,7 @@ def tensors():
 
 @pytest.fixture
 def bare(tmp_path, tensors) -> Path:
-    """A file without metadata, as anybody's `numpy.savez` writes it."""
+    """A file without metadata, as written by `numpy.savez`."""
     path = tmp_path / "bare.npz"
     np.savez(path, **tensors)
     return path

@@ -1,4 +1,4 @@
-"""build: the same weights for the same seed, the architecture's options, and what is refused."""
+"""build: reproducible weights, the architecture's options, and refused arguments."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_build_takes_options():
         assert (model.network["layer1.0.bn3"].params["weight"] == 0).all()
 
 
-def test_build_refuses_what_is_unknown():
+def test_build_refuses_unknown_names_and_options():
     with pytest.raises(npresnet.ArchitectureError, match="Did you mean resnet18"):
         npresnet.build("resnet19")
     with pytest.raises(npresnet.ArchitectureError, match="'depth'"):
         npresnet.build("resnet18", depth=3)
 
 
-def test_more_classes_than_memory_holds():
+def test_more_classes_than_fit_in_memory():
     with pytest.raises(npresnet.DeviceError, match="num_classes=1000000000000 needs more memory"):
         npresnet.build("resnet18", num_classes=10**12)

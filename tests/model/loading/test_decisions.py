@@ -1,4 +1,4 @@
-"""Decisions and who made them: the tensors, the caller or nobody; and what cannot be is refused."""
+"""Decisions and their origins: the tensors, the caller or defaults; invalid values are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.loaded import load, origins, values
 from tests.support.small import ARCH, picture
 
 
-def test_what_follows_from_the_tensors_and_what_is_assumed(bare):
+def test_inferred_and_default_decisions(bare):
     with load(bare) as model:
         found = origins(model)
         assert found["arch"] == found["layers"] == found["num_classes"] == "inferred"
@@ -23,14 +23,14 @@ def test_what_follows_from_the_tensors_and_what_is_assumed(bare):
         assert values(model)["preprocess"] == values(model)["labels"] == "cifar10"
 
 
-def test_what_the_caller_says(bare):
+def test_decisions_of_the_caller(bare):
     names = [f"class {i}" for i in range(10)]
     with load(bare, arch=ARCH, labels=names, preprocess={"crop": 24, "exif": True}, bn_eps=1e-3) as model:
         found = origins(model)
         assert {found[n] for n in ("arch", "labels", "preprocess", "bn_eps", "threads")} == {"caller"}
         assert model.labels == values(model)["labels"] == names
         assert model.preprocess(picture()).shape == (1, 3, 24, 24)
-        assert values(model)["preprocess"]["resize"] == 32  # what is not said stays as it was
+        assert values(model)["preprocess"]["resize"] == 32  # fields that are not given are unchanged
         assert model.predict(picture()).label in names
 
 
@@ -51,8 +51,8 @@ def test_labels_may_be_unknown(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 9, 11, 1000])
-def test_there_must_be_a_label_for_each_class(bare, count):
-    with pytest.raises(npresnet.ArchitectureError, match=f"{count} labels.* 10 classes"):
+def test_there_must_be_one_label_per_class(bare, count):
+    with pytest.raises(npresnet.ArchitectureError, match=f"expected 10 labels.* got {count}"):
         load(bare, labels=[str(i) for i in range(count)])
 
 
@@ -69,14 +69,14 @@ def test_there_must_be_a_label_for_each_class(bare, count):
         ({"dtype": np.float16, "device": "auto"}, npresnet.ArchitectureError, "float32 only.*chose the CPU"),
         ({"dtype": "float64"}, npresnet.ArchitectureError, "tf32, float16 or bfloat16"),
         ({"dtype": "no dtype"}, npresnet.ArchitectureError, "no dtype"),
-        ({"threads": 0}, npresnet.ShapeError, "threads is a whole number from 1 on, got 0"),
+        ({"threads": 0}, npresnet.ShapeError, "threads must be an integer >= 1, got 0"),
         ({"threads": 1.5}, npresnet.ShapeError, "1.5"),
         ({"threads": True}, npresnet.ShapeError, "True"),
-        ({"fast": 1}, npresnet.ArchitectureError, "fast is True or False, got 1"),
-        ({"fast": None}, npresnet.ArchitectureError, "fast is True or False, got None"),
-        ({"winograd": "no"}, npresnet.ArchitectureError, "winograd is True or False, got 'no'"),
+        ({"fast": 1}, npresnet.ArchitectureError, "fast must be True or False, got 1"),
+        ({"fast": None}, npresnet.ArchitectureError, "fast must be True or False, got None"),
+        ({"winograd": "no"}, npresnet.ArchitectureError, "winograd must be True or False, got 'no'"),
         ({"arch": "resnet50"}, npresnet.ArchitectureError, "does not fit the tensors"),
-        ({"arch": "nonsense"}, npresnet.ArchitectureError, "no architecture called 'nonsense'"),
+        ({"arch": "nonsense"}, npresnet.ArchitectureError, "unknown architecture 'nonsense'"),
         ({"preprocess": "V3"}, npresnet.ArchitectureError, "V3"),
         ({"preprocess": {"sice": 3}}, npresnet.ArchitectureError, "sice"),
         ({"labels": "missing.txt"}, npresnet.CheckpointError, "missing.txt"),
@@ -85,7 +85,7 @@ def test_there_must_be_a_label_for_each_class(bare, count):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(bare, no_cupy, wrong, error, words):
+def test_invalid_arguments_are_refused(bare, no_cupy, wrong, error, words):
     with pytest.raises(error, match=words):
         npresnet.load(bare, **wrong)
 
@@ -98,7 +98,7 @@ def test_every_error_is_an_npresnet_error(bare, no_cupy):
 
 @pytest.mark.parametrize("fast", [False, True, np.True_])
 @pytest.mark.parametrize("winograd", [False, True, np.False_])
-def test_fast_and_winograd_reach_the_backend_and_stand_in_the_config(bare, tmp_path, fast, winograd):
+def test_fast_and_winograd_are_passed_to_the_backend_and_recorded_in_the_config(bare, tmp_path, fast, winograd):
     loaded, built = load(bare, fast=fast, winograd=winograd), npresnet.build(ARCH, fast=fast, winograd=winograd)
     for model in (loaded, built, copy.copy(loaded)):
         with model:
@@ -113,21 +113,21 @@ def test_fast_and_winograd_reach_the_backend_and_stand_in_the_config(bare, tmp_p
                 algorithms = [step.algorithm for step in executable.plan((3, 32, 32)).steps]
                 assert winograd or not any("winograd" in algorithm for algorithm in algorithms)
             model.save(tmp_path / "saved.npz")
-    with load(tmp_path / "saved.npz") as model:  # of that run only
+    with load(tmp_path / "saved.npz") as model:  # runtime options are not saved
         assert (model.config.value("fast"), model.config.value("winograd")) == (False, True)
 
 
-def test_what_fast_relaxes_is_said(bare):
+def test_the_note_on_fast(bare):
     with load(bare, fast=True) as model:
         assert "last bits may depend on the batch" in str(model.config)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, "float32", "f4", np.dtype("float32")])
-def test_float32_by_any_name(bare, dtype):
+def test_float32_in_any_spelling(bare, dtype):
     load(bare, dtype=dtype).close()
 
 
-def test_auto_says_what_it_chose(bare, no_cupy):
+def test_auto_records_its_choice(bare, no_cupy):
     with load(bare, device="auto") as model:
         assert model.config["device"].value == "cpu"
         assert model.config["device"].origin == "inferred"

@@ -1,4 +1,4 @@
-"""Metadata in a file: damaged it is refused, false it is refused, and somebody else's is left alone."""
+"""Metadata in a file: damaged or wrong metadata is refused, that of other programs is ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.small import ARCH
 
 
 def spoiled(metadata: dict, **changes) -> dict:
-    """The metadata with some entries changed; `None` stands for left out."""
+    """The metadata with some entries changed; `None` removes an entry."""
     return {name: value for name, value in {**metadata, **changes}.items() if value is not None}
 
 
@@ -45,7 +45,7 @@ def test_damaged_metadata(tmp_path, bare, tensors, changes):
     ("name", "value"),
     [("num_classes", 7), ("layers", [9, 9, 9]), ("arch", "resnet50"), ("bn_eps", "small"), ("max_pool", 3)],
 )
-def test_metadata_that_lies_is_refused(tmp_path, bare, tensors, name, value):
+def test_wrong_metadata_is_refused(tmp_path, bare, tensors, name, value):
     npresnet.convert(bare, bare)
     metadata = weights.read(bare).metadata
     metadata["config"][name] = {"value": value, "origin": "inferred", "note": ""}
@@ -54,7 +54,7 @@ def test_metadata_that_lies_is_refused(tmp_path, bare, tensors, name, value):
         load(tmp_path / "lying.npz")
 
 
-def test_somebody_else_s_metadata_is_left_alone(tmp_path, tensors):
+def test_other_metadata_is_ignored(tmp_path, tensors):
     weights.write_npz(tmp_path / "other.npz", tensors, {"format": "pt", "config": 3})
     with load(tmp_path / "other.npz") as model:
         assert model.config["arch"].origin == "inferred"

@@ -1,4 +1,4 @@
-"""save and convert: nothing is lost on the way, and nothing is overwritten that should not be."""
+"""save and convert: nothing is lost, and files are replaced atomically."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 import npresnet
 from npresnet import weights
-from npresnet.model.metadata import OF_ONE_RUN
+from npresnet.model.metadata import RUNTIME
 from tests.support.loaded import DILATED, load, values
 from tests.support.small import batch, picture
 
 
 def test_round_trip_keeps_everything(tmp_path):
-    """What keys cannot tell, preprocessing and labels survive two conversions; all of it is then the file's word."""
+    """Options, preprocessing and labels survive two conversions; their origin is then the file."""
     names = [f"class {i}" for i in range(6)]
     chosen = {"stride_on": "1x1", "replace_stride_with_dilation": DILATED, "bn_eps": 1e-3}
     first = npresnet.build(
@@ -32,13 +32,13 @@ def test_round_trip_keeps_everything(tmp_path):
     for path in (tmp_path / "saved.npz", tmp_path / "again.npz"):
         with load(path) as model:
             assert values(model) == values(first)
-            assert {d.origin for n, d in model.config.items() if n not in OF_ONE_RUN} == {"file"}
+            assert {d.origin for n, d in model.config.items() if n not in RUNTIME} == {"file"}
             prediction, expected = model.predict(picture()), first.predict(picture())
             np.testing.assert_array_equal(prediction.logits, expected.logits)
             assert prediction.label == expected.label
 
 
-def test_the_caller_outranks_the_file(tmp_path):
+def test_the_caller_overrides_the_file(tmp_path):
     npresnet.build("resnet14", num_classes=6, threads=1, stride_on="1x1").save(tmp_path / "saved.npz")
     with load(tmp_path / "saved.npz", stride_on="3x3", labels=list("abcdef"), preprocess="V2") as model:
         for name, value in {"stride_on": "3x3", "preprocess": "V2", "labels": list("abcdef")}.items():
@@ -56,7 +56,7 @@ def test_convert_keeps_names_and_numbers(bare, tensors, tmp_path):
             np.testing.assert_array_equal(found[name], array)
 
 
-def test_convert_names_its_source(bare, tmp_path):
+def test_convert_records_its_source(bare, tmp_path):
     sha256 = hashlib.sha256(bare.read_bytes()).hexdigest()
     npresnet.convert(bare, tmp_path / "converted.npz")
     npresnet.convert(tmp_path / "converted.npz", tmp_path / "again.npz")
@@ -68,8 +68,8 @@ def test_convert_names_its_source(bare, tmp_path):
         assert (model.config["source"].value, model.config["source"].note) == ("bare.npz", f"SHA-256 {sha256}")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no file that is mapped")
-def test_save_tells_no_hash_of_a_file_that_has_changed(bare, tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot delete a mapped file")
+def test_save_omits_the_hash_of_a_changed_file(bare, tmp_path):
     model = load(bare)
     bare.unlink()
     bare.write_bytes(b"another file now")
@@ -88,7 +88,7 @@ def test_a_file_may_be_converted_onto_itself(bare, monkeypatch):
         assert model.config["bn_eps"].origin == "file"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows replaces no file that is mapped")
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot replace a mapped file")
 def test_save_onto_the_file_that_was_loaded(bare):
     with load(bare) as model:
         expected = model(batch(2))
@@ -123,15 +123,15 @@ def test_a_foreign_network_is_refused_with_its_file_s_name(tmp_path):
     path = tmp_path / "foreign.npz"
     weights.write_npz(path, {"w": np.ones(3)}, {})
     for take in (lambda: load(path), lambda: npresnet.convert(path, tmp_path / "new.npz")):
-        with pytest.raises(npresnet.ArchitectureError, match=r"foreign\.npz: the tensors are no ResNet"):
+        with pytest.raises(npresnet.ArchitectureError, match=r"foreign\.npz: the tensors are not a ResNet"):
             take()
     assert not (tmp_path / "new.npz").exists()
 
 
 @pytest.mark.parametrize("name", ["", "a\0.npz"])
-def test_names_of_no_file_are_not_written(bare, name):
+def test_invalid_destinations(bare, name):
     for write in (lambda: npresnet.convert(bare, name), lambda: load(bare).save(name)):
-        with pytest.raises(npresnet.CheckpointError, match=r"give a name such as resnet18\.npz"):
+        with pytest.raises(npresnet.CheckpointError, match=r"pass a name such as resnet18\.npz"):
             write()
 
 

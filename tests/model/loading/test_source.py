@@ -1,4 +1,4 @@
-"""Which file is loaded: a path, a name, what is in the cache; and what is no checkpoint."""
+"""The file that `load` reads: a path, a name, a cached file; and sources that are not checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.loaded import load, origins
 from tests.support.small import ARCH
 
 
-def test_a_file_wins_over_a_name(bare, monkeypatch):
+def test_a_file_takes_precedence_over_a_name(bare, monkeypatch):
     monkeypatch.chdir(bare.parent)
     for name in ("resnet18", "demo"):
         bare.rename(name)
@@ -22,7 +22,7 @@ def test_a_file_wins_over_a_name(bare, monkeypatch):
         Path(name).rename(bare)
 
 
-def test_the_demo_model_comes_along():
+def test_the_demo_model_is_included():
     for name in ("demo", "cifar10-resnet20"):
         with load(name) as model:
             assert model.labels == [
@@ -41,15 +41,19 @@ def test_the_demo_model_comes_along():
             assert "file" in origins(model).values()
 
 
-def test_an_unknown_name_says_what_is_close():
-    with pytest.raises(npresnet.CheckpointError, match=r"'resnet19' is neither a file.*Did you mean .*resnet18"):
+def test_an_unknown_name_suggests_similar_ones():
+    with pytest.raises(
+        npresnet.CheckpointError, match=r"'resnet19' is neither an existing file.*Did you mean .*resnet18"
+    ):
         load("resnet19")
     with pytest.raises(npresnet.CheckpointError, match=r"npresnet\.build\('cifar_resnet56'\)"):
         load("cifar_resnet56")
 
 
-def test_an_unreachable_name_says_the_way_out():
-    with pytest.raises(npresnet.CheckpointError, match=r"resnet18-f37072fd\.pth could not be downloaded.*by hand"):
+def test_a_failed_download_names_the_way_out():
+    with pytest.raises(
+        npresnet.CheckpointError, match=r"resnet18-f37072fd\.pth could not be downloaded.*save the file as"
+    ):
         load("resnet18")
 
 
@@ -61,7 +65,7 @@ def test_a_missing_file_is_a_checkpoint_error(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("source", [None, 3, {"conv1.weight": np.zeros(3)}, b"\0"])
-def test_what_is_no_path_is_a_checkpoint_error(source):
+def test_other_types_are_a_checkpoint_error(source):
     with pytest.raises(npresnet.CheckpointError):
         load(source)
 
@@ -75,8 +79,8 @@ def test_folders_empty_files_and_other_bytes(tmp_path):
             load(path)
 
 
-def test_a_cut_checkpoint(data_dir):
-    with pytest.raises(npresnet.CheckpointError, match="cut off"):
+def test_a_truncated_checkpoint(data_dir):
+    with pytest.raises(npresnet.CheckpointError, match="truncated"):
         load(data_dir / "checkpoints" / "truncated-resnet18-f37072fd.pth")
 
 
@@ -90,7 +94,7 @@ def test_a_cut_checkpoint(data_dir):
     ],
 )
 def test_a_name_finds_the_cache_and_its_preprocessing(bare, name, file, preset, weights_name):
-    cached = Path(os.environ["NPRESNET_CACHE"]) / file  # what is in the cache was checked when it came
+    cached = Path(os.environ["NPRESNET_CACHE"]) / file  # cached files were verified when downloaded
     cached.write_bytes(bare.read_bytes())
     for source in (name, cached):
         with load(source) as model:

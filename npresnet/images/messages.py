@@ -1,4 +1,4 @@
-"""What an ImageError says: which image, why not, and the way out."""
+"""Messages of ImageError: which image, the reason, and the way out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from io import TextIOBase
 from typing import Any
 
-# How foreign files begin, and what to do with them.
+# First bytes of other file types, and advice.
 _FOREIGN = (
     (b"<!doctype html", "an HTML page, perhaps the error page of a failed download; download the image itself"),
     (b"<html", "an HTML page, perhaps the error page of a failed download; download the image itself"),
@@ -14,13 +14,13 @@ _FOREIGN = (
     (b"<svg", "an SVG drawing; convert it to PNG"),
     (b"<?xml", "XML, perhaps an SVG drawing; convert it to PNG"),
     (b"%pdf", "a PDF; convert its pages to PNG"),
-    (b"\x93numpy", "a NumPy file; give the array: numpy.load(path)"),
+    (b"\x93numpy", "a NumPy file; pass the array: numpy.load(path)"),
     (b"pk\x03\x04", "a zip archive; unpack it first"),
 )
 
 
 def name_of(source: Any) -> str:
-    """The image in words, for a message."""
+    """A name of the image for messages."""
     from PIL import Image
 
     if isinstance(source, (str, os.PathLike)):
@@ -36,41 +36,41 @@ def name_of(source: Any) -> str:
 
 
 def too_large(size: tuple[int, int], limit: int) -> str:
-    """Why a picture with more than `limit` pixels is refused."""
+    """The message for an image with more than `limit` pixels."""
     width, height = size
     return (
-        f"has {width}x{height} = {width * height} pixels, more than the {limit} that Pillow takes for safe; shrink it "
+        f"has {width}x{height} = {width * height} pixels, more than Pillow's limit of {limit}; shrink it "
         "first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
     )
 
 
-def why(error: Exception, source: Any) -> str:
-    """What this exception means for the user, and the way out."""
+def reason(error: Exception, source: Any) -> str:
+    """The message for an exception raised while reading `source`."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(source, TextIOBase):
-        return "was opened as text; open it with mode 'rb', or give its path"
+        return "was opened as text; open it with mode 'rb', or pass its path"
     if isinstance(error, FileNotFoundError):
         return _missing(source)
     if isinstance(error, PermissionError):
-        return "may not be read by this user; check the permissions of the file and its folder"
+        return "is not readable by this user; check the permissions of the file and its folder"
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(source)
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return (
-            f"has more pixels than Pillow takes for safe ({error}); shrink it first, or raise "
+            f"has more pixels than Pillow's limit ({error}); shrink it first, or raise "
             "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         )
     if isinstance(error, MemoryError):
         return "does not fit into memory; shrink it first"
     detail = str(error) or type(error).__name__
-    return f"cannot be read: cut off, damaged or not supported by Pillow ({detail}); does it open elsewhere?"
+    return f"cannot be read: truncated, damaged or not supported by Pillow ({detail}); try to open it in a viewer"
 
 
 def _missing(source: Any) -> str:
     if str(source).startswith(("http://", "https://")):
-        return "is an address, not a file; download it first"
-    return "does not exist; check the spelling and the folder you are in"
+        return "is a URL, not a file; download it first"
+    return "does not exist; check the spelling and the current directory"
 
 
 def _unidentified(source: Any) -> str:
@@ -84,7 +84,7 @@ def _unidentified(source: Any) -> str:
             return f"is {advice}"
     if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif"):
         return "is HEIC; install pillow-heif and call pillow_heif.register_heif_opener(), or convert it to JPEG"
-    return f"is no image that Pillow {PIL.__version__} can read (it begins with {bytes(start[:12])!r})"
+    return f"is not an image that Pillow {PIL.__version__} can read (it begins with {bytes(start[:12])!r})"
 
 
 def _first_bytes(source: Any, count: int = 64) -> bytes:
