@@ -40,12 +40,54 @@ def pytest_configure(config):
     os.environ["NPRESNET_PREPARED"] = "0"  # tests never write to the user's cache
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With -n and no --dist of the caller's: a worker keeps to its half of the files until it steals from the other's.
+
+    So a module's fixtures, and what the emulator has compiled for it, are made once and not by every worker.
+    """
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def data_dir(pytestconfig) -> Path:
     """The folder of the test data; skips the test if there is none."""
     if pytestconfig.npresnet_data_dir is None:
         pytest.skip(DATA_ABSENT)
     return pytestconfig.npresnet_data_dir
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_for_the_oracles():
+    """NumPy's BLAS and PyTorch compute on the caller's thread alone.
+
+    Where several workers run tests on the same CPUs, threads that wait for each other by spinning would make a product
+    several times dearer. What npresnet does with a user's own number is tested in children, and with
+    `two_blas_threads`.
+    """
+    import numpy  # noqa: F401  a limit holds for the libraries that are loaded
+    from threadpoolctl import threadpool_limits
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture
+def two_blas_threads():
+    """As for a user whose NumPy has two threads."""
+    from threadpoolctl import ThreadpoolController
+
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        libraries = ThreadpoolController().select(user_api="blas").info()
+        if {library["num_threads"] for library in libraries} != {2}:
+            pytest.skip("this BLAS runs on one thread only, or threadpoolctl does not know it")
+        yield
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ def interrupt_everywhere(images: int, new_workers: bool) -> int:
     executable = cpu.compile(small_network(), threads=2)
     x = integers(np.random.default_rng(1), (images, 3, 9, 8))
     expected, own_threads, team = executable(x)["y"], blas_threads(), executable._team
+    assert set(own_threads) == {2}
     for at in count(1):
         if new_workers:
             team._ready_in = None
@@ -87,7 +88,7 @@ def interrupt_everywhere(images: int, new_workers: bool) -> int:
 
 @pytest.mark.parametrize("new_workers", [False, True])
 @pytest.mark.parametrize("images", [1, 5])
-def test_ctrl_c_at_every_moment(images, new_workers):
+def test_ctrl_c_at_every_moment(two_blas_threads, images, new_workers):
     moments = []
     thread = threading.Thread(target=lambda: moments.append(interrupt_everywhere(images, new_workers)), daemon=True)
     thread.start()

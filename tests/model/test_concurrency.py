@@ -109,13 +109,12 @@ def test_closing_while_others_run():
         model(x)
 
 
-def test_the_number_of_blas_threads_is_restored():
+def test_the_number_of_blas_threads_is_restored(two_blas_threads):
     from threadpoolctl import threadpool_info
 
     def blas_threads() -> list[int]:
         return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
-    before = blas_threads()
     x = batch(2)
     run_concurrently([repeated(lambda: shared_model()(x)) for _ in range(4)])
-    assert blas_threads() == before
+    assert set(blas_threads()) == {2}

@@ -6,7 +6,6 @@ import pytest
 
 from npresnet.teach.ladder import text
 from npresnet.teach.ladder.climb import Ladder, Step
-from tests.support import browser as browsers
 from tests.support.checkout import REPOSITORY
 from tools import render_lessons
 
@@ -31,13 +30,6 @@ STEPS = [
 ]
 SHAPE = {"x": [1, 16, 32, 32], "weight": [16, 16, 3, 3], "out": [1, 16, 32, 32], "stride": [1, 1], "groups": 1}
 HOSTILE = "</script><img src=x onerror=document.title='broken'>.png"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    started = browsers.start(tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

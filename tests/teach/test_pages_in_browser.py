@@ -15,20 +15,12 @@ from npresnet.network import INPUT
 from npresnet.teach import explain, trace
 from npresnet.teach.about import Device
 from npresnet.window import Window
-from tests.support import browser as browsers
 from tests.support.layers import KINDS, model_of
 from tests.support.small import picture
 
 PHOTO = picture(3, height=80, width=90)
 PHONE, WIDE = 360, 1280
 HOSTILE = "</script><img src=x onerror=document.title='broken'>\u2028'\".png"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    started = browsers.start(tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -21,14 +21,6 @@ def blas_threads() -> int:
     return max(library["num_threads"] for library in libraries)
 
 
-@pytest.fixture
-def two_blas_threads():
-    with ThreadpoolController().limit(limits=2, user_api="blas"):
-        if blas_threads() != 2:
-            pytest.skip("this BLAS runs on one thread only")
-        yield
-
-
 @contextmanager
 def inside(one: SingleThreadedBlas):
     call = object()
