@@ -132,8 +132,7 @@ class Model:
     def embed(self, images: Any, *, batch_size: int = 32) -> Array:
         """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
         if is_one_image(images):
-            found: Array = self._pooled(self.preprocess(images))[0]
-            return found
+            return np.asarray(self._pooled(self.preprocess(images))[0])
         rows = []
         for position, (item, row, _) in enumerate(self._rows(images, self._pooled, batch_size)):
             if row is None:
@@ -202,7 +201,7 @@ class Model:
 
         modules  names as for `features`: the part of the network that computes them
 
-        It is owned by the model: do not close it. See `npresnet.plan.Executable`.
+        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`.
         """
         return self._executables.get(None if modules is None else tuple(modules))
 
