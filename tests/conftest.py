@@ -124,6 +124,7 @@ def pytest_pyfunc_call(pyfuncitem):
     from tests.support import in_a_child
 
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    assert "subtests" not in arguments, "what a child's subtests report would be lost"
     in_a_child.run(lambda: pyfuncitem.obj(**arguments))
     return True
 

@@ -7,7 +7,7 @@ y, right = run_conv(conv2d_mma, case, tile, edits=[(...)])    # a planted fault:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -51,6 +51,11 @@ class Case(NamedTuple):
     exact: bool = False
     nan_image: int | None = None
     seed: int = 0
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """(in_channels, out_channels, groups)"""
+        return self.shape.in_channels, self.shape.out_channels, self.shape.groups
 
     def __str__(self) -> str:
         """N2x7x5 c33-o3g1 k3x3s1x1p1x1d1x1 relu residual float16 exact"""
@@ -183,6 +188,17 @@ def check_conv(launcher: ModuleType, case: Case, tile: Any, **how: Any) -> None:
         assert_exact(y, right, case.element)
     else:
         assert_close(y, right, case.element)
+
+
+def check_all(launcher: ModuleType, cases: Iterable[Case], tile_of: Callable[[Case], Any]) -> None:
+    """`check_conv` of all cases; the error lists every case that fails. A crash ends them all."""
+    failed = []
+    for case in cases:
+        try:
+            check_conv(launcher, case, tile_of(case))
+        except (AssertionError, emulator.EmulatorError) as error:
+            failed.append(f"{case}: {error}")
+    assert not failed, "\n".join(failed)
 
 
 def check_every_way(launcher: ModuleType, case: Case, tile: Any, edits: emulator.Edits, planted: int) -> None:

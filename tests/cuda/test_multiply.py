@@ -10,7 +10,7 @@ import pytest
 from npresnet.cuda.activation import Activation, Code
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.launchers import activation, multiply
-from tests.cuda import activations
+from tests.cuda import activations, faults
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -55,18 +55,32 @@ def test_two_maps(element: Element, count: int) -> None:
     activations.assert_applied(y, exact, None, element)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        ("v % (C / width) * width", "v / (C / width) * width"),  # the position's number instead of the channel's
-        ("b + (size_t)blockIdx.y * C + c", "b + c"),  # every image multiplied by the first one's numbers
-    ],
-)
-def test_a_planted_fault_is_caught(fault: tuple[str, str]) -> None:
+FAULTS = {
+    "the position's number instead of the channel's": (
+        "v % (C / width) * width",
+        "(PLANTED ? v / (C / width) : v % (C / width)) * width",
+    ),
+    "every image multiplied by the first one's numbers": (
+        "b + (size_t)blockIdx.y * C + c",
+        "b + (PLANTED ? 0 : (size_t)blockIdx.y * C) + c",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault: str) -> None:
+    with faults.caught():
+        check_small(faults.number(FAULTS, fault))
+
+
+def test_without_a_fault_nothing_is_caught() -> None:
+    check_small(planted=0)
+
+
+def check_small(planted: int) -> None:
     element = ELEMENTS["float16"]
-    y, exact = product(element, (2, 4, 8), None, edits=(fault,))
-    with pytest.raises(AssertionError):
-        activations.assert_applied(y, exact, None, element)
+    y, exact = product(element, (2, 4, 8), None, edits=faults.edits_of(FAULTS), planted=planted)
+    activations.assert_applied(y, exact, None, element)
 
 
 @every_element
