@@ -7,21 +7,24 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
 
+import npresnet
 from npresnet import arch, cpu, passes
 from tests.conftest import REPOSITORY
 from tests.cpu.test_determinism import require
+from tests.support import torch_run
 from tests.support.float_error import assert_as_exact_as, rms_error
 from tests.support.forcing import forced, winograd
 from tests.support.reference import TEN, run_double, run_module, torchvision_model
-from tests.support.rms import errors_over_seeds, results_on_small_images
+from tests.support.rms import errors, errors_over_seeds, results_on_small_images
 
 FULL, SMALL = 224, 96  # image sizes
 COUNT = 8
-SMALL_NETWORKS = ("cifar_resnet20", "cifar_resnet56", "demo")
+SMALL_NETWORKS = ("cifar_resnet20", "demo")
 
 
 @pytest.mark.parametrize("name", TEN)
@@ -37,17 +40,17 @@ def test_rms_error_is_at_most_twice_pytorch_s(name):
     assert_as_exact_as(ours, run_module(module, x), exact)
 
 
-def test_the_other_kernel_too():
+def test_another_core_type():
     """Other sums, other choices."""
     found = errors_with_avx2("64", "resnet18", "resnet34", "resnext50_32x4d")
     assert len(found) == 3
-    for name, errors in found.items():
-        assert 0 < errors["ours"] <= 2 * errors["theirs"], name
-        assert any("winograd" in algorithm for algorithm in errors["algorithms"]), name
+    for name, each in found.items():
+        assert_well_within_the_rule(each)
+        assert any("winograd" in algorithm for algorithm in each["algorithms"]), name
 
 
-def errors_with_avx2(*arguments: str) -> dict[str, dict]:
-    """What `tests.support.rms` finds with OpenBLAS's AVX2 kernels, in a process of their own."""
+def errors_with_avx2(*arguments: str) -> dict[str, dict[str, Any]]:
+    """What `tests.support.rms` finds with OpenBLAS's AVX2 core type, in a process of their own."""
     core_type = require("avx2")
     environment = {**os.environ, "OPENBLAS_CORETYPE": core_type}
     command = [sys.executable, "-m", "tests.support.rms", *arguments]
@@ -64,8 +67,13 @@ def errors_with_avx2(*arguments: str) -> dict[str, dict]:
 )
 def test_small_networks(name, seed, fast):
     """Few channels make short sums, which lose little directly: Winograd's own loss shows most here."""
-    ours, theirs, exact = results_on_small_images(name, seed, fast=fast)
+    (ours,), theirs, exact = results_on_small_images(name, seed, fast)
     assert_as_exact_as(ours, theirs, exact)
+
+
+def test_small_images():
+    """Deep layers have few pixels there, over which an average could even out errors."""
+    assert_well_within_the_rule(errors("resnet34", 64))
 
 
 @pytest.mark.parametrize("name", SMALL_NETWORKS)
@@ -73,23 +81,25 @@ def test_small_networks_over_seeds(name):
     assert_well_within_the_rule(errors_over_seeds(name))
 
 
-def test_small_networks_over_seeds_with_the_other_kernel():
+def test_small_networks_over_seeds_with_another_core_type():
     found = errors_with_avx2("small", *SMALL_NETWORKS)
     assert len(found) == len(SMALL_NETWORKS)
-    for errors in found.values():
-        assert_well_within_the_rule(errors)
+    for each in found.values():
+        assert_well_within_the_rule(each)
 
 
-def assert_well_within_the_rule(errors: dict[str, float]) -> None:
-    """Half as much again, not twice as much, for elsewhere PyTorch itself may be more exact than on this processor."""
+def assert_well_within_the_rule(found: dict[str, Any]) -> None:
+    """1.5 times PyTorch's error, not twice: on another processor PyTorch itself may be more exact than on this one."""
     for mode in ("ours", "ours, fast"):
-        assert 0 < errors[mode] <= 1.5 * errors["theirs"], mode
+        assert 0 < found[mode] <= 1.5 * found["theirs"], mode
 
 
 def test_f4_everywhere_would_break_the_rule():
     """So the tiles are chosen with their digits in mind."""
-    with forced(winograd(4)), pytest.raises(AssertionError):
-        assert_as_exact_as(*results_on_small_images("cifar_resnet20", 2))
+    with forced(winograd(4)):
+        (ours,), theirs, exact = results_on_small_images("cifar_resnet20", 2, False)
+    with pytest.raises(AssertionError):
+        assert_as_exact_as(ours, theirs, exact)
 
 
 def test_the_rule_can_fail():
@@ -100,3 +110,17 @@ def test_the_rule_can_fail():
     with pytest.raises(AssertionError):
         assert_as_exact_as(np.full((8, 10), 3e-6, np.float32), theirs, exact)
     assert rms_error(theirs, exact) == pytest.approx(1e-6)
+
+
+def test_a_global_average_of_many_pixels():
+    """A CIFAR network on images three times as large: one long sum had three times PyTorch's error."""
+    found: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for seed in range(4):
+        x = np.random.default_rng(seed).standard_normal((4, 3, 96, 96), dtype=np.float32)
+        with npresnet.build("cifar_resnet20", num_classes=10, seed=seed, threads=2) as model:
+            ours, network = model(x), model.network
+        theirs, exact = (next(iter(torch_run.run(network, x, dtype).values())) for dtype in (np.float32, np.float64))
+        for who, logits in (("ours", ours), ("theirs", theirs)):
+            found[who].append(rms_error(logits, exact))
+    ours, theirs = (np.sqrt(np.mean(np.square(found[who]))) for who in ("ours", "theirs"))
+    assert 0 < ours <= 2 * theirs

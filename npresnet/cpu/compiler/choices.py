@@ -19,13 +19,13 @@ MIN_CHANNELS_WINOGRAD = 16  # fewer cost more to transform than to multiply
 MAX_ROWS_F2 = 256  # up to 16x16 outputs use F(2x2): reading F(4x4)'s weights would cost more than its products save
 MAX_ROWS_F2_GROUPED = 64  # with groups there are few weights
 MIN_CHANNELS_F4 = 64  # shorter sums have a small direct error: that of F(4x4) would be more than twice as large
-# Several images at once (fast=True) would be faster with F(4x4) on small outputs too, but few pixels average out few
-# of its errors. RMS error of the logits over PyTorch's, with F(4x4) everywhere and with these bounds; the worse of the
-# Haswell and SkylakeX core types, median of 20 seeds, batch 8 or 16: resnet20 for CIFAR with trained weights 2.7, 1.8
-# (1.8 with fast=False too); the demo 2.2, 1.0; resnet18 at 64x64 2.4, 0.97; resnet50 at 64x64 2.2, 1.25. At 224x224
-# both have less than PyTorch's error and keep F(4x4).
-MIN_CHANNELS_F4_SMALL = 256  # with less, a network of 56 layers that ends in 8x8 outputs of 128 channels has 1.65
-MIN_ROWS_F4_SMALL = 49  # 7x7: with less, resnet34 at 64x64 has 2.0 by F(4x4) on 4x4 outputs
+# Several images at once (fast=True) share the weights, so that F(4x4) is faster on outputs of up to 16x16 too. Its
+# error is affordable there only for long sums, whose direct error is larger as well, and where the global average has
+# some pixels to even it out. RMS error of the logits over PyTorch's, with F(4x4) on all of these outputs and with the
+# bounds below (median of 20 seeds, the worse of OpenBLAS's Haswell and SkylakeX core types): cifar_resnet20 1.8, 1.3;
+# the demo 2.2, 1.0; resnet18 at 64x64 2.4, 1.0; resnet50 at 64x64 2.2, 1.3. At 224x224 both bounds are met: 0.9, 0.8.
+MIN_CHANNELS_F4_SMALL = 256  # at 128 a deep network that ends in 8x8 outputs of 128 channels has 1.65
+MIN_ROWS_F4_SMALL = 49  # 7x7; with F(4x4) on 4x4 outputs too resnet34 at 64x64 has 2.0
 MIN_CHANNELS_STRIDED = 64  # for stride 2, which saves fewer multiplications
 FEW_ROWS = 100  # with so few rows BLAS's packing of the weights costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows

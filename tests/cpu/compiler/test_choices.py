@@ -190,3 +190,35 @@ def test_every_choice_of_every_layer_is_right(name):
 def test_each_form_is_a_candidate_somewhere(layers):
     found = {(choice.algorithm, choice.form) for one in layers for choice in candidates(one)}
     assert found == {("direct", form) for form in gemm.FORMS} | {("winograd", "gemm"), ("winograd", "panels")}
+
+
+@pytest.mark.parametrize("core_type", CORE_TYPES[:-1])
+@pytest.mark.parametrize(
+    ("channels", "size", "tile"),
+    [
+        *((64, 8, 2), (64, 16, 2), (128, 8, 2), (128, 16, 2), (128, 17, 4), (256, 7, 4), (512, 7, 4), (256, 8, 4)),
+        *((512, 6, 2), (512, 4, 2), (512, 3, 2), (512, 2, 2), (512, 1, 0)),
+    ],
+)
+def test_several_images_take_the_larger_tile_where_their_digits_allow_it(core_type, channels, size, tile):
+    """Neither few channels nor very few pixels do; and a tile of which most is dropped saves nothing."""
+    assert choose(layer(channels=(channels, channels), size=size), core_type, {}, 4, exact=False).tile == tile
+
+
+@pytest.mark.parametrize(("blocks", "tile"), [(4, 2), (8, 4)])
+def test_channels_of_all_groups_count(blocks, tile):
+    assert choose(layer(channels=(32, 32), size=7, blocks=blocks), AVX512, {}, 4, exact=False).tile == tile
+
+
+@pytest.mark.parametrize(("size", "tile"), [(7, 4), (4, 4), (3, 0), (2, 2), (1, 0)])
+def test_several_images_take_the_tile_that_saves_multiplications_with_stride_2(size, tile):
+    strided = layer(channels=(128, 128), size=size, stride=2)
+    assert choose(strided, AVX512, {}, 4, exact=False).tile == tile
+
+
+@pytest.mark.parametrize("core_type", CORE_TYPES)
+@pytest.mark.parametrize(("name", "size"), [("cifar_resnet20", 32), ("resnet18", 64), ("resnet50", 64)])
+def test_small_images_have_no_larger_tiles_together_than_alone(name, size, core_type):
+    for one in convolutions(name, size):
+        if not one.is_strided:
+            assert choose(one, core_type, {}, 4, exact=False).tile <= choose(one, core_type, {}).tile
