@@ -71,16 +71,18 @@ def make_layout(
     *,
     images: int = 1,
     channels_first: Set[str] = frozenset(),
+    shapes: Mapping[str, Shape] | None = None,
 ) -> Layout:
     """Determine the shape, lifetime and offset of every value of `network`, for `images` images computed together.
 
     input_shape     (C, H, W)
     halos           zeros around values; by default `convolution_halos`
     channels_first  names of images (not vectors) with memory order NCHW
+    shapes          of one image, if `infer_shapes` has been called already
 
     Raises ShapeError if the image does not fit the network.
     """
-    shapes = infer_shapes(network, input_shape)
+    shapes = infer_shapes(network, input_shape) if shapes is None else shapes
     lifetimes = value_lifetimes(network)
     halos = convolution_halos(network) if halos is None else halos
     requests = []

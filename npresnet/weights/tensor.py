@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -42,7 +41,6 @@ _ITEM_BYTES = {name: int(code[1:]) for name, code in NUMPY_DTYPES.items()} | {
 }  # fmt: skip
 
 
-@dataclass(eq=False)
 class Storage:
     """`numel` contiguous elements of dtype `element`; `open` returns their bytes when first needed.
 
@@ -50,14 +48,24 @@ class Storage:
     whole  the storage of which this is a part, starting at its element `skip`; None if it is not a part
     """
 
-    key: str
-    element: str
-    numel: int
-    big_endian: bool = False
-    open: Callable[[], Span] | None = None
-    whole: Storage | None = None
-    skip: int = 0
-    _elements: dict[str, Array] = field(default_factory=dict, repr=False)
+    def __init__(
+        self,
+        key: str,
+        element: str,
+        numel: int,
+        big_endian: bool = False,
+        open: Callable[[], Span] | None = None,
+        whole: Storage | None = None,
+        skip: int = 0,
+    ):
+        self.key = key
+        self.element = element
+        self.numel = numel
+        self.big_endian = big_endian
+        self.open = open
+        self.whole = whole
+        self.skip = skip
+        self._elements: dict[str, Array] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -106,15 +114,15 @@ class Storage:
         return stored.astype(stored.dtype.newbyteorder("="))
 
 
-@dataclass(eq=False)
 class Tensor:
     """A strided view of a storage: offset and stride count elements."""
 
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    dtype: str
+    def __init__(self, storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], dtype: str):
+        self.storage = storage
+        self.offset = offset
+        self.shape = shape
+        self.stride = stride
+        self.dtype = dtype
 
     @property
     def numel(self) -> int:

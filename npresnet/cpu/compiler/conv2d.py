@@ -5,6 +5,7 @@ The algorithms are in `direct` and `winograd`, the matrix products of both in `g
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import ModuleType
 
 from npresnet.cpu.compiler.choices import choose
@@ -12,7 +13,7 @@ from npresnet.cpu.kernels import direct, winograd
 from npresnet.cpu.kernels.filters import Filters, Key
 from npresnet.cpu.kernels.layer import Choice, Layer
 from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
-from npresnet.cpu.kernels.tiling import Conv
+from npresnet.cpu.kernels.tiling import Area, Conv
 from npresnet.cpu.runtime.memory import Memory
 from npresnet.cpu.runtime.running import worker_of
 from npresnet.network import Node
@@ -56,16 +57,18 @@ class Conv2dLowering(Lowering):
 
     def probe(self, bound: Bound) -> None:
         """Test for every product of every tile whether several images may be multiplied at once."""
+        if bound.layout.images == 1 and max(bound.weights.window.stride) == 1:
+            return  # nothing shares weights
         conv = Conv.of(bound)
         algorithm = ALGORITHMS[conv.choice.algorithm]
-        for area in algorithm.areas(conv):
+        for area in _different(algorithm.areas(conv)):
             algorithm.probe(conv, area)
 
     def scratch(self, bound: Bound) -> dict[str, int]:
         conv = Conv.of(bound)
         algorithm = ALGORITHMS[conv.choice.algorithm]
         largest: dict[str, int] = {}
-        for area in algorithm.areas(conv):
+        for area in _different(algorithm.areas(conv)):
             for purpose, floats in algorithm.scratch_floats(conv, area).items():
                 largest[purpose] = max(floats, largest.get(purpose, 0))
         return largest
@@ -76,3 +79,8 @@ class Conv2dLowering(Lowering):
         areas = algorithm.areas(conv)
         workers = [worker_of(i, len(areas), bound.workers) for i in range(len(areas))]
         return [algorithm.tile(conv, area, memory, worker) for area, worker in zip(areas, workers, strict=True)]
+
+
+def _different(areas: list[Area]) -> Iterable[Area]:
+    """One area of each size: what a tile needs depends on its size alone."""
+    return {tuple(stop - start for start, stop in area): area for area in areas}.values()

@@ -105,7 +105,7 @@ def compile_program(
         for node in network
     }
     halos = _halos(network, requests, choices)
-    layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network))
+    layout = make_layout(network, input_shape, halos, images=images, channels_first=_planes(network), shapes=shapes)
     with _out_of_memory_as_device_error(layout):
         aligned_floats(layout.arena_bytes // 4, np.zeros)  # first, because an excessive image has billions of tiles
     bound = {
