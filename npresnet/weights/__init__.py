@@ -3,7 +3,7 @@
 Reading order: source (mapped bytes), tensor (storages and views), inert, pickle_machine, unpickle (a pickle
 interpreter that executes no foreign code), torch_globals, numpy_globals (the globals it handles), one file per format:
 zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format detection), state_dict
-(wrappers and prefixes), identity, checkpoint (read), inspection; npz_write; names, download and transfer (torchvision's
+(wrappers and prefixes), checkpoint (read), inspection; npz_write; names, download and transfer (torchvision's
 published weights).
 """
 

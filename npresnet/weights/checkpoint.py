@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
-from npresnet.weights.identity import identity
 from npresnet.weights.sniff import read_contents
-from npresnet.weights.source import Path, open_source, path_text, shown
+from npresnet.weights.source import Path, Source, open_source, path_text, shown
 from npresnet.weights.state_dict import StateDict, Tensors, find_state_dict
 from npresnet.weights.tensor import EXPANSION_BYTES, Array, Tensor
+from npresnet.weights.zip_file import directory_span
 
 _CHUNK_BYTES = 1 << 20
 _MAX_SHARING = 16  # limit on (bytes of all tensors) / (bytes stored) for one file
@@ -131,3 +133,15 @@ def _check_expansion(tensors: Tensors, size_bytes: int) -> None:
         raise CheckpointError(
             f"its tensors expand {stored_bytes:,} stored bytes to {total_bytes:,}; the file is damaged or hostile."
         )
+
+
+def identity(source: Source) -> str:
+    """A string that differs between files: path, size, modification time and, for a zip archive, its directory's CRC.
+
+    The directory holds the size and CRC of every member, so it changes with any byte in them even if the modification
+    time does not.
+    """
+    text = f"{os.path.realpath(source.path)}, {source.size_bytes} bytes, {source.changed_ns} ns"
+    if not source.head().startswith(b"PK\x03\x04"):
+        return text
+    return f"{text}, directory {zlib.crc32(directory_span(source).read()):08x}"
