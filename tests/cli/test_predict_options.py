@@ -53,7 +53,7 @@ def test_labels_and_preprocessing(run, folder, model_file):
     plain = json.loads(run(*words).out)
     assert json.loads(run(*words, "--preprocess", "cifar10").out) == plain
     assert json.loads(run(*words, "--preprocess", '{"resize": 40}').out) != plain
-    assert "no valid JSON" in run(*words, "--preprocess", "{resize").err
+    assert "not valid JSON" in run(*words, "--preprocess", "{resize").err
 
 
 def test_exif(run, folder, model_file):

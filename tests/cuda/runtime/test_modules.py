@@ -218,7 +218,7 @@ def test_newer_device_than_the_compiler_knows_gets_ptx(compiler):
 @with_wheels
 def test_processes_at_once_end_with_one_whole_module(tmp_path):
     program = (
-        "from npresnet.cuda import modules; from npresnet.cuda.launch import Source; "
+        "from npresnet.cuda.runtime import modules; from npresnet.cuda.launch import Source; "
         f"print(modules.module_path({ADD!r}, 90, 12))"
     )
     environ = {**os.environ, "NPRESNET_CACHE": str(tmp_path)}
