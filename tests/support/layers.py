@@ -10,6 +10,10 @@ import numpy as np
 
 import npresnet
 from npresnet.model.model import Model
+from npresnet.network import INPUT
+from tests.support.small import picture
+
+PHOTO = picture(3, height=80, width=90)
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,9 @@ def model_of(kind: Kind, size: int = 64) -> Model:
             node.params["weight"][...] = rng.uniform(0.5, 1.5, node.params["weight"].shape)
             node.params["bias"][...] = rng.normal(0, 0.2, node.params["bias"].shape)
     return model
+
+
+def input_of(model: Model, name: str) -> np.ndarray:
+    """What node `name` gives for PHOTO, or the image itself, (1, C, H, W)."""
+    x = model.preprocess(PHOTO)
+    return x if name == INPUT else model.features(x, [name])[name]

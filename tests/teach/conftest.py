@@ -1,4 +1,4 @@
-"""One browser for all the pages."""
+"""One browser for all the pages, and the pages that several files of tests open in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from npresnet.teach import explain, trace
 from tests.support import browser as browsers
+from tests.support.layers import KINDS, PHOTO, model_of
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,29 @@ def browser(tmp_path_factory) -> Iterator[browsers.Browser]:
     started = browsers.start(tmp_path_factory.mktemp("profile"))
     yield started
     started.close()
+
+
+@pytest.fixture(scope="module")
+def one_page(browser, tmp_path_factory):
+    """(path, facts) of one explained layer."""
+    facts = explain.gather(model_of(KINDS["3x3 strided"]), PHOTO, KINDS["3x3 strided"].layer)
+    path = tmp_path_factory.mktemp("one") / "page.html"
+    path.write_text(explain.render(facts), encoding="utf-8")
+    return path, facts
+
+
+@pytest.fixture(scope="module")
+def traced(browser, tmp_path_factory):
+    facts = trace.gather(model_of(KINDS["1x1"]), PHOTO)
+    path = tmp_path_factory.mktemp("trace") / "page.html"
+    path.write_text(trace.render(facts), encoding="utf-8")
+    browser.open(path)
+    return browser, facts, path
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def explained(request):
+    """(model, facts) of each kind of layer, in the middle of its output."""
+    kind = KINDS[request.param]
+    model = model_of(kind)
+    return model, explain.gather(model, PHOTO, kind.layer)

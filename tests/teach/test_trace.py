@@ -19,11 +19,9 @@ from npresnet.teach import trace
 from npresnet.teach.steps import merged_into, run_keeping_all
 from npresnet.teach.trace.maps import draw
 from tests.support.cases import integers
-from tests.support.layers import KINDS, model_of
+from tests.support.layers import KINDS, PHOTO, model_of
 from tests.support.random_networks import random_network
-from tests.support.small import picture
 
-PHOTO = picture(3, height=80, width=90)
 KIND = KINDS["1x1 with residual"]
 
 
