@@ -151,7 +151,7 @@ struct StagedTile {
     }
   }
 
-  // Channels that are no multiple of a 16-byte access: one at a time.
+  // Channels that are not a multiple of a 16-byte access: one at a time.
   template <class PositionOf>
   __device__ __forceinline__ void store_ragged(PositionOf position_of) const {
 #pragma unroll 1

@@ -21,7 +21,7 @@
 //   reads 2 different 16 bytes of the windows and 4 of the filters, all in different banks.
 // No division in the loop: the channel and the tap's place are counters, the same for all rows that a thread loads.
 //
-// `_scalar`: single loads and stores, for channels or filters of a group that are no multiple of 4. `_split`: the
+// `_scalar`: single loads and stores, for channels or filters of a group that are not a multiple of 4. `_split`: the
 //   sums of a part of K go to partial (splits, M, O); split_k_reduce.cu ends the work.
 //
 // Still wasted: of about 605 instructions that a thread issues for a slice (sm_90) 512 are FFMA; 32 are shared loads,

@@ -5,8 +5,8 @@
 //
 // x (N, H, W, 4), weight (O, KH, taps, 4) with zeros where there is no tap or channel, y (N, OH, OW, O).
 //
-// 3 channels are no multiple of 16 bytes, so the general kernel would load them one by one. Here a row of the window is
-// `taps` whole pixels of 4 channels, one run of memory. A 7x7 window becomes 7 rows of 8 pixels: K = 224 where 147
+// 3 channels are not a multiple of 16 bytes, so the general kernel would load them one by one. Here a row of the window
+// is `taps` whole pixels of 4 channels, one run of memory. A 7x7 window becomes 7 rows of 8 pixels: K = 224 where 147
 // would do, a third of the products is with zeros, in exchange for loads of whole rows. (A NaN or infinity in the extra
 // pixel does reach the sum, as 0 * NaN: it spoils outputs of its own image only, one column further than the window.)
 //

@@ -11,7 +11,7 @@ def ulps(a: float | np.floating, b: float | np.floating) -> int:
     ulps(x, nextafter(x, inf)) = 1. ULP: unit in the last place. Raises ValueError for NaN, which lies on no line.
     """
     if np.isnan(a) or np.isnan(b):
-        raise ValueError("NaN is no number, and at no distance from one")
+        raise ValueError("NaN is not a number and has no distance from one")
     return abs(_rank(np.float32(b)) - _rank(np.float32(a)))
 
 

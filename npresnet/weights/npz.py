@@ -129,7 +129,7 @@ def _read_metadata(archive: ZipFile, member: str) -> dict[str, Any]:
 
 
 def _ascii(raw: bytes, descr: str) -> str:
-    """A NumPy string's characters if all are ASCII, else "": the codecs for UTF-32 take half a millisecond to import."""
+    """A NumPy string's characters if all are ASCII, else "": UTF-32 codecs take half a millisecond to import."""
     if "U" not in descr or len(raw) % 4:
         return ""
     codes = np.frombuffer(raw, f"{descr[0]}u4")

@@ -64,4 +64,4 @@ class EmulatedGpu:
     def require(self, address: int, size: int, what: str) -> None:
         """An address that somebody uses lies in live memory."""
         if not any(ptr <= address and address + size <= ptr + length for ptr, length in list(self.live.items())):
-            raise CUDARuntimeError(700, f"cudaErrorIllegalAddress: {what} {address:#x} is no memory of this device")
+            raise CUDARuntimeError(700, f"cudaErrorIllegalAddress: {what} {address:#x} is not memory of this device")

@@ -94,7 +94,7 @@ inline bool land_awaited_copy() {
 inline void start(TensorCopy copy, const TensorMap* map, const char* who) {
   if (reinterpret_cast<uintptr_t>(map) % 64) fault("%s: the tensor map's address is not a multiple of 64", who);
   memcpy(&copy.map, map, sizeof copy.map);
-  if (copy.map.magic != TENSOR_MAP_MAGIC) fault("%s: this is no tensor map", who);
+  if (copy.map.magic != TENSOR_MAP_MAGIC) fault("%s: this is not a tensor map", who);
   if (copy.map.im2col != (who[12] == 'i')) fault("%s: the tensor map is of the other kind", who);
   // the swizzle counts rows from multiples of 1024 bytes, and wgmma's descriptors expect a tile to begin there
   shared_at(copy.to, box_bytes(copy.map), copy.map.swizzle_bytes == 128 ? 1024 : 128, who);

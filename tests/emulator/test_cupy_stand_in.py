@@ -89,7 +89,7 @@ def test_memory_that_has_gone_is_no_argument(stand_in):
     del x
     with stream:
         kernel(stand_in)(*launch)
-    with pytest.raises(RuntimeError, match="no memory of this device"):
+    with pytest.raises(RuntimeError, match="not memory of this device"):
         stream.synchronize()
 
 

@@ -204,6 +204,8 @@ def test_no_compiler_is_said_plainly(monkeypatch):
 
 def test_several_may_build_the_same_source_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "folder", lambda: tmp_path)
+    # without its cache: another test of this process may have made this header, in another folder
+    monkeypatch.setattr(build, "precompiled_header", build.precompiled_header.__wrapped__)
     text = 'extern "C" __global__ void nothing() {}\nKERNEL(nothing)\n'
     threads = [threading.Thread(target=build.build.__wrapped__, args=(text, (), 90)) for _ in range(2)]
     for thread in threads:

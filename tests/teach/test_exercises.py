@@ -103,8 +103,8 @@ def test_a_missing_barrier_is_named():
         ("def conv(:", "line 1: "),
         ("x = 1", "should define conv"),
         ("\n\ndef conv(*args):\n    return 1 / 0", "line 4: ZeroDivisionError"),
-        ("def conv(*args):\n    return 'text'", "no array of numbers"),
-        ("def conv(*args):\n    pass", "no array of numbers"),
+        ("def conv(*args):\n    return 'text'", "not an array of numbers"),
+        ("def conv(*args):\n    pass", "not an array of numbers"),
     ],
 )
 def test_files_that_do_not_work_at_all(text, told):

@@ -84,7 +84,7 @@ def k_tiles(shape: ConvShape) -> int:
 
 
 def is_scalar(shape: ConvShape) -> bool:
-    """Whether a group's channels or filters are no multiple of 4, so that 16-byte accesses are impossible."""
+    """Whether a group's channels or filters are not multiples of 4, so that 16-byte accesses are impossible."""
     return bool(shape.in_channels // shape.groups % 4 or group_filters(shape) % 4)
 
 

@@ -109,8 +109,8 @@ def problems(tensor: TensorMap) -> list[str]:
     """What the copy engine would refuse, in words; cuTensorMapEncode says no more than "invalid argument"."""
     columns, rows = tensor.box
     rules = {
-        f"the address {tensor.address:#x} is no multiple of 16": tensor.address % 16 == 0,
-        f"strides {tensor.strides} are no multiples of 16 below 2^40": _all_in(tensor.strides, 1, 2**40 - 1)
+        f"the address {tensor.address:#x} is not a multiple of 16": tensor.address % 16 == 0,
+        f"strides {tensor.strides} are not multiples of 16 below 2^40": _all_in(tensor.strides, 1, 2**40 - 1)
         and all(stride % 16 == 0 for stride in tensor.strides),
         f"dimensions {tensor.dims} are not within 1 .. 2^32": _all_in(tensor.dims, 1, 2**32),
         f"a box's row is {columns * tensor.element.item_bytes} bytes, the swizzle permutes {SLAB_BYTES}": (
@@ -118,7 +118,7 @@ def problems(tensor: TensorMap) -> list[str]:
         ),
         f"a box of {rows} rows": 1 <= rows <= (1024 if tensor.is_im2col else 256),
         f"steps {tensor.element_strides} are not within 1 .. 8": _all_in(tensor.element_strides, 1, 8),
-        f"corners {tensor.lower}, {tensor.upper} are no signed bytes": _all_in(
+        f"corners {tensor.lower}, {tensor.upper} are not signed bytes": _all_in(
             (*tensor.lower, *tensor.upper), -128, 127
         ),
     }

@@ -67,7 +67,7 @@ def _problem(exercise: Exercise, function: Function, case: Case) -> str | None:
     expected = np.asarray(case.call(exercise.function))
     found = np.asarray(case.call(function))
     if found.dtype.kind not in "fiub":
-        return f"With {case.title} the result is no array of numbers, but {found.dtype}"
+        return f"With {case.title} the result is not an array of numbers, but {found.dtype}"
     if found.shape != expected.shape:
         return f"With {case.title} the result has the shape {found.shape}, and should have {expected.shape}"
     wrong = np.argwhere(~_equal(found, expected, exact=exercise.exact))

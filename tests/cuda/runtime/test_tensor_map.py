@@ -53,8 +53,8 @@ def test_tile() -> None:
 @pytest.mark.parametrize(
     ("tensor", "words"),
     [
-        (IM2COL._replace(address=0x1008), "0x1008 is no multiple of 16"),
-        (IM2COL._replace(strides=(256, 2568, 30720)), "(256, 2568, 30720) are no multiples of 16"),
+        (IM2COL._replace(address=0x1008), "0x1008 is not a multiple of 16"),
+        (IM2COL._replace(strides=(256, 2568, 30720)), "(256, 2568, 30720) are not multiples of 16"),
         (IM2COL._replace(dims=(128, 10, 12, 0)), "(128, 10, 12, 0)"),
         (IM2COL._replace(box=(32, 96)), "64 bytes, the swizzle permutes 128"),
         (IM2COL._replace(swizzle=64), "the swizzle"),
