@@ -14,10 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
+from npresnet.errors import ArchitectureError
+from npresnet.network import Node
+
 Request = TypeVar("Request", contravariant=True)
 Bound = TypeVar("Bound", contravariant=True)
 Place = TypeVar("Place", contravariant=True)
 Work = TypeVar("Work")
+Found = TypeVar("Found")
 
 
 class Lowering(Protocol[Request, Bound, Place, Work]):
@@ -40,3 +44,14 @@ class Lowering(Protocol[Request, Bound, Place, Work]):
 
     def algorithm(self, bound: Bound) -> str:
         """A short description of the algorithm for tables, or ""."""
+
+
+def find_lowering(table: Mapping[str, Found], node: Node, backend: str) -> Found:
+    """The node's lowering in a backend's table.
+
+    Raises ArchitectureError where the table lacks the operation or the activation.
+    """
+    for name in (node.op, *([] if node.activation is None else [node.activation])):
+        if name not in table:
+            raise ArchitectureError(f"{node.name}: the {backend} backend has no operation {name!r}")
+    return table[node.op]

@@ -13,8 +13,8 @@ from npresnet.cpu.kernels.multiply import MultiplyLowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering
 from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
 from npresnet.cpu.kernels.stem import StemLowering
-from npresnet.errors import ArchitectureError
 from npresnet.network import Node
+from npresnet.plan.lowering import find_lowering
 
 LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
     {
@@ -36,7 +36,4 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
 
 def lowering_of(node: Node) -> Lowering:
     """The node's lowering. Raises ArchitectureError for an operation or activation that this backend lacks."""
-    for name in (node.op, *([] if node.activation is None else [node.activation])):
-        if name not in LOWERINGS:
-            raise ArchitectureError(f"{node.name}: the CPU backend has no operation {name!r}")
-    return LOWERINGS[node.op]
+    return find_lowering(LOWERINGS, node, "CPU")

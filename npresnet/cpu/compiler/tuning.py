@@ -1,17 +1,13 @@
-"""This machine's table of measured choices, written by `npresnet bench --tune` and read by every load: tuning.json in
-npresnet's folder in the user's cache.
+"""This machine's table of measured choices, written by `npresnet bench --tune` and read by every load:
 
     {"format": 1, "SkylakeX, Intel Xeon ...": {"3x3 64->64, 56x56": ["winograd", 4, "panels"], ...}, ...}
 
-One entry for each BLAS core type and processor, so that machines may share a home folder. A table that cannot be read
-is ignored: it affects speed, never correctness. It is read once a process, because another algorithm has other last
-digits.
+A machine is a BLAS core type and a processor. The table is read once a process, because another algorithm has other
+last digits.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -21,23 +17,20 @@ from npresnet.cpu.kernels.gemm import FORMS
 from npresnet.cpu.kernels.layer import Choice
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.cpus import cpu_name
-from npresnet.system.cache import cache_folder
-from npresnet.system.files import replacing
+from npresnet.system import measured
 
-FORMAT = 1
 FILE = "tuning.json"
 
 
 def path() -> Path:
     """Where the table is."""
-    return cache_folder() / FILE
+    return measured.path(FILE)
 
 
 @lru_cache(maxsize=1)
 def table() -> Mapping[str, Choice]:
     """str(Layer) -> the measured choice for this processor and BLAS core type; {} without measurements."""
-    entry = _read().get(_machine(), {})
-    found = {layer: _choice(words) for layer, words in entry.items()} if isinstance(entry, dict) else {}
+    found = {layer: _choice(words) for layer, words in measured.read_entry(FILE, _machine()).items()}
     return {layer: choice for layer, choice in found.items() if choice is not None}
 
 
@@ -46,30 +39,14 @@ def save(choices: Mapping[str, Choice | None]) -> Path:
 
     Raises OSError where the file cannot be written.
     """
-    whole = {"format": FORMAT, **_read()}
-    mine = whole.get(_machine())
-    entry = {layer: words for layer, words in (mine if isinstance(mine, dict) else {}).items() if layer not in choices}
-    for layer, choice in choices.items():
-        if choice is not None:
-            entry[layer] = [choice.algorithm, choice.tile, choice.form]
-    whole[_machine()] = entry
-    os.makedirs(path().parent, exist_ok=True)
-    with replacing(str(path())) as file:
-        file.write(json.dumps(whole, indent=1).encode())
+    words = {layer: choice and [choice.algorithm, choice.tile, choice.form] for layer, choice in choices.items()}
+    place = measured.save_entry(FILE, _machine(), words)
     table.cache_clear()
-    return path()
+    return place
 
 
 def _machine() -> str:
     return f"{blas.core_type() or 'unknown BLAS'}, {cpu_name()}"
-
-
-def _read() -> dict[str, Any]:
-    try:
-        whole = json.loads(path().read_bytes())
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder, or nested too deeply
-        return {}
-    return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}
 
 
 def _choice(words: Any) -> Choice | None:

@@ -18,8 +18,8 @@ from npresnet.cuda.launchers.lowering import Lowering
 from npresnet.cuda.launchers.max_pool2d import MaxPool2dLowering
 from npresnet.cuda.launchers.multiply import MultiplyLowering
 from npresnet.cuda.launchers.shortcut_a import ShortcutALowering
-from npresnet.errors import ArchitectureError
 from npresnet.network import Node
+from npresnet.plan.lowering import find_lowering
 
 LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
     {
@@ -40,8 +40,5 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
 
 
 def lowering_of(node: Node) -> Lowering:
-    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend does not have."""
-    for name in (node.op, *([] if node.activation is None else [node.activation])):
-        if name not in LOWERINGS:
-            raise ArchitectureError(f"{node.name}: the GPU backend has no operation {name!r}")
-    return LOWERINGS[node.op]
+    """The node's lowering. Raises ArchitectureError for an operation or activation that this backend lacks."""
+    return find_lowering(LOWERINGS, node, "GPU")

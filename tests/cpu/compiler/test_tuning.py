@@ -10,6 +10,7 @@ from npresnet.bench import tune
 from npresnet.cli import main
 from npresnet.cpu.compiler import tuning
 from npresnet.cpu.kernels.layer import Choice
+from npresnet.system import measured
 
 LAYER = "3x3 64->64, 56x56"
 
@@ -86,7 +87,7 @@ def test_without_a_home_there_is_no_table(monkeypatch):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(tuning, "cache_folder", homeless)
+    monkeypatch.setattr(measured, "cache_folder", homeless)
     assert tuning.table() == {}
 
 

@@ -14,6 +14,7 @@ from npresnet.cuda.compiler.choices import Layer, Processor, candidates, choose
 from npresnet.cuda.compiler.program import layers_of
 from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
+from npresnet.system import measured
 from npresnet.window import Window
 from tests.cuda.running import compiled
 from tests.emulator import emulator
@@ -26,7 +27,7 @@ THREE, ONE = Window.of(3, 1, 1), Window.of(1)
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """A cache folder of its own, and no table of the user's."""
-    monkeypatch.setattr(tuning, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(measured, "cache_folder", lambda: tmp_path)
     tuning.table.cache_clear()
     yield tmp_path
     tuning.table.cache_clear()
