@@ -17,7 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
+from npresnet.ops.activations import NEGATIVE_SLOPE
+from npresnet.plan import infer_shapes
 
 FLOAT32, INT64 = 1, 7  # TensorProto.DataType
 IR_VERSION, OPSET = 7, 13
@@ -27,7 +30,13 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
     """Write the network, float32, input "input" of shape ("batch", channels, size, size), to one .onnx file."""
     nodes: list[bytes] = []
     initializers: list[bytes] = []
+    shapes = infer_shapes(network, (channels, size, size))
     for node in network:
+        if node.op == "multiply" and len(shapes[node.inputs[1]]) < len(shapes[node.inputs[0]]):
+            initializers.append(_tensor(f"{node.name}/axes", np.array([2, 3], np.int64)))
+            gate = f"{node.name}/gate"  # (N, C) as (N, C, 1, 1)
+            nodes.append(_node("Unsqueeze", gate, [node.inputs[1], f"{node.name}/axes"], gate, {}))
+            node = node.evolve(inputs=(node.inputs[0], gate))
         _append(node, nodes, initializers)
     (output,) = network.outputs.values()
     graph = b"".join(
@@ -36,7 +45,7 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
             _field(2, "npresnet"),
             *(_field(5, entry) for entry in initializers),
             _field(11, _value_info(INPUT, ["batch", channels, size, size])),
-            _field(12, _value_info(output, ["batch", "features"])),
+            _field(12, _value_info(output, ["batch", *shapes[output]])),
         ]
     )
     opset = _field(1, "") + _field(2, OPSET)
@@ -46,20 +55,25 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
 def _append(node: Node, nodes: list[bytes], initializers: list[bytes]) -> None:
     """Add one of our nodes as a chain of ONNX nodes; the result of the last one has our node's name."""
     chain = _chain(node)
-    if len(node.inputs) > 1 and node.op != "add":
+    if len(node.inputs) > 1 and node.op not in _PAIRS:
         chain.append(("Add", {}, [], node.inputs[1]))  # the residual
+    before = len(chain)
     if node.activation is not None:
         chain += _chain(Node(node.name, node.activation, (INPUT,), attrs=node.attrs))
-    value = node.inputs[0]
+    value = start = node.inputs[0]
     for number, (op, attributes, arrays, second) in enumerate(chain):
+        if number == before:
+            start = value
+        second = start if second == START else second
         names = [f"{node.name}/{number}/{place}" for place in range(len(arrays))]
         initializers += [_tensor(name, array) for name, array in zip(names, arrays, strict=True)]
         result = node.name if number == len(chain) - 1 else f"{node.name}/{number}"
         inputs = [value, *([second] if second else []), *names]
-        nodes.append(_node(op, f"{node.name}/{op}", inputs, result, attributes))
+        nodes.append(_node(op, f"{node.name}/{number}/{op}", inputs, result, attributes))
         value = result
 
 
+START = "\0"  # as a second input: what the operation, or the activation, begins with
 Link = tuple[str, dict[str, Any], list[np.ndarray], "str | None"]  # op, attributes, constant inputs, second input
 
 
@@ -82,12 +96,32 @@ def _chain(node: Node) -> list[Link]:
         return [("AveragePool", {**window, **_ceil_mode(node), "count_include_pad": inside}, [], None)]
     if node.op == "shortcut_a":
         return _shortcut_a(node)
-    if node.op == "add":
-        return [("Add", {}, [], node.inputs[1])]
-    simple = {"relu": "Relu", "flatten": "Flatten", "global_avg_pool": "GlobalAveragePool"}
-    if node.op not in simple:
-        raise NotImplementedError(f"{node.name}: no ONNX form of {node.op} is known here")
-    return [(simple[node.op], {}, [], None)]
+    if node.op in _PAIRS:
+        return [(_PAIRS[node.op], {}, [], node.inputs[1])]
+    if node.op in _COMPOSED:
+        return list(_COMPOSED[node.op])
+    if node.op == "leaky_relu":
+        return [("LeakyRelu", {"alpha": float(node.attrs.get("negative_slope", NEGATIVE_SLOPE))}, [], None)]
+    if node.op not in _SIMPLE:
+        raise ArchitectureError(f"{node.name}: no ONNX form of {node.op} is known here")
+    return [(_SIMPLE[node.op], {}, [], None)]
+
+
+def _with(op: str, *constants: float) -> Link:
+    return (op, {}, [np.array(constant, np.float32) for constant in constants], None)
+
+
+_PAIRS = {"add": "Add", "multiply": "Mul"}
+_SIMPLE = {"relu": "Relu", "sigmoid": "Sigmoid", "flatten": "Flatten", "global_avg_pool": "GlobalAveragePool"}
+_HARD_SIGMOID: Link = ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, [], None)
+_TIMES_START: Link = ("Mul", {}, [], START)
+_COMPOSED: dict[str, tuple[Link, ...]] = {
+    "relu6": (_with("Clip", 0, 6),),
+    "hard_sigmoid": (_HARD_SIGMOID,),
+    "hard_swish": (_HARD_SIGMOID, _TIMES_START),
+    "silu": (("Sigmoid", {}, [], None), _TIMES_START),
+    "gelu": (_with("Mul", 0.5**0.5), ("Erf", {}, [], None), _with("Add", 1), _TIMES_START, _with("Mul", 0.5)),
+}
 
 
 def _window(node: Node) -> dict[str, list[int]]:

@@ -24,7 +24,7 @@ from npresnet.bench import onnx_file, recipe, torch_graph, torchvision_models
 from npresnet.bench.peers import ONNX
 from npresnet.bench.random_weights import randomise_batch_norms
 from npresnet.network import Network
-from npresnet.plan import make_layout
+from npresnet.plan import count_macs, infer_shapes
 
 IMAGES, LOGITS, IMAGE_COUNT = "images.npy", "logits.npy", 8
 
@@ -80,7 +80,8 @@ def prepare(request: Request) -> Prepared:
     np.save(folder / LOGITS, logits)
     onnx = _write_onnx(request.onnx, network, images, folder / ONNX)
     error = relative_rms_error(float32_logits, logits)
-    macs = sum(make_layout(network, images.shape[1:]).macs.values())
+    shapes = infer_shapes(network, images.shape[1:])
+    macs = sum(count_macs(node, shapes) for node in network)
     return Prepared(str(path), str(folder), channels, request.size, reference, error, onnx, macs)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 
 if TYPE_CHECKING:
@@ -38,12 +39,20 @@ def run(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
     values = {INPUT: x}
     for node in network:
         inputs = [values[name] for name in node.inputs]
-        if node.op == "add":
-            values[node.name] = inputs[0] + inputs[1]
+        if len(inputs) > 1:
+            value = inputs[0] + inputs[1] if node.op == "add" else _multiply(*inputs)
+            then = node.evolve(op=node.activation, activation=None)
+            values[node.name] = value if node.activation is None else _alone(then, value)
         else:
-            alone = Network((node.evolve(inputs=(INPUT,)),), {"out": node.name})
-            values[node.name] = build(alone).to(x.dtype)(*inputs)
+            values[node.name] = _alone(node, *inputs)
     return values
+
+
+def _alone(node: Node, x: torch.Tensor) -> torch.Tensor:
+    """The value of a node of one input, in x's dtype."""
+    alone = Network((node.evolve(inputs=(INPUT,)),), {"out": node.name})
+    value: torch.Tensor = build(alone).to(x.dtype)(x)
+    return value
 
 
 def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own: dict[str, bool]) -> Any:
@@ -59,6 +68,8 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
         return _activated(graph, node.op, node, inputs[0], inplace=own[node.inputs[0]])
     if node.op == "add":
         return graph.call_method("add_" if own[node.inputs[0]] else "add", tuple(inputs))
+    if node.op == "multiply":
+        return graph.call_function(_multiply, tuple(inputs))
     if node.op in ("max_pool2d", "avg_pool2d"):
         return _functional(graph, node.op, inputs[0], **_pool_options(node))
     if node.op == "global_avg_pool":
@@ -67,7 +78,7 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
         return graph.call_function(torch.flatten, (inputs[0], 1))
     if node.op == "shortcut_a":
         return _shortcut_a(graph, node, inputs[0])
-    raise NotImplementedError(f"{node.name}: no PyTorch form of {node.op} is known here")
+    raise ArchitectureError(f"{node.name}: no PyTorch form of {node.op} is known here")
 
 
 _ACTIVATIONS = {
@@ -76,16 +87,22 @@ _ACTIVATIONS = {
     "leaky_relu": "leaky_relu",
     "hard_sigmoid": "hardsigmoid",
     "hard_swish": "hardswish",
+    "sigmoid": "sigmoid",
     "silu": "silu",
     "gelu": "gelu",
 }
 
 
+def _multiply(x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """A product with a map, or with one number a channel."""
+    return x * (gate if gate.ndim == x.ndim else gate[:, :, None, None])
+
+
 def _activated(graph: Any, name: str, node: Node, value: Any, *, inplace: bool) -> Any:
     if name not in _ACTIVATIONS:
-        raise NotImplementedError(f"{node.name}: no PyTorch form of {name} is known here")
+        raise ArchitectureError(f"{node.name}: no PyTorch form of {name} is known here")
     options = {"negative_slope": node.attrs["negative_slope"]} if "negative_slope" in node.attrs else {}
-    if name != "gelu":
+    if name not in ("gelu", "sigmoid"):
         options["inplace"] = inplace
     return _functional(graph, _ACTIVATIONS[name], value, **options)
 

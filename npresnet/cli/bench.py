@@ -62,13 +62,15 @@ def _tune_gpu(args: Namespace) -> int:
     rounds = tune_gpu.QUICK_ROUNDS if args.quick else tune_gpu.ROUNDS
     where = tune_gpu.Where.of(args.device, args.dtype)
     tuned: dict[str, tune_gpu.Tuned] = {}
+    place = where.save([])  # where that fails, it shall be before minutes of measuring
     for model in args.models:
         for batch in args.batches or TUNED_BATCHES:
             for entry in tune_gpu.tune_model(model, batch, args.size, where, rounds=rounds, known=tuned):
                 tuned[entry.key] = entry
                 complain(f"{entry.key}: {entry.best}")
+            where.save(tuned.values())
     print(tune_gpu.table(list(tuned.values())).to_text())
-    complain(f"kept in {where.save(tuned.values())}; delete that file to go back to the built-in rules")
+    complain(f"kept in {place}; delete that file to go back to the built-in rules")
     return FINE
 
 

@@ -81,8 +81,7 @@ class Executable:
         Raises ShapeError where the images do not fit the network, DeviceError after `close()` and where memory is
         insufficient.
         """
-        if images.ndim != 4:
-            raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
+        _check_axes(images)
         self._programs.admit()
         shapes, call, team = self._programs.shelf(images.shape[1:]).shapes, object(), self._team
         try:
@@ -110,8 +109,9 @@ class Executable:
 
     def layout(self, input_shape: Shape, images: int = 1) -> Layout:
         """The memory layout of one image (C, H, W), the unit of work here. Raises ShapeError where it does not fit."""
+        _check_count(images)
         self._programs.admit()
-        return self._programs.whole(input_shape, 1).program.layout
+        return self._programs.whole(tuple(input_shape), 1).program.layout
 
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
         """The steps that a worker runs for `images` images: the front's (run once for each image), then the back's."""
@@ -121,6 +121,7 @@ class Executable:
         """Times the steps that one worker runs for these images (N, C, H, W)."""
         from npresnet.cpu.runtime.stopwatch import Stopwatch  # not needed for predictions
 
+        _check_axes(images)
         return Stopwatch(self.plans(images.shape[1:], len(images)), images)
 
     def keeping_all(self) -> Executable:
@@ -131,15 +132,15 @@ class Executable:
     def plan(self, input_shape: Shape, workers: int = 1) -> Plan:
         """A new plan for one image (C, H, W), to print, time or trace; calls never use it."""
         self._programs.admit()
-        return self._programs.ready(self._programs.whole(input_shape, workers)).program.bind()
+        return self._programs.ready(self._programs.whole(tuple(input_shape), workers)).program.bind()
 
     def plans(self, input_shape: Shape, images: int = 1) -> list[Plan]:
         """The plans that one worker runs for `images` images: of the whole network, or of its front and its back.
 
         The front's plan takes one image and runs once for each; the back's plan takes all of them and runs afterwards.
         """
-        if images < 1:
-            raise ShapeError(f"expects at least one image, got {images}")
+        _check_count(images)
+        input_shape = tuple(input_shape)
         if images == 1 or self._programs.shelf(input_shape).stages is None:
             return [self.plan(input_shape)]
         self._programs.admit()
@@ -198,3 +199,13 @@ def _release(call: object, team: Team | None) -> None:
     if team is not None:
         team.leave(call)
     guard.release(call)
+
+
+def _check_axes(images: Array) -> None:
+    if images.ndim != 4:
+        raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
+
+
+def _check_count(images: int) -> None:
+    if images < 1:
+        raise ShapeError(f"expects at least one image, got {images}")

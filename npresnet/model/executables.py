@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from npresnet import cpu, passes
 from npresnet.cpu.compiler import prepared
-from npresnet.errors import DeviceError
+from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.network import Network
 from npresnet.system.locks import Lock
 
@@ -98,3 +99,11 @@ class _Cuda:
 
     def close(self) -> None:
         self._weights = None
+
+
+def module_names(names: Any) -> tuple[str, ...]:
+    """One name or several as a tuple. Raises ArchitectureError for anything but text."""
+    wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
+    if not all(isinstance(name, str) for name in wanted):
+        raise ArchitectureError(f"expected names of modules, such as 'layer3', got {names!r}")
+    return wanted

@@ -15,7 +15,7 @@ from npresnet import images, weights
 from npresnet.config import Config
 from npresnet.errors import ArchitectureError, ImageError, ShapeError
 from npresnet.model.decisions import input_size as default_size
-from npresnet.model.executables import Executables
+from npresnet.model.executables import Executables, module_names
 from npresnet.model.inputs import as_batch, as_count, is_one_image, named_error, npz_path, sources_in
 from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
@@ -184,9 +184,7 @@ class Model:
         Returns {name: (N, ...) float32}. The first call with new names compiles that part of the network; the most
         recent ones are cached. Raises ArchitectureError for unknown names.
         """
-        wanted = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
-        if not all(isinstance(name, str) for name in wanted):
-            raise ArchitectureError(f"expected names of modules, such as 'layer3', got {names!r}")
+        wanted = module_names(names)
         return self._run(wanted, x) if wanted else {}
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
@@ -199,11 +197,15 @@ class Model:
     def executable(self, modules: Iterable[str] | None = None) -> Executable:
         """The compiled network that `model(x)` runs, on either device: its steps, memory layout and timings.
 
-        modules  names as for `features`: the part of the network that computes them
+        modules  names as for `features`, at least one: the part of the network that computes them
 
-        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`.
+        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`. Raises ArchitectureError
+        for unknown names.
         """
-        return self._executables.get(None if modules is None else tuple(modules))
+        wanted = None if modules is None else module_names(modules)
+        if wanted == ():
+            raise ArchitectureError("expected at least one name of a module, such as 'layer3', got none")
+        return self._executables.get(wanted)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` with the original tensors and all decisions, from which `load` recreates this model.

@@ -21,6 +21,7 @@ from npresnet.ops.flatten import flatten
 from npresnet.ops.global_avg_pool import global_avg_pool
 from npresnet.ops.linear import linear
 from npresnet.ops.max_pool2d import max_pool2d
+from npresnet.ops.multiply import multiply
 from npresnet.ops.record import Activation, Operation, Shape
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS, activation_of, operation_of
 from npresnet.ops.run import run
@@ -44,6 +45,7 @@ __all__ = [
     "im2col",
     "linear",
     "max_pool2d",
+    "multiply",
     "operation_of",
     "relu",
     "run",

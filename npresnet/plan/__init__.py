@@ -6,7 +6,7 @@ backend implements. Nothing here depends on a particular kernel or operation.
 
 from __future__ import annotations
 
-from npresnet.plan.layout import Layout, Value, convolution_halos, make_layout
+from npresnet.plan.layout import Layout, Value, make_layout
 from npresnet.plan.shapes import count_macs, infer_shapes
 from npresnet.plan.steps import Plan, Step
 
@@ -15,7 +15,6 @@ __all__ = [
     "Plan",
     "Step",
     "Value",
-    "convolution_halos",
     "count_macs",
     "infer_shapes",
     "make_layout",

@@ -85,7 +85,10 @@ class Executable(Protocol):
         """The steps for `images` images of (C, H, W), bound to memory, for inspection; nothing is run."""
 
     def layout(self, input_shape: Shape, images: int = 1) -> Layout:
-        """The memory layout for `images` images of (C, H, W). Raises ShapeError if they do not fit the network."""
+        """The memory layout for `images` images of (C, H, W); on the CPU that of one, the unit of work there.
+
+        Raises ShapeError if they do not fit the network, or for less than one.
+        """
 
     def stopwatch(self, images: Any) -> Stopwatch:
         """A stopwatch that runs these images (N, C, H, W) step by step."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Set
 from math import prod
 from typing import NamedTuple
 
-from npresnet.network import INPUT, Network
+from npresnet.network import Network
 from npresnet.plan.arena import Request, assign_offsets
 from npresnet.plan.lifetimes import Lifetime, value_lifetimes
 from npresnet.plan.shapes import Shape, count_macs, infer_shapes
@@ -76,7 +76,7 @@ def make_layout(
     """Determine the shape, lifetime and offset of every value of `network`, for `images` images computed together.
 
     input_shape     (C, H, W)
-    halos           zeros around values; by default `convolution_halos`
+    halos           zeros around values; none by default
     channels_first  names of images (not vectors) with memory order NCHW
     shapes          of one image, if `infer_shapes` has been called already
 
@@ -84,7 +84,7 @@ def make_layout(
     """
     shapes = infer_shapes(network, input_shape) if shapes is None else shapes
     lifetimes = value_lifetimes(network)
-    halos = convolution_halos(network) if halos is None else halos
+    halos = halos or {}
     requests = []
     for name, shape in shapes.items():
         halo = halos.get(name, NO_HALO)
@@ -100,16 +100,6 @@ def make_layout(
     }
     macs = {node.name: count_macs(node, shapes) for node in network}
     return Layout(network, images, tuple(input_shape), values, macs, arena_bytes)
-
-
-def convolution_halos(network: Network) -> dict[str, Halo]:
-    """For each value the maximum zero padding of the convolutions that read it; none for other values."""
-    halos: dict[str, Halo] = {INPUT: NO_HALO}
-    for node in network:
-        if node.op == "conv2d" and node.window is not None:
-            name = node.inputs[0]
-            halos[name] = widest(halos.get(name, NO_HALO), tuple((p, p) for p in node.window.padding))
-    return halos
 
 
 def widest(a: Halo, b: Halo) -> Halo:

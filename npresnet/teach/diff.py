@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npresnet.arch.layout import Layout
 from npresnet.bench import torch_graph, torchvision_models
 from npresnet.bench.tables import Table
 from npresnet.errors import ArchitectureError, DeviceError
@@ -28,6 +29,7 @@ from npresnet.teach.steps import merged_into, run_keeping_all
 if TYPE_CHECKING:
     import torch
 
+NOT_TORCHVISIONS = ("stride_on", "stem_stride", "max_pool", "bn_eps")  # options that its ResNets do not have
 FACTOR = 8.0  # times PyTorch's own error; Winograd's algorithm rounds a few times more than a direct sum
 FLOOR = 2.0**-22  # relative: below two roundings of a float32 there is nothing to compare
 
@@ -159,7 +161,10 @@ def _torchvision_module(model: Model) -> Any:
     import torch
 
     name, options = model.config.value("arch"), {}
-    if name not in torchvision_models.names() or model.config.value("stride_on") == "1x1":
+    usual = Layout._field_defaults
+    if any(model.config.value(option, usual[option]) != usual[option] for option in NOT_TORCHVISIONS):
+        return None
+    if name not in torchvision_models.names():
         return None
     dilated = model.config.value("replace_stride_with_dilation")
     if dilated:
@@ -186,7 +191,7 @@ def _torch_values(network: Network, module: Any, x: Array, *, wide: bool) -> Map
             return _hooked(module.to(dtype), images)
         try:
             values = torch_graph.run(network, images)
-        except NotImplementedError as error:
+        except ArchitectureError as error:
             raise ArchitectureError(f"diff cannot run this network in PyTorch: {error}") from None
         return {name: value.numpy() for name, value in values.items()}
 

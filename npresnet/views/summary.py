@@ -71,7 +71,7 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     for node in network:
         size = shapes[node.name]
         title = operation_of(node).title
-        if title:  # None: a function rather than a module in torchvision, not seen by torchsummary
+        if title:  # "": a function rather than a module in torchvision, not seen by torchsummary
             yield title, size, _parameters(node)
         if "block" in node.attrs:
             yield node.attrs["block"], size, 0

@@ -10,6 +10,7 @@ import pytest
 
 from npresnet import ops
 from npresnet.bench import onnx_file, recipe
+from npresnet.errors import ArchitectureError
 from tests.bench.networks import small_network
 
 
@@ -56,7 +57,7 @@ def test_torch_graph_refuses_an_unknown_operation():
     from npresnet.bench import torch_graph
     from npresnet.network import INPUT, Network, Node
 
-    with pytest.raises(NotImplementedError, match="odd: no PyTorch form of swish"):
+    with pytest.raises(ArchitectureError, match="odd: no PyTorch form of swish"):
         torch_graph.build(Network((Node("odd", "swish", (INPUT,)),), {"y": "odd"}))
 
 

@@ -49,7 +49,7 @@ def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, ins
     core_type = require(instructions)
     one = run_in_a_process(name, "1,2,3", size, core_type)
     assert one["core_type"] == core_type
-    assert len(one["logits"]) == 2
+    assert len(one["logits"]) == 8
     for number, bits in one["logits"].items():
         assert len(bits) == 1, f"image {number} had {len(bits)} different results"
     assert run_in_a_process(name, "2", size, core_type) == one

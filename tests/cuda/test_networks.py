@@ -53,7 +53,7 @@ def test_a_network_in_every_precision(gpus, name, dtype):
 
 @pytest.mark.parametrize(
     ("capability", "dtype", "expected"),
-    [(75, "float16", "conv2d_mma"), (80, "bfloat16", "conv2d_mma")],
+    [(75, "float16", "conv2d_mma"), (75, "float32", "conv2d_registers"), (80, "bfloat16", "conv2d_mma")],
 )
 def test_older_gpus(gpus, capability, dtype, expected):
     stand_in = gpus(capability=capability)

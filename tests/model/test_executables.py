@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet.cpu.kernels.lowering import Options
-from npresnet.errors import ArchitectureError, DeviceError
+from npresnet.errors import ArchitectureError, DeviceError, ShapeError
 from npresnet.model.executables import CAPACITY, Executables
 from tests.support.small import batch, shared_model
 
@@ -58,3 +58,24 @@ def test_an_unknown_name_is_not_cached(executables):
     with pytest.raises(ArchitectureError):
         executables.get(("layer9",))
     np.testing.assert_array_equal(executables.get(None)(batch(1))["logits"], shared_model()(batch(1)))
+
+
+def test_a_model_takes_one_name_or_several():
+    model = shared_model()
+    assert model.executable("layer1") is model.executable(["layer1"])
+    assert list(model.executable("layer1").network.outputs) == ["layer1"]
+    for wrong in (5, [1], [], ""):
+        with pytest.raises(ArchitectureError, match=r"expected|no module called"):
+            model.executable(wrong)
+
+
+def test_the_face_takes_lists_and_refuses_no_images():
+    executable = shared_model().executable()
+    shape = [3, 32, 32]
+    assert [step.name for step in executable.steps(shape)] == [step.name for step in executable.steps(tuple(shape))]
+    assert executable.layout(shape).input_shape == tuple(shape)
+    for refused in (executable.steps, executable.layout):
+        with pytest.raises(ShapeError, match="expects at least one image, got 0"):
+            refused(shape, 0)
+    with pytest.raises(ShapeError, match=r"expects images \(N, C, H, W\), got \(3, 32, 32\)"):
+        executable.stopwatch(np.zeros((3, 32, 32), np.float32))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from npresnet import cpu, ops
+from npresnet.bench import onnx_file, torch_graph
 from npresnet.bench.layers import shapes_in_words
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
@@ -26,6 +27,7 @@ from tests.support.models import model_running
 from tests.support.small import picture
 
 SIZE = 12
+MADE_BY_PASSES = ("conv2d_max_pool2d",)  # other engines get networks before the passes
 IMAGE = (3, SIZE, SIZE)
 
 
@@ -257,3 +259,33 @@ def compute_on_cpu(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
         return executable(x)
     finally:
         executable.close()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_other_engines_compute_it_or_refuse_by_name(name, tmp_path):
+    """With every activation; a gate of one number a channel as a map and as a vector."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    nodes, x = case_of(name).nodes, image() - 0.5
+    if name in MADE_BY_PASSES:
+        with pytest.raises(ArchitectureError, match=f"y: no PyTorch form of {name}"):
+            torch_graph.build(Network(nodes, {"y": "y"}))
+        with pytest.raises(ArchitectureError, match=f"y: no ONNX form of {name}"):
+            onnx_file.write(Network(nodes, {"y": "y"}), tmp_path / "refused.onnx", channels=3, size=SIZE)
+        return
+    variants = [(*nodes[:-1], nodes[-1].evolve(activation=activation)) for activation in (None, *ACTIVATIONS)]
+    if name == "multiply":
+        pool, flat = Node("pool", "global_avg_pool", (INPUT,)), Node("flat", "flatten", ("pool",))
+        variants += [(pool, flat, Node("y", "multiply", (INPUT, gate))) for gate in ("pool", "flat")]
+    for made in variants:
+        network = Network(made, {"y": "y"})
+        expected = ops.run(network, x.astype(np.float64))["y"]
+        with torch.no_grad():
+            found = torch_graph.build(network).double()(torch.from_numpy(x).double()).numpy()
+            alone = torch_graph.run(network, torch.from_numpy(x).double())["y"].numpy()
+        for array in (found, alone):
+            np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-7)  # weights are float32
+        path = tmp_path / "network.onnx"
+        onnx_file.write(network, path, channels=3, size=SIZE)
+        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(session.run(None, {"input": x})[0], expected, rtol=1e-4, atol=1e-5)

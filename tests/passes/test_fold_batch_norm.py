@@ -8,6 +8,7 @@ import pytest
 from npresnet import ops
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes import fold_batch_norm
+from npresnet.passes.fold_batch_norm import scale_and_shift
 from npresnet.window import Window
 from tests.support.checks import assert_same
 from tests.support.exact_norms import exact_network
@@ -145,3 +146,9 @@ def test_names_of_outputs_are_kept():
     network = Network((conv(), norm()), {"features": "bn", "again": "bn"})
     folded = fold_batch_norm(network)
     assert list(ops.run(folded, X)) == ["features", "again"]
+
+
+def test_scale_and_shift_without_weight_and_bias():
+    params = {"running_mean": np.array([2.0], np.float32), "running_var": np.array([3.0], np.float32)}
+    scale, shift = scale_and_shift(Node("bn", "batch_norm", (INPUT,), attrs={"eps": 1.0}, params=params))
+    assert (scale.dtype, scale.tolist(), shift.tolist()) == (np.float64, [0.5], [-1.0])

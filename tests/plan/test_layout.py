@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from npresnet import arch, passes, plan
+from npresnet import arch, cpu, passes, plan
 from npresnet.errors import ShapeError
 from npresnet.network import INPUT, Network, Node
+from npresnet.plan.layout import widest
 from npresnet.plan.lifetimes import Lifetime, value_lifetimes
 from npresnet.window import Window
 
@@ -64,7 +65,10 @@ def test_the_halo_is_the_maximum_padding_of_the_readers():
         ),
         {"out": "c"},
     )
-    layout = plan.make_layout(network, (1, 9, 8))
+    halos = widest(((1, 1), (2, 2)), ((3, 3), (0, 0)))
+    layout = plan.make_layout(network, (1, 9, 8), {INPUT: halos})
+    compiled = cpu.compile(network).layout((1, 9, 8))
+    assert layout.values[INPUT].halo == compiled.values[INPUT].halo
     assert layout.values[INPUT].halo == ((3, 3), (2, 2))
     assert layout.values[INPUT].storage_shape == (1, 15, 12, 1)
     assert not layout.values["c"].has_halo

@@ -1,9 +1,9 @@
 """Print the exact bits of a network's results, in a separate process: `python -m tests.support.bits resnet18 THREADS`.
 
 THREADS may be several numbers, "1,2,3". One JSON object: {"core_type": BLAS's, "logits": {image number:
-[SHA-256 of its logits in every run]}}. Two images are run at every place of batches of 1, 2, 3 and 8, with each number
-of threads. A further argument, "merged", plants a fault: images always go through BLAS together, whether that keeps
-their bits or not.
+[SHA-256 of its logits in every run]}}. Eight images are run alone, and two of them in turn at every place of batches of
+2, 3 and 8, with each number of threads. A further argument, "merged", plants a fault: images always go through BLAS
+together, whether that keeps their bits or not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from npresnet import arch, cpu, passes
 from npresnet.cpu.kernels import gemm
 
 BATCHES = (1, 2, 3, 8)
+IMAGES = max(BATCHES)
 
 
 def images(count: int, size: int) -> np.ndarray:
@@ -27,11 +28,14 @@ def images(count: int, size: int) -> np.ndarray:
 
 
 def digest(executable: cpu.Executable, size: int, found: dict[int, set[str]]) -> None:
-    """Adds to each image's different results; there is one, where the promise is kept."""
-    pictures = images(2, size)
+    """Adds to each image's different results; there is one, where the promise is kept.
+
+    No image is twice in a batch, so that results which have changed places are noticed.
+    """
+    pictures = images(IMAGES, size)
     for batch in BATCHES:
-        for first in (0, 1):  # the two take turns in a batch, then change places
-            numbers = (first + np.arange(batch)) % 2
+        for first in range(IMAGES) if batch == 1 else (0, 3):
+            numbers = (first + np.arange(batch)) % IMAGES
             logits = executable(pictures[numbers])["logits"]
             for number, row in zip(numbers, logits, strict=True):
                 found[int(number)].add(hashlib.sha256(row.tobytes()).hexdigest())

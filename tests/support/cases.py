@@ -80,9 +80,12 @@ def integers(rng: np.random.Generator, shape: tuple[int, ...], most: int = 4) ->
 def conv_cases(
     kernel_sizes: Iterable[tuple[int, int]] = KERNEL_SIZES, channels: Iterable[str] = tuple(CHANNELS)
 ) -> Iterator[ConvCase]:
-    """Stride x dilation x padding x groups x kernel_size, each on a third of the sizes that it fits; N is 1, 2 or 3."""
-    combinations = itertools.product(kernel_sizes, channels, _windows(STRIDES, PADDINGS, DILATIONS))
-    for number, (kernel_size, name, (stride, padding, dilation)) in enumerate(combinations):
+    """Stride x dilation x padding x groups x kernel_size, each on a third of the sizes that it fits; N is 1, 2 or 3.
+
+    Each kind of channels has another third: together they meet every window on every size.
+    """
+    combinations = itertools.product(kernel_sizes, _windows(STRIDES, PADDINGS, DILATIONS), channels)
+    for number, (kernel_size, (stride, padding, dilation), name) in enumerate(combinations):
         window = Window(kernel_size, stride, padding, dilation)
         in_channels, out_channels, groups = CHANNELS[name]
         for seed, size in _third_of_sizes(number, window):

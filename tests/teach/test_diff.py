@@ -32,7 +32,16 @@ def test_every_step_agrees_with_torchvision(name, options):
     assert found.first is None, diff.verdict(found)
 
 
-@pytest.mark.parametrize(("name", "options"), [("cifar_resnet20", {}), ("resnet50", {"stride_on": "1x1"})])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cifar_resnet20", {}),
+        ("resnet50", {"stride_on": "1x1"}),
+        ("resnet18", {"max_pool": False}),
+        ("resnet18", {"stem_stride": 1}),
+        ("resnet18", {"bn_eps": 1e-3}),
+    ],
+)
 def test_networks_that_torchvision_does_not_have(name, options):
     with npresnet.build(name, **options) as model:
         found = diff.diff(model, noise(32))

@@ -122,14 +122,14 @@ def compile_program(
 
 @contextmanager
 def _out_of_memory_as_device_error(layout: Layout) -> Iterator[None]:
-    """Raise MemoryError as a DeviceError that names the image's size."""
+    """Raise MemoryError as a DeviceError that names the images' size."""
     try:
         yield
     except MemoryError:
         raise DeviceError(
-            f"an image of {layout.input_shape} (C, H, W) needs at least {layout.arena_bytes / 1e6:,.0f} MB, and so "
-            "does each image computed at the same time: more than the memory available. Use smaller images, or "
-            "threads=1"
+            f"{layout.images} image(s) of {layout.input_shape} (C, H, W), as they enter this part of the network, need "
+            f"at least {layout.arena_bytes / 1e6:,.0f} MB on every thread: more than the memory available. Use smaller "
+            "images, or fewer threads"
         ) from None
 
 

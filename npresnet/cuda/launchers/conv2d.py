@@ -11,7 +11,7 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.linear import bias_of
 from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, Request
-from npresnet.network import Array, Node
+from npresnet.network import INPUT, Array, Node
 from npresnet.ops.conv2d import folded_weight
 from npresnet.ops.record import window_of
 
@@ -22,8 +22,8 @@ class Conv2dLowering(Lowering):
     fuses = frozenset({"relu"})
 
     def reads_padding(self, node: Node) -> bool:
-        """The filters get zeros for them; those of a group, or a residual, would see other channels."""
-        return node.groups == 1 and node.inputs[0] not in node.inputs[1:]
+        """The filters get zeros for them; those of a group, or the image as a residual, would see other channels."""
+        return node.groups == 1 and INPUT not in node.inputs[1:]
 
     def layer(self, request: Request) -> Layer:
         node, stored = request.node, request.stored[request.node.inputs[0]]

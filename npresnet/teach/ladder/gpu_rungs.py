@@ -18,6 +18,7 @@ from npresnet.cuda import ELEMENTS, Element, Gpu
 from npresnet.cuda.compiler.choices import load
 from npresnet.cuda.elements import restore, store
 from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launchers.conv2d import Conv2dLowering
 from npresnet.network import Array
 from npresnet.system.kernel_root import kernel_root
 from npresnet.teach.ladder.layer import RealLayer
@@ -93,7 +94,7 @@ class _Run:
             self.gpu.download(self.out, self.buffers["y"].address, self.stream)
             self.stream.synchronize()
         out: Array = restore(self.out, self.element).transpose(0, 3, 1, 2)
-        return out if self.layer.node.activation == "relu" else self.layer.activated(out)
+        return out if self.layer.node.activation in Conv2dLowering.fuses else self.layer.activated(out)
 
     def time_ms(self) -> float:
         self.gpu.time_ms(self.calls, self.stream)
@@ -121,7 +122,7 @@ def _shape_of(layer: RealLayer) -> ConvShape:
     images, channels, height, width = layer.x.shape
     node = layer.node
     return ConvShape(
-        images, height, width, channels, len(layer.weight), layer.window, node.groups, node.activation == "relu"
+        images, height, width, channels, len(layer.weight), layer.window, node.groups, Conv2dLowering().fused(node).code
     )
 
 

@@ -12,6 +12,7 @@ from npresnet.cuda.elements import ELEMENTS
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
+from npresnet.passes import optimize
 from npresnet.window import Window
 from tests.cuda import activations
 from tests.cuda.running import compiled
@@ -110,3 +111,20 @@ def test_an_activation_that_a_record_forbids_is_refused(gpus):
     (node,) = examples("conv2d_max_pool2d")
     with pytest.raises(ArchitectureError, match="pooled: a conv2d_max_pool2d cannot carry the activation 'silu'"):
         compiled(Network((node.evolve(activation="silu"),), {"y": "pooled"}))
+
+
+@pytest.mark.parametrize("element", ELEMENTS)
+@pytest.mark.parametrize("channels", [3, 1, 6])
+def test_the_image_as_a_residual_of_another_layer(gpus, element, channels):
+    """The image is then stored as the residual's reader needs it, although convolutions could read it padded."""
+    gpus()
+    rng = np.random.default_rng(channels)
+
+    def conv(name: str, x: str) -> Node:
+        weight = integers(rng, (channels, channels, 3, 3), most=1)
+        return Node(name, "conv2d", (x,), Window.of(3, 1, 1), params={"weight": weight})
+
+    nodes = (conv("a", INPUT), conv("b", "a"), Node("sum", "add", ("b", INPUT)))
+    network, x = Network(nodes, {"y": "sum"}), integers(rng, (2, channels, 7, 5), most=1)
+    assert optimize(network)["sum" if "sum" in optimize(network) else "b"].inputs == ("a", INPUT)
+    np.testing.assert_array_equal(compiled(optimize(network), element)(x)["y"], ops.run(network, x)["y"])
