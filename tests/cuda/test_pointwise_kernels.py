@@ -11,6 +11,7 @@ from npresnet import ops
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import activation, add, batch_norm, shortcut_a
+from npresnet.errors import DeviceError
 from npresnet.network import Node
 from npresnet.passes.fold_batch_norm import scale_and_shift
 from tests.cuda import activations, faults
@@ -157,3 +158,11 @@ def test_a_fault_in_batch_norm_is_noticed() -> None:
     element = ELEMENTS["float32"]
     wrong, _ = batch_norm_errors(element, 7, False, (("v % (unsigned)(C / width)", "v % (unsigned)(C / width - 1)"),))
     assert wrong.any()
+
+
+def test_a_batch_norm_beyond_what_the_kernel_counts_is_refused():
+    addresses = {"x": 0, "scale": 0, "shift": 0, "y": 0}
+    (launch,) = batch_norm.launches((2**32 - 1) // 65, 65, ELEMENTS["float32"], **addresses)
+    assert launch.grid[0] * batch_norm.THREADS >= (2**32 - 1) // 65 * 65
+    with pytest.raises(DeviceError, match="65 channels is too large; give fewer images"):
+        batch_norm.launches(2**32 // 65 + 1, 65, ELEMENTS["float32"], **addresses)

@@ -10,11 +10,13 @@ from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.lowering import EVERY_ACTIVATION, Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
+from npresnet.errors import DeviceError
 from npresnet.network import Array
 from npresnet.passes.fold_batch_norm import scale_and_shift
 
 FILE = "batch_norm/batch_norm.cu"
 THREADS = 256
+MOST_VECTORS = 2**32 - 1  # which the kernel counts in an unsigned int
 
 
 def launches(
@@ -32,9 +34,15 @@ def launches(
 
     x, y           (positions, channels)   element's storage; positions = N*H*W
     scale, shift   (channels,)             float32
+
+    Raises DeviceError for more vectors than the kernel counts.
     """
     name, width = form(element, channels)
     vectors = positions * channels // width
+    if vectors > MOST_VECTORS:
+        raise DeviceError(
+            f"a BatchNorm of {positions} positions with {channels} channels is too large; give fewer images"
+        )
     addresses = (np.uint64(x), np.uint64(scale), np.uint64(shift), np.uint64(y))
     args = (*addresses, np.uint32(vectors), np.int32(channels), activation.struct())
     grid = (ceil_div(vectors, THREADS), 1, 1)
