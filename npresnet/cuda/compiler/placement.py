@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from npresnet.cuda.compiler.layout import FLOAT_BYTES, Layout, Stored, Value
+from npresnet.cuda.compiler.layout import FLOAT_BYTES, Layout, Stored, Value, image_bytes
 from npresnet.cuda.compiler.lowerings import LOWERINGS
 from npresnet.cuda.compiler.reduction import Reduced
 from npresnet.cuda.elements import Element
+from npresnet.cuda.pixels import Normalisation
 from npresnet.network import INPUT, Network
 from npresnet.plan.arena import Request, assign_offsets
 from npresnet.plan.lifetimes import Lifetime, value_lifetimes
@@ -49,17 +50,19 @@ def place_values(
     macs: Mapping[str, int],
     images: int,
     element: Element,
+    pixels: Normalisation | None = None,
 ) -> Layout:
     """Give everything its place.
 
     shapes  of one image, by name: (C, H, W) or (C,)
     stored  of every value but views and those that only their results hold
     macs    of one image, by node
+    pixels  given where the images come as pixels
     """
     core = reduced.core
     lifetimes = value_lifetimes(Network(core.nodes, {}))  # results are copies: the values themselves may go
     requests = [_request(name, images * prod(stored[name]) * element.item_bytes, lifetimes[name]) for name in stored]
-    requests.append(_request(IMAGES, images * prod(shapes[INPUT]) * FLOAT_BYTES, Lifetime(-1, -1)))
+    requests.append(_request(IMAGES, images * image_bytes(shapes[INPUT], pixels), Lifetime(-1, -1)))
     kept = {name: Lifetime(lifetimes[name].first, len(core)) for name in core.outputs.values()}
     requests += [
         _request(_result(name), images * prod(shapes[name]) * FLOAT_BYTES, lifetime) for name, lifetime in kept.items()
@@ -76,7 +79,7 @@ def place_values(
             values[name] = Value(images, shapes[name], size, FLOAT_BYTES, lifetime, results[name])
     for name, source in reduced.sources.items():
         values[name] = values[source]._replace(shape=shapes[name])
-    return Layout(reduced.network, images, shapes[INPUT], values, macs, arena_bytes, offsets[IMAGES], results)
+    return Layout(reduced.network, images, shapes[INPUT], values, macs, arena_bytes, offsets[IMAGES], results, pixels)
 
 
 def _request(name: str, size_bytes: int, lifetime: Lifetime) -> Request:

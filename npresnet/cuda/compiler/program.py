@@ -19,8 +19,9 @@ from npresnet.cuda.compiler.placement import place_values, stored_values
 from npresnet.cuda.compiler.reduction import Reduced, reduce
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
-from npresnet.cuda.launchers import activation, layout
+from npresnet.cuda.launchers import activation, layout, preprocess
 from npresnet.cuda.launchers.lowering import Bound, Place, Request
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.errors import DeviceError
 from npresnet.network import INPUT, Network, Node
@@ -73,7 +74,11 @@ class Program(NamedTuple):
 
     def _copy_in(self, place: Place) -> list[Launch]:
         """The images to NHWC, with channels of zeros where they are stored with more than they have."""
-        value, channels = self.layout.values[INPUT], self.layout.input_shape[0]
+        value, channels, pixels = self.layout.values[INPUT], self.layout.input_shape[0], self.layout.pixels
+        if pixels is not None:
+            count, padded = value.images * value.stored.positions, value.stored.channels
+            x, y = place.images, place.address(INPUT)
+            return preprocess.launches(count, pixels.mean, pixels.std, padded, self.element, x=x, y=y)
         sizes = value.images, channels, value.stored.positions, value.stored.channels
         return layout.nchw_to_nhwc(*sizes, self.element, x=place.images, y=place.address(INPUT))
 
@@ -97,21 +102,31 @@ class Program(NamedTuple):
         return value.images * prod(value.shape) * value.item_bytes
 
 
-def compile_program(reduced: Reduced, input_shape: Shape, images: int, element: Element, gpu: Processor) -> Program:
+def compile_program(
+    reduced: Reduced,
+    input_shape: Shape,
+    images: int,
+    element: Element,
+    gpu: Processor,
+    pixels: Normalisation | None = None,
+) -> Program:
     """Decide everything for `images` images of (C, H, W) at once.
+
+    pixels  how they are normalised, where they come as pixels; None: they come normalised
 
     Raises ShapeError where the image does not fit the network, DeviceError where a batch is beyond what kernels count,
     ArchitectureError for inputs that no kernel takes.
     """
     core, shapes = reduced.core, infer_shapes(reduced.network, input_shape)
+    if pixels is not None:
+        pixels.check(input_shape[0])
     stored = stored_values(core, shapes)
     if images * max(value.positions for value in stored.values()) > MOST_POSITIONS:
         raise DeviceError(f"{images} images of {input_shape} (C, H, W) are too many pixels at once; give fewer")
-    choices = {
-        node.name: LOWERINGS[node.op].choose(Request(node, shapes, stored, images, element, gpu)) for node in core
-    }
+    requests = (Request(node, shapes, stored, images, element, gpu, pixels) for node in core)
+    choices = {request.node.name: LOWERINGS[request.node.op].choose(request) for request in requests}
     macs = {node.name: count_macs(node, shapes) for node in reduced.network}
-    placed = place_values(reduced, shapes, stored, macs, images, element)
+    placed = place_values(reduced, shapes, stored, macs, images, element, pixels)
     bound = {node.name: Bound(node, choices[node.name], placed, element, gpu) for node in core}
     needs = [sum(LOWERINGS[node.op].scratch(bound[node.name]).values()) for node in core]
     results = {asked: shapes[name] for asked, name in reduced.network.outputs.items()}

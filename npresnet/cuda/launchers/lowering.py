@@ -10,6 +10,7 @@ from npresnet.cuda.compiler.choices import Layer, Processor
 from npresnet.cuda.compiler.layout import Layout, Stored
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.network import Node
 from npresnet.plan.shapes import Shape
@@ -23,6 +24,7 @@ class Request(NamedTuple):
     shapes  of one image, by name
     stored  the same as they lie in memory
     images  computed at once
+    pixels  how they are normalised, where the images come as pixels; `layout.pixels` says so afterwards
     """
 
     node: Node
@@ -31,6 +33,7 @@ class Request(NamedTuple):
     images: int
     element: Element
     gpu: Processor
+    pixels: Normalisation | None = None
 
 
 class Bound(NamedTuple):
@@ -63,7 +66,7 @@ class Place(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Address of the images as they come."""
+        """Address of the images as they come: see `layout.pixels`."""
         return self.base + self.layout.images_offset
 
     @property

@@ -12,7 +12,7 @@ from npresnet.cuda.launchers.vectors import ceil_div, source_for
 
 FILE = "preprocess/preprocess.cu"
 THREADS = 256
-PADDED_CHANNELS = (4, 8)  # what y may have
+PADDED_CHANNELS = (1, 2, 3, 4, 8)  # what y may have
 
 # kernels/preprocess/preprocess.cu, struct Normalisation: the same fields in the same order
 NORMALISATION = np.dtype([("mean", np.float32, 4), ("std", np.float32, 4), ("channels", np.int32)])
@@ -35,7 +35,7 @@ def launches(
     pixels     of all images together: N*H*W
     mean, std  one number a channel, 1 to 4 of them: as `npresnet.images.Preprocess` holds them
     x          (N, H, W, channels)          uint8
-    y          (N, H, W, padded_channels)   element's storage; 4 or 8 padded_channels
+    y          (N, H, W, padded_channels)   element's storage; 8, 4, or as many as x has
     """
     how = np.zeros(1, NORMALISATION)
     how["mean"][0, : len(mean)] = mean
