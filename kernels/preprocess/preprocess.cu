@@ -14,12 +14,7 @@
 // Expects: FLOAT16 all: STG.E.128
 #include "../common/intrinsics.cuh"
 #include "../common/values.cuh"
-
-// npresnet/cuda/launchers/preprocess.py packs the same fields.
-struct Normalisation {
-  float mean[4], std[4];
-  int channels;  // 1 to 4
-};
+#include "normalise.cuh"
 
 template <int padded>
 __device__ __forceinline__ void preprocess(const unsigned char* __restrict__ x, Stored* __restrict__ y, unsigned pixels,
@@ -29,7 +24,7 @@ __device__ __forceinline__ void preprocess(const unsigned char* __restrict__ x, 
   float pixel[padded] = {};
 #pragma unroll
   for (int c = 0; c < (padded < 4 ? padded : 4); c++)
-    if (c < how.channels) pixel[c] = (x[(size_t)p * how.channels + c] / 255.f - how.mean[c]) / how.std[c];
+    if (c < how.channels) pixel[c] = normalised(x[(size_t)p * how.channels + c], how, c);
   constexpr int width = padded % 4 ? 1 : padded < VECTOR ? padded : VECTOR;
 #pragma unroll
   for (int c = 0; c < padded; c += width) {

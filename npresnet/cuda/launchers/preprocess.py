@@ -9,6 +9,7 @@ import numpy as np
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.vectors import ceil_div, source_for
+from npresnet.network import Array
 
 FILE = "preprocess/preprocess.cu"
 THREADS = 256
@@ -37,10 +38,15 @@ def launches(
     x          (N, H, W, channels)          uint8
     y          (N, H, W, padded_channels)   element's storage; 8, 4, or as many as x has
     """
+    grid = (ceil_div(pixels, THREADS), 1, 1)
+    args = (np.uint64(x), np.uint64(y), np.uint32(pixels), struct(mean, std))
+    return [Launch(source_for(FILE, element), f"preprocess_{padded_channels}", grid, (THREADS, 1, 1), args)]
+
+
+def struct(mean: Sequence[float], std: Sequence[float]) -> Array:
+    """The kernels' `Normalisation` argument: a structured array of one item, passed by value."""
     how = np.zeros(1, NORMALISATION)
     how["mean"][0, : len(mean)] = mean
     how["std"][0, : len(std)] = std
     how["channels"] = len(mean)
-    grid = (ceil_div(pixels, THREADS), 1, 1)
-    args = (np.uint64(x), np.uint64(y), np.uint32(pixels), how)
-    return [Launch(source_for(FILE, element), f"preprocess_{padded_channels}", grid, (THREADS, 1, 1), args)]
+    return how

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers.vectors import ceil_div
 
@@ -47,6 +48,16 @@ def patch_pixels(shape: ConvShape, taps: int) -> int:
     """Pixels that a tile's windows see together; `taps` is the width of a window as the kernel takes it."""
     (stride_h, stride_w), KH = shape.window.stride, shape.window.kernel_size[0]
     return ((TILE_H - 1) * stride_h + KH) * ((TILE_W - 1) * stride_w + taps)
+
+
+def taps(KW: int) -> int:
+    """Pixels of a window's row, as tensor cores take it."""
+    return 4 if KW <= 4 else 8
+
+
+def windows_aligned(shape: ConvShape, element: Element) -> bool:
+    """Whether every window begins on 16 bytes of the patch."""
+    return shape.window.stride[1] * CHANNELS * element.item_bytes % 16 == 0
 
 
 def shared_limit(capability: int) -> int:
