@@ -15,7 +15,7 @@ from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
 from npresnet.cuda.runtime import source as sources
 from npresnet.window import Window
 from tests.cuda import faults
-from tests.cuda.conv_cases import WINDOWS, Case, cases, check_conv, check_every_way, shapes
+from tests.cuda.conv_cases import WINDOWS, Case, cases, check_conv, check_every_way, likely_best, shapes
 from tests.cuda.wgmma_faults import FAULTS, SHARED_FAULTS
 from tests.emulator import emulator
 
@@ -153,12 +153,12 @@ def test_tiles_fit_a_multiprocessor(launcher: ModuleType, out_channels: int, ima
 def test_persistent_grid() -> None:
     """Many tiles: a block a multiprocessor. Wide tiles are no good where there are few outputs."""
     large = ConvShape(64, 56, 56, 64, 256, Window.of(1))
-    (tile, *_) = conv2d_wgmma_tma.tiles(large, HALF, HOPPER, multiprocessors=114)
+    tile = likely_best("conv2d_wgmma_tma", large, HALF, multiprocessors=114)
     (launch,) = conv2d_wgmma_tma.launches(large, HALF, tile, x=0, weight=0, bias=0, residual=0, y=0, workspace=0)
     assert launch.grid == (114, 1, 1)
     assert tile.rows * tile.columns > 128 * 64
     small = large._replace(images=1, height=14, width=14)
-    assert str(conv2d_wgmma_tma.tiles(small, HALF, HOPPER)[0]) == "128x64"
+    assert str(likely_best("conv2d_wgmma_tma", small, HALF)) == "128x64"
 
 
 def test_pack_is_k_major() -> None:

@@ -16,17 +16,20 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from npresnet.cuda.compiler import tuning
+from npresnet.cuda.compiler.cost import Work, card_of, predicted_us
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 
 SHIPPED = Path(__file__).parents[2] / "data" / "cuda_choices.json"
+CLEARLY = 0.9  # of the time of a launcher that stands before: less is within the error of the model
 STEMS = ("stem_mma", "stem_registers")
-WARPGROUPS = ("conv2d_wgmma_tma", "conv2d_wgmma")
+
 # best first; each says what it supports, and the last takes everything
 LAUNCHERS = (
     *STEMS,
     "conv2d_mma_grouped",
-    *WARPGROUPS,
+    "conv2d_wgmma_tma",
+    "conv2d_wgmma",
     "conv2d_mma",
     "conv2d_registers",
     "conv2d_tiled",
@@ -82,6 +85,16 @@ class Choice(NamedTuple):
         """The launcher."""
         return load(self.launcher)
 
+    def work(self, element: Element, *, has_residual: bool) -> list[Work]:
+        """Its launches' work."""
+        found: list[Work] = self.module.work(self.shape, element, self.tile, has_residual=has_residual)
+        return found
+
+    def predicted_us(self, layer: Layer, element: Element, gpu: Processor) -> float:
+        """By `cost`'s model."""
+        card = card_of(gpu.name, gpu.multiprocessors)
+        return predicted_us(self.work(element, has_residual=layer.has_residual), card)
+
     def __str__(self) -> str:
         return f"{self.launcher} {self.tile}"
 
@@ -93,19 +106,15 @@ def choose(layer: Layer, element: Element, gpu: Processor) -> Choice:
 
 
 def by_rule(layer: Layer, element: Element, gpu: Processor) -> Iterator[Choice]:
-    """The first supported launcher's first tile, and then the next ones."""
-    names = LAUNCHERS if fills_warpgroups(layer.shape, gpu) else [n for n in LAUNCHERS if n not in WARPGROUPS]
-    for name in names:
-        if tiles := candidates_of(name, layer, element, gpu):
-            yield tiles[0]
-
-
-def fills_warpgroups(shape: ConvShape, gpu: Processor) -> bool:
-    """Whether tiles of 128x128 outputs, which only Hopper's kernels want, keep half of the multiprocessors busy.
-
-    Fewer leave the rest idle, while conv2d_mma can split K. A guess until a table says better.
-    """
-    return -(-shape.M // 128) * -(-shape.out_channels // 128) * 2 >= gpu.multiprocessors
+    """Each supported launcher's best tile, in the order of LAUNCHERS but for those that are clearly faster."""
+    found = [tiles[0] for name in LAUNCHERS if (tiles := candidates_of(name, layer, element, gpu))]
+    while found:
+        first = found[0]
+        for choice in found[1:]:
+            if choice.predicted_us(layer, element, gpu) < CLEARLY * first.predicted_us(layer, element, gpu):
+                first = choice
+        found.remove(first)
+        yield first
 
 
 def candidates(layer: Layer, element: Element, gpu: Processor) -> list[Choice]:
@@ -114,7 +123,7 @@ def candidates(layer: Layer, element: Element, gpu: Processor) -> list[Choice]:
 
 
 def candidates_of(launcher: str, layer: Layer, element: Element, gpu: Processor) -> list[Choice]:
-    """One launcher's, likely the best first; none where it does not support the layer."""
+    """One launcher's, the best first by `cost`; none where it does not support the layer."""
     if launcher in STEMS and (layer.has_residual or layer.padded != 4):
         return []
     module, shape = load(launcher), layer.shape_for(launcher)
@@ -122,7 +131,8 @@ def candidates_of(launcher: str, layer: Layer, element: Element, gpu: Processor)
         return []
     wants = inspect.signature(module.tiles).parameters
     how = {"multiprocessors": gpu.multiprocessors} if "multiprocessors" in wants else {}
-    return [Choice(launcher, tile, shape) for tile in module.tiles(shape, element, gpu.capability, **how)]
+    found = [Choice(launcher, tile, shape) for tile in module.tiles(shape, element, gpu.capability, **how)]
+    return sorted(found, key=lambda choice: choice.predicted_us(layer, element, gpu))
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from npresnet.cuda.compiler.choices import Choice, Layer, choose
+from npresnet.cuda.compiler.cost import Work
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.linear import bias_of
@@ -38,6 +39,10 @@ class Conv2dLowering(Lowering):
     def scratch(self, bound: Bound) -> Mapping[str, int]:
         choice: Choice = bound.choice
         return {"sums": choice.module.workspace_bytes(choice.shape, bound.element, choice.tile)}
+
+    def work(self, bound: Bound) -> list[Work]:
+        choice: Choice = bound.choice
+        return choice.work(bound.element, has_residual=len(bound.node.inputs) > 1)
 
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         node, choice, is_folded = bound.node, bound.choice, "scale" in bound.node.params

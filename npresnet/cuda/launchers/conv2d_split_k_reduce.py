@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import Phase, Work
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
@@ -15,6 +16,14 @@ THREADS = 256
 def partial_bytes(shape: ConvShape, splits: int) -> int:
     """Of float32 partial[splits, M, O]; none where K is whole."""
     return 4 * splits * shape.M * shape.out_channels if splits > 1 else 0
+
+
+def work(shape: ConvShape, element: Element, splits: int, *, has_residual: bool) -> Work:
+    """The partial sums come from L2, where the launch before has left them; a tile is the four outputs of a thread."""
+    outputs = shape.M * shape.out_channels
+    dram_bytes = outputs * element.item_bytes * (2 if has_residual else 1)
+    phase = Phase(l2_bytes=4 * THREADS * (4 * splits + element.item_bytes * (2 if has_residual else 1)))
+    return Work(dram_bytes, -(-outputs // (4 * THREADS)), (phase,))
 
 
 def launches(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from npresnet.cuda.activation import NAMES, Activation
 from npresnet.cuda.compiler.choices import Layer, Processor
+from npresnet.cuda.compiler.cost import Work
 from npresnet.cuda.compiler.layout import Layout, Stored
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
@@ -112,6 +113,12 @@ class Lowering:
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         """The launches, without an activation that they do not fuse."""
         raise NotImplementedError
+
+    def work(self, bound: Bound) -> list[Work]:
+        """What its launches ask of the GPU, one entry each: by default one that moves its values and weights once."""
+        values = {bound.layout.values[name] for name in (*bound.node.inputs, bound.node.name)}
+        weights = sum(array.size for array in bound.node.params.values()) * bound.element.item_bytes
+        return [Work(weights + sum(value.size_bytes for value in values))]
 
     def algorithm(self, bound: Bound) -> str:
         """How it is computed, in a few words; "" for the names of its kernels."""

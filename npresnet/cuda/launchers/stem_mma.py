@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import MMA, Phase, Work, products
 from npresnet.cuda.elements import Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
@@ -12,7 +13,7 @@ from npresnet.cuda.launchers.stem import CHANNELS, Tile
 from npresnet.cuda.launchers.vectors import ceil_div, source_for
 from npresnet.network import Array
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
 
 FILE = "stem/mma.cu"
 WARPS = 4
@@ -31,6 +32,19 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
     """How many tiles of 8 x 16 positions a block walks through."""
     return stem.walks(shape, _columns(shape, element))
+
+
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch. Each warp reads all weights of the block from shared memory for every tile of 8 x 16 positions."""
+    columns, pixel = _columns(shape, element), CHANNELS * element.item_bytes
+    k_bytes = shape.window.kernel_size[0] * stem.taps(shape.window.kernel_size[1]) * pixel
+    multiply = Phase(
+        shared_bytes=(stem.TILE_H * stem.TILE_W + WARPS * columns) * k_bytes,
+        flops=2 * stem.TILE_H * stem.TILE_W * columns * k_bytes // element.item_bytes,
+    )
+    patch_bytes = stem.patch_pixels(shape, stem.taps(shape.window.kernel_size[1])) * pixel
+    phases = stem.phases_of(tile, columns * k_bytes, patch_bytes, multiply, columns, element)
+    return [Work(stem.bytes_of_stem(shape, element), stem.blocks(shape, tile, columns), phases, products(MMA, element))]
 
 
 def pack(weight: Array, element: Element) -> Array:

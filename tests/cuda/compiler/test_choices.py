@@ -47,7 +47,7 @@ STEM = layer(size=224, channels=(3, 64), window=Window.of(7, 2, 3))
         (layer(), "float16", HOPPER, "conv2d_wgmma_tma"),
         (layer(), "tf32", HOPPER, "conv2d_wgmma_tma"),
         (layer(channels=(40, 128)), "float16", HOPPER, "conv2d_wgmma"),
-        (layer(images=1), "float16", HOPPER, "conv2d_mma"),
+        (layer(images=1, size=7, channels=(512, 512)), "float16", HOPPER, "conv2d_mma"),
         (layer(), "bfloat16", AMPERE, "conv2d_mma"),
         (layer(), "float16", TURING, "conv2d_mma"),
         (layer(), "float32", TURING, "conv2d_registers"),
