@@ -84,7 +84,7 @@ struct WgmmaArguments {
 
 template <class Element, int N>
 inline void wgmma(const char* name, float* sums, unsigned long long a, unsigned long long b) {
-  static_assert(N == 64 || N == 128 || N == 256, "64, 128 or 256 columns");
+  static_assert(N % 8 == 0 && 8 <= N && N <= 256, "8 to 256 columns, a multiple of 8");
   WgmmaArguments mine{sums, a, b};
   whole_warpgroup(name, &mine, [name](WgmmaArguments* const* threads) {
     Product product{compute_wgmma<Element, N>, {}, threads[0]->a, threads[0]->b, {}, false, false, 0};
