@@ -88,6 +88,10 @@ class Programs:
         self._kept.move_to_end(key)
         return captured
 
+    def has(self, input_shape: Shape, images: int) -> bool:
+        """Whether `get` would find it captured."""
+        return (input_shape, images) in self._kept
+
     def compile(self, input_shape: Shape, images: int) -> Program:
         """The program, without memory."""
         gpu = Processor(self._gpu.name, self._gpu.capability, self._gpu.multiprocessors)
