@@ -27,6 +27,9 @@ class RawKernel:
         self._machine, self._module, self._name = machine, module, name
         self._shared, self._launched = USUAL_SHARED, False
 
+    def __del__(self) -> None:
+        self._machine.failures.destroyed("a kernel's module")
+
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
         return self._shared
@@ -34,17 +37,18 @@ class RawKernel:
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
         if size > SHARED_LIMIT.get(self._machine.capability, 99 << 10):
-            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+            raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
         self._shared = size
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: Stream | None = None) -> None:
         if not (isinstance(grid, tuple) and isinstance(block, tuple)):
             raise TypeError("Argument 'grid' has incorrect type (expected tuple)")
+        self._machine.failures.meet("launch")
         stream = stream or self._machine.current_stream()
         if shared_mem > self._shared:
-            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+            raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
         if stream.recorded is not None and not self._launched:
-            raise CUDADriverError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED: a kernel is loaded by its first launch")
+            raise CUDADriverError(900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED: a kernel is loaded by its first launch")
         values = tuple(_argument(value) for value in args)
         gpu = self._machine.gpus[self._machine.current_device()]
         source = Source(self._module["file"], tuple((name, value) for name, value in self._module["defines"]))
@@ -72,8 +76,9 @@ class RawModule:
         assert self._path is not None
         module = json.loads(Path(self._path).read_text())
         machine = Machine.active
+        machine.failures.meet("load module")
         if module["capability"] != machine.capability:
-            raise CUDADriverError("CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available for execution")
+            raise CUDADriverError(209, "CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available for execution")
         return RawKernel(machine, module, name)
 
 

@@ -6,6 +6,7 @@ import threading
 import weakref
 from typing import Any
 
+from tests.emulator.cupy_failures import Failures
 from tests.emulator.cupy_memory import EmulatedGpu
 
 
@@ -22,6 +23,7 @@ class Machine:
     driver          the CUDA that the driver says it supports, 12040; 0: there is none
     has_nvrtc       False: the compiler is not installed
     kernels         names of those that have run
+    failures        calls of CUDA that are to go wrong
     """
 
     active: Machine
@@ -42,6 +44,7 @@ class Machine:
         self.driver, self.version, self.has_nvrtc = driver, version, has_nvrtc
         self.gpus = [EmulatedGpu(index, memory_bytes) for index in range(count)]
         self.local = Local()
+        self.failures = Failures()
         self.streams: dict[tuple[int, int], weakref.ref[Any]] = {}
         self.kernels: list[str] = []
         self.nulls: list[Any] = []  # each GPU's default stream

@@ -13,15 +13,19 @@ ZONE_BYTES = 1024
 POISON = 0xFF
 
 
-class CUDARuntimeError(RuntimeError):
-    """As CuPy's: `status` is CUDA's number."""
+class CudaError(RuntimeError):
+    """`status` is CUDA's number."""
 
     def __init__(self, status: int, text: str):
         super().__init__(text)
         self.status = status
 
 
-class CUDADriverError(RuntimeError):
+class CUDARuntimeError(CudaError):
+    pass
+
+
+class CUDADriverError(CudaError):
     pass
 
 

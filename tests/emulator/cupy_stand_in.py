@@ -105,6 +105,7 @@ class CupyStandIn(Machine):
             "from_dlpack": lambda x: x.__dlpack__(),
             "asnumpy": lambda x: x.get(),
             "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+            "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(),
             "cuda": self._cuda(),
         }
         for name, member in members.items():
@@ -116,8 +117,8 @@ class CupyStandIn(Machine):
             Device=Device,
             Event=Event,
             Stream=lambda **how: Stream(self, **how),
-            alloc=lambda size: Memory(self.gpus[self.current_device()], size),
-            alloc_pinned_memory=lambda size: np.full(size, POISON, np.uint8),
+            alloc=self._alloc,
+            alloc_pinned_memory=self._alloc_pinned,
             get_current_stream=self.current_stream,
             get_elapsed_time=lambda start, stop: 1.0,
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -139,6 +140,14 @@ class CupyStandIn(Machine):
             runtimeGetVersion=lambda: self.version,
         )
 
+    def _alloc(self, size: int) -> Memory:
+        self.failures.meet("allocate")
+        return Memory(self.gpus[self.current_device()], size)
+
+    def _alloc_pinned(self, size: int) -> np.ndarray:
+        self.failures.meet("pin memory")
+        return np.full(size, POISON, np.uint8)
+
     def _count(self) -> int:
         if self.driver // 1000 < self.version // 1000:
             raise CUDARuntimeError(35, "cudaErrorInsufficientDriver: CUDA driver version is insufficient")
@@ -147,6 +156,7 @@ class CupyStandIn(Machine):
         return len(self.gpus)
 
     def _properties(self, index: int) -> dict[str, Any]:
+        self.failures.meet("properties")
         return {
             "name": self.name.encode(),
             "major": self.capability // 10,
@@ -161,6 +171,7 @@ class CupyStandIn(Machine):
         return NdArray(memory.bytes[:size].view(dtype).reshape(shape), memory)
 
     def _memcpy(self, to: int, source: int, size: int, kind: int, stream_ptr: int) -> None:
+        self.failures.meet("copy")
         gpu = self.gpus[self.current_device()]
         if kind != DEVICE_TO_HOST:
             gpu.require(to, size, "a copy to")
