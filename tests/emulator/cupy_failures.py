@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 
-from tests.emulator.cupy_memory import CUDADriverError, CUDARuntimeError
-
 NAMES = {
     1: ("cudaErrorInvalidValue", "CUDA_ERROR_INVALID_VALUE", "invalid argument"),
     2: ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"),
@@ -21,9 +19,28 @@ NAMES = {
     701: ("cudaErrorLaunchOutOfResources", "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested"),
     716: ("cudaErrorMisalignedAddress", "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"),
     719: ("cudaErrorLaunchFailure", "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"),
+    720: ("cudaErrorCooperativeLaunchTooLarge", "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks"),
+    801: ("cudaErrorNotSupported", "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"),
 }
 STICKY = (214, 700, 716, 719)
 OF_THE_DRIVER = ("load module", "launch")
+
+
+class CudaError(RuntimeError):
+    """One of CuPy's errors; `status` is CUDA's number."""
+
+    def __init__(self, status: int, text: str):
+        super().__init__(text)
+        self.status = status
+
+
+class CUDARuntimeError(CudaError):
+    pass
+
+
+class CUDADriverError(CudaError):
+    def __init__(self, status: int, text: str = ""):
+        super().__init__(status, text or "{1}: {2}".format(*NAMES[status]))
 
 
 class Failures:
@@ -54,10 +71,9 @@ class Failures:
             return
         if status in STICKY:
             self.sticky = status
-        of_runtime, of_driver, words = NAMES[status]
         if call in OF_THE_DRIVER:
-            raise CUDADriverError(status, f"{of_driver}: {words}")
-        raise CUDARuntimeError(status, f"{of_runtime}: {words}")
+            raise CUDADriverError(status)
+        raise CUDARuntimeError(status, "{0}: {2}".format(*NAMES[status]))
 
     def destroyed(self, what: str) -> None:
         """At the end of an object of CuPy's whose destructor calls CUDA."""

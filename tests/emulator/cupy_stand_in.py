@@ -21,15 +21,17 @@ from typing import Any
 import numpy as np
 
 from npresnet.cuda.launch import Source
+from npresnet.cuda.runtime import extended_launch, modules, nvrtc, tensor_map
 from npresnet.cuda.runtime import gpu as runtime
-from npresnet.cuda.runtime import modules, nvrtc, tensor_map
 from npresnet.cuda.runtime.tensor_map import TensorMap
 from npresnet.errors import DeviceError
 from tests.emulator import tensor_map as emulated_map
 from tests.emulator.cupy_arrays import NdArray
+from tests.emulator.cupy_driver import Driver
+from tests.emulator.cupy_failures import CUDADriverError, CUDARuntimeError
 from tests.emulator.cupy_kernels import RawModule
 from tests.emulator.cupy_machine import Device, Machine
-from tests.emulator.cupy_memory import POISON, CUDADriverError, CUDARuntimeError, Memory, OutOfMemoryError
+from tests.emulator.cupy_memory import POISON, Memory, OutOfMemoryError
 from tests.emulator.cupy_streams import Event, Stream
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
@@ -42,6 +44,7 @@ class CupyStandIn(Machine):
         super().__init__(**how)
         self.nulls += [self._null(index) for index in range(len(self.gpus))]
         self.cupy = self._module()
+        self.libcuda = Driver(self)
 
     def install(self, monkeypatch: Any, folder: Path) -> CupyStandIn:
         """Be `import cupy`; `folder` gets what stands for compiled kernels."""
@@ -50,6 +53,7 @@ class CupyStandIn(Machine):
         monkeypatch.setattr(modules, "module_path", self._module_path)
         monkeypatch.setattr(nvrtc, "open_nvrtc", self._open_nvrtc)
         monkeypatch.setattr(tensor_map, "encode", self._encode)
+        monkeypatch.setattr(extended_launch, "launcher", lambda: self.libcuda)
         runtime._open.cache_clear()
         return self
 

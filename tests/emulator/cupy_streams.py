@@ -11,8 +11,8 @@ import weakref
 from collections import deque
 from typing import Any
 
+from tests.emulator.cupy_failures import CUDARuntimeError
 from tests.emulator.cupy_machine import Machine
-from tests.emulator.cupy_memory import CUDARuntimeError
 
 
 class Stream:

@@ -18,6 +18,7 @@ Kept = TypeVar("Kept")
 class Context:
     """Where a GPU's memory, streams and kernels live.
 
+    device  "cuda:0 (NVIDIA H200)", for people
     failed  None, or what the GPU has failed with: from then on nothing runs in this process
 
     What belongs to a failed context is never destroyed. CuPy's destructors would call CUDA and print a traceback each,
@@ -27,7 +28,7 @@ class Context:
     def __init__(self, cupy: Any, index: int, device: str):
         self._cupy = cupy
         self._index = index
-        self._device = device  # for people
+        self.device = device
         self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
         self.failed: str | None = None
 
@@ -60,7 +61,7 @@ class Context:
         if status == failures.OUT_OF_MEMORY:
             return self._no_memory(error)
         if status not in failures.STICKY:
-            return f"{self._device} fails: {failures.explained(error)}"
+            return f"{self.device} fails: {failures.explained(error)}"
         self.failed = str(error)
         pools = self._cupy.get_default_memory_pool(), self._cupy.get_default_pinned_memory_pool()
         for thing in (*self._alive, *pools):
@@ -68,10 +69,10 @@ class Context:
         return self._at_end()
 
     def _at_end(self) -> str:
-        return f"{self._device} has failed ({self.failed}); no further work is possible in this process: restart it"
+        return f"{self.device} has failed ({self.failed}); no further work is possible in this process: restart it"
 
     def _no_memory(self, error: Exception) -> str:
         return (
-            f"{self._device} has no memory left: {error}. The model can still be used: give fewer images at a time, or "
+            f"{self.device} has no memory left: {error}. The model can still be used: give fewer images at a time, or "
             "smaller ones"
         )

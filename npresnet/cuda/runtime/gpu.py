@@ -84,7 +84,7 @@ class Gpu:
         self._index = index
         self._paths: dict[Source, str] = {}
         self.context = Context(self._cupy, index, f"{self.device} ({self.name})")
-        self._kernels = Kernels(self._cupy, self.context)
+        self._kernels = Kernels(self._cupy, self.context, found)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -233,7 +233,7 @@ class Gpu:
         """Put calls on a stream, one after the other."""
         with stream:
             for call in calls:
-                call.put()
+                self._kernels.put(call, stream)
 
     def capture(self, calls: Sequence[Call], stream: Any) -> Graph:
         """The calls as one CUDA graph: `graph.launch(stream)` replays them. They have to have run once before."""
