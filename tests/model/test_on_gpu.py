@@ -16,7 +16,6 @@ from npresnet.cuda import executable as executables
 from npresnet.model.prediction import Prediction
 from tests.cuda.conftest import gpus
 from tests.emulator import emulator
-from tests.emulator.cupy_memory import CUDARuntimeError
 from tests.emulator.cupy_streams import Event
 from tests.model.test_concurrency import run_concurrently
 from tests.support.small import picture, write_pictures
@@ -144,21 +143,24 @@ def test_two_threads_at_once(model, tmp_path):
     )
 
 
-def fail(*_: object) -> None:
-    raise CUDARuntimeError(719, "cudaErrorLaunchFailure: unspecified launch failure")
-
-
-def test_a_gpu_that_fails_in_the_middle_raises_after_what_was_computed_before(model, monkeypatch, tmp_path):
-    paths = write_pictures(tmp_path, 6)
-    right = float_logits(model, paths)
-    stream, found = model.stream(paths, batch_size=2), []
-    with monkeypatch.context() as patch:
+@pytest.mark.parametrize(("status", "words"), [(1, "fails: cudaErrorInvalidValue"), (700, "has failed .*restart it")])
+def test_a_gpu_that_fails_in_the_middle_raises_after_what_was_computed_before(gpus, tmp_path, status, words):
+    stand_in, paths = gpus(), write_pictures(tmp_path / "pictures", 6)
+    with npresnet.load("demo", device="cuda", threads=2, preprocess=SMALL) as model:
+        right = float_logits(model, paths)
+        stream, found = model.stream(paths, batch_size=2), []
         found.append(next(stream)[1])  # the second batch is on its way
-        patch.setattr(cuda.Gpu, "upload", fail)
-        with pytest.raises(npresnet.DeviceError, match="cudaErrorLaunchFailure"):
+        stand_in.failures.plan("launch graph", status)
+        with pytest.raises(npresnet.DeviceError, match=words):
             found.extend(result for _, result in stream)
-    assert_same(found, right[:4])
-    assert_same(model.predict(paths), right)
+        if status == 1:
+            assert_same(found, right[:4])
+            assert_same(model.predict(paths), right)
+        else:  # nor does anything come back of the second batch
+            assert_same(found, right[:2])
+            with pytest.raises(npresnet.DeviceError, match=words):
+                model.predict(paths)
+    assert stand_in.failures.noise == []
 
 
 def test_what_an_iterable_raises_comes_after_its_images(model):
