@@ -216,7 +216,7 @@ class Gpu:
     def event(self) -> Any:
         """A new event, which takes the time when a stream comes to it; who waits for it leaves the CPU to others."""
         with self.active():
-            return self._cupy.cuda.Event(block=True)
+            return self._event(block=True)
 
     def elapsed_ms(self, start: Any, stop: Any) -> float:
         """Milliseconds between two events, by the GPU's own clock, when streams have come to both."""
