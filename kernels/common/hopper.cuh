@@ -74,11 +74,14 @@ __device__ __forceinline__ void tensor_copy_im2col(unsigned shared_to, const Ten
 
 // ---- registers handed over between the warpgroups of a block
 
+// N is a multiple of 8 from 24 to 256. The block's sum may not exceed what it began with: who asks for more waits.
 template <int N> __device__ __forceinline__ void registers_dec() {
+  static_assert(N % 8 == 0 && 24 <= N && N <= 256, "registers come in eights");
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(N));
 }
 
 template <int N> __device__ __forceinline__ void registers_inc() {
+  static_assert(N % 8 == 0 && 24 <= N && N <= 256, "registers come in eights");
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N));
 }
 

@@ -24,7 +24,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from npresnet.cuda.compiler.reduction import reduce
+from npresnet.cuda.compiler.reduction import segmentations
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launchers import softmax_top_k
 from npresnet.cuda.pixels import Normalisation
@@ -45,12 +45,12 @@ class Pipeline:
 
     def __init__(self, network: Network, gpu: Gpu, element: Element, weights: Weights, pixels: Normalisation):
         """Raises ArchitectureError for an operation or activation that this backend does not have."""
-        reduced = reduce(network)
-        (self._asked, self._node), *_ = reduced.core.outputs.items()
+        ways = segmentations(network)
+        (self._asked,) = network.outputs
         self._gpu = gpu
         self._upload, self._compute, self._download = streams = [gpu.stream() for _ in range(3)]
         self._taken = gpu.event()  # the pixels, out of the station
-        self._programs: Programs | None = Programs(reduced, gpu, element, weights, self._compute, pixels)
+        self._programs: Programs | None = Programs(ways, gpu, element, weights, self._compute, pixels)
         self._station = Station(gpu)
         self._slots = [Slot(gpu), Slot(gpu)]
         self._settle_streams = partial(_settle, gpu, streams)
@@ -155,7 +155,7 @@ class Pipeline:
         self._taken.record(stream)
         captured.graph.launch(stream)
         stream.wait_event(last.download[1])
-        self._gpu.copy(results, captured.result_address(self._node), wanted.values_bytes, stream)
+        self._gpu.copy(results, captured.result_address(self._asked), wanted.values_bytes, stream)
         self._gpu.run(ranking, stream)
         stop.record(stream)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import cuda, images, passes
-from npresnet.cuda.compiler.reduction import reduce
+from npresnet.cuda.compiler.reduction import segmentations
 from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.programs import Programs
 from npresnet.errors import ShapeError
@@ -39,17 +39,17 @@ def normalised(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
 
 
 def programs_of(network: Network, how: Preprocess, dtype: str = "float32") -> Programs:
-    gpu = cuda.open_gpu("cuda")
-    return Programs(reduce(network), gpu, cuda.ELEMENTS[dtype], cuda.Weights(gpu), gpu.stream(), normalisation(how))
+    gpu, ways = cuda.open_gpu("cuda"), segmentations(network)
+    return Programs(ways, gpu, cuda.ELEMENTS[dtype], cuda.Weights(gpu), gpu.stream(), normalisation(how))
 
 
 def run(programs: Programs, pixels: np.ndarray, name: str) -> np.ndarray:
-    """The float32 result of node `name`."""
+    """A float32 result, by the name by which it is asked for."""
     count, *size, channels = pixels.shape
     captured = programs.get((channels, *size), count)
     gpu, stream, layout = cuda.open_gpu("cuda"), programs._stream, captured.program.layout
     assert layout.images_bytes == pixels.nbytes
-    found = np.empty((count, *layout.values[name].shape), np.float32)
+    found = np.empty((count, *captured.program.result_shapes[name]), np.float32)
     with gpu.active():
         gpu.upload(captured.images_address, pixels, stream)
         captured.graph.launch(stream)
@@ -65,7 +65,7 @@ def test_the_bits_of_images_normalised_by_the_cpu(gpus, dtype):
     for count in (1, 3):
         pixels = pictures(count)
         right = compiled(small_network(), dtype)(normalised(pixels, COLOUR))["logits"]
-        np.testing.assert_array_equal(run(programs, pixels, "fc"), right)
+        np.testing.assert_array_equal(run(programs, pixels, "logits"), right)
 
 
 def grey_network() -> Network:
@@ -87,10 +87,9 @@ def unpadded_network() -> Network:
 )
 def test_other_channels(gpus, network, how):
     gpus()
-    (name,) = network.outputs.values()
     pixels = pictures(2, how.channels)
     right = compiled(network)(normalised(pixels, how))["all"]
-    np.testing.assert_array_equal(run(programs_of(network, how), pixels, name), right)
+    np.testing.assert_array_equal(run(programs_of(network, how), pixels, "all"), right)
 
 
 def test_the_first_step_preprocesses_and_a_byte_a_pixel_is_kept(gpus):

@@ -71,7 +71,7 @@ struct TensorMapFields {
   int lower[2], upper[2];          // im2col: the bounding box's corners, W and H
   int step[2];                     // im2col: from pixel to pixel, W and H
   unsigned box[2];                 // elements along the innermost axis; rows or pixels
-  unsigned short element_bytes, swizzle_bytes, im2col, magic;
+  unsigned short element_bytes, swizzle_bytes, im2col, magic, tf32;
 };
 
 struct TensorCopy {

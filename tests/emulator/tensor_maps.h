@@ -8,7 +8,7 @@ struct alignas(64) TensorMap {
 
 namespace emulator {
 
-static_assert(sizeof(TensorMapFields) == 104 && sizeof(TensorMap) == 128, "tests/emulator/tensor_map.py packs these");
+static_assert(sizeof(TensorMapFields) == 112 && sizeof(TensorMap) == 128, "tests/emulator/tensor_map.py packs these");
 constexpr unsigned short TENSOR_MAP_MAGIC = 0x7A3E;
 
 // Walks the pixels that an im2col copy visits: along W, then H, then N, within the bounding box.
@@ -37,6 +37,16 @@ inline const unsigned char* pixel_address(const TensorMapFields& m, long w, long
   return m.base + w * m.stride_bytes[0] + h * m.stride_bytes[1] + n * m.stride_bytes[2];
 }
 
+// A map of tf32 rounds to the nearest, ties to even, and leaves infinities and NaN alone: nothing that NVIDIA writes says
+// so, but Triton's tests of its option round_f32_to_tf32 do, on hardware.
+OWN inline void round_to_tf32(unsigned char* number) {
+  unsigned bits;
+  memcpy(&bits, number, 4);
+  if ((bits & 0x7F800000) == 0x7F800000) return;
+  bits = (bits + 0xFFF + (bits >> 13 & 1)) & 0xFFFFE000;
+  memcpy(number, &bits, 4);
+}
+
 // One row of the box; the swizzle exchanges the 16-byte chunks of each 128 bytes by bits 7 to 9 of their address.
 OWN inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
   const TensorMapFields& m = copy.map;
@@ -47,6 +57,7 @@ OWN inline void land_row(const TensorCopy& copy, unsigned row_address, const uns
     long column = copy.at[0] + static_cast<long>(i);
     if (from && within(column, m.size[0])) {
       memcpy(to, from + column * m.element_bytes, m.element_bytes);
+      if (m.tf32) round_to_tf32(to);
     } else {
       memset(to, 0, m.element_bytes);
     }

@@ -16,7 +16,7 @@ from math import prod
 from typing import NamedTuple
 
 from npresnet.cuda.pixels import Normalisation
-from npresnet.network import Network
+from npresnet.network import INPUT, Network
 from npresnet.plan.lifetimes import Lifetime
 from npresnet.plan.shapes import Shape
 
@@ -90,6 +90,11 @@ class Layout(NamedTuple):
     images_offset: int
     result_offsets: Mapping[str, int]
     pixels: Normalisation | None = None
+
+    @property
+    def has_input(self) -> bool:
+        """Whether INPUT is stored NHWC; else its readers read the images as they come, and its value is those."""
+        return self.values[INPUT].offset_bytes != self.images_offset
 
     @property
     def images_bytes(self) -> int:

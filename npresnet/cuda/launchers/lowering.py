@@ -94,6 +94,18 @@ class Lowering:
         """The nodes that are lowered in the place of `node`; the last one has its name."""
         return (node,)
 
+    def is_segment(self, node: Node) -> bool:
+        """Whether it is several operations that one kernel may compute, as well as its parts: `segmentations`."""
+        return False
+
+    def takes(self, request: Request) -> bool:
+        """Whether there is a kernel for this segment; others have one for every node."""
+        return True
+
+    def reads_images(self, node: Node) -> bool:
+        """Whether its kernels read the images as they come where the node reads INPUT: `Place.images`."""
+        return False
+
     def reads_padding(self, node: Node) -> bool:
         """Whether it takes an image that is stored with channels of zeros beyond its own."""
         return False

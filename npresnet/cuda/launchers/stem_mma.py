@@ -37,14 +37,18 @@ def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
 def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
     """One launch. Each warp reads all weights of the block from shared memory for every tile of 8 x 16 positions."""
     columns, pixel = _columns(shape, element), CHANNELS * element.item_bytes
-    k_bytes = shape.window.kernel_size[0] * stem.taps(shape.window.kernel_size[1]) * pixel
-    multiply = Phase(
-        shared_bytes=(stem.TILE_H * stem.TILE_W + WARPS * columns) * k_bytes,
-        flops=2 * stem.TILE_H * stem.TILE_W * columns * k_bytes // element.item_bytes,
-    )
+    k_bytes, multiply = products_of_a_tile(shape, columns, element)
     patch_bytes = stem.patch_pixels(shape, stem.taps(shape.window.kernel_size[1])) * pixel
     phases = stem.phases_of(tile, columns * k_bytes, patch_bytes, multiply, columns, element)
     return [Work(stem.bytes_of_stem(shape, element), stem.blocks(shape, tile, columns), phases, products(MMA, element))]
+
+
+def products_of_a_tile(shape: ConvShape, columns: int, element: Element) -> tuple[int, Phase]:
+    """Bytes of K; what a block does for a tile of 8 x 16 positions once patch and weights are there."""
+    KH, KW = shape.window.kernel_size
+    k_bytes = KH * stem.taps(KW) * CHANNELS * element.item_bytes
+    shared_bytes = (stem.TILE_H * stem.TILE_W + WARPS * columns) * k_bytes
+    return k_bytes, Phase(0, shared_bytes, 2 * stem.TILE_H * stem.TILE_W * columns * k_bytes // element.item_bytes)
 
 
 def pack(weight: Array, element: Element) -> Array:

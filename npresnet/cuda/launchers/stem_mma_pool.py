@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import MMA, Phase, Work, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import preprocess, stem
 from npresnet.cuda.launchers.stem import CHANNELS, TILE_H, TILE_W
-from npresnet.cuda.launchers.stem_mma import pack
-from npresnet.cuda.launchers.stem_pool import PooledStem, Tile, band_rows, bands, pools_within
+from npresnet.cuda.launchers.stem_mma import pack, products_of_a_tile
+from npresnet.cuda.launchers.stem_pool import (
+    PooledStem,
+    Tile,
+    band_heights,
+    band_rows,
+    bands,
+    bytes_moved,
+    pools_within,
+)
 from npresnet.cuda.launchers.vectors import ceil_div, source_for
 from npresnet.cuda.pixels import Normalisation
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work"]
 
 FILE = "stem/mma_pool.cu"
 WARPS = 4
 TABLE = 4 * 256  # numbers, for pixels
 MOST_POOL_ROWS = 9
-WEIGHT_STEPS = 2  # loading the weights takes a block about as long as so many tiles: a guess
 
 
 def supports(shape: PooledStem, element: Element, capability: int) -> bool:
@@ -36,17 +44,27 @@ def supports(shape: PooledStem, element: Element, capability: int) -> bool:
     )
 
 
-def tiles(shape: PooledStem, element: Element, capability: int, multiprocessors: int = 132) -> list[Tile]:
+def tiles(shape: PooledStem, element: Element, capability: int) -> list[Tile]:
     """Long bands load the weights and compute the rows between bands less often, short ones keep all at work."""
-    height, columns = shape.pool.out_size[0], _columns(shape, element, capability)
-    options = sorted({ceil_div(height, parts) for parts in (1, 2, 3, 4, 6, 8, 12, 16, 24)})
-    resident = max(stem.shared_limit(capability) // _shared_bytes(shape, element, columns), 1) * multiprocessors
+    return [Tile(rows) for rows in band_heights(shape)]
 
-    def estimated_steps(rows: int) -> int:
-        blocks = bands(shape, rows, TILE_W) * ceil_div(shape.conv.out_channels, columns)
-        return ceil_div(blocks, resident) * (ceil_div(band_rows(shape, rows), TILE_H) + WEIGHT_STEPS)
 
-    return [Tile(rows) for rows in sorted(options, key=lambda rows: (estimated_steps(rows), -rows))]
+def work(shape: PooledStem, element: Element, tile: Tile, capability: int, *, has_pixels: bool) -> list[Work]:
+    """One launch: a block's weights, then for every 8 rows of its band the patch, the products, ring and pool."""
+    columns, image_bytes = _columns(shape, element, capability), shape.conv.in_channels * (1 if has_pixels else 4)
+    k_bytes, multiply = products_of_a_tile(shape.conv, columns, element)
+    pixels = stem.patch_pixels(shape.conv, stem.taps(shape.conv.window.kernel_size[1]))
+    outputs = TILE_H * TILE_W * columns * element.item_bytes
+    window, (down, across) = shape.window.kernel_size, shape.window.stride
+    step = (
+        Phase(l2_bytes=pixels * image_bytes, shared_bytes=2 * pixels * CHANNELS * element.item_bytes),
+        multiply,
+        Phase(outputs / (down * across), outputs * (1 + window[0] * window[1] / (down * across))),
+    )
+    weights = Phase(l2_bytes=columns * k_bytes, shared_bytes=columns * k_bytes)
+    phases = (weights, *(step * ceil_div(band_rows(shape, tile.rows), TILE_H)))
+    blocks = bands(shape, tile.rows, TILE_W) * ceil_div(shape.conv.out_channels, columns)
+    return [Work(bytes_moved(shape, element, image_bytes), blocks, phases, products(MMA, element))]
 
 
 def launches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers.vectors import ceil_div
 from npresnet.cuda.shapes import PoolShape
@@ -53,3 +54,17 @@ def band_rows(shape: PooledStem, rows: int) -> int:
     """Rows of the convolution that a band in the middle of an image computes."""
     (height, _), (stride, _) = shape.window.kernel_size, shape.window.stride
     return min((rows - 1) * stride + height, shape.conv.out_size[0])
+
+
+def band_heights(shape: PooledStem) -> list[int]:
+    """Pooled rows of a band, in equal parts of an image's, the longest first."""
+    height = shape.pool.out_size[0]
+    return sorted({ceil_div(height, parts) for parts in (1, 2, 3, 4, 6, 8, 12, 16, 24)}, reverse=True)
+
+
+def bytes_moved(shape: PooledStem, element: Element, image_bytes: int) -> int:
+    """From and to DRAM: images of that many bytes a pixel, weights, bias, y."""
+    conv, (OH, OW) = shape.conv, shape.pool.out_size
+    images = conv.images * conv.height * conv.width * image_bytes
+    y = conv.images * OH * OW * conv.out_channels
+    return images + (y + conv.out_channels * conv.K) * element.item_bytes + 4 * conv.out_channels

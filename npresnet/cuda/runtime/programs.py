@@ -43,20 +43,21 @@ class Captured(NamedTuple):
         """Of (N, C, H, W) float32, or of pixels (N, H, W, C) uint8: see `layout.pixels`."""
         return self.base + self.program.layout.images_offset
 
-    def result_address(self, name: str) -> int:
-        """Of the float32 result of a node that is asked for."""
-        return self.base + self.program.layout.result_offsets[name]
+    def result_address(self, asked: str) -> int:
+        """Of a float32 result, by the name by which it is asked for."""
+        return self.base + self.program.layout.result_offsets[self.program.core.outputs[asked]]
 
 
 class Programs:
     """Not for several threads at once: the arena is one.
 
+    ways    segmentations of one network, among which each program has its own
     pixels  how they are normalised, where the images come as pixels; None: they come normalised
     """
 
     def __init__(
         self,
-        reduced: Reduced,
+        ways: Sequence[Reduced],
         gpu: Gpu,
         element: Element,
         weights: Weights,
@@ -65,7 +66,7 @@ class Programs:
     ):
         self.weights = weights
         self._pixels = pixels
-        self._reduced = reduced
+        self._ways = ways
         self._gpu = gpu
         self._element = element
         self._stream = stream
@@ -95,7 +96,7 @@ class Programs:
     def compile(self, input_shape: Shape, images: int) -> Program:
         """The program, without memory."""
         gpu = Processor(self._gpu.name, self._gpu.capability, self._gpu.multiprocessors)
-        return compile_program(self._reduced, input_shape, images, self._element, gpu, self._pixels)
+        return compile_program(self._ways, input_shape, images, self._element, gpu, self._pixels)
 
     def _capture(self, program: Program) -> Captured:
         layout = program.layout
