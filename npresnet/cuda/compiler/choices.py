@@ -1,17 +1,14 @@
-"""Which kernel and tile a convolution takes: a measured table where there is one, else a rule; never a clock.
+"""Which kernel and tile a convolution takes: what a table has measured (`tuning`), else what the cost model predicts.
 
-Two tables, the user's own first (`npresnet bench --tune`, see `tuning`), then the one that ships, which holds only what
-was measured, under the name of the GPU that it was measured on: npresnet/data/cuda_choices.json.
+Never a clock: the same layer on the same GPU with the same tables always gets the same kernel.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,7 +17,6 @@ from npresnet.cuda.compiler.cost import Work, card_of, predicted_us
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 
-SHIPPED = Path(__file__).parents[2] / "data" / "cuda_choices.json"
 CLEARLY = 0.9  # of the time of a launcher that stands before: less is within the error of the model
 STEMS = ("stem_mma", "stem_registers")
 
@@ -43,6 +39,10 @@ class Processor(NamedTuple):
     name: str
     capability: int
     multiprocessors: int
+
+    def __str__(self) -> str:
+        """How tables name it."""
+        return f"{self.name}, sm_{self.capability}, {self.multiprocessors} multiprocessors"
 
 
 class Layer(NamedTuple):
@@ -100,9 +100,12 @@ class Choice(NamedTuple):
 
 
 def choose(layer: Layer, element: Element, gpu: Processor) -> Choice:
-    """The measured choice for this layer and batch, else the rule's first."""
-    words = tuning.table(gpu.name).get(layer.key(element)) or _shipped(gpu.name).get(layer.key(element))
-    return _measured(words, layer, element, gpu) or next(by_rule(layer, element, gpu))
+    """The measured choice for this layer, or for one like it, else the rule's first."""
+    key = layer.key(element)
+    for words in (words for table in tuning.tables(str(gpu)) for words in tuning.answers(table, key)):
+        if choice := _measured(words, layer, element, gpu):
+            return choice
+    return next(by_rule(layer, element, gpu))
 
 
 def by_rule(layer: Layer, element: Element, gpu: Processor) -> Iterator[Choice]:
@@ -147,12 +150,6 @@ def _measured(words: Any, layer: Layer, element: Element, gpu: Processor) -> Cho
         return None
     found = candidates_of(words[0], layer, element, gpu)
     return next((choice for choice in found if str(choice.tile) == words[1]), None)
-
-
-@functools.cache
-def _shipped(gpu_name: str) -> Mapping[str, Any]:
-    table: dict[str, dict[str, Any]] = json.loads(SHIPPED.read_bytes())
-    return table.get(gpu_name, {})
 
 
 def _pair(numbers: tuple[int, ...]) -> str:
