@@ -20,6 +20,7 @@ from npresnet.cuda.geometry import ConvShape
 CLEARLY = 0.9  # of the time of a launcher that stands before: less is within the error of the model
 STEMS = ("stem_mma", "stem_registers")
 
+FALLBACKS = ("conv2d_tiled", "conv2d_direct")  # for what no other takes: their cost is little more than a guess
 # best first; each says what it supports, and the last takes everything
 LAUNCHERS = (
     *STEMS,
@@ -28,8 +29,7 @@ LAUNCHERS = (
     "conv2d_wgmma",
     "conv2d_mma",
     "conv2d_registers",
-    "conv2d_tiled",
-    "conv2d_direct",
+    *FALLBACKS,
 )
 
 
@@ -109,15 +109,16 @@ def choose(layer: Layer, element: Element, gpu: Processor) -> Choice:
 
 
 def by_rule(layer: Layer, element: Element, gpu: Processor) -> Iterator[Choice]:
-    """Each supported launcher's best tile, in the order of LAUNCHERS but for those that are clearly faster."""
+    """Each supported launcher's best tile, in the order of LAUNCHERS, but first those that are clearly faster."""
     found = [tiles[0] for name in LAUNCHERS if (tiles := candidates_of(name, layer, element, gpu))]
+    times_us = [choice.predicted_us(layer, element, gpu) for choice in found]
     while found:
-        first = found[0]
-        for choice in found[1:]:
-            if choice.predicted_us(layer, element, gpu) < CLEARLY * first.predicted_us(layer, element, gpu):
-                first = choice
-        found.remove(first)
-        yield first
+        first = 0
+        for i, choice in enumerate(found):
+            if choice.launcher not in FALLBACKS and times_us[i] < CLEARLY * times_us[first]:
+                first = i
+        times_us.pop(first)
+        yield found.pop(first)
 
 
 def candidates(layer: Layer, element: Element, gpu: Processor) -> list[Choice]:

@@ -61,6 +61,18 @@ def test_the_rule(wanted, dtype, gpu, launcher):
     assert choose(wanted, ELEMENTS[dtype], gpu).launcher == launcher
 
 
+@pytest.mark.parametrize("images", [1, 256])
+def test_a_clearly_faster_launcher_comes_first_and_a_fallback_never_does(images):
+    for channels, size in (((512, 512), 7), ((256, 256), 14), ((64, 64), 56), ((8, 8), 4)):
+        wanted, element = layer(images, size, channels), ELEMENTS["float16"]
+        names = [choice.launcher for choice in choices.by_rule(wanted, element, HOPPER)]
+        assert sorted(names) == sorted({choice.launcher for choice in candidates(wanted, element, HOPPER)})
+        assert names[-2:] == list(choices.FALLBACKS)
+        first, *others = choices.by_rule(wanted, element, HOPPER)
+        least_us = min(other.predicted_us(wanted, element, HOPPER) for other in others[:-2] or [first])
+        assert first.predicted_us(wanted, element, HOPPER) * choices.CLEARLY <= least_us
+
+
 def test_there_is_always_a_kernel():
     odd = layer(images=3, size=9, channels=(33, 66), window=Window.of((5, 3), (1, 2), (0, 2), (2, 1)), groups=33)
     for dtype, gpu in ((dtype, gpu) for dtype in ELEMENTS for gpu in (HOPPER, AMPERE, TURING)):
