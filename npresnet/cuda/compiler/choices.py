@@ -110,15 +110,22 @@ def choose(layer: Layer, element: Element, gpu: Processor) -> Choice:
 
 def by_rule(layer: Layer, element: Element, gpu: Processor) -> Iterator[Choice]:
     """Each supported launcher's best tile, in the order of LAUNCHERS, but first those that are clearly faster."""
+    yield from _by_rule(layer, element, gpu)
+
+
+@functools.lru_cache(maxsize=1024)  # networks repeat their layers
+def _by_rule(layer: Layer, element: Element, gpu: Processor) -> tuple[Choice, ...]:
     found = [tiles[0] for name in LAUNCHERS if (tiles := candidates_of(name, layer, element, gpu))]
     times_us = [choice.predicted_us(layer, element, gpu) for choice in found]
+    ordered = []
     while found:
         first = 0
         for i, choice in enumerate(found):
             if choice.launcher not in FALLBACKS and times_us[i] < CLEARLY * times_us[first]:
                 first = i
         times_us.pop(first)
-        yield found.pop(first)
+        ordered.append(found.pop(first))
+    return tuple(ordered)
 
 
 def candidates(layer: Layer, element: Element, gpu: Processor) -> list[Choice]:

@@ -53,12 +53,11 @@ def tables(gpu: str) -> tuple[Table, ...]:
 def answers(table: Table, layer: str) -> Iterator[Any]:
     """What the table has for this layer, and then for the same with other numbers of images, the nearest first."""
     if table and (parts := LAYER.fullmatch(layer)):
-        before, images, after = parts.groups()
-        others = (LAYER.fullmatch(key) for key in table)
-        counts = [int(other[2]) for other in others if other and (other[1], other[3]) == (before, after)]
-        near = [count for count in counts if _ratio(count, int(images)) <= MOST_IMAGES_RATIO]
-        for count in sorted(near, key=lambda count: (_ratio(count, int(images)), count)):
-            yield table[f"{before}{count}{after}"]
+        images = int(parts[2])
+        others = [other for key in table if (other := LAYER.fullmatch(key))]
+        same = [(int(other[2]), other[0]) for other in others if (other[1], other[3]) == (parts[1], parts[3])]
+        near = sorted((_ratio(count, images), count, key) for count, key in same)
+        yield from (table[key] for ratio, _, key in near if ratio <= MOST_IMAGES_RATIO)
 
 
 def save(gpu: str, choices: Mapping[str, tuple[str, str] | None]) -> Path:

@@ -168,6 +168,7 @@ def test_a_gpu_like_it_answers_after_its_own_table():
     "text",
     ["", "[]", '{"format": 2}', '{"format": 1, "GPU": 3}', '{"format": 1, "GPU": {"LAYER": ["conv2d_mma", "7x7"]}}',
      '{"format": 1, "GPU": {"LAYER": ["os", "system"]}}', '{"format": 1, "GPU": {"LAYER": {}}}',
+     '{"format": 1, "GPU": {"float16 0064x 3x3 128->128, 28x28": ["conv2d_mma", 8]}}',
      '{"format": 1, "GPU": {"float16 99x": [], "x": 1}, "GPU, sm_90": {}, "GPU, sm_90, 0 multiprocessors": {}}'],
 )  # fmt: skip
 def test_a_table_that_makes_no_sense_counts_as_none(cache, text):
