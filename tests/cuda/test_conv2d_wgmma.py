@@ -205,6 +205,25 @@ def test_planted_faults_are_caught(launcher: ModuleType, fault: str) -> None:
         check_faulty(launcher, faults.number(SHARED_FAULTS | FAULTS[launcher], fault))
 
 
+@pytest.mark.parametrize(
+    ("launcher", "fault", "words"),
+    [
+        (conv2d_wgmma, "slab landed for threads only", "which has not executed fence_async_proxy since"),
+        (conv2d_wgmma, "sums multiplied while threads may still use them", "no wgmma_fence since"),
+        (conv2d_wgmma_tma, "sums multiplied while threads may still use them", "no wgmma_fence since"),
+        (
+            conv2d_wgmma_tma,
+            "barriers initialised for one thread only",
+            "which has not executed barrier_init_fence since",
+        ),
+    ],
+    ids=lambda value: named(value) or value,
+)
+def test_a_missing_fence_is_named(launcher: ModuleType, fault: str, words: str) -> None:
+    with pytest.raises(emulator.EmulatorError, match=words):
+        check_faulty(launcher, faults.number(SHARED_FAULTS | FAULTS[launcher], fault))
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=named)
 def test_without_a_fault_nothing_is_caught(launcher: ModuleType) -> None:
     check_faulty(launcher, planted=0)

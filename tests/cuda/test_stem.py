@@ -154,7 +154,7 @@ FAULTS = {
         "tile.j * conv.stride_w - conv.padding_w",
         "tile.j * conv.stride_w - (PLANTED ? conv.padding_h : conv.padding_w)",
     ),
-    "pixels outside the image read": ("inside ? image[", "inside || PLANTED ? image["),
+    "pixels outside the image read": ("inside ? images.pixel(", "inside || PLANTED ? images.pixel("),
 }
 
 

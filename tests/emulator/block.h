@@ -44,6 +44,7 @@ struct Fiber {
   unsigned barrier;  // that it waits for, by its address
   std::vector<Copy> copies;               // since the last commit
   std::vector<std::vector<Copy>> groups;  // committed, in flight, the oldest first
+  std::vector<unsigned> written, fenced;  // chunks of shared memory: since its fence_async_proxy, since a barrier
 
   bool can_run() const { return !done && (!word || *word != value); }
 };
@@ -58,6 +59,8 @@ struct Meeting {
 struct Mbarrier {
   unsigned count = 0, pending = 0, phase = 0;
   long bytes = 0;  // expected and not yet landed
+  const Fiber* initialised_by = nullptr;
+  bool shown = false;  // by its barrier_init_fence
 };
 
 // A CUtensorMap's stand-in: tests/emulator/tensor_map.py packs the same 128 bytes.
@@ -102,12 +105,15 @@ struct Block {
   std::vector<TensorCopy> tensor_copies;
   std::vector<Product> products[8];  // of each warpgroup, not yet waited for
   int committed_groups[8];
+  bool sums_fenced[8];  // by wgmma_fence, since the last wgmma_wait
 
   unsigned char* shared;  // dynamic shared memory
   unsigned shared_bytes;
   unsigned char* statics;  // __shared__ arrays
   unsigned static_bytes;
   std::vector<unsigned short> being_read, being_written;  // asynchronous users of each 16 bytes of shared memory
+  std::vector<unsigned> unordered;           // writes of each 16 bytes, and who was the last: see async_proxy.h
+  std::vector<unsigned short> last_writer;
 
   void (*kernel)(const void* arguments);
   const void* arguments;

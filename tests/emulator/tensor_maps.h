@@ -38,7 +38,7 @@ inline const unsigned char* pixel_address(const TensorMapFields& m, long w, long
 }
 
 // One row of the box; the swizzle exchanges the 16-byte chunks of each 128 bytes by bits 7 to 9 of their address.
-inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
+OWN inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
   const TensorMapFields& m = copy.map;
   for (unsigned i = 0; i < m.box[0]; i++) {
     unsigned address = row_address + i * m.element_bytes;
@@ -98,7 +98,8 @@ inline void start(TensorCopy copy, const TensorMap* map, const char* who) {
   if (copy.map.im2col != (who[12] == 'i')) fault("%s: the tensor map is of the other kind", who);
   // the swizzle counts rows from multiples of 1024 bytes, and wgmma's descriptors expect a tile to begin there
   shared_at(copy.to, box_bytes(copy.map), copy.map.swizzle_bytes == 128 ? 1024 : 128, who);
-  mbarrier(copy.barrier, who);
+  shown_mbarrier(copy.barrier, nullptr, who);
+  check_ordered(copy.to, box_bytes(copy.map), who, me());
   begin_copy(copy.to, box_bytes(copy.map), who);
   if (block().options.lazy) {
     block().tensor_copies.push_back(copy);

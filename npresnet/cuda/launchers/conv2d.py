@@ -66,16 +66,6 @@ class Conv2dLowering(Lowering):
         return launches
 
 
-class Conv2dMaxPool2dLowering(Lowering):
-    """What a pass has fused for another backend: two kernels here."""
-
-    def expand(self, node: Node) -> tuple[Node, ...]:
-        attrs = {name: value for name, value in node.attrs.items() if name not in ("pool", "ceil_mode")}
-        conv = node.evolve(name=f"{node.name} before its pool", op="conv2d", attrs=attrs)
-        pool_attrs = {"ceil_mode": node.attrs["ceil_mode"]}
-        return conv, Node(node.name, "max_pool2d", (conv.name,), node.attrs["pool"], attrs=pool_attrs)
-
-
 def _widened(weight: Array, channels: int) -> Array:
     """(O, C, KH, KW) with zeros for the channels that the image is stored with beyond its own."""
     missing = channels - weight.shape[1]

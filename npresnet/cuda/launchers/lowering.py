@@ -11,6 +11,7 @@ from npresnet.cuda.compiler.cost import Work
 from npresnet.cuda.compiler.layout import Layout, Stored
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.network import Node
 from npresnet.plan.shapes import Shape
@@ -24,6 +25,7 @@ class Request(NamedTuple):
     shapes  of one image, by name
     stored  the same as they lie in memory
     images  computed at once
+    pixels  how they are normalised, where the images come as pixels; `layout.pixels` says so afterwards
     """
 
     node: Node
@@ -32,6 +34,7 @@ class Request(NamedTuple):
     images: int
     element: Element
     gpu: Processor
+    pixels: Normalisation | None = None
 
 
 class Bound(NamedTuple):
@@ -64,7 +67,7 @@ class Place(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Address of the images as they come."""
+        """Address of the images as they come: see `layout.pixels`."""
         return self.base + self.layout.images_offset
 
     @property
@@ -90,6 +93,18 @@ class Lowering:
     def expand(self, node: Node) -> tuple[Node, ...]:
         """The nodes that are lowered in the place of `node`; the last one has its name."""
         return (node,)
+
+    def is_segment(self, node: Node) -> bool:
+        """Whether it is several operations that one kernel may compute, as well as its parts: `segmentations`."""
+        return False
+
+    def takes(self, request: Request) -> bool:
+        """Whether there is a kernel for this segment; others have one for every node."""
+        return True
+
+    def reads_images(self, node: Node) -> bool:
+        """Whether its kernels read the images as they come where the node reads INPUT: `Place.images`."""
+        return False
 
     def reads_padding(self, node: Node) -> bool:
         """Whether it takes an image that is stored with channels of zeros beyond its own."""

@@ -73,6 +73,16 @@ def patch_pixels(shape: ConvShape, taps: int) -> int:
     return ((TILE_H - 1) * stride_h + KH) * ((TILE_W - 1) * stride_w + taps)
 
 
+def taps(KW: int) -> int:
+    """Pixels of a window's row, as tensor cores take it."""
+    return 4 if KW <= 4 else 8
+
+
+def windows_aligned(shape: ConvShape, element: Element) -> bool:
+    """Whether every window begins on 16 bytes of the patch."""
+    return shape.window.stride[1] * CHANNELS * element.item_bytes % 16 == 0
+
+
 def shared_limit(capability: int) -> int:
     """Bytes of shared memory that a block may ask for."""
     return {75: 64 * KIB, 80: 163 * KIB, 90: 227 * KIB, 100: 227 * KIB}.get(capability, 99 * KIB)

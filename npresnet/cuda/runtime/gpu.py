@@ -208,6 +208,15 @@ class Gpu:
         with self.active():
             return self._cupy.cuda.Stream(non_blocking=True)
 
+    def event(self) -> Any:
+        """A new event, which takes the time when a stream comes to it; who waits for it leaves the CPU to others."""
+        with self.active():
+            return self._cupy.cuda.Event(block=True)
+
+    def elapsed_ms(self, start: Any, stop: Any) -> float:
+        """Milliseconds between two events, by the GPU's own clock, when streams have come to both."""
+        return float(self._cupy.cuda.get_elapsed_time(start, stop))
+
     def settle(self, stream: Any) -> None:
         """Wait until nothing that was put on the stream can still write, whatever has gone wrong with it."""
         with suppress(DeviceError), self.active():
