@@ -30,11 +30,13 @@ from npresnet.bench import torchvision_models
 from npresnet.cuda import ELEMENTS
 from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.cost import Card, card_of
+from npresnet.cuda.pixels import Normalisation
 from npresnet.passes import optimize
 
 BATCHES = (1, 8, 32, 128, 256)
 SHOWN = ("resnet50", "float16", 256)  # layer by layer, where several cases are asked for
 H200 = ("NVIDIA H200", "90", "132")
+PIXELS = Normalisation((0.5,) * 3, (0.25,) * 3)  # any: times do not depend on the numbers
 
 
 class Machine(NamedTuple):
@@ -53,6 +55,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--dtype", nargs="+", default=list(ELEMENTS), choices=list(ELEMENTS), metavar="D")
     parser.add_argument("--batch", nargs="+", type=_count, default=list(BATCHES), metavar="B", help="images at once")
     parser.add_argument("--size", type=_count, default=224, help="height and width of the images (default: 224)")
+    parser.add_argument("--pixels", action="store_true", help="images come as bytes, as `predict` brings them")
     parser.add_argument("--steps", action="store_true", help="every step, not the layers of a stage together")
     parser.add_argument("--card", nargs=3, metavar=("NAME", "CAPABILITY", "MULTIPROCESSORS"), default=H200)
     parser.add_argument("--results", type=Path, help="a results file of gpu_report.py")
@@ -111,12 +114,12 @@ def _results(path: Path) -> tuple[dict[str, Any], Processor]:
 
 def _cases(options: argparse.Namespace, machine: Machine) -> Iterator[tuple[model_tables.Key, list[model.Row]]]:
     """Every network is built once: random weights of some take a second."""
-    shape = 3, options.size, options.size
+    shape, pixels = (3, options.size, options.size), PIXELS if options.pixels else None
     for name in models(options.network):
         with npresnet.build(name) as built:
             network = optimize(built.network)
         for dtype, batch in product(options.dtype, options.batch):
-            rows = model.predict(network, batch, ELEMENTS[dtype], machine.gpu, machine.card, shape)
+            rows = model.predict(network, batch, ELEMENTS[dtype], machine.gpu, machine.card, shape, pixels)
             yield (name, dtype, batch), rows
 
 

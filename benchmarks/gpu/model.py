@@ -14,8 +14,9 @@ from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.cost import FMA, MMA, WGMMA, Card, Work, limit, predicted_us, products, rounds
 from npresnet.cuda.compiler.lowerings import LOWERINGS
 from npresnet.cuda.compiler.program import COPY_IN, COPY_OUT, Program, compile_program
-from npresnet.cuda.compiler.reduction import reduce
+from npresnet.cuda.compiler.reduction import segmentations
 from npresnet.cuda.elements import ELEMENTS, Element
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.network import INPUT, Array, Network
 from npresnet.plan import Step
@@ -59,10 +60,19 @@ class NoWeights:
 
 
 def predict(
-    network: Network, images: int, element: Element, gpu: Processor, card: Card, input_shape: tuple[int, ...]
+    network: Network,
+    images: int,
+    element: Element,
+    gpu: Processor,
+    card: Card,
+    input_shape: tuple[int, ...],
+    pixels: Normalisation | None = None,
 ) -> list[Row]:
-    """Every step of `images` images of (C, H, W), of a network after `passes.optimize`."""
-    program = compile_program(reduce(network), input_shape, images, element, gpu)
+    """Every step of `images` images of (C, H, W), of a network after `passes.optimize`.
+
+    pixels  they come as bytes; else normalised, float32
+    """
+    program = compile_program(segmentations(network), input_shape, images, element, gpu, pixels)
     steps = program.bind(0, cast(Weights, NoWeights()))
     return [_row(step, _works(step, program), card, _peak_tflops(element, gpu, card)) for step in steps]
 
@@ -106,6 +116,8 @@ def measured_card(card: Card, entry: Mapping[str, Any], gpu: Processor) -> Card:
     if "copy" in rates:
         ours = next(iter(rates["copy"].values()))
         card = card._replace(dram_tbs=ours, copy_tbs=max(rates["copy"].values()))
+    if "node gap" in rates:  # of nodes that do next to nothing: what one takes is the gap and the latency
+        card = card._replace(gap_us=max(min(rates["node gap"].values()) - card.latency_us, 0.0))
     return card._replace(tflops=tflops)
 
 
@@ -123,8 +135,10 @@ def _works(step: Step, program: Program) -> list[Work]:
     """One a launch."""
     name = INPUT if step.name == COPY_IN else step.name.removesuffix(f" {COPY_OUT}")
     value = program.layout.values[name]
-    if name == INPUT or step.name.endswith(COPY_OUT):
-        return [Work(value.size_bytes + value.images * prod(value.shape) * FLOAT_BYTES) for _ in step.tiles]
+    if step.name == COPY_IN:
+        return [Work(program.layout.images_bytes + value.size_bytes)]
+    if step.name.endswith(COPY_OUT):
+        return [Work(value.size_bytes + value.images * prod(value.shape) * FLOAT_BYTES)]
     bound = program.bound[name]
     works = LOWERINGS[bound.node.op].work(bound)
     in_place = len(step.tiles) - len(works)  # an activation that the kernel does not apply

@@ -60,7 +60,6 @@ def test_steps_add_up_to_the_sum(capsys):
     words = ["--network", "resnet18", "--dtype", "float16", "--batch", "256", "--size", "64", "--steps"]
     text = printed(capsys, *words)
     *rows, whole = cells(text, "resnet18, float16, batch 256")
-    assert rows[0][0] == "(images in)"
     assert {"conv1", "layer4.1.conv2", "fc"} <= {row[0] for row in rows}
     assert sum(float(row[-2].replace(",", "")) for row in rows) == pytest.approx(
         float(whole[-2].replace(",", "")), rel=0.01
@@ -77,6 +76,7 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
                 "copy": {"unit": "TB/s", "rates": {"relu kernel": 1.0, "torch": 2.0}},
                 "product float16": {"unit": "TFLOP/s", "rates": {"conv2d_wgmma_tma 128x256": 100.0, "torch": 90.0}},
                 "product tf32": {"problem": "it hung"},
+                "node gap": {"unit": "us a node", "rates": {"a chain": 2.6}},
             },
             "peers": {
                 "a": {"network": "resnet18", "dtype": "float16", "batch": 4, "times": {"npresnet": {"ms": 0.5}}},
@@ -94,6 +94,7 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
     assert float(ratio) == pytest.approx(float(predicted) / 500, abs=0.006)
     card = model.measured_card(H200, slow, GPU)
     assert (card.tflops["wgmma float16"], card.tflops["wgmma tf32"]) == (100.0, H200.tflops["wgmma tf32"])
+    assert card.gap_us == pytest.approx(2.0)
     assert model.measured_card(H200, {}, GPU) == H200
 
 
