@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +40,11 @@ PIXELS = Normalisation((0.5,) * 3, (0.25,) * 3)  # any: times do not depend on t
 
 
 class Machine(NamedTuple):
-    """A GPU and its constants; `measured`: milliseconds by case."""
+    """A GPU and its constants, and a results file of it, or {}."""
 
     gpu: Processor
     card: Card
-    measured: dict[model_tables.Key, float]
+    results: Mapping[str, Any]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -79,9 +79,9 @@ def main(arguments: list[str]) -> int:
         print(model_tables.layers(rows, totals[key], steps=options.steps).to_markdown())
     print("\n## Images a second, predicted (us a batch)\n")
     print(model_tables.networks(totals).to_markdown())
-    if machine.measured:
+    if measured_ms := model.measured_ms(machine.results):
         print("\n## Predicted beside measured\n")
-        print(model_tables.beside(totals, machine.measured).to_markdown())
+        print(model_tables.beside(totals, measured_ms).to_markdown())
     if any(batch == min(BATCHES) for _, _, batch in totals):
         print("\n## Batch 1: nodes of the graph\n")
         print(model_tables.nodes(totals, machine.card).to_markdown())
@@ -99,7 +99,7 @@ def _machine(options: argparse.Namespace) -> Machine:
     if gpu.multiprocessors < 1:
         raise ValueError(f"a GPU has multiprocessors, got {gpu.multiprocessors}")
     card = card_of(gpu.name, gpu.multiprocessors)
-    return Machine(gpu, model.measured_card(card, entry, gpu), model.measured_ms(entry))
+    return Machine(gpu, model.measured_card(card, entry, gpu), entry)
 
 
 def _results(path: Path) -> tuple[dict[str, Any], Processor]:
@@ -120,7 +120,8 @@ def _cases(options: argparse.Namespace, machine: Machine) -> Iterator[tuple[mode
             network = optimize(built.network)
         for dtype, batch in product(options.dtype, options.batch):
             rows = model.predict(network, batch, ELEMENTS[dtype], machine.gpu, machine.card, shape, pixels)
-            yield (name, dtype, batch), rows
+            case = f"{name} {dtype} batch {batch}"
+            yield (name, dtype, batch), model.with_measured(rows, machine.results, case)
 
 
 def _count(text: str) -> int:

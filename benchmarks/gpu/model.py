@@ -35,6 +35,7 @@ class Row(NamedTuple):
     tiles        of the longest launch; rounds: of them on the busiest multiprocessor
     dram_bytes   as executed
     flops        of the direct method
+    measured_us  of a results file; None where it does not have every step
     """
 
     name: str
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     flops: float
     us: float
     floor_us: float
+    measured_us: float | None = None
 
 
 class NoWeights:
@@ -80,6 +82,7 @@ def predict(
 def together(name: str, rows: Sequence[Row]) -> Row:
     """Rows one after the other, as one; tiles and rounds are the slowest step's."""
     slowest = max(rows, key=lambda row: row.us)
+    measured = [row.measured_us for row in rows if row.measured_us is not None]
     return slowest._replace(
         name=name,
         layers=sum(row.layers for row in rows),
@@ -91,6 +94,7 @@ def together(name: str, rows: Sequence[Row]) -> Row:
         flops=sum(row.flops for row in rows),
         us=sum(row.us for row in rows),
         floor_us=sum(row.floor_us for row in rows),
+        measured_us=sum(measured) if len(measured) == len(rows) else None,
     )
 
 
@@ -129,6 +133,13 @@ def measured_ms(entry: Mapping[str, Any]) -> dict[tuple[str, str, int], float]:
         for case in cases.values()
         if "network" in case and "ms" in case.get("times", {}).get("npresnet", {})
     }
+
+
+def with_measured(rows: Sequence[Row], entry: Mapping[str, Any], case: str) -> list[Row]:
+    """The rows with what the results file's stage "kernels" has for "NETWORK DTYPE batch IMAGES", by steps' names."""
+    found = entry.get("stages", {}).get("kernels", {}).get(case, {}).get("steps", [])
+    times_us = {step["step"]: 1e3 * step["ms"] for step in found if "ms" in step}
+    return [row._replace(measured_us=times_us.get(row.name)) for row in rows]
 
 
 def _works(step: Step, program: Program) -> list[Work]:

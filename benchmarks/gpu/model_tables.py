@@ -29,17 +29,18 @@ def statement(card: Card, gpu: Processor, results: Path | None) -> str:
 
 def layers(rows: Sequence[Row], whole: Row, *, steps: bool) -> Table:
     """Per step, or per group of steps, what is executed, what limits it, and the floor: bytes and FLOPs at the peak."""
-    lines = []
+    lines, has_measured = [], any(row.measured_us is not None for row in rows)
     for row in [*rows, whole]:
         name = row.name if row.layers == 1 or row is whole else f"{row.name} ({row.layers})"
         counts = [str(row.tiles or ""), str(row.rounds or "")] if steps and row is not whole else ["", ""]
         numbers = [f"{row.dram_bytes / 1e6:,.1f}", f"{row.flops / 1e9:,.1f}"]
-        times = [f"{row.us:,.1f}", f"{row.floor_us:,.1f}"]
+        times = [f"{row.us:,.1f}", f"{row.floor_us:,.1f}", *([_us(row.measured_us)] if has_measured else [])]
         kernels, limits = ("", "") if row is whole else (", ".join(row.kernels), ", ".join(row.limits))
         lines.append([name, kernels, str(row.launches), *(counts if steps else []), *numbers, limits, *times])
     counted = ["tiles", "rounds"] if steps else []
     header = ["layers", "kernel and tile", "launches", *counted, "DRAM MB", "GFLOP", "limit", "us", "floor us"]
-    return Table(header, lines, texts=(0, 1, len(header) - 3))
+    limit = len(header) - 3
+    return Table([*header, *(["measured us"] if has_measured else [])], lines, texts=(0, 1, limit))
 
 
 def networks(totals: Mapping[Key, Row]) -> Table:
@@ -70,6 +71,10 @@ def nodes(totals: Mapping[Key, Row], card: Card) -> Table:
         if batch == 1
     ]
     return Table(["batch 1", "nodes", "of them split-K sums", "gaps us", "predicted us"], lines)
+
+
+def _us(measured_us: float | None) -> str:
+    return "" if measured_us is None else f"{measured_us:,.1f}"
 
 
 def _rate(row: Row, batch: int) -> str:

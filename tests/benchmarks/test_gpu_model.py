@@ -78,6 +78,17 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
                 "product tf32": {"problem": "it hung"},
                 "node gap": {"unit": "us a node", "rates": {"a chain": 2.6}},
             },
+            "kernels": {
+                "resnet18 float16 batch 1": {
+                    "dtype": "float16",
+                    "graph": {"ms": 0.1},
+                    "steps": [
+                        *({"step": f"layer1.{i}.conv1", "ms": 0.0125} for i in (0, 1)),
+                        {"step": "layer1.0.conv2", "ms": 0.5},
+                        {"step": "fc"},
+                    ],
+                }
+            },
             "peers": {
                 "a": {"network": "resnet18", "dtype": "float16", "batch": 4, "times": {"npresnet": {"ms": 0.5}}},
                 "b": {"network": "resnet18", "dtype": "float16", "batch": 1, "times": {"npresnet": {}}},
@@ -92,6 +103,9 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
     ((case, predicted, measured, ratio),) = cells(text, "Predicted beside measured")
     assert (case, measured) == ("resnet18 float16 batch 4", "500.0")
     assert float(ratio) == pytest.approx(float(predicted) / 500, abs=0.006)
+    steps = {row[0]: row[-1] for row in cells(text, "resnet18, float16, batch 1")}
+    assert steps["layer1 conv1 (2)"] == "25.0"
+    assert steps["layer1 conv2 (2)"] == steps["fc"] == steps["sum"] == "", "a part is no measurement of the whole"
     card = model.measured_card(H200, slow, GPU)
     assert (card.tflops["wgmma float16"], card.tflops["wgmma tf32"]) == (100.0, H200.tflops["wgmma tf32"])
     assert card.gap_us == pytest.approx(2.0)
