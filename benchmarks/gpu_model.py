@@ -25,12 +25,13 @@ if not __package__:  # run as a script: npresnet and benchmarks are those of thi
 
 import npresnet
 from benchmarks.gpu import model, model_tables
-from benchmarks.kit.script import models, read
+from benchmarks.kit.script import models, read, say
 from npresnet.bench import torchvision_models
 from npresnet.cuda import ELEMENTS
 from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.cost import Card, card_of
 from npresnet.cuda.pixels import Normalisation
+from npresnet.model.decisions import AMPERE_DTYPES
 from npresnet.passes import optimize
 
 BATCHES = (1, 8, 32, 128, 256)
@@ -70,8 +71,10 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"gpu_model.py: {error}", file=sys.stderr)
         return 1
-    print(model_tables.statement(machine.card, machine.gpu, options.results))
     cases = dict(_cases(options, machine))
+    if not cases:
+        return 1
+    print(model_tables.statement(machine.card, machine.gpu, options.results))
     totals = {key: model.together("sum", rows) for key, rows in cases.items()}
     for key in [SHOWN] if len(cases) > 1 and SHOWN in cases else list(cases)[:1]:
         rows = cases[key] if options.steps else model.by_group(cases[key])
@@ -115,10 +118,15 @@ def _results(path: Path) -> tuple[dict[str, Any], Processor]:
 def _cases(options: argparse.Namespace, machine: Machine) -> Iterator[tuple[model_tables.Key, list[model.Row]]]:
     """Every network is built once: random weights of some take a second."""
     shape, pixels = (3, options.size, options.size), PIXELS if options.pixels else None
+    lacking = AMPERE_DTYPES if machine.gpu.capability < 80 else ()
+    dtypes = [dtype for dtype in options.dtype if dtype not in lacking]
+    for dtype in options.dtype:
+        if dtype in lacking:
+            say(f"gpu_model.py: {dtype} is left out: it needs compute capability 8.0 or later")
     for name in models(options.network):
         with npresnet.build(name) as built:
             network = optimize(built.network)
-        for dtype, batch in product(options.dtype, options.batch):
+        for dtype, batch in product(dtypes, options.batch):
             rows = model.predict(network, batch, ELEMENTS[dtype], machine.gpu, machine.card, shape, pixels)
             case = f"{name} {dtype} batch {batch}"
             yield (name, dtype, batch), model.with_measured(rows, machine.results, case)

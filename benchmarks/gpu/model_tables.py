@@ -8,22 +8,24 @@ from pathlib import Path
 from benchmarks.gpu.model import Row
 from npresnet.bench.tables import Table
 from npresnet.cuda.compiler.choices import Processor
-from npresnet.cuda.compiler.cost import Card
+from npresnet.cuda.compiler.cost import H200, WGMMA, Card
 
 Key = tuple[str, str, int]  # network, dtype, batch
 
 
 def statement(card: Card, gpu: Processor, results: Path | None) -> str:
     """What these figures are, and of which GPU."""
-    origin = f"Constants and times that are marked as measured are of {results.name}." if results else ""
+    scaled = "" if card.name == H200.name else f" The constants are those of an {H200.name}, scaled."
+    origin = f" What {results.name} has measured replaces the constants." if results else ""
+    usable = [rate for name, rate in card.tflops.items() if gpu.capability == 90 or not name.startswith(WGMMA)]
     rates = (
         f"DRAM {card.dram_tbs:.3g} TB/s ({card.copy_tbs:.3g} for floors), L2 {card.l2_tbs:.3g} TB/s, "
         f"{card.clock_ghz:.4g} GHz, {card.gap_us:.3g} us between nodes, "
-        f"{max(card.tflops.values()):.4g} TFLOP/s at most"
+        f"{max(usable):.4g} TFLOP/s at most"
     )
     return (
         f"# Model of {gpu}\n\nThese are figures of a model: predicted, not measured. Real kernels reach less "
-        f"than such a model; a first version perhaps 0.8 of it. {origin}\n\n{rates}."
+        f"than such a model; a first version perhaps 0.8 of it.{scaled}{origin}\n\n{rates}."
     )
 
 

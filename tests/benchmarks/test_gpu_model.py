@@ -127,7 +127,18 @@ def test_a_file_that_is_no_results_file_is_an_error(tmp_path, capsys, text):
 def test_another_card_is_scaled_and_takes_its_own_kernels(capsys):
     text = printed(capsys, *SMALL, "--card", "NVIDIA A100", "80", "108")
     assert "Model of NVIDIA A100, sm_80, 108 multiprocessors" in text
+    assert "The constants are those of an NVIDIA H200, scaled" in text
     assert "wgmma" not in text.split("## Images")[0]
+
+
+def test_what_a_gpu_does_not_have_is_left_out_and_said(capsys):
+    words = ["--network", "resnet18", "--batch", "8", "--size", "64", "--card", "Tesla T4", "75", "40"]
+    assert gpu_model.main(words) == 0
+    found = capsys.readouterr()
+    assert [row[1] for row in cells(found.out, "Images a second")] == ["float32", "float16"]
+    assert "tf32 is left out" in found.err
+    assert "bfloat16 is left out" in found.err
+    assert gpu_model.main([*words, "--dtype", "tf32"]) == 1, "nothing is left"
 
 
 @pytest.mark.parametrize("words", [["NVIDIA H200", "90", "0"], ["NVIDIA H200", "ninety", "132"]])
