@@ -55,4 +55,7 @@ def told(finding: Finding) -> str:
     for word in ("problem", "absent"):
         if word in finding:
             return f"{word}: {str(finding[word]).splitlines()[0] if finding[word] else ''}"
-    return ", ".join(f"{name} {value}" for name, value in finding.items() if isinstance(value, (int, float, str)))
+    plain = [f"{name} {value}" for name, value in finding.items() if isinstance(value, (int, float, str))]
+    times = {**finding.get("times", {}), **({"graph": finding["graph"]} if "graph" in finding else {})}
+    plain += [f"{name} {time['ms']:.4g} ms" for name, time in times.items() if "ms" in time]
+    return ", ".join(plain)

@@ -27,7 +27,8 @@ from benchmarks.gpu import calls
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.references import References
 from benchmarks.gpu.stages import measured
-from benchmarks.gpu.torch_peer import find_peer
+from benchmarks.gpu.torch_peer import Peer, find_peer
+from npresnet.bench.process import without_paths
 from npresnet.cuda import open_gpu
 from npresnet.errors import NpresnetError
 
@@ -45,17 +46,21 @@ class Worker:
         if emulated:
             self._stand_in = self._stack.enter_context(emulated_machine())
         gpu = open_gpu(device)
+        peer, trouble = (None, "") if emulated else _peer(device)
         self._bench = bench = Bench(
             gpu,
             gpu.stream(),
             emulated=emulated,
             quick=quick,
-            peer=None if emulated else find_peer(device),
+            peer=peer,
             precisions=dtypes,
             references=References(Path(references) if references else None),
         )
         cases = {stage.name: [case.name for case in stage.cases(bench)] for stage in calls.STAGES}
-        return {"gpu": bench.describe(), "cases": cases}
+        about = bench.describe()
+        if trouble:
+            about["versions"]["torch"] = trouble
+        return {"gpu": about, "cases": cases}
 
     def measure(self, stage: str, case: str) -> dict[str, Any]:
         """Any exception of the case is its problem."""
@@ -66,6 +71,14 @@ class Worker:
         if self._stand_in is not None and self._stand_in.gpus[0].faults:
             return {"finding": {"problem": "; ".join(self._stand_in.gpus[0].faults)}, "usable": False}
         return {"finding": finding, "usable": usable}
+
+
+def _peer(device: str) -> tuple[Peer | None, str]:
+    """(PyTorch, or why it cannot be a peer): an installation that is broken costs its columns, not the report."""
+    try:
+        return find_peer(device), ""
+    except Exception as error:
+        return None, without_paths(f"does not work: {type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import weakref
 import pytest
 
 from benchmarks.gpu import bench as bench_module
-from benchmarks.gpu import calls, torch_peer
+from benchmarks.gpu import calls, stages, torch_peer, worker
 from benchmarks.gpu.bench import Bench
 
 
@@ -106,3 +106,25 @@ def test_quick_shortens_every_stage():
         assert 0 < quick <= usual
         if stage.name != "ceilings":  # there the rounds alone are fewer
             assert quick <= usual / 2, stage.name
+
+
+def test_a_broken_pytorch_costs_its_columns_and_not_the_report(monkeypatch):
+    def broken(device):
+        raise OSError("/usr/lib/libcudnn.so.9: cannot open shared object file")
+
+    monkeypatch.setattr(worker, "find_peer", broken)
+    assert worker._peer("cuda") == (None, "does not work: OSError: libcudnn.so.9: cannot open shared object file")
+
+
+@pytest.mark.parametrize(
+    ("finding", "line"),
+    [
+        ({"problem": "wrong\nby much", "errors": 2}, "problem: wrong"),
+        ({"absent": "no tool"}, "absent: no tool"),
+        ({"batch": 1, "times": {"npresnet": {"ms": 0.21}, "torch eager": {"ms": 0.5}}},
+         "batch 1, npresnet 0.21 ms, torch eager 0.5 ms"),
+        ({"graph": {"ms": 6.5}, "steps": []}, "graph 6.5 ms"),
+    ],
+)  # fmt: skip
+def test_a_finding_in_one_line(finding, line):
+    assert stages.told(finding) == line
