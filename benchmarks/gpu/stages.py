@@ -27,13 +27,15 @@ class Stage(NamedTuple):
 
     call     the one of the three calls that runs it
     limit_s  of a case, before it counts as hung: several times what it may take, compiling included
+    kin      a case -> what it shares with others: after two that hang or die, none of their kin is measured
     """
 
     name: str
     meaning: str
     cases: Callable[[Bench], Iterable[Case]]
     call: int
-    limit_s: float = 120.0
+    limit_s: float
+    kin: Callable[[str], str] = str
 
 
 def measured(case: Case, bench: Bench) -> tuple[Finding, bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ WORKER = "benchmarks.gpu.worker"
 OPEN_S = 120.0  # to start a child: CUDA, PyTorch
 LAST_LINES = 5  # of a dead child's stderr
 MARGIN_S = 1.0
+MOST_STUCK = 2  # cases of one kin, each of which costs its whole limit
 NO_DEADLINE = float("inf")
 
 
@@ -105,15 +107,16 @@ def run_stage(
     wanted  (stage, case) -> whether it was asked for by name: all others are left, these are measured again
     again   measure all again
     """
-    longest_s, stuck = 0.0, 0
+    longest_s, left_out = 0.0, 0
+    stuck = Counter(stage.kin(case) for case in cases if not again and record.is_stuck(stage.name, case))
     for case in cases:
         if wanted is not None and not wanted(stage.name, case):
             continue
-        if wanted is None and not again:
-            if record.is_stuck(stage.name, case):
-                stuck += 1
+        if wanted is None:
+            if not again and record.is_done(stage.name, case):
                 continue
-            if record.is_done(stage.name, case):
+            if stuck[stage.kin(case)] >= MOST_STUCK or (not again and record.is_stuck(stage.name, case)):
+                left_out += 1
                 continue
         start = time.monotonic()
         if start + longest_s > deadline:  # the next may take as long as the longest so far
@@ -121,9 +124,10 @@ def run_stage(
             return False
         finding = _measured(stage, case, supervisor, record, deadline)
         record.say(f"{stage.name}: {case}: {told(finding)}")
+        stuck[stage.kin(case)] += finding.get("stuck", False)
         longest_s = max(longest_s, time.monotonic() - start)
-    if stuck:
-        record.say(f"{stage.name}: {stuck} that hung or died before are left out; --case NAME runs them")
+    if left_out:
+        record.say(f"{stage.name}: {left_out} that hung or died, or are like two that did, are left out; see --case")
     return True
 
 

@@ -12,7 +12,8 @@ from benchmarks.gpu.stages import Stage
 from benchmarks.gpu.supervisor import NO_DEADLINE, run_stage
 from npresnet.bench.process import WorkerError
 
-STAGE = Stage("counting", "", lambda bench: [], 1)
+STAGE = Stage("counting", "", lambda bench: [], 1, 60)
+STUCK = {"problem": "hung", "stuck": True}
 GPU = {"name": "NVIDIA H200", "capability": 90, "multiprocessors": 132, "memory_gb": 150.7, "emulated": False}
 GPU["versions"] = {}
 NOW = Conditions("abc", quick=False, emulated=False)
@@ -73,11 +74,26 @@ def test_what_is_known_is_not_measured_again_unless_all_of_it_is(record):
 
 
 def test_a_case_that_failed_is_measured_again_one_that_is_stuck_is_not(record):
-    run(record, {"a": {"problem": "wrong"}, "b": {"problem": "hung", "stuck": True}})
+    run(record, {"a": {"problem": "wrong"}, "b": STUCK})
     assert record.has_problems()
     assert run(record) == ["a"]
     assert run(record, wanted=lambda stage, case: case == "b") == ["b"]
     assert not record.has_problems()
+
+
+def test_two_that_are_stuck_stand_for_all_of_their_kin(record):
+    alike, names = STAGE._replace(kin=lambda case: case[0]), ["m1", "w1", "w2", "w3", "m2", "w4"]
+
+    def run_alike(**how):
+        counting = Counting(record)
+        counting.findings.update(dict.fromkeys(["w1", "w2", "w4"], STUCK))
+        run_stage(alike, names, counting, record, **how)
+        return counting.measured
+
+    assert run_alike() == ["m1", "w1", "w2", "m2"]
+    assert run_alike() == []
+    assert run_alike(wanted=lambda stage, case: case in ("w3", "w4")) == ["w3", "w4"]
+    assert run_alike(again=True) == ["m1", "w1", "w2", "m2"]
 
 
 def test_a_report_that_was_killed_within_a_case_has_told_which(record):
@@ -121,8 +137,7 @@ def test_a_quick_finding_is_replaced_by_a_call_without_it(record):
 
 def test_nothing_emulated_replaces_what_a_gpu_has_shown(record):
     emulated = reopened(record, emulated=True)
-    stuck = {"c": {"problem": "hung", "stuck": True}}
-    assert run(emulated, stuck) == ["a", "b", "c"]
+    assert run(emulated, {"c": STUCK}) == ["a", "b", "c"]
     assert run(reopened(emulated, emulated=True)) == []
     real = reopened(emulated)
     assert run(real, {"a": {"problem": "wrong"}}) == ["a", "b", "c"]
