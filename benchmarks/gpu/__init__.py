@@ -6,6 +6,7 @@
     bench        the GPU, its timer, the peer, the sizes
     stages       a stage is a list of cases
     guarded      one layer of whole numbers between zones that are checked
+    exact_network    a network whose logits are exact
     exact, conformance, parity, sanitizer, ceilings, kernels, tuning, networks      the cases
     calls        all stages in their order, in three calls
     tables       the results as Markdown

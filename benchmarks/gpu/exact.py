@@ -1,6 +1,7 @@
 """Every kernel and tile on whole numbers, bit for bit: against conv2d_direct on the GPU, which is held against float64.
 
-The output and the workspace are NaN before each run, and every buffer lies between zones that are checked after it.
+The output and the workspace are NaN before each run, and every buffer lies between zones that are checked after it. The
+kernels that are not convolutions are proved by a small network whose logits are exact.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.gpu import exact_network
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.guarded import WholeNumbers
 from benchmarks.gpu.stages import Case, Finding
@@ -59,13 +61,14 @@ def layers(bench: Bench) -> dict[str, Layer]:
 
 
 def cases(bench: Bench) -> Iterator[Case]:
-    """Layer by layer, precision by precision, launcher by launcher: one that hangs keeps no other from being proved."""
+    """Layer by layer, precision by precision, launcher by launcher: one that hangs keeps no other from its proof."""
     for title, layer in layers(bench).items():
         for dtype in bench.dtypes(ELEMENTS):
             for launcher in LAUNCHERS:
                 if candidates_of(launcher, layer, ELEMENTS[dtype], processor(bench)):
                     measure = functools.partial(_compare, bench, layer, dtype, launcher)
                     yield Case(f"{title} {dtype} {launcher}", measure)
+    yield from exact_network.cases(bench)
 
 
 def processor(bench: Bench) -> Processor:

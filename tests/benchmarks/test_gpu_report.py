@@ -16,7 +16,7 @@ DIES = "precisions: cifar_resnet8 float32 batch 2"
 IS_WRONG = "exact: 3x3 + residual float32 conv2d_tiled"
 BREAKS_CUDA = "exact: 7x7/2 of images float32 conv2d_direct"
 FAULTS = {HANGS: "hangs", DIES: "dies", IS_WRONG: "is wrong", BREAKS_CUDA: "breaks CUDA"}
-LIMIT_S = 5  # of the stage with one case, which hangs
+LIMIT_S = 3  # of the stage with one case, which hangs
 
 
 @pytest.fixture

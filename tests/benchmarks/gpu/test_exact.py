@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.gpu import exact, parity
+from benchmarks.gpu import exact, exact_network, parity
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.guarded import WholeNumbers
-from npresnet import cuda
+from npresnet import cuda, ops
 from npresnet.cuda import ELEMENTS
 from npresnet.cuda.compiler.choices import candidates
+from npresnet.cuda.elements import restore, store
 from tests.emulator import emulator
 from tests.emulator.cupy_stand_in import CupyStandIn
 
@@ -44,16 +45,21 @@ def test_every_candidate_of_every_launcher_is_a_case(bench):
     assert {choice.launcher for choice in every} == {case.name.split()[-1] for case in found}
 
 
-@pytest.mark.parametrize("what", FAULTS)
-def test_a_fault_is_a_problem(bench, monkeypatch, what):
-    old, new, words = FAULTS[what]
+def plant(monkeypatch, file, old, new):
+    """From now on that kernel has the edit."""
     usual = emulator.run
 
     def run(launches, **how):
         for launch in launches:
-            usual([launch], **how, edits=((old, new),) if launch.source.file == "conv2d/tiled.cu" else ())
+            usual([launch], **how, edits=((old, new),) if launch.source.file == file else ())
 
     monkeypatch.setattr(emulator, "run", run)
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_fault_is_a_problem(bench, monkeypatch, what):
+    old, new, words = FAULTS[what]
+    plant(monkeypatch, "conv2d/tiled.cu", old, new)
     problem = case(bench, "3x3 + residual float16 conv2d_tiled").measure()["problem"]
     assert problem.startswith("2 of 2 are wrong: conv2d_tiled ")
     assert words in problem
@@ -86,3 +92,33 @@ def test_parity_takes_every_tile_of_a_launcher(bench):
         assert set(found.values()) == {2}
         taken |= {str(choice.tile) for choice in found}
     assert taken == {"16x16", "32x32"}
+
+
+@pytest.mark.parametrize("dtype", ELEMENTS)
+def test_a_whole_network_is_exact_in_every_precision(bench, dtype):
+    assert exact_network._compare(bench, 2, dtype) == {"result": "exact"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("max_pool2d/max_pool2d.cu", "w = left + s * pool.dilation_w", "w = left + 1 + s * pool.dilation_w"),
+        ("global_avg_pool/global_avg_pool.cu", "half > 0; half /= 2", "half > 1; half /= 2"),
+        ("linear/warp.cu", "int lanes = 16; lanes", "int lanes = 8; lanes"),
+    ],
+    ids=["max pool", "mean", "linear"],
+)
+def test_a_fault_of_another_kernel_shows_in_the_network(bench, monkeypatch, file, old, new):
+    plant(monkeypatch, file, old, new)
+    assert "logits differ" in exact_network._compare(bench, 2, "float32")["problem"]
+
+
+def test_no_value_of_that_network_is_rounded():
+    network = exact_network.network()
+    every = type(network)(network.nodes, {node.name: node.name for node in network})
+    x = np.random.default_rng(3).integers(-1, 2, (4, 3, 32, 32)).astype(np.float64)
+    values = ops.run(every, x)
+    for name, value in values.items():
+        if name != "fc":  # whose result is float32
+            np.testing.assert_array_equal(restore(store(value, ELEMENTS["bfloat16"]), ELEMENTS["bfloat16"]), value)
+        assert np.unique(value).size > 2
