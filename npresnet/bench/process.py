@@ -24,7 +24,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREAD
 _TUNING = tuple("OPENBLAS_ GOTO_ OMP_ GOMP_ KMP_ MKL_ BLIS_ VECLIB_ DNNL_ ONEDNN_ TORCHINDUCTOR_".split())
 
 
-ENDING_S = 30.0  # a process that waits for a driver may outlive SIGKILL
+ENDING_S = 20.0  # a process that waits for a driver may outlive SIGKILL
 
 
 class WorkerError(Exception):
@@ -36,7 +36,9 @@ class WorkerDiedError(WorkerError):
 
 
 class WorkerHungError(WorkerError):
-    """It gave no answer in time."""
+    """It gave no answer in time. last_words: of its stderr."""
+
+    last_words = ""
 
 
 def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, str]:
@@ -116,7 +118,9 @@ class Process:
             self._child.stdin.flush()
             answer = self._next_line(time.monotonic() + timeout_s)
         except queue.Empty:
-            raise WorkerHungError(f"gave no answer within {timeout_s:g} s") from None
+            hung = WorkerHungError(f"gave no answer within {timeout_s:g} s")
+            hung.last_words = self.last_words()
+            raise hung from None
         except OSError:
             answer = None
         if answer is None:
@@ -153,13 +157,13 @@ class Process:
             how = "closed its pipe"
         else:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return without_paths(f"{how}: {last}" if last else how, 300 * self._last_lines)
+        return f"{how}: {last}" if last else how
 
     def last_words(self) -> str:
-        """The last lines of its stderr that are not empty, with "; " between."""
+        """The last lines of its stderr that are not empty, with "; " between and without paths."""
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().decode(errors="replace").split("\n") if line.strip()]
-        return "; ".join(lines[-self._last_lines :])
+        return without_paths("; ".join(lines[-self._last_lines :]), 300 * self._last_lines)
 
     def _kill(self) -> None:
         with contextlib.suppress(OSError):
