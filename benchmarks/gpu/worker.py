@@ -26,7 +26,7 @@ from typing import Any, TextIO
 from benchmarks.gpu import calls
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.references import References
-from benchmarks.gpu.stages import measured
+from benchmarks.gpu.stages import listed, measured
 from benchmarks.gpu.torch_peer import Peer, find_peer
 from npresnet.bench.process import without_paths
 from npresnet.cuda import open_gpu
@@ -56,7 +56,7 @@ class Worker:
             precisions=dtypes,
             references=References(Path(references) if references else None),
         )
-        cases = {stage.name: [case.name for case in stage.cases(bench)] for stage in calls.STAGES}
+        cases = {stage.name: [case.name for case in listed(stage, bench)] for stage in calls.STAGES}
         about = bench.describe()
         if trouble:
             about["versions"]["torch"] = trouble
@@ -66,7 +66,7 @@ class Worker:
         """Any exception of the case is its problem."""
         assert self._bench is not None, "open first"
         print(f"{stage}: {case}", file=sys.stderr, flush=True)
-        found = next(one for one in calls.stage(stage).cases(self._bench) if one.name == case)
+        found = next(one for one in listed(calls.stage(stage), self._bench) if one.name == case)
         finding, usable = measured(found, self._bench)
         if self._stand_in is not None and self._stand_in.gpus[0].faults:
             return {"finding": {"problem": "; ".join(self._stand_in.gpus[0].faults)}, "usable": False}
