@@ -21,6 +21,7 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import activation
 from npresnet.cuda.runtime.gpu import Buffer
+from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.window import Window
 
 COPY_BYTES = 1 << 30  # far more than any L2 cache
@@ -72,6 +73,7 @@ def _buffers(timer: GpuTimer, shape: ConvShape, element: Element) -> Iterator[Ca
     for name, count in (("x", inputs), ("weight", shape.out_channels * shape.K)):
         kept[name] = _random_numbers(timer, count, element)
     kept["bias"] = timer.gpu.allocate(4 * shape.out_channels, "a bias")
+    kept["tickets"] = new_tickets(timer.gpu, timer.stream)
     kept["y"] = timer.gpu.allocate(element.item_bytes * shape.M * shape.out_channels, "a product")
 
     def place(choice: Choice) -> list[Launch]:

@@ -23,6 +23,7 @@ from npresnet.cuda.compiler import tuning
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor, by_rule, candidates
 from npresnet.cuda.compiler.program import layers_of
 from npresnet.cuda.elements import store
+from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.model.decisions import decide_device, decide_dtype
 from npresnet.passes import optimize
 
@@ -123,6 +124,7 @@ class Numbers:
         self._y = self._put(rng.standard_normal((shape.images, height, width, shape.out_channels), np.float32))
         self._residual = self._new(shape.M * shape.out_channels * where.element.item_bytes) if layer.has_residual else 0
         self._bias = self._new(4 * shape.out_channels)
+        self._tickets = new_tickets(where.gpu, where.gpu.stream())
 
     def launches(self, choice: Choice) -> list[Any]:
         """The candidate's launches on these tensors."""
@@ -141,6 +143,7 @@ class Numbers:
             residual=self._residual,
             y=self._y,
             workspace=self._new(module.workspace_bytes(choice.shape, element, choice.tile)),
+            tickets=self._tickets.address,
         )
         return launches
 

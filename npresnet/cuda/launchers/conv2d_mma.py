@@ -9,7 +9,7 @@ import numpy as np
 from npresnet.cuda.elements import Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
-from npresnet.cuda.launchers import conv2d_split_k_reduce as split_k_reduce
+from npresnet.cuda.launchers import split_k
 from npresnet.network import Array
 
 FILE = "conv2d/mma.cu"
@@ -27,7 +27,7 @@ class Tile(NamedTuple):
     rows, columns  output positions x channels of a block
     warp_rows      of a warp, which always has 64 columns
     stages         slices of K in shared memory
-    splits         1: the epilogue is part of the kernel; more: slices of K, added up by a second kernel
+    splits         slices of K; more than 1 are added up by the block that comes last of a tile's
     """
 
     rows: int
@@ -110,7 +110,7 @@ def estimated_work(shape: ConvShape, element: Element, tile: Tile) -> float:
     rounds = -(-tiles_x * groups * splits // MULTIPROCESSORS)
     speed = SPEEDS[tile._replace(stages=4, splits=1)]
     area = tile.rows * tile.columns / 64**2
-    fixed = 4 * area + (12 + splits if splits > 1 else 0)  # prologue and epilogue; the second kernel
+    fixed = 4 * area + (12 + splits if splits > 1 else 0)  # prologue and epilogue; the last block's
     return rounds * (area * -(-k_tiles(shape, element) // splits) / speed + fixed)
 
 
@@ -122,7 +122,7 @@ def pack(weight: Array, element: Element) -> Array:
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
     """The slices' sums, float32 (splits, M, O)."""
-    return split_k_reduce.partial_bytes(shape, tile.splits)
+    return split_k.partial_bytes(shape, tile.splits)
 
 
 def shared_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
@@ -142,19 +142,22 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
-    """y = relu(conv(x) + bias + residual); with splits, the slices' sums first, then their total."""
-    split = tile.splits > 1
-    addresses = (x, weight, workspace) if split else (x, weight, bias, residual, y)
-    product = Launch(
+    """One launch: y = relu(conv(x) + bias + residual).
+
+    workspace  for `workspace_bytes` bytes, which the launch overwrites
+    tickets    of `split_k.TICKETS_BYTES` bytes: zero before the first launch on a stream, and zero after each
+    """
+    grid, split = blocks(shape, tile), tile.splits > 1
+    split_k.check(grid)
+    addresses = (x, weight, bias, residual, y, *((workspace, tickets) if split else ()))
+    launch = Launch(
         source=Source(FILE, (("ELEMENT", element.macro),)),
         kernel=f"conv2d_mma_{tile.rows}x{tile.columns}" + ("_split" if split else ""),
-        grid=blocks(shape, tile),
+        grid=grid,
         block=(32 * tile.warps, 1, 1),
         args=(*(np.uint64(address) for address in addresses), shape.struct()),
         shared_bytes=shared_bytes(shape, element, tile),
     )
-    if not split:
-        return [product]
-    total = split_k_reduce.launches(shape, element, tile.splits, partial=workspace, bias=bias, residual=residual, y=y)
-    return [product, *total]
+    return [launch]

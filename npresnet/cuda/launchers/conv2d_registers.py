@@ -9,7 +9,7 @@ import numpy as np
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
-from npresnet.cuda.launchers import conv2d_split_k_reduce as split_k_reduce
+from npresnet.cuda.launchers import split_k
 from npresnet.cuda.launchers.filters import krsc as pack
 
 __all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
@@ -26,7 +26,7 @@ class Tile(NamedTuple):
     """A kernel of the source, and into how many slices K is split.
 
     rows, columns  output positions x channels of a block
-    splits         1: the epilogue is part of the kernel; more: partial sums, added up by a second kernel
+    splits         slices of K; more than 1 are added up by the block that comes last of a tile's
     """
 
     rows: int
@@ -98,13 +98,13 @@ def estimated_work(shape: ConvShape, tile: Tile) -> float:
     tiles_x, groups, splits = blocks(shape, tile)
     rounds = -(-tiles_x * groups * splits // MULTIPROCESSORS)
     area = tile.rows * tile.columns / 64**2
-    fixed = 6 * area + (24 + 2 * splits if splits > 1 else 0)  # prologue and epilogue; the second kernel
+    fixed = 6 * area + (24 + 2 * splits if splits > 1 else 0)  # prologue and epilogue; the last block's
     return rounds * (area * -(-k_tiles(shape) // splits) / SPEEDS[tile._replace(splits=1)] + fixed)
 
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
     """The splits' sums."""
-    return split_k_reduce.partial_bytes(shape, tile.splits)
+    return split_k.partial_bytes(shape, tile.splits)
 
 
 def launches(
@@ -118,19 +118,22 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
-    """y = relu(conv(x) + bias + residual); with splits, the partial sums first, then their total."""
-    split = tile.splits > 1
-    addresses = (x, weight, workspace) if split else (x, weight, bias, residual, y)
+    """One launch: y = relu(conv(x) + bias + residual).
+
+    workspace  for `workspace_bytes` bytes, which the launch overwrites
+    tickets    of `split_k.TICKETS_BYTES` bytes: zero before the first launch on a stream, and zero after each
+    """
+    grid, split = blocks(shape, tile), tile.splits > 1
+    split_k.check(grid)
+    addresses = (x, weight, bias, residual, y, *((workspace, tickets) if split else ()))
     form = ("_scalar" if is_scalar(shape) else "") + ("_split" if split else "")
-    product = Launch(
+    launch = Launch(
         Source(FILE, (("ELEMENT", element.macro),)),
         f"conv2d_registers_{tile.rows}x{tile.columns}{form}",
-        grid=blocks(shape, tile),
+        grid=grid,
         block=(tile.rows * tile.columns // 64, 1, 1),
         args=(*(np.uint64(address) for address in addresses), shape.struct()),
     )
-    if not split:
-        return [product]
-    total = split_k_reduce.launches(shape, element, tile.splits, partial=workspace, bias=bias, residual=residual, y=y)
-    return [product, *total]
+    return [launch]

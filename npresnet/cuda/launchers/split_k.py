@@ -1,0 +1,20 @@
+"""Convolutions whose K is split: what the slices need besides a launch. Kernels: conv2d/split_k.cuh."""
+
+from __future__ import annotations
+
+from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launch import Dim3
+
+TICKETS = 1024  # counters, one for each tile of a launch's outputs
+TICKETS_BYTES = 4 * TICKETS
+
+
+def partial_bytes(shape: ConvShape, splits: int) -> int:
+    """Of float32 partial[splits, M, O]; none where K is whole."""
+    return 4 * splits * shape.M * shape.out_channels if splits > 1 else 0
+
+
+def check(grid: Dim3) -> None:
+    """Raises ValueError where there is no counter for each tile of a grid (tiles, groups, slices of K)."""
+    if grid[2] > 1 and grid[0] * grid[1] > TICKETS:
+        raise ValueError(f"{grid[0] * grid[1]} tiles fill a GPU without a split of K; there are {TICKETS} tickets")
