@@ -19,6 +19,7 @@ typedef unsigned short Stored;
 #else
 typedef float Stored;
 #endif
+constexpr int VECTOR = 16 / sizeof(Stored);  // elements of a 16-byte access: 8 of 16 bits, or 4 of 32
 
 __device__ __forceinline__ float to_float(Stored value) {
 #if ELEMENT == FLOAT16

@@ -19,7 +19,6 @@ typedef uint4 Packed;
 #else
 typedef float4 Packed;
 #endif
-constexpr int VECTOR = 16 / sizeof(Stored);  // elements of a 16-byte access
 
 __device__ __forceinline__ void unpack(const Packed& packed, float (&values)[VECTOR]) {
 #if ELEMENT == FLOAT16 || ELEMENT == BFLOAT16

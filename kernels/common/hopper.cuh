@@ -74,11 +74,14 @@ __device__ __forceinline__ void tensor_copy_im2col(unsigned shared_to, const Ten
 
 // ---- registers handed over between the warpgroups of a block
 
+// N is a multiple of 8 from 24 to 256. The block's sum may not exceed what it began with: who asks for more waits.
 template <int N> __device__ __forceinline__ void registers_dec() {
+  static_assert(N % 8 == 0 && 24 <= N && N <= 256, "registers come in eights");
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(N));
 }
 
 template <int N> __device__ __forceinline__ void registers_inc() {
+  static_assert(N % 8 == 0 && 24 <= N && N <= 256, "registers come in eights");
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N));
 }
 
@@ -95,8 +98,10 @@ template <int N> __device__ __forceinline__ void wgmma_wait() {
 
 // "%0, %1, ..." as PTX's operand list wants them, ten at a time: TEN(3) is %30 to %39
 #define TEN(t) "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9, "
-#define SIXTY TEN() TEN(1) TEN(2) TEN(3) TEN(4) TEN(5)
+#define FIFTY TEN() TEN(1) TEN(2) TEN(3) TEN(4)
+#define SIXTY FIFTY TEN(5)
 #define NAMES_32 TEN() TEN(1) TEN(2) "%30, %31"
+#define NAMES_56 FIFTY "%50, %51, %52, %53, %54, %55"
 #define NAMES_64 SIXTY "%60, %61, %62, %63"
 #define NAMES_128 SIXTY TEN(6) TEN(7) TEN(8) TEN(9) TEN(10) TEN(11) "%120, %121, %122, %123, %124, %125, %126, %127"
 
@@ -104,6 +109,7 @@ template <int N> __device__ __forceinline__ void wgmma_wait() {
 #define SUMS_4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SUMS_16(i) SUMS_4(i), SUMS_4(i + 4), SUMS_4(i + 8), SUMS_4(i + 12)
 #define SUMS_32 SUMS_16(0), SUMS_16(16)
+#define SUMS_56 SUMS_32, SUMS_16(32), SUMS_4(48), SUMS_4(52)
 #define SUMS_64 SUMS_32, SUMS_16(32), SUMS_16(48)
 #define SUMS_128 SUMS_64, SUMS_16(64), SUMS_16(80), SUMS_16(96), SUMS_16(112)
 
@@ -116,8 +122,9 @@ template <int N> __device__ __forceinline__ void wgmma_wait() {
 #define WGMMA(name, k_and_types, rest)                                                                       \
   template <int N>                                                                                           \
   __device__ __forceinline__ void name(float (&d)[N / 2], unsigned long long a, unsigned long long b) {      \
-    static_assert(N == 64 || N == 128 || N == 256, "64, 128 or 256 columns");                                \
+    static_assert(N == 64 || N == 112 || N == 128 || N == 256, "64, 112, 128 or 256 columns");               \
     if constexpr (N == 64) WGMMA_SHAPE(64, 32, "%32", "%33", k_and_types, rest);                             \
+    if constexpr (N == 112) WGMMA_SHAPE(112, 56, "%56", "%57", k_and_types, rest);                           \
     if constexpr (N == 128) WGMMA_SHAPE(128, 64, "%64", "%65", k_and_types, rest);                           \
     if constexpr (N == 256) WGMMA_SHAPE(256, 128, "%128", "%129", k_and_types, rest);                        \
   }

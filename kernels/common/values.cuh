@@ -3,8 +3,6 @@
 #pragma once
 #include "elements.cuh"
 
-constexpr int VECTOR = 16 / sizeof(Stored);  // 8 values of 16 bits, or 4 of 32
-
 // Aligned as a whole, so that the compiler may move it as a whole.
 template <int width>
 struct alignas(width * sizeof(Stored)) Values {
@@ -22,4 +20,15 @@ __device__ __forceinline__ void store_values(Stored* to, const float (&from)[wid
 #pragma unroll
   for (int k = 0; k < width; k++) values.item[k] = from_float(from[k]);
   *reinterpret_cast<Values<width>*>(to) = values;
+}
+
+// best = max(best, from), number by number. NaN wins: once it is there, no comparison replaces it.
+template <int width>
+__device__ __forceinline__ void take_larger(float (&best)[width], const Stored* from) {
+  const Values<width> values = load_values<width>(from);
+#pragma unroll
+  for (int k = 0; k < width; k++) {
+    const float value = to_float(values.item[k]);
+    best[k] = value > best[k] || value != value ? value : best[k];
+  }
 }

@@ -9,8 +9,9 @@
 // Elements: none
 // Expects: sm_75: LDSM
 // Expects: sm_80: LDSM LDGSTS
-// Expects: sm_90: LDSM LDGSTS UTMALDG.2D UTMALDG.4D.IM2COL
-// Expects: sm_90a: LDSM LDGSTS UTMALDG.2D UTMALDG.4D.IM2COL USETMAXREG
+// Expects: sm_90: LDSM LDGSTS UTMALDG.2D UTMALDG.4D.IM2COL fence.mbarrier_init
+// Expects: sm_90a: LDSM LDGSTS UTMALDG.2D UTMALDG.4D.IM2COL USETMAXREG fence.mbarrier_init
+// Expects: sm_90a: FENCE.VIEW.ASYNC WARPGROUP.ARRIVE fence.proxy.async wgmma.fence
 #include "../common/hopper.cuh"
 
 // y[i] = function(x[i]); one thread a number

@@ -16,13 +16,18 @@
 //
 // Needs C a multiple of a 16-byte chunk, groups 1; any window. Wasted still: every thread computes addresses for its
 // copies, and they take registers and issue slots from the warps that multiply. wgmma_tma.cu leaves both to the copy
-// engine. In tf32 the tensor core cuts x's last 13 bits off, where mma.cu rounds.
+// engine.
+//
+// In tf32 the tensor core would cut x's last 13 bits off: each thread rounds what it brought, in place. That costs one
+// read and one write of x in shared memory, beside the reads of both operands by every warpgroup.
 //
 // Architectures: sm_90a
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 sm_90a: HGMMA.64x64x16.F32 HGMMA.64x128x16.F32 LDGSTS WARPGROUP.DEPBAR
 // Expects: BFLOAT16 sm_90a: HGMMA.64x64x16.F32.BF16 HGMMA.64x128x16.F32.BF16 LDGSTS WARPGROUP.DEPBAR
-// Expects: TF32 sm_90a: HGMMA.64x64x8.F32.TF32 HGMMA.64x128x8.F32.TF32 LDGSTS WARPGROUP.DEPBAR
+// Expects: TF32 sm_90a: HGMMA.64x64x8.F32.TF32 HGMMA.64x128x8.F32.TF32 LDGSTS WARPGROUP.DEPBAR LDS.128 STS.128
+// Expects: all sm_90a: MEMBAR.ALL.CTA FENCE.VIEW.ASYNC WARPGROUP.ARRIVE fence.proxy.async wgmma.fence
+#include "../common/tensor_core.cuh"
 #include "../common/warpgroup.cuh"
 
 constexpr int CHUNKS = SLAB_BYTES / 16;  // of a row
@@ -94,6 +99,19 @@ struct Loader {
     k += SLAB, c += SLAB;
     wrap();
   }
+
+  // What this thread brought of x, in a slab that has landed.
+  __device__ __forceinline__ void round(unsigned char* slab) const {
+#if ELEMENT == TF32
+#pragma unroll
+    for (int pass = 0; pass < A_PASSES; pass++) {
+      uint4* chunk = reinterpret_cast<uint4*>(slab + place + pass * PASS_ROWS * SLAB_BYTES);
+      unsigned four[4] = {chunk->x, chunk->y, chunk->z, chunk->w};
+      round_activations(four);
+      *chunk = make_uint4(four[0], four[1], four[2], four[3]);
+    }
+#endif
+  }
 };
 
 template <int WARPGROUPS, int COLUMNS, int STAGES>
@@ -127,6 +145,7 @@ __device__ __forceinline__ void conv2d_wgmma(const Stored* x, const Stored* weig
 #pragma unroll 1
   for (int slab = 0; slab < slabs; slab++) {
     copy_async_wait<PREFETCH - 1>();  // this thread's part of the slab has landed,
+    loader.round(shared + slab % STAGES * STAGE_BYTES);
     fence_async_proxy();              // cp.async writes as threads do, wgmma reads as the copy engine does
     __syncthreads();                  // everybody's part; and no warpgroup multiplies slab - 2 any more
     wgmma_fence();

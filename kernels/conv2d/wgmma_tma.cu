@@ -18,6 +18,8 @@
 //
 // Registers: 384 threads at 168. The producer needs few: it hands over 128, so that consumers may keep 128 sums.
 //
+// In tf32 the copy engine rounds what it brings, to the nearest: the tensor maps say so.
+//
 // Needs C a multiple of a slab, groups 1. A pointwise layer (1x1, stride 1, no padding) needs no im2col: x is the
 // matrix. Wasted still: both consumers write at the same time, and the tensor cores wait; the last round of tiles does
 // not fill all multiprocessors, and K is not split where there are few tiles.
@@ -27,10 +29,15 @@
 // Expects: FLOAT16 sm_90a: HGMMA.64x64x16.F32 HGMMA.64x128x16.F32 HGMMA.64x256x16.F32
 // Expects: BFLOAT16 sm_90a: HGMMA.64x64x16.F32.BF16 HGMMA.64x128x16.F32.BF16 HGMMA.64x256x16.F32.BF16
 // Expects: TF32 sm_90a: HGMMA.64x64x8.F32.TF32 HGMMA.64x128x8.F32.TF32 HGMMA.64x256x8.F32.TF32
-// Expects: all sm_90a: UTMALDG.2D UTMALDG.4D.IM2COL SYNCS USETMAXREG
+// Expects: all sm_90a: UTMALDG.2D UTMALDG.4D.IM2COL SYNCS USETMAXREG WARPGROUP.ARRIVE fence.mbarrier_init wgmma.fence
 #include "../common/warpgroup.cuh"
 
 constexpr int CONSUMERS = 2;  // warpgroups
+constexpr int THREADS = WARPGROUP * (1 + CONSUMERS);
+constexpr int REGISTERS = 65536 / THREADS / 8 * 8;  // of a thread, where a block has the multiprocessor to itself
+constexpr int PRODUCER_REGISTERS = 40, CONSUMER_REGISTERS = 232;
+static_assert(PRODUCER_REGISTERS + CONSUMERS * CONSUMER_REGISTERS <= (1 + CONSUMERS) * REGISTERS,
+              "consumers wait for ever for registers that the producer does not hand over");
 
 // Where a tile lies, and which tiles there are; columns go first, so that blocks at work together share positions.
 template <int ROWS, int COLUMNS>
@@ -153,10 +160,10 @@ __device__ __forceinline__ void conv2d_wgmma_tma(const TensorMap* activations, c
   if (threadIdx.x == 0) ring.initialise();
   __syncthreads();
   if (threadIdx.x < WARPGROUP) {
-    registers_dec<40>();
+    registers_dec<PRODUCER_REGISTERS>();
     if (threadIdx.x == 0) produce<ROWS, COLUMNS>(ring, activations, weights, conv);
   } else {
-    registers_inc<232>();
+    registers_inc<CONSUMER_REGISTERS>();
     const int consumer = threadIdx.x / WARPGROUP - 1, strip = threadIdx.x / 32 - 4;
     float* staged = reinterpret_cast<float*>(shared + STAGES * Ring::STAGE_BYTES + strip * Ring::STRIP);
     consume<BLOCKS, COLUMNS, WIDTH>(ring, staged, consumer, conv, out);
@@ -165,7 +172,7 @@ __device__ __forceinline__ void conv2d_wgmma_tma(const TensorMap* activations, c
 
 // width: channels a warp stages at a time in the epilogue; 32 where stages leave no room for 64
 #define CONV2D_WGMMA_TMA(rows, columns, stages, width)                                                              \
-  extern "C" __global__ void __launch_bounds__(WARPGROUP * (1 + CONSUMERS), 1) conv2d_wgmma_tma_##rows##x##columns( \
+  extern "C" __global__ void __launch_bounds__(THREADS, 1) conv2d_wgmma_tma_##rows##x##columns(                     \
       const __grid_constant__ TensorMap activations, const __grid_constant__ TensorMap weights, const float* bias,  \
       const Stored* residual, Stored* y, Conv conv) {                                                               \
     const Outputs out = {bias, residual, y, conv.O, conv.activation};                                               \

@@ -16,16 +16,6 @@
 #include "../common/pool.cuh"
 #include "../common/values.cuh"
 
-template <int width>
-__device__ __forceinline__ void take_larger(float (&best)[width], const Stored* from) {
-  Values<width> values = load_values<width>(from);
-#pragma unroll
-  for (int k = 0; k < width; k++) {
-    float value = to_float(values.item[k]);
-    best[k] = value > best[k] || value != value ? value : best[k];  // once NaN, no comparison replaces it
-  }
-}
-
 // The window is window_h x window_w where those are not 0, else KH x KW.
 template <int width, int window_h, int window_w>
 __device__ __forceinline__ void max_pool2d(const Stored* __restrict__ x, Stored* __restrict__ y, const Pool& pool) {

@@ -1,10 +1,10 @@
 // From decoded pictures to the network's input: uint8 (N, H, W, channels) -> normalised stored NHWC, padded by zeros.
 //
-//   y[p,c] = (x[p,c] / 255 - mean[c]) / std[c]     p = 0 .. pixels-1 over all images; y has 4 or 8 channels
+//   y[p,c] = (x[p,c] / 255 - mean[c]) / std[c]     p = 0 .. pixels-1 over all images; y has 8 channels, 4, or x's own
 //
 // Each of the three steps rounds to float32, as npresnet.images does on the CPU: divisions are true divisions, and no
 // product is there to be fused with the difference, so FLOAT32 gives the very same bits.
-// Thread -> one pixel, which it stores in 8, 16 or 2 x 16 bytes. Grid ceil(pixels/256), block 256, no shared memory.
+// Thread -> one pixel, which it stores in 8, 16 or 2 x 16 bytes, or value by value. Grid ceil(pixels/256), block 256, no shared memory.
 //
 // A quarter of the bytes of a float32 input cross the bus to the device. It wastes: 1-byte loads, though a warp's 96
 // bytes lie in one run; and the stem reads y back, which fused with it would never be written.
@@ -14,12 +14,7 @@
 // Expects: FLOAT16 all: STG.E.128
 #include "../common/intrinsics.cuh"
 #include "../common/values.cuh"
-
-// npresnet/cuda/launchers/preprocess.py packs the same fields.
-struct Normalisation {
-  float mean[4], std[4];
-  int channels;  // 1 to 4
-};
+#include "normalise.cuh"
 
 template <int padded>
 __device__ __forceinline__ void preprocess(const unsigned char* __restrict__ x, Stored* __restrict__ y, unsigned pixels,
@@ -28,9 +23,9 @@ __device__ __forceinline__ void preprocess(const unsigned char* __restrict__ x, 
   if (p >= pixels) return;
   float pixel[padded] = {};
 #pragma unroll
-  for (int c = 0; c < 4; c++)
-    if (c < how.channels) pixel[c] = (x[(size_t)p * how.channels + c] / 255.f - how.mean[c]) / how.std[c];
-  constexpr int width = padded < VECTOR ? padded : VECTOR;
+  for (int c = 0; c < (padded < 4 ? padded : 4); c++)
+    if (c < how.channels) pixel[c] = normalised(x[(size_t)p * how.channels + c], how, c);
+  constexpr int width = padded % 4 ? 1 : padded < VECTOR ? padded : VECTOR;
 #pragma unroll
   for (int c = 0; c < padded; c += width) {
     float part[width];
@@ -47,5 +42,8 @@ __device__ __forceinline__ void preprocess(const unsigned char* __restrict__ x, 
   }                                                                                 \
   KERNEL(name)
 
+PREPROCESS(preprocess_1, 1)  // without padding: for readers that would see it
+PREPROCESS(preprocess_2, 2)
+PREPROCESS(preprocess_3, 3)
 PREPROCESS(preprocess_4, 4)
 PREPROCESS(preprocess_8, 8)

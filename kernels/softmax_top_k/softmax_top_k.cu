@@ -6,11 +6,14 @@
 // logits and probabilities (N, classes) float32, best (N, k) int32. One NaN or +infinity makes all probabilities of its
 // image NaN, as on the CPU.
 //
+// Exponentials and their sum are float64, rounded to float32 once, as the CPU has them: a probability is the same on
+// both, but for the order of the sum. A thousand classes are too few for a GPU's slow float64 to matter.
+//
 // Block -> one image; thread t takes the classes t, t + 256, ... A reduction is a tree of shuffles in each warp, then
 // the warps' values in ascending order: always the same. For the ranking a class becomes one 64-bit number, its logit's
 // bits made to count upwards above its index turned round: one comparison then decides, and there are no ties. Each of
 // the k rounds finds the largest number below the last one.
-// Grid N, block 256, shared 64 bytes.
+// Grid N, block 256, shared 160 bytes.
 //
 // It wastes: k + 2 passes over the logits, which the L1 cache holds; a classifier has a thousand.
 //
@@ -23,7 +26,7 @@ constexpr int THREADS = 256, WARPS = THREADS / 32;
 typedef unsigned long long Rank;
 
 struct Sum {
-  __device__ __forceinline__ float operator()(float a, float b) const { return a + b; }
+  __device__ __forceinline__ double operator()(double a, double b) const { return a + b; }
 };
 struct LargestOrNaN {
   __device__ __forceinline__ float operator()(float a, float b) const { return b > a || b != b ? b : a; }
@@ -54,22 +57,26 @@ __device__ __forceinline__ Rank rank_of(float logit, int index) {
   return (Rank)ordered << 32 | ~(unsigned)index;
 }
 
-__device__ __forceinline__ void softmax(const float* logits, float* probabilities, int classes, float* shared) {
-  float largest = __uint_as_float(0xFF800000u), sum = 0.f;  // -infinity
+__device__ __forceinline__ void softmax(const float* logits, float* probabilities, int classes, float* shared,
+                                        double* shared_sums) {
+  float largest = __uint_as_float(0xFF800000u);  // -infinity
+  double sum = 0.;
   for (int c = threadIdx.x; c < classes; c += THREADS) largest = LargestOrNaN()(largest, logits[c]);
   largest = join_block(largest, shared, LargestOrNaN());
-  for (int c = threadIdx.x; c < classes; c += THREADS) sum += expf(logits[c] - largest);
-  sum = join_block(sum, shared, Sum());
-  for (int c = threadIdx.x; c < classes; c += THREADS) probabilities[c] = expf(logits[c] - largest) / sum;
+  for (int c = threadIdx.x; c < classes; c += THREADS) sum += exp((double)logits[c] - largest);
+  sum = join_block(sum, shared_sums, Sum());
+  for (int c = threadIdx.x; c < classes; c += THREADS)
+    probabilities[c] = (float)(exp((double)logits[c] - largest) / sum);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
     softmax_top_k(const float* __restrict__ logits, float* __restrict__ probabilities, int* __restrict__ best,
                   int classes, int k) {
   __shared__ float floats[WARPS];
+  __shared__ double sums[WARPS];
   __shared__ Rank ranks[WARPS];
   logits += (size_t)blockIdx.x * classes;
-  softmax(logits, probabilities + (size_t)blockIdx.x * classes, classes, floats);
+  softmax(logits, probabilities + (size_t)blockIdx.x * classes, classes, floats, sums);
 
   Rank last = ~(Rank)0;
   for (int place = 0; place < k; place++) {

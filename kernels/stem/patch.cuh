@@ -22,6 +22,8 @@ struct alignas(CHANNELS * sizeof(Stored)) Pixel {
 struct StemTile {
   int n, i, j;  // image, and the position of the tile's corner
 
+  __device__ __forceinline__ StemTile(int n, int i, int j) : n(n), i(i), j(j) {}
+
   __device__ __forceinline__ StemTile(const Conv& conv, int number) {
     int across = (conv.OW + TILE_W - 1) / TILE_W, down = (conv.OH + TILE_H - 1) / TILE_H;
     j = number % across * TILE_W;
@@ -39,17 +41,26 @@ struct StemTile {
 __device__ __forceinline__ int patch_rows(const Conv& conv) { return (TILE_H - 1) * conv.stride_h + conv.KH; }
 __device__ __forceinline__ int patch_columns(const Conv& conv, int taps) { return (TILE_W - 1) * conv.stride_w + taps; }
 
+// x as it lies in memory: (N, H, W) pixels. Others that a patch can be loaded from are in images.cuh.
+struct StoredImages {
+  const Pixel* x;
+  const Conv& conv;
+
+  __device__ __forceinline__ Pixel pixel(int n, int h, int w) const {
+    return x[((size_t)n * conv.H + h) * conv.W + w];
+  }
+};
+
 // The patch of a tile, row by row. A thread's loads do not depend on each other: four are in flight at once.
-template <int threads>
-__device__ __forceinline__ void load_patch(Pixel* patch, const Pixel* x, const Conv& conv, const StemTile& tile,
+template <int threads, class Images>
+__device__ __forceinline__ void load_patch(Pixel* patch, const Images& images, const Conv& conv, const StemTile& tile,
                                            int taps) {
   int columns = patch_columns(conv, taps), count = patch_rows(conv) * columns;
   int top = tile.i * conv.stride_h - conv.padding_h, left = tile.j * conv.stride_w - conv.padding_w;
-  const Pixel* image = x + (size_t)tile.n * conv.H * conv.W;
 #pragma unroll 4
   for (int item = threadIdx.x; item < count; item += threads) {
     int h = top + item / columns, w = left + item % columns;
     bool inside = (unsigned)h < (unsigned)conv.H && (unsigned)w < (unsigned)conv.W;
-    patch[item] = inside ? image[(size_t)h * conv.W + w] : Pixel{};
+    patch[item] = inside ? images.pixel(tile.n, h, w) : Pixel{};
   }
 }

@@ -91,7 +91,7 @@ __device__ __forceinline__ void stem_registers(const float* x, const float* weig
     const StemTile tile(conv, blockIdx.x * tiles + t);
     if (tile.n >= conv.N) return;
     __syncthreads();  // the last patch has been read
-    load_patch<THREADS>(patch, reinterpret_cast<const Pixel*>(x), conv, tile, conv.KW);
+    load_patch<THREADS>(patch, StoredImages{reinterpret_cast<const Pixel*>(x), conv}, conv, tile, conv.KW);
     __syncthreads();
     Sums sums;
     start_from_bias(sums, bias, o, conv.O);

@@ -109,8 +109,8 @@ def time_layers(request: Request) -> LayerTimes:
             before = gemm_peak_gflops() if on_cpu else 0.0
             passes, whole = run_passes(watch, group, lambda: model(images), request.seconds)
             peak = max(before, gemm_peak_gflops()) if on_cpu else None
-            values = executable.layout(images.shape[1:], group).values
-            words = shapes_in_words(executable.network, {name: value.shape for name, value in values.items()})
+            layout = executable.layout(images.shape[1:], group)
+            words = shapes_in_words(layout.network, {name: value.shape for name, value in layout.values.items()})
     return LayerTimes(
         model=Path(request.model).name,
         batch=request.batch,

@@ -9,14 +9,14 @@ share the arena; executables do not, each has its own stream.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from npresnet.cuda.compiler.layout import Layout
-from npresnet.cuda.compiler.reduction import Reduced, reduce
+from npresnet.cuda.compiler.reduction import Reduced, keeping_all, segmentations
 from npresnet.cuda.elements import Element
 from npresnet.cuda.runtime.gpu import Gpu
 from npresnet.cuda.runtime.images import Images
@@ -38,22 +38,23 @@ def compile(network: Network, gpu: Gpu, element: Element, weights: Weights | Non
 
     Raises ArchitectureError for an operation or activation that this backend does not have.
     """
-    return Executable(reduce(network), gpu, element, Weights(gpu) if weights is None else weights)
+    return Executable(segmentations(network), gpu, element, Weights(gpu) if weights is None else weights)
 
 
 class Executable:
     """A network on a GPU. May be called from several threads; `close()` gives its memory back.
 
-    network  as it runs: a view, such as flatten, has a value but no step
+    network  as it runs where nothing is fused into segments: a view, such as flatten, has a value but no step. What
+             runs for images of one shape and number is `layout(...).network`
     """
 
-    def __init__(self, reduced: Reduced, gpu: Gpu, element: Element, weights: Weights):
-        self.network = reduced.network
+    def __init__(self, ways: Sequence[Reduced], gpu: Gpu, element: Element, weights: Weights):
+        self.network = ways[0].network
         self.gpu = gpu
         self.element = element
-        self._reduced = reduced
+        self._ways = ways
         self._stream = gpu.stream()
-        self._programs: Programs | None = Programs(reduced, gpu, element, weights, self._stream)
+        self._programs: Programs | None = Programs(ways, gpu, element, weights, self._stream)
         self._images = Images(gpu)
         self._lock = threading.Lock()
 
@@ -94,8 +95,8 @@ class Executable:
     def steps(self, input_shape: Shape, images: int = 1) -> tuple[Step, ...]:
         """The launches for `images` images of (C, H, W), bound to this executable's arena, to print and time.
 
-        Beside one step for each node but views there are "(images in)", first, and "<node> (results out)". No call may
-        run at the same time as they do.
+        Beside one step for each node but views there are "(images in)", first, unless a kernel reads the images as they
+        come, and "<node> (results out)". No call may run at the same time as they do.
         """
         with self._lock:
             return self._open().get(tuple(input_shape), images).steps
@@ -123,8 +124,8 @@ class Executable:
 
     def keeping_all(self) -> Executable:
         """The same network with the result of every step among its outputs, by the step's name; weights are shared."""
-        every = Network(self.network.nodes, {node.name: node.name for node in self.network})
-        return Executable(reduce(every), self.gpu, self.element, self._open().weights)
+        ways = [keeping_all(reduced) for reduced in self._ways]
+        return Executable(ways, self.gpu, self.element, self._open().weights)
 
     def close(self) -> None:
         """Release graphs and memory, once a call that still runs has ended. Later calls raise DeviceError."""
@@ -146,8 +147,8 @@ class Executable:
         with self.gpu.active():
             self._images.bring(images, captured.images_address, self._stream)
             captured.graph.launch(self._stream)
-            for asked, name in self._reduced.core.outputs.items():
-                part, address = outputs[asked][first : first + len(images)], captured.result_address(name)
+            for asked in outputs:
+                part, address = outputs[asked][first : first + len(images)], captured.result_address(asked)
                 if isinstance(part, np.ndarray):
                     self.gpu.download(part, address, self._stream)
                 else:

@@ -10,14 +10,14 @@ Pillow is imported only when an image is read.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from npresnet.images.preprocessing import cropped, preprocess
+from npresnet.images.preprocessing import cropped, pixels, preprocess
 from npresnet.images.presets import PRESETS, Preprocess, preset
 from npresnet.images.reading import read
 
 if TYPE_CHECKING:
     from npresnet.images.finding import EXTENSIONS, find
 
-__all__ = ["EXTENSIONS", "PRESETS", "Preprocess", "cropped", "find", "preprocess", "preset", "read"]
+__all__ = ["EXTENSIONS", "PRESETS", "Preprocess", "cropped", "find", "pixels", "preprocess", "preset", "read"]
 
 
 def __getattr__(name: str) -> Any:

@@ -39,6 +39,16 @@ def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
         return _normalised(_pixels(source, how), how)
 
 
+def pixels(source: Any, how: How = "V1") -> NDArray[np.uint8]:
+    """What `preprocess` normalises: the resized and cropped image, (H, W, C) uint8; C is 3, or 1 for grey networks.
+
+    Every source comes to this exactly, floats as well. Raises as `preprocess` does.
+    """
+    how = preset(how)
+    with image_errors(source):
+        return _pixels(source, how)
+
+
 def cropped(source: Any, how: How = "V1") -> NDArray[np.uint8]:
     """The resized and cropped image that the network sees: (H, W, 3) uint8, also for grey networks."""
     how = preset(how)

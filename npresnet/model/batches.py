@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Array = NDArray[Any]
-Read = Callable[[Any], Array]  # image source -> (1, C, H, W) float32
+Read = Callable[[Any], Array]  # image source -> (1, C, H, W) float32, or pixels (H, W, C) uint8
 
 
 class Item(NamedTuple):
-    """One image source and its result: x (1, C, H, W), or the error raised while reading it."""
+    """One image source and its result: x, as `Read` gives it, or the error raised while reading it."""
 
     source: Any
     x: Array | None
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 def batches(
     sources: Iterable[Any], read: Read, batch_size: int, threads: int, *, in_background: bool = False
-) -> Iterator[list[Item]]:
+) -> Generator[list[Item], None, None]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads, one batch ahead, so two batches are in memory. With one thread they are read in
-    the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL images, file
-    objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be reused by
-    the generator that yields them.
+    Files and bytes are read by `threads` threads, one batch ahead, so two batches are in memory. With one thread they
+    are read in the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL
+    images, file objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be
+    reused by the generator that yields them.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -73,19 +73,24 @@ def read_item(source: Any, read: Read) -> Item:
 
 
 def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
-    """Group the readable items of a batch by image size: (positions, x (n, C, H, W)) for each size."""
+    """For items of (1, C, H, W): those of a batch that are readable, (positions, x (n, C, H, W)) for each size."""
+    return [(positions, np.concatenate(group)) for positions, group in group_by_shape(items)]
+
+
+def group_by_shape(items: Iterable[Item]) -> list[tuple[list[int], list[Array]]]:
+    """The readable items of a batch, (positions, their x) for each size."""
     groups: dict[tuple[int, ...], list[tuple[int, Array]]] = {}
     for position, item in enumerate(items):
         if item.x is not None:
             groups.setdefault(item.x.shape, []).append((position, item.x))
-    return [([p for p, _ in group], np.concatenate([x for _, x in group])) for group in groups.values()]
+    return [([p for p, _ in group], [x for _, x in group]) for group in groups.values()]
 
 
 def _start(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) -> Iterator[Pending]:
     """Start reading each source; if the iterable itself raises, yield its error last."""
     try:
         for source in sources:
-            if pool is not None and isinstance(source, (str, os.PathLike)):
+            if pool is not None and isinstance(source, (str, os.PathLike, bytes)):
                 yield pool.submit(read_item, source, read)
             else:
                 yield read_item(source, read)

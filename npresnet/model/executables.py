@@ -13,6 +13,7 @@ from npresnet.network import Network
 from npresnet.system.locks import Lock
 
 if TYPE_CHECKING:
+    from npresnet.cuda import Normalisation, Pipeline
     from npresnet.plan.executable import Executable
 
 CAPACITY = 4  # the whole network and three sets of features; each has its own folded weights
@@ -44,30 +45,47 @@ class Executables:
         self._network = network
         self._backend = _Cpu(threads, winograd, fast, content) if device == "cpu" else _Cuda(device, dtype)
         self._kept: OrderedDict[Modules, Executable] = OrderedDict()
+        self._pipelines: dict[Modules, Pipeline] = {}  # at most two: of the classifier, and of its input
         self._lock = Lock()
         self.closed = False
 
     def get(self, modules: Modules) -> Executable:
         """The executable that computes these modules, compiled if necessary. Raises DeviceError after `close`."""
         with self._lock.plain:
-            if self.closed:
-                raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
+            self._require_open()
             executable = self._kept.get(modules)
             if executable is None:
-                part = self._network if modules is None else self._network.with_outputs(modules)
-                executable = self._backend.compile(passes.optimize(part), is_whole=modules is None)
+                executable = self._backend.compile(self._part(modules), is_whole=modules is None)
                 self._kept[modules] = executable
             self._kept.move_to_end(modules)
             if len(self._kept) > CAPACITY:
                 self._kept.popitem(last=False)
             return executable
 
+    def pipeline(self, modules: Modules, pixels: Normalisation) -> Pipeline:
+        """On a GPU: what computes these modules from pixels; the normalisation is always the same."""
+        with self._lock.plain:
+            self._require_open()
+            pipeline = self._pipelines.get(modules)
+            if pipeline is None:
+                assert isinstance(self._backend, _Cuda)
+                pipeline = self._pipelines[modules] = self._backend.pipeline(self._part(modules), pixels)
+            return pipeline
+
     def close(self) -> None:
         """Release all executables."""
         with self._lock.plain:
             self.closed = True
             self._kept.clear()
+            self._pipelines.clear()
             self._backend.close()
+
+    def _part(self, modules: Modules) -> Network:
+        return passes.optimize(self._network if modules is None else self._network.with_outputs(modules))
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise DeviceError("this model is closed; load it again, or use it inside its `with` block")
 
 
 class _Cpu:
@@ -91,11 +109,15 @@ class _Cuda:
     def __init__(self, device: str, dtype: str):
         from npresnet import cuda  # only if a GPU is requested
 
-        self._compile, self._gpu, self._element = cuda.compile, cuda.open_gpu(device), cuda.ELEMENTS[dtype]
+        self._cuda, self._gpu, self._element = cuda, cuda.open_gpu(device), cuda.ELEMENTS[dtype]
         self._weights: cuda.Weights | None = cuda.Weights(self._gpu)
 
     def compile(self, network: Network, *, is_whole: bool) -> Executable:
-        return self._compile(network, self._gpu, self._element, self._weights)
+        return self._cuda.compile(network, self._gpu, self._element, self._weights)
+
+    def pipeline(self, network: Network, pixels: Normalisation) -> Pipeline:
+        assert self._weights is not None
+        return self._cuda.Pipeline(network, self._gpu, self._element, self._weights, pixels)
 
     def close(self) -> None:
         self._weights = None

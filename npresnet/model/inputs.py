@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import CheckpointError, ImageError, NpresnetError, ShapeError
+from npresnet.images import Preprocess
 from npresnet.network import Node
 
 Array = NDArray[Any]
@@ -100,6 +101,18 @@ def named_error(error: ImageError, source: Any, position: int) -> ImageError:
     named = ImageError(f"image {position} of the list (the first is 0): {error}")
     named.__cause__ = error
     return named
+
+
+def require_preprocess(how: Preprocess | None, channels: int) -> Preprocess:
+    """The preprocessing of a network of that many input channels. Raises ShapeError if there is none for it."""
+    if how is None or how.channels != channels:
+        made = "none" if how is None else how.channels
+        raise ShapeError(
+            f"this network expects images of {channels} channels, but its preprocessing yields {made}; "
+            "load it with preprocess={'mean': [...], 'std': [...]}, one number per channel (1 or 3), or pass "
+            "arrays to model(x)"
+        )
+    return how
 
 
 def path_text(path: str | os.PathLike[str]) -> str:

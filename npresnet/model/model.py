@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -13,21 +13,29 @@ from numpy.typing import NDArray
 
 from npresnet import images, weights
 from npresnet.config import Config
-from npresnet.errors import ArchitectureError, ImageError, ShapeError
+from npresnet.errors import ArchitectureError, ImageError
 from npresnet.model.decisions import input_size as default_size
 from npresnet.model.executables import Executables, module_names
-from npresnet.model.inputs import as_batch, as_count, is_one_image, named_error, npz_path, sources_in
+from npresnet.model.inputs import (
+    as_batch,
+    as_count,
+    is_one_image,
+    named_error,
+    npz_path,
+    require_preprocess,
+    sources_in,
+)
 from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.network import Network
 
 if TYPE_CHECKING:
-    from npresnet.model.batches import Item
+    from npresnet.model.on_gpu import OnGpu
+    from npresnet.model.rows import Row
     from npresnet.plan.executable import Executable
 
 Array = NDArray[Any]
 Outcome = Prediction | ImageError
-Run = Callable[[Array], Array]  # (n, C, H, W) float32 -> one row per image
 
 
 class Model:
@@ -57,6 +65,7 @@ class Model:
         self._tensors = tensors
         self._source = source
         self._threads: int = config["threads"].value
+        self._channels: int = config.value("in_channels", 3)
         self._executables = Executables(
             network,
             self._threads,
@@ -66,6 +75,7 @@ class Model:
             fast=config.value("fast", False),
             content=content,
         )
+        self._on_gpu = self._open_on_gpu()
 
     # --- images in -------------------------------------------------------------------------------------------------
 
@@ -88,6 +98,8 @@ class Model:
         self._require_classifier()
         top_k = as_count(top, "top")
         if is_one_image(images):
+            if self._on_gpu is not None:
+                return self._on_gpu.row(images, top=top_k).prediction(self.labels, top_k)
             start = perf_counter()
             logits = self(self.preprocess(images))[0]
             return Prediction(logits, self.labels, top_k, (perf_counter() - start) * 1e3)
@@ -106,8 +118,8 @@ class Model:
         paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded
 
         Yields (path, Prediction), or (path, ImageError) for an image that cannot be read, and continues. Two batches
-        are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead; if it raises,
-        the results of its earlier images are yielded first.
+        are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on a GPU two);
+        if it raises, the results of its earlier images are yielded first.
         """
         self._require_classifier()
         return self._predictions(sources_in(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
@@ -119,26 +131,20 @@ class Model:
 
         Raises ImageError; ShapeError if preprocessing yields a different number of channels than the network expects.
         """
-        channels = self.config.value("in_channels", 3)
-        made = None if self._preprocess is None else self._preprocess.channels
-        if made != channels or self._preprocess is None:
-            raise ShapeError(
-                f"this network expects images of {channels} channels, but its preprocessing yields {made or 'none'}; "
-                "load it with preprocess={'mean': [...], 'std': [...]}, one number per channel (1 or 3), or pass "
-                "arrays to model(x)"
-            )
-        return images.preprocess(image, self._preprocess)
+        return images.preprocess(image, require_preprocess(self._preprocess, self._channels))
 
     def embed(self, images: Any, *, batch_size: int = 32) -> Array:
         """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
         if is_one_image(images):
+            if self._on_gpu is not None:
+                return np.asarray(self._on_gpu.row(images, pooled=True).values)
             return np.asarray(self._pooled(self.preprocess(images))[0])
         rows = []
-        for position, (item, row, _) in enumerate(self._rows(images, self._pooled, batch_size)):
-            if row is None:
-                assert item.error is not None
-                raise named_error(item.error, item.source, position)
-            rows.append(row)
+        for position, row in enumerate(self._rows(images, batch_size, pooled=True)):
+            if row.values is None:
+                assert row.item.error is not None
+                raise named_error(row.item.error, row.item.source, position)
+            rows.append(row.values)
         if not rows:
             return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
         return np.stack(rows)
@@ -242,25 +248,19 @@ class Model:
         head = f"{value('num_classes')} classes" if value("num_classes") else "no classifier"
         chosen = " (chosen by auto)" if self.config["device"].origin == "inferred" else ""
         closed = ", closed" if self._executables.closed else ""
+        threads = f"{self._threads} thread{'s' * (self._threads > 1)}"
         return (
             f"<npresnet.Model {value('arch')}: {head}, {parameter_count(self.network) / 1e6:.2f} M parameters, "
-            f"{value('device')}{chosen}, {self._how()}, "
+            f"{value('device')}{chosen}, {threads if self._on_gpu is None else value('dtype')}, "
             f"from {self._source.name}{closed}>"
         )
-
-    def _how(self) -> str:
-        """Threads on the CPU, the dtype on a GPU."""
-        if self.config["device"].value != "cpu":
-            return str(self.config["dtype"].value)
-        return f"{self._threads} thread{'s' * (self._threads > 1)}"
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
         """The outputs of `modules` (None: of the network) for a batch x."""
         executable = self._executables.get(modules)
-        channels, first = self.config.value("in_channels", 3), self.network.nodes[0]
-        return executable(as_batch(x, channels, first, executable.as_array))
+        return executable(as_batch(x, self._channels, self.network.nodes[0], executable.as_array))
 
     def _pooled(self, x: Array) -> Array:
         """(N, D): the classifier's input."""
@@ -269,31 +269,27 @@ class Model:
         (result,) = self._run((find_pooled(self.network),), x).values()
         return result
 
+    def _open_on_gpu(self) -> OnGpu | None:
+        if self.config["device"].value == "cpu":
+            return None
+        from npresnet.model.on_gpu import OnGpu
+
+        return OnGpu(self._executables, self.network, self._preprocess, self._channels, self._threads)
+
     def _predictions(self, sources: Iterable[Any], top_k: int, batch_size: int) -> Iterator[tuple[Any, Outcome]]:
-        for item, logits, run_ms in self._rows(sources, self, batch_size):
-            if logits is None:
-                assert item.error is not None
-                yield item.source, item.error
-            else:
-                yield item.source, Prediction(logits, self.labels, top_k, item.elapsed_ms + run_ms)
+        for row in self._rows(sources, batch_size, top=top_k):
+            yield row.item.source, row.item.error or row.prediction(self.labels, top_k)
 
-    def _rows(self, sources: Iterable[Any], run: Run, batch_size: int) -> Iterator[tuple[Item, Array | None, float]]:
-        """For each source its Item, its row of `run`'s result (None if it could not be read), and its share in ms."""
-        from npresnet.model.batches import batches, stack_by_shape
+    def _rows(
+        self, sources: Iterable[Any], batch_size: int, *, top: int | None = None, pooled: bool = False
+    ) -> Iterator[Row]:
+        """For each source its row: logits, of which a GPU ranks the best `top`; or the classifier's input."""
+        size = as_count(batch_size, "batch_size")
+        if self._on_gpu is not None:
+            return self._on_gpu.rows(sources, size, top=top, pooled=pooled)
+        from npresnet.model.rows import rows_on_cpu
 
-        size, on_gpu = as_count(batch_size, "batch_size"), self.config["device"].value != "cpu"
-        for batch in batches(sources, self.preprocess, size, self._threads, in_background=on_gpu):
-            rows: dict[int, Array] = {}
-            start = perf_counter()
-            stacks = stack_by_shape(batch)
-            batch = [item._replace(x=None) for item in batch]  # the stacks have copies
-            while stacks:
-                positions, x = stacks.pop()
-                rows.update(zip(positions, run(x), strict=True))
-                del x  # before the next batch is read
-            run_ms = (perf_counter() - start) * 1e3 / max(1, len(rows))
-            for position, item in enumerate(batch):
-                yield item, rows.get(position), run_ms
+        return rows_on_cpu(sources, self.preprocess, self._pooled if pooled else self, size, self._threads)
 
     def _require_classifier(self) -> None:
         if not self.config.value("num_classes"):

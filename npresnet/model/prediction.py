@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,9 @@ def probabilities_of(logits: Array) -> Array:
     """The softmax of logits (..., num_classes), computed in float64; float32 of the same shape."""
     with np.errstate(invalid="ignore"):  # infinite logits of a diverged network give NaN without a warning
         return softmax(np.asarray(logits, dtype=np.float64)).astype(np.float32)
+
+
+Ranking = tuple[Array, Array]  # probabilities (num_classes,) float32, the best classes (top,) int32
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,38 @@ class Prediction:
     top_k: int = 5
     elapsed_ms: float = field(default=0.0, repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        logits: Array,
+        labels: Sequence[str] | None,
+        top_k: int,
+        parts_ms: Mapping[str, float],
+        ranking: Ranking | None,
+    ) -> Prediction:
+        """With the parts of `elapsed_ms`, see `parts_ms_of`, and with what a GPU has ranked already."""
+        prediction = cls(logits, labels, top_k, sum(parts_ms.values()))
+        vars(prediction)["_parts_ms"] = parts_ms
+        if ranking is not None:
+            vars(prediction).update(probabilities=ranking[0], _best=ranking[1])
+        return prediction
+
     @cached_property
     def probabilities(self) -> Array:
-        """(num_classes,) float32, the softmax of the logits."""
+        """(num_classes,) float32: the softmax of the logits in float64, rounded once.
+
+        A GPU adds up in another order, which may change a probability by one step of float32.
+        """
         return probabilities_of(self.logits)
 
     @cached_property
     def top(self) -> list[Candidate]:
-        """The most probable classes, best first; ties by lower index."""
-        best = np.argsort(-self.logits, kind="stable")[: self.top_k]
-        return [Candidate(int(i), self._name(int(i)), float(self.probabilities[i])) for i in best]
+        """The classes of the largest logits, best first; ties by lower index, NaN last."""
+        return [Candidate(int(i), self._name(int(i)), float(self.probabilities[i])) for i in self._best]
+
+    @cached_property
+    def _best(self) -> Array:
+        return np.argsort(-self.logits, kind="stable")[: self.top_k]
 
     @property
     def label(self) -> str:
@@ -81,3 +106,12 @@ class Prediction:
 
     def __repr__(self) -> str:
         return f"<Prediction {self.label!r}, index {self.index}, score {self.score:.4f}>"
+
+
+def parts_ms_of(prediction: Prediction) -> Mapping[str, float]:
+    """Where `elapsed_ms` went: decoding and computing; on a GPU decoding, preparing, upload, gpu and download.
+
+    Empty for one image on the CPU.
+    """
+    parts: Mapping[str, float] = vars(prediction).get("_parts_ms", {})
+    return parts

@@ -73,7 +73,7 @@ class Executable(Protocol):
 
     @property
     def network(self) -> Network:
-        """The network after the backend's passes."""
+        """The network after the passes that any program runs; `layout(...).network` is what runs for given images."""
 
     def __call__(self, images: Any) -> dict[str, Any]:
         """Images (N, C, H, W) -> {output name: (N, ...) float32}."""

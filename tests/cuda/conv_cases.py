@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet import ops
+from npresnet.cuda.compiler.choices import Layer, Processor, candidates_of
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import split_k
@@ -243,3 +244,9 @@ def _where(y: np.ndarray, right: np.ndarray, wrong: np.ndarray) -> str:
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     count = f"{wrong.sum()} of {wrong.size} outputs are wrong"
     return f"{count}, first [n, i, j, o] = {list(first)}: {y[first]}, not {right[first]}"
+
+
+def likely_best(launcher: str, shape: ConvShape, element: Element, multiprocessors: int = 132) -> Any:
+    """The tile of this launcher that a Hopper GPU without measured tables would take."""
+    gpu = Processor("GPU", 90, multiprocessors)
+    return candidates_of(launcher, Layer(shape, shape.in_channels, has_residual=False), element, gpu)[0].tile

@@ -8,7 +8,7 @@ import pytest
 from npresnet.cuda.elements import ELEMENTS, restore
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_mma
-from npresnet.cuda.launchers.conv2d_mma import SMALL, SPEEDS, Tile
+from npresnet.cuda.launchers.conv2d_mma import SMALL, TILES, Tile
 from npresnet.window import Window
 from tests.cuda import faults
 from tests.cuda.conv_cases import (
@@ -19,6 +19,7 @@ from tests.cuda.conv_cases import (
     check_all,
     check_conv,
     check_every_way,
+    likely_best,
     run_conv,
     shapes,
 )
@@ -27,7 +28,6 @@ from tests.emulator import emulator
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
 ELEMENT_NAMES = ("float16", "bfloat16", "tf32")
-TILES = list(SPEEDS)
 # less than a k-tile; no multiple of one; ragged O, odd O; groups, narrower and wider than a tile of 64 columns
 CHANNELS = ((8, 7, 1), (40, 66, 1), (48, 36, 2), (64, 140, 1), (16, 256, 1), (16, 136, 2))
 TWO_TAPS_A_SLICE = ConvShape(2, 9, 7, 24, 72, Window.of(3, 1, 1), 1, True)
@@ -151,10 +151,10 @@ def shape_of(images: int, size: int, channels: int, filters: int, kernel: int = 
 
 def test_tiles_fill_the_device() -> None:
     half = ELEMENTS["float16"]
-    best = conv2d_mma.tiles(shape_of(256, 56, 64, 256, 1), half, 80)[0]
+    best = likely_best("conv2d_mma", shape_of(256, 56, 64, 256, 1), half)
     assert best.rows * best.columns >= 128 * 128
     assert best.splits == 1
-    best = conv2d_mma.tiles(shape_of(1, 7, 512, 512), half, 80)[0]
+    best = likely_best("conv2d_mma", shape_of(1, 7, 512, 512), half)
     assert best.splits >= 8, "one image of the last layers has 8 tiles of 64x64"
     for shape in (
         shape_of(1, 56, 64, 64),

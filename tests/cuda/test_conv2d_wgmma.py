@@ -15,7 +15,7 @@ from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
 from npresnet.cuda.runtime import source as sources
 from npresnet.window import Window
 from tests.cuda import faults
-from tests.cuda.conv_cases import WINDOWS, Case, cases, check_conv, check_every_way, shapes
+from tests.cuda.conv_cases import WINDOWS, Case, cases, check_conv, check_every_way, likely_best, shapes
 from tests.cuda.wgmma_faults import FAULTS, SHARED_FAULTS
 from tests.emulator import emulator
 
@@ -94,7 +94,7 @@ def without_other_kernels(launcher: ModuleType) -> list[tuple[str, str]]:
 
 def tile_of(launcher: ModuleType, shape: ConvShape) -> conv2d_wgmma.Tile | conv2d_wgmma_tma.Tile:
     """The tile of that one kernel."""
-    return next(tile for tile in launcher.tiles(shape, HALF, HOPPER) if str(tile) == "128x128")
+    return next(tile for tile in launcher.tiles(shape, HALF, HOPPER) if tile[:2] == (128, 128))
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=named)
@@ -149,20 +149,20 @@ def test_tiles_fit_a_multiprocessor(launcher: ModuleType, out_channels: int, ima
         )
         assert launch.shared_bytes <= SHARED_LIMIT_BYTES
         assert 1 <= launch.grid[0] <= -(-shape.M // tile.rows) * -(-out_channels // tile.columns)
-        assert launch.kernel == f"{launcher.__name__.rpartition('.')[2]}_{tile}"
+        assert launch.kernel == f"{launcher.__name__.rpartition('.')[2]}_{tile.rows}x{tile.columns}"
 
 
 def test_persistent_grid() -> None:
     """Many tiles: a block a multiprocessor. Wide tiles are no good where there are few outputs."""
     large = ConvShape(64, 56, 56, 64, 256, Window.of(1))
-    (tile, *_) = conv2d_wgmma_tma.tiles(large, HALF, HOPPER, multiprocessors=114)
+    tile = likely_best("conv2d_wgmma_tma", large, HALF, multiprocessors=114)
     (launch,) = conv2d_wgmma_tma.launches(
         large, HALF, tile, x=0, weight=0, bias=0, residual=0, y=0, workspace=0, tickets=0
     )
     assert launch.grid == (114, 1, 1)
     assert tile.rows * tile.columns > 128 * 64
     small = large._replace(images=1, height=14, width=14)
-    assert str(conv2d_wgmma_tma.tiles(small, HALF, HOPPER)[0]) == "128x64"
+    assert str(likely_best("conv2d_wgmma_tma", small, HALF)) == "128x64 cooperative"
 
 
 def test_pack_is_k_major() -> None:
@@ -206,6 +206,25 @@ def check_faulty(launcher: ModuleType, planted: int) -> None:
 @pytest.mark.parametrize(("launcher", "fault"), PLANTED, ids=lambda value: named(value) or value)
 def test_planted_faults_are_caught(launcher: ModuleType, fault: str) -> None:
     with faults.caught():
+        check_faulty(launcher, faults.number(SHARED_FAULTS | FAULTS[launcher], fault))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "fault", "words"),
+    [
+        (conv2d_wgmma, "slab landed for threads only", "which has not executed fence_async_proxy since"),
+        (conv2d_wgmma, "sums multiplied while threads may still use them", "no wgmma_fence since"),
+        (conv2d_wgmma_tma, "sums multiplied while threads may still use them", "no wgmma_fence since"),
+        (
+            conv2d_wgmma_tma,
+            "barriers initialised for one thread only",
+            "which has not executed barrier_init_fence since",
+        ),
+    ],
+    ids=lambda value: named(value) or value,
+)
+def test_a_missing_fence_is_named(launcher: ModuleType, fault: str, words: str) -> None:
+    with pytest.raises(emulator.EmulatorError, match=words):
         check_faulty(launcher, faults.number(SHARED_FAULTS | FAULTS[launcher], fault))
 
 

@@ -110,7 +110,7 @@ def test_walks_leave_blocks_for_every_multiprocessor() -> None:
     one, many = (ConvShape(n, 224, 224, 3, 64, Window.of(7, 2, 3)) for n in (1, 256))
     element = ELEMENTS["float16"]
     assert list(map(str, stem_mma.tiles(one, element, 90))) == ["walk1"]
-    assert [tile.walk for tile in stem_mma.tiles(many, element, 90)] == [1, 2, 4, 8, 16]
+    assert [tile.walk for tile in stem_mma.tiles(many, element, 90)] == [16, 8, 4, 2, 1]
 
 
 def test_a_residual_is_refused() -> None:
@@ -156,7 +156,7 @@ FAULTS = {
         "tile.j * conv.stride_w - conv.padding_w",
         "tile.j * conv.stride_w - (PLANTED ? conv.padding_h : conv.padding_w)",
     ),
-    "pixels outside the image read": ("inside ? image[", "inside || PLANTED ? image["),
+    "pixels outside the image read": ("inside ? images.pixel(", "inside || PLANTED ? images.pixel("),
 }
 
 

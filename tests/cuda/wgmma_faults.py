@@ -8,6 +8,8 @@ from __future__ import annotations
 from npresnet.cuda.launchers import conv2d_wgmma, conv2d_wgmma_tma
 
 LAST_RELEASE = "release(last);  // before the epilogue: the producer goes on with the next tile meanwhile"
+FENCE = "fence_async_proxy();              // cp.async writes as threads do, wgmma reads as the copy engine does"
+BARRIER = "__syncthreads();                  // everybody's part; and no warpgroup multiplies slab - 2 any more"
 SHARED_FAULTS = {
     "operands not swizzled": (
         (
@@ -43,15 +45,21 @@ SHARED_FAULTS = {
         ),
     ),
     "sums looked at while still multiplied": (("wgmma_wait<0>();", "wgmma_wait<0 + 1>();"),),
+    "sums multiplied while threads may still use them": (("wgmma_fence();", ";"),),
 }
 FAULTS = {
     conv2d_wgmma: {
         "wait_group off by one": (("copy_async_wait<PREFETCH - 1>();", "copy_async_wait<PREFETCH>();"),),
-        "no barrier after a slab has landed": (
-            (
-                "__syncthreads();                  // everybody's part; and no warpgroup multiplies slab - 2 any more",
-                ";",
-            ),
+        "no barrier after a slab has landed": ((BARRIER, ";"),),
+        "slab landed for threads only": ((FENCE, ";"),),
+        "slab fenced by a part of the threads": ((FENCE, "if (threadIdx.x / 32 != 3) fence_async_proxy();"),),
+        "slab fenced before it has landed": (
+            ("copy_async_wait<PREFETCH - 1>();", "fence_async_proxy(); copy_async_wait<PREFETCH - 1>();"),
+            (FENCE, ";"),
+        ),
+        "slab fenced after the barrier": (
+            (FENCE, ";"),
+            (BARRIER, "__syncthreads(); fence_async_proxy();"),
         ),
         "stage filled again while multiplied": (("wgmma_wait<1>();", "wgmma_wait<2>();"),),
         "strips over a ring that is still read": (("__syncthreads();  // the other warpgroup has read the ring", ";"),),
@@ -106,6 +114,7 @@ FAULTS = {
         "too many bytes expected": (
             ("barrier_expect(full, Ring::STAGE_BYTES);", "barrier_expect(full, Ring::STAGE_BYTES + 16);"),
         ),
+        "barriers initialised for one thread only": (("barrier_init_fence();", ";"),),
         "only the producer's half of a barrier": (
             ("barrier_init(empty(i), 4 * CONSUMERS);", "barrier_init(empty(i), 4);"),
         ),

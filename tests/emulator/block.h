@@ -44,6 +44,7 @@ struct Fiber {
   unsigned barrier;  // that it waits for, by its address
   std::vector<Copy> copies;               // since the last commit
   std::vector<std::vector<Copy>> groups;  // committed, in flight, the oldest first
+  std::vector<unsigned> written, fenced;  // chunks of shared memory: since its fence_async_proxy, since a barrier
 
   bool can_run() const { return !done && (!word || *word != value); }
 };
@@ -58,6 +59,8 @@ struct Meeting {
 struct Mbarrier {
   unsigned count = 0, pending = 0, phase = 0;
   long bytes = 0;  // expected and not yet landed
+  const Fiber* initialised_by = nullptr;
+  bool shown = false;  // by its barrier_init_fence
 };
 
 // A CUtensorMap's stand-in: tests/emulator/tensor_map.py packs the same 128 bytes.
@@ -68,7 +71,7 @@ struct TensorMapFields {
   int lower[2], upper[2];          // im2col: the bounding box's corners, W and H
   int step[2];                     // im2col: from pixel to pixel, W and H
   unsigned box[2];                 // elements along the innermost axis; rows or pixels
-  unsigned short element_bytes, swizzle_bytes, im2col, magic;
+  unsigned short element_bytes, swizzle_bytes, im2col, magic, tf32;
 };
 
 struct TensorCopy {
@@ -111,12 +114,15 @@ struct Block {
   std::vector<TensorCopy> tensor_copies;
   std::vector<Product> products[8];  // of each warpgroup, not yet waited for
   int committed_groups[8];
+  bool sums_fenced[8];  // by wgmma_fence, since the last wgmma_wait
 
   unsigned char* shared;  // dynamic shared memory
   unsigned shared_bytes;
   unsigned char* statics;  // __shared__ arrays
   unsigned static_bytes;
   std::vector<unsigned short> being_read, being_written;  // asynchronous users of each 16 bytes of shared memory
+  std::vector<unsigned> unordered;           // writes of each 16 bytes, and who was the last: see async_proxy.h
+  std::vector<unsigned short> last_writer;
 
   std::vector<Left> left;  // by this block, and by those that ran here before
   int drawn_by;            // the thread that has drawn a ticket, or -1; when everybody had met so often

@@ -3,7 +3,7 @@
 
 namespace emulator {
 
-inline void land(const Copy& copy) {
+OWN inline void land(const Copy& copy) {
   check_not_being_read(copy.to, 16, "copy_async_16");
   unsigned char* to = shared_at(copy.to, 16, 16, "copy_async_16");
   if (copy.from) {
@@ -12,6 +12,7 @@ inline void land(const Copy& copy) {
     memset(to, 0, 16);
   }
   end_copy(copy.to, 16);
+  note_write(block(), *me(), copy.to, 16);  // for the asynchronous proxy, cp.async is as a thread's store
 }
 
 }  // namespace emulator

@@ -81,7 +81,10 @@ class Stream:
         return Graph(recorded, self.device_id)
 
     def wait_event(self, event: Event) -> None:
-        self.put(event.wait)
+        """Up to where the event is recorded now: recording it again, later, is another matter."""
+        recorded_on, marker = event.stream, event.marker
+        if recorded_on is not None:
+            self.put(lambda: recorded_on.drain(marker))
 
 
 class Event:

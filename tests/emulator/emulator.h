@@ -9,8 +9,9 @@
 //   numbers.h        half, bfloat16, tf32
 //   fibers.h         stacks, and the switch from one to another
 //   block.h          a running block: its threads, who runs next, faults
-//   together.h       what threads do together: __syncthreads, shuffles
 //   shared_memory.h  addresses, checks, what asynchronous copies and wgmma are still using
+//   async_proxy.h    what threads wrote and wgmma or the copy engine may not use yet
+//   together.h       what threads do together: __syncthreads, shuffles
 //   copies.h         cp.async
 //   tensor_cores.h   ldmatrix, mma
 //   barriers.h       mbarriers
@@ -24,13 +25,15 @@
 //   launch.h         grids, arguments, what Python calls
 #pragma once
 #define NPRESNET_EMULATOR 1
+#define OWN __attribute__((no_sanitize_address))  // a function of ours: its stores are no thread's, see async_proxy.h
 
 #include "cuda_names.h"
 #include "numbers.h"
 #include "fibers.h"
 #include "block.h"
-#include "together.h"
 #include "shared_memory.h"
+#include "async_proxy.h"
+#include "together.h"
 #include "copies.h"
 #include "tensor_cores.h"
 #include "barriers.h"

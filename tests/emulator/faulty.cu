@@ -74,7 +74,10 @@ extern "C" __global__ void faults(const float* x, float* y, int mode) {
   __shared__ float fixed[16];
   int t = threadIdx.x;
   unsigned a = shared_address(shared), matrix[4];
-  if (t == 0) barrier_init(a, 1);
+  if (t == 0) {
+    barrier_init(a, 1);
+    barrier_init_fence();
+  }
   __syncthreads();
   if (mode == 0 && t < 32) barrier_wait(a, 0);
   if (mode == 1 && t < 16) warp_sync();
@@ -168,3 +171,67 @@ extern "C" __global__ void pipeline(const __grid_constant__ TensorMap a, const _
   for (int i = 0; i < 32; i++) y[(row + i / 2 % 2 * 8) * 64 + i / 4 * 8 + column + i % 2] = sums[i];
 }
 KERNEL(pipeline)
+
+enum Lack {
+  NO_LACK,
+  INIT_FENCE,
+  FENCE_AFTER_STORES,
+  FENCE_AFTER_COPIES,
+  FENCE_OF_OTHERS,
+  FENCE_AFTER_LANDING,
+  BARRIER_AFTER_FENCE,
+  FENCE_BEFORE_BARRIER,
+  SUMS_FENCE,
+  SECOND_SUMS_FENCE,
+  WAIT_BEFORE_STORE,
+  FENCE_AFTER_STRIPS,
+  WAIT_FOR_COPY
+};
+
+// y (64, 64) = x x': threads bring x (64, 64) to shared memory, by stores or by cp.async, four warps multiply it by itself
+// and then store over it; at last a bulk copy brings the map's first tile there, added to y. `lack` is what is left out.
+extern "C" __global__ void proxies(const __grid_constant__ TensorMap map, const uint4* x, float* y, int lack) {
+  SHARED_MEMORY(uint4, tile);
+  const unsigned at = shared_address(tile), barrier = at + 8192;
+  const bool by_copies = lack == FENCE_AFTER_COPIES || lack == FENCE_AFTER_LANDING;
+  const int t = threadIdx.x;
+  if (t == 0) barrier_init(barrier, 1);
+  if (t == 0 && lack != INIT_FENCE) barrier_init_fence();
+  for (int i = t; i < 512; i += 128) {
+    if (by_copies) copy_async_16(at + 16 * (i ^ i / 8 % 8), x + i, true);
+    else tile[i ^ i / 8 % 8] = x[i];
+  }
+  copy_async_commit();
+  if (lack == FENCE_AFTER_LANDING) fence_async_proxy();
+  copy_async_wait<0>();
+  if (lack == FENCE_BEFORE_BARRIER) __syncthreads();
+  if (lack == FENCE_OF_OTHERS ? t != 77 : lack != FENCE_AFTER_STORES && !by_copies) fence_async_proxy();
+  if (lack != BARRIER_AFTER_FENCE && lack != FENCE_BEFORE_BARRIER) __syncthreads();
+  float sums[32] = {};
+  for (int half = 0; half < 2; half++) {
+    if (lack != SUMS_FENCE && (half == 0 || lack != SECOND_SUMS_FENCE)) wgmma_fence();
+    for (int k = 2 * half; k < 2 * half + 2; k++) {
+      unsigned long long operand = at + 32 * k >> 4 | 64ull << 16 | 64ull << 32 | 1ull << 62;
+      wgmma_float16<64>(sums, operand, operand);
+    }
+    wgmma_commit();
+    if (lack != WAIT_BEFORE_STORE) wgmma_wait<0>();
+  }
+  tile[t] = x[t];
+  if (lack == WAIT_BEFORE_STORE) wgmma_wait<0>();
+  if (lack != FENCE_AFTER_STRIPS) fence_async_proxy();
+  __syncthreads();
+  if (t == 0) {
+    barrier_expect(barrier, 8192);
+    tensor_copy_2d(at, &map, barrier, 0, 0);
+  }
+  if (t == 64 && lack == WAIT_FOR_COPY) tile[t] = x[t];
+  barrier_wait(barrier, 0);
+  const unsigned short* landed = reinterpret_cast<const unsigned short*>(tile);
+  int row = t / 32 * 16 + t % 32 / 4, column = t % 4 * 2;
+  for (int i = 0; i < 32; i++) {
+    int r = row + i / 2 % 2 * 8, c = i / 4 * 8 + column + i % 2;
+    y[r * 64 + c] = sums[i] + half_to_float(landed[r * 64 + (c / 8 ^ r % 8) * 8 + c % 8]);
+  }
+}
+KERNEL(proxies)

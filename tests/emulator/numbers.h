@@ -36,7 +36,7 @@ namespace emulator {
 // What a tensor core makes of the bits that it is given: `count` numbers, a multiple of 8.
 template <class B, float (*value)(B)> struct Numbers {
   typedef B Bits;
-  static void values(const void* packed, float* to, int count) {
+  OWN static void values(const void* packed, float* to, int count) {
     const B* bits = static_cast<const B*>(packed);
     for (int i = 0; i < count; i++) to[i] = value(bits[i]);
   }
@@ -52,7 +52,7 @@ typedef Numbers<unsigned, tf32_to_float> Tf32;
 #ifdef __F16C__
 struct Half {
   typedef unsigned short Bits;
-  static void values(const void* packed, float* to, int count) {
+  OWN static void values(const void* packed, float* to, int count) {
     auto* bits = static_cast<const __m128i*>(packed);
     for (int i = 0; i < count / 8; i++) _mm256_storeu_ps(to + 8 * i, _mm256_cvtph_ps(_mm_loadu_si128(bits + i)));
   }

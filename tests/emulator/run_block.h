@@ -38,6 +38,7 @@ inline void begin_block(Block& b, dim3 index) {
   b.tensor_copies.clear();
   for (auto& products : b.products) products.clear();
   for (int& groups : b.committed_groups) groups = 0;
+  for (bool& fenced : b.sums_fenced) fenced = false;
   for (int i = 0; i < b.threads; i++) {
     Fiber& f = b.fibers[static_cast<size_t>(i)];
     unsigned id = static_cast<unsigned>(i);
@@ -50,6 +51,8 @@ inline void begin_block(Block& b, dim3 index) {
     f.word = nullptr;
     f.copies.clear();
     f.groups.clear();
+    f.written.clear();
+    f.fenced.clear();
     make_context(f.context, b.stacks, i, fiber_main);
     b.stacks.owner(i) = &f;
   }

@@ -39,7 +39,7 @@ inline void check_not_being_read(unsigned address, unsigned bytes, const char* w
 }
 
 // An asynchronous copy begins: until it has landed, what was there is gone.
-inline void begin_copy(unsigned address, unsigned bytes, const char* who) {
+OWN inline void begin_copy(unsigned address, unsigned bytes, const char* who) {
   check_not_being_written(address, bytes, who);
   check_not_being_read(address, bytes, who);
   memset(shared_at(address, bytes, CHUNK, who), 0xFF, bytes);
@@ -70,13 +70,15 @@ inline int find_thread_local(dl_phdr_info* info, size_t, void* found) {
   return 0;
 }
 
-inline void poison_shared_memory(Block& b) {
+OWN inline void poison_shared_memory(Block& b) {
   memset(b.shared, 0xFF, b.shared_bytes);
   memset(b.statics, 0xFF, b.static_bytes);
   running = &b;  // which lies among them
   size_t chunks = (STATIC_BASE + b.static_bytes) / CHUNK + 1;
   b.being_read.assign(chunks, 0);
   b.being_written.assign(chunks, 0);
+  b.unordered.assign(chunks, 0);
+  b.last_writer.assign(chunks, 0);
 }
 
 }  // namespace emulator

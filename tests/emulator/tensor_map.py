@@ -12,9 +12,9 @@ MAGIC = 0x7A3E  # a kernel that was handed something else is found out
 # struct TensorMapFields: dimensions innermost first; (w, h); box (columns, rows) or (channels, pixels)
 FIELDS = np.dtype(
     {
-        "names": "base size stride_bytes lower upper step box element_bytes swizzle_bytes im2col magic".split(),
-        "formats": ["<u8", "4<u8", "3<i8", "2<i4", "2<i4", "2<i4", "2<u4", "<u2", "<u2", "<u2", "<u2"],
-        "offsets": [0, 8, 40, 64, 72, 80, 88, 96, 98, 100, 102],
+        "names": "base size stride_bytes lower upper step box element_bytes swizzle_bytes im2col magic tf32".split(),
+        "formats": ["<u8", "4<u8", "3<i8", "2<i4", "2<i4", "2<i4", "2<u4", "<u2", "<u2", "<u2", "<u2", "<u2"],
+        "offsets": [0, 8, 40, 64, 72, 80, 88, 96, 98, 100, 102, 104],
         "itemsize": tensor_map.MAP_BYTES,
     }
 )
@@ -35,4 +35,5 @@ def pack(tensor: TensorMap) -> np.ndarray:
     item["swizzle_bytes"] = tensor.swizzle
     item["im2col"] = tensor.is_im2col
     item["magic"] = MAGIC
+    item["tf32"] = tensor.element.name == "tf32"
     return item

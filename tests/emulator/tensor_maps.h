@@ -8,7 +8,7 @@ struct alignas(64) TensorMap {
 
 namespace emulator {
 
-static_assert(sizeof(TensorMapFields) == 104 && sizeof(TensorMap) == 128, "tests/emulator/tensor_map.py packs these");
+static_assert(sizeof(TensorMapFields) == 112 && sizeof(TensorMap) == 128, "tests/emulator/tensor_map.py packs these");
 constexpr unsigned short TENSOR_MAP_MAGIC = 0x7A3E;
 
 // Walks the pixels that an im2col copy visits: along W, then H, then N, within the bounding box.
@@ -37,8 +37,18 @@ inline const unsigned char* pixel_address(const TensorMapFields& m, long w, long
   return m.base + w * m.stride_bytes[0] + h * m.stride_bytes[1] + n * m.stride_bytes[2];
 }
 
+// A map of tf32 rounds to the nearest, ties to even, and leaves infinities and NaN alone: nothing that NVIDIA writes says
+// so, but Triton's tests of its option round_f32_to_tf32 do, on hardware.
+OWN inline void round_to_tf32(unsigned char* number) {
+  unsigned bits;
+  memcpy(&bits, number, 4);
+  if ((bits & 0x7F800000) == 0x7F800000) return;
+  bits = (bits + 0xFFF + (bits >> 13 & 1)) & 0xFFFFE000;
+  memcpy(number, &bits, 4);
+}
+
 // One row of the box; the swizzle exchanges the 16-byte chunks of each 128 bytes by bits 7 to 9 of their address.
-inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
+OWN inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
   const TensorMapFields& m = copy.map;
   for (unsigned i = 0; i < m.box[0]; i++) {
     unsigned address = row_address + i * m.element_bytes;
@@ -47,6 +57,7 @@ inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigne
     long column = copy.at[0] + static_cast<long>(i);
     if (from && within(column, m.size[0])) {
       memcpy(to, from + column * m.element_bytes, m.element_bytes);
+      if (m.tf32) round_to_tf32(to);
     } else {
       memset(to, 0, m.element_bytes);
     }
@@ -98,7 +109,8 @@ inline void start(TensorCopy copy, const TensorMap* map, const char* who) {
   if (copy.map.im2col != (who[12] == 'i')) fault("%s: the tensor map is of the other kind", who);
   // the swizzle counts rows from multiples of 1024 bytes, and wgmma's descriptors expect a tile to begin there
   shared_at(copy.to, box_bytes(copy.map), copy.map.swizzle_bytes == 128 ? 1024 : 128, who);
-  mbarrier(copy.barrier, who);
+  shown_mbarrier(copy.barrier, nullptr, who);
+  check_ordered(copy.to, box_bytes(copy.map), who, me());
   begin_copy(copy.to, box_bytes(copy.map), who);
   if (block().options.lazy) {
     block().tensor_copies.push_back(copy);

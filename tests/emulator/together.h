@@ -66,6 +66,7 @@ template <class T, class Source> inline T shuffle(const char* name, T value, Sou
 
 inline void __syncthreads() {
   emulator::Block& b = emulator::block();
+  emulator::publish_writes(*emulator::me());
   unsigned generation = b.everybody.generation;
   b.everybody.arrived++;
   emulator::release_everybody_if_complete(b);
@@ -77,6 +78,7 @@ inline void __syncthreads() {
 }
 
 inline void warp_sync() {
+  emulator::publish_writes(*emulator::me());
   emulator::whole_warp("warp_sync", static_cast<int*>(nullptr), [](int* const*) {});
 }
 

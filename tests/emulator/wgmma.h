@@ -31,13 +31,13 @@ template <class Element> struct Wgmma {
 };
 
 // Row `row` of a tile as floats.
-template <class Element> inline void read_row(const Tile& tile, int row, float* values) {
+template <class Element> OWN inline void read_row(const Tile& tile, int row, float* values) {
   unsigned char bits[2][16];
   for (int half = 0; half < 2; half++) memcpy(bits[half], shared_at(tile.chunk(row, half), 16, 16, "wgmma"), 16);
   Element::values(bits, values, Wgmma<Element>::K);
 }
 
-template <class Element, int N> inline void compute_wgmma(const Product& product) {
+template <class Element, int N> OWN inline void compute_wgmma(const Product& product) {
   constexpr int K = Wgmma<Element>::K;
   Tile a_tile(product.a), b_tile(product.b);
   float a[K], b[K][N], row[K];
@@ -66,6 +66,7 @@ inline void note_reads(Product& product, int columns) {
       unsigned address = tile.chunk(chunk / 2, chunk % 2);
       shared_at(address, 16, 16, "wgmma");
       check_not_being_written(address, 16, "wgmma");
+      check_ordered(address, 16, "wgmma");
       b.being_read[address / CHUNK]++;
       product.chunks.push_back(address / CHUNK);
     }
@@ -84,13 +85,16 @@ struct WgmmaArguments {
 
 template <class Element, int N>
 inline void wgmma(const char* name, float* sums, unsigned long long a, unsigned long long b) {
-  static_assert(N == 64 || N == 128 || N == 256, "64, 128 or 256 columns");
+  static_assert(N % 8 == 0 && 8 <= N && N <= 256, "8 to 256 columns, a multiple of 8");
   WgmmaArguments mine{sums, a, b};
   whole_warpgroup(name, &mine, [name](WgmmaArguments* const* threads) {
     Product product{compute_wgmma<Element, N>, {}, threads[0]->a, threads[0]->b, {}, false, false, 0};
     for (int i = 0; i < 128; i++) {
       if (threads[i]->a != product.a || threads[i]->b != product.b) fault("%s: the threads' descriptors differ", name);
       product.sums[i] = threads[i]->sums;
+    }
+    if (!block().sums_fenced[me()->id / 128]) {
+      fault("%s: no wgmma_fence since the block began or since wgmma_wait, so that threads may still use the sums", name);
     }
     note_reads(product, N);
     if (!block().options.lazy) {
@@ -113,6 +117,7 @@ inline void commit_products() {
 // Finishes all but the youngest `left` groups.
 inline void finish_products(int left) {
   int group = me()->id / 128;
+  block().sums_fenced[group] = false;
   auto& products = block().products[group];
   int before = block().committed_groups[group] - left;
   auto first_kept = std::find_if(products.begin(), products.end(),
@@ -124,7 +129,8 @@ inline void finish_products(int left) {
 }  // namespace emulator
 
 inline void wgmma_fence() {
-  emulator::whole_warpgroup("wgmma_fence", static_cast<int*>(nullptr), [](int* const*) {});
+  emulator::whole_warpgroup("wgmma_fence", static_cast<int*>(nullptr),
+                            [](int* const*) { emulator::block().sums_fenced[emulator::me()->id / 128] = true; });
 }
 
 inline void wgmma_commit() {

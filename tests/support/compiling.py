@@ -1,7 +1,9 @@
 """Whether the kernel files compile as they should: no warning, no spill, the instructions that their headers promise.
 
 Each promised instruction must be in some kernel of the file, and where tensor cores are promised (HMMA, HGMMA) each
-kernel must hold one of those: a form for ragged channels may load single numbers, but not multiply them one by one.
+kernel must hold one of those: a form for ragged channels may load single numbers, but not multiply them one by one. An
+instruction in lower case is PTX's: the compiler makes nothing of fence.mbarrier_init, and puts a WARPGROUP.ARRIVE where
+wgmma.fence was forgotten.
 
 Every program is compiled for one architecture of each family (`tests.support.programs`), by CUDA's two compilers in
 turn: `first_turns`. The others that the headers name, and what the other compiler would have yet to see, are
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -94,7 +97,28 @@ def _problems(one: Compilation, made: nvrtc.Compiled, code: sass.Instructions, r
             yield f"{kernel} spills {usage.spill_bytes} bytes and keeps {usage.stack_bytes} in local memory ({usage})"
     expects = source.header(one.file, root).expects
     wanted = [expected for expected in expects if expected.holds_for(one.element, one.architecture)]
-    yield from _absent(code, [name for expected in wanted for name in expected.instructions])
+    names = [name for expected in wanted for name in expected.instructions]
+    yield from _absent(code, [name for name in names if not name.islower()])
+    yield from (f"its PTX holds no {name}" for name in names if name.islower() and not _in_ptx(name, made.ptx.decode()))
+    yield from _registers_waited_for(made.ptx.decode(), log)
+
+
+def _in_ptx(name: str, ptx: str) -> bool:
+    return re.search(rf"^\s*{re.escape(name)}\b", ptx, re.MULTILINE) is not None
+
+
+def _registers_waited_for(ptx: str, log: nvrtc.CompileLog) -> Iterator[str]:
+    """Kernels whose first warpgroup hands over fewer registers than the others ask for: they would wait for ever."""
+    for entry in ptx.split(".entry ")[1:]:
+        kernel, _, body = entry.partition("(")
+        handed = re.findall(r"setmaxnreg\.(?:dec|inc)\S* (\d+)", body)
+        threads = re.search(r"\.maxntid (\d+)", body)
+        if not handed or not threads:
+            continue
+        kept, wanted = sorted(map(int, handed))
+        others, held = int(threads[1]) // 128 - 1, log.kernels[kernel].registers
+        if kept + others * wanted > (others + 1) * held:
+            yield f"{kernel} begins with {others + 1} x {held} registers and asks for {kept} + {others} x {wanted}"
 
 
 def _absent(kernels: sass.Instructions, wanted: Sequence[str]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 Values are stored NHWC in the element's storage, without halos. Two other things share the block:
 
-    the images as they come, (N, C, H, W) float32: until a kernel has brought them into NHWC
+    the images as they come, (N, C, H, W) float32, or pixels, (N, H, W, C) uint8: until a kernel has brought them into
+    NHWC
     the results that are asked for, (N, ...) float32, in the order NCHW: from the node that makes them to the end
 
 The workspace of kernels that need one follows them: kernels run one after the other, so one is enough.
@@ -14,7 +15,8 @@ from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
 
-from npresnet.network import Network
+from npresnet.cuda.pixels import Normalisation
+from npresnet.network import INPUT, Network
 from npresnet.plan.lifetimes import Lifetime
 from npresnet.plan.shapes import Shape
 
@@ -76,6 +78,7 @@ class Layout(NamedTuple):
     arena_bytes     of values, images and results, without the workspace, which follows
     images_offset   of the images as they come
     result_offsets  node -> its float32 result, for INPUT and the nodes that are asked for
+    pixels          how pixels are normalised, where the images come as such; None: they come normalised
     """
 
     network: Network
@@ -86,3 +89,19 @@ class Layout(NamedTuple):
     arena_bytes: int
     images_offset: int
     result_offsets: Mapping[str, int]
+    pixels: Normalisation | None = None
+
+    @property
+    def has_input(self) -> bool:
+        """Whether INPUT is stored NHWC; else its readers read the images as they come, and its value is those."""
+        return self.values[INPUT].offset_bytes != self.images_offset
+
+    @property
+    def images_bytes(self) -> int:
+        """Of all images as they come."""
+        return self.images * image_bytes(self.input_shape, self.pixels)
+
+
+def image_bytes(shape: Shape, pixels: Normalisation | None) -> int:
+    """Of one image (C, H, W) as it comes: a byte a pixel and channel, or a float32."""
+    return prod(shape) * (FLOAT_BYTES if pixels is None else 1)

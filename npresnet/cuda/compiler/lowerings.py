@@ -10,7 +10,8 @@ from npresnet.cuda.launchers.activation import ActivationLowering
 from npresnet.cuda.launchers.add import AddLowering
 from npresnet.cuda.launchers.avg_pool2d import AvgPool2dLowering
 from npresnet.cuda.launchers.batch_norm import BatchNormLowering
-from npresnet.cuda.launchers.conv2d import Conv2dLowering, Conv2dMaxPool2dLowering
+from npresnet.cuda.launchers.conv2d import Conv2dLowering
+from npresnet.cuda.launchers.conv2d_max_pool2d import Conv2dMaxPool2dLowering
 from npresnet.cuda.launchers.global_avg_pool import GlobalAvgPoolLowering
 from npresnet.cuda.launchers.layout import FlattenLowering
 from npresnet.cuda.launchers.linear import LinearLowering

@@ -8,19 +8,21 @@ A program never changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from npresnet.cuda.compiler.choices import Layer, Processor
+from npresnet.cuda.compiler.cost import Work, card_of, predicted_us
 from npresnet.cuda.compiler.layout import Layout
 from npresnet.cuda.compiler.lowerings import LOWERINGS
 from npresnet.cuda.compiler.placement import place_values, stored_values
 from npresnet.cuda.compiler.reduction import Reduced, reduce
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
-from npresnet.cuda.launchers import activation, layout
+from npresnet.cuda.launchers import activation, layout, preprocess
 from npresnet.cuda.launchers.lowering import Bound, Place, Request
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.errors import DeviceError
 from npresnet.network import INPUT, Network, Node
@@ -58,12 +60,21 @@ class Program(NamedTuple):
         tickets  the address of counters for the launches of one stream
         """
         place = Place(base, self.layout, weights, tickets)
-        steps = [Step(COPY_IN, tuple(self._copy_in(place)), 0, self._size_bytes(INPUT), "layout")]
-        steps += self._results(INPUT, place)
+        steps: list[Step] = []
+        if self.layout.has_input:
+            steps.append(Step(COPY_IN, tuple(self._copy_in(place)), 0, self._size_bytes(INPUT), "layout"))
+            steps += self._results(INPUT, place)
         for node in self.core:
             steps.append(self._step(node, place))
             steps += self._results(node.name, place)
         return tuple(steps)
+
+    def predicted_us(self, gpu: Processor) -> float:
+        """By `cost`'s model: of all launches but activations and results, which every segmentation has."""
+        works = [work for node in self.core for work in LOWERINGS[node.op].work(self.bound[node.name])]
+        if self.layout.has_input:
+            works.append(Work(self.layout.images_bytes + self.layout.values[INPUT].size_bytes))
+        return predicted_us(works, card_of(gpu.name, gpu.multiprocessors))
 
     def _step(self, node: Node, place: Place) -> Step:
         lowering, bound = LOWERINGS[node.op], self.bound[node.name]
@@ -76,7 +87,11 @@ class Program(NamedTuple):
 
     def _copy_in(self, place: Place) -> list[Launch]:
         """The images to NHWC, with channels of zeros where they are stored with more than they have."""
-        value, channels = self.layout.values[INPUT], self.layout.input_shape[0]
+        value, channels, pixels = self.layout.values[INPUT], self.layout.input_shape[0], self.layout.pixels
+        if pixels is not None:
+            count, padded = value.images * value.stored.positions, value.stored.channels
+            x, y = place.images, place.address(INPUT)
+            return preprocess.launches(count, pixels.mean, pixels.std, padded, self.element, x=x, y=y)
         sizes = value.images, channels, value.stored.positions, value.stored.channels
         return layout.nchw_to_nhwc(*sizes, self.element, x=place.images, y=place.address(INPUT))
 
@@ -100,25 +115,67 @@ class Program(NamedTuple):
         return value.images * prod(value.shape) * value.item_bytes
 
 
-def compile_program(reduced: Reduced, input_shape: Shape, images: int, element: Element, gpu: Processor) -> Program:
+def compile_program(
+    ways: Sequence[Reduced],
+    input_shape: Shape,
+    images: int,
+    element: Element,
+    gpu: Processor,
+    pixels: Normalisation | None = None,
+) -> Program:
     """Decide everything for `images` images of (C, H, W) at once.
+
+    ways    segmentations of one network, the first of which any GPU can run: the fastest by `cost`'s model is taken
+    pixels  how they are normalised, where they come as pixels; None: they come normalised
 
     Raises ShapeError where the image does not fit the network, DeviceError where a batch is beyond what kernels count,
     ArchitectureError for inputs that no kernel takes.
+    """
+    if pixels is not None:
+        pixels.check(input_shape[0])
+    known: dict[Layer, Any] = {}
+    made = [_compile(reduced, input_shape, images, element, gpu, pixels, known) for reduced in ways]
+    programs = [program for program in made if program is not None]
+    return min(programs, key=lambda program: program.predicted_us(gpu)) if len(programs) > 1 else programs[0]
+
+
+def _compile(
+    reduced: Reduced,
+    input_shape: Shape,
+    images: int,
+    element: Element,
+    gpu: Processor,
+    pixels: Normalisation | None,
+    known: dict[Layer, Any],
+) -> Program | None:
+    """Of one segmentation; None where one of its segments has no kernel for these shapes.
+
+    known  choices made for layers, to which it adds: of equal layers, and those that segmentations share
     """
     core, shapes = reduced.core, infer_shapes(reduced.network, input_shape)
     stored = stored_values(core, shapes)
     if images * max(value.positions for value in stored.values()) > MOST_POSITIONS:
         raise DeviceError(f"{images} images of {input_shape} (C, H, W) are too many pixels at once; give fewer")
-    choices = {
-        node.name: LOWERINGS[node.op].choose(Request(node, shapes, stored, images, element, gpu)) for node in core
-    }
+    requests = [Request(node, shapes, stored, images, element, gpu, pixels) for node in core]
+    if not all(LOWERINGS[request.node.op].takes(request) for request in requests):
+        return None
+    choices = {request.node.name: _choose(request, known) for request in requests}
     macs = {node.name: count_macs(node, shapes) for node in reduced.network}
-    placed = place_values(reduced, shapes, stored, macs, images, element)
+    placed = place_values(reduced, shapes, stored, macs, images, element, pixels)
     bound = {node.name: Bound(node, choices[node.name], placed, element, gpu) for node in core}
     needs = [sum(LOWERINGS[node.op].scratch(bound[node.name]).values()) for node in core]
     results = {asked: shapes[name] for asked, name in reduced.network.outputs.items()}
     return Program(placed, core, bound, results, max(needs, default=0), element)
+
+
+def _choose(request: Request, known: dict[Layer, Any]) -> Any:
+    lowering = LOWERINGS[request.node.op]
+    layer = lowering.layer(request)
+    if layer is None:
+        return lowering.choose(request)
+    if layer not in known:
+        known[layer] = lowering.choose(request)
+    return known[layer]
 
 
 def layers_of(network: Network, input_shape: Shape, images: int, element: Element, gpu: Processor) -> dict[str, Layer]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from npresnet.cuda.compiler.choices import Choice, Layer, choose
+from npresnet.cuda.compiler.cost import Work
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.linear import bias_of
@@ -39,6 +40,10 @@ class Conv2dLowering(Lowering):
         choice: Choice = bound.choice
         return {"sums": choice.module.workspace_bytes(choice.shape, bound.element, choice.tile)}
 
+    def work(self, bound: Bound) -> list[Work]:
+        choice: Choice = bound.choice
+        return choice.work(bound.element, has_residual=len(bound.node.inputs) > 1)
+
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         node, choice, is_folded = bound.node, bound.choice, "scale" in bound.node.params
         module, shape = choice.module, choice.shape
@@ -60,16 +65,6 @@ class Conv2dLowering(Lowering):
             tickets=place.tickets,
         )
         return launches
-
-
-class Conv2dMaxPool2dLowering(Lowering):
-    """What a pass has fused for another backend: two kernels here."""
-
-    def expand(self, node: Node) -> tuple[Node, ...]:
-        attrs = {name: value for name, value in node.attrs.items() if name not in ("pool", "ceil_mode")}
-        conv = node.evolve(name=f"{node.name} before its pool", op="conv2d", attrs=attrs)
-        pool_attrs = {"ceil_mode": node.attrs["ceil_mode"]}
-        return conv, Node(node.name, "max_pool2d", (conv.name,), node.attrs["pool"], attrs=pool_attrs)
 
 
 def _widened(weight: Array, channels: int) -> Array:

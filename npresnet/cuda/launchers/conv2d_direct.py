@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import FMA, Phase, Work, bytes_of, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.launchers.filters import krsc as pack
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
 
 FILE = "conv2d/direct.cu"
+OF_PEAK = 0.02  # a guess: two loads for each multiply-add
 
 
 class Tile(NamedTuple):
@@ -33,6 +35,13 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
     """The one there is."""
     return [Tile()]
+
+
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch; a block's threads have an output each."""
+    phase = Phase(flops=2 * tile.threads * shape.K / OF_PEAK)
+    blocks = -(-shape.M * shape.out_channels // tile.threads)
+    return [Work(bytes_of(shape, element, has_residual=has_residual), blocks, (phase,), products(FMA, element))]
 
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:

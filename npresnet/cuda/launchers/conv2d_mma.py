@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import MMA, Phase, Work, bytes_of, products
 from npresnet.cuda.elements import Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
@@ -17,6 +19,7 @@ ROW_BYTES = 64  # of a slice's row in shared memory: the k-tile
 WARP_COLUMNS = 64
 SLAB_BYTES = 16 * (WARP_COLUMNS + 8) * 4  # of shared memory a warp, for the epilogue
 LARGEST_KERNEL = 11  # taps are bits
+SLICE_CLOCKS = 60  # a guess: what the barrier of a slice costs
 SPLITS = (2, 3, 4, 6, 8, 12, 16)
 MULTIPROCESSORS = 132  # of an H100 or H200; an A100 has 108. Wrong numbers cost speed only.
 
@@ -47,8 +50,7 @@ class Tile(NamedTuple):
 
 
 SMALL = Tile(64, 64, 16)
-# each with its products a clock where the grid is full, relative to the best: a guess, only to put tiles in order
-SPEEDS = {SMALL: 0.6, Tile(128, 64, 32): 0.8, Tile(128, 128, 64): 1.0, Tile(256, 128, 64): 1.0}
+TILES = (SMALL, Tile(128, 64, 32), Tile(128, 128, 64), Tile(256, 128, 64))
 
 
 def k_tile(element: Element) -> int:
@@ -84,14 +86,14 @@ def blocks(shape: ConvShape, tile: Tile) -> tuple[int, int, int]:
 
 
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
-    """Those that may win, the likely best first.
+    """Those that may win.
 
     Splits are offered where the smallest tile leaves multiprocessors without a block, as it does for one image.
     """
     stages = 4 if capability >= 80 else 2
     whole = [
         tile._replace(stages=stages)
-        for tile in SPEEDS
+        for tile in TILES
         if (capability >= 80 or tile.rows != tile.columns or tile == SMALL)  # 128x128 needs cp.async
         and (tile == SMALL or tile.columns < 2 * shape.out_channels // shape.groups)
     ]
@@ -101,17 +103,31 @@ def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
         for splits in SPLITS
         if alone * splits <= 2 * MULTIPROCESSORS and k_tiles(shape, element) >= 2 * splits
     ]
-    return sorted(whole + split, key=lambda tile: estimated_work(shape, element, tile))
+    return whole + split
 
 
-def estimated_work(shape: ConvShape, element: Element, tile: Tile) -> float:
-    """Products that the busiest multiprocessor sums, in units of a k-tile of 64x64 outputs, and its fixed costs."""
-    tiles_x, groups, splits = blocks(shape, tile)
-    rounds = -(-tiles_x * groups * splits // MULTIPROCESSORS)
-    speed = SPEEDS[tile._replace(stages=4, splits=1)]
-    area = tile.rows * tile.columns / 64**2
-    fixed = 4 * area + (12 + splits if splits > 1 else 0)  # prologue and epilogue; the last block's
-    return rounds * (area * -(-k_tiles(shape, element) // splits) / speed + fixed)
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch; with splits, the last block of a tile adds them up.
+
+    A warp reads its own rows and columns from shared memory, so that a block reads them several times.
+    """
+    outputs = tile.rows * tile.columns
+    slices = -(-k_tiles(shape, element) // tile.splits)
+    k_bytes = slices * ROW_BYTES
+    copied, read = tile.rows + tile.columns, tile.warps * (tile.warp_rows + WARP_COLUMNS)
+    multiply = Phase(
+        l2_bytes=k_bytes * copied,
+        shared_bytes=k_bytes * (copied + read),
+        flops=2 * outputs * k_bytes // element.item_bytes,
+        clocks=SLICE_CLOCKS * slices,
+    )
+    count, end_bytes = prod(blocks(shape, tile)), outputs * element.item_bytes * (2 if has_residual else 1)
+    if tile.splits > 1:
+        end = split_k.phases(outputs, tile.splits, -(-count // MULTIPROCESSORS), end_bytes)
+    else:
+        end = (Phase(l2_bytes=end_bytes, shared_bytes=2 * 4 * outputs),)
+    dram_bytes = bytes_of(shape, element, has_residual=has_residual)
+    return [Work(dram_bytes, count, (multiply, *end), products(MMA, element))]
 
 
 def pack(weight: Array, element: Element) -> Array:

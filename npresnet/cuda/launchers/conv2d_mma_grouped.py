@@ -7,15 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import H200, MMA, Phase, Work, bytes_of, predicted_us, products
 from npresnet.cuda.elements import Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
-from npresnet.cuda.launchers.conv2d_mma import MULTIPROCESSORS
 from npresnet.cuda.launchers.stem import shared_limit
 from npresnet.network import Array
 
 FILE = "conv2d/mma_grouped.cu"
 THREADS = 256
+FILL_CLOCKS = 1000  # a guess: until a patch has come from DRAM
 POSITIONS = (128, 64)  # of a block
 COLUMNS_BYTES = 128  # channels of a block
 
@@ -98,7 +99,7 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 
 
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
-    """Boxes that fit into shared memory and are not twice as large as y, those with the least wasted work first."""
+    """Boxes that fit into shared memory and are not twice as large as y, the four likely best."""
     height, width = shape.out_size
     boxes = [
         box
@@ -107,7 +108,7 @@ def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
         and (box.columns < 2 * width or box.columns == 8)
         and shared_bytes(shape, element, box) <= shared_limit(capability)
     ]
-    return sorted(boxes, key=lambda box: estimated_work(shape, element, box, capability))[:4]
+    return sorted(boxes, key=lambda box: predicted_us(work(shape, element, box, has_residual=False), H200))[:4]
 
 
 def blocks(shape: ConvShape, tile: Tile) -> int:
@@ -126,13 +127,25 @@ def patch(shape: ConvShape, tile: Tile) -> int:
     return tile.images * height * width
 
 
-def estimated_work(shape: ConvShape, element: Element, tile: Tile, capability: int) -> float:
-    """Pixels copied by the busiest multiprocessor, and positions multiplied and stored; half as much again where one
-    block fills its shared memory, for then nothing is multiplied while the patch is copied. A guess, for order only."""
-    alone = 1.5 if 2 * shared_bytes(shape, element, tile) > shared_limit(capability) else 1
-    slabs = -(-shape.out_channels // columns_of(element))
-    rounds = -(-blocks(shape, tile) * slabs // MULTIPROCESSORS)
-    return alone * rounds * (patch(shape, tile) + tile.positions)
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch. A block copies its patch, multiplies, stores; where it fills shared memory nothing hides the wait."""
+    chunks = chunks_of(shape.in_channels, shape.in_channels // shape.groups, element)
+    columns, (kernel_h, kernel_w) = columns_of(element), shape.window.kernel_size
+    k_bytes = 16 * kernel_h * kernel_w * chunks.each  # of an output, with zeros for other groups' channels
+    outputs, copied = tile.positions * columns, patch(shape, tile) * chunks.slab * 16
+    is_alone = 2 * shared_bytes(shape, element, tile) > shared_limit(90)
+    warps_alike = THREADS // 32 * chunks.unit // columns  # each reads the unit's weights
+    phases = (
+        Phase(l2_bytes=copied, shared_bytes=copied, clocks=FILL_CLOCKS if is_alone else 0),
+        Phase(
+            l2_bytes=columns * k_bytes * max(warps_alike, 1),
+            shared_bytes=tile.positions * k_bytes * columns // chunks.unit,
+            flops=2 * outputs * k_bytes // element.item_bytes,
+        ),
+        Phase(l2_bytes=outputs * element.item_bytes * (2 if has_residual else 1), shared_bytes=2 * 4 * outputs),
+    )
+    tiles = blocks(shape, tile) * -(-shape.out_channels // columns)
+    return [Work(bytes_of(shape, element, has_residual=has_residual), tiles, phases, products(MMA, element))]
 
 
 def shared_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:

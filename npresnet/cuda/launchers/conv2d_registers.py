@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import FMA, Phase, Work, bytes_of, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.launchers import split_k
 from npresnet.cuda.launchers.filters import krsc as pack
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
 
 FILE = "conv2d/registers.cu"
 K_TILE = 8
@@ -39,8 +41,9 @@ class Tile(NamedTuple):
 
 
 SMALL = Tile(64, 64)
-# each with its products a clock where the grid is full, relative to the best: a guess, only to put tiles in order
-SPEEDS = {SMALL: 0.85, Tile(128, 32): 0.75, Tile(128, 64): 0.95, Tile(128, 128): 1.0}
+BEST = 512 / 605  # of a slice's instructions multiply
+# each with its products a clock where the grid is full, of the peak: a guess but for the best
+OF_PEAK = {SMALL: 0.85 * BEST, Tile(128, 32): 0.75 * BEST, Tile(128, 64): 0.95 * BEST, Tile(128, 128): BEST}
 
 
 def supports(shape: ConvShape, element: Element, capability: int) -> bool:
@@ -55,13 +58,13 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 
 
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
-    """Those that may win, the likely best first.
+    """Those that may win.
 
     Splits are offered where the smallest tile leaves multiprocessors without a block, as it does for one image.
     """
     whole = [
         tile
-        for tile in SPEEDS
+        for tile in OF_PEAK
         if tile == SMALL or (not is_scalar(shape) and tile.columns < 2 * max(group_filters(shape), 16))
     ]
     alone = blocks(shape, SMALL)[0] * shape.groups
@@ -70,7 +73,7 @@ def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
         for splits in SPLITS
         if alone * splits <= 4 * MULTIPROCESSORS and k_tiles(shape) >= 4 * splits
     ]
-    return sorted(whole + split, key=lambda tile: estimated_work(shape, tile))
+    return whole + split
 
 
 def group_filters(shape: ConvShape) -> int:
@@ -93,13 +96,21 @@ def blocks(shape: ConvShape, tile: Tile) -> tuple[int, int, int]:
     return -(-shape.M // tile.rows) * -(-group_filters(shape) // tile.columns), shape.groups, tile.splits
 
 
-def estimated_work(shape: ConvShape, tile: Tile) -> float:
-    """Products that the busiest multiprocessor sums, in units of a slice of 64x64 outputs, and its fixed costs."""
-    tiles_x, groups, splits = blocks(shape, tile)
-    rounds = -(-tiles_x * groups * splits // MULTIPROCESSORS)
-    area = tile.rows * tile.columns / 64**2
-    fixed = 6 * area + (24 + 2 * splits if splits > 1 else 0)  # prologue and epilogue; the last block's
-    return rounds * (area * -(-k_tiles(shape) // splits) / SPEEDS[tile._replace(splits=1)] + fixed)
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch; with splits, the last block of a tile adds them up."""
+    outputs = tile.rows * tile.columns
+    slices = -(-k_tiles(shape) // tile.splits) * K_TILE
+    multiply = Phase(
+        l2_bytes=4 * slices * (tile.rows + tile.columns),
+        flops=2 * outputs * slices / OF_PEAK[tile._replace(splits=1)],
+    )
+    count, end_bytes = prod(blocks(shape, tile)), 4 * outputs * (2 if has_residual else 1)
+    if tile.splits > 1:
+        end = split_k.phases(outputs, tile.splits, -(-count // MULTIPROCESSORS), end_bytes)
+    else:
+        end = (Phase(l2_bytes=end_bytes),)
+    dram_bytes = bytes_of(shape, element, has_residual=has_residual)
+    return [Work(dram_bytes, count, (multiply, *end), products(FMA, element))]
 
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import WGMMA, Phase, Work, bytes_of, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
@@ -15,6 +16,9 @@ from npresnet.network import Array
 FILE = "conv2d/wgmma.cu"
 STAGES = 4
 SLAB_BYTES = 128
+SHARED_BYTES = 227 << 10  # of a Hopper multiprocessor
+FILL_CLOCKS = 1000  # a guess: until the first slab has come from DRAM
+DRAIN_CLOCKS = 300  # a guess: from a tile's last product to its epilogue's full rate
 
 
 class Tile(NamedTuple):
@@ -40,19 +44,35 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
     )
 
 
-def tiles(shape: ConvShape, element: Element, capability: int, multiprocessors: int = 132) -> list[Tile]:
-    """Those not wider than the layer, the likely best first."""
-    fitting = [tile for tile in TILES if tile.columns == 64 or shape.out_channels > 64]
-    return sorted(fitting, key=lambda tile: estimated_clocks(shape, tile.rows, tile.columns, multiprocessors))
+def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
+    """Those not wider than the layer."""
+    return [tile for tile in TILES if tile.columns == 64 or shape.out_channels > 64]
 
 
-def estimated_clocks(shape: ConvShape, rows: int, columns: int, multiprocessors: int) -> float:
-    """Clocks of one slab of K on the busiest multiprocessor: a guess from the data sheet, only to put tiles in order.
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch. A block waits for its first slabs; only other blocks on the same multiprocessor multiply then."""
+    wait = Phase(clocks=FILL_CLOCKS / (SHARED_BYTES // shared_bytes(tile)))
+    phases = (wait, *phases_of(shape, element, tile.rows, tile.columns, has_residual=has_residual))
+    dram_bytes = bytes_of(shape, element, has_residual=has_residual)
+    return [Work(dram_bytes, blocks(shape, tile.rows, tile.columns), phases, products(WGMMA, element))]
 
-    2048 float16 products, or 64 bytes from L2, a clock and multiprocessor, whichever takes longer.
+
+def phases_of(shape: ConvShape, element: Element, rows: int, columns: int, *, has_residual: bool) -> tuple[Phase, ...]:
+    """Of a tile: multiply; write the sums to shared memory, read them, store them; read the residual.
+
+    wgmma reads 64 rows of x, and all columns of the weights for every 64 rows.
     """
-    rounds = -(-blocks(shape, rows, columns) // multiprocessors)
-    return rounds * max(rows * columns * 64 / 2048, (rows + columns) * SLAB_BYTES / 64)
+    slabs = -(-shape.K * element.item_bytes // SLAB_BYTES)
+    copied, read = rows + columns, rows + rows // 64 * columns
+    outputs = rows * columns
+    multiply = Phase(
+        l2_bytes=slabs * SLAB_BYTES * copied,
+        shared_bytes=slabs * SLAB_BYTES * (copied + read),
+        flops=2 * outputs * slabs * SLAB_BYTES // element.item_bytes,
+    )
+    store = Phase(l2_bytes=outputs * element.item_bytes, shared_bytes=2 * 4 * outputs, clocks=DRAIN_CLOCKS)
+    residual = Phase(l2_bytes=outputs * element.item_bytes)
+    return (multiply, store, residual) if has_residual else (multiply, store)
 
 
 def blocks(shape: ConvShape, rows: int, columns: int) -> int:

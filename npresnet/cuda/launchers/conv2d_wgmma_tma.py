@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import WGMMA, Work, bytes_of, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.launchers import conv2d_wgmma
-from npresnet.cuda.launchers.conv2d_wgmma import blocks, estimated_clocks, pack, workspace_bytes
+from npresnet.cuda.launchers.conv2d_wgmma import blocks, pack, phases_of, workspace_bytes
 from npresnet.cuda.runtime import tensor_map
 from npresnet.cuda.runtime.tensor_map import SLAB_BYTES, TensorMap
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
 
 FILE = "conv2d/wgmma_tma.cu"
 THREADS = 384  # a producing warpgroup and two consumers
@@ -38,14 +39,19 @@ VARIANTS = {
 
 
 class Tile(NamedTuple):
-    """rows output positions x columns channels at a time, by `blocks` blocks that go on to further tiles."""
+    """rows output positions x columns channels at a time, by `blocks` blocks that go on to further tiles.
+
+    schedule  how a block's two consumers share the work: cooperative is both on one tile, each with half of its rows
+    """
 
     rows: int
     columns: int
     blocks: int
+    schedule: str = "cooperative"
 
     def __str__(self) -> str:
-        return f"{self.rows}x{self.columns}"
+        """128x256 cooperative."""
+        return f"{self.rows}x{self.columns} {self.schedule}"
 
 
 def supports(shape: ConvShape, element: Element, capability: int) -> bool:
@@ -58,10 +64,16 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 
 
 def tiles(shape: ConvShape, element: Element, capability: int, multiprocessors: int = 132) -> list[Tile]:
-    """Those not much wider than the layer, the likely best first; one block a multiprocessor."""
+    """Those not much wider than the layer; one block a multiprocessor."""
     fitting = [(rows, columns) for rows, columns in VARIANTS if columns == 64 or columns < 2 * shape.out_channels]
-    fitting.sort(key=lambda tile: estimated_clocks(shape, tile[0], tile[1], multiprocessors))
     return [Tile(rows, columns, multiprocessors) for rows, columns in fitting]
+
+
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch; its blocks fetch the next tile's operands during a tile's epilogue."""
+    phases = phases_of(shape, element, tile.rows, tile.columns, has_residual=has_residual)
+    dram_bytes = bytes_of(shape, element, has_residual=has_residual)
+    return [Work(dram_bytes, blocks(shape, tile.rows, tile.columns), phases, products(WGMMA, element))]
 
 
 def shared_bytes(tile: Tile) -> int:
@@ -102,7 +114,7 @@ def launches(
     return [
         Launch(
             source=Source(FILE, (("ELEMENT", element.macro),)),
-            kernel=f"conv2d_wgmma_tma_{tile}",
+            kernel=f"conv2d_wgmma_tma_{tile.rows}x{tile.columns}",
             grid=(min(tile.blocks, blocks(shape, tile.rows, tile.columns)), 1, 1),
             block=(THREADS, 1, 1),
             args=(

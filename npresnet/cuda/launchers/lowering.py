@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from npresnet.cuda.activation import NAMES, Activation
 from npresnet.cuda.compiler.choices import Layer, Processor
+from npresnet.cuda.compiler.cost import Work
 from npresnet.cuda.compiler.layout import Layout, Stored
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.network import Node
 from npresnet.plan.shapes import Shape
@@ -23,6 +25,7 @@ class Request(NamedTuple):
     shapes  of one image, by name
     stored  the same as they lie in memory
     images  computed at once
+    pixels  how they are normalised, where the images come as pixels; `layout.pixels` says so afterwards
     """
 
     node: Node
@@ -31,6 +34,7 @@ class Request(NamedTuple):
     images: int
     element: Element
     gpu: Processor
+    pixels: Normalisation | None = None
 
 
 class Bound(NamedTuple):
@@ -67,7 +71,7 @@ class Place(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Address of the images as they come."""
+        """Address of the images as they come: see `layout.pixels`."""
         return self.base + self.layout.images_offset
 
     @property
@@ -94,6 +98,18 @@ class Lowering:
         """The nodes that are lowered in the place of `node`; the last one has its name."""
         return (node,)
 
+    def is_segment(self, node: Node) -> bool:
+        """Whether it is several operations that one kernel may compute, as well as its parts: `segmentations`."""
+        return False
+
+    def takes(self, request: Request) -> bool:
+        """Whether there is a kernel for this segment; others have one for every node."""
+        return True
+
+    def reads_images(self, node: Node) -> bool:
+        """Whether its kernels read the images as they come where the node reads INPUT: `Place.images`."""
+        return False
+
     def reads_padding(self, node: Node) -> bool:
         """Whether it takes an image that is stored with channels of zeros beyond its own."""
         return False
@@ -113,6 +129,12 @@ class Lowering:
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         """The launches, without an activation that they do not fuse."""
         raise NotImplementedError
+
+    def work(self, bound: Bound) -> list[Work]:
+        """What its launches ask of the GPU, one entry each: by default one that moves its values and weights once."""
+        values = {bound.layout.values[name] for name in (*bound.node.inputs, bound.node.name)}
+        weights = sum(array.size for array in bound.node.params.values()) * bound.element.item_bytes
+        return [Work(weights + sum(value.size_bytes for value in values))]
 
     def algorithm(self, bound: Bound) -> str:
         """How it is computed, in a few words; "" for the names of its kernels."""

@@ -16,7 +16,7 @@ def launches(images: int, classes: int, k: int, *, logits: int, probabilities: i
     probabilities[n,c] = exp(logits[n,c]) / sum over j of exp(logits[n,j])
 
     logits          (N, classes)   float32
-    probabilities   (N, classes)   float32, from float32 exponentials; the CPU's come from float64
+    probabilities   (N, classes)   float32, rounded from float64, as `npresnet.model.prediction` has them
     best            (N, k)         int32; k from 0 to `classes`
     """
     args = (np.uint64(logits), np.uint64(probabilities), np.uint64(best), np.int32(classes), np.int32(k))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from npresnet.cuda.compiler.cost import Phase
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Dim3
 
 TICKETS = 1024  # counters, one for each tile of a launch's outputs
 TICKETS_BYTES = 4 * TICKETS
+TICKET_CLOCKS = 1500  # a guess: until a block's sums have got to L2, and the atomic's way there and back
 
 
 def partial_bytes(shape: ConvShape, splits: int) -> int:
     """Of float32 partial[splits, M, O]; none where K is whole."""
     return 4 * splits * shape.M * shape.out_channels if splits > 1 else 0
+
+
+def phases(outputs: int, splits: int, rounds: int, end_bytes: int) -> tuple[Phase, ...]:
+    """What follows the products of a tile of so many outputs, for `cost`: leaving the sums, and adding them up.
+
+    rounds     blocks of the busiest multiprocessor: only its last one adds up
+    end_bytes  of the tile's y and residual
+    """
+    leave = Phase(l2_bytes=4 * outputs, clocks=TICKET_CLOCKS)
+    return leave, Phase(l2_bytes=(4 * outputs * splits + end_bytes) / rounds)
 
 
 def check(grid: Dim3) -> None:

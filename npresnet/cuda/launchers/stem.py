@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from npresnet.cuda.compiler.cost import Phase, bytes_of
+from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers.vectors import ceil_div
 
@@ -39,14 +41,46 @@ def tile_count(shape: ConvShape) -> int:
 
 def walks(shape: ConvShape, columns: int) -> list[Tile]:
     """Long walks load the weights less often, short ones give every multiprocessor a block."""
-    blocks = tile_count(shape) * ceil_div(shape.out_channels, columns)
-    return [Tile(1)] + [Tile(walk) for walk in (2, 4, 8, 16) if blocks // walk >= 256]
+    return [Tile(walk) for walk in (16, 8, 4, 2, 1) if walk == 1 or blocks(shape, Tile(walk), columns) >= 256]
+
+
+def blocks(shape: ConvShape, tile: Tile, columns: int) -> int:
+    """Of the whole grid."""
+    return ceil_div(tile_count(shape), tile.walk) * ceil_div(shape.out_channels, columns)
+
+
+def phases_of(
+    tile: Tile, weight_bytes: int, patch_bytes: int, multiply: Phase, columns: int, element: Element
+) -> tuple[Phase, ...]:
+    """Of a block: its weights; then for each tile of its walk the patch, the products, and the epilogue."""
+    outputs = TILE_H * TILE_W * columns
+    of_tile = (
+        Phase(l2_bytes=patch_bytes, shared_bytes=patch_bytes),
+        multiply,
+        Phase(l2_bytes=outputs * element.item_bytes, shared_bytes=2 * 4 * outputs),
+    )
+    return Phase(l2_bytes=weight_bytes, shared_bytes=weight_bytes), *(of_tile * tile.walk)
+
+
+def bytes_of_stem(shape: ConvShape, element: Element) -> int:
+    """From and to DRAM: `cost.bytes_of` with pixels of 4 channels."""
+    return bytes_of(shape._replace(in_channels=CHANNELS), element, has_residual=False)
 
 
 def patch_pixels(shape: ConvShape, taps: int) -> int:
     """Pixels that a tile's windows see together; `taps` is the width of a window as the kernel takes it."""
     (stride_h, stride_w), KH = shape.window.stride, shape.window.kernel_size[0]
     return ((TILE_H - 1) * stride_h + KH) * ((TILE_W - 1) * stride_w + taps)
+
+
+def taps(KW: int) -> int:
+    """Pixels of a window's row, as tensor cores take it."""
+    return 4 if KW <= 4 else 8
+
+
+def windows_aligned(shape: ConvShape, element: Element) -> bool:
+    """Whether every window begins on 16 bytes of the patch."""
+    return shape.window.stride[1] * CHANNELS * element.item_bytes % 16 == 0
 
 
 def shared_limit(capability: int) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
+from npresnet.cuda.compiler.cost import FMA, Phase, Work, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
@@ -12,10 +15,11 @@ from npresnet.cuda.launchers.stem import Tile
 from npresnet.cuda.launchers.vectors import ceil_div, source_for
 from npresnet.network import Array
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
 
 FILE = "stem/registers.cu"
 COLUMNS = 64  # filters of a block
+OF_PEAK = 0.7  # a guess
 
 
 def supports(shape: ConvShape, element: Element, capability: int) -> bool:
@@ -26,6 +30,15 @@ def supports(shape: ConvShape, element: Element, capability: int) -> bool:
 def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
     """How many tiles of 8 x 16 positions a block walks through."""
     return stem.walks(shape, COLUMNS)
+
+
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """One launch."""
+    k_bytes, positions = 4 * prod(shape.window.kernel_size) * _channels(shape.in_channels), stem.TILE_H * stem.TILE_W
+    multiply = Phase(flops=2 * positions * COLUMNS * k_bytes / 4 / OF_PEAK)
+    patch_bytes = stem.patch_pixels(shape, shape.window.kernel_size[1]) * 16
+    phases = stem.phases_of(tile, COLUMNS * k_bytes, patch_bytes, multiply, COLUMNS, element)
+    return [Work(stem.bytes_of_stem(shape, element), stem.blocks(shape, tile, COLUMNS), phases, products(FMA, element))]
 
 
 def pack(weight: Array, element: Element) -> Array:

@@ -172,6 +172,10 @@ class Gpu:
         runtime = self._cupy.cuda.runtime
         runtime.memcpyAsync(to, source, size_bytes, runtime.memcpyDeviceToDevice, stream.ptr)
 
+    def fill(self, address: int, byte: int, size_bytes: int, stream: Any) -> None:
+        """Set every byte."""
+        self._cupy.cuda.runtime.memsetAsync(address, byte, size_bytes, stream.ptr)
+
     # --- arrays of others ------------------------------------------------------------------------------------------
 
     def as_array(self, x: Any) -> Any:
@@ -212,6 +216,15 @@ class Gpu:
         """A new stream that does not wait for the default one, as capturing wants it."""
         with self.active():
             return self.context.keep(self._cupy.cuda.Stream(non_blocking=True))
+
+    def event(self) -> Any:
+        """A new event, which takes the time when a stream comes to it; who waits for it leaves the CPU to others."""
+        with self.active():
+            return self._event(block=True)
+
+    def elapsed_ms(self, start: Any, stop: Any) -> float:
+        """Milliseconds between two events, by the GPU's own clock, when streams have come to both."""
+        return float(self._cupy.cuda.get_elapsed_time(start, stop))
 
     def settle(self, stream: Any) -> None:
         """Wait until nothing that was put on the stream can still write, whatever has gone wrong with it.

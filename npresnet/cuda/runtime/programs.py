@@ -16,6 +16,7 @@ from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.program import Program, compile_program
 from npresnet.cuda.compiler.reduction import Reduced
 from npresnet.cuda.elements import Element
+from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.gpu import Buffer, Call, Gpu
 from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.cuda.runtime.weights import Weights
@@ -23,6 +24,7 @@ from npresnet.plan import Step
 from npresnet.plan.shapes import Shape
 
 KEPT = 8  # programs; a graph is small, the arena is shared
+POISON = 0xFF  # NaN in every float, so that a value which a kernel reads and nobody writes shows in the results
 
 
 class Captured(NamedTuple):
@@ -40,20 +42,33 @@ class Captured(NamedTuple):
 
     @property
     def images_address(self) -> int:
-        """Of (N, C, H, W) float32."""
+        """Of (N, C, H, W) float32, or of pixels (N, H, W, C) uint8: see `layout.pixels`."""
         return self.base + self.program.layout.images_offset
 
-    def result_address(self, name: str) -> int:
-        """Of the float32 result of a node that is asked for."""
-        return self.base + self.program.layout.result_offsets[name]
+    def result_address(self, asked: str) -> int:
+        """Of a float32 result, by the name by which it is asked for."""
+        return self.base + self.program.layout.result_offsets[self.program.core.outputs[asked]]
 
 
 class Programs:
-    """Not for several threads at once: the arena is one."""
+    """Not for several threads at once: the arena is one.
 
-    def __init__(self, reduced: Reduced, gpu: Gpu, element: Element, weights: Weights, stream: Any):
+    ways    segmentations of one network, among which each program has its own
+    pixels  how they are normalised, where the images come as pixels; None: they come normalised
+    """
+
+    def __init__(
+        self,
+        ways: Sequence[Reduced],
+        gpu: Gpu,
+        element: Element,
+        weights: Weights,
+        stream: Any,
+        pixels: Normalisation | None = None,
+    ):
         self.weights = weights
-        self._reduced = reduced
+        self._pixels = pixels
+        self._ways = ways
         self._gpu = gpu
         self._element = element
         self._stream = stream
@@ -77,10 +92,14 @@ class Programs:
         self._kept.move_to_end(key)
         return captured
 
+    def has(self, input_shape: Shape, images: int) -> bool:
+        """Whether `get` would find it captured."""
+        return (input_shape, images) in self._kept
+
     def compile(self, input_shape: Shape, images: int) -> Program:
         """The program, without memory."""
         gpu = Processor(self._gpu.name, self._gpu.capability, self._gpu.multiprocessors)
-        return compile_program(self._reduced, input_shape, images, self._element, gpu)
+        return compile_program(self._ways, input_shape, images, self._element, gpu, self._pixels)
 
     def _capture(self, program: Program) -> Captured:
         layout = program.layout
@@ -107,3 +126,5 @@ class Programs:
         self._kept.clear()
         self._arena = None
         self._arena = self._gpu.allocate(size_bytes, purpose)
+        with self._gpu.active():  # for the run before the capture reads what nobody has written
+            self._gpu.fill(self._arena.address, POISON, size_bytes, self._stream)

@@ -5,6 +5,7 @@ NVRTC and the tests' emulator both get one text without any include path, so a k
     // Architectures: sm_80 sm_86 sm_90a                 what it is compiled for
     // Elements: FLOAT16 BFLOAT16                        values of -DELEMENT=; "none" where the source has no ELEMENT
     // Expects: FLOAT16 sm_80: HMMA.16816.F32 LDSM       SASS instructions that must appear; "all": everywhere
+    // Expects: all sm_90a: fence.mbarrier_init          in lower case PTX's, for what leaves no trace in SASS
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Expectation(NamedTuple):
 
     element       "FLOAT16", or "all"
     architecture  "sm_80", or "all"
-    instructions  beginnings of SASS instructions: ("HMMA.16816.F32", "LDSM")
+    instructions  beginnings of instructions, of SASS ("HMMA.16816.F32", "LDSM") or PTX ("fence.mbarrier_init")
     """
 
     element: str

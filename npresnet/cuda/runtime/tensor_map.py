@@ -162,7 +162,7 @@ def aligned_item(dtype: np.dtype[np.void] = ENCODED) -> Array:
 
 # CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill of cuda.h
 _NO_INTERLEAVE, _SWIZZLE_128, _L2_256, _ZEROS = 0, 3, 3, 0
-# CUtensorMapDataType: 16-bit numbers are copied bit by bit, tf32 is rounded on the way
+# CUtensorMapDataType: 16-bit numbers are copied bit by bit, tf32 is rounded on the way, to the nearest, ties to even
 _TYPES = {"float16": 1, "bfloat16": 1, "float32": 7, "tf32": 11}
 
 

@@ -218,14 +218,14 @@ def _run(model: Model, chain: Chain, batch: Array) -> _Maps:
 
 def _engine(model: Model, chain: Chain, shape: Shape) -> Engine:
     executable = model.executable([chain.last])
-    name = executable.network.outputs[chain.last]
+    name = executable.layout(shape).network.outputs[chain.last]
     step = next(step for step in executable.steps(shape) if step.name == name)
-    return Engine(name, step.algorithm, len(step.tiles), _takes_in(model, chain, name))
+    return Engine(name, step.algorithm, len(step.tiles), _takes_in(model, chain, name, shape))
 
 
-def _takes_in(model: Model, chain: Chain, step: str) -> list[str]:
+def _takes_in(model: Model, chain: Chain, step: str, shape: Shape) -> list[str]:
     """What follows the chain in the same step when the backend runs the whole network."""
-    done = merged_into(model.network, model.executable().network).get(step, [])
+    done = merged_into(model.network, model.executable().layout(shape).network).get(step, [])
     own = {node.name for node in chain.nodes}
     return [operation_of(node).label for node in done if node.name not in own]
 

@@ -116,7 +116,7 @@ def gather(model: Model, image: Any) -> Facts:
     layout = executable.layout(shape)
     watch = executable.stopwatch(executable.as_array(batch))
     timed = {step.name: (step, ms) for step, ms in zip(watch.steps, median_laps(watch), strict=True)}
-    steps = _steps(model.network, executable.network, layout, timed, run_keeping_all(executable, batch))
+    steps = _steps(model.network, layout, timed, run_keeping_all(executable, batch))
     fused = passes.optimize(model.network)
     ops_before, ops_after = Counter(node.op for node in model.network), Counter(step.op for step in steps)
     return Facts(
@@ -132,7 +132,7 @@ def gather(model: Model, image: Any) -> Facts:
         ops_before=dict(ops_before),
         ops_after=dict(ops_after),
         labels=labels_of([*ops_before, *ops_after]),
-        taken_in=taken_in(fused, executable.network),
+        taken_in=taken_in(fused, layout.network),
         steps=steps,
         total_ms=sum(step.ms for step in steps),
         copying_ms=sum(ms for name, (_, ms) in timed.items() if name not in layout.values),
@@ -159,13 +159,12 @@ def taken_in(fused: Network, steps: Network) -> list[str]:
 
 def _steps(
     network: Network,
-    compiled: Network,
     layout: Layout,
     timed: Mapping[str, tuple[Step, float]],
     values: Mapping[str, Array],
 ) -> list[TracedStep]:
     """One for each node that the device has work for: on a GPU a flatten has none, and counts to what it reads."""
-    working = [node for node in compiled if node.name in timed]
+    working = [node for node in layout.network if node.name in timed]
     done = merged_into(network, working)
     return [_step(node, *timed[node.name], done[node.name], layout, values[node.name][0]) for node in working]
 
