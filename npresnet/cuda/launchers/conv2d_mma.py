@@ -121,13 +121,11 @@ def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) 
         flops=2 * outputs * k_bytes // element.item_bytes,
         clocks=SLICE_CLOCKS * slices,
     )
-    count, end_bytes = prod(blocks(shape, tile)), outputs * element.item_bytes * (2 if has_residual else 1)
-    if tile.splits > 1:
-        end = split_k.phases(outputs, tile.splits, -(-count // MULTIPROCESSORS), end_bytes)
-    else:
-        end = (Phase(l2_bytes=end_bytes, shared_bytes=2 * 4 * outputs),)
+    split, end_bytes = tile.splits > 1, outputs * element.item_bytes * (2 if has_residual else 1)
+    store = Phase(l2_bytes=4 * outputs if split else end_bytes, shared_bytes=0 if split else 2 * 4 * outputs)
     dram_bytes = bytes_of(shape, element, has_residual=has_residual)
-    return [Work(dram_bytes, count, (multiply, *end), products(MMA, element))]
+    tail = split_k.tail(outputs, tile.splits, end_bytes)
+    return [Work(dram_bytes, prod(blocks(shape, tile)), (multiply, store), products(MMA, element), tail)]
 
 
 def pack(weight: Array, element: Element) -> Array:

@@ -104,13 +104,11 @@ def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) 
         l2_bytes=4 * slices * (tile.rows + tile.columns),
         flops=2 * outputs * slices / OF_PEAK[tile._replace(splits=1)],
     )
-    count, end_bytes = prod(blocks(shape, tile)), 4 * outputs * (2 if has_residual else 1)
-    if tile.splits > 1:
-        end = split_k.phases(outputs, tile.splits, -(-count // MULTIPROCESSORS), end_bytes)
-    else:
-        end = (Phase(l2_bytes=end_bytes),)
+    end_bytes = 4 * outputs * (2 if has_residual else 1)
+    store = Phase(l2_bytes=4 * outputs if tile.splits > 1 else end_bytes)
     dram_bytes = bytes_of(shape, element, has_residual=has_residual)
-    return [Work(dram_bytes, count, (multiply, *end), products(FMA, element))]
+    tail = split_k.tail(outputs, tile.splits, end_bytes)
+    return [Work(dram_bytes, prod(blocks(shape, tile)), (multiply, store), products(FMA, element), tail)]
 
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:

@@ -8,7 +8,7 @@ from npresnet.cuda.launch import Dim3
 
 TICKETS = 1024  # counters, one for each tile of a launch's outputs
 TICKETS_BYTES = 4 * TICKETS
-TICKET_CLOCKS = 1500  # a guess: until a block's sums have got to L2, and the atomic's way there and back
+TICKET_CLOCKS = 1000  # a guess: until a block's sums have got to L2, and the atomic's way there and back
 
 
 def partial_bytes(shape: ConvShape, splits: int) -> int:
@@ -16,14 +16,12 @@ def partial_bytes(shape: ConvShape, splits: int) -> int:
     return 4 * splits * shape.M * shape.out_channels if splits > 1 else 0
 
 
-def phases(outputs: int, splits: int, rounds: int, end_bytes: int) -> tuple[Phase, ...]:
-    """What follows the products of a tile of so many outputs, for `cost`: leaving the sums, and adding them up.
+def tail(outputs: int, splits: int, end_bytes: int) -> tuple[Phase, ...]:
+    """How the last block of a tile of so many outputs ends, for `cost`; none where K is whole.
 
-    rounds     blocks of the busiest multiprocessor: only its last one adds up
     end_bytes  of the tile's y and residual
     """
-    leave = Phase(l2_bytes=4 * outputs, clocks=TICKET_CLOCKS)
-    return leave, Phase(l2_bytes=(4 * outputs * splits + end_bytes) / rounds)
+    return (Phase(l2_bytes=4 * outputs * splits + end_bytes, clocks=TICKET_CLOCKS),) if splits > 1 else ()
 
 
 def check(grid: Dim3) -> None:

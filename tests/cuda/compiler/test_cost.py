@@ -139,9 +139,12 @@ def test_splits_help_where_there_are_few_tiles():
     assert rounds(split[0], H200) == 1
     assert len(split) == 1, "the last block of a tile adds them up"
     assert split[0].dram_bytes == whole[0].dram_bytes, "the sums stay in L2"
-    assert sum(phase.l2_bytes for phase in split[0].phases) > 4 * 64 * 64 * 17, (
-        "each left once, all of them found by one"
-    )
+    (tail,) = split[0].tail
+    assert tail.l2_bytes == 64 * 64 * (16 * 4 + 2 * 2), "it finds all sums, reads the residual, writes y"
+    without = [split[0]._replace(tail=())]
+    clocks = tail.clocks + tail.l2_bytes / H200.l2_bytes_per_clock
+    assert predicted_us(split, H200) - predicted_us(without, H200) == pytest.approx(clocks / 1e3 / H200.clock_ghz)
+    assert whole[0].tail == ()
 
 
 def test_what_wgmma_reads_fills_shared_memory_at_64_columns():
