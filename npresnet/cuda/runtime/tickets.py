@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from npresnet.cuda.launchers.split_k import TICKETS_BYTES
 from npresnet.cuda.runtime.gpu import Buffer, Gpu
 
@@ -15,8 +13,8 @@ def new_tickets(gpu: Gpu, stream: Any) -> Buffer:
 
     A launch that has begun draws all of its tickets, which leaves them at zero, or takes the whole process with it.
     """
-    buffer, zeros = gpu.allocate(TICKETS_BYTES, "counters: this"), np.zeros(TICKETS_BYTES, np.uint8)
+    buffer = gpu.allocate(TICKETS_BYTES, "counters: this")
     with gpu.active():
-        gpu.upload(buffer.address, zeros, stream)
+        gpu.fill(buffer.address, 0, TICKETS_BYTES, stream)
         stream.synchronize()
     return buffer
