@@ -16,6 +16,7 @@ from npresnet.cuda import ELEMENTS, Element
 from npresnet.cuda.compiler.choices import Choice, Layer
 from npresnet.cuda.elements import restore, store
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers.split_k import TICKETS_BYTES
 from npresnet.errors import DeviceError
 from npresnet.network import Array
 
@@ -82,6 +83,7 @@ class WholeNumbers:
         }
         if self._residual is not None:
             self._inputs["residual"] = Guarded(bench, store(self._residual, element))
+        self._tickets = Guarded(bench, np.zeros(TICKETS_BYTES, np.uint8))
         self._y = Guarded.poisoned(bench, int(np.prod(self._y_shape)) * element.item_bytes)
         self._packed: dict[tuple[str, int], Guarded] = {}
 
@@ -102,12 +104,13 @@ class WholeNumbers:
         self._bench.gpu.bind([launch for choice in choices for launch in self._launches(choice, self._scratch(choice))])
 
     def run(self, choice: Choice) -> tuple[Array, list[str]]:
-        """(y as float32, what the candidate did that no kernel may). y and the workspace are NaN before.
+        """(y as float32, what the candidate did that no kernel may). y and the workspace are NaN before, tickets zero.
 
         Raises DeviceError, which names the candidate.
         """
         gpu, stream, scratch = self._bench.gpu, self._bench.stream, self._scratch(choice)
         self._y.reset()
+        self._tickets.reset()
         try:
             calls = gpu.bind(self._launches(choice, scratch))
             with gpu.active():
@@ -118,7 +121,7 @@ class WholeNumbers:
         content, beside = self._y.read()
         weight = self._packed[choice.launcher, choice.shape.in_channels]
         faults = {name: buffer.fault() for name, buffer in {**self._inputs, "weight": weight}.items()}
-        faults |= {"y": beside, "workspace": scratch.read()[1]}
+        faults |= {"y": beside, "workspace": scratch.read()[1], "tickets that are left": self._tickets.fault()}
         y = restore(content.view(self._element.storage).reshape(self._y_shape), self._element)
         return y, [f"{name}: {fault}" for name, fault in faults.items() if fault]
 
@@ -131,7 +134,8 @@ class WholeNumbers:
         if key not in self._packed:
             self._packed[key] = Guarded(self._bench, packed(choice, self.weight, self._element))
         addresses = {"residual": 0} | {name: buffer.address for name, buffer in self._inputs.items()}
-        addresses |= {"weight": self._packed[key].address, "y": self._y.address, "workspace": scratch.address}
+        addresses |= {"weight": self._packed[key].address, "y": self._y.address}
+        addresses |= {"workspace": scratch.address, "tickets": self._tickets.address}
         launches: list[Launch] = choice.module.launches(choice.shape, self._element, choice.tile, **addresses)
         return launches
 

@@ -22,7 +22,6 @@ from npresnet.network import INPUT, Array, Network
 from npresnet.plan import Step
 
 FLOAT_BYTES = 4  # of images as they come, and of results
-SUMS = "split_k_reduce"  # kernels that add up what several blocks have summed
 
 
 class Row(NamedTuple):
@@ -31,7 +30,6 @@ class Row(NamedTuple):
     layers       that it stands for
     kernels      algorithm and tile, without repetitions, as limits
     launches     nodes of the graph
-    sums         of them split-K sums
     tiles        of the longest launch; rounds: of them on the busiest multiprocessor
     dram_bytes   as executed
     flops        of the direct method
@@ -43,7 +41,6 @@ class Row(NamedTuple):
     kernels: tuple[str, ...]
     limits: tuple[str, ...]
     launches: int
-    sums: int
     tiles: int
     rounds: int
     dram_bytes: float
@@ -75,7 +72,7 @@ def predict(
     pixels  they come as bytes; else normalised, float32
     """
     program = compile_program(segmentations(network), input_shape, images, element, gpu, pixels)
-    steps = program.bind(0, cast(Weights, NoWeights()))
+    steps = program.bind(0, cast(Weights, NoWeights()), tickets=0)
     return [_row(step, _works(step, program), card, _peak_tflops(element, gpu, card)) for step in steps]
 
 
@@ -89,7 +86,6 @@ def together(name: str, rows: Sequence[Row]) -> Row:
         kernels=tuple(dict.fromkeys(kernel for row in rows for kernel in row.kernels)),
         limits=tuple(dict.fromkeys(name for row in rows for name in row.limits)),
         launches=sum(row.launches for row in rows),
-        sums=sum(row.sums for row in rows),
         dram_bytes=sum(row.dram_bytes for row in rows),
         flops=sum(row.flops for row in rows),
         us=sum(row.us for row in rows),
@@ -162,10 +158,10 @@ def _row(step: Step, works: list[Work], card: Card, peak_tflops: float) -> Row:
     # of a node only what windows see, and no padding; a step beside the nodes counts one of its two sides
     needed = dram_bytes if COPY_IN in step.name or COPY_OUT in step.name else min(dram_bytes, step.size_bytes)
     floor_us = max(needed / card.copy_tbs, step.flops / peak_tflops) / 1e6
-    sums = sum(launch.kernel.startswith(SUMS) for launch in step.tiles)
     return Row(
-        *(step.name, 1, (step.algorithm,), (limit(longest, card),), len(works), sums),
-        *(longest.tiles, rounds(longest, card), dram_bytes, step.flops, predicted_us(works, card), floor_us),
+        *(step.name, 1, (step.algorithm,), (limit(longest, card),)),
+        *(len(works), longest.tiles, rounds(longest, card)),
+        *(dram_bytes, step.flops, predicted_us(works, card), floor_us),
     )
 
 

@@ -68,11 +68,11 @@ def beside(totals: Mapping[Key, Row], measured_ms: Mapping[Key, float]) -> Table
 def nodes(totals: Mapping[Key, Row], card: Card) -> Table:
     """Of one image: every launch is a node, and between two there is a gap."""
     lines = [
-        [f"{name} {dtype}", str(row.launches), str(row.sums), f"{card.gap_us * row.launches:.0f}", f"{row.us:.0f}"]
+        [f"{name} {dtype}", str(row.launches), f"{card.gap_us * row.launches:.0f}", f"{row.us:.0f}"]
         for (name, dtype, batch), row in totals.items()
         if batch == 1
     ]
-    return Table(["batch 1", "nodes", "of them split-K sums", "gaps us", "predicted us"], lines)
+    return Table(["batch 1", "nodes", "gaps us", "predicted us"], lines)
 
 
 def _us(measured_us: float | None) -> str:

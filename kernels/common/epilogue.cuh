@@ -35,3 +35,15 @@ __device__ __forceinline__ void finish(float4 sums, int o, size_t offset, const 
   if (activation) v = make_float4(relu_of(v.x), relu_of(v.y), relu_of(v.z), relu_of(v.w));
   *reinterpret_cast<Four*>(y + offset) = {from_float(v.x), from_float(v.y), from_float(v.z), from_float(v.w)};
 }
+
+// The same as a function of where the output lies: position m, channel o, and one sum or four neighbouring ones.
+struct ToOutput {
+  const float* bias;
+  const Stored* residual;
+  Stored* y;
+  int O, activation;
+
+  template <class T> __device__ __forceinline__ void operator()(int m, int o, T sum) const {
+    finish(sum, o, (size_t)m * O + o, bias, residual, y, activation);
+  }
+};

@@ -23,20 +23,23 @@
 //
 // Needs C/groups % VECTOR == 0 (16-byte copies), KH and KW at most 11 (tap bits), filters padded with zeros to whole
 //   K_TILEs. O is arbitrary; if O % VECTOR != 0 the epilogue stores single elements.
+// `_split`: a block sums a slice of K, and who comes last of a tile adds them up: split_k.cuh.
 // Before sm_80 there is no cp.async: two slices, the next one held in registers while one is multiplied.
 //
 // Still wasted: every operand byte passes through registers (ldmatrix) and every copy needs an address from a thread;
 //   mma.sync does not reach the full rate of a Hopper's tensor cores: conv2d/wgmma.cu.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 sm_75: HMMA.1688.F32 LDSM STG.E.128
 // Expects: FLOAT16 sm_80: HMMA.16816.F32 LDSM LDGSTS STG.E.128
 // Expects: BFLOAT16 sm_80: HMMA.16816.F32.BF16 LDSM LDGSTS STG.E.128
 // Expects: TF32 sm_80: HMMA.1688.F32.TF32 LDSM LDGSTS STG.E.128
+// Expects: FLOAT16 all: MEMBAR.ALL.GPU ATOM.E.INC.STRONG.GPU CCTL.IVALL
 #include "../common/epilogue_tile.cuh"
 #include "../common/tensor_core.cuh"
 #include "mma_copies.cuh"
+#include "split_k.cuh"
 
 // A warp's operands of one step (32 bytes of K), as ldmatrix leaves them.
 template <class Tile>
@@ -129,10 +132,10 @@ __device__ __forceinline__ void finish_tile(const float (&sums)[Fragments<Tile>:
   }
 }
 
-// The sums of this slice of K alone: partial[slice][m][o], float32, added up by conv2d/split_k_reduce.cu. Four lanes
-// write 32 neighbouring bytes, a sector of memory, so that nothing is gained by a way through shared memory.
+// The sums of this slice of K alone: partial[slice][m][o], float32, see split_k.cuh. Four lanes write 32 neighbouring
+// bytes, a sector of memory, so that nothing is gained by a way through shared memory.
 template <class Tile>
-__device__ __forceinline__ void store_partial(const float (&sums)[Fragments<Tile>::A][2 * Fragments<Tile>::B][4],
+__device__ __forceinline__ void leave_partial(const float (&sums)[Fragments<Tile>::A][2 * Fragments<Tile>::B][4],
                                               float* partial, int M, int O, int m, int n, int last) {
   const int lane = threadIdx.x % 32;
   float* slice = partial + (size_t)blockIdx.z * M * O;
@@ -146,10 +149,10 @@ __device__ __forceinline__ void store_partial(const float (&sums)[Fragments<Tile
       float* to = slice + (size_t)row * O + column;
       const float first = sums[i / 2][j][i % 2 * 2], second = sums[i / 2][j][i % 2 * 2 + 1];
       if (column + 1 < last && O % 2 == 0 && column % 2 == 0) {
-        *(float2*)to = make_float2(first, second);
+        leave((float2*)to, make_float2(first, second));
       } else {
-        if (column < last) to[0] = first;
-        if (column + 1 < last) to[1] = second;
+        if (column < last) leave(to, first);
+        if (column + 1 < last) leave(to + 1, second);
       }
     }
   }
@@ -158,13 +161,14 @@ __device__ __forceinline__ void store_partial(const float (&sums)[Fragments<Tile
 template <class Tile>
 struct Convolution {
   float sums[Fragments<Tile>::A][2 * Fragments<Tile>::B][4] = {};
+  Work work;
   int M, m, n, last;  // the warp's first position and channel, and the channel after its group's last
   unsigned char* shared;
 
   __device__ __forceinline__ Convolution(const Stored* x, const Stored* weight, const Conv& conv) {
     SHARED_MEMORY(unsigned char, memory);
     shared = memory;
-    const Work work = work_of_block<Tile>(conv);
+    work = work_of_block<Tile>(conv);
     const int warp = threadIdx.x / 32;
     const int row = warp % Tile::ROW_WARPS * Tile::WARP_ROWS, column = warp / Tile::ROW_WARPS * Tile::WARP_COLUMNS;
     sum_products<Tile>(sums, x, weight, conv, work, row, column, shared);
@@ -182,13 +186,18 @@ struct Convolution {
   }                                                                                                                \
   KERNEL(NAME)
 
-#define CONV2D_MMA_SPLIT(NAME, ROWS, COLUMNS, WARP_ROWS, STAGES, BLOCKS)                                              \
-  extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / WARP_ROWS / 2, BLOCKS)                                \
-      NAME(const Stored* __restrict__ x, const Stored* __restrict__ weight, float* __restrict__ partial,              \
-           const Conv conv) {                                                                                         \
-    Convolution<Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>> c(x, weight, conv);                                           \
-    store_partial<Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>>(c.sums, partial, c.M, conv.O, c.m, c.n, c.last);            \
-  }                                                                                                                   \
+#define CONV2D_MMA_SPLIT(NAME, ROWS, COLUMNS, WARP_ROWS, STAGES, BLOCKS)                                           \
+  extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / WARP_ROWS / 2, BLOCKS)                             \
+      NAME(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* __restrict__ bias,        \
+           const Stored* __restrict__ residual, Stored* __restrict__ y, float* partial, unsigned* tickets,         \
+           const Conv conv) {                                                                                      \
+    using Block = Tile<ROWS, COLUMNS, WARP_ROWS, STAGES>;                                                          \
+    Convolution<Block> c(x, weight, conv);                                                                         \
+    leave_partial<Block>(c.sums, partial, c.M, conv.O, c.m, c.n, c.last);                                          \
+    finish_split<ROWS, COLUMNS, Block::THREADS>(partial, tickets, (unsigned*)c.shared, c.M, conv.O, c.work.m,      \
+                                                c.work.n, c.last,                                                  \
+                                                ToOutput{bias, residual, y, conv.O, conv.activation});             \
+  }                                                                                                                \
   KERNEL(NAME)
 
 CONV2D_MMA(conv2d_mma_64x64, 64, 64, 16, 4, 4)

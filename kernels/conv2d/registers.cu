@@ -22,19 +22,21 @@
 // No division in the loop: the channel and the tap's place are counters, the same for all rows that a thread loads.
 //
 // `_scalar`: single loads and stores, for channels or filters of a group that are not a multiple of 4. `_split`: the
-//   sums of a part of K go to partial (splits, M, O); split_k_reduce.cu ends the work.
+//   sums of a part of K go to partial (splits, M, O), and who comes last of a tile adds them up: split_k.cuh.
 //
 // Still wasted: of about 605 instructions that a thread issues for a slice (sm_90) 512 are FFMA; 32 are shared loads,
 //   the rest loads, stores and addresses. Every number passes through registers into shared memory; cp.async would
 //   spare that, but it cannot turn rows into lines. Beyond this there are only the tensor cores: mma.cu.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32
 // Expects: FLOAT32 all: FFMA LDG.E.128 STG.E.128 STS
+// Expects: FLOAT32 all: MEMBAR.ALL.GPU ATOM.E.INC.STRONG.GPU CCTL.IVALL
 // Expects: FLOAT32 sm_75: LDS.U.128
 // Expects: FLOAT32 sm_80: LDS.128
-// Expects: FLOAT32 sm_90: LDS.128
+// Expects: FLOAT32 sm_90a: LDS.128
 #include "../common/epilogue.cuh"
+#include "split_k.cuh"
 #include "window.cuh"
 
 constexpr int K_TILE = 8;  // products of a slice
@@ -211,29 +213,19 @@ __device__ __forceinline__ Sums<Tile> sums_of_block(const float* x, const float*
   return sums;
 }
 
-// What becomes of the sums: outputs, or numbers of partial.
-struct ToOutput {
-  const float *bias, *residual;
-  float* y;
-  int O, activation;
-
-  template <class T> __device__ __forceinline__ void operator()(int m, int o, T sum) const {
-    finish(sum, o, (size_t)m * O + o, bias, residual, y, activation);
-  }
-};
-
+// What becomes of the sums: outputs (ToOutput), or numbers of partial.
 struct ToPartial {
   float* partial;
   int M, O;
 
   template <class T> __device__ __forceinline__ void operator()(int m, int o, T sum) const {
-    *reinterpret_cast<T*>(partial + ((size_t)blockIdx.z * M + m) * O + o) = sum;
+    leave(reinterpret_cast<T*>(partial + ((size_t)blockIdx.z * M + m) * O + o), sum);
   }
 };
 
 template <class Tile, int VECTOR, class Write>
-__device__ __forceinline__ void convolve(const float* x, const float* weight, const Conv& conv, const Write& write) {
-  const Work work = work_of_block<Tile>(conv);
+__device__ __forceinline__ void convolve(const float* x, const float* weight, const Conv& conv, const Work& work,
+                                         const Write& write) {
   sums_of_block<Tile, VECTOR>(x, weight, conv, work).template store<VECTOR>(work, conv, write);
 }
 
@@ -241,15 +233,22 @@ __device__ __forceinline__ void convolve(const float* x, const float* weight, co
   extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / 64, BLOCKS)                                       \
   conv2d_registers_##ROWS##x##COLUMNS##suffix(const float* __restrict__ x, const float* __restrict__ weight,      \
                                               const float* bias, const float* residual, float* y, Conv conv) {    \
-    convolve<Tile<ROWS, COLUMNS>, VECTOR>(x, weight, conv, ToOutput{bias, residual, y, conv.O, conv.activation}); \
+    convolve<Tile<ROWS, COLUMNS>, VECTOR>(x, weight, conv, work_of_block<Tile<ROWS, COLUMNS>>(conv),              \
+                                          ToOutput{bias, residual, y, conv.O, conv.activation});                  \
   }                                                                                                               \
   KERNEL(conv2d_registers_##ROWS##x##COLUMNS##suffix)
 
 #define SPLIT(ROWS, COLUMNS, VECTOR, suffix, BLOCKS)                                                                  \
   extern "C" __global__ void __launch_bounds__(ROWS * COLUMNS / 64, BLOCKS)                                           \
   conv2d_registers_##ROWS##x##COLUMNS##suffix##_split(const float* __restrict__ x, const float* __restrict__ weight,  \
-                                                      float* partial, Conv conv) {                                    \
-    convolve<Tile<ROWS, COLUMNS>, VECTOR>(x, weight, conv, ToPartial{partial, conv.N * conv.OH * conv.OW, conv.O});   \
+                                                      const float* bias, const float* residual, float* y,             \
+                                                      float* partial, unsigned* tickets, Conv conv) {                 \
+    const int M = conv.N * conv.OH * conv.OW;                                                                         \
+    const Work work = work_of_block<Tile<ROWS, COLUMNS>>(conv);                                                       \
+    __shared__ unsigned drawn;                                                                                        \
+    convolve<Tile<ROWS, COLUMNS>, VECTOR>(x, weight, conv, work, ToPartial{partial, M, conv.O});                      \
+    finish_split<ROWS, COLUMNS, ROWS * COLUMNS / 64>(partial, tickets, &drawn, M, conv.O, work.m, work.o, work.last,  \
+                                                     ToOutput{bias, residual, y, conv.O, conv.activation});           \
   }                                                                                                                   \
   KERNEL(conv2d_registers_##ROWS##x##COLUMNS##suffix##_split)
 

@@ -18,6 +18,7 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import activation
 from npresnet.cuda.runtime.gpu import Buffer
+from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.window import Window
 
 BEST = 4  # candidates of one run that are raced
@@ -87,6 +88,7 @@ def _buffers(
     for name, count in (("x", inputs), ("weight", shape.out_channels * shape.K)):
         kept[name] = random_numbers(timer.gpu, timer.stream, count, element)
     kept["bias"] = timer.gpu.allocate(4 * shape.out_channels, "a bias")
+    kept["tickets"] = new_tickets(timer.gpu, timer.stream)
     kept["y"] = timer.gpu.allocate(element.item_bytes * shape.M * shape.out_channels, "a product")
 
     sizes = (choice.module.workspace_bytes(shape, element, choice.tile) for choice in found)

@@ -24,6 +24,7 @@ from npresnet.bench.tune import CLEARLY
 from npresnet.cuda.compiler import tuning
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor, by_rule, candidates
 from npresnet.cuda.compiler.program import layers_of
+from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.model.decisions import decide_device, decide_dtype
 from npresnet.network import Array
 from npresnet.passes import optimize
@@ -138,6 +139,7 @@ class Numbers:
         self._bias = self._keep(np.zeros(shape.out_channels, np.float32))
         sizes = (choice.module.workspace_bytes(choice.shape, where.element, choice.tile) for choice in choices)
         self._workspace = self._new(max(sizes))
+        self._tickets = new_tickets(where.gpu, where.gpu.stream())
 
     def launches(self, choice: Choice) -> list[Any]:
         """The candidate's launches on these tensors."""
@@ -155,6 +157,7 @@ class Numbers:
             residual=self._residual,
             y=self._y,
             workspace=self._workspace,
+            tickets=self._tickets.address,
         )
         return launches
 

@@ -17,6 +17,7 @@ from npresnet import ops
 from npresnet.cuda.compiler.choices import Layer, Processor, candidates_of
 from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.launchers import split_k
 from npresnet.window import Window
 from tests.emulator import emulator, memory
 
@@ -170,13 +171,14 @@ def run_conv(
     y = memory.poisoned((shape.images, *shape.out_size, shape.out_channels), element.storage)
     workspace = memory.poisoned((launcher.workspace_bytes(shape, element, tile),), np.uint8)
     addresses = {"residual": 0} | {name: array.ctypes.data for name, array in buffers.items()}
-    for launch in launcher.launches(
-        shape, element, tile, **addresses, y=y.ctypes.data, workspace=workspace.ctypes.data
-    ):
+    tickets = memory.guarded(np.zeros(split_k.TICKETS, np.uint32))
+    addresses |= {"y": y.ctypes.data, "workspace": workspace.ctypes.data, "tickets": tickets.ctypes.data}
+    for launch in launcher.launches(shape, element, tile, **addresses):
         own = edits if launch.source.file == launcher.FILE else ()
         how: Any = {"copies": copies, "schedule": schedule, "architecture": architecture}
         emulator.run([launch], **how, edits=own, planted=planted)
-    memory.check_guards(y, workspace, *buffers.values())
+    memory.check_guards(y, workspace, tickets, *buffers.values())
+    assert not tickets.any(), f"tickets are left: {case}"
     for name, array in buffers.items():
         assert array.tobytes() == before[name], f"wrote into its input {name}: {case}"
     return restore(y, element), expected(case, arrays)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npresnet.cuda.activation import Code
-from npresnet.cuda.elements import ELEMENTS, restore, store
+from npresnet.cuda.elements import ELEMENTS
 from npresnet.cuda.geometry import ConvShape
-from npresnet.cuda.launchers import conv2d_direct, conv2d_im2col, conv2d_split_k_reduce, conv2d_tiled
+from npresnet.cuda.launchers import conv2d_direct, conv2d_im2col, conv2d_tiled, split_k
 from npresnet.window import Window
 from tests.cuda import faults
 from tests.cuda.conv_cases import WINDOWS, Case, assert_close, cases, check_conv, check_every_way, run_conv, shapes
-from tests.emulator import emulator, memory
+from tests.emulator import emulator
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
@@ -59,28 +58,6 @@ def test_nan_stays_in_its_image(kernel):
         assert np.isnan(y[1]).any()
 
 
-@pytest.mark.parametrize("element", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("channels", [6, 8])
-def test_split_k_adds_in_ascending_order(element, channels):
-    """1 + 2**24 + 1 - 2**24 in float32 is 0 in this order: the second 1 vanishes as the first did."""
-    shape = ConvShape(2, 3, 5, 4, channels, Window.of(1), activation=Code.RELU)
-    partial = np.empty((4, shape.M, channels), np.float32)
-    partial[:] = np.array([1, 2**24, 1, -(2**24)], np.float32)[:, None, None]
-    partial[2, 0, 0] = np.nan
-    rng = np.random.default_rng(1)
-    residual = store(rng.standard_normal((shape.M, channels)), ELEMENTS[element])
-    bias = rng.standard_normal(channels).astype(np.float32)
-    inputs = [memory.guarded(array) for array in (partial, bias, residual)]
-    y = memory.poisoned((shape.M, channels), residual.dtype)
-    addresses = dict(zip(("partial", "bias", "residual"), (array.ctypes.data for array in inputs), strict=True))
-    emulator.run(conv2d_split_k_reduce.launches(shape, ELEMENTS[element], 4, **addresses, y=y.ctypes.data))
-    memory.check_guards(y, *inputs)
-    total = ((partial[0] + partial[1]) + partial[2]) + partial[3]
-    assert total[1, 0] == 0
-    right = store(np.maximum(total + bias + restore(residual, ELEMENTS[element]), 0), ELEMENTS[element])
-    np.testing.assert_array_equal(restore(y, ELEMENTS[element]), restore(right, ELEMENTS[element]))
-
-
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_residual_may_be_the_memory_of_y(kernel):
     launcher, tile = KERNELS[kernel]
@@ -89,7 +66,8 @@ def test_residual_may_be_the_memory_of_y(kernel):
     x, residual = (rng.standard_normal(size).astype(np.float32) for size in ((1, 6, 6, 8), (1, 6, 6, 12)))
     packed, bias = launcher.pack(rng.standard_normal((12, 8, 3, 3)), element), np.zeros(12, np.float32)
     space = np.empty(launcher.workspace_bytes(shape, element, tile), np.uint8)
-    arrays = {"x": x, "weight": packed, "bias": bias, "workspace": space}
+    tickets = np.zeros(split_k.TICKETS, np.uint32)
+    arrays = {"x": x, "weight": packed, "bias": bias, "workspace": space, "tickets": tickets}
     addresses = {name: array.ctypes.data for name, array in arrays.items()}
     apart, y = np.empty_like(residual), residual.copy()
     emulator.run(launcher.launches(shape, element, tile, **addresses, residual=y.ctypes.data, y=apart.ctypes.data))
@@ -147,7 +125,7 @@ def test_everything_is_supported_everywhere():
 
 def test_a_pointwise_layer_needs_no_matrix():
     shape, element, tile = ConvShape(1, 8, 8, 32, 16, Window.of(1)), ELEMENTS["float16"], conv2d_im2col.Tile()
-    addresses = dict.fromkeys(("x", "weight", "bias", "residual", "y", "workspace"), 0)
+    addresses = dict.fromkeys(("x", "weight", "bias", "residual", "y", "workspace", "tickets"), 0)
     assert conv2d_im2col.workspace_bytes(shape, element, tile) == 0
     assert len(conv2d_im2col.launches(shape, element, tile, **addresses)) == 1
     strided = shape._replace(window=Window.of(1, 2))

@@ -144,7 +144,9 @@ def test_tiles_fit_a_multiprocessor(launcher: ModuleType, out_channels: int, ima
     assert tiles
     assert len({str(tile) for tile in tiles}) == len(tiles)
     for tile in tiles:
-        (launch,) = launcher.launches(shape, HALF, tile, x=256, weight=512, bias=768, residual=0, y=1024, workspace=0)
+        (launch,) = launcher.launches(
+            shape, HALF, tile, x=256, weight=512, bias=768, residual=0, y=1024, workspace=0, tickets=0
+        )
         assert launch.shared_bytes <= SHARED_LIMIT_BYTES
         assert 1 <= launch.grid[0] <= -(-shape.M // tile.rows) * -(-out_channels // tile.columns)
         assert launch.kernel == f"{launcher.__name__.rpartition('.')[2]}_{tile.rows}x{tile.columns}"
@@ -154,7 +156,9 @@ def test_persistent_grid() -> None:
     """Many tiles: a block a multiprocessor. Wide tiles are no good where there are few outputs."""
     large = ConvShape(64, 56, 56, 64, 256, Window.of(1))
     tile = likely_best("conv2d_wgmma_tma", large, HALF, multiprocessors=114)
-    (launch,) = conv2d_wgmma_tma.launches(large, HALF, tile, x=0, weight=0, bias=0, residual=0, y=0, workspace=0)
+    (launch,) = conv2d_wgmma_tma.launches(
+        large, HALF, tile, x=0, weight=0, bias=0, residual=0, y=0, workspace=0, tickets=0
+    )
     assert launch.grid == (114, 1, 1)
     assert tile.rows * tile.columns > 128 * 64
     small = large._replace(images=1, height=14, width=14)

@@ -11,6 +11,7 @@ import pytest
 import npresnet
 from npresnet import cuda
 from npresnet.cuda import executable as executables
+from npresnet.cuda.launchers.split_k import TICKETS_BYTES
 from npresnet.cuda.runtime import programs
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Network
@@ -204,8 +205,9 @@ def test_the_arena_is_nan_before_any_kernel_reads_it(gpus, monkeypatch):
     run = compiled(small_network())
     run(images(2))
     run(images(1))
-    ((kernels, byte, size_bytes),) = filled
+    (kernels, byte, size_bytes), counters = filled
     assert (kernels, byte) == (0, 0xFF)
+    assert counters == (0, 0, TICKETS_BYTES), "those of split convolutions begin at zero"
     assert size_bytes >= run.layout((3, 8, 8), 2).arena_bytes
 
 

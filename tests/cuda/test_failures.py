@@ -157,3 +157,20 @@ def test_the_interpreter_ends_quietly():
     )
     assert "restart it" in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("call", ["copy", "launch graph", "synchronize"])
+@pytest.mark.parametrize(("status", "words"), [(719, "restart it"), (1, "fails: cudaErrorInvalidValue")])
+def test_in_the_middle_of_a_stream_of_pictures(gpus, call, status, words):
+    stand_in = gpus()
+    model, pictures = npresnet.load("demo", device="cuda"), [np.zeros((32, 32, 3), np.uint8)] * 6
+    assert len(list(model.stream(pictures, batch_size=1))) == 6
+    stand_in.failures.plan(call, status, after=1)
+    with pytest.raises(DeviceError, match=words):
+        list(model.stream(pictures, batch_size=1))
+    if status == 1:
+        assert len(list(model.stream(pictures, batch_size=1))) == 6
+    model.close()
+    del model
+    gc.collect()
+    assert stand_in.failures.noise == []

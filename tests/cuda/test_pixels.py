@@ -98,7 +98,7 @@ def test_the_first_step_preprocesses_and_a_byte_a_pixel_is_kept(gpus):
     floats = compiled(small_network())._programs.compile((3, 8, 8), 2)
     assert program.layout.images_bytes == 2 * 8 * 8 * 3
     assert floats.layout.images_bytes == 4 * program.layout.images_bytes
-    first, *others = program.bind(1 << 20, cuda.Weights(cuda.open_gpu("cuda")))
+    first, *others = program.bind(1 << 20, cuda.Weights(cuda.open_gpu("cuda")), 1 << 19)
     assert (first.name, [launch.kernel for launch in first.tiles]) == ("(images in)", ["preprocess_4"])
     assert [step.name for step in others] == [step.name for step in compiled(small_network()).steps((3, 8, 8), 2)[1:]]
     assert all(bound.layout.pixels == normalisation(COLOUR) for bound in program.bound.values())

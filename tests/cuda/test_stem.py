@@ -51,7 +51,9 @@ def run_stem(
     buffers = {"x": x, "weight": launcher.pack(arrays.weight, element), "bias": arrays.bias}
     buffers = {name: memory.guarded(array) for name, array in buffers.items()}
     addresses = {name: array.ctypes.data for name, array in buffers.items()}
-    launches = launcher.launches(shape, element, stem.Tile(walk), **addresses, residual=0, y=y.ctypes.data, workspace=0)
+    launches = launcher.launches(
+        shape, element, stem.Tile(walk), **addresses, residual=0, y=y.ctypes.data, workspace=0, tickets=0
+    )
     emulator.run(launches, edits=edits, **how)
     memory.check_guards(y, *buffers.values())
     return restore(y, element), conv_cases.expected(case, arrays)
@@ -115,7 +117,7 @@ def test_a_residual_is_refused() -> None:
     shape = case("CIFAR's", "float16").shape
     with pytest.raises(ValueError, match="no residual"):
         stem_mma.launches(
-            shape, ELEMENTS["float16"], stem.Tile(1), x=0, weight=0, bias=0, residual=256, y=0, workspace=0
+            shape, ELEMENTS["float16"], stem.Tile(1), x=0, weight=0, bias=0, residual=256, y=0, workspace=0, tickets=0
         )
 
 

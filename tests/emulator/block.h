@@ -90,6 +90,15 @@ struct Product {
   int group;
 };
 
+// What a thread has left for other blocks, until it gets to memory: see tickets.h.
+struct Left {
+  void* to;
+  unsigned char bytes[16];
+  unsigned size, generation;  // of the block's barrier
+  int thread;
+  bool ended;  // its block has
+};
+
 struct Block {
   Options options;
   Stacks stacks;
@@ -114,6 +123,10 @@ struct Block {
   std::vector<unsigned short> being_read, being_written;  // asynchronous users of each 16 bytes of shared memory
   std::vector<unsigned> unordered;           // writes of each 16 bytes, and who was the last: see async_proxy.h
   std::vector<unsigned short> last_writer;
+
+  std::vector<Left> left;  // by this block, and by those that ran here before
+  int drawn_by;            // the thread that has drawn a ticket, or -1; when everybody had met so often
+  unsigned drawn_generation;
 
   void (*kernel)(const void* arguments);
   const void* arguments;

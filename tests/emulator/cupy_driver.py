@@ -79,7 +79,7 @@ def _attribute(address: int) -> tuple[int, tuple[int, ...]]:
 
 def _arguments(kernel: Any, parameters: int) -> tuple[Any, ...]:
     """What the kernel takes, copied from where `parameters` says that it lies."""
-    dtypes = emulator.parameters(kernel.source, kernel.name, kernel.machine.architecture)
+    dtypes = emulator.parameters(kernel.source, kernel._name, kernel.machine.architecture)
     addresses = (ctypes.c_void_p * len(dtypes)).from_address(parameters)
     taken = (ctypes.string_at(address, dtype.itemsize) for address, dtype in zip(addresses, dtypes, strict=True))
     found = [np.frombuffer(part, dtype) for part, dtype in zip(taken, dtypes, strict=True)]

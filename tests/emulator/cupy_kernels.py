@@ -25,7 +25,7 @@ SHARED_LIMIT = {75: 64 << 10, 80: 163 << 10, 90: 227 << 10, 100: 227 << 10}  # o
 
 class RawKernel:
     def __init__(self, machine: Machine, module: dict[str, Any], name: str):
-        self.machine, self.name = machine, name
+        self.machine, self._name = machine, name
         self.source = Source(module["file"], tuple((name, value) for name, value in module["defines"]))
         self._shared, self._launched = USUAL_SHARED, False
         self.kernel = types.SimpleNamespace(ptr=machine.handle(self))  # Function, the driver's handle
@@ -55,15 +55,15 @@ class RawKernel:
         values = tuple(_argument(value) for value in args)
         gpu = self.machine.gpus[self.machine.current_device()]
         sizes = [tuple(max(1, int(n)) for n in (*dims, 1, 1)[:3]) for dims in (grid, block)]
-        launch = Launch(self.source, self.name, sizes[0], sizes[1], values, int(shared_mem))  # type: ignore[arg-type]
+        launch = Launch(self.source, self._name, sizes[0], sizes[1], values, int(shared_mem))  # type: ignore[arg-type]
         self._launched = True
 
         def run() -> None:
             for value in values:
                 if isinstance(value, np.uint64) and value > 1 << 32:  # an address rather than a count
-                    gpu.require(int(value), 1, f"{self.name}'s argument")
+                    gpu.require(int(value), 1, f"{self._name}'s argument")
             emulator.run([launch], architecture=self.machine.architecture)
-            self.machine.kernels.append(self.name)
+            self.machine.kernels.append(self._name)
 
         stream.put(run)
 

@@ -1,7 +1,7 @@
 // Runs CUDA source text on the CPU: g++ -std=c++17 -include emulator.h -x c++ kernel.cu
 //
-// The kernel's text is the very one that NVRTC compiles; only kernels/common/{intrinsics,hopper}.cuh, whose bodies are
-// PTX, are replaced by what is below. A block's threads are fibers that take turns on one thread of the CPU, so that a
+// The kernel's text is the very one that NVRTC compiles; only kernels/common/{intrinsics,hopper,tickets}.cuh, whose
+// bodies are PTX, are replaced by what is below. A block's threads are fibers that take turns on one thread of the CPU, so that a
 // run can be repeated exactly; which of them runs first, and when an asynchronous copy lands, is for the caller to
 // choose within what CUDA allows. What CUDA forbids ends the launch with a message.
 //
@@ -17,6 +17,7 @@
 //   barriers.h       mbarriers
 //   tensor_maps.h    bulk tensor copies (TMA)
 //   wgmma.h          Hopper's matrix product
+//   tickets.h        what blocks leave for each other
 //   sanitizer.h      indices outside of arrays, misaligned vectors
 //   faults.h         signals: memory that is nobody's, stacks that overflow
 //   shared_arena.h   a block's dynamic shared memory and its guards
@@ -38,6 +39,7 @@
 #include "barriers.h"
 #include "tensor_maps.h"
 #include "wgmma.h"
+#include "tickets.h"
 #include "sanitizer.h"
 #include "faults.h"
 #include "run_block.h"

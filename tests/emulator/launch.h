@@ -2,6 +2,7 @@
 // KERNEL(name), which exports name__launch for Python.
 #pragma once
 #include <atomic>
+#include <numeric>
 #include <thread>
 #include <tuple>
 #include <type_traits>
@@ -59,6 +60,15 @@ struct Progress {
   }
 };
 
+// Which block runs as number i of all: CUDA promises nothing. In the order that warps have as well.
+inline unsigned long long block_at(unsigned long long i, unsigned long long blocks, const Options& options) {
+  if (options.order == Order::descending) return blocks - 1 - i;
+  if (options.order != Order::random) return i;
+  unsigned long long step = options.seed * 7919ULL % blocks + 1;
+  while (std::gcd(step, blocks) != 1) step++;
+  return (i * step + options.seed) % blocks;
+}
+
 inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& progress) {
   Worker* worker = take_worker();
   Block& b = worker->block;
@@ -83,10 +93,12 @@ inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& 
   worker->signal_stack.use();
   unsigned long long blocks = 1ULL * b.grid.x * b.grid.y * b.grid.z;
   for (unsigned long long i; !progress.failed && (i = progress.next_block++) < blocks;) {
-    run_block(b, arena, {static_cast<unsigned>(i % b.grid.x), static_cast<unsigned>(i / b.grid.x % b.grid.y),
-                         static_cast<unsigned>(i / b.grid.x / b.grid.y)});
+    unsigned long long at = block_at(i, blocks, b.options);
+    run_block(b, arena, {static_cast<unsigned>(at % b.grid.x), static_cast<unsigned>(at / b.grid.x % b.grid.y),
+                         static_cast<unsigned>(at / b.grid.x / b.grid.y)});
     if (b.fault[0]) progress.fail(b.fault);
   }
+  give_up_left(b);
   worker->signal_stack.leave();
   give_back(worker);
 }

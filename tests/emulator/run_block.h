@@ -33,6 +33,7 @@ inline void begin_block(Block& b, dim3 index) {
   b.everybody = {};
   for (Meeting& meeting : b.warp_meetings) meeting = {};
   for (Meeting& meeting : b.group_meetings) meeting = {};
+  begin_tickets(b);
   b.barriers.clear();
   b.tensor_copies.clear();
   for (auto& products : b.products) products.clear();

@@ -1,11 +1,12 @@
 """Cost: how long work should take on a GPU, by what it moves and multiplies. A model: nothing here was measured.
 
-    us = gap + ramp + the slower of DRAM and tiles      of one launch; launches follow each other
+    us = gap + ramp + the slower of DRAM and tiles + tail      of one launch; launches follow each other
 
     DRAM    its bytes at the memory's rate
     tiles   rounds of tiles x the time of one tile, the sum of its phases; a phase is as slow as its slowest limit:
             bytes from L2, bytes through shared memory, products
     ramp    until all multiprocessors are busy, and at the end: of a short launch half as much as it works
+    tail    what the last block of a tile still has to do when all others have ended
 
 Choices are compared by it, so that kernels, tiles and fused segments are weighed alike (benchmarks/gpu_model.py shows
 the figures). Where it is wrong, a network is slower than it could be, never wrong.
@@ -48,12 +49,14 @@ class Work(NamedTuple):
     tiles       of all blocks, equally dear; a multiprocessor computes them one after the other
     phases      of one tile, one after the other
     products    "wgmma float16": what multiplies, see `products`
+    tail        phases of one block after the last round
     """
 
     dram_bytes: float
     tiles: int = 0
     phases: tuple[Phase, ...] = ()
     products: str = "fma float32"
+    tail: tuple[Phase, ...] = ()
 
 
 class Card(NamedTuple):
@@ -167,7 +170,8 @@ def bytes_of(shape: ConvShape, element: Element, *, has_residual: bool) -> int:
 
 def _launch_us(work: Work, card: Card) -> float:
     busy = float((_dram_us(work, card) ** SHARPNESS + _tiles_us(work, card) ** SHARPNESS) ** (1 / SHARPNESS))
-    return card.gap_us + max(card.latency_us, min(busy / 2, card.ramp_us)) + busy
+    tail = _phases_us(work.tail, work._replace(tiles=1), card)  # few multiprocessors share L2 then
+    return card.gap_us + max(card.latency_us, min(busy / 2, card.ramp_us)) + busy + tail
 
 
 def _dram_us(work: Work, card: Card) -> float:
@@ -175,8 +179,13 @@ def _dram_us(work: Work, card: Card) -> float:
 
 
 def _tiles_us(work: Work, card: Card) -> float:
-    clocks = sum(phase.clocks + max(_phase_clocks(phase, work, card).values()) for phase in work.phases)
-    return rounds(work, card) * clocks / card.clock_ghz / 1e3
+    return rounds(work, card) * _phases_us(work.phases, work, card)
+
+
+def _phases_us(phases: Sequence[Phase], work: Work, card: Card) -> float:
+    """One after the other."""
+    clocks = sum(phase.clocks + max(_phase_clocks(phase, work, card).values()) for phase in phases)
+    return clocks / card.clock_ghz / 1e3
 
 
 def _phase_clocks(phase: Phase, work: Work, card: Card) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Program: a network compiled for one image shape and a number of images at once.
 
     shapes -> storage -> choices -> layout -> workspace     `compile_program`, before any memory
-    address of the arena, weights -> steps                  `Program.bind`
+    address of the arena, weights, tickets -> steps         `Program.bind`
 
 A program never changes.
 """
@@ -54,9 +54,12 @@ class Program(NamedTuple):
         """Of the block of memory that it needs, weights apart."""
         return self.layout.arena_bytes + self.workspace_bytes
 
-    def bind(self, base: int, weights: Weights) -> tuple[Step, ...]:
-        """The steps, on memory that begins at the address `base`. Weights that are not on the GPU yet go there."""
-        place = Place(base, self.layout, weights)
+    def bind(self, base: int, weights: Weights, tickets: int) -> tuple[Step, ...]:
+        """The steps, on memory that begins at the address `base`. Weights that are not on the GPU yet go there.
+
+        tickets  the address of counters for the launches of one stream
+        """
+        place = Place(base, self.layout, weights, tickets)
         steps: list[Step] = []
         if self.layout.has_input:
             steps.append(Step(COPY_IN, tuple(self._copy_in(place)), 0, self._size_bytes(INPUT), "layout"))

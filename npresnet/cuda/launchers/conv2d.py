@@ -62,6 +62,7 @@ class Conv2dLowering(Lowering):
             residual=residual[0] if residual else 0,
             y=place.address(node.name),
             workspace=place.workspace,
+            tickets=place.tickets,
         )
         return launches
 

@@ -60,6 +60,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """One thread for each number of y."""
     outputs = shape.M * shape.out_channels

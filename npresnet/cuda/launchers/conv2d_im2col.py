@@ -76,6 +76,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """The matrix, unless x is one; then the product with the filters and the epilogue."""
     defines, conv = (("ELEMENT", element.macro),), shape.struct()

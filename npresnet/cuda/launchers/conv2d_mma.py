@@ -11,7 +11,7 @@ from npresnet.cuda.compiler.cost import MMA, Phase, Work, bytes_of, products
 from npresnet.cuda.elements import Element, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
-from npresnet.cuda.launchers import conv2d_split_k_reduce as split_k_reduce
+from npresnet.cuda.launchers import split_k
 from npresnet.network import Array
 
 FILE = "conv2d/mma.cu"
@@ -30,7 +30,7 @@ class Tile(NamedTuple):
     rows, columns  output positions x channels of a block
     warp_rows      of a warp, which always has 64 columns
     stages         slices of K in shared memory
-    splits         1: the epilogue is part of the kernel; more: slices of K, added up by a second kernel
+    splits         slices of K; more than 1 are added up by the block that comes last of a tile's
     """
 
     rows: int
@@ -107,11 +107,11 @@ def tiles(shape: ConvShape, element: Element, capability: int) -> list[Tile]:
 
 
 def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
-    """The product, and with splits the launch that adds them up.
+    """One launch; with splits, the last block of a tile adds them up.
 
     A warp reads its own rows and columns from shared memory, so that a block reads them several times.
     """
-    split, outputs = tile.splits > 1, tile.rows * tile.columns
+    outputs = tile.rows * tile.columns
     slices = -(-k_tiles(shape, element) // tile.splits)
     k_bytes = slices * ROW_BYTES
     copied, read = tile.rows + tile.columns, tile.warps * (tile.warp_rows + WARP_COLUMNS)
@@ -121,15 +121,11 @@ def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) 
         flops=2 * outputs * k_bytes // element.item_bytes,
         clocks=SLICE_CLOCKS * slices,
     )
-    stored = outputs * (4 if split else element.item_bytes * (2 if has_residual else 1))
-    store = Phase(l2_bytes=stored, shared_bytes=0 if split else 2 * 4 * outputs)
-    dram_bytes = bytes_of(shape, element, has_residual=has_residual and not split)
-    if split:  # the sums stay in L2
-        dram_bytes -= shape.M * shape.out_channels * element.item_bytes
-    product = Work(dram_bytes, prod(blocks(shape, tile)), (multiply, store), products(MMA, element))
-    if not split:
-        return [product]
-    return [product, split_k_reduce.work(shape, element, tile.splits, has_residual=has_residual)]
+    split, end_bytes = tile.splits > 1, outputs * element.item_bytes * (2 if has_residual else 1)
+    store = Phase(l2_bytes=4 * outputs if split else end_bytes, shared_bytes=0 if split else 2 * 4 * outputs)
+    dram_bytes = bytes_of(shape, element, has_residual=has_residual)
+    tail = split_k.tail(outputs, tile.splits, end_bytes)
+    return [Work(dram_bytes, prod(blocks(shape, tile)), (multiply, store), products(MMA, element), tail)]
 
 
 def pack(weight: Array, element: Element) -> Array:
@@ -140,7 +136,7 @@ def pack(weight: Array, element: Element) -> Array:
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
     """The slices' sums, float32 (splits, M, O)."""
-    return split_k_reduce.partial_bytes(shape, tile.splits)
+    return split_k.partial_bytes(shape, tile.splits)
 
 
 def shared_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
@@ -160,19 +156,22 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
-    """y = relu(conv(x) + bias + residual); with splits, the slices' sums first, then their total."""
-    split = tile.splits > 1
-    addresses = (x, weight, workspace) if split else (x, weight, bias, residual, y)
-    product = Launch(
+    """One launch: y = relu(conv(x) + bias + residual).
+
+    workspace  for `workspace_bytes` bytes, which the launch overwrites
+    tickets    of `split_k.TICKETS_BYTES` bytes: zero before the first launch on a stream, and zero after each
+    """
+    grid, split = blocks(shape, tile), tile.splits > 1
+    split_k.check(grid)
+    addresses = (x, weight, bias, residual, y, *((workspace, tickets) if split else ()))
+    launch = Launch(
         source=Source(FILE, (("ELEMENT", element.macro),)),
         kernel=f"conv2d_mma_{tile.rows}x{tile.columns}" + ("_split" if split else ""),
-        grid=blocks(shape, tile),
+        grid=grid,
         block=(32 * tile.warps, 1, 1),
         args=(*(np.uint64(address) for address in addresses), shape.struct()),
         shared_bytes=shared_bytes(shape, element, tile),
     )
-    if not split:
-        return [product]
-    total = split_k_reduce.launches(shape, element, tile.splits, partial=workspace, bias=bias, residual=residual, y=y)
-    return [product, *total]
+    return [launch]

@@ -194,6 +194,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """One launch: y = relu(conv(x) + bias + residual)."""
     chunks = chunks_of(shape.in_channels, shape.in_channels // shape.groups, element)

@@ -11,7 +11,7 @@ from npresnet.cuda.compiler.cost import FMA, Phase, Work, bytes_of, products
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
-from npresnet.cuda.launchers import conv2d_split_k_reduce as split_k_reduce
+from npresnet.cuda.launchers import split_k
 from npresnet.cuda.launchers.filters import krsc as pack
 
 __all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
@@ -28,7 +28,7 @@ class Tile(NamedTuple):
     """A kernel of the source, and into how many slices K is split.
 
     rows, columns  output positions x channels of a block
-    splits         1: the epilogue is part of the kernel; more: partial sums, added up by a second kernel
+    splits         slices of K; more than 1 are added up by the block that comes last of a tile's
     """
 
     rows: int
@@ -97,26 +97,23 @@ def blocks(shape: ConvShape, tile: Tile) -> tuple[int, int, int]:
 
 
 def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
-    """The product, and with splits the launch that adds them up."""
-    split, outputs = tile.splits > 1, tile.rows * tile.columns
+    """One launch; with splits, the last block of a tile adds them up."""
+    outputs = tile.rows * tile.columns
     slices = -(-k_tiles(shape) // tile.splits) * K_TILE
     multiply = Phase(
         l2_bytes=4 * slices * (tile.rows + tile.columns),
         flops=2 * outputs * slices / OF_PEAK[tile._replace(splits=1)],
     )
-    store = Phase(l2_bytes=4 * outputs * (2 if has_residual and not split else 1))
-    dram_bytes = bytes_of(shape, element, has_residual=has_residual and not split)
-    if split:  # the sums stay in L2
-        dram_bytes -= 4 * shape.M * shape.out_channels
-    product = Work(dram_bytes, prod(blocks(shape, tile)), (multiply, store), products(FMA, element))
-    if not split:
-        return [product]
-    return [product, split_k_reduce.work(shape, element, tile.splits, has_residual=has_residual)]
+    end_bytes = 4 * outputs * (2 if has_residual else 1)
+    store = Phase(l2_bytes=4 * outputs if tile.splits > 1 else end_bytes)
+    dram_bytes = bytes_of(shape, element, has_residual=has_residual)
+    tail = split_k.tail(outputs, tile.splits, end_bytes)
+    return [Work(dram_bytes, prod(blocks(shape, tile)), (multiply, store), products(FMA, element), tail)]
 
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:
     """The splits' sums."""
-    return split_k_reduce.partial_bytes(shape, tile.splits)
+    return split_k.partial_bytes(shape, tile.splits)
 
 
 def launches(
@@ -130,19 +127,22 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
-    """y = relu(conv(x) + bias + residual); with splits, the partial sums first, then their total."""
-    split = tile.splits > 1
-    addresses = (x, weight, workspace) if split else (x, weight, bias, residual, y)
+    """One launch: y = relu(conv(x) + bias + residual).
+
+    workspace  for `workspace_bytes` bytes, which the launch overwrites
+    tickets    of `split_k.TICKETS_BYTES` bytes: zero before the first launch on a stream, and zero after each
+    """
+    grid, split = blocks(shape, tile), tile.splits > 1
+    split_k.check(grid)
+    addresses = (x, weight, bias, residual, y, *((workspace, tickets) if split else ()))
     form = ("_scalar" if is_scalar(shape) else "") + ("_split" if split else "")
-    product = Launch(
+    launch = Launch(
         Source(FILE, (("ELEMENT", element.macro),)),
         f"conv2d_registers_{tile.rows}x{tile.columns}{form}",
-        grid=blocks(shape, tile),
+        grid=grid,
         block=(tile.rows * tile.columns // 64, 1, 1),
         args=(*(np.uint64(address) for address in addresses), shape.struct()),
     )
-    if not split:
-        return [product]
-    total = split_k_reduce.launches(shape, element, tile.splits, partial=workspace, bias=bias, residual=residual, y=y)
-    return [product, *total]
+    return [launch]

@@ -63,6 +63,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """A block for each tile of positions, of a group's filters, and group."""
     addresses = tuple(np.uint64(address) for address in (x, weight, bias, residual, y))

@@ -106,6 +106,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """One launch: y = relu(conv(x) + bias + residual)."""
     return [

@@ -108,6 +108,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """One launch: y = relu(conv(x) + bias + residual)."""
     return [

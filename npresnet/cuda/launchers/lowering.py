@@ -51,11 +51,15 @@ class Bound(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Memory: the address of the arena, and the weights, which are uploaded when first asked for."""
+    """Memory: the address of the arena, and the weights, which are uploaded when first asked for.
+
+    tickets  the address of counters that launches leave at zero: see `launchers.split_k`
+    """
 
     base: int
     layout: Layout
     weights: Weights
+    tickets: int
 
     def address(self, name: str) -> int:
         """Of a value."""

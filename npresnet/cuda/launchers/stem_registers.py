@@ -67,6 +67,7 @@ def launches(
     residual: int,
     y: int,
     workspace: int,
+    tickets: int,
 ) -> list[Launch]:
     """As every convolution's, but x is (N, H, W, 4) with zeros in the channels that are missing; no residual."""
     stem.refuse_residual(residual)

@@ -19,7 +19,7 @@ from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.runtime import failures, modules, nvrtc
 from npresnet.cuda.runtime.context import Context
 from npresnet.cuda.runtime.gpus import find_gpu, import_cupy, version_text
-from npresnet.cuda.runtime.kernels import Call, Kernels
+from npresnet.cuda.runtime.kernels import Call, Graph, Kernels
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array
 
@@ -34,17 +34,6 @@ class Buffer(NamedTuple):
     address: int
     size_bytes: int
     owner: Any
-
-
-class Graph:
-    """Captured calls, replayed by `launch(stream)`."""
-
-    def __init__(self, graph: Any):
-        self._graph = graph
-
-    def launch(self, stream: Any) -> None:
-        """Put all of them on a stream, by one call of CUDA."""
-        self._graph.launch(stream)
 
 
 def open_gpu(device: str) -> Gpu:

@@ -1,4 +1,4 @@
-"""Kernels of one GPU, loaded once each, and launches made ready to be called."""
+"""Kernels of one GPU, loaded once each, launches made ready to be called, and graphs of them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     shared_bytes: int
     extended: ExtendedLaunch | None = None
+
+
+class Graph:
+    """Captured calls, replayed by `launch(stream)`."""
+
+    def __init__(self, graph: Any):
+        self._graph = graph
+
+    def launch(self, stream: Any) -> None:
+        """Put all of them on a stream, by one call of CUDA."""
+        self._graph.launch(stream)
 
 
 class Kernels:

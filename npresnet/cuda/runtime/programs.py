@@ -18,6 +18,7 @@ from npresnet.cuda.compiler.reduction import Reduced
 from npresnet.cuda.elements import Element
 from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.gpu import Buffer, Call, Gpu
+from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.cuda.runtime.weights import Weights
 from npresnet.plan import Step
 from npresnet.plan.shapes import Shape
@@ -72,6 +73,7 @@ class Programs:
         self._element = element
         self._stream = stream
         self._arena: Buffer | None = None
+        self._tickets: Buffer | None = None  # not in the arena, where each program would overwrite the other's
         self._kept: OrderedDict[tuple[Shape, int], Captured] = OrderedDict()
 
     def get(self, input_shape: Shape, images: int) -> Captured:
@@ -103,8 +105,10 @@ class Programs:
         layout = program.layout
         self._reserve(program.size_bytes, f"a batch of {layout.images} images of {layout.input_shape} (C, H, W)")
         assert self._arena is not None
+        if self._tickets is None:
+            self._tickets = new_tickets(self._gpu, self._stream)
         base = self._arena.address
-        steps = program.bind(base, self.weights)
+        steps = program.bind(base, self.weights, self._tickets.address)
         every = self._gpu.bind([launch for step in steps for launch in step.tiles])  # sources compile side by side
         rest = iter(every)
         calls = [list(islice(rest, len(step.tiles))) for step in steps]

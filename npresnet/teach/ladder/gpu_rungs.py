@@ -19,6 +19,7 @@ from npresnet.cuda.compiler.choices import Layer, Processor, candidates_of, load
 from npresnet.cuda.elements import restore, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers.conv2d import Conv2dLowering
+from npresnet.cuda.runtime.tickets import new_tickets
 from npresnet.network import Array
 from npresnet.system.kernel_root import kernel_root
 from npresnet.teach.ladder.layer import RealLayer
@@ -85,6 +86,7 @@ class _Run:
         self.out = np.empty((images, height, width, channels), element.storage)
         place["y"] = gpu.allocate(self.out.nbytes, "the layer's output")
         place["workspace"] = gpu.allocate(module.workspace_bytes(shape, element, tile), "a workspace")
+        place["tickets"] = new_tickets(gpu, self.stream)
         self.buffers = place
         addresses = {name: 0 if buffer is None else buffer.address for name, buffer in place.items()}
         self.calls = gpu.bind(module.launches(shape, element, tile, **addresses))

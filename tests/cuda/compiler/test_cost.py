@@ -93,7 +93,7 @@ def test_every_candidate_says_its_work(dtype, images):
         layer = Layer(shape, 4 if channels[0] == 3 else channels[0], has_residual=channels[0] != 3)
         for choice in [*candidates(layer, element, gpu), *candidates_of("conv2d_im2col", layer, element, gpu)]:
             works = choice.work(element, has_residual=layer.has_residual)
-            addresses = dict.fromkeys(("x", "weight", "bias", "residual", "y", "workspace"), 0)
+            addresses = dict.fromkeys(("x", "weight", "bias", "residual", "y", "workspace", "tickets"), 0)
             assert len(works) == len(choice.module.launches(choice.shape, element, choice.tile, **addresses)), choice
             flops = max(work.tiles * sum(phase.flops for phase in work.phases) for work in works)
             assert flops >= 2 * shape.M * shape.K * shape.out_channels, choice
@@ -137,7 +137,14 @@ def test_splits_help_where_there_are_few_tiles():
     )
     assert predicted_us(split, H200) < predicted_us(whole, H200)
     assert rounds(split[0], H200) == 1
-    assert split[0].dram_bytes < whole[0].dram_bytes, "the sums stay in L2; the launch that adds them up writes y"
+    assert len(split) == 1, "the last block of a tile adds them up"
+    assert split[0].dram_bytes == whole[0].dram_bytes, "the sums stay in L2"
+    (tail,) = split[0].tail
+    assert tail.l2_bytes == 64 * 64 * (16 * 4 + 2 * 2), "it finds all sums, reads the residual, writes y"
+    without = [split[0]._replace(tail=())]
+    clocks = tail.clocks + tail.l2_bytes / H200.l2_bytes_per_clock
+    assert predicted_us(split, H200) - predicted_us(without, H200) == pytest.approx(clocks / 1e3 / H200.clock_ghz)
+    assert whole[0].tail == ()
 
 
 def test_what_wgmma_reads_fills_shared_memory_at_64_columns():

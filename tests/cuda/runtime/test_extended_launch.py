@@ -120,7 +120,7 @@ def test_structs_and_tensor_maps_are_arguments(gpus, launcher):
     found = []
     for cooperative in (False, True):
         y, stream = stand_in.asarray(np.zeros((64, 64), np.uint16)), gpu.stream()
-        launches = launcher.launches(shape, HALF, tile, **addresses, residual=0, y=y.data.ptr, workspace=0)
+        launches = launcher.launches(shape, HALF, tile, **addresses, residual=0, y=y.data.ptr, workspace=0, tickets=0)
         with gpu.active():
             gpu.run(gpu.bind([launch._replace(cooperative=cooperative) for launch in launches]), stream)
             stream.synchronize()
