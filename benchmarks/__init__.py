@@ -6,6 +6,7 @@
     memory        memory of each engine's process by batch size
     determinism   whether an image's bits depend on batch, place, threads or process
     gpu_report    all measurements and checks on a GPU
+    gpu_model     predictions for a GPU by a model: needs none, and measures nothing
     report        docs/performance.md from the files in results/
 
 The scripts' parts are in `kit` and `gpu`; most of the measuring is done by `npresnet.bench`, which `npresnet bench`

@@ -49,7 +49,7 @@ class Where(NamedTuple):
     def save(self, tuned: Iterable[Tuned]) -> Path:
         """Store choices that are clearly faster, and remove the stored ones of the other measured layers."""
         better = {t.key: (t.best.launcher, str(t.best.tile)) if t.best != t.built_in else None for t in tuned}
-        return tuning.save(self.gpu.name, better)
+        return tuning.save(str(self.processor), better)
 
 
 class Measured(NamedTuple):

@@ -25,9 +25,18 @@ def path(file: str) -> Path:
     return cache_folder() / file
 
 
+def read(file: str) -> dict[str, Any]:
+    """Everything in it; {} where it cannot be read."""
+    try:
+        whole = json.loads(path(file).read_bytes())
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder, or nested too deeply
+        return {}
+    return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}
+
+
 def read_entry(file: str, machine: str) -> dict[str, Any]:
     """LAYER -> WORDS of one machine; {} without measurements."""
-    return _entry(_read(file), machine)
+    return _entry(read(file), machine)
 
 
 def save_entry(file: str, machine: str, choices: Mapping[str, list[Any] | None]) -> Path:
@@ -35,7 +44,7 @@ def save_entry(file: str, machine: str, choices: Mapping[str, list[Any] | None])
 
     Raises OSError where the file cannot be written.
     """
-    whole = {"format": FORMAT, **_read(file)}
+    whole = {"format": FORMAT, **read(file)}
     kept = {layer: words for layer, words in _entry(whole, machine).items() if layer not in choices}
     whole[machine] = kept | {layer: words for layer, words in choices.items() if words is not None}
     place = path(file)
@@ -48,11 +57,3 @@ def save_entry(file: str, machine: str, choices: Mapping[str, list[Any] | None])
 def _entry(whole: Mapping[str, Any], machine: str) -> dict[str, Any]:
     entry = whole.get(machine)
     return entry if isinstance(entry, dict) else {}
-
-
-def _read(file: str) -> dict[str, Any]:
-    try:
-        whole = json.loads(path(file).read_bytes())
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder, or nested too deeply
-        return {}
-    return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}

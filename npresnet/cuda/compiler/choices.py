@@ -1,17 +1,14 @@
-"""Which kernel and tile a convolution takes: a measured table where there is one, else a rule; never a clock.
+"""Which kernel and tile a convolution takes: what a table has measured (`tuning`), else what the cost model predicts.
 
-Two tables, the user's own first (`npresnet bench --tune`, see `tuning`), then the one that ships, which holds only what
-was measured, under the name of the GPU that it was measured on: npresnet/data/cuda_choices.json.
+Never a clock: the same layer on the same GPU with the same tables always gets the same kernel.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,10 +17,10 @@ from npresnet.cuda.compiler.cost import Work, card_of, predicted_us
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 
-SHIPPED = Path(__file__).parents[2] / "data" / "cuda_choices.json"
 CLEARLY = 0.9  # of the time of a launcher that stands before: less is within the error of the model
 STEMS = ("stem_mma", "stem_registers")
 
+FALLBACKS = ("conv2d_tiled", "conv2d_direct")  # for what no other takes: their cost is little more than a guess
 # best first; each says what it supports, and the last takes everything
 LAUNCHERS = (
     *STEMS,
@@ -32,8 +29,7 @@ LAUNCHERS = (
     "conv2d_wgmma",
     "conv2d_mma",
     "conv2d_registers",
-    "conv2d_tiled",
-    "conv2d_direct",
+    *FALLBACKS,
 )
 
 
@@ -43,6 +39,10 @@ class Processor(NamedTuple):
     name: str
     capability: int
     multiprocessors: int
+
+    def __str__(self) -> str:
+        """How tables name it."""
+        return f"{self.name}, sm_{self.capability}, {self.multiprocessors} multiprocessors"
 
 
 class Layer(NamedTuple):
@@ -100,21 +100,32 @@ class Choice(NamedTuple):
 
 
 def choose(layer: Layer, element: Element, gpu: Processor) -> Choice:
-    """The measured choice for this layer and batch, else the rule's first."""
-    words = tuning.table(gpu.name).get(layer.key(element)) or _shipped(gpu.name).get(layer.key(element))
-    return _measured(words, layer, element, gpu) or next(by_rule(layer, element, gpu))
+    """The measured choice for this layer, or for one like it, else the rule's first."""
+    key = layer.key(element)
+    for words in (words for table in tuning.tables(str(gpu)) for words in tuning.answers(table, key)):
+        if choice := _measured(words, layer, element, gpu):
+            return choice
+    return next(by_rule(layer, element, gpu))
 
 
 def by_rule(layer: Layer, element: Element, gpu: Processor) -> Iterator[Choice]:
-    """Each supported launcher's best tile, in the order of LAUNCHERS but for those that are clearly faster."""
+    """Each supported launcher's best tile, in the order of LAUNCHERS, but first those that are clearly faster."""
+    yield from _by_rule(layer, element, gpu)
+
+
+@functools.lru_cache(maxsize=1024)  # networks repeat their layers
+def _by_rule(layer: Layer, element: Element, gpu: Processor) -> tuple[Choice, ...]:
     found = [tiles[0] for name in LAUNCHERS if (tiles := candidates_of(name, layer, element, gpu))]
+    times_us = [choice.predicted_us(layer, element, gpu) for choice in found]
+    ordered = []
     while found:
-        first = found[0]
-        for choice in found[1:]:
-            if choice.predicted_us(layer, element, gpu) < CLEARLY * first.predicted_us(layer, element, gpu):
-                first = choice
-        found.remove(first)
-        yield first
+        first = 0
+        for i, choice in enumerate(found):
+            if choice.launcher not in FALLBACKS and times_us[i] < CLEARLY * times_us[first]:
+                first = i
+        times_us.pop(first)
+        ordered.append(found.pop(first))
+    return tuple(ordered)
 
 
 def candidates(layer: Layer, element: Element, gpu: Processor) -> list[Choice]:
@@ -147,12 +158,6 @@ def _measured(words: Any, layer: Layer, element: Element, gpu: Processor) -> Cho
         return None
     found = candidates_of(words[0], layer, element, gpu)
     return next((choice for choice in found if str(choice.tile) == words[1]), None)
-
-
-@functools.cache
-def _shipped(gpu_name: str) -> Mapping[str, Any]:
-    table: dict[str, dict[str, Any]] = json.loads(SHIPPED.read_bytes())
-    return table.get(gpu_name, {})
 
 
 def _pair(numbers: tuple[int, ...]) -> str:

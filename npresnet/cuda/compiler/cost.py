@@ -14,7 +14,7 @@ the figures). Where it is wrong, a network is slower than it could be, never wro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -150,6 +150,7 @@ def rounds(work: Work, card: Card) -> int:
     return -(-work.tiles // card.multiprocessors)
 
 
+@lru_cache(maxsize=1024)  # every candidate asks
 def bytes_of(shape: ConvShape, element: Element, *, has_residual: bool) -> int:
     """That a convolution must move: what its windows see of x, weights, bias, the residual, y."""
     window, (height, width) = shape.window, shape.out_size

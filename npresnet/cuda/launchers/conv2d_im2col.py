@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import Work
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.launchers import conv2d_tiled
 from npresnet.cuda.launchers.filters import krsc as pack
 
-__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "workspace_bytes"]
+__all__ = ["FILE", "Tile", "launches", "pack", "supports", "tiles", "work", "workspace_bytes"]
 
 FILE = "conv2d/gemm.cu"
 IM2COL_FILE = "conv2d/im2col.cu"
@@ -46,6 +48,16 @@ def is_matrix(shape: ConvShape) -> bool:
 def matrix_size(shape: ConvShape) -> int:
     """Numbers of the matrix (M, groups*K)."""
     return shape.M * shape.groups * shape.K
+
+
+def work(shape: ConvShape, element: Element, tile: Tile, *, has_residual: bool) -> list[Work]:
+    """The matrix is written and read back; the product is conv2d_tiled's."""
+    (product,) = conv2d_tiled.work(shape, element, conv2d_tiled.Tile(tile.size), has_residual=has_residual)
+    if is_matrix(shape):
+        return [product]
+    matrix_bytes = matrix_size(shape) * element.item_bytes
+    x_bytes = shape.images * shape.height * shape.width * shape.in_channels * element.item_bytes
+    return [Work(x_bytes + matrix_bytes), product._replace(dram_bytes=product.dram_bytes - x_bytes + matrix_bytes)]
 
 
 def workspace_bytes(shape: ConvShape, element: Element, tile: Tile) -> int:

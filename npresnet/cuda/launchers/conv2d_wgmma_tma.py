@@ -39,14 +39,19 @@ VARIANTS = {
 
 
 class Tile(NamedTuple):
-    """rows output positions x columns channels at a time, by `blocks` blocks that go on to further tiles."""
+    """rows output positions x columns channels at a time, by `blocks` blocks that go on to further tiles.
+
+    schedule  how a block's two consumers share the work: cooperative is both on one tile, each with half of its rows
+    """
 
     rows: int
     columns: int
     blocks: int
+    schedule: str = "cooperative"
 
     def __str__(self) -> str:
-        return f"{self.rows}x{self.columns}"
+        """128x256 cooperative."""
+        return f"{self.rows}x{self.columns} {self.schedule}"
 
 
 def supports(shape: ConvShape, element: Element, capability: int) -> bool:
@@ -108,7 +113,7 @@ def launches(
     return [
         Launch(
             source=Source(FILE, (("ELEMENT", element.macro),)),
-            kernel=f"conv2d_wgmma_tma_{tile}",
+            kernel=f"conv2d_wgmma_tma_{tile.rows}x{tile.columns}",
             grid=(min(tile.blocks, blocks(shape, tile.rows, tile.columns)), 1, 1),
             block=(THREADS, 1, 1),
             args=(

@@ -15,7 +15,7 @@ import numpy as np
 from npresnet.bench.gpu_ceilings import time_copy, time_product
 from npresnet.bench.gpu_timer import GpuTimer
 from npresnet.cuda import ELEMENTS, Element, Gpu
-from npresnet.cuda.compiler.choices import load
+from npresnet.cuda.compiler.choices import Layer, Processor, candidates_of, load
 from npresnet.cuda.elements import restore, store
 from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers.conv2d import Conv2dLowering
@@ -37,7 +37,7 @@ REPEATS = 20
 
 
 def gpu_rungs(gpu: Gpu, layer: RealLayer, limits: Mapping[str, Ceiling]) -> list[Rung]:
-    """Every kernel that takes this layer on this GPU, with its first tile; `limits` are those of `ceilings`."""
+    """Every kernel that takes this layer on this GPU, with its likely best tile; `limits` are those of `ceilings`."""
     found = []
     for name, dtype, idea in KERNELS:
         module, element = load(name), ELEMENTS[dtype]
@@ -70,10 +70,11 @@ class _Run:
     """One layer by one kernel: its memory on the GPU, its calls. An activation other than ReLU follows on the host."""
 
     def __init__(self, gpu: Gpu, launcher: str, element: Element, layer: RealLayer):
-        module, shape = load(launcher), _shape_of(layer)
+        module, shape, has_residual = load(launcher), _shape_of(layer), layer.residual is not None
         self.gpu, self.element, self.layer = gpu, element, layer
         self.stream = gpu.stream()
-        tile = module.tiles(shape, element, gpu.capability)[0]
+        processor = Processor(gpu.name, gpu.capability, gpu.multiprocessors)
+        tile = candidates_of(launcher, Layer(shape, shape.in_channels, has_residual), element, processor)[0].tile
         place = {
             "x": self._put(store(_channels_last(layer.x), element)),
             "weight": self._put(module.pack(layer.weight, element)),

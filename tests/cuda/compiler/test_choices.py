@@ -28,9 +28,9 @@ THREE, ONE = Window.of(3, 1, 1), Window.of(1)
 def cache(tmp_path, monkeypatch):
     """A cache folder of its own, and no table of the user's."""
     monkeypatch.setattr(measured, "cache_folder", lambda: tmp_path)
-    tuning.table.cache_clear()
+    tuning.tables.cache_clear()
     yield tmp_path
-    tuning.table.cache_clear()
+    tuning.tables.cache_clear()
 
 
 def layer(images=64, size=28, channels=(128, 128), window=THREE, groups=1, *, residual=False) -> Layer:
@@ -59,6 +59,18 @@ STEM = layer(size=224, channels=(3, 64), window=Window.of(7, 2, 3))
 )
 def test_the_rule(wanted, dtype, gpu, launcher):
     assert choose(wanted, ELEMENTS[dtype], gpu).launcher == launcher
+
+
+@pytest.mark.parametrize("images", [1, 256])
+def test_a_clearly_faster_launcher_comes_first_and_a_fallback_never_does(images):
+    for channels, size in (((512, 512), 7), ((256, 256), 14), ((64, 64), 56), ((8, 8), 4)):
+        wanted, element = layer(images, size, channels), ELEMENTS["float16"]
+        names = [choice.launcher for choice in choices.by_rule(wanted, element, HOPPER)]
+        assert sorted(names) == sorted({choice.launcher for choice in candidates(wanted, element, HOPPER)})
+        assert names[-2:] == list(choices.FALLBACKS)
+        first, *others = choices.by_rule(wanted, element, HOPPER)
+        least_us = min(other.predicted_us(wanted, element, HOPPER) for other in others[:-2] or [first])
+        assert first.predicted_us(wanted, element, HOPPER) * choices.CLEARLY <= least_us
 
 
 def test_there_is_always_a_kernel():
@@ -93,27 +105,82 @@ def test_names_of_layers_tell_them_apart():
 def test_a_measured_choice_comes_first(cache):
     element, wanted = ELEMENTS["float16"], layer()
     other = next(c for c in candidates(wanted, element, HOPPER) if c.launcher == "conv2d_mma")
-    tuning.save("GPU", {wanted.key(element): (other.launcher, str(other.tile))})
+    tuning.save(str(HOPPER), {wanted.key(element): (other.launcher, str(other.tile))})
     assert choose(wanted, element, HOPPER) == other
-    assert choose(wanted, element, Processor("another", 90, 132)).launcher == "conv2d_wgmma_tma"
-    tuning.save("GPU", {wanted.key(element): None})
+    assert choose(wanted, element, HOPPER._replace(multiprocessors=66)).launcher == "conv2d_wgmma_tma"
+    tuning.save(str(HOPPER), {wanted.key(element): None})
     assert choose(wanted, element, HOPPER).launcher == "conv2d_wgmma_tma"
+
+
+def answered(table, wanted, gpu=HOPPER, *, of=HOPPER) -> str:
+    """Launcher and tile for `wanted` on `gpu`, with a table of {images: [launcher, tile]} of the GPU `of`."""
+    element = ELEMENTS["float16"]
+    keys = {images: wanted._replace(shape=wanted.shape._replace(images=images)).key(element) for images in table}
+    tuning.save(str(of), {keys[images]: words for images, words in table.items()})
+    return str(choose(wanted, element, gpu))
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [(200, "conv2d_mma 128x64s4"), (512, "conv2d_mma 128x64s4"), (128, "conv2d_mma 64x64s4"),
+     (100, "conv2d_mma 64x64s4"), (64, "conv2d_mma 64x64s4"), (40, "conv2d_mma 64x64s4")],
+)  # fmt: skip
+def test_a_table_answers_for_the_nearest_number_of_images(images, expected):
+    """In ratio; of two that are equally near the smaller."""
+    table = {256: ("conv2d_mma", "128x64s4"), 64: ("conv2d_mma", "64x64s4")}
+    assert answered(table, layer(images=images)) == expected
+
+
+@pytest.mark.parametrize("images", [513, 31])
+def test_a_table_does_not_answer_for_far_more_or_fewer_images(images):
+    table = {256: ("conv2d_mma", "128x64s4"), 64: ("conv2d_mma", "64x64s4")}
+    assert answered(table, layer(images=images)).startswith("conv2d_wgmma_tma")
+
+
+def test_the_next_nearest_answers_where_the_nearest_names_what_is_not_to_be_had():
+    table = {256: ("conv2d_mma", "64x64s4/16"), 128: ("conv2d_mma", "64x64s4")}
+    assert answered(table, layer(images=250)) == "conv2d_mma 64x64s4"
+
+
+def test_a_table_of_another_layer_does_not_answer():
+    table = {64: ("conv2d_mma", "64x64s4")}
+    for other in (layer(size=27), layer(channels=(128, 256)), layer(residual=True)):
+        answered(table, other)
+    assert choose(layer(), ELEMENTS["float16"], HOPPER).launcher == "conv2d_wgmma_tma"
+    tuning.save(str(HOPPER), {layer().key(ELEMENTS["bfloat16"]): ("conv2d_mma", "64x64s4")})
+    assert choose(layer(), ELEMENTS["float16"], HOPPER).launcher == "conv2d_wgmma_tma"
+
+
+def test_a_gpu_like_it_answers_after_its_own_table():
+    h200, h100, pcie = (
+        Processor(f"NVIDIA {name}", 90, count) for name, count in (("H200", 132), ("H100", 132), ("P", 114))
+    )
+    table = {64: ("conv2d_mma", "64x64s4")}
+    assert answered(table, layer(), h100, of=h200) == "conv2d_mma 64x64s4"
+    assert answered(table, layer(), pcie, of=h200) == "conv2d_mma 64x64s4"
+    assert answered({64: ("conv2d_mma", "128x64s4")}, layer(), pcie, of=pcie) == "conv2d_mma 128x64s4"
+    assert answered({}, layer(), h100) == "conv2d_mma 64x64s4", "the H200 is more like it"
+    for unlike in (Processor("NVIDIA H20", 90, 78), Processor("NVIDIA B200", 100, 148), Processor("A100", 80, 108)):
+        assert answered({}, layer(), unlike) == str(next(choices.by_rule(layer(), ELEMENTS["float16"], unlike)))
 
 
 @pytest.mark.parametrize(
     "text",
     ["", "[]", '{"format": 2}', '{"format": 1, "GPU": 3}', '{"format": 1, "GPU": {"LAYER": ["conv2d_mma", "7x7"]}}',
-     '{"format": 1, "GPU": {"LAYER": ["os", "system"]}}', '{"format": 1, "GPU": {"LAYER": {}}}'],
+     '{"format": 1, "GPU": {"LAYER": ["os", "system"]}}', '{"format": 1, "GPU": {"LAYER": {}}}',
+     '{"format": 1, "GPU": {"float16 0064x 3x3 128->128, 28x28": ["conv2d_mma", 8]}}',
+     '{"format": 1, "GPU": {"float16 99x": [], "x": 1}, "GPU, sm_90": {}, "GPU, sm_90, 0 multiprocessors": {}}'],
 )  # fmt: skip
 def test_a_table_that_makes_no_sense_counts_as_none(cache, text):
     wanted = layer()
-    tuning.path().write_text(text.replace("LAYER", wanted.key(ELEMENTS["float16"])))
+    text = text.replace("LAYER", wanted.key(ELEMENTS["float16"])).replace('"GPU":', f'"{HOPPER}":')
+    tuning.path().write_text(text)
     assert choose(wanted, ELEMENTS["float16"], HOPPER).launcher == "conv2d_wgmma_tma"
 
 
 def test_what_ships_names_only_what_there_is():
-    for gpu, table in json.loads(choices.SHIPPED.read_bytes()).items():
-        assert isinstance(gpu, str)
+    for gpu, table in json.loads(tuning.SHIPPED.read_bytes()).items():
+        assert tuning.ENTRY.fullmatch(gpu)
         for launcher, tile in table.values():
             assert launcher in choices.LAUNCHERS
             assert isinstance(tile, str)
@@ -133,7 +200,7 @@ def test_every_candidate_gives_the_same_result(gpus):
             if choice.launcher in names:
                 continue
             names.add(choice.launcher)
-            tuning.save(gpu.name, {node_layer.key(ELEMENTS["float16"]): (choice.launcher, str(choice.tile))})
+            tuning.save(str(processor), {node_layer.key(ELEMENTS["float16"]): (choice.launcher, str(choice.tile))})
             found = compiled(network, "float16")(x)["layer1.0"]
             assert np.linalg.norm(found - expected) <= 5e-3 * np.linalg.norm(expected), choice
     assert {"stem_mma", "conv2d_mma", "conv2d_mma_grouped", "conv2d_direct", "conv2d_tiled"} <= names
@@ -153,7 +220,7 @@ def test_bench_tune_keeps_what_it_measured(gpus, monkeypatch, capsys):
     told = capsys.readouterr()
     assert "float16 2x 3x3 3->16, 32x32" in told.out
     assert str(tuning.path()) in told.err
-    table = tuning.table(stand_in.name)
+    (table,) = tuning.tables(str(Processor(stand_in.name, 80, stand_in.multiprocessors)))
     assert len(table) >= 6
     assert all(words[0] == "conv2d_tiled" for words in table.values())
 
