@@ -5,7 +5,7 @@
 // Thread -> VECTOR neighbouring values (16 bytes), or one in the scalar form. Grid ceil(count/width / 256), block 256.
 // Bound by memory. In a convolution's epilogue it costs one read less and one launch less.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 STG.E.128
 #include "../common/intrinsics.cuh"

@@ -9,7 +9,7 @@
 // Grid (N*OH, ceil(OW * C/width / 128)), block 128, no shared memory. Bound by memory; overlapping windows read a pixel
 // again from the caches.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 STG.E.128
 #include "../common/intrinsics.cuh"

@@ -5,11 +5,10 @@
 // Each kernel says what it is given and what it gives: one block of one warp or one warpgroup, but for the first kind.
 // This is no ladder, and no step of one. What only Hopper's kernels use is here for Hopper only.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: none
 // Expects: sm_75: LDSM
 // Expects: sm_80: LDSM LDGSTS
-// Expects: sm_90: LDSM LDGSTS UTMALDG.2D UTMALDG.4D.IM2COL fence.mbarrier_init
 // Expects: sm_90a: LDSM LDGSTS UTMALDG.2D UTMALDG.4D.IM2COL USETMAXREG fence.mbarrier_init
 // Expects: sm_90a: FENCE.VIEW.ASYNC WARPGROUP.ARRIVE fence.proxy.async wgmma.fence
 #include "../common/hopper.cuh"
@@ -190,14 +189,49 @@ __device__ __forceinline__ unsigned long long descriptor(unsigned address) {
   KERNEL(case_##name##_##N)
 
 WGMMA_CASE(wgmma_float16, 64)
+WGMMA_CASE(wgmma_float16, 112)
 WGMMA_CASE(wgmma_float16, 128)
 WGMMA_CASE(wgmma_float16, 256)
 WGMMA_CASE(wgmma_bfloat16, 64)
+WGMMA_CASE(wgmma_bfloat16, 112)
 WGMMA_CASE(wgmma_bfloat16, 128)
 WGMMA_CASE(wgmma_bfloat16, 256)
 WGMMA_CASE(wgmma_tf32, 64)
+WGMMA_CASE(wgmma_tf32, 112)
 WGMMA_CASE(wgmma_tf32, 128)
 WGMMA_CASE(wgmma_tf32, 256)
+
+// Without a swizzle: 16 bytes from one chunk of K to the next, 128 from eight rows to the next, rows 16 bytes apart. So
+// rows overlap: each begins at the second chunk of the one before, as a convolution's neighbouring windows do.
+__device__ __forceinline__ unsigned long long overlapping(unsigned address) {
+  return (address & 0x3FFFF) >> 4 | 1ull << 16 | 8ull << 32;
+}
+
+// a (64, 128 bytes): rows of K; patch (119, 16 bytes); y (64, 112) = a b', where row r of b is 128 bytes from chunk r on
+#define OVERLAP_CASE(name)                                                                         \
+  extern "C" __global__ void __launch_bounds__(128) overlap_##name(const uint4* a, const uint4* patch, float* y) { \
+    SHARED_MEMORY(uint4, tiles);                                                                   \
+    for (int i = threadIdx.x; i < 64 * 8; i += 128) tiles[i ^ i / 8 % 8] = a[i];                   \
+    if (threadIdx.x < 119) tiles[64 * 8 + threadIdx.x] = patch[threadIdx.x];                       \
+    fence_async_proxy();                                                                           \
+    __syncthreads();                                                                               \
+    float sums[56];                                                                                \
+    _Pragma("unroll") for (int i = 0; i < 56; i++) sums[i] = 0.f;                                  \
+    unsigned a_tile = shared_address(tiles), rows = a_tile + 64 * 128;                             \
+    wgmma_fence();                                                                                 \
+    _Pragma("unroll") for (int step = 0; step < 4; step++)                                         \
+      name<112>(sums, descriptor(a_tile + 32 * step), overlapping(rows + 32 * step));              \
+    wgmma_commit();                                                                                \
+    wgmma_wait<0>();                                                                               \
+    int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4, t = threadIdx.x % 4;                   \
+    _Pragma("unroll") for (int i = 0; i < 56; i++)                                                 \
+      y[(row + i / 2 % 2 * 8) * 112 + i / 4 * 8 + 2 * t + i % 2] = sums[i];                        \
+  }                                                                                                \
+  KERNEL(overlap_##name)
+
+OVERLAP_CASE(wgmma_float16)
+OVERLAP_CASE(wgmma_bfloat16)
+OVERLAP_CASE(wgmma_tf32)
 
 // y (256): registers go from the first warpgroup to the two others
 extern "C" __global__ void __launch_bounds__(384, 1) registers(const float* x, float* y) {

@@ -19,7 +19,7 @@
 // Still wasted: two loads for each multiply-add. Every input is fetched O*KH*KW times, every weight N*OH*OW times:
 //   gemm.cu shares them between the threads of a block.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: FFMA
 #include "../common/epilogue.cuh"

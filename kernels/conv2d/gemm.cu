@@ -16,7 +16,7 @@
 // Still wasted: two shared loads for one multiply-add, so that shared memory is the bound; registers.cu keeps 8x8
 //   sums a thread. And the matrix A itself: tiled.cu.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: FFMA LDS STS
 #include "../common/conv.cuh"

@@ -14,7 +14,7 @@
 // Still wasted: KH*KW copies of (nearly) every pixel, written to memory and read back, and the memory for them:
 //   ResNet's first 3x3 layers at batch 32 take 231 MB each. tiled.cu makes the same numbers where they are needed.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 #include "window.cuh"
 

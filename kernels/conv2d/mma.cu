@@ -28,7 +28,7 @@
 // Still wasted: every operand byte passes through registers (ldmatrix) and every copy needs an address from a thread;
 //   mma.sync does not reach the full rate of a Hopper's tensor cores: conv2d/wgmma.cu.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 sm_75: HMMA.1688.F32 LDSM STG.E.128
 // Expects: FLOAT16 sm_80: HMMA.16816.F32 LDSM LDGSTS STG.E.128

@@ -31,7 +31,7 @@
 // Still wasted: nothing is multiplied before the whole patch is there (other blocks fill in); with stride 2, 8
 //   neighbours touch every other bank twice; patches overlap by their halo, which L2 serves.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 sm_75: HMMA.1688.F32 LDSM STG.E.128
 // Expects: FLOAT16 sm_80: HMMA.16816.F32 LDSM LDGSTS STG.E.128

@@ -28,12 +28,12 @@
 //   the rest loads, stores and addresses. Every number passes through registers into shared memory; cp.async would
 //   spare that, but it cannot turn rows into lines. Beyond this there are only the tensor cores: mma.cu.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32
 // Expects: FLOAT32 all: FFMA LDG.E.128 STG.E.128 STS
 // Expects: FLOAT32 sm_75: LDS.U.128
 // Expects: FLOAT32 sm_80: LDS.128
-// Expects: FLOAT32 sm_90: LDS.128
+// Expects: FLOAT32 sm_90a: LDS.128
 #include "../common/epilogue.cuh"
 #include "window.cuh"
 

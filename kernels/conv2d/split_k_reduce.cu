@@ -12,7 +12,7 @@
 // Still wasted: splits * M * O floats written and read back. The last block of a tile could add up what its neighbours
 //   have just left in L2, at the price of a counter for each tile.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: LDG.E.128
 #include "../common/conv.cuh"

@@ -8,7 +8,7 @@
 // Bound by memory at best. It wastes: a source in NHWC is read in crumbs of one number in every C, which the caches
 // collect; writing the stored NHWC from here would save a pass.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: none
 // Expects: all all: LDG.E STG.E
 #include "../common/intrinsics.cuh"

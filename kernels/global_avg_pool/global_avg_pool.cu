@@ -11,7 +11,7 @@
 // Bound by memory, and at batch 1 by latency: 2048 channels give 16 blocks only. Fused into the last convolution's
 // epilogue, x would never be written.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 STG.E.128
 #include "../common/intrinsics.cuh"

@@ -12,7 +12,7 @@
 //
 // Bound by memory; the tile form stores 2 bytes a thread where 16 are possible.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: STG.E.128
 #include "../common/intrinsics.cuh"

@@ -15,7 +15,7 @@
 // Then the eight partial sums of each output meet in shared memory, added in ascending order: the same bits every time.
 // Grid (ceil(O/32), ceil(N/32)), block 256, shared 8 x 32 x 33 floats = 33 KiB.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 HMMA
 #include "../common/intrinsics.cuh"

@@ -10,7 +10,7 @@
 //
 // It wastes: each slice waits for its own loads, and 16-bit numbers are multiplied as float32. linear/mma.cu does not.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: LDS FFMA
 #include "../common/intrinsics.cuh"

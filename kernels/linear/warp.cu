@@ -10,7 +10,7 @@
 // Bound by reading the weights once. Every further image reads them again, from L2: linear/tile.cu and linear/mma.cu
 // use each of them for a whole tile of images.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: all all: LDG.E.128 SHFL.BFLY
 #include "../common/intrinsics.cuh"

@@ -9,7 +9,7 @@
 // Bound by memory: x is read once from DRAM, and KH*KW/stride^2 times from the caches. What is left to gain: fused into
 // the stem, the pool would not read x from DRAM at all.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 STG.E.128
 #include "../common/intrinsics.cuh"

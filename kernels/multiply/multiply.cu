@@ -6,7 +6,7 @@
 // Grid (ceil(P*C/width / 256), N), block 256. Bound by memory: b is read once for each position, from the caches. The
 // convolution that reads y could multiply while it loads a.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 STG.E.128
 #include "../common/intrinsics.cuh"

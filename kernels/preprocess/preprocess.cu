@@ -9,7 +9,7 @@
 // A quarter of the bytes of a float32 input cross the bus to the device. It wastes: 1-byte loads, though a warp's 96
 // bytes lie in one run; and the stem reads y back, which fused with it would never be written.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: STG.E.128
 #include "../common/intrinsics.cuh"

@@ -6,7 +6,7 @@
 // Grid (N*OH, ceil(OW * O/width / 128)), block 128; O = before + C + after. Bound by memory. The convolution that
 // adds y could read x itself instead.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 all: LDG.E.128 STG.E.128
 #include "../common/intrinsics.cuh"

@@ -17,7 +17,7 @@
 //
 // It wastes: k + 2 passes over the logits, which the L1 cache holds; a classifier has a thousand.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: none
 // Expects: all all: SHFL.BFLY
 #include "../common/intrinsics.cuh"

@@ -26,7 +26,7 @@
 // never written. What neither has: loading the next patch while this one is multiplied, where few blocks fit a
 // multiprocessor.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 sm_75: HMMA.1688.F32 LDSM.16.M88.4
 // Expects: FLOAT16 sm_80: HMMA.16816.F32 LDSM.16.M88.4

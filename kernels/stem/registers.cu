@@ -16,7 +16,7 @@
 //
 // It wastes: every pixel is loaded for each tap that sees it, where neighbouring positions could pass it on.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32
 // Expects: FLOAT32 all: FFMA LDS
 #include "../common/intrinsics.cuh"

@@ -14,11 +14,11 @@ from collections import Counter
 import pytest
 
 from npresnet.cuda.elements import ELEMENTS
-from npresnet.cuda.runtime import nvrtc, source
+from npresnet.cuda.runtime import modules, nvrtc, source
 from tests.support import compiling, programs, sass
 from tests.support.compiling import MAJORS, Compilation
 
-ARCHITECTURES = "sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120".split()
+ARCHITECTURES = "sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120".split()
 HAS_WHEELS = (sys.platform, platform.machine()) == ("linux", "x86_64")  # there the extra `test` brings the compilers
 
 pytestmark = pytest.mark.skipif(not HAS_WHEELS, reason="no NVRTC wheels for this platform in the extra `test`")
@@ -57,6 +57,19 @@ def test_all_that_the_headers_name_has_its_turn_and_nothing_has_two():
     assert {turn.architecture for turn in turns} == set(ARCHITECTURES)
     assert {turn.element for turn in turns} >= {element.macro for element in ELEMENTS.values()}
     assert set(Counter(turns).values()) == {1}
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_what_is_compiled_here_is_what_devices_are_given(major):
+    known = nvrtc.open_nvrtc(major).architectures
+    assert [modules.architecture(capability, known) for capability in (75, 80, 86, 89, 90, 100, 120)] == ARCHITECTURES
+
+
+def test_all_sources_are_compiled_for_hopper_by_both_compilers():
+    """A Hopper is given sm_90a, whatever the source."""
+    turns = {(turn.file, turn.element, turn.major) for turn in of("sm_90a", [*FIRST, *SECOND])}
+    every = {(file, element) for file in source.sources() for element, _ in programs.targets(file)}
+    assert turns == {(*one, major) for one in every for major in MAJORS}
 
 
 def test_both_compilers_see_each_element_and_family_of_architectures():

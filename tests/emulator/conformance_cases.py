@@ -84,9 +84,25 @@ def awkward_floats() -> Array:
     return np.concatenate([special, ties.view(np.float32), rest.view(np.float32)])
 
 
+def between_tf32s(seed: int, shape: tuple[int, ...]) -> Array:
+    """float32 that a copy of tf32 must round: ties, numbers just beside them, any others; at first what is special."""
+    draws = random_bits(seed, int(np.prod(shape)))
+    low = np.array([0x1000, 0x0FFF, 0x1001, 0], np.uint32)[(draws >> np.uint64(32)) % np.uint64(4)]
+    bits = draws.astype(np.uint32)
+    exponents = np.uint32(100) + (bits >> np.uint32(23)) % np.uint32(56)
+    bits = (bits & np.uint32(0x807FFFFF)) | exponents << np.uint32(23)
+    is_near = (draws >> np.uint64(40) & np.uint64(1)).astype(bool)
+    values = np.where(is_near, bits & np.uint32(0xFFFFE000) | low, bits)
+    special = np.array([np.inf, -np.inf, np.nan, 3.4028235e38, -3.4028235e38, 1e-45, -0.0], np.float32)
+    values[: len(special)] = special.view(np.uint32)
+    found: Array = values.view(np.float32).reshape(shape)
+    return found
+
+
 def questions() -> list[Question]:
     """Every intrinsic, those of the oldest devices first."""
-    return [*_conversions(), *_warps_and_copies(), *_mma_cases(), *_hopper_copies(), *_wgmma_cases()]
+    hoppers = (*_hopper_copies(), *_rounded_copies(), *_wgmma_cases(), *_overlapping_rows())
+    return [*_conversions(), *_warps_and_copies(), *_mma_cases(), *hoppers]
 
 
 def _conversions() -> list[Question]:
@@ -151,24 +167,58 @@ def _hopper_copies() -> list[Question]:
     return found
 
 
-def _im2col_case(window: Window, at: tuple[int, ...], half: Element, box: int) -> Question:
+def _rounded_copies() -> list[Question]:
+    """A map of tf32 rounds what it brings."""
+    tf32, box = ELEMENTS["tf32"], 64 * 128
+
+    def tile_arguments(inputs: list[int], output: int) -> tuple[Any, ...]:
+        tiles = tensor_map.tile(inputs[0], tf32, 150, 200, 64)
+        return (tiles, np.uint64(output), np.int32(box), np.int32(-8), np.int32(-3))
+
+    rows = between_tf32s(14, (150, 200))
+    window = Window((3, 3), (2, 2), (1, 1), (1, 1))
+    return [
+        _box_case("tensor_copy_2d_tf32 -8 -3", "tensor_2d", rows, box, tile_arguments),
+        _im2col_case(window, (32, -1, -1, 0, 1, 1), tf32, box),
+    ]
+
+
+def _im2col_case(window: Window, at: tuple[int, ...], element: Element, box: int) -> Question:
     """`at`: c, w, h, n, offset_w, offset_h. Windows are square."""
     shape = ConvShape(2, 9, 11, 96, 1, window)
-    images = store(whole_numbers(11, (2, 9, 11, 96), 100), half)
+    size = (2, 9, 11, 96)
+    is_tf32 = element.name == "tf32"
+    images = between_tf32s(15, size) if is_tf32 else store(whole_numbers(11, size, 100), element)
 
     def arguments(inputs: list[int], output: int) -> tuple[Any, ...]:
-        pixels = tensor_map.im2col(inputs[0], half, shape, 64)
+        pixels = tensor_map.im2col(inputs[0], element, shape, 64)
         return (pixels, np.uint64(output), np.int32(box), *map(np.int32, at))
 
     square = (window.kernel_size[0], window.stride[0], window.padding[0], window.dilation[0])
-    title = " ".join(map(str, ("tensor_copy_im2col", *square, *at)))
+    title = " ".join(map(str, ("tensor_copy_im2col_tf32" if is_tf32 else "tensor_copy_im2col", *square, *at)))
     return _box_case(title, "tensor_im2col", images, box, arguments)
 
 
 def _box_case(title: str, kernel: str, tensor: Array, box_bytes: int, arguments: Callable[..., Any]) -> Question:
-    shape = (box_bytes // 128, 64)
+    shape = (box_bytes // 128, 128 // tensor.itemsize)
+    dtype = np.uint16 if tensor.itemsize == 2 else np.uint32
     shared_bytes = box_bytes + 8  # and the barrier
-    return Question(title, kernel, 90, True, (tensor,), shape, np.uint16, 1, 128, shared_bytes, arguments=arguments)
+    return Question(title, kernel, 90, True, (tensor,), shape, dtype, 1, 128, shared_bytes, arguments=arguments)
+
+
+def _overlapping_rows() -> list[Question]:
+    """The descriptor without swizzle whose rows are 16 bytes apart."""
+    found = []
+    for name in ("float16", "bfloat16", "tf32"):
+        element = ELEMENTS[name]
+        filters = whole_numbers(16, (64, 128 // element.item_bytes), 1)
+        patch = whole_numbers(17, (119, 16 // element.item_bytes), 1)
+        inputs, kernel = (store(filters, element), store(patch, element)), f"overlap_wgmma_{name}"
+        shared_bytes = 64 * 128 + 119 * 16
+        found.append(
+            Question(f"overlapping_{name}", kernel, 90, True, inputs, (64, 112), np.float32, 1, 128, shared_bytes)
+        )
+    return found
 
 
 def _wgmma_cases() -> list[Question]:
@@ -176,7 +226,7 @@ def _wgmma_cases() -> list[Question]:
     for name in ("float16", "bfloat16", "tf32"):
         element = ELEMENTS[name]
         k = 128 // element.item_bytes
-        for n in (64, 128, 256):
+        for n in (64, 112, 128, 256):
             kernel, shared_bytes = f"case_wgmma_{name}_{n}", (64 + n) * 128
             for draw, tolerance in ((whole_numbers, 0.0), (fractions, 5e-5))[: 2 if n == 64 else 1]:
                 inputs = (store(draw(12, (64, k)), element), store(draw(13, (n, k)), element))

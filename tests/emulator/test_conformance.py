@@ -15,7 +15,12 @@ pytestmark = emulator.needed
 QUESTIONS = {question.name: question for question in questions()}
 
 
-def by_numpy(question):
+def to_tf32(x):
+    """As a copy rounds: ties to even."""
+    return store(x, ELEMENTS["tf32"])
+
+
+def by_numpy(question, of_tf32=to_tf32):
     """What it should give: from its name, its inputs and the numbers in its name."""
     kind, *numbers = question.name.split()
     x = question.inputs[0]
@@ -39,12 +44,13 @@ def by_numpy(question):
         return x[:, ::-1]
     if kind == "registers":
         return x + 1
-    if kind == "tensor_copy_2d":
+    if kind.startswith("tensor_copy"):
+        x = of_tf32(x) if kind.endswith("tf32") else x
+        if kind.startswith("tensor_copy_im2col"):
+            return swizzled(im2col_rows(x, *map(int, numbers)))
         column, row = map(int, numbers)
         around = np.pad(x, 256)
-        return swizzled(around[256 + row :, 256 + column :][:64, :64])
-    if kind == "tensor_copy_im2col":
-        return swizzled(im2col_rows(x, *map(int, numbers)))
+        return swizzled(around[256 + row :, 256 + column :][:64, : 128 // x.itemsize])
     return matrix_product(question)
 
 
@@ -72,10 +78,10 @@ def fragments(matrices):
 
 
 def swizzled(rows):
-    """(64, 64) halves: chunk c of row r goes to c ^ r % 8."""
-    chunks = rows.reshape(64, 8, 8)
+    """(64, 128 bytes): chunk c of row r goes to c ^ r % 8."""
+    chunks = rows.reshape(64, 8, -1)
     r, c = np.arange(64)[:, None], np.arange(8)
-    return chunks[r, c ^ r % 8].reshape(64, 64).view(np.uint16)
+    return chunks[r, c ^ r % 8].reshape(64, -1).view(f"u{rows.itemsize}")
 
 
 def im2col_rows(x, kernel_size, stride, padding, dilation, c, w, h, n, offset_w, offset_h):
@@ -86,12 +92,15 @@ def im2col_rows(x, kernel_size, stride, padding, dilation, c, w, h, n, offset_w,
     bases = [(i, u, v) for i in range(n, 9) for u in rows for v in columns]
     start = bases.index((n, h, w))
     outside = np.pad(x, ((0, 8), (16, 16), (16, 16), (0, 64)))
-    return np.stack([outside[i, 16 + u + offset_h, 16 + v + offset_w, c : c + 64] for i, u, v in bases[start:][:64]])
+    last = c + 128 // x.itemsize
+    return np.stack([outside[i, 16 + u + offset_h, 16 + v + offset_w, c:last] for i, u, v in bases[start:][:64]])
 
 
 def matrix_product(question):
     element = ELEMENTS[question.name.split()[0].partition("_")[2]]
     a, b = (restore(x, element).astype(np.float64) for x in question.inputs[:2])
+    if question.name.startswith("overlapping"):
+        b = np.stack([b[row : row + 8].ravel() for row in range(112)])
     c = question.inputs[2] if len(question.inputs) == 3 else 0
     return (c + a @ b.T).astype(np.float32)
 
@@ -112,6 +121,17 @@ def test_the_golden_files_are_the_emulators(capability):
     for case in cases:
         found = conformance.emulate(QUESTIONS[case.name], architecture=capability)
         assert difference(case, found) == ""
+
+
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name.startswith("tensor_copy") and "_tf32 " in name])
+def test_copies_of_tf32_tell_roundings_apart(name):
+    """Whether a GPU rounds ties to even, away from zero, or cuts off, it gives other bits in many places."""
+    right = next(case for case in conformance.cases(90) if case.name == name).expected
+    question = QUESTIONS[name]
+    for rounding in (nearest_tf32, lambda x: (x.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32), np.copy):
+        other = question._replace(inputs=(rounding(question.inputs[0]),))
+        found = np.ascontiguousarray(by_numpy(other, of_tf32=np.copy), question.dtype)
+        assert (found != right).mean() > 0.02
 
 
 def test_golden_files_are_small():
