@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from npresnet.cli.output import Csv, Emit, Json, JsonLines, Text
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
-from npresnet.model.prediction import Prediction
+from npresnet.model.prediction import Prediction, parts_ms_of
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -31,26 +32,28 @@ def predict(args: Namespace) -> int:
         bar = _progress_bar(args, paths)
         writer = _writer(args, bar.write if bar else print, paths)
         writer.begin()
-        written = _written(args, paths, model, writer, bar)
+        spent_ms: Counter[str] = Counter()
+        written = _written(args, paths, model, writer, bar, spent_ms)
         try:
             count = _draw(args.grid, written, model) if args.grid else sum(1 for _ in written)
         finally:
             writer.end()  # also after an error, so that JSON output is valid
         if isinstance(writer, Text) and count:
-            _print_times(model, count, perf_counter() - start)
+            _print_times(model, count, perf_counter() - start, spent_ms)
     return FAILED if paths.failures or not count else FINE
 
 
 def _written(
-    args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: Any
+    args: Namespace, paths: ImagePaths, model: Model, writer: Any, bar: Any, spent_ms: Counter[str]
 ) -> Iterator[tuple[str, Prediction]]:
-    """Classify the images and write the predictions; yields each after it was written."""
+    """Classify the images and write the predictions; yields each after it was written, with its times in `spent_ms`."""
     top = args.top or (1 if isinstance(writer, Text) else 5)
     try:
         for path, result in model.stream(paths, top=top, batch_size=args.batch_size):
             if isinstance(result, ImageError):
                 paths.report(path, result)
             else:
+                spent_ms.update(parts_ms_of(result))
                 writer.add(path, result)
                 yield path, result
             if bar:
@@ -95,9 +98,24 @@ def _progress_bar(args: Namespace, paths: ImagePaths) -> Any:
     return tqdm(total=paths.total, unit="image", file=sys.stderr, leave=False)
 
 
-def _print_times(model: Model, count: int, elapsed_s: float) -> None:
+def _print_times(model: Model, count: int, elapsed_s: float, spent_ms: Counter[str]) -> None:
     print(_where(model))
     print(f"{count} image{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")
+    if model.config["device"].value != "cpu":
+        print(_spent(spent_ms, model.config["threads"].value))
+
+
+def _spent(spent_ms: Counter[str], threads: int) -> str:
+    """Sums over all images; the parts of different batches overlap."""
+    words = {
+        "decoding": f"decoding by {threads} thread{'s' * (threads > 1)}",
+        "preparing": "preparing kernels",
+        "upload": "upload",
+        "gpu": "GPU",
+        "download": "download",
+    }
+    parts = ", ".join(f"{word} {spent_ms[part]:.1f} ms" for part, word in words.items())
+    return f"where the time went (parts overlap): {parts}"
 
 
 def _where(model: Model) -> str:

@@ -26,6 +26,10 @@ class Launch(NamedTuple):
     args          as CuPy's kernels take them: np.uint64 for an address (0: none), np.int32, np.float32, or a structured
                   array of one item, which is passed by value
     shared_bytes  dynamic shared memory of a block
+    cluster       blocks along x, y, z that run at the same time and see each other's shared memory: sm_90 and later
+    cooperative   all blocks run at the same time, and may wait for each other
+    pdl           it may begin before the launch ahead of it has ended, and says itself where it waits for the other's
+                  results (programmatic dependent launch): sm_90 and later
     """
 
     source: Source
@@ -34,3 +38,16 @@ class Launch(NamedTuple):
     block: Dim3
     args: tuple[Any, ...]
     shared_bytes: int = 0
+    cluster: Dim3 = (1, 1, 1)
+    cooperative: bool = False
+    pdl: bool = False
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether a cluster is more than a block."""
+        return self.cluster != (1, 1, 1)
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether it asks for more than a grid of blocks."""
+        return self.is_clustered or self.cooperative or self.pdl

@@ -20,6 +20,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -52,11 +53,12 @@ class Pipeline:
         self._programs: Programs | None = Programs(ways, gpu, element, weights, self._compute, pixels)
         self._station = Station(gpu)
         self._slots = [Slot(gpu), Slot(gpu)]
-        self._tickets = [Ticket(gpu), Ticket(gpu)]  # of each slot the last one
+        self._settle_streams = partial(_settle, gpu, streams)
+        self._tickets = [self._new_ticket(), self._new_ticket()]  # of each slot the last one
         self._turn = 0
         self._lock = threading.Lock()
         # CuPy would give the memory to others while the GPU still writes to it
-        self._end = weakref.finalize(self, _finish, gpu, streams, self._programs, self._station, self._slots)
+        self._end = weakref.finalize(self, _settle, gpu, streams, self._programs, self._station, self._slots)
         self._end.atexit = False
 
     def submit(self, pictures: Sequence[Array], top: int | None = None) -> Ticket:
@@ -65,7 +67,7 @@ class Pipeline:
         pictures  N arrays (H, W, C) uint8 of one shape, or one array (N, H, W, C); they are copied
         top       how many best classes to find, at most as many as there are; None: no softmax either
         """
-        ticket = Ticket(self._gpu)
+        ticket = self._new_ticket()
         with self._lock:
             try:
                 self._put(ticket, pictures, top)
@@ -169,12 +171,11 @@ class Pipeline:
         for ticket in self._tickets:
             ticket.settle()
 
-    def _settle_streams(self) -> None:
-        for stream in (self._download, self._compute, self._upload):
-            self._gpu.settle(stream)
+    def _new_ticket(self) -> Ticket:
+        return Ticket(self._gpu, self._settle_streams)
 
 
-def _finish(gpu: Gpu, streams: list[Any], *_memory: Any) -> None:
-    """Nothing is written any more; until then `_memory` is held."""
+def _settle(gpu: Gpu, streams: list[Any], *_memory: Any) -> None:
+    """Until nothing writes any more; so long `_memory` is held."""
     for stream in reversed(streams):
         gpu.settle(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -75,10 +76,14 @@ class Wanted(NamedTuple):
 
 
 class Ticket:
-    """A submitted batch. Its slot is given back when its results, or its error, have come. Safe with threads."""
+    """A submitted batch. Its slot is given back when its results, or its error, have come. Safe with threads.
 
-    def __init__(self, gpu: Gpu):
+    settle_streams  waits, after an error, until nothing writes to the slot any more
+    """
+
+    def __init__(self, gpu: Gpu, settle_streams: Callable[[], None]):
         self._gpu = gpu
+        self._settle_streams = settle_streams
         self._lock = threading.Lock()
         self._slot: Slot | None = None
         self._wanted: Wanted | None = None
@@ -106,6 +111,7 @@ class Ticket:
                 ranking = (ranked[0], ranked[1]) if ranked else None
                 self._outcome = Outcome(values, ranking, Times(self._wanted.preparing_ms, *times))
             except NpresnetError as error:
+                self._settle_streams()
                 self._error = error
             self._slot = None
 

@@ -39,10 +39,10 @@ def batches(
 ) -> Generator[list[Item], None, None]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files are read by `threads` threads, one batch ahead, so two batches are in memory. With one thread they are read in
-    the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL images, file
-    objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be reused by
-    the generator that yields them.
+    Files and bytes are read by `threads` threads, one batch ahead, so two batches are in memory. With one thread they
+    are read in the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL
+    images, file objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be
+    reused by the generator that yields them.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -90,7 +90,7 @@ def _start(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) 
     """Start reading each source; if the iterable itself raises, yield its error last."""
     try:
         for source in sources:
-            if pool is not None and isinstance(source, (str, os.PathLike)):
+            if pool is not None and isinstance(source, (str, os.PathLike, bytes)):
                 yield pool.submit(read_item, source, read)
             else:
                 yield read_item(source, read)

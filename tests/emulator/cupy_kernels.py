@@ -6,6 +6,7 @@ A kernel has to have run once before it is captured, and to be allowed its dynam
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import numpy as np
 from npresnet.cuda.launch import Launch, Source
 from tests.emulator import emulator
 from tests.emulator.cupy_arrays import NdArray
+from tests.emulator.cupy_failures import CUDADriverError
 from tests.emulator.cupy_machine import Machine
-from tests.emulator.cupy_memory import CUDADriverError
 from tests.emulator.cupy_streams import Stream
 
 USUAL_SHARED = 48 << 10
@@ -24,8 +25,13 @@ SHARED_LIMIT = {75: 64 << 10, 80: 163 << 10, 90: 227 << 10, 100: 227 << 10}  # o
 
 class RawKernel:
     def __init__(self, machine: Machine, module: dict[str, Any], name: str):
-        self._machine, self._module, self._name = machine, module, name
+        self.machine, self.name = machine, name
+        self.source = Source(module["file"], tuple((name, value) for name, value in module["defines"]))
         self._shared, self._launched = USUAL_SHARED, False
+        self.kernel = types.SimpleNamespace(ptr=machine.handle(self))  # Function, the driver's handle
+
+    def __del__(self) -> None:
+        self.machine.failures.destroyed("a kernel's module")
 
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
@@ -33,31 +39,31 @@ class RawKernel:
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        if size > SHARED_LIMIT.get(self._machine.capability, 99 << 10):
-            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+        if size > SHARED_LIMIT.get(self.machine.capability, 99 << 10):
+            raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
         self._shared = size
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: Stream | None = None) -> None:
         if not (isinstance(grid, tuple) and isinstance(block, tuple)):
             raise TypeError("Argument 'grid' has incorrect type (expected tuple)")
-        stream = stream or self._machine.current_stream()
+        self.machine.failures.meet("launch")
+        stream = stream or self.machine.current_stream()
         if shared_mem > self._shared:
-            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+            raise CUDADriverError(1, "CUDA_ERROR_INVALID_VALUE: invalid argument")
         if stream.recorded is not None and not self._launched:
-            raise CUDADriverError("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED: a kernel is loaded by its first launch")
+            raise CUDADriverError(900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED: a kernel is loaded by its first launch")
         values = tuple(_argument(value) for value in args)
-        gpu = self._machine.gpus[self._machine.current_device()]
-        source = Source(self._module["file"], tuple((name, value) for name, value in self._module["defines"]))
+        gpu = self.machine.gpus[self.machine.current_device()]
         sizes = [tuple(max(1, int(n)) for n in (*dims, 1, 1)[:3]) for dims in (grid, block)]
-        launch = Launch(source, self._name, sizes[0], sizes[1], values, int(shared_mem))  # type: ignore[arg-type]
+        launch = Launch(self.source, self.name, sizes[0], sizes[1], values, int(shared_mem))  # type: ignore[arg-type]
         self._launched = True
 
         def run() -> None:
             for value in values:
                 if isinstance(value, np.uint64) and value > 1 << 32:  # an address rather than a count
-                    gpu.require(int(value), 1, f"{self._name}'s argument")
-            emulator.run([launch], architecture=self._machine.architecture)
-            self._machine.kernels.append(self._name)
+                    gpu.require(int(value), 1, f"{self.name}'s argument")
+            emulator.run([launch], architecture=self.machine.architecture)
+            self.machine.kernels.append(self.name)
 
         stream.put(run)
 
@@ -72,8 +78,9 @@ class RawModule:
         assert self._path is not None
         module = json.loads(Path(self._path).read_text())
         machine = Machine.active
+        machine.failures.meet("load module")
         if module["capability"] != machine.capability:
-            raise CUDADriverError("CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available for execution")
+            raise CUDADriverError(209, "CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image is available for execution")
         return RawKernel(machine, module, name)
 
 

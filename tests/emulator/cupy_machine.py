@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from typing import Any
 
+from tests.emulator.cupy_failures import Failures
 from tests.emulator.cupy_memory import EmulatedGpu
 
 
@@ -22,9 +24,12 @@ class Machine:
     driver          the CUDA that the driver says it supports, 12040; 0: there is none
     has_nvrtc       False: the compiler is not installed
     kernels         names of those that have run
+    failures        calls of CUDA that are to go wrong
+    functions       the driver's handle -> kernel
     """
 
     active: Machine
+    numbers = itertools.count()
 
     def __init__(
         self,
@@ -42,6 +47,8 @@ class Machine:
         self.driver, self.version, self.has_nvrtc = driver, version, has_nvrtc
         self.gpus = [EmulatedGpu(index, memory_bytes) for index in range(count)]
         self.local = Local()
+        self.failures = Failures()
+        self.functions: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self.streams: dict[tuple[int, int], weakref.ref[Any]] = {}
         self.kernels: list[str] = []
         self.nulls: list[Any] = []  # each GPU's default stream
@@ -51,6 +58,12 @@ class Machine:
     def architecture(self) -> int:
         """What the emulator compiles for: it knows 75, 80 and 90."""
         return 75 if self.capability < 80 else 90 if self.capability == 90 else 80
+
+    def handle(self, kernel: Any) -> int:
+        """What the driver calls a kernel that was loaded."""
+        number = 0x5000 + 16 * next(self.numbers)
+        self.functions[number] = kernel
+        return number
 
     def current_device(self) -> int:
         return self.local.device

@@ -1,4 +1,4 @@
-"""The memory of emulated GPUs: poisoned with NaN, and between zones that nobody may touch; and CuPy's errors.
+"""The memory of emulated GPUs: poisoned with NaN, and between zones that nobody may touch.
 
 Addresses that copies and kernels are given must lie in memory that is alive.
 """
@@ -9,20 +9,10 @@ import weakref
 
 import numpy as np
 
+from tests.emulator.cupy_failures import CUDARuntimeError
+
 ZONE_BYTES = 1024
 POISON = 0xFF
-
-
-class CUDARuntimeError(RuntimeError):
-    """As CuPy's: `status` is CUDA's number."""
-
-    def __init__(self, status: int, text: str):
-        super().__init__(text)
-        self.status = status
-
-
-class CUDADriverError(RuntimeError):
-    pass
 
 
 class OutOfMemoryError(MemoryError):

@@ -21,15 +21,17 @@ from typing import Any
 import numpy as np
 
 from npresnet.cuda.launch import Source
+from npresnet.cuda.runtime import extended_launch, modules, nvrtc, tensor_map
 from npresnet.cuda.runtime import gpu as runtime
-from npresnet.cuda.runtime import modules, nvrtc, tensor_map
 from npresnet.cuda.runtime.tensor_map import TensorMap
 from npresnet.errors import DeviceError
 from tests.emulator import tensor_map as emulated_map
 from tests.emulator.cupy_arrays import NdArray
+from tests.emulator.cupy_driver import Driver
+from tests.emulator.cupy_failures import CUDADriverError, CUDARuntimeError
 from tests.emulator.cupy_kernels import RawModule
 from tests.emulator.cupy_machine import Device, Machine
-from tests.emulator.cupy_memory import POISON, CUDADriverError, CUDARuntimeError, Memory, OutOfMemoryError
+from tests.emulator.cupy_memory import POISON, Memory, OutOfMemoryError
 from tests.emulator.cupy_streams import Event, Stream
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
@@ -42,6 +44,7 @@ class CupyStandIn(Machine):
         super().__init__(**how)
         self.nulls += [self._null(index) for index in range(len(self.gpus))]
         self.cupy = self._module()
+        self.libcuda = Driver(self)
 
     def install(self, monkeypatch: Any, folder: Path) -> CupyStandIn:
         """Be `import cupy`; `folder` gets what stands for compiled kernels."""
@@ -50,6 +53,7 @@ class CupyStandIn(Machine):
         monkeypatch.setattr(modules, "module_path", self._module_path)
         monkeypatch.setattr(nvrtc, "open_nvrtc", self._open_nvrtc)
         monkeypatch.setattr(tensor_map, "encode", self._encode)
+        monkeypatch.setattr(extended_launch, "launcher", lambda: self.libcuda)
         runtime._open.cache_clear()
         return self
 
@@ -105,6 +109,7 @@ class CupyStandIn(Machine):
             "from_dlpack": lambda x: x.__dlpack__(),
             "asnumpy": lambda x: x.get(),
             "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
+            "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(),
             "cuda": self._cuda(),
         }
         for name, member in members.items():
@@ -116,8 +121,8 @@ class CupyStandIn(Machine):
             Device=Device,
             Event=Event,
             Stream=lambda **how: Stream(self, **how),
-            alloc=lambda size: Memory(self.gpus[self.current_device()], size),
-            alloc_pinned_memory=lambda size: np.full(size, POISON, np.uint8),
+            alloc=self._alloc,
+            alloc_pinned_memory=self._alloc_pinned,
             get_current_stream=self.current_stream,
             get_elapsed_time=lambda start, stop: 1.0,
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -139,6 +144,14 @@ class CupyStandIn(Machine):
             runtimeGetVersion=lambda: self.version,
         )
 
+    def _alloc(self, size: int) -> Memory:
+        self.failures.meet("allocate")
+        return Memory(self.gpus[self.current_device()], size)
+
+    def _alloc_pinned(self, size: int) -> np.ndarray:
+        self.failures.meet("pin memory")
+        return np.full(size, POISON, np.uint8)
+
     def _count(self) -> int:
         if self.driver // 1000 < self.version // 1000:
             raise CUDARuntimeError(35, "cudaErrorInsufficientDriver: CUDA driver version is insufficient")
@@ -147,6 +160,7 @@ class CupyStandIn(Machine):
         return len(self.gpus)
 
     def _properties(self, index: int) -> dict[str, Any]:
+        self.failures.meet("properties")
         return {
             "name": self.name.encode(),
             "major": self.capability // 10,
@@ -161,6 +175,7 @@ class CupyStandIn(Machine):
         return NdArray(memory.bytes[:size].view(dtype).reshape(shape), memory)
 
     def _memcpy(self, to: int, source: int, size: int, kind: int, stream_ptr: int) -> None:
+        self.failures.meet("copy")
         gpu = self.gpus[self.current_device()]
         if kind != DEVICE_TO_HOST:
             gpu.require(to, size, "a copy to")

@@ -11,8 +11,8 @@ import weakref
 from collections import deque
 from typing import Any
 
+from tests.emulator.cupy_failures import CUDARuntimeError
 from tests.emulator.cupy_machine import Machine
-from tests.emulator.cupy_memory import CUDARuntimeError
 
 
 class Stream:
@@ -21,13 +21,19 @@ class Stream:
     numbers = itertools.count(1)
 
     def __init__(self, machine: Machine, *, null: bool = False, non_blocking: bool = False):
-        self.machine, self.non_blocking = machine, non_blocking
+        self.machine, self.non_blocking, self.ptr = machine, non_blocking, 0
+        if not null:
+            machine.failures.meet("create stream")
         self.ptr = 0 if null else 4096 * next(self.numbers)
         self.device_id = machine.current_device()
         self.waiting: deque[Any] = deque()
         self.recorded: list[Any] | None = None
         self.lock = threading.RLock()
         machine.streams[self.ptr, self.device_id] = weakref.ref(self)
+
+    def __del__(self) -> None:
+        if self.ptr:
+            self.machine.failures.destroyed("a stream")
 
     def __enter__(self) -> Stream:
         self._require_device()
@@ -58,17 +64,20 @@ class Stream:
     def synchronize(self) -> None:
         if self.recorded is not None:
             raise CUDARuntimeError(900, "cudaErrorStreamCaptureUnsupported: operation not permitted while capturing")
+        self.machine.failures.meet("synchronize")
         self.drain()
 
     def begin_capture(self, mode: int | None = None) -> None:
         if self.ptr == 0 or not self.non_blocking:
             raise RuntimeError("cannot capture on the default (legacy) stream")
+        self.machine.failures.meet("begin capture")
         self.recorded = []
 
     def end_capture(self) -> Graph:
         if self.recorded is None:
             raise CUDARuntimeError(901, "cudaErrorStreamCaptureInvalidated")
         recorded, self.recorded = self.recorded, None
+        self.machine.failures.meet("end capture")
         return Graph(recorded, self.device_id)
 
     def wait_event(self, event: Event) -> None:
@@ -82,7 +91,13 @@ class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False):
         self.stream: Stream | None = None
         self.marker: object = None
-        self.machine = Machine.active
+        self.machine, self.made = Machine.active, False
+        self.machine.failures.meet("create event")
+        self.made = True
+
+    def __del__(self) -> None:
+        if self.made:
+            self.machine.failures.destroyed("an event")
 
     def record(self, stream: Stream | None = None) -> None:
         self.stream = stream or self.machine.current_stream()
@@ -93,19 +108,26 @@ class Event:
         assert self.stream is not None
         self.stream.drain(self.marker)
 
-    synchronize = wait
+    def synchronize(self) -> None:
+        self.machine.failures.meet("synchronize")
+        self.wait()
 
 
 class Graph:
     def __init__(self, recorded: list[Any], device_id: int):
         self.recorded, self.device_id = recorded, device_id
         self.launched = 0
+        self.machine = Machine.active
+
+    def __del__(self) -> None:
+        self.machine.failures.destroyed("a graph")
 
     def upload(self, stream: Stream | None = None) -> None:
-        pass
+        self.machine.failures.meet("upload graph")
 
     def launch(self, stream: Stream | None = None) -> None:
         stream = stream or Machine.active.current_stream()
+        self.machine.failures.meet("launch graph")
         if stream.device_id != self.device_id:
             raise CUDARuntimeError(400, "cudaErrorInvalidResourceHandle: the graph belongs to another device")
         self.launched += 1

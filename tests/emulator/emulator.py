@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from npresnet.cuda.launch import Launch
+from npresnet.cuda.launch import Launch, Source
 from npresnet.cuda.runtime import source as sources
 from npresnet.cuda.runtime.tensor_map import TensorMap
 from npresnet.network import Array
@@ -86,6 +86,14 @@ def run(
         except AttributeError:
             raise EmulatorError(f"{launch.source.file} exports no {launch.kernel}: KERNEL({launch.kernel})?") from None
         _call(function, launch, copies, schedule, threads, planted)
+
+
+def parameters(source: Source, kernel: str, architecture: int = 90) -> list[np.dtype]:
+    """What a kernel takes, in order: unsigned, signed and floating numbers, and bytes for a struct."""
+    library = build(sources.read(source.file), source.defines, architecture)
+    sizes, kinds = (ctypes.c_uint * 64)(), ctypes.create_string_buffer(64)
+    count = getattr(library, f"{kernel}__parameters")(sizes, kinds)
+    return [np.dtype(f"{kinds.raw[i : i + 1].decode()}{sizes[i]}") for i in range(count)]
 
 
 def edited(text: str, edits: Edits) -> str:

@@ -146,6 +146,15 @@ inline int launch(const Call& call, Progress& progress, void (*typed)(T...)) {
   return launch<kernel>(call, progress, typed, std::index_sequence_for<T...>{});
 }
 
+// What a driver knows of a kernel's parameters: each one's bytes, and the first of NumPy's letters for it.
+template <class... T> inline int parameters_of(void (*)(T...), unsigned* bytes, char* kinds) {
+  const unsigned sizes[] = {sizeof(std::remove_cv_t<T>)..., 0};
+  const char letters[] = {accepted_kinds<std::remove_cv_t<T>>()[0]..., 0};
+  memcpy(bytes, sizes, sizeof...(T) * sizeof sizes[0]);
+  memcpy(kinds, letters, sizeof...(T));
+  return sizeof...(T);
+}
+
 }  // namespace emulator
 
 // In a text that a test has edited: whether this launch is to go wrong in the way of this number.
@@ -158,4 +167,7 @@ inline int launch(const Call& call, Progress& progress, void (*typed)(T...)) {
     progress.message = message;                                                                                \
     progress.message_bytes = message_bytes;                                                                    \
     return emulator::launch<name>(*call, progress, name);                                                      \
+  }                                                                                                            \
+  extern "C" int name##__parameters(unsigned* bytes, char* kinds) {                                            \
+    return emulator::parameters_of(name, bytes, kinds);                                                        \
   }

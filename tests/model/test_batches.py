@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,15 @@ def test_order_is_kept(threads):
     sources = [str(number) for number in range(11)]  # strings are paths, which are read by threads
     found = list(batches(sources, read, 4, threads))
     assert [values(batch) for batch in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+
+
+def test_files_and_bytes_are_read_by_threads_and_others_by_the_caller():
+    def thread_of(source):
+        return np.array([threading.current_thread() is caller])
+
+    caller = threading.current_thread()
+    (batch,) = batches(["1", b"2", Path("3"), object()], thread_of, 4, 1, in_background=True)
+    assert [bool(item.x[0]) for item in batch] == [False, False, False, True]
 
 
 def test_no_sources():

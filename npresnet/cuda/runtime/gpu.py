@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from npresnet.cuda.launch import Dim3, Launch, Source
-from npresnet.cuda.runtime import modules, nvrtc, tensor_map
+from npresnet.cuda.launch import Launch, Source
+from npresnet.cuda.runtime import failures, modules, nvrtc
+from npresnet.cuda.runtime.context import Context
 from npresnet.cuda.runtime.gpus import find_gpu, import_cupy, version_text
-from npresnet.cuda.runtime.tensor_map import TensorMap
+from npresnet.cuda.runtime.kernels import Call, Kernels
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array
 
-OUT_OF_MEMORY = 2  # cudaErrorMemoryAllocation
-USUAL_SHARED_BYTES = 48 << 10  # a kernel that wants more has to say so beforehand
+__all__ = ["Buffer", "Call", "Gpu", "Graph", "open_gpu"]
+
 CUDA_MEMORY = (2, 13)  # DLPack's kDLCUDA, kDLCUDAManaged
 
 
@@ -35,19 +36,25 @@ class Buffer(NamedTuple):
     owner: Any
 
 
-class Call(NamedTuple):
-    """A launch with its kernel loaded and its arguments ready."""
+class Graph:
+    """Captured calls, replayed by `launch(stream)`."""
 
-    kernel: Any
-    grid: Dim3
-    block: Dim3
-    args: tuple[Any, ...]
-    shared_bytes: int
+    def __init__(self, graph: Any):
+        self._graph = graph
+
+    def launch(self, stream: Any) -> None:
+        """Put all of them on a stream, by one call of CUDA."""
+        self._graph.launch(stream)
 
 
 def open_gpu(device: str) -> Gpu:
-    """The GPU called "cuda" (the first), "cuda:0", "cuda:1", ... Raises DeviceError, which says what is missing."""
-    return _open(int(device.partition(":")[2] or 0))
+    """The GPU called "cuda" (the first), "cuda:0", "cuda:1", ...
+
+    Raises DeviceError, which says what is missing; or, where it has failed, that the process must be restarted.
+    """
+    gpu = _open(int(device.partition(":")[2] or 0))
+    gpu.context.require_working()
+    return gpu
 
 
 @functools.cache
@@ -64,6 +71,7 @@ class Gpu:
     multiprocessors  how many blocks run at once, at least
     memory_bytes     all of it, in use or not
     cuda_major       of the CUDA that CuPy was made for
+    context          whether it works, and what belongs to it
     """
 
     def __init__(self, index: int):
@@ -75,9 +83,8 @@ class Gpu:
         self._cupy = import_cupy()
         self._index = index
         self._paths: dict[Source, str] = {}
-        self._modules: dict[str, Any] = {}
-        self._kernels: dict[tuple[str, str], Any] = {}
-        self._shared_bytes: dict[tuple[str, str], int] = {}
+        self.context = Context(self._cupy, index, f"{self.device} ({self.name})")
+        self._kernels = Kernels(self._cupy, self.context, found)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -99,17 +106,14 @@ class Gpu:
             "nvrtc": ".".join(map(str, compiler.version)),
         }
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        """Make this the thread's current GPU; CUDA's errors become DeviceErrors."""
-        cuda = self._cupy.cuda
-        try:
-            with cuda.Device(self._index):  # a new one each time: it remembers the thread's last device
-                yield
-        except cuda.memory.OutOfMemoryError as error:
-            raise DeviceError(f"{self.device} ({self.name}) has no memory left: {error}") from None
-        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
-            raise DeviceError(f"{self.device} ({self.name}) fails: {error}") from error
+    @property
+    def failed(self) -> str | None:
+        """None, or what it has failed with: a sticky error, after which nothing runs in this process any more."""
+        return self.context.failed
+
+    def active(self) -> AbstractContextManager[None]:
+        """Make this the thread's current GPU; CUDA's errors become DeviceErrors. Raises at once where it has failed."""
+        return self.context.active()
 
     # --- memory ----------------------------------------------------------------------------------------------------
 
@@ -122,7 +126,7 @@ class Gpu:
             except cuda.memory.OutOfMemoryError:
                 owner = None
             except cuda.runtime.CUDARuntimeError as error:
-                if error.status != OUT_OF_MEMORY:
+                if error.status != failures.OUT_OF_MEMORY:
                     raise
                 owner = None
             if owner is None:
@@ -149,6 +153,7 @@ class Gpu:
             with self.active():
                 memory = self._cupy.cuda.alloc_pinned_memory(max(1, size_bytes))
         except DeviceError:
+            self.context.require_working()
             return np.empty(size_bytes, np.uint8)
         return np.frombuffer(memory, np.uint8, size_bytes)
 
@@ -197,7 +202,7 @@ class Gpu:
 
     def wait_for_caller(self, stream: Any) -> None:
         """Let `stream` begin when what the caller has put on CuPy's current stream is done."""
-        event = self._cupy.cuda.Event(disable_timing=True)
+        event = self._event(disable_timing=True)
         event.record()  # on the current stream
         stream.wait_event(event)
 
@@ -206,19 +211,22 @@ class Gpu:
     def stream(self) -> Any:
         """A new stream that does not wait for the default one, as capturing wants it."""
         with self.active():
-            return self._cupy.cuda.Stream(non_blocking=True)
+            return self.context.keep(self._cupy.cuda.Stream(non_blocking=True))
 
     def event(self) -> Any:
         """A new event, which takes the time when a stream comes to it; who waits for it leaves the CPU to others."""
         with self.active():
-            return self._cupy.cuda.Event(block=True)
+            return self._event(block=True)
 
     def elapsed_ms(self, start: Any, stop: Any) -> float:
         """Milliseconds between two events, by the GPU's own clock, when streams have come to both."""
         return float(self._cupy.cuda.get_elapsed_time(start, stop))
 
     def settle(self, stream: Any) -> None:
-        """Wait until nothing that was put on the stream can still write, whatever has gone wrong with it."""
+        """Wait until nothing that was put on the stream can still write, whatever has gone wrong with it.
+
+        On a GPU that has failed nothing runs any more, and there is nothing to wait for.
+        """
         with suppress(DeviceError), self.active():
             stream.synchronize()
 
@@ -228,31 +236,15 @@ class Gpu:
         paths = modules.module_paths(missing, self.capability, self.cuda_major) if missing else {}
         with self.active(), self._lock:
             self._paths.update({source: str(path) for source, path in paths.items()})
-            return [self._bound(launch, self._paths[launch.source]) for launch in launches]
-
-    def _bound(self, launch: Launch, path: str) -> Call:
-        kernel = self._kernel(path, launch.kernel, launch.shared_bytes)
-        args = tuple(tensor_map.encode(arg) if isinstance(arg, TensorMap) else arg for arg in launch.args)
-        return Call(kernel, launch.grid, launch.block, args, launch.shared_bytes)
-
-    def _kernel(self, path: str, name: str, shared_bytes: int) -> Any:
-        """Loaded, and allowed as much dynamic shared memory as any of its launches wants."""
-        key = path, name
-        if key not in self._kernels:
-            if path not in self._modules:
-                self._modules[path] = self._cupy.RawModule(path=path)
-            self._kernels[key] = self._modules[path].get_function(name)
-        if shared_bytes > self._shared_bytes.get(key, USUAL_SHARED_BYTES):
-            self._kernels[key].max_dynamic_shared_size_bytes = self._shared_bytes[key] = shared_bytes
-        return self._kernels[key]
+            return [self._kernels.ready(launch, self._paths[launch.source]) for launch in launches]
 
     def run(self, calls: Sequence[Call], stream: Any) -> None:
         """Put calls on a stream, one after the other."""
         with stream:
             for call in calls:
-                call.kernel(call.grid, call.block, call.args, shared_mem=call.shared_bytes)
+                self._kernels.put(call, stream)
 
-    def capture(self, calls: Sequence[Call], stream: Any) -> Any:
+    def capture(self, calls: Sequence[Call], stream: Any) -> Graph:
         """The calls as one CUDA graph: `graph.launch(stream)` replays them. They have to have run once before."""
         stream.begin_capture()
         try:
@@ -261,21 +253,25 @@ class Gpu:
             self._give_up_capture(stream)
             raise
         graph = stream.end_capture()
+        held = self.context.keep(Graph(graph))
         graph.upload(stream)
-        return graph
+        return held
 
     def _give_up_capture(self, stream: Any) -> None:
         """Leave the stream usable. An unfinished capture may be refused: the first error is the one to tell."""
         try:
             stream.end_capture()
-        except (self._cupy.cuda.runtime.CUDARuntimeError, RuntimeError):
+        except RuntimeError:  # CuPy's errors of CUDA are such
             return
+
+    def _event(self, **how: Any) -> Any:
+        return self.context.keep(self._cupy.cuda.Event(**how))
 
     def time_ms(self, calls: Sequence[Call], stream: Any, repeats: int = 1) -> float:
         """Milliseconds of one run of the calls, the mean of `repeats` in a row, by the GPU's own clock."""
         cuda = self._cupy.cuda
         with self.active():
-            start, stop = cuda.Event(), cuda.Event()
+            start, stop = self._event(), self._event()
             start.record(stream)
             for _ in range(repeats):
                 self.run(calls, stream)
@@ -287,7 +283,7 @@ class Gpu:
         """Milliseconds of each group of calls, one after the other, by the GPU's own clock."""
         cuda = self._cupy.cuda
         with self.active():
-            events = [cuda.Event() for _ in range(len(groups) + 1)]
+            events = [self._event() for _ in range(len(groups) + 1)]
             events[0].record(stream)
             for calls, event in zip(groups, events[1:], strict=True):
                 self.run(calls, stream)

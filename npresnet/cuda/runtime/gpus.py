@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from npresnet.cuda.runtime import modules, nvrtc
+from npresnet.cuda.runtime import failures, modules, nvrtc
 from npresnet.errors import DeviceError
 
 DRIVER_TOO_OLD, NO_DEVICE = 35, 100  # cudaErrorInsufficientDriver, cudaErrorNoDevice
@@ -36,6 +36,11 @@ def import_cupy() -> Any:
     return cupy
 
 
+def cuda_errors(cupy: Any) -> tuple[type[Exception], ...]:
+    """What CuPy raises where CUDA refuses, but for OutOfMemoryError, which is its own; both have a `status`."""
+    return cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError
+
+
 def find_gpu(index: int) -> Found:
     """GPU number `index`, checked. Raises DeviceError, which says what is missing and how to get it."""
     runtime = import_cupy().cuda.runtime
@@ -45,7 +50,10 @@ def find_gpu(index: int) -> Found:
     if index >= count:
         present = "is one GPU, cuda:0" if count == 1 else f"are {count} GPUs, cuda:0 to cuda:{count - 1}"
         raise DeviceError(f"there is no cuda:{index}: CUDA shows that there {present}{_visible()}")
-    properties = runtime.getDeviceProperties(index)
+    try:
+        properties = runtime.getDeviceProperties(index)
+    except runtime.CUDARuntimeError as error:
+        raise DeviceError(_does_not_start(error)) from error
     name, capability = properties["name"].decode(), 10 * properties["major"] + properties["minor"]
     if capability < modules.OLDEST:
         raise DeviceError(
@@ -65,11 +73,15 @@ def _count(runtime: Any) -> int:
         if error.status == DRIVER_TOO_OLD:
             raise DeviceError(_no_driver(runtime)) from None
         if error.status != NO_DEVICE:
-            raise DeviceError(f"CUDA does not start: {error}. Does nvidia-smi work? {CPU}") from error
+            raise DeviceError(_does_not_start(error)) from error
         count = 0
     if not count:
         raise DeviceError(f"there is an NVIDIA driver, but no GPU that CUDA can use{_visible()}. {CPU}")
     return count
+
+
+def _does_not_start(error: Exception) -> str:
+    return f"CUDA does not start: {failures.explained(error)}. Does nvidia-smi work? {CPU}"
 
 
 def _no_driver(runtime: Any) -> str:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ import numpy as np
 
 from npresnet.cuda.elements import Element
 from npresnet.cuda.geometry import ConvShape
+from npresnet.cuda.runtime.driver import open_driver
 from npresnet.errors import DeviceError
 from npresnet.network import Array
 from npresnet.window import Window
@@ -180,15 +180,9 @@ def _array(kind: type[ctypes._SimpleCData[int]], values: Sequence[int]) -> ctype
 
 @functools.cache
 def _driver() -> ctypes.CDLL:
-    """The NVIDIA driver's library, which CuPy uses as well; both functions have the signatures of cuda.h."""
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(name)
-        encoders = (driver.cuTensorMapEncodeTiled, driver.cuTensorMapEncodeIm2col)
-    except OSError as error:
-        raise DeviceError(f"tensor maps need the NVIDIA driver, and {name} does not load: {error}") from error
-    except AttributeError as error:
-        raise DeviceError(f"the NVIDIA driver ({name}) is too old for tensor maps, which came with CUDA 12") from error
+    """The NVIDIA driver's library; both functions have the signatures of cuda.h."""
+    driver = open_driver("tensor maps", "12", "cuTensorMapEncodeTiled", "cuTensorMapEncodeIm2col")
+    encoders = (driver.cuTensorMapEncodeTiled, driver.cuTensorMapEncodeIm2col)
     # (map, type, rank, address, dims, strides, box | corners and box, steps, interleave, swizzle, L2 promotion, fill)
     pointer, word = ctypes.c_void_p, ctypes.c_uint32
     front, back = (pointer, word, word, pointer, pointer, pointer), (pointer, word, word, word, word)
