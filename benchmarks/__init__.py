@@ -5,7 +5,7 @@
     coldstart     a fresh process from weight file to label; its programs are in cold/
     memory        memory of each engine's process by batch size
     determinism   whether an image's bits depend on batch, place, threads or process
-    gpu_report    all measurements and checks on a GPU
+    gpu_report    all measurements and checks on a GPU, in three calls
     gpu_model     predictions for a GPU by a model: needs none, and measures nothing
     report        docs/performance.md from the files in results/
 

@@ -1,10 +1,18 @@
 """What benchmarks/gpu_report.py measures and checks on a GPU.
 
-    bench        the GPU, its timer, PyTorch as the peer (`torch_peer`), the sizes
     subjects     the networks and images that are run
-    stages       a report is stages of cases, each stored as soon as it is measured
-    conformance, parity, sanitizer, ceilings, kernels, networks      the stages
+    references   their logits in float64, prepared beforehand
+    torch_peer   PyTorch on the same GPU
+    bench        the GPU, its timer, the peer, the sizes
+    stages       a stage is a list of cases
+    guarded      one layer of whole numbers between zones that are checked
+    exact_network    a network whose logits are exact
+    exact, conformance, parity, sanitizer, ceilings, kernels, tuning, networks      the cases
+    calls        all stages in their order, in three calls
     tables       the results as Markdown
+    record       the results file: what is known, what has to be measured
+    worker       the child process that measures cases
+    supervisor   its parent, which tells what hung from what died
 
 Each imports only from those above it.
 """

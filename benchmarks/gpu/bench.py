@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
+from benchmarks.gpu.references import References
 from benchmarks.gpu.torch_peer import Peer
 from npresnet.bench.gpu_timer import GpuTimer
 from npresnet.cuda import ELEMENTS
 from npresnet.cuda.runtime import nvrtc
+from npresnet.cuda.runtime.gpus import import_cupy
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,23 @@ class Bench(GpuTimer):
 
     peer        PyTorch on the same GPU, or None
     precisions  those that are measured
+    references  logits in float64
     quick       also reduces the cases
     """
 
     peer: Peer | None = None
     precisions: Sequence[str] = tuple(ELEMENTS)
+    references: References = field(default_factory=References)
 
     @property
     def image_size(self) -> int:
         return 16 if self.emulated else 224
 
     def networks(self, wanted: Sequence[str]) -> list[str]:
-        """The wanted networks; on the emulator, where they would take minutes, the smallest one instead."""
-        return ["cifar_resnet8"] if self.emulated else list(wanted)
+        """The wanted networks, the first with `quick`; on the emulator, where they take minutes, a small one."""
+        if self.emulated:
+            return ["cifar_resnet8"]
+        return list(wanted)[:1] if self.quick else list(wanted)
 
     def dtypes(self, wanted: Iterable[str]) -> list[str]:
         """The wanted precisions that are measured."""
@@ -58,7 +64,7 @@ class Bench(GpuTimer):
         }
         if self.peer is not None:
             found["versions"] |= self.peer.versions
-        return found if self.emulated else found | _driver()
+        return found if self.emulated else found | driver(pci_bus_id(gpu.device))
 
 
 def _versions(cuda_major: int | None) -> dict[str, str]:
@@ -71,10 +77,15 @@ def _versions(cuda_major: int | None) -> dict[str, str]:
     return found
 
 
-def _driver() -> dict[str, str]:
+def pci_bus_id(device: str) -> str:
+    """Of "cuda:1". nvidia-smi counts GPUs in another order, and does not know CUDA_VISIBLE_DEVICES."""
+    return str(import_cupy().cuda.runtime.deviceGetPCIBusId(int(device.partition(":")[2] or 0)))
+
+
+def driver(bus_id: str) -> dict[str, str]:
     """The driver and the limits of power and clock by nvidia-smi; {} where it is not installed."""
     fields = ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.memory")
-    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader", "--id=0"]
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader", f"--id={bus_id}"]
     try:
         told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""The two ceilings of this GPU, with PyTorch's rates: bytes copied and FLOPs of matrix products a second.
+"""The ceilings of this GPU, with PyTorch's rates: bytes copied and FLOPs of matrix products a second; a node's gap.
 
 A kernel's share of the roofline in the other tables is the time at the limiting ceiling over its measured time.
 """
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.stages import Case, Finding
-from npresnet.bench.gpu_ceilings import copy_bytes, product_shape, time_copy, time_product
+from npresnet.bench.gpu_ceilings import copy_bytes, product_shape, time_copy, time_node_gap, time_product
 from npresnet.cuda import ELEMENTS
 
 
@@ -35,8 +35,9 @@ def ceilings(entry: Mapping[str, Any]) -> Ceilings | None:
 
 
 def cases(bench: Bench) -> Iterator[Case]:
-    """The copy, then a product in each precision."""
+    """The copy, a node of a graph, then a product in each precision."""
     yield Case("copy", functools.partial(_copy, bench))
+    yield Case("node gap", functools.partial(time_node_gap, bench))
     for dtype in bench.dtypes(ELEMENTS):
         yield Case(f"product {dtype}", functools.partial(_product, bench, dtype))
 

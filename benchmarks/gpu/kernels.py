@@ -1,7 +1,7 @@
 """Step by step: the time of each kernel of a network, and how close it is to the GPU's ceilings.
 
-A step is timed alone, repeatedly, so that its input may still be in the L2 cache: a small one can appear to exceed the
-ceiling of memory. The time of the whole network, by graph, is reported with the sum.
+A step is timed alone, as a graph of many runs, so that its input may still be in the L2 cache: a small one can appear
+to exceed the ceiling of memory. The time of the whole network, by graph, is reported with the sum.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def _time_steps(bench: Bench, name: str, dtype: str, images: int) -> Finding:
     with subjects.executable(bench.gpu, name, dtype) as executable:
         steps = executable.steps((3, bench.image_size, bench.image_size), images)
         bound = [bench.gpu.bind(step.tiles) for step in steps]
-        whole = bench.race([bench.replayed("graph", [call for calls in bound for call in calls])])["graph"]
+        every = [call for calls in bound for call in calls]
+        whole = bench.race([bench.replayed("graph", every, copies=1)])["graph"]
         rows = []
         for step, calls in zip(steps, bound, strict=True):
             ms = _milliseconds(bench, calls) if calls else None
@@ -42,7 +43,7 @@ def _time_steps(bench: Bench, name: str, dtype: str, images: int) -> Finding:
 
 def _milliseconds(bench: Bench, calls: list[Any]) -> float | None:
     """The best of a few rounds: other work of the GPU can only increase it."""
-    racer = bench.racer("step", calls)
+    racer = bench.replayed("step", calls)
     if bench.emulated:
         racer.time_ms(1)
         return None

@@ -1,7 +1,8 @@
 """Whole networks: images a second by graph replay, and PyTorch on the same GPU in the same rounds.
 
-The timed part starts with the images on the GPU and ends with the logits there. "numpy_ms" is the whole call, from the
-caller's NumPy array to the logits' array, by the host's clock, without the peer.
+The timed part starts with the images on the GPU and ends with the logits there. Each round replays a graph of
+the whole network again and again, ours and PyTorch's alike, as calls do; it lasts longer than its launch takes.
+"numpy_ms" is the whole call, from the caller's NumPy array to the logits' array, by the host's clock, without the peer.
 """
 
 from __future__ import annotations
@@ -14,20 +15,29 @@ from typing import Any
 from benchmarks.gpu import subjects
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.stages import Case, Finding
+from benchmarks.gpu.subjects import MAIN
 from npresnet.bench import torchvision_models
 from npresnet.bench.gpu_timer import Racer
 from npresnet.bench.timing import median, time_calls
 from npresnet.cuda import ELEMENTS, Executable
 
-MAIN = ("resnet18", "resnet50")
 OURS = "npresnet"
+BATCHES = (1, 32, 256)
 
 
 def peers(bench: Bench) -> Iterator[Case]:
-    """resnet18 and resnet50 at every batch and in every precision, with eager PyTorch."""
+    """MAIN in float16 with eager PyTorch."""
     for name in bench.networks(MAIN):
-        for images in bench.batches((1, 8, 32, 128, 256)):
-            for dtype in bench.dtypes(ELEMENTS):
+        for images in bench.batches(BATCHES):
+            for dtype in bench.dtypes(("float16",)):
+                yield _case(bench, name, dtype, images)
+
+
+def precisions(bench: Bench) -> Iterator[Case]:
+    """MAIN in the other precisions with eager PyTorch, and in float16 at the batches between."""
+    for name in bench.networks(MAIN):
+        for dtype in bench.dtypes(ELEMENTS):
+            for images in bench.batches((8, 128) if dtype == "float16" else BATCHES):
                 yield _case(bench, name, dtype, images)
 
 
@@ -71,7 +81,7 @@ def _race(bench: Bench, name: str, dtype: str, images: int, compiles: bool) -> F
 def _ours(bench: Bench, executable: Executable, images: int) -> Racer:
     """The executable's own launches, bound to its arena, as one graph."""
     steps = executable.steps((3, bench.image_size, bench.image_size), images)
-    return bench.replayed(OURS, bench.gpu.bind([launch for step in steps for launch in step.tiles]))
+    return bench.replayed(OURS, bench.gpu.bind([launch for step in steps for launch in step.tiles]), copies=1)
 
 
 def _numpy_ms(bench: Bench, executable: Executable, x: Any) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +13,18 @@ from npresnet.bench.tables import Table
 Entry = Mapping[str, Any]
 TITLES = {
     "conformance": "Conformance: each intrinsic, GPU against emulator",
+    "exact": "Whole numbers: every kernel and tile, bit for bit",
     "parity": "Parity: logits against float64",
-    "sanitizer": "compute-sanitizer",
     "ceilings": "Ceilings",
-    "kernels": "Kernels: share of the roofline",
     "peers": "Beside PyTorch, eager as a CUDA graph",
+    "kernels": "Kernels: share of the roofline",
+    "tuning": "Every kernel and tile of every layer",
+    "tiles": "Parity of every launcher and tile",
+    "precisions": "The other precisions beside PyTorch",
     "compiled": 'Beside torch.compile(mode="max-autotune")',
-    "networks": "The other networks",
+    "sanitizer": "compute-sanitizer",
+    "others": "Parity of the other networks",
+    "networks": "The other networks beside PyTorch",
 }
 
 
@@ -41,14 +47,28 @@ def _conditions(entry: Entry) -> str:
     emulated = "Tried on the emulator of CUDA kernels: nothing here is a time or a speed. " if gpu["emulated"] else ""
     what = f"Compute capability {gpu['capability'] / 10:.1f}, {gpu['multiprocessors']} multiprocessors"
     what += f", {gpu['memory_gb']} GB"
-    return f"{emulated}{'; '.join(filter(None, [what, limits, versions]))}. `{entry['command']}`"
+    return f"{emulated}{'; '.join(filter(None, [what, limits, versions]))}. `{entry['command']}`{_runs(entry)}"
+
+
+def _runs(entry: Entry) -> str:
+    """By what code the cases were measured, and how many of them not as results are."""
+    runs = [case["run"] for stage in entry["stages"].values() for case in stage.values()]
+    commits = ", ".join(f"{name} ({count} cases)" for name, count in Counter(run["commit"] for run in runs).items())
+    few = "".join(
+        f" {count} of {len(runs)} cases were measured {words}."
+        for name, words in (("quick", "with --quick"), ("emulated", "on the emulator"))
+        if (count := sum(run[name] for run in runs))
+    )
+    return f" Commits: {commits}.{few}" if runs else ""
 
 
 def _section(name: str, found: Entry, limits: Ceilings | None) -> list[str]:
-    if name in ("conformance", "sanitizer"):
+    if name in ("conformance", "exact", "sanitizer"):
         return [_passes(found)]
-    if name == "parity":
-        return [parity_table(found).to_markdown()]
+    if name in ("parity", "tiles", "others"):
+        return [_passes(found), parity_table(found).to_markdown()]
+    if name == "tuning":
+        return [f"### {case}\n\n{tuning_table(of).to_markdown()}" for case, of in found.items() if "layers" in of]
     if name == "ceilings":
         return [ceilings_table(found).to_markdown()]
     if name == "kernels":
@@ -82,6 +102,16 @@ def parity_table(found: Entry) -> Table:
         if "error" in case
     ]
     return Table(["network and precision", "relative error", "gate", "same best class", "torch's error"], rows)
+
+
+def tuning_table(finding: Entry) -> Table:
+    """Layer by layer the built-in choice and what is clearly faster, in microseconds of the whole batch."""
+    rows = []
+    for row in finding["layers"]:
+        usual, best = row["built_in"], row["best"]
+        better = [best, f"{row['us'][best]:.1f}"] if best != usual else ["", ""]
+        rows.append([row["layer"], usual, f"{row['us'][usual]:.1f}", *better, str(len(row["us"]))])
+    return Table(["layer", "built-in choice", "us", "faster", "us", "candidates"], rows, texts=(0, 1, 3))
 
 
 def ceilings_table(found: Entry) -> Table:

@@ -6,6 +6,7 @@ as one CUDA graph, like ours. The layers are PyTorch's own, in the order of torc
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,16 @@ from npresnet.network import Array
 WARM_UP_CALLS = 5
 
 
-def find_peer() -> Peer | None:
-    """PyTorch, where it is installed and supports a GPU."""
+def find_peer(device: str) -> Peer | None:
+    """PyTorch, where it is installed and supports a GPU; from now on it uses "cuda:1", or whatever `device` is."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch
 
-    return Peer(torch) if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    torch.cuda.set_device(int(device.partition(":")[2] or 0))
+    return Peer(torch)
 
 
 class Peer:
@@ -104,8 +108,7 @@ class Peer:
         graph = cuda.CUDAGraph()
         with cuda.graph(graph):
             call()
-        replay: Callable[[], None] = graph.replay
-        return replay
+        return functools.partial(_replay, graph, call)
 
     def _racer(self, name: str, call: Callable[[], Any]) -> Racer:
         """Timed by CUDA's events on torch's stream."""
@@ -120,3 +123,8 @@ class Peer:
             return float(start.elapsed_time(stop)) / repeats
 
         return Racer(name, time_ms)
+
+
+def _replay(graph: Any, call: Callable[[], Any]) -> None:
+    """Replay the graph of `call`, which holds the weights and images that the graph reads and does not keep itself."""
+    graph.replay()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,21 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREAD
 _TUNING = tuple("OPENBLAS_ GOTO_ OMP_ GOMP_ KMP_ MKL_ BLIS_ VECLIB_ DNNL_ ONEDNN_ TORCHINDUCTOR_".split())
 
 
+ENDING_S = 20.0  # a process that waits for a driver may outlive SIGKILL
+
+
 class WorkerError(Exception):
     """A worker died, took too long, or answered with an error."""
+
+
+class WorkerDiedError(WorkerError):
+    """It ended by itself."""
+
+
+class WorkerHungError(WorkerError):
+    """It gave no answer in time. last_words: of its stderr."""
+
+    last_words = ""
 
 
 def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, str]:
@@ -41,12 +55,24 @@ def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, st
 
 
 class Process:
-    """A worker process. Use as a context manager, or call close()."""
+    """A worker process. Use as a context manager, or call close().
 
-    def __init__(self, environ: Mapping[str, str], *, folder: Path | None = None):
+    module     what it runs: it reads requests and writes answers as `npresnet.bench.worker` does
+    last_lines how many lines of its stderr are told when it dies
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        folder: Path | None = None,
+        module: str = "npresnet.bench.worker",
+        last_lines: int = 1,
+    ):
+        self._last_lines = last_lines
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "npresnet.bench.worker"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -70,7 +96,8 @@ class Process:
     def close(self) -> None:
         """End the worker and everything it started."""
         self._kill()
-        self._child.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(ENDING_S)
         for stream in (self._child.stdin, self._log):
             if stream:
                 with contextlib.suppress(OSError):
@@ -89,17 +116,30 @@ class Process:
         try:
             self._child.stdin.write(line + "\n")
             self._child.stdin.flush()
-            answer = self._lines.get(timeout=timeout_s)
+            answer = self._next_line(time.monotonic() + timeout_s)
         except queue.Empty:
-            raise WorkerError(f"gave no answer within {timeout_s:g} s") from None
+            hung = WorkerHungError(f"gave no answer within {timeout_s:g} s")
+            hung.last_words = self.last_words()
+            raise hung from None
         except OSError:
             answer = None
         if answer is None:
-            raise WorkerError(self._obituary())
+            raise WorkerDiedError(self._obituary())
         found: dict[str, Any] = json.loads(answer)
         if "error" in found:
             raise WorkerError(without_paths(found["error"]))
         return found
+
+    def _next_line(self, deadline: float) -> str | None:
+        """The next answer, None once the worker has ended: what it started may keep its end of the pipe open."""
+        while True:
+            try:
+                return self._lines.get(timeout=max(0.0, min(1.0, deadline - time.monotonic())))
+            except queue.Empty:
+                if self._child.poll() is not None and self._lines.empty():
+                    return None
+                if time.monotonic() >= deadline:
+                    raise
 
     def _read(self) -> None:
         assert self._child.stdout is not None
@@ -109,13 +149,21 @@ class Process:
         self._lines.put(None)
 
     def _obituary(self) -> str:
-        """How the worker ended, and its last line on stderr."""
-        code = self._child.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        """How the worker ended, and its last words on stderr."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(ENDING_S)
+        code, last = self._child.returncode, self.last_words()
+        if code is None:
+            how = "closed its pipe"
+        else:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"{how}: {last}" if last else how
+
+    def last_words(self) -> str:
+        """The last lines of its stderr that are not empty, with "; " between and without paths."""
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return without_paths(f"{how}: {last}" if last else how)
+        lines = [line.strip() for line in self._log.read().decode(errors="replace").split("\n") if line.strip()]
+        return without_paths("; ".join(lines[-self._last_lines :]), 300 * self._last_lines)
 
     def _kill(self) -> None:
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 """`npresnet bench --tune --device cuda`: measure every kernel and tile that each convolution of a network can use.
 
-A layer is timed alone by the GPU's own clock, in interleaved rounds of several consecutive runs of each candidate. In
+A layer is timed alone by the GPU's own clock. Each candidate runs once; what takes more than `gpu_timer.HOPELESS` times
+as long as the fastest is left at that. The others are raced in interleaved rounds of a captured graph of many runs. In
 consecutive runs, a layer's input may still be in the L2 cache, as the previous layer's output may in a network. A
 candidate other than the built-in rule's choice must be clearly faster to be kept.
 """
@@ -16,18 +17,18 @@ import numpy as np
 
 import npresnet
 from npresnet import cuda
+from npresnet.bench.gpu_timer import GpuTimer, random_numbers
 from npresnet.bench.tables import Table
 from npresnet.bench.timing import quantile
 from npresnet.bench.tune import CLEARLY
 from npresnet.cuda.compiler import tuning
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor, by_rule, candidates
 from npresnet.cuda.compiler.program import layers_of
-from npresnet.cuda.elements import store
 from npresnet.model.decisions import decide_device, decide_dtype
+from npresnet.network import Array
 from npresnet.passes import optimize
 
 ROUNDS, QUICK_ROUNDS = 10, 1
-REPEATS = 10  # consecutive runs
 
 
 class Where(NamedTuple):
@@ -53,10 +54,11 @@ class Where(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A candidate and its microseconds for the whole batch."""
+    """A candidate and its microseconds for the whole batch; not raced: of one run, with its launches."""
 
     choice: Choice
     time_us: float
+    raced: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,56 +98,70 @@ def tune_model(
 
 def measure(layer: Layer, where: Where, *, rounds: int = ROUNDS) -> list[Measured]:
     """All candidates of a layer, the fastest first."""
-    gpu, stream, memory = where.gpu, where.gpu.stream(), Numbers(layer, where)
+    gpu, stream = where.gpu, where.gpu.stream()
     choices = candidates(layer, where.element, where.processor)
-    calls = {choice: gpu.bind(memory.launches(choice)) for choice in choices}
-    times: dict[Choice, list[float]] = {choice: [] for choice in choices}
+    memory, timer = Numbers(layer, where, choices), GpuTimer(gpu, stream)
+    calls = timer.bind_each({choice: memory.launches(choice) for choice in choices})
+    once_ms, left = timer.sift(calls)
+    racers = {choice: timer.replayed(str(choice), calls[choice]) for choice in left}
+    times: dict[Choice, list[float]] = {choice: [] for choice in left}
     for number in range(rounds + 1):
-        for choice in choices:
-            elapsed_ms = gpu.time_ms(calls[choice], stream, REPEATS)
+        for choice in left:
+            elapsed_ms = racers[choice].time_ms(1)  # at least one graph
             if number:
                 times[choice].append(elapsed_ms * 1e3)
-    found = [Measured(choice, quantile(sorted(times[choice]), 0.25)) for choice in choices]
-    return sorted(found, key=lambda measured: measured.time_us)
+    found = [Measured(choice, quantile(sorted(times[choice]), 0.25)) for choice in left]
+    hopeless = [Measured(choice, 1e3 * ms, raced=False) for choice, ms in once_ms.items() if choice not in racers]
+    return [
+        *sorted(found, key=lambda measured: measured.time_us),
+        *sorted(hopeless, key=lambda measured: measured.time_us),
+    ]
 
 
 class Numbers:
-    """One layer's tensors on the GPU, of random numbers: zeros would use less power, and so less time."""
+    """One layer's tensors on the GPU, of random numbers: zeros would use less power, and so less time.
 
-    def __init__(self, layer: Layer, where: Where):
+    All candidates share them: inputs are drawn once, filters packed once for each launcher, and the workspace is as
+    large as the largest that a candidate needs.
+    """
+
+    def __init__(self, layer: Layer, where: Where, choices: Sequence[Choice]):
         self._where, self._layer, self._buffers = where, layer, list[Any]()
-        shape, rng = layer.shape, np.random.default_rng(0)
-        height, width = shape.out_size
-        self._weight = rng.standard_normal(
+        shape, item_bytes = layer.shape, where.element.item_bytes
+        self._weight = np.random.default_rng(0).standard_normal(
             (shape.out_channels, shape.in_channels // shape.groups, *shape.window.kernel_size), np.float32
         )
-        self._x = self._put(rng.standard_normal((shape.images, shape.height, shape.width, layer.padded), np.float32))
-        self._y = self._put(rng.standard_normal((shape.images, height, width, shape.out_channels), np.float32))
-        self._residual = self._new(shape.M * shape.out_channels * where.element.item_bytes) if layer.has_residual else 0
-        self._bias = self._new(4 * shape.out_channels)
+        self._packed: dict[tuple[str, int], int] = {}
+        self._x = self._random(shape.images * shape.height * shape.width * layer.padded)
+        self._residual = self._random(shape.M * shape.out_channels) if layer.has_residual else 0
+        self._y = self._new(shape.M * shape.out_channels * item_bytes)
+        self._bias = self._keep(np.zeros(shape.out_channels, np.float32))
+        sizes = (choice.module.workspace_bytes(choice.shape, where.element, choice.tile) for choice in choices)
+        self._workspace = self._new(max(sizes))
 
     def launches(self, choice: Choice) -> list[Any]:
         """The candidate's launches on these tensors."""
         module, element = choice.module, self._where.element
-        widened = np.zeros(
-            (len(self._weight), choice.shape.in_channels // choice.shape.groups, *self._weight.shape[2:])
-        )
-        widened[:, : self._weight.shape[1]] = self._weight
+        key = choice.launcher, choice.shape.in_channels
+        if key not in self._packed:
+            self._packed[key] = self._keep(packed(choice, self._weight, element))
         launches: list[Any] = module.launches(
             choice.shape,
             element,
             choice.tile,
             x=self._x,
-            weight=self._keep(module.pack(widened, element)),
+            weight=self._packed[key],
             bias=self._bias,
             residual=self._residual,
             y=self._y,
-            workspace=self._new(module.workspace_bytes(choice.shape, element, choice.tile)),
+            workspace=self._workspace,
         )
         return launches
 
-    def _put(self, values: np.ndarray) -> int:
-        return self._keep(store(values, self._where.element))
+    def _random(self, count: int) -> int:
+        numbers = random_numbers(self._where.gpu, self._where.gpu.stream(), count, self._where.element)
+        self._buffers.append(numbers)
+        return numbers.address
 
     def _keep(self, array: np.ndarray) -> int:
         array, stream = np.ascontiguousarray(array), self._where.gpu.stream()
@@ -159,6 +175,13 @@ class Numbers:
         self._buffers.append(self._where.gpu.allocate(size_bytes, "a layer to be measured: this"))
         address: int = self._buffers[-1].address
         return address
+
+
+def packed(choice: Choice, weight: Array, element: cuda.Element) -> Array:
+    """Filters (O, C/groups, KH, KW) as the candidate takes them; zeros for channels that only padding has."""
+    missing = choice.shape.in_channels // choice.shape.groups - weight.shape[1]
+    found: Array = choice.module.pack(np.pad(weight, ((0, 0), (0, missing), (0, 0), (0, 0))), element)
+    return found
 
 
 def table(tuned: Sequence[Tuned]) -> Table:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from npresnet.bench.process import Process, WorkerError, without_paths, worker_environ
+from npresnet.bench.process import (
+    Process,
+    WorkerDiedError,
+    WorkerError,
+    WorkerHungError,
+    without_paths,
+    worker_environ,
+)
 from tests.bench import fake_engines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,7 +70,7 @@ def test_an_exception_comes_back_without_paths():
 
 def test_a_dead_worker_says_how_it_died():
     with Process(worker_environ(1)) as process:
-        with pytest.raises(WorkerError, match="ended with exit code 3: out of luck"):
+        with pytest.raises(WorkerDiedError, match="ended with exit code 3: out of luck"):
             load(process, "dies_loading")
         with pytest.raises(WorkerError, match="ended already"):
             process.ask("info", timeout_s=5)
@@ -76,8 +83,26 @@ def test_a_stuck_worker_is_given_up_in_time(tmp_path):
     with Process(worker_environ(1)) as process:
         load(process, "hangs")
         start = time.monotonic()
-        with pytest.raises(WorkerError, match=r"no answer within 0\.5 s"):
+        with pytest.raises(WorkerHungError, match=r"no answer within 0\.5 s"):
             process.ask("check", timeout_s=0.5, images=str(tmp_path / "images.npy"), save_to=str(tmp_path / "x.npy"))
+        assert time.monotonic() - start < 30
+
+
+LEAVES_A_CHILD = """
+import os, subprocess, sys
+print("one", "two", "three", sep="\\n", file=sys.stderr)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+os._exit(4)
+"""
+
+
+def test_a_worker_whose_child_holds_its_pipe_is_dead_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "leaves_a_child.py").write_text(LEAVES_A_CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Process(worker_environ(1), module="leaves_a_child", last_lines=2) as process:
+        start = time.monotonic()
+        with pytest.raises(WorkerDiedError, match=r"^ended with exit code 4: two; three$"):
+            process.ask("anything", timeout_s=50)
         assert time.monotonic() - start < 30
 
 

@@ -191,6 +191,24 @@ def test_all_batch_sizes_share_one_arena(gpus):
     np.testing.assert_array_equal(run(images(6))["logits"], expected(images(6)))  # its graph held the old addresses
 
 
+def test_the_arena_is_nan_before_any_kernel_reads_it(gpus, monkeypatch):
+    """A GPU's new memory holds what it held; kernels run once before the graph has written their inputs."""
+    stand_in, filled = gpus(), []
+    usual = cuda.Gpu.fill
+
+    def fill(gpu, address, byte, size_bytes, stream):
+        filled.append((len(stand_in.kernels), byte, size_bytes))
+        usual(gpu, address, byte, size_bytes, stream)
+
+    monkeypatch.setattr(cuda.Gpu, "fill", fill)
+    run = compiled(small_network())
+    run(images(2))
+    run(images(1))
+    ((kernels, byte, size_bytes),) = filled
+    assert (kernels, byte) == (0, 0xFF)
+    assert size_bytes >= run.layout((3, 8, 8), 2).arena_bytes
+
+
 def test_weights_are_uploaded_once(gpus):
     gpus()
     gpu = cuda.open_gpu("cuda")

@@ -122,6 +122,7 @@ class CupyStandIn(Machine):
             Event=Event,
             Stream=lambda **how: Stream(self, **how),
             alloc=self._alloc,
+            set_allocator=lambda allocator=None: None,  # there is no pool
             alloc_pinned_memory=self._alloc_pinned,
             get_current_stream=self.current_stream,
             get_elapsed_time=lambda start, stop: 1.0,
@@ -138,6 +139,7 @@ class CupyStandIn(Machine):
             memcpyDeviceToHost=DEVICE_TO_HOST,
             memcpyDeviceToDevice=DEVICE_TO_DEVICE,
             memcpyAsync=self._memcpy,
+            memsetAsync=self._memset,
             getDeviceCount=self._count,
             getDeviceProperties=self._properties,
             driverGetVersion=lambda: self.driver,
@@ -181,6 +183,13 @@ class CupyStandIn(Machine):
             gpu.require(to, size, "a copy to")
         if kind != HOST_TO_DEVICE:
             gpu.require(source, size, "a copy from")
-        stream = self.streams[stream_ptr, self.current_device()]()
+        self._stream(stream_ptr).put(lambda: ctypes.memmove(to, source, size))
+
+    def _memset(self, to: int, byte: int, size: int, stream_ptr: int) -> None:
+        self.gpus[self.current_device()].require(to, size, "memset of")
+        self._stream(stream_ptr).put(lambda: ctypes.memset(to, byte, size))
+
+    def _stream(self, stream_ptr: int) -> Stream:
+        stream: Stream | None = self.streams[stream_ptr, self.current_device()]()
         assert stream is not None, "this stream is gone"
-        stream.put(lambda: ctypes.memmove(to, source, size))
+        return stream

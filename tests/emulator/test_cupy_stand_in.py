@@ -146,3 +146,14 @@ def test_cupy_has_what_stands_in_for_it():
         names = {name for name in vars(stand_in) if not name.startswith("_")}
         missing += [name for name in names if not hasattr(real, name)]
     assert missing == []
+
+
+def test_memory_is_set_in_its_turn(stand_in):
+    x, stream = stand_in.asarray(np.ones(5, np.float32)), stand_in.cupy.cuda.Stream(non_blocking=True)
+    stand_in.cupy.cuda.runtime.memsetAsync(x.data.ptr, 0xFF, 12, stream.ptr)
+    assert (x._view == 1).all()
+    stream.synchronize()
+    assert np.isnan(x._view[:3]).all()
+    assert (x._view[3:] == 1).all()
+    with pytest.raises(RuntimeError, match="not memory of this device"):
+        stand_in.cupy.cuda.runtime.memsetAsync(x.data.ptr, 0xFF, 24, stream.ptr)

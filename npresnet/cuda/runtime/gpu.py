@@ -172,6 +172,10 @@ class Gpu:
         runtime = self._cupy.cuda.runtime
         runtime.memcpyAsync(to, source, size_bytes, runtime.memcpyDeviceToDevice, stream.ptr)
 
+    def fill(self, address: int, byte: int, size_bytes: int, stream: Any) -> None:
+        """Set every byte."""
+        self._cupy.cuda.runtime.memsetAsync(address, byte, size_bytes, stream.ptr)
+
     # --- arrays of others ------------------------------------------------------------------------------------------
 
     def as_array(self, x: Any) -> Any:

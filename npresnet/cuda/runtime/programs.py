@@ -23,6 +23,7 @@ from npresnet.plan import Step
 from npresnet.plan.shapes import Shape
 
 KEPT = 8  # programs; a graph is small, the arena is shared
+POISON = 0xFF  # NaN in every float, so that a value which a kernel reads and nobody writes shows in the results
 
 
 class Captured(NamedTuple):
@@ -121,3 +122,5 @@ class Programs:
         self._kept.clear()
         self._arena = None
         self._arena = self._gpu.allocate(size_bytes, purpose)
+        with self._gpu.active():  # for the run before the capture reads what nobody has written
+            self._gpu.fill(self._arena.address, POISON, size_bytes, self._stream)

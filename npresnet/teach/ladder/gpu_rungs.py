@@ -98,8 +98,7 @@ class _Run:
         return out if self.layer.node.activation in Conv2dLowering.fuses else self.layer.activated(out)
 
     def time_ms(self) -> float:
-        self.gpu.time_ms(self.calls, self.stream)
-        return self.gpu.time_ms(self.calls, self.stream, REPEATS)
+        return GpuTimer(self.gpu, self.stream).replayed("rung", self.calls).time_ms(REPEATS)
 
     def _put(self, array: Array) -> Any:
         array = np.ascontiguousarray(array)

@@ -7,8 +7,10 @@ STEPS = [
     {"step": "conv2", "kernel": "mma 64x64", "flops": 1_000_000, "bytes": 8_000_000, "ms": 0.01},
     {"step": "pool", "kernel": "max_pool2d", "flops": 0, "bytes": 4_000_000, "ms": 0.002},
 ]
+RUN = {"commit": "1a2b3c", "quick": False, "emulated": False, "date": "2026-01-31", "seconds": 1.0}
 TIMES = {"npresnet": {"ms": 2.0}, "torch eager": {"ms": 3.0}}
 ENTRY = {
+    "kind": "gpu",
     "date": "2026-01-31",
     "command": "python benchmarks/gpu_report.py",
     "gpu": {
@@ -27,9 +29,33 @@ ENTRY = {
             "copy": {"unit": "TB/s", "rates": {"relu kernel": 3.5, "torch copy_": 4.0}},
             "product float16": {"unit": "TFLOP/s", "rates": {"wgmma": 400.0, "torch.matmul": 500.0}},
         },
+        "exact": {"1x1 float16 conv2d_mma": {"candidates": 7}},
+        "tuning": {
+            "resnet50 float16 batch 1": {
+                "layers": [
+                    {
+                        "layer": "float16 1x 1x1 64->64, 56x56",
+                        "built_in": "mma 64",
+                        "best": "mma 32",
+                        "us": {"mma 32": 5.0, "mma 64": 6.0, "direct": 99.0},
+                    },
+                    {
+                        "layer": "float16 1x 3x3 64->64, 56x56",
+                        "built_in": "mma 64",
+                        "best": "mma 64",
+                        "us": {"mma 64": 7.0},
+                    },
+                ],
+            },
+        },
         "kernels": {"resnet18 float16 batch 1": {"dtype": "float16", "graph": {"ms": 0.02}, "steps": STEPS}},
         "peers": {
             "resnet18 float16 batch 8": {"network": "resnet18", "batch": 8, "times": TIMES, "numpy_ms": 2.5},
         },
     },
 }
+
+for stage in ENTRY["stages"].values():
+    for case in stage.values():
+        case["run"] = RUN
+ENTRY["stages"]["sanitizer"]["memcheck float16"]["run"] = {**RUN, "commit": "4d5e6f", "quick": True}

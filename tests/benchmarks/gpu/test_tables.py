@@ -14,7 +14,10 @@ def test_report_holds_every_table_and_every_trouble():
     text = tables.report(ENTRY)
     for words in (
         "# NVIDIA H200, 2026-01-31",
+        "Commits: 1a2b3c (9 cases), 4d5e6f (1 cases). 1 of 10 cases were measured with --quick.",
         "1 of 2 pass.",
+        "| float16 1x 1x1 64->64, 56x56 | mma 64 | 6.0 | mma 32 | 5.0 | 3 |",
+        "| float16 1x 3x3 64->64, 56x56 | mma 64 | 7.0 |  |  | 1 |",
         "wgmma: problem: wgmma: 3 of 8 numbers differ",
         "absent: compute-sanitizer is not installed",
         "| resnet18 float16 | 0.0012 | 0.005 | 8 of 8 | 0.002 |",

@@ -9,6 +9,7 @@ import pytest
 
 import npresnet
 from npresnet import cli, cuda
+from npresnet.bench.gpu_timer import GpuTimer, Racer
 from npresnet.cuda.compiler import choices, tuning
 from npresnet.cuda.compiler.choices import Layer, Processor, candidates, choose
 from npresnet.cuda.compiler.program import layers_of
@@ -211,10 +212,12 @@ def test_bench_tune_keeps_what_it_measured(gpus, monkeypatch, capsys):
     """With a clock that finds conv2d_tiled ten times as fast as all others."""
     stand_in = gpus(capability=80)
 
-    def time_ms(gpu, calls, stream, repeats=1):
-        return 0.1 if any("tiled" in call.kernel._name for call in calls) else 1.0
+    monkeypatch.setattr(cuda.Gpu, "time_ms", lambda gpu, calls, stream, repeats=1: 1.0)
 
-    monkeypatch.setattr(cuda.Gpu, "time_ms", time_ms)
+    def replayed(timer, name, calls):
+        return Racer(name, lambda runs: 0.1 if "tiled" in name else 1.0)
+
+    monkeypatch.setattr(GpuTimer, "replayed", replayed)
     arguments = ["bench", "cifar_resnet20", "--tune", "--quick", "--device", "cuda", "--dtype", "float16"]
     assert cli.main([*arguments, "--batches", "2", "--size", "32"]) == 0
     told = capsys.readouterr()
