@@ -39,8 +39,3 @@ STAGES = (
     Stage("others", "all other networks against float64 and PyTorch", parity.others, 3, 300, _dtype),
     Stage("networks", "the other networks compared with PyTorch eager", networks.others, 3, 120, _dtype),
 )
-
-
-def stage(name: str) -> Stage:
-    """By its name."""
-    return next(stage for stage in STAGES if stage.name == name)

@@ -47,6 +47,22 @@ LAYERS = {
     "3x3 dilated": _layer(1, (12, 14), (64, 64), Window.of(3, 1, 2, 2), relu=False),
     "3x3 of odd sizes": _layer(3, (7, 5), (33, 19), Window.of(3, padding=1)),
     "deep 3x3": _layer(1, (7, 7), (512, 128), Window.of(3, padding=1)),
+    # so many tiles that blocks take up to 16 of them
+    "7x7/2 of many images": _layer(2080, (9, 35), (3, 64), Window.of(7, 2, 3), padded=4),
+    # boxes of every sort
+    **{
+        f"3x3 in groups of 4, {images}x {size}x{size}": _layer(
+            images, (size, size), (16, 16), Window.of(3, padding=1), groups=4
+        )
+        for images, size in ((3, 2), (1, 3), (64, 10), (1, 28), (3, 56))
+    },
+    **{
+        f"3x3 in groups of {each}, {images}x {size}x{size}": _layer(
+            images, (size, size), (32 * each, 32 * each), Window.of(3, padding=1), groups=32
+        )
+        for each, images, size in ((32, 1, 28), (16, 32, 10), (32, 32, 10))
+    },
+    "3x3/2 in groups of 16": _layer(3, (28, 28), (128, 128), Window.of(3, 2, 1), groups=8),
 }
 TINY = {
     "3x3 + residual": _layer(2, (5, 6), (64, 64), Window.of(3, padding=1), residual=True),
@@ -85,7 +101,8 @@ def _compare(bench: Bench, layer: Layer, dtype: str, launcher: str) -> Finding:
     found = candidates_of(launcher, layer, element, processor(bench))
     numbers.prepare([direct, *found])
     right, faults = numbers.run(direct)
-    wrong = difference(right, numbers.exact())
+    images, exact = numbers.exact()
+    wrong = difference(right[images], exact)
     if wrong or faults:
         return {"problem": f"{direct}, by which the others are judged: {'; '.join(filter(None, [wrong, *faults]))}"}
     told = {str(choice): _faults(numbers, choice, right) for choice in found if launcher != DIRECT}

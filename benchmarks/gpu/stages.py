@@ -38,6 +38,19 @@ class Stage(NamedTuple):
     kin: Callable[[str], str] = str
 
 
+def listed(stage: Stage, bench: Bench) -> list[Case]:
+    """The stage's cases; one that fails with the reason, where they cannot be listed: the other stages go on."""
+    try:
+        return list(stage.cases(bench))
+    except Exception as error:
+        reason = error
+
+    def fail() -> Finding:
+        raise reason
+
+    return [Case("its cases", fail)]
+
+
 def measured(case: Case, bench: Bench) -> tuple[Finding, bool]:
     """(the finding, whether the process may be used further: after an error of CUDA nothing in it may work)."""
     try:

@@ -26,7 +26,7 @@ from typing import Any, TextIO
 from benchmarks.gpu import calls
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.references import References
-from benchmarks.gpu.stages import measured
+from benchmarks.gpu.stages import Case, listed, measured
 from benchmarks.gpu.torch_peer import Peer, find_peer
 from npresnet.bench.process import without_paths
 from npresnet.cuda import open_gpu
@@ -39,6 +39,7 @@ class Worker:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._bench: Bench | None = None
+        self._cases: dict[str, dict[str, Case]] = {}
         self._stand_in: Any = None
 
     def open(self, device: str, emulated: bool, quick: bool, dtypes: list[str], references: str) -> dict[str, Any]:
@@ -56,18 +57,17 @@ class Worker:
             precisions=dtypes,
             references=References(Path(references) if references else None),
         )
-        cases = {stage.name: [case.name for case in stage.cases(bench)] for stage in calls.STAGES}
+        self._cases = {stage.name: {case.name: case for case in listed(stage, bench)} for stage in calls.STAGES}
         about = bench.describe()
         if trouble:
             about["versions"]["torch"] = trouble
-        return {"gpu": about, "cases": cases}
+        return {"gpu": about, "cases": {stage: list(cases) for stage, cases in self._cases.items()}}
 
     def measure(self, stage: str, case: str) -> dict[str, Any]:
         """Any exception of the case is its problem."""
         assert self._bench is not None, "open first"
         print(f"{stage}: {case}", file=sys.stderr, flush=True)
-        found = next(one for one in calls.stage(stage).cases(self._bench) if one.name == case)
-        finding, usable = measured(found, self._bench)
+        finding, usable = measured(self._cases[stage][case], self._bench)
         if self._stand_in is not None and self._stand_in.gpus[0].faults:
             return {"finding": {"problem": "; ".join(self._stand_in.gpus[0].faults)}, "usable": False}
         return {"finding": finding, "usable": usable}

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.gpu import bench as bench_module
 from benchmarks.gpu import calls, stages, torch_peer, worker
 from benchmarks.gpu.bench import Bench
+from tests.support.checkout import REPOSITORY
 
 
 @pytest.fixture
@@ -116,6 +117,16 @@ def test_a_broken_pytorch_costs_its_columns_and_not_the_report(monkeypatch):
     assert worker._peer("cuda") == (None, "does not work: OSError: libcudnn.so.9: cannot open shared object file")
 
 
+def test_a_stage_whose_cases_cannot_be_listed_is_a_problem_of_that_stage():
+    def cases(bench):
+        yield stages.Case("first", dict)
+        raise ImportError("no golden files")
+
+    (case,) = stages.listed(stages.Stage("counting", "", cases, 1, 60), None)
+    assert case.name == "its cases"
+    assert stages.measured(case, None) == ({"problem": "ImportError: no golden files"}, False)
+
+
 @pytest.mark.parametrize(
     ("finding", "line"),
     [
@@ -128,3 +139,20 @@ def test_a_broken_pytorch_costs_its_columns_and_not_the_report(monkeypatch):
 )  # fmt: skip
 def test_a_finding_in_one_line(finding, line):
     assert stages.told(finding) == line
+
+
+def test_a_machine_with_a_gpu_needs_nothing_of_the_tests_but_numpy():
+    """It has CuPy and PyTorch, and perhaps no pytest and no package index."""
+    program = """
+import sys, types
+for name in ("pytest", "platformdirs", "torchvision", "timm", "scipy", "matplotlib"):
+    sys.modules[name] = None
+from benchmarks import gpu_report
+from benchmarks.gpu import calls, worker
+from benchmarks.gpu.bench import Bench
+from tests.support.checkout import REPOSITORY
+bench = Bench(types.SimpleNamespace(name="NVIDIA H200", capability=90, multiprocessors=132), None)
+print(all(list(stage.cases(bench)) for stage in calls.STAGES))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.stdout == "True\n", done.stderr

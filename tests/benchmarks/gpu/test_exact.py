@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from benchmarks.gpu import exact, exact_network, exact_stem, parity
+from benchmarks.gpu import exact, exact_network, exact_stem, parity, subjects
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.guarded import WholeNumbers
-from npresnet import cuda, ops
+from npresnet import cuda, ops, passes
 from npresnet.cuda import ELEMENTS
-from npresnet.cuda.compiler.choices import candidates
+from npresnet.cuda.compiler.choices import Processor, candidates
+from npresnet.cuda.compiler.program import layers_of
 from npresnet.cuda.elements import restore, store
 from tests.emulator import emulator
 from tests.emulator.cupy_stand_in import CupyStandIn
@@ -66,7 +69,7 @@ def test_a_fault_is_a_problem(bench, monkeypatch, what):
 
 
 def test_the_judge_is_judged_by_float64(bench, monkeypatch):
-    monkeypatch.setattr(WholeNumbers, "exact", lambda numbers: np.zeros((2, 5, 6, 64), np.float32))
+    monkeypatch.setattr(WholeNumbers, "exact", lambda numbers: ([0, 1], np.zeros((2, 5, 6, 64), np.float32)))
     problem = case(bench, "3x3 + residual float16 conv2d_mma").measure()["problem"]
     assert problem.startswith("conv2d_direct 256, by which the others are judged: ")
 
@@ -80,6 +83,8 @@ def test_layers_are_of_every_kind_that_kernels_tell_apart():
     assert any(shape.groups > 1 for shape in shapes)
     assert any(shape.in_channels % 8 for shape in shapes if shape.in_channels > 3)
     assert max(shape.images for shape in shapes) > 1
+    assert {"walk16", "walk1"} <= {str(choice.tile) for layer in exact.LAYERS.values() for choice in candidates(
+        layer, ELEMENTS["float16"], Processor("NVIDIA H200", 90, 132))}  # fmt: skip
     assert all(9 * shape.K + 6 < 1 << 24 for shape in shapes)  # every sum is exact in float32
 
 
@@ -141,3 +146,20 @@ def test_a_fault_in_a_pooled_stem_is_a_problem(bench, monkeypatch):
     problem = pooled_stems(bench)["pixels to pooled stem float16 stem_wgmma_pool"].measure()["problem"]
     assert " are wrong: stem_wgmma_pool rows" in problem
     assert " numbers differ" in problem
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_no_tile_of_a_network_on_an_h200_is_left_unproved(dtype):
+    """Whatever new tile a network's layer can take, some layer of the stage takes it too. Splits of K are alike."""
+    gpu, element = Processor("NVIDIA H200", 90, 132), ELEMENTS[dtype]
+
+    def tiles(layers):
+        every = {choice for layer in layers for choice in candidates(layer, element, gpu)}
+        return {f"{choice.launcher} {re.sub('/[0-9]+$', '', str(choice.tile))}" for choice in every}
+
+    proved = tiles(exact.LAYERS.values())
+    for name in ("resnet50", "resnext50_32x4d"):
+        network = passes.optimize(subjects.network(name))
+        for images in (1, 32, 256):
+            layers = layers_of(network, (3, 224, 224), images, element, gpu).values()
+            assert tiles(layers) <= proved
