@@ -146,7 +146,7 @@ __device__ __forceinline__ float bfloat16_to_float(unsigned short bfloat) {
   return __uint_as_float(static_cast<unsigned>(bfloat) << 16);
 }
 
-// The larger of two; NaN wins.
+// The larger of two; NaN wins. From sm_80 on +0 is larger than -0.
 __device__ __forceinline__ float larger_or_nan(float a, float b) {
 #if __CUDA_ARCH__ >= 800
   float larger;

@@ -23,10 +23,10 @@ inline float bfloat16_to_float(unsigned short bfloat) {
   return emulator::bit_cast<float>(static_cast<unsigned>(bfloat) << 16);
 }
 
-// max.NaN
+// max.NaN: +0 is larger than -0
 inline float larger_or_nan(float a, float b) {
   if (a != a || b != b) return emulator::bit_cast<float>(0x7FFFFFFFu);
-  return a > b ? a : b;
+  return a == 0 && b == 0 ? a + b : a > b ? a : b;
 }
 
 // cvt.rna: ties go away from zero, as adding half of the last place does to sign and magnitude alike
