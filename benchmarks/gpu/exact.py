@@ -1,7 +1,8 @@
 """Every kernel and tile on whole numbers, bit for bit: against conv2d_direct on the GPU, which is held against float64.
 
 The output and the workspace are NaN before each run, and every buffer lies between zones that are checked after it. The
-kernels that are not convolutions are proved by a small network whose logits are exact.
+kernels that are not convolutions are proved by a small network whose logits are exact, stems with their pool against
+float64 alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.gpu import exact_network
+from benchmarks.gpu import exact_network, exact_stem
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.guarded import WholeNumbers
 from benchmarks.gpu.stages import Case, Finding
@@ -84,6 +85,7 @@ def cases(bench: Bench) -> Iterator[Case]:
                 if candidates_of(launcher, layer, ELEMENTS[dtype], processor(bench)):
                     measure = functools.partial(_compare, bench, layer, dtype, launcher)
                     yield Case(f"{title} {dtype} {launcher}", measure)
+    yield from exact_stem.cases(bench)
     yield from exact_network.cases(bench)
 
 

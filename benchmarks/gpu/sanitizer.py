@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.gpu import exact, subjects
+from benchmarks.gpu import exact, exact_stem, subjects
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.guarded import WholeNumbers
 from benchmarks.gpu.stages import Case, Finding
@@ -102,6 +102,9 @@ def exercise(bench: Bench, dtype: str) -> None:
         for choice in found:
             _, faults = numbers.run(choice)
             assert not faults, f"{choice}: {'; '.join(faults)}"
+    for case in exact_stem.cases(bench, [dtype]):
+        finding = case.measure()
+        assert "problem" not in finding, f"{case.name}: {finding['problem']}"
     sizes = dict.fromkeys(bench.networks(list(NETWORKS)), bench.image_size) if bench.emulated else NETWORKS
     for name, size in sizes.items():
         with subjects.executable(bench.gpu, name, dtype) as executable:  # the graph included

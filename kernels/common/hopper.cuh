@@ -96,6 +96,13 @@ template <int N> __device__ __forceinline__ void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory");
 }
 
+// Between a wait and what reads the sums: to the compiler they are products' results from the start, and it may move
+// arithmetic on them to before the wait, which ptxas then mends with a wait of its own.
+template <int N> __device__ __forceinline__ void wgmma_results(float (&sums)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i++) asm volatile("" : "+f"(sums[i]) :: "memory");
+}
+
 // "%0, %1, ..." as PTX's operand list wants them, ten at a time: TEN(3) is %30 to %39
 #define TEN(t) "%" #t "0, %" #t "1, %" #t "2, %" #t "3, %" #t "4, %" #t "5, %" #t "6, %" #t "7, %" #t "8, %" #t "9, "
 #define FIFTY TEN() TEN(1) TEN(2) TEN(3) TEN(4)

@@ -146,6 +146,17 @@ __device__ __forceinline__ float bfloat16_to_float(unsigned short bfloat) {
   return __uint_as_float(static_cast<unsigned>(bfloat) << 16);
 }
 
+// The larger of two; NaN wins. From sm_80 on +0 is larger than -0.
+__device__ __forceinline__ float larger_or_nan(float a, float b) {
+#if __CUDA_ARCH__ >= 800
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+#else
+  return b > a || b != b ? b : a;
+#endif
+}
+
 // ---- warps: every lane takes part
 
 template <class T> __device__ __forceinline__ T shuffle_xor(T value, int mask) {
@@ -154,6 +165,10 @@ template <class T> __device__ __forceinline__ T shuffle_xor(T value, int mask) {
 
 template <class T> __device__ __forceinline__ T shuffle_down(T value, int lanes) {
   return __shfl_down_sync(0xFFFFFFFFu, value, lanes);
+}
+
+template <class T> __device__ __forceinline__ T shuffle_from(T value, int lane) {
+  return __shfl_sync(0xFFFFFFFFu, value, lane);
 }
 
 __device__ __forceinline__ void warp_sync() { __syncwarp(); }

@@ -39,6 +39,13 @@ extern "C" __global__ void shuffles(const float* x, float* y) {
 }
 KERNEL(shuffles)
 
+// y (32,): one warp; each number or that of the lane five further on, whichever is larger
+extern "C" __global__ void larger(const float* x, float* y) {
+  float value = x[threadIdx.x];
+  y[threadIdx.x] = larger_or_nan(value, shuffle_from(value, (threadIdx.x + 5) % 32));
+}
+KERNEL(larger)
+
 // y (8, 128, 4): eight groups of copies through a ring of three stages, every fifth thread's is filled with zeros
 extern "C" __global__ void copies(const float* x, float* y) {
   SHARED_MEMORY(float4, ring);

@@ -6,8 +6,8 @@
 // Grid (N*OH, ceil(OW * C/width / 128)), block 128, no shared memory. The two grid axes keep every index below 2^31.
 // The 3x3 form of every ResNet has its loops unrolled: nine loads in flight hide the memory's latency.
 //
-// Bound by memory: x is read once from DRAM, and KH*KW/stride^2 times from the caches. What is left to gain: fused into
-// the stem, the pool would not read x from DRAM at all.
+// Bound by memory: x is read once from DRAM, and KH*KW/stride^2 times from the caches. Fused into the stem
+// (stem/mma_pool.cu, stem/wgmma_pool.cu), the pool does not read x from DRAM at all.
 //
 // Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16

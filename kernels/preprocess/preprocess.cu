@@ -7,7 +7,7 @@
 // Thread -> one pixel, which it stores in 8, 16 or 2 x 16 bytes, or value by value. Grid ceil(pixels/256), block 256, no shared memory.
 //
 // A quarter of the bytes of a float32 input cross the bus to the device. It wastes: 1-byte loads, though a warp's 96
-// bytes lie in one run; and the stem reads y back, which fused with it would never be written.
+// bytes lie in one run; and the stem reads y back. Kernels that begin with the images (stem/images.cuh) never write it.
 //
 // Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: FLOAT32 TF32 FLOAT16 BFLOAT16

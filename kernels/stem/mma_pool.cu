@@ -19,7 +19,7 @@
 // It wastes: 16 columns make 7 pooled ones of 3x3/2, where 14 would do, so products are computed 16/14 times; a patch
 // is not loaded while the last is multiplied, other blocks of the multiprocessor have to fill the time.
 //
-// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90 sm_90a sm_100 sm_120
+// Architectures: sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 // Elements: TF32 FLOAT16 BFLOAT16
 // Expects: FLOAT16 sm_75: HMMA.1688.F32 LDSM.16.M88.4 STG.E.128
 // Expects: FLOAT16 sm_80: HMMA.16816.F32 LDSM.16.M88.4 STG.E.128

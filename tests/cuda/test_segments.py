@@ -12,6 +12,8 @@ from npresnet import cuda, ops, passes
 from npresnet.cuda.compiler import program
 from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.reduction import segmentations
+from npresnet.cuda.launchers import conv2d_max_pool2d
+from npresnet.cuda.pipeline import Pipeline
 from npresnet.cuda.pixels import Normalisation
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
@@ -169,3 +171,21 @@ def test_a_stem_of_an_image_that_others_read_too(gpus):
     right = ops.run(made, x)
     for name, array in run(x).items():
         assert_same(array, right[name], name)
+
+
+@pytest.mark.parametrize("launcher", conv2d_max_pool2d.LAUNCHERS)
+def test_pixels_and_images_through_each_kernel(gpus, monkeypatch, launcher):
+    """Whole numbers of float32, and pixels against the same normalised by the CPU: to the bit."""
+    stand_in = gpus(capability=90)
+    monkeypatch.setattr(conv2d_max_pool2d, "LAUNCHERS", (launcher,))
+    run = compiled(network(), "float16")
+    assert_same(run(images(3))["logits"], ops.run(network(), images(3))["logits"])
+    how = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 33, 38, 3), np.uint8)
+    mean, std = (np.array(part, np.float32) for part in how)
+    normalised = ((pixels / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)
+    gpu = cuda.open_gpu("cuda")
+    pipeline = Pipeline(network(), gpu, cuda.ELEMENTS["float16"], cuda.Weights(gpu), how)
+    assert_same(pipeline.submit(pixels).result().values, run(normalised)["logits"])
+    pipeline.close()
+    assert {f"{launcher}_bytes", f"{launcher}_planes"} <= {name.replace("_32", "") for name in stand_in.kernels}

@@ -8,6 +8,7 @@ round away from zero and the copy engine to even.
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_mma, conv2d_mma_grouped, conv2d_wgmma, conv2d_wgmma_tma
 from npresnet.cuda.runtime import tensor_map
 from npresnet.window import Window
-from tests.emulator import emulator, memory
+from tests.cuda import conv_cases
+from tests.cuda.conv_cases import Case, Numbers, run_conv
+from tests.emulator import emulator
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
 
@@ -33,7 +36,7 @@ def away(x: np.ndarray) -> np.ndarray:
     return np.copysign(np.floor(np.abs(x) + 0.5), x)
 
 
-def run(launcher: ModuleType, shape: ConvShape, **how: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def run(monkeypatch, launcher: ModuleType, shape: ConvShape, **how: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x, weight, y): float64, NCHW; y as the kernel's first tile computes it."""
     rng = np.random.default_rng(0)
     x = rng.integers(1024, 2048, (shape.images, shape.height, shape.width, shape.in_channels)).astype(np.float64)
@@ -41,16 +44,10 @@ def run(launcher: ModuleType, shape: ConvShape, **how: object) -> tuple[np.ndarr
     filters = (shape.out_channels, shape.in_channels // shape.groups, *shape.window.kernel_size)
     weight = rng.integers(-3, 4, filters).astype(np.float64)
     assert (x == x.astype(np.float32)).all()
-    assert np.abs(x).sum() / x[..., 0].size * weight[0, 0].size * 3 < 2**24
-    assert launcher.supports(shape, TF32, HOPPER)
-    tile = launcher.tiles(shape, TF32, HOPPER)[0]
-    bias = memory.guarded(np.zeros(shape.out_channels, np.float32))
-    buffers = [memory.guarded(x.astype(np.float32)), memory.guarded(launcher.pack(weight, TF32))]
-    y = memory.poisoned((shape.images, *shape.out_size, shape.out_channels), np.float32)
-    workspace = memory.poisoned((launcher.workspace_bytes(shape, TF32, tile),), np.uint8)
-    addresses = {"x": buffers[0].ctypes.data, "weight": buffers[1].ctypes.data, "bias": bias.ctypes.data}
-    addresses |= {"residual": 0, "y": y.ctypes.data, "workspace": workspace.ctypes.data}
-    emulator.run(launcher.launches(shape, TF32, tile, **addresses), **how)
+    assert 3 * 2048 * weight[0].size < 2**24
+    arrays = Numbers(x.astype(np.float32), weight, np.zeros(shape.out_channels, np.float32), None)
+    monkeypatch.setattr(conv_cases, "numbers", lambda case: arrays)
+    y, _ = run_conv(launcher, Case(shape, TF32), launcher.tiles(shape, TF32, HOPPER)[0], **how)
     return x.transpose(0, 3, 1, 2), weight, y.transpose(0, 3, 1, 2)
 
 
@@ -65,9 +62,9 @@ def run(launcher: ModuleType, shape: ConvShape, **how: object) -> tuple[np.ndarr
     ],
     ids=["mma", "mma_grouped", "wgmma", "wgmma_tma"],
 )
-def test_activations_are_rounded_to_the_nearest(launcher, groups, rounded, window):
+def test_activations_are_rounded_to_the_nearest(monkeypatch, launcher, groups, rounded, window):
     shape = ConvShape(2, 7, 6, 64, 72 if groups == 1 else 64, window, groups)
-    x, weight, y = run(launcher, shape)
+    x, weight, y = run(monkeypatch, launcher, shape)
     settings = {"stride": window.stride, "padding": window.padding, "groups": groups}
     np.testing.assert_array_equal(y, ops.conv2d(rounded(x), weight, **settings))
     assert not np.array_equal(y, ops.conv2d(np.trunc(x), weight, **settings))
@@ -77,7 +74,8 @@ def test_activations_are_rounded_to_the_nearest(launcher, groups, rounded, windo
 def test_a_kernel_that_cuts_off_is_caught(monkeypatch):
     """And so is a tensor map that does not round."""
     shape = ConvShape(2, 7, 6, 64, 72, WINDOW)
-    x, weight, y = run(conv2d_wgmma, shape, edits=(("loader.round(shared + slab % STAGES * STAGE_BYTES);", ""),))
+    not_rounded = (("loader.round(shared + slab % STAGES * STAGE_BYTES);", ""),)
+    x, weight, y = run(monkeypatch, conv2d_wgmma, shape, edits=not_rounded)
     cut = ops.conv2d(np.trunc(x), weight, stride=2, padding=1)
     np.testing.assert_array_equal(y, cut)
     assert (cut != ops.conv2d(away(x), weight, stride=2, padding=1)).mean() > 0.9
@@ -87,5 +85,5 @@ def test_a_kernel_that_cuts_off_is_caught(monkeypatch):
 
     for name in ("tile", "im2col"):
         monkeypatch.setattr(tensor_map, name, of_float32(getattr(tensor_map, name)))
-    x, weight, y = run(conv2d_wgmma_tma, shape)
+    x, weight, y = run(monkeypatch, conv2d_wgmma_tma, shape)
     np.testing.assert_array_equal(y, ops.conv2d(np.trunc(x), weight, stride=2, padding=1))

@@ -122,6 +122,7 @@ def _warps_and_copies() -> list[Question]:
     rows = (random_bits(3, 256) % np.uint64(65536)).astype(np.uint16).reshape(32, 8)
     return [
         Question("shuffles", "shuffles", 75, False, (whole_numbers(4, (32,), 1000),), (10, 32), np.float32),
+        Question("larger", "larger", 75, False, (awkward_floats()[:32],), (32,), np.float32),
         Question("copy_async", "copies", 75, False, (words,), (8, 128, 4), np.float32, 1, 128, 3 * 2048),
         Question("load_matrix", "load_matrices", 75, False, (rows,), (2, 32, 4), np.uint32, 1, 32, 512),
     ]

@@ -23,6 +23,12 @@ inline float bfloat16_to_float(unsigned short bfloat) {
   return emulator::bit_cast<float>(static_cast<unsigned>(bfloat) << 16);
 }
 
+// max.NaN: +0 is larger than -0
+inline float larger_or_nan(float a, float b) {
+  if (a != a || b != b) return emulator::bit_cast<float>(0x7FFFFFFFu);
+  return a == 0 && b == 0 ? a + b : a > b ? a : b;
+}
+
 // cvt.rna: ties go away from zero, as adding half of the last place does to sign and magnitude alike
 inline unsigned float_to_tf32(float value) {
   if (value != value) return 0x7FFFFFFF;

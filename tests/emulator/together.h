@@ -86,6 +86,10 @@ template <class T> inline T shuffle_xor(T value, int mask) {
   return emulator::shuffle("shuffle_xor", value, [mask](int lane) { return lane ^ mask; });
 }
 
+template <class T> inline T shuffle_from(T value, int lane) {
+  return emulator::shuffle("shuffle_from", value, [lane](int) { return lane; });
+}
+
 // The last lanes keep their own value.
 template <class T> inline T shuffle_down(T value, int lanes) {
   return emulator::shuffle("shuffle_down", value, [lanes](int lane) { return lane + lanes; });

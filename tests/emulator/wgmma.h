@@ -138,6 +138,8 @@ inline void wgmma_commit() {
                             [](int* const*) { emulator::commit_products(); });
 }
 
+template <int N> inline void wgmma_results(float (&)[N]) {}
+
 template <int N> inline void wgmma_wait() {
   emulator::whole_warpgroup("wgmma_wait", static_cast<int*>(nullptr),
                             [](int* const*) { emulator::finish_products(N); });

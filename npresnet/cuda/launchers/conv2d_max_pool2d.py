@@ -18,7 +18,7 @@ from npresnet.network import INPUT, Node
 from npresnet.ops.conv2d import folded_weight
 from npresnet.ops.record import window_of
 
-LAUNCHERS = ("stem_mma_pool",)  # each says what it supports
+LAUNCHERS = ("stem_wgmma_pool", "stem_mma_pool")  # each says what it supports
 
 
 class Choice(NamedTuple):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.gpu import exact, exact_network, parity, subjects
+from benchmarks.gpu import exact, exact_network, exact_stem, parity, subjects
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.guarded import WholeNumbers
 from npresnet import cuda, ops, passes
@@ -127,6 +127,25 @@ def test_no_value_of_that_network_is_rounded():
         if name != "fc":  # whose result is float32
             np.testing.assert_array_equal(restore(store(value, ELEMENTS["bfloat16"]), ELEMENTS["bfloat16"]), value)
         assert np.unique(value).size > 2
+
+
+def pooled_stems(bench):
+    return {case.name: case for case in exact_stem.cases(bench)}
+
+
+def test_every_pooled_stem_is_exact(bench):
+    found = {name: case.measure() for name, case in pooled_stems(bench).items()}
+    launchers = {name.split()[-1] for name in found}
+    assert launchers == {"stem_wgmma_pool", "stem_mma_pool"}
+    assert len(found) == 2 * len(launchers)  # of pixels and of float32 images
+    assert all(list(finding) == ["candidates"] and finding["candidates"] > 1 for finding in found.values())
+
+
+def test_a_fault_in_a_pooled_stem_is_a_problem(bench, monkeypatch):
+    plant(monkeypatch, "stem/wgmma_pool.cu", "pooled[i] + bias[i % 2]", "pooled[i] + bias[0]")
+    problem = pooled_stems(bench)["pixels to pooled stem float16 stem_wgmma_pool"].measure()["problem"]
+    assert " are wrong: stem_wgmma_pool rows" in problem
+    assert " numbers differ" in problem
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
