@@ -28,7 +28,8 @@ def cases(bench: Bench) -> Iterator[Case]:
 
 
 def _time_steps(bench: Bench, name: str, dtype: str, images: int) -> Finding:
-    with subjects.executable(bench.gpu, name, dtype) as executable:
+    with subjects.executable(bench.gpu, name, dtype, keeps_images=True) as executable:
+        executable(subjects.images(images, bench.image_size))  # every step is timed on its own inputs
         steps = executable.steps((3, bench.image_size, bench.image_size), images)
         bound = [bench.gpu.bind(step.tiles) for step in steps]
         every = [call for calls in bound for call in calls]

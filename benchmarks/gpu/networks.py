@@ -1,7 +1,7 @@
 """Whole networks: images a second by graph replay, and PyTorch on the same GPU in the same rounds.
 
-The timed part starts with the images on the GPU and ends with the logits there. Each round replays a graph of
-the whole network again and again, ours and PyTorch's alike, as calls do; it lasts longer than its launch takes.
+The timed part starts with the images on the GPU and ends with the logits there. Each round replays a graph of the whole
+network again and again on the same images, ours and PyTorch's alike; it lasts longer than its launch takes.
 "numpy_ms" is the whole call, from the caller's NumPy array to the logits' array, by the host's clock, without the peer.
 """
 
@@ -67,7 +67,7 @@ def _race(bench: Bench, name: str, dtype: str, images: int, compiles: bool) -> F
     if compiles and bench.peer is None:
         finding["absent"] = "PyTorch does not see this GPU"
     with ExitStack() as stack:
-        executable = stack.enter_context(subjects.executable(bench.gpu, name, dtype))
+        executable = stack.enter_context(subjects.executable(bench.gpu, name, dtype, keeps_images=True))
         whole = _numpy_ms(bench, executable, x)
         racers = [_ours(bench, executable, images)]
         if bench.peer is not None:

@@ -30,9 +30,13 @@ def images(count: int, size: int) -> Array:
 
 
 @contextmanager
-def executable(gpu: Gpu, name: str, dtype: str) -> Iterator[Executable]:
-    """The network on the GPU; its memory is freed when the block ends."""
-    made = cuda.compile(passes.optimize(network(name)), gpu, ELEMENTS[dtype])
+def executable(gpu: Gpu, name: str, dtype: str, *, keeps_images: bool = False) -> Iterator[Executable]:
+    """The network on the GPU; its memory is freed when the block ends.
+
+    keeps_images  for steps that run many times in a row: on what other values have left there, every run but the first
+                  would compute with NaN, which takes less power
+    """
+    made = cuda.compile(passes.optimize(network(name)), gpu, ELEMENTS[dtype], keeps_images=keeps_images)
     try:
         yield made
     finally:

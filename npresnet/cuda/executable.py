@@ -31,14 +31,19 @@ from npresnet.plan.shapes import Shape
 MOST_IMAGES = 256  # more at once make no kernel faster
 
 
-def compile(network: Network, gpu: Gpu, element: Element, weights: Weights | None = None) -> Executable:
+def compile(
+    network: Network, gpu: Gpu, element: Element, weights: Weights | None = None, *, keeps_images: bool = False
+) -> Executable:
     """Make `network` (best after `passes.optimize`) ready for a GPU.
 
     weights  what was uploaded for other parts of the same network, to be shared
+    keeps_images  a run leaves the images where they lie, so that the steps can be run on them again and again, to be
+             timed; else later values take their place, which costs less memory
 
     Raises ArchitectureError for an operation or activation that this backend does not have.
     """
-    return Executable(segmentations(network), gpu, element, Weights(gpu) if weights is None else weights)
+    shared = Weights(gpu) if weights is None else weights
+    return Executable(segmentations(network), gpu, element, shared, keeps_images=keeps_images)
 
 
 class Executable:
@@ -48,13 +53,15 @@ class Executable:
              runs for images of one shape and number is `layout(...).network`
     """
 
-    def __init__(self, ways: Sequence[Reduced], gpu: Gpu, element: Element, weights: Weights):
+    def __init__(
+        self, ways: Sequence[Reduced], gpu: Gpu, element: Element, weights: Weights, *, keeps_images: bool = False
+    ):
         self.network = ways[0].network
         self.gpu = gpu
         self.element = element
         self._ways = ways
         self._stream = gpu.stream()
-        self._programs: Programs | None = Programs(ways, gpu, element, weights, self._stream)
+        self._programs: Programs | None = Programs(ways, gpu, element, weights, self._stream, keeps_images=keeps_images)
         self._images = Images(gpu)
         self._lock = threading.Lock()
 
@@ -96,7 +103,8 @@ class Executable:
         """The launches for `images` images of (C, H, W), bound to this executable's arena, to print and time.
 
         Beside one step for each node but views there are "(images in)", first, unless a kernel reads the images as they
-        come, and "<node> (results out)". No call may run at the same time as they do.
+        come, and "<node> (results out)". No call may run at the same time as they do. After a run other values may lie
+        where the images did: see `compile`.
         """
         with self._lock:
             return self._open().get(tuple(input_shape), images).steps

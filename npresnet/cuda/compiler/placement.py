@@ -55,6 +55,8 @@ def place_values(
     images: int,
     element: Element,
     pixels: Normalisation | None = None,
+    *,
+    keeps_images: bool = False,
 ) -> Layout:
     """Give everything its place.
 
@@ -62,10 +64,12 @@ def place_values(
     stored  of every value but views and those that only their results hold
     macs    of one image, by node
     pixels  given where the images come as pixels
+    keeps_images  nothing else may ever lie where the images do
     """
     core = reduced.core
     lifetimes = value_lifetimes(Network(core.nodes, {}))  # results are copies: the values themselves may go
     read = max((number for number, node in enumerate(core) if _reads_images(node)), default=-1)
+    read = len(core) if keeps_images else read
     requests = [_request(name, images * prod(stored[name]) * element.item_bytes, lifetimes[name]) for name in stored]
     requests.append(_request(IMAGES, images * image_bytes(shapes[INPUT], pixels), Lifetime(-1, read)))
     kept = {name: Lifetime(lifetimes[name].first, len(core)) for name in core.outputs.values()}

@@ -122,11 +122,14 @@ def compile_program(
     element: Element,
     gpu: Processor,
     pixels: Normalisation | None = None,
+    *,
+    keeps_images: bool = False,
 ) -> Program:
     """Decide everything for `images` images of (C, H, W) at once.
 
     ways    segmentations of one network, the first of which any GPU can run: the fastest by `cost`'s model is taken
     pixels  how they are normalised, where they come as pixels; None: they come normalised
+    keeps_images  a run leaves the images as they were, so that another finds them
 
     Raises ShapeError where the image does not fit the network, DeviceError where a batch is beyond what kernels count,
     ArchitectureError for inputs that no kernel takes.
@@ -134,7 +137,7 @@ def compile_program(
     if pixels is not None:
         pixels.check(input_shape[0])
     known: dict[Layer, Any] = {}
-    made = [_compile(reduced, input_shape, images, element, gpu, pixels, known) for reduced in ways]
+    made = [_compile(reduced, input_shape, images, element, gpu, pixels, known, keeps_images) for reduced in ways]
     programs = [program for program in made if program is not None]
     return min(programs, key=lambda program: program.predicted_us(gpu)) if len(programs) > 1 else programs[0]
 
@@ -147,6 +150,7 @@ def _compile(
     gpu: Processor,
     pixels: Normalisation | None,
     known: dict[Layer, Any],
+    keeps_images: bool,
 ) -> Program | None:
     """Of one segmentation; None where one of its segments has no kernel for these shapes.
 
@@ -161,7 +165,7 @@ def _compile(
         return None
     choices = {request.node.name: _choose(request, known) for request in requests}
     macs = {node.name: count_macs(node, shapes) for node in reduced.network}
-    placed = place_values(reduced, shapes, stored, macs, images, element, pixels)
+    placed = place_values(reduced, shapes, stored, macs, images, element, pixels, keeps_images=keeps_images)
     bound = {node.name: Bound(node, choices[node.name], placed, element, gpu) for node in core}
     needs = [sum(LOWERINGS[node.op].scratch(bound[node.name]).values()) for node in core]
     results = {asked: shapes[name] for asked, name in reduced.network.outputs.items()}

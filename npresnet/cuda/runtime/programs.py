@@ -55,6 +55,7 @@ class Programs:
 
     ways    segmentations of one network, among which each program has its own
     pixels  how they are normalised, where the images come as pixels; None: they come normalised
+    keeps_images  a graph leaves the images as they were, so that it can be replayed on them again
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class Programs:
         weights: Weights,
         stream: Any,
         pixels: Normalisation | None = None,
+        *,
+        keeps_images: bool = False,
     ):
         self.weights = weights
-        self._pixels = pixels
+        self._pixels, self._keeps_images = pixels, keeps_images
         self._ways = ways
         self._gpu = gpu
         self._element = element
@@ -99,7 +102,8 @@ class Programs:
     def compile(self, input_shape: Shape, images: int) -> Program:
         """The program, without memory."""
         gpu = Processor(self._gpu.name, self._gpu.capability, self._gpu.multiprocessors)
-        return compile_program(self._ways, input_shape, images, self._element, gpu, self._pixels)
+        how: Any = {"pixels": self._pixels, "keeps_images": self._keeps_images}
+        return compile_program(self._ways, input_shape, images, self._element, gpu, **how)
 
     def _capture(self, program: Program) -> Captured:
         layout = program.layout
