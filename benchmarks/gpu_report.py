@@ -14,10 +14,11 @@ done. Other ways to choose:
     python benchmarks/gpu_report.py --quick --output first.json     a trial: few rounds and cases
 
 Each case is stored as it ends, in the JSON file; a log and tables lie beside it. Cases run in a child process. One that
-hangs, dies, or breaks CUDA is recorded as that, and the rest go on in a new child. What hung or died is left out of
-later calls unless --case or --again asks for it; after two of one launcher or dtype, so are the others of it. What
-failed otherwise is measured again, and so is what was measured with --quick by a call without it. PyTorch is a peer
-where it is installed and supports the GPU; its columns are missing otherwise. Close other programs that use the GPU.
+hangs, dies, or breaks CUDA is recorded as that, and the rest go on in a new child; after two of one launcher or dtype,
+the others of it are left out of this call. What hung or died is left out of later calls too, unless --case or --again
+asks for it. What failed otherwise is measured again, and so is what was measured with --quick by a call without it.
+PyTorch is a peer where it is installed and supports the GPU; its columns are missing otherwise. Close other programs
+that use the GPU.
 
 --emulator runs every stage on tiny shapes through the tests' emulator, on the CPU: it tests the report, not the GPU,
 and takes no times. It needs a checkout, g++ and --output or --resume.

@@ -17,7 +17,11 @@ def _instruction(case: str) -> str:
 
 
 def _dtype(case: str) -> str:
-    return case.split()[1]  # "resnet18 float16 batch 8", "memcheck float16"
+    return case.split()[1]  # "resnet18 float16 batch 8"
+
+
+def _tool(case: str) -> str:
+    return case.split()[0]  # "memcheck float16"
 
 
 def _launcher(case: str) -> str:
@@ -35,7 +39,7 @@ STAGES = (
     Stage("tiles", "resnet18 and resnet50 by every launcher and tile", parity.tiles, 2, 180, _launcher),
     Stage("precisions", "resnet18 and resnet50 in every precision", networks.precisions, 3, 120, _dtype),
     Stage("compiled", "resnet18 and resnet50 compared with torch.compile", networks.compiled, 3, 400, _dtype),
-    Stage("sanitizer", "compute-sanitizer on every kernel and two networks", sanitizer.cases, 3, 300, _dtype),
+    Stage("sanitizer", "compute-sanitizer on every kernel and two networks", sanitizer.cases, 3, 240, _tool),
     Stage("others", "all other networks against float64 and PyTorch", parity.others, 3, 300, _dtype),
     Stage("networks", "the other networks compared with PyTorch eager", networks.others, 3, 120, _dtype),
 )

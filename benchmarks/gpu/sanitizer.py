@@ -31,7 +31,6 @@ TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
 LAYERS = ("3x3 + residual", "7x7/2 of images", "3x3 in groups", "3x3 of odd sizes", "deep 3x3")
 NETWORKS = {"cifar_resnet20": 32, "resnet14": 48}  # sizes of the images
 IMAGES = 3
-PATIENCE_S = 240
 PASSED = "all kernels ran, and the logits are finite"
 
 
@@ -52,12 +51,8 @@ def _check(bench: Bench, tool: str, dtype: str) -> Finding:
         return {"absent": "compute-sanitizer is not installed"}
     program = [sys.executable, "-m", "benchmarks.gpu.sanitizer", dtype, bench.gpu.device]
     root = Path(__file__).resolve().parents[2]  # where npresnet and benchmarks are imported from
-    try:
-        done = subprocess.run(
-            [sanitizer, "--tool", tool, *program], cwd=root, capture_output=True, text=True, timeout=PATIENCE_S
-        )
-    except subprocess.TimeoutExpired:
-        return {"problem": f"did not end within {PATIENCE_S} s"}
+    # without a limit of its own: the stage's ends this process and all that it started, the program under the tool too
+    done = subprocess.run([sanitizer, "--tool", tool, *program], cwd=root, capture_output=True, text=True)
     return verdict(done.stdout + done.stderr)
 
 

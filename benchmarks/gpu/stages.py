@@ -52,17 +52,34 @@ def listed(stage: Stage, bench: Bench) -> list[Case]:
 
 
 def measured(case: Case, bench: Bench) -> tuple[Finding, bool]:
-    """(the finding, whether the process may be used further: after an error of CUDA nothing in it may work)."""
+    """(the finding, whether the process may be used further).
+
+    A DeviceError need not end it, a new one takes many seconds; after a sticky error of CUDA nothing in it works, and
+    "broke" is in the finding. Nobody knows what other libraries are left with.
+    """
+    finding, usable = _finding(case.measure)
+    if not usable:
+        return finding, False
+    late, _ = _finding(lambda: _synchronised(bench))  # an error that comes late is this case's
+    broke = {"broke": True} if bench.gpu.failed is not None else {}
+    return (finding if "problem" in finding or not late else late) | broke, not late
+
+
+def _finding(measure: Callable[[], Finding]) -> tuple[Finding, bool]:
+    """(what it found or failed with, whether the libraries of others are as they were)."""
     try:
-        finding = case.measure()
-        with bench.gpu.active():
-            bench.stream.synchronize()  # an error that comes late is this case's
+        return measure(), True
     except NpresnetError as error:
-        return {"problem": without_paths(str(error), 2000)}, False
+        return {"problem": without_paths(str(error), 2000)}, True
     except Exception as error:  # of other libraries: fails one case, not the report
         traceback.print_exc(file=sys.stderr)
         return {"problem": without_paths(f"{type(error).__name__}: {error}", 2000)}, False
-    return finding, getattr(bench.gpu, "failed", None) is None
+
+
+def _synchronised(bench: Bench) -> Finding:
+    with bench.gpu.active():
+        bench.stream.synchronize()
+    return {}
 
 
 def told(finding: Finding) -> str:

@@ -22,7 +22,7 @@ WORKER = "benchmarks.gpu.worker"
 OPEN_S = 120.0  # to start a child: CUDA, PyTorch
 LAST_LINES = 5  # of a dead child's stderr
 MARGIN_S = 1.0
-MOST_STUCK = 2  # cases of one kin, each of which costs its whole limit
+MOST_STUCK = 2  # cases of one kin, each of which costs its whole limit, or a new child
 NO_DEADLINE = float("inf")
 
 
@@ -124,10 +124,11 @@ def run_stage(
             return False
         finding = _measured(stage, case, supervisor, record, deadline)
         record.say(f"{stage.name}: {case}: {told(finding)}")
-        stuck[stage.kin(case)] += finding.get("stuck", False)
+        stuck[stage.kin(case)] += finding.get("stuck", False) or finding.get("broke", False)
         longest_s = max(longest_s, time.monotonic() - start)
     if left_out:
-        record.say(f"{stage.name}: {left_out} that hung or died, or are like two that did, are left out; see --case")
+        why = "they hung or died, or are like two that did or broke CUDA; see --case"
+        record.say(f"{stage.name}: {left_out} left out: {why}")
     return True
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +23,7 @@ from npresnet.cuda.launch import Launch
 from npresnet.cuda.runtime.gpu import Buffer, Call
 from npresnet.network import Array
 
+WARM_UP_S = 0.05  # for the clock to rise, some times as high as that of a GPU without work
 WARM_UP_REPEATS = 3
 MOST_REPEATS = 2000
 GRAPH_MS = 2.0  # a graph holds as many runs as last so long: far more than its own launch takes the host
@@ -95,10 +97,20 @@ class GpuTimer:
         return self.gpu.time_ms(calls, self.stream)
 
     def sift(self, contenders: Mapping[T, Sequence[Call]]) -> tuple[dict[T, float], list[T]]:
-        """(milliseconds of one run of each, those that are not HOPELESS times slower than the fastest)."""
+        """(milliseconds of one run of each, those that are not HOPELESS times slower than the fastest).
+
+        The first runs for a while before, not timed: an idle GPU has a low clock.
+        """
+        self._warm_up(next(iter(contenders.values()), ()))
         once = {one: self.once_ms(calls) for one, calls in contenders.items()}
         limit = HOPELESS * min(once.values(), default=0.0)
         return once, [one for one, ms in once.items() if ms <= limit]
+
+    def _warm_up(self, calls: Sequence[Call]) -> None:
+        """Keep the GPU at work until its clock has risen."""
+        end_s = time.perf_counter() + (0.0 if self.emulated else WARM_UP_S)
+        while time.perf_counter() < end_s:
+            self.once_ms(calls)
 
     def race(self, racers: Sequence[Racer]) -> dict[str, dict[str, float]]:
         """{name: {"ms", "lowest_ms", "highest_ms"}}: the median round of each, and the extremes.

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from npresnet import cuda
-from npresnet.bench.gpu_timer import GRAPH_MS, HOPELESS, MOST_NODES, GpuTimer, Racer, random_numbers
+from npresnet.bench.gpu_timer import GRAPH_MS, HOPELESS, MOST_NODES, WARM_UP_S, GpuTimer, Racer, random_numbers
 from npresnet.cuda import ELEMENTS
 from npresnet.cuda.activation import RELU
 from npresnet.cuda.elements import store
@@ -70,6 +72,19 @@ def test_only_the_hopeless_are_left_at_one_run(monkeypatch):
     times = {"fast": 1.0, "near": HOPELESS, "slow": HOPELESS + 0.1}
     monkeypatch.setattr(GpuTimer, "once_ms", lambda timer, calls: times[calls])
     assert timer.sift({name: name for name in times}) == (times, ["fast", "near"])
+
+
+def test_the_first_contender_is_not_hopeless_because_the_gpu_was_idle(monkeypatch):
+    start_s = []
+
+    def once_ms(timer, calls):
+        start_s.append(time.perf_counter())
+        return calls * (HOPELESS + 1 if start_s[-1] - start_s[0] < 0.6 * WARM_UP_S else 1)
+
+    monkeypatch.setattr(GpuTimer, "once_ms", once_ms)
+    timer, contenders = GpuTimer(gpu=None, stream=None), {"best": 1.0, "next": 1.1}
+    assert timer.sift(contenders) == (contenders, ["best", "next"])
+    assert timer.sift({}) == ({}, [])
 
 
 @emulator.needed

@@ -74,7 +74,8 @@ def test_every_stage_runs_and_each_fault_is_told_as_what_it_is(tmp_path, capsys,
     again = {name for name, case in cases(output).items() if case["run"]["commit"] == "def"}
     assert again == {IS_WRONG, BREAKS_CUDA}
     assert (
-        "sanitizer: 1 that hung or died, or are like two that did, are left out; see --case" in capsys.readouterr().err
+        "sanitizer: 1 left out: they hung or died, or are like two that did or broke CUDA; see --case"
+        in capsys.readouterr().err
     )
 
     # unless they are asked for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from benchmarks.gpu import bench as bench_module
 from benchmarks.gpu import calls, stages, torch_peer, worker
 from benchmarks.gpu.bench import Bench
+from npresnet.errors import DeviceError
 from tests.support.checkout import REPOSITORY
 
 
@@ -125,6 +127,39 @@ def test_a_stage_whose_cases_cannot_be_listed_is_a_problem_of_that_stage():
     (case,) = stages.listed(stages.Stage("counting", "", cases, 1, 60), None)
     assert case.name == "its cases"
     assert stages.measured(case, None) == ({"problem": "ImportError: no golden files"}, False)
+
+
+class Working:
+    """A bench whose GPU works until its stream is found to have failed with `late`."""
+
+    active = contextlib.nullcontext
+
+    def __init__(self, late=""):
+        self.gpu = self.stream = self
+        self.late, self.failed = late, None
+
+    def synchronize(self):
+        if self.late:
+            self.failed = self.late
+            raise DeviceError(self.late)
+
+
+def refused():
+    raise DeviceError("the driver does not encode it")
+
+
+@pytest.mark.parametrize(
+    ("measure", "late", "finding", "usable"),
+    [
+        (dict, "", {}, True),
+        (refused, "", {"problem": "the driver does not encode it"}, True),
+        (refused, "illegal", {"problem": "the driver does not encode it", "broke": True}, False),
+        (lambda: {"number": 1}, "illegal", {"problem": "illegal", "broke": True}, False),
+        (lambda: [][0], "", {"problem": "IndexError: list index out of range"}, False),
+    ],
+)
+def test_a_process_is_used_further_while_its_gpu_works(measure, late, finding, usable):
+    assert stages.measured(stages.Case("a", measure), Working(late)) == (finding, usable)
 
 
 @pytest.mark.parametrize(

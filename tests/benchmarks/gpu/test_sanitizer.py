@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import subprocess
 import types
 
 import pytest
 
-from benchmarks.gpu import exact, sanitizer
+from benchmarks.gpu import calls, exact, sanitizer
 from benchmarks.gpu.bench import Bench
 from tests.emulator import emulator
 from tests.emulator.cupy_stand_in import CupyStandIn
@@ -53,8 +52,6 @@ def test_a_program_that_fails_by_itself_is_a_problem():
 class Subprocess:
     """Stands for the module: the tool ends as it is told to."""
 
-    TimeoutExpired = subprocess.TimeoutExpired
-
     def __init__(self, how):
         self.how, self.commands = how, []
 
@@ -80,11 +77,15 @@ def test_the_tool_runs_on_the_device_that_was_asked_for(monkeypatch):
     assert command[-2:] == ["float16", "cuda:1"]
 
 
-def test_a_tool_that_does_not_end_is_a_problem(monkeypatch):
+def test_a_tool_that_does_not_end_ends_with_the_worker_and_all_that_it_started(monkeypatch):
     def hang(command, options):
-        raise subprocess.TimeoutExpired(command, options["timeout"])
+        assert "timeout" not in options  # which ends the tool alone: its program would go on, beside later cases
+        assert not options.get("start_new_session")
+        return types.SimpleNamespace(stdout="", stderr="")
 
-    assert check(monkeypatch, hang)[0] == {"problem": f"did not end within {sanitizer.PATIENCE_S} s"}
+    check(monkeypatch, hang)
+    (stage,) = (stage for stage in calls.STAGES if stage.name == "sanitizer")
+    assert [stage.kin(name) for name in ("memcheck float16", "memcheck float32")] == ["memcheck"] * 2
 
 
 @emulator.needed

@@ -96,6 +96,17 @@ def test_two_that_are_stuck_stand_for_all_of_their_kin(record):
     assert run_alike(again=True) == ["m1", "w1", "w2", "m2"]
 
 
+def test_two_that_broke_cuda_stand_for_their_kin_in_this_call(record):
+    alike, broke = STAGE._replace(kin=lambda case: "same"), {"problem": "illegal address", "broke": True}
+    counting = Counting(record)
+    counting.findings.update(dict.fromkeys("ab", broke))
+    run_stage(alike, "abcd", counting, record)
+    assert counting.measured == ["a", "b"]
+    counting = Counting(record)
+    run_stage(alike, "abcd", counting, record)
+    assert counting.measured == ["a", "b", "c", "d"]
+
+
 def test_a_report_that_was_killed_within_a_case_has_told_which(record):
     record.begin("counting", "a")
     record = reopened(record)
