@@ -1,7 +1,8 @@
 """Whole networks: images a second by graph replay, and PyTorch on the same GPU in the same rounds.
 
-The timed part starts with the images on the GPU and ends with the logits there. Each round replays a graph of the whole
-network again and again on the same images, ours and PyTorch's alike; it lasts longer than its launch takes.
+The timed part starts with the images on the GPU, for us (N, C, H, W) float32, and ends with the logits there. Each
+round replays a graph of the whole network again and again on the same images, ours and PyTorch's alike; it lasts longer
+than its launch takes.
 "numpy_ms" is the whole call, from the caller's NumPy array to the logits' array, by the host's clock, without the peer.
 """
 

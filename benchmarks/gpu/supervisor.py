@@ -19,7 +19,7 @@ from npresnet.bench.process import Process, WorkerDiedError, WorkerHungError
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = "benchmarks.gpu.worker"
-OPEN_S = 120.0  # to start a child: CUDA, PyTorch
+OPEN_S = 180.0  # to start a child: CUDA, and gigabytes of PyTorch from a disk that has not been read before
 LAST_LINES = 5  # of a dead child's stderr
 MARGIN_S = 1.0
 MOST_STUCK = 2  # cases of one kin, each of which costs its whole limit, or a new child
