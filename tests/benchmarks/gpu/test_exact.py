@@ -102,6 +102,7 @@ def test_parity_takes_every_tile_of_a_launcher(bench):
 @pytest.mark.parametrize("dtype", ELEMENTS)
 def test_a_whole_network_is_exact_in_every_precision(bench, dtype):
     assert exact_network._compare(bench, 2, dtype) == {"result": "exact"}
+    assert exact_network._compare_pixels(bench, 2, dtype) == {"result": "exact"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,23 @@ def test_a_whole_network_is_exact_in_every_precision(bench, dtype):
 def test_a_fault_of_another_kernel_shows_in_the_network(bench, monkeypatch, file, old, new):
     plant(monkeypatch, file, old, new)
     assert "logits differ" in exact_network._compare(bench, 2, "float32")["problem"]
+
+
+RANKING = "softmax_top_k/softmax_top_k.cu"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("preprocess/preprocess.cu", "x[(size_t)p * how.channels + c]", "x[(size_t)p * how.channels]", "logits differ"),
+        (RANKING, "  sum = join_block(sum, shared_sums, Sum());", "", "their probabilities are not"),
+        (RANKING, "return (Rank)ordered << 32", "return (Rank)~ordered << 32", "the 5 best classes are not"),
+    ],
+    ids=["pixels", "softmax", "ranking"],
+)
+def test_a_fault_of_a_pipeline_s_kernels_shows_in_the_network_of_pixels(bench, monkeypatch, file, old, new, told):
+    plant(monkeypatch, file, old, new)
+    assert told in exact_network._compare_pixels(bench, 2, "float32")["problem"]
 
 
 def test_no_value_of_that_network_is_rounded():
