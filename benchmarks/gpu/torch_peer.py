@@ -66,7 +66,10 @@ class Peer:
         return self._racer("torch eager", self._graphed(lambda: module(images)))
 
     def compiled(self, name: str, dtype: str, x: Array) -> Racer:
-        """torch.compile(mode="max-autotune"), which creates its own CUDA graphs. Compiling takes minutes."""
+        """torch.compile(mode="max-autotune"), which creates its own CUDA graphs. Compiling takes minutes.
+
+        As users call it: each call copies the images to where its graph reads them, and goes through Python.
+        """
         module = self._torch.compile(self._module(name, dtype), mode="max-autotune", dynamic=False)
         images = self._images(x, dtype)
         for _ in range(WARM_UP_CALLS):
