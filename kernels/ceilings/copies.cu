@@ -3,7 +3,8 @@
 // Idea: the producer of conv2d/wgmma_tma.cu without its consumers. A stage is filled again as soon as it is full, so
 // that STAGES boxes are under way all the time: 128 KB a multiprocessor, more than L2 gives in the time that it takes.
 //
-//   x      (N, H, W, C), which fits L2; a tile is ROWS positions of its im2col matrix, slab by slab, as `Conv` says
+//   x      (N, H, W, C), which fits L2; a tile is ROWS positions of its im2col matrix, slab by slab, as `Conv` says;
+//          without padding, for zeros come from nowhere
 //   block  every pass brings all tiles once: tile (block + pass) % grid, + grid, ...; the next pass another block's,
 //          so that no tile stays with one multiprocessor
 //   y      a sum of each thread over the 32-bit words of the last boxes, one a stage: y[block * THREADS + thread]

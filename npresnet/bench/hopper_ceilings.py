@@ -31,10 +31,11 @@ HALF = ELEMENTS["float16"]
 SLAB = tensor_map.slab(HALF)
 
 # kernels/ceilings/copies.cu
-WINDOWS = {"tile": Window.of(1), "im2col": Window.of(3, 1, 1)}
+WINDOWS = {"tile": Window.of(1), "im2col": Window.of(3)}  # no padding: all of it comes from L2
+OUT_SIZE = (16, 8)  # an image is a tile
 COPY_THREADS, COPY_STAGES, BOX_ROWS = 128, 8, 128
-CHANNELS = 256
-TILES = 2  # of a block: 132 blocks read 17 MB, a third of an H200's L2
+CHANNELS = 128
+TILES = 2  # of a block: 132 blocks read at most 12 MB, a quarter of an H200's L2
 SLABS, EMULATED_SLABS = 1024, 40  # of a block, about: 16 KB each
 
 # kernels/ceilings/products.cu
@@ -49,15 +50,14 @@ NODES, EMULATED_NODES = 1000, 4
 
 def time_copies(timer: GpuTimer, blocks: int) -> dict[str, Any]:
     """TB/s that so many blocks together, one a multiprocessor, get from L2: by boxes of a matrix, and of im2col."""
-    images = (TILES * blocks, 16, 8, CHANNELS)  # an image is a tile
-    x = np.random.default_rng(0).integers(0, 1 << 16, images).astype(np.uint16)
-    source = _upload(timer, x, "what is copied")
-    racers, sizes, kept = [], {}, {}
+    racers, sources, sizes, kept = [], [], {}, {}
     for name, window in WINDOWS.items():
-        shape = ConvShape(*images, SLAB, window)
+        shape = copied_shape(window, TILES * blocks, CHANNELS)
+        x = np.random.default_rng(0).integers(0, 1 << 16, shape[:4]).astype(np.uint16)
+        sources.append(_upload(timer, x, "what is copied"))
         passes = -(-(EMULATED_SLABS if timer.emulated else SLABS) * SLAB // (TILES * shape.K))
         y = timer.gpu.allocate(4 * blocks * COPY_THREADS, "sums of what was copied")
-        launch = copies(shape, passes, blocks, x=source.address, y=y.address)
+        launch = copies(shape, passes, blocks, x=sources[-1].address, y=y.address)
         racers.append(timer.replayed(name, timer.gpu.bind([launch])))
         sizes[name] = passes * shape.M * shape.K * HALF.item_bytes
         kept[name] = y, last_sums(x, window, passes, blocks)
@@ -67,6 +67,12 @@ def time_copies(timer: GpuTimer, blocks: int) -> dict[str, Any]:
         if wrong := int((found != expected).sum()):
             return {"problem": f"{name}: {wrong} of {blocks} blocks have copied something else"}
     return {"unit": "TB/s", "blocks": blocks, "bytes": sizes, "times": times, "rates": _rates(times, sizes)}
+
+
+def copied_shape(window: Window, images: int, channels: int) -> ConvShape:
+    """A convolution whose outputs are of OUT_SIZE."""
+    height, width = (out + extent - 1 for out, extent in zip(OUT_SIZE, window.extent, strict=True))
+    return ConvShape(images, height, width, channels, SLAB, window)
 
 
 def copies(shape: ConvShape, passes: int, blocks: int, *, x: int, y: int) -> Launch:
@@ -86,9 +92,8 @@ def copies(shape: ConvShape, passes: int, blocks: int, *, x: int, y: int) -> Lau
 
 
 def last_sums(x: Array, window: Window, passes: int, blocks: int) -> Array:
-    """What each block of `copies` has in its stages at the end, summed as uint32; x (N, 16, 8, C), an image a tile."""
-    (kh, kw), (ph, pw) = window.kernel_size, window.padding
-    padded = np.pad(x, ((0, 0), (ph, ph), (pw, pw), (0, 0)))
+    """What each block of `copies` has in its stages at the end, summed as uint32; x (N, H, W, C): `copied_shape`."""
+    (kh, kw), (oh, ow) = window.kernel_size, OUT_SIZE
     sums = np.zeros(blocks, np.uint32)
     for block in range(blocks):
         slabs = [
@@ -99,7 +104,7 @@ def last_sums(x: Array, window: Window, passes: int, blocks: int) -> Array:
             for s in range(kw)
             for c in range(0, x.shape[3], SLAB)
         ]
-        boxes = [padded[n, r : r + 16, s : s + 8, c : c + SLAB] for n, r, s, c in slabs[-COPY_STAGES:]]
+        boxes = [x[n, r : r + oh, s : s + ow, c : c + SLAB] for n, r, s, c in slabs[-COPY_STAGES:]]
         sums[block] = np.stack(boxes).view(np.uint32).sum(dtype=np.uint32)
     return sums
 

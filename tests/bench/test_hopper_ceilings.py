@@ -16,21 +16,20 @@ from tests.emulator.cupy_stand_in import CupyStandIn
 from tests.emulator.memory import check_guards, guarded, poisoned
 
 pytestmark = emulator.needed
-WHOLE = {"tile": Window.of(1), "im2col": Window.of(3, 1, 1)}
 EVERY_WAY = [{}, *emulator.EVERY_WAY[2:]]
 
 
 def copied(kind: str, channels: int, passes: int, blocks: int, tiles: int = 1, **how) -> tuple[np.ndarray, np.ndarray]:
     """(sums of each block, what they should be)"""
     rng = np.random.default_rng(0)
-    x = guarded(rng.integers(0, 1 << 16, (blocks * tiles, 16, 8, channels)).astype(np.uint16))
+    shape = ceilings.copied_shape(ceilings.WINDOWS[kind], blocks * tiles, channels)
+    x = guarded(rng.integers(0, 1 << 16, shape[:4]).astype(np.uint16))
     y = poisoned((blocks, ceilings.COPY_THREADS), np.uint32)
-    shape = ConvShape(*x.shape, 64, WHOLE[kind])
     launch = ceilings.copies(shape, passes, blocks, x=x.ctypes.data, y=y.ctypes.data)
     assert launch.kernel == f"copies_{kind}"
     emulator.run([launch], **how)
     check_guards(x, y)
-    return y.sum(axis=1, dtype=np.uint32), ceilings.last_sums(x, WHOLE[kind], passes, blocks)
+    return y.sum(axis=1, dtype=np.uint32), ceilings.last_sums(x, shape.window, passes, blocks)
 
 
 @pytest.mark.parametrize("way", EVERY_WAY, ids=str)
@@ -46,7 +45,7 @@ def test_the_last_boxes_are_those_that_were_asked_for(way, kind, channels, passe
 def test_a_pass_brings_every_box_once():
     """Where the stages hold all of it, the sums are those of x."""
     x = np.random.default_rng(1).integers(0, 1 << 16, (6, 16, 8, 128)).astype(np.uint16)
-    assert ceilings.last_sums(x, WHOLE["tile"], 1, 3).sum(dtype=np.uint32) == x.view(np.uint32).sum(dtype=np.uint32)
+    assert ceilings.last_sums(x, Window.of(1), 1, 3).sum(dtype=np.uint32) == x.view(np.uint32).sum(dtype=np.uint32)
     found, _ = copied("tile", 128, 1, 3, 2)
     again, _ = copied("tile", 128, 2, 3, 2)  # all boxes twice: each block has also what was another's
     assert again.sum(dtype=np.uint32) == np.uint32(2) * found.sum(dtype=np.uint32)
@@ -55,7 +54,7 @@ def test_a_pass_brings_every_box_once():
 
 def test_a_share_that_is_not_equal_is_refused():
     with pytest.raises(ValueError, match="equal share"):
-        ceilings.copies(ConvShape(3, 16, 8, 64, 64, WHOLE["tile"]), 1, 2, x=0, y=0)
+        ceilings.copies(ConvShape(3, 16, 8, 64, 64, Window.of(1)), 1, 2, x=0, y=0)
 
 
 COPY_FAULTS = {
