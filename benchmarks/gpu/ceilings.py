@@ -6,11 +6,12 @@ A kernel's share of the roofline in the other tables is the time at the limiting
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.stages import Case, Finding
+from npresnet.bench import hopper_ceilings
 from npresnet.bench.gpu_ceilings import copy_bytes, product_shape, time_copy, time_node_gap, time_product
 from npresnet.cuda import ELEMENTS
 
@@ -35,11 +36,25 @@ def ceilings(entry: Mapping[str, Any]) -> Ceilings | None:
 
 
 def cases(bench: Bench) -> Iterator[Case]:
-    """The copy, a node of a graph, then a product in each precision."""
+    """The copy, a node of a graph, then a product in each precision; and what only a Hopper has."""
     yield Case("copy", functools.partial(_copy, bench))
     yield Case("node gap", functools.partial(time_node_gap, bench))
     for dtype in bench.dtypes(ELEMENTS):
         yield Case(f"product {dtype}", functools.partial(_product, bench, dtype))
+    blocks = 2 if bench.emulated else bench.gpu.multiprocessors
+    for name, measure, arguments in (
+        ("L2 copies", hopper_ceilings.time_copies, (blocks,)),
+        ("L2 copies to one multiprocessor", hopper_ceilings.time_copies, (1,)),
+        ("wgmma from shared memory", hopper_ceilings.time_products, (blocks,)),
+        ("node gap pdl", hopper_ceilings.time_nodes, ()),
+    ):
+        yield Case(name, functools.partial(_of_hopper, bench, functools.partial(measure, bench, *arguments)))
+
+
+def _of_hopper(bench: Bench, measure: Callable[[], Finding]) -> Finding:
+    if bench.gpu.capability != hopper_ceilings.HOPPER:
+        return {"absent": f"it needs compute capability 9.0 (Hopper); this GPU has {bench.gpu.capability / 10:.1f}"}
+    return measure()
 
 
 def _copy(bench: Bench) -> Finding:

@@ -104,21 +104,33 @@ def by_group(rows: Sequence[Row]) -> list[Row]:
 
 
 def measured_card(card: Card, entry: Mapping[str, Any], gpu: Processor) -> Card:
-    """The constants, replaced where a results file of gpu_report.py has measured them."""
-    rates = {
-        name: case["rates"] for name, case in entry.get("stages", {}).get("ceilings", {}).items() if case.get("rates")
-    }
-    tflops = dict(card.tflops)
-    for name, found in rates.items():
+    """The constants, replaced where a results file of gpu_report.py has measured them.
+
+    A node of a chain that does next to nothing takes the gap and the latency. Of L2 counts the slower kind of box.
+    Through shared memory goes what the busiest kernel gets through: where products and copies together are not held up
+    by it, the constant becomes too low, and never too high.
+    """
+    cases = {name: case for name, case in entry.get("stages", {}).get("ceilings", {}).items() if case.get("rates")}
+    rates = {name: case["rates"] for name, case in cases.items()}
+    found: dict[str, Any] = {"tflops": dict(card.tflops)}
+    for name, reached in rates.items():
         kind, _, dtype = name.partition(" ")
         if kind == "product":
-            tflops[_peak_key(dtype, gpu)] = max(found.values())
+            found["tflops"][_peak_key(dtype, gpu)] = max(reached.values())
     if "copy" in rates:
         ours = next(iter(rates["copy"].values()))
-        card = card._replace(dram_tbs=ours, copy_tbs=max(rates["copy"].values()))
-    if "node gap" in rates:  # of nodes that do next to nothing: what one takes is the gap and the latency
-        card = card._replace(gap_us=max(min(rates["node gap"].values()) - card.latency_us, 0.0))
-    return card._replace(tflops=tflops)
+        found |= {"dram_tbs": ours, "copy_tbs": max(rates["copy"].values())}
+    if "node gap" in rates:
+        found["gap_us"] = max(min(rates["node gap"].values()) - card.latency_us, 0.0)
+    if "pdl" in (nodes := rates.get("node gap pdl", {})):
+        found["pdl_gap_us"] = max(nodes["pdl"] - card.latency_us, 0.0)
+    if "L2 copies" in rates:
+        found["l2_tbs"] = min(rates["L2 copies"].values())
+    if one := rates.get("L2 copies to one multiprocessor"):
+        found["l2_bytes_per_clock"] = min(one.values()) * 1e3 / card.clock_ghz
+    if shared_tbs := cases.get("wgmma from shared memory", {}).get("shared_tbs"):
+        found["shared_bytes_per_clock"] = max(shared_tbs.values()) * 1e3 / card.clock_ghz / card.multiprocessors
+    return card._replace(**found)
 
 
 def measured_ms(entry: Mapping[str, Any]) -> dict[tuple[str, str, int], float]:

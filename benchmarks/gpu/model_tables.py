@@ -19,8 +19,9 @@ def statement(card: Card, gpu: Processor, results: Path | None) -> str:
     origin = f" What {results.name} has measured replaces the constants." if results else ""
     usable = [rate for name, rate in card.tflops.items() if gpu.capability == 90 or not name.startswith(WGMMA)]
     rates = (
-        f"DRAM {card.dram_tbs:.3g} TB/s ({card.copy_tbs:.3g} for floors), L2 {card.l2_tbs:.3g} TB/s, "
-        f"{card.clock_ghz:.4g} GHz, {card.gap_us:.3g} us between nodes, "
+        f"DRAM {card.dram_tbs:.3g} TB/s ({card.copy_tbs:.3g} for floors), L2 {card.l2_tbs:.3g} TB/s, shared memory "
+        f"{card.shared_bytes_per_clock:.3g} bytes a clock, {card.clock_ghz:.4g} GHz, {card.gap_us:.3g} us between "
+        f"nodes ({card.pdl_gap_us:.3g} by pdl), "
         f"{max(usable):.4g} TFLOP/s at most"
     )
     return (
@@ -66,13 +67,14 @@ def beside(totals: Mapping[Key, Row], measured_ms: Mapping[Key, float]) -> Table
 
 
 def nodes(totals: Mapping[Key, Row], card: Card) -> Table:
-    """Of one image: every launch is a node, and between two there is a gap."""
+    """Of one image: every launch is a node, and between two there is a gap; what it would be by pdl stands beside."""
+    gaps = (card.gap_us, card.pdl_gap_us)
     lines = [
-        [f"{name} {dtype}", str(row.launches), f"{card.gap_us * row.launches:.0f}", f"{row.us:.0f}"]
+        [f"{name} {dtype}", str(row.launches), *(f"{gap * row.launches:.0f}" for gap in gaps), f"{row.us:.0f}"]
         for (name, dtype, batch), row in totals.items()
         if batch == 1
     ]
-    return Table(["batch 1", "nodes", "gaps us", "predicted us"], lines)
+    return Table(["batch 1", "nodes", "gaps us", "gaps us by pdl", "predicted us"], lines)
 
 
 def _us(measured_us: float | None) -> str:

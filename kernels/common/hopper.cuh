@@ -1,4 +1,4 @@
-// What begins with sm_90: mbarriers, bulk tensor copies (TMA); and with sm_90a: wgmma, registers handed over between
+// What begins with sm_90: mbarriers, bulk tensor copies (TMA), launches that overlap; and with sm_90a: wgmma, registers handed over between
 // warps. Their meaning is PTX's. The tests' emulator has bodies of the same names for the CPU.
 //
 //   a pipeline's stage    producer: barrier_expect(full, bytes); tensor_copy_...(stage, map, full, ...)
@@ -66,6 +66,17 @@ __device__ __forceinline__ void tensor_copy_im2col(unsigned shared_to, const Ten
                "[%0], [%1, {%3, %4, %5, %6}], [%2], {%7, %8};"
                :: "r"(shared_to), "l"(map), "r"(barrier), "r"(c), "r"(w), "r"(h), "r"(n),
                   "h"(static_cast<unsigned short>(offset_w)), "h"(static_cast<unsigned short>(offset_h)) : "memory");
+}
+
+// ---- programmatic dependent launch: a kernel that is launched so may begin before the launch ahead of it has ended
+
+// Until the launches ahead have ended and what they wrote is there; at once where none is under way. Every block waits,
+// also where it needs nothing of theirs: who comes later waits for this launch only.
+__device__ __forceinline__ void wait_for_launch_ahead() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+
+// The next launch may begin once every block has said so or ended. It promises nothing of what this one writes.
+__device__ __forceinline__ void let_next_launch_begin() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
 
 #endif

@@ -14,7 +14,8 @@ npresnet alone:
     layers    every step timed within a whole run (--layers); `layer_tables` formats the times
     tune      every algorithm of every convolution timed (--tune), `tune_gpu` on a GPU
 
-Times are taken by `timing` on the CPU and `gpu_timer` on a GPU; `peak` and `gpu_ceilings` measure a machine's limits.
+Times are taken by `timing` on the CPU and `gpu_timer` on a GPU; `peak`,
+`gpu_ceilings` and `hopper_ceilings` measure a machine's limits.
 
 The rules of a comparison: equal threads, float32, one process an engine started with every OPENBLAS_* variable unset,
 one engine active at a time, and no time for an engine whose logits are wrong.

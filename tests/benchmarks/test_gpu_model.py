@@ -48,10 +48,11 @@ def test_it_says_that_nothing_was_measured_and_prints_every_table(capsys):
     ((network, dtype, one, four),) = cells(text, "Images a second")
     assert (network, dtype) == ("resnet18", "float16")
     assert all(re.fullmatch(r"[\d,]+ \([\d,]+\)", cell) for cell in (one, four))
-    ((case, nodes, gaps, us),) = cells(text, "Batch 1: nodes of the graph")
+    ((case, nodes, gaps, by_pdl, us),) = cells(text, "Batch 1: nodes of the graph")
     assert case == "resnet18 float16"
     assert int(nodes) == 22, "images in, stem and pool; 19 convolutions, split or not; average and classifier"
     assert float(gaps) == pytest.approx(int(nodes) * H200.gap_us, abs=0.5)
+    assert float(by_pdl) == pytest.approx(int(nodes) * H200.pdl_gap_us, abs=0.5)
     assert float(us) > float(gaps)
     assert "beside" not in text
 
@@ -110,6 +111,49 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
     assert (card.tflops["wgmma float16"], card.tflops["wgmma tf32"]) == (100.0, H200.tflops["wgmma tf32"])
     assert card.gap_us == pytest.approx(2.0)
     assert model.measured_card(H200, {}, GPU) == H200
+
+
+HOPPERS = {
+    "L2 copies": {"rates": {"tile": 6.0, "im2col": 5.0}},
+    "L2 copies to one multiprocessor": {"rates": {"tile": 0.1755, "im2col": 0.0702}},
+    "wgmma from shared memory": {
+        "rates": {"N = 64": 600.0, "N = 64 and copies": 500.0},
+        "shared_tbs": {"N = 64": 17.0, "N = 64 and copies": 1.755 * 132 * 0.1},
+    },
+    "node gap pdl": {"rates": {"plain": 1.5, "pdl": 1.0}},
+}
+
+
+def test_what_only_a_hopper_has_measured_replaces_its_constants(tmp_path, capsys):
+    card = model.measured_card(H200, {"stages": {"ceilings": HOPPERS}}, GPU)
+    found = {"l2_tbs": 5.0, "l2_bytes_per_clock": 40.0, "shared_bytes_per_clock": 100.0, "pdl_gap_us": 0.4}
+    changed = {name: value for name, value in card._asdict().items() if value != getattr(H200, name)}
+    assert changed == {name: pytest.approx(value) for name, value in found.items()}
+    small = H200.scaled("half of it", 66)
+    assert model.measured_card(small, {"stages": {"ceilings": HOPPERS}}, GPU).shared_bytes_per_clock == (
+        pytest.approx(200.0)
+    )
+
+    path = tmp_path / "gpu.json"
+    gpu = {"name": "NVIDIA H200", "capability": 90, "multiprocessors": 132}
+    path.write_text(json.dumps({"gpu": gpu, "stages": {"ceilings": HOPPERS}}))
+    text = printed(capsys, *SMALL, "--results", str(path))
+    assert "L2 5 TB/s, shared memory 100 bytes a clock" in text
+    assert "1.3 us between nodes (0.4 by pdl)" in text
+
+
+@pytest.mark.parametrize("name", HOPPERS)
+def test_a_ceiling_that_was_not_measured_replaces_nothing(name):
+    for case in ({"problem": "it hung"}, {"absent": "no Hopper"}, {"rates": {}, "shared_tbs": {}}):
+        assert model.measured_card(H200, {"stages": {"ceilings": {name: case}}}, GPU) == H200
+
+
+def test_a_slower_limit_makes_what_it_binds_slower(resnet50):
+    """Each constant is one that the model takes."""
+    usual = model.together("", model.predict(resnet50, 32, ELEMENTS["float16"], GPU, H200, (3, 224, 224)))
+    for change in ({"l2_tbs": 2.0}, {"shared_bytes_per_clock": 32}, {"l2_bytes_per_clock": 16}):
+        rows = model.predict(resnet50, 32, ELEMENTS["float16"], GPU, H200._replace(**change), (3, 224, 224))
+        assert model.together("", rows).us > 1.1 * usual.us, change
 
 
 @pytest.mark.parametrize("text", [None, "no JSON", "[]", "{}", '{"gpu": {"name": "NVIDIA H200"}}'])

@@ -52,6 +52,7 @@ def test_every_stage_runs_and_each_fault_is_told_as_what_it_is(tmp_path, capsys,
     assert [name for name, case in found.items() if case.get("stuck")] == [DIES, HANGS]
     assert set(json.loads(output.read_text())["stages"]) | {"peers", "compiled", "tuning"} == set(tables.TITLES)
     assert found["parity: cifar_resnet8 float32"]["error"] < 1e-6
+    assert set(found["ceilings: node gap pdl"]["times"]) == {"plain", "pdl"}
     assert found["tiles: cifar_resnet8 float32 conv2d_registers"]["turns"] > 2
     run = found["conformance: shuffles"]["run"]
     assert (run["commit"], run["quick"], run["emulated"]) == ("abc", False, True)
@@ -111,7 +112,7 @@ def test_a_name_of_no_case_is_refused_before_anything_runs(tmp_path, capsys):
     output = tmp_path / "found.json"
     words = ["--emulator", "--stage", "ceilings", "--case", "no such", "--output", str(output)]
     assert gpu_report.main(words) == 2
-    assert '--case "no such" is part of none of the 6 cases' in capsys.readouterr().err
+    assert '--case "no such" is part of none of the 10 cases' in capsys.readouterr().err
     assert not output.exists()
 
 

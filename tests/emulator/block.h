@@ -23,6 +23,7 @@ struct Options {
   Order order;  // which warp goes first
   unsigned seed;
   int planted;  // the fault that a test plants in this launch, 0 for none
+  bool pdl;     // it may begin before the launch ahead of it has ended
 };
 
 struct Copy {
@@ -115,6 +116,7 @@ struct Block {
   std::vector<Product> products[8];  // of each warpgroup, not yet waited for
   int committed_groups[8];
   bool sums_fenced[8];  // by wgmma_fence, since the last wgmma_wait
+  bool has_waited;      // by wait_for_launch_ahead
 
   unsigned char* shared;  // dynamic shared memory
   unsigned shared_bytes;

@@ -14,7 +14,7 @@
 //   together.h       what threads do together: __syncthreads, shuffles
 //   copies.h         cp.async
 //   tensor_cores.h   ldmatrix, mma
-//   barriers.h       mbarriers
+//   barriers.h       mbarriers; the launch ahead
 //   tensor_maps.h    bulk tensor copies (TMA)
 //   wgmma.h          Hopper's matrix product
 //   tickets.h        what blocks leave for each other

@@ -17,6 +17,7 @@ struct Call {
   int lazy, order;
   unsigned seed;
   int planted;
+  int pdl;
   int cpu_threads;
   int argument_count;
   const void* const* arguments;
@@ -76,7 +77,7 @@ inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& 
   ThreadLocal statics;
   running = nullptr;  // brings this thread's storage into being
   dl_iterate_phdr(find_thread_local, &statics);
-  b.options = {call.lazy != 0, static_cast<Order>(call.order), call.seed, call.planted};
+  b.options = {call.lazy != 0, static_cast<Order>(call.order), call.seed, call.planted, call.pdl != 0};
   b.size = {call.block[0], call.block[1], call.block[2]};
   b.grid = {call.grid[0], call.grid[1], call.grid[2]};
   b.threads = static_cast<int>(b.size.x * b.size.y * b.size.z);

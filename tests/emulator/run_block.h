@@ -39,6 +39,7 @@ inline void begin_block(Block& b, dim3 index) {
   for (auto& products : b.products) products.clear();
   for (int& groups : b.committed_groups) groups = 0;
   for (bool& fenced : b.sums_fenced) fenced = false;
+  b.has_waited = false;
   for (int i = 0; i < b.threads; i++) {
     Fiber& f = b.fibers[static_cast<size_t>(i)];
     unsigned id = static_cast<unsigned>(i);
@@ -64,6 +65,9 @@ inline const char* left_undone(const Block& b, const SharedArena& arena) {
   if (!b.tensor_copies.empty()) return "it ended while a tensor copy was in flight";
   for (const auto& products : b.products) {
     if (!products.empty()) return "it ended while a wgmma was in flight";
+  }
+  if (b.options.pdl && !b.has_waited) {
+    return "it may begin before the launch ahead has ended, and no thread has executed wait_for_launch_ahead";
   }
   return nullptr;
 }

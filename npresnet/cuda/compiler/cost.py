@@ -70,6 +70,7 @@ class Card(NamedTuple):
     shared_bytes_per_clock   of a multiprocessor
     tflops                   `products` -> TFLOP/s that large products reach
     gap_us                   between two nodes of a graph
+    pdl_gap_us               the same by programmatic dependent launch, which no launch of a network uses yet
     latency_us               that every launch waits for its first operands
     ramp_us                  that a long launch loses at its two ends
     """
@@ -84,6 +85,7 @@ class Card(NamedTuple):
     shared_bytes_per_clock: float
     tflops: Mapping[str, float]
     gap_us: float
+    pdl_gap_us: float
     latency_us: float
     ramp_us: float
 
@@ -115,6 +117,7 @@ H200 = Card(
         }
     ),
     gap_us=1.3,  # R
+    pdl_gap_us=0.5,  # G
     latency_us=0.6,  # G
     ramp_us=2.2,  # G: 3.5 with the gap
 )
