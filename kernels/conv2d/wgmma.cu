@@ -156,7 +156,7 @@ __device__ __forceinline__ void conv2d_wgmma(const Stored* x, const Stored* weig
     wgmma_wait<1>();
   }
   wgmma_wait<0>();
-  __syncthreads();  // the other warpgroup has read the ring
+  __syncthreads();  // the other warps have read the ring, too
   epilogue.store(sums);
 }
 

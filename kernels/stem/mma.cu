@@ -7,8 +7,8 @@
 //
 // 3 channels are not a multiple of 16 bytes, so the general kernel would load them one by one. Here a row of the window
 // is `taps` whole pixels of 4 channels, one run of memory. A 7x7 window becomes 7 rows of 8 pixels: K = 224 where 147
-// would do, a third of the products is with zeros, in exchange for loads of whole rows. (A NaN or infinity in the extra
-// pixel does reach the sum, as 0 * NaN: it spoils outputs of its own image only, one column further than the window.)
+// would do, a third of the products is with zeros, in exchange for loads of whole rows. (A NaN or infinity in an extra
+// pixel does reach the sum, as 0 * NaN: it spoils outputs of its own image only, as a window of `taps` columns would.)
 //
 // The block keeps all weights of `columns` filters in shared memory and walks through `tiles` tiles of 8 x 16 outputs.
 // For each it loads the patch of pixels below it once (stem/patch.cuh). A row of im2col is then just an address: the

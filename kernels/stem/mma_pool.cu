@@ -14,7 +14,7 @@
 // pixels, products (mma_rows.cuh), then bias, ReLU and rounding into the ring, then the pooled rows that are complete.
 //
 // Grid (bands of all images, ceil(O/columns)), block 128. Shared: the ring 8 + KH - 1 rows of 16 x (columns + 8), the
-// weights, their bias, the patch, for bytes a table of 1024 numbers: 61 KiB for ResNet's stem in half.
+// weights, their bias, the patch, for bytes a table of 1024 numbers: 60 KiB for ResNet's stem in half.
 //
 // It wastes: 16 columns make 7 pooled ones of 3x3/2, where 14 would do, so products are computed 16/14 times; a patch
 // is not loaded while the last is multiplied, other blocks of the multiprocessor have to fill the time.

@@ -62,7 +62,9 @@ FAULTS = {
             (BARRIER, "__syncthreads(); fence_async_proxy();"),
         ),
         "stage filled again while multiplied": (("wgmma_wait<1>();", "wgmma_wait<2>();"),),
-        "strips over a ring that is still read": (("__syncthreads();  // the other warpgroup has read the ring", ";"),),
+        "strips over a ring that is still read": (
+            ("__syncthreads();  // the other warps have read the ring, too", ";"),
+        ),
         "chunks not swizzled": (
             (
                 "place = row * SLAB_BYTES + (chunk ^ row % 8) * 16;",

@@ -7,6 +7,7 @@
 #pragma once
 #include <stdarg.h>
 #include <stdio.h>
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -54,7 +55,7 @@ struct Fiber {
 struct Meeting {
   const char* operation = nullptr;
   unsigned arrived = 0, generation = 0;
-  void* arguments[128];
+  void* arguments[32];
 };
 
 struct Mbarrier {
@@ -81,14 +82,27 @@ struct TensorCopy {
   int at[4], offset[2];
 };
 
-// One wgmma of four warps, to be computed when somebody waits for it.
+// One wgmma of four warps, of which each computes 16 rows: when it waits for it, or at once.
 struct Product {
-  void (*compute)(const Product&);
-  float* sums[128];
+  void (*compute)(Product&, int warp);
   unsigned long long a, b;
+  float* sums[128];
   std::vector<unsigned> chunks;  // of shared memory that it reads
-  bool committed, computed;
-  int group;
+  std::vector<float> factors;    // b as numbers, once a warp has needed them
+  int finished = 0;              // warps that have waited for it
+};
+
+// The wgmmas of four warps, the oldest first, from number `first` of the block on.
+struct Products {
+  std::deque<Product> in_flight;
+  unsigned first = 0;
+};
+
+// How far one warp is with its wgmmas.
+struct WarpProducts {
+  unsigned issued = 0, finished = 0;
+  std::vector<unsigned> groups;  // how many had been issued at each wgmma_commit
+  bool fenced = false;           // by wgmma_fence, since the last wgmma_wait
 };
 
 // What a thread has left for other blocks, until it gets to memory: see tickets.h.
@@ -110,13 +124,12 @@ struct Block {
   dim3 index, size, grid;
   unsigned random;
 
-  Meeting everybody, warp_meetings[32], group_meetings[8];
+  Meeting everybody, warp_meetings[32];
   std::map<unsigned, Mbarrier> barriers;
   std::vector<TensorCopy> tensor_copies;
-  std::vector<Product> products[8];  // of each warpgroup, not yet waited for
-  int committed_groups[8];
-  bool sums_fenced[8];  // by wgmma_fence, since the last wgmma_wait
-  bool has_waited;      // by wait_for_launch_ahead
+  Products products[8];  // of each four warps
+  WarpProducts warp_products[32];
+  bool has_waited;  // by wait_for_launch_ahead
 
   unsigned char* shared;  // dynamic shared memory
   unsigned shared_bytes;

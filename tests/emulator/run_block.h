@@ -32,13 +32,11 @@ inline void begin_block(Block& b, dim3 index) {
   order_warps(b);
   b.everybody = {};
   for (Meeting& meeting : b.warp_meetings) meeting = {};
-  for (Meeting& meeting : b.group_meetings) meeting = {};
   begin_tickets(b);
   b.barriers.clear();
   b.tensor_copies.clear();
-  for (auto& products : b.products) products.clear();
-  for (int& groups : b.committed_groups) groups = 0;
-  for (bool& fenced : b.sums_fenced) fenced = false;
+  for (Products& products : b.products) products = {};
+  for (WarpProducts& warp : b.warp_products) warp = {};
   b.has_waited = false;
   for (int i = 0; i < b.threads; i++) {
     Fiber& f = b.fibers[static_cast<size_t>(i)];
@@ -63,8 +61,13 @@ inline void begin_block(Block& b, dim3 index) {
 inline const char* left_undone(const Block& b, const SharedArena& arena) {
   if (!arena.margins_intact()) return "something was written outside of the block's shared memory";
   if (!b.tensor_copies.empty()) return "it ended while a tensor copy was in flight";
-  for (const auto& products : b.products) {
-    if (!products.empty()) return "it ended while a wgmma was in flight";
+  for (int warp = 0; warp < b.warps; warp++) {
+    if (b.warp_products[warp].issued != b.warp_products[warp / 4 * 4].issued) {
+      return "a wgmma was not executed by all warps of its warpgroup";
+    }
+  }
+  for (const Products& products : b.products) {
+    if (!products.in_flight.empty()) return "it ended while a wgmma was in flight";
   }
   if (b.options.pdl && !b.has_waited) {
     return "it may begin before the launch ahead has ended, and no thread has executed wait_for_launch_ahead";

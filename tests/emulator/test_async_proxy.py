@@ -29,6 +29,7 @@ LACKS = {
     "wgmma_fence at first": "wgmma_float16: no wgmma_fence since the block began or since wgmma_wait",
     "wgmma_fence after a wait": "wgmma_float16: no wgmma_fence since the block began or since wgmma_wait",
     "wgmma_wait before a store": "is overwritten while a wgmma that reads it is in flight",
+    "barrier after wgmma_wait": "is overwritten while a wgmma that reads it is in flight",
     "fence before the copy engine": f"tensor_copy_2d: shared address 0 was written by thread (0, 0, 0), {NOT_FENCED}",
     "wait for the copy engine": "a store: shared address 1024 is used while an asynchronous copy to it is in flight",
 }

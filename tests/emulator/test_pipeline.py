@@ -21,7 +21,7 @@ STEPS = 5
 A, B = (memory.guarded(whole_numbers(seed, (64, 64 * STEPS)).astype(np.float16)) for seed in (1, 2))
 MISTAKES = (
     "NONE EARLY_RELEASE WRONG_PARITY TOO_MANY_BYTES TOO_FEW_BYTES NO_SWIZZLE WRONG_STEP NO_WAIT_AT_THE_END "
-    "WAIT_OFF_BY_ONE"
+    "WAIT_OFF_BY_ONE RELEASE_FOR_OTHERS"
 ).split()
 
 
@@ -55,6 +55,7 @@ def test_a_mistake_shows(mistake):
     [
         ("EARLY_RELEASE", "is overwritten while a wgmma that reads it is in flight"),
         ("WAIT_OFF_BY_ONE", "is overwritten while a wgmma that reads it is in flight"),
+        ("RELEASE_FOR_OTHERS", "is overwritten while a wgmma that reads it is in flight"),
         ("TOO_MANY_BYTES", "deadlock"),
         ("WRONG_PARITY", "deadlock: 128 threads wait at barrier_wait (shared address 32768), 1 threads wait"),
         ("NO_WAIT_AT_THE_END", "it ended while a wgmma was in flight"),

@@ -1,4 +1,4 @@
-// What threads do together: the block's barrier, operations of a whole warp or of four.
+// What threads do together: the block's barrier, operations of a whole warp.
 #pragma once
 
 namespace emulator {
@@ -8,7 +8,7 @@ template <class Argument, class Operation>
 inline void together(Meeting& meeting, int slot, unsigned count, const char* name, Argument* argument,
                      Operation operation) {
   if (meeting.arrived && meeting.operation != name) {
-    fault("threads of one warp or warpgroup are at different operations: some at %s, this one at %s",
+    fault("threads of one warp are at different operations: some at %s, this one at %s",
           meeting.operation, name);
   }
   meeting.operation = name;
@@ -29,14 +29,6 @@ template <class Argument, class Operation>
 inline void whole_warp(const char* name, Argument* argument, Operation operation) {
   unsigned lanes = static_cast<unsigned>(warp_size());
   together(block().warp_meetings[me()->warp], me()->lane, lanes, name, argument, operation);
-}
-
-// Four warps that begin at a multiple of four.
-template <class Argument, class Operation>
-inline void whole_warpgroup(const char* name, Argument* argument, Operation operation) {
-  int group = me()->id / 128;
-  if (group * 128 + 128 > block().threads) fault("%s needs four whole warps", name);
-  together(block().group_meetings[group], me()->id % 128, 128, name, argument, operation);
 }
 
 // The block's barrier counts the threads that have not returned.

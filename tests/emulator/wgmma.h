@@ -1,7 +1,8 @@
-// wgmma: 64xN sums of four warps, both factors in shared memory. Lazily the product is computed when it is waited for,
-// so what was overwritten too early goes into it, and sums that are looked at too early are still old.
+// wgmma: 64xN sums of four warps, both factors in shared memory. Lazily a warp's rows are computed when it waits for
+// them, so that sums that are looked at too early are still old. None of these operations makes a warp wait for the
+// other three (PTX's .sync is of a warp): each goes on by itself, and from the first one's wgmma until all four have
+// waited for it nobody may write the factors.
 #pragma once
-#include <algorithm>
 
 namespace emulator {
 
@@ -37,22 +38,27 @@ template <class Element> OWN inline void read_row(const Tile& tile, int row, flo
   Element::values(bits, values, Wgmma<Element>::K);
 }
 
-template <class Element, int N> OWN inline void compute_wgmma(const Product& product) {
+// The 16 rows of one of the four warps.
+template <class Element, int N> OWN inline void compute_wgmma(Product& product, int warp) {
   constexpr int K = Wgmma<Element>::K;
   Tile a_tile(product.a), b_tile(product.b);
-  float a[K], b[K][N], row[K];
-  for (int j = 0; j < N; j++) {
-    read_row<Element>(b_tile, j, row);
-    for (int k = 0; k < K; k++) b[k][j] = row[k];
+  float a[K], row[K];
+  if (product.factors.empty()) {
+    product.factors.resize(K * N);
+    for (int j = 0; j < N; j++) {
+      read_row<Element>(b_tile, j, row);
+      for (int k = 0; k < K; k++) product.factors[static_cast<size_t>(k * N + j)] = row[k];
+    }
   }
-  for (int i = 0; i < 64; i++) {
-    read_row<Element>(a_tile, i, a);
-    float* const* lanes = product.sums + i / 16 * 32 + i % 8 * 4;  // four lanes share the row
-    int half = i / 8 % 2 * 2;
+  for (int i = 0; i < 16; i++) {
+    read_row<Element>(a_tile, warp * 16 + i, a);
+    float* const* lanes = product.sums + warp * 32 + i % 8 * 4;  // four lanes share the row
+    int half = i / 8 * 2;
     float sums[N];
     for (int j = 0; j < N; j++) sums[j] = lanes[j % 8 / 2][j / 8 * 4 + half + j % 2];
     for (int k = 0; k < K; k++) {
-      for (int j = 0; j < N; j++) sums[j] += a[k] * b[k][j];
+      const float* b = product.factors.data() + k * N;
+      for (int j = 0; j < N; j++) sums[j] += a[k] * b[j];
     }
     for (int j = 0; j < N; j++) lanes[j % 8 / 2][j / 8 * 4 + half + j % 2] = sums[j];
   }
@@ -73,76 +79,88 @@ inline void note_reads(Product& product, int columns) {
   }
 }
 
-inline void finish(Product& product) {
-  if (!product.computed) product.compute(product);
-  for (unsigned chunk : product.chunks) block().being_read[chunk]--;
-}
+inline Products& products() { return block().products[me()->warp / 4]; }
+inline WarpProducts& warp_products() { return block().warp_products[me()->warp]; }
 
 struct WgmmaArguments {
   float* sums;
   unsigned long long a, b;
 };
 
+// This warp's next product: the first of the four warps begins it.
+template <class Element, int N>
+inline Product& next_product(const char* name, unsigned long long a, unsigned long long b) {
+  Products& all = products();
+  size_t place = warp_products().issued++ - all.first;
+  if (place == all.in_flight.size()) {
+    all.in_flight.push_back({compute_wgmma<Element, N>, a, b, {}, {}, {}, 0});
+    note_reads(all.in_flight.back(), N);
+  }
+  Product& product = all.in_flight[place];
+  if (product.a != a || product.b != b) fault("%s: the threads' descriptors differ", name);
+  if (product.compute != compute_wgmma<Element, N>) fault("%s: another warp is at another wgmma", name);
+  return product;
+}
+
 template <class Element, int N>
 inline void wgmma(const char* name, float* sums, unsigned long long a, unsigned long long b) {
   static_assert(N % 8 == 0 && 8 <= N && N <= 256, "8 to 256 columns, a multiple of 8");
+  if (me()->warp / 4 * 128 + 128 > block().threads) fault("%s needs four whole warps", name);
   WgmmaArguments mine{sums, a, b};
-  whole_warpgroup(name, &mine, [name](WgmmaArguments* const* threads) {
-    Product product{compute_wgmma<Element, N>, {}, threads[0]->a, threads[0]->b, {}, false, false, 0};
-    for (int i = 0; i < 128; i++) {
-      if (threads[i]->a != product.a || threads[i]->b != product.b) fault("%s: the threads' descriptors differ", name);
-      product.sums[i] = threads[i]->sums;
+  whole_warp(name, &mine, [name](WgmmaArguments* const* threads) {
+    for (int i = 0; i < 32; i++) {
+      if (threads[i]->a != threads[0]->a || threads[i]->b != threads[0]->b) {
+        fault("%s: the threads' descriptors differ", name);
+      }
     }
-    if (!block().sums_fenced[me()->id / 128]) {
+    if (!warp_products().fenced) {
       fault("%s: no wgmma_fence since the block began or since wgmma_wait, so that threads may still use the sums", name);
     }
-    note_reads(product, N);
-    if (!block().options.lazy) {
-      product.compute(product);
-      product.computed = true;
-    }
-    block().products[me()->id / 128].push_back(std::move(product));
+    Product& product = next_product<Element, N>(name, threads[0]->a, threads[0]->b);
+    const int warp = me()->warp % 4;
+    for (int i = 0; i < 32; i++) product.sums[warp * 32 + i] = threads[i]->sums;
+    if (!block().options.lazy) product.compute(product, warp);
   });
 }
 
-inline void commit_products() {
-  int group = me()->id / 128;
-  int number = block().committed_groups[group]++;
-  for (Product& product : block().products[group]) {
-    if (!product.committed) product.group = number;
-    product.committed = true;
+// This warp's part of the oldest product that it has not finished.
+inline void finish_product() {
+  Products& all = products();
+  Product& product = all.in_flight[warp_products().finished++ - all.first];
+  if (block().options.lazy) product.compute(product, me()->warp % 4);
+  if (++product.finished == 4) {
+    for (unsigned chunk : product.chunks) block().being_read[chunk]--;
   }
+  for (; !all.in_flight.empty() && all.in_flight.front().finished == 4; all.first++) all.in_flight.pop_front();
 }
 
 // Finishes all but the youngest `left` groups.
-inline void finish_products(int left) {
-  int group = me()->id / 128;
-  block().sums_fenced[group] = false;
-  auto& products = block().products[group];
-  int before = block().committed_groups[group] - left;
-  auto first_kept = std::find_if(products.begin(), products.end(),
-                                 [&](const Product& p) { return !p.committed || p.group >= before; });
-  for (auto p = products.begin(); p != first_kept; p++) finish(*p);
-  products.erase(products.begin(), first_kept);
+inline void finish_products(size_t left) {
+  WarpProducts& warp = warp_products();
+  warp.fenced = false;
+  if (warp.groups.size() <= left) return;
+  unsigned until = warp.groups[warp.groups.size() - 1 - left];
+  while (warp.finished < until) finish_product();
 }
 
 }  // namespace emulator
 
 inline void wgmma_fence() {
-  emulator::whole_warpgroup("wgmma_fence", static_cast<int*>(nullptr),
-                            [](int* const*) { emulator::block().sums_fenced[emulator::me()->id / 128] = true; });
+  emulator::whole_warp("wgmma_fence", static_cast<int*>(nullptr),
+                       [](int* const*) { emulator::warp_products().fenced = true; });
 }
 
 inline void wgmma_commit() {
-  emulator::whole_warpgroup("wgmma_commit", static_cast<int*>(nullptr),
-                            [](int* const*) { emulator::commit_products(); });
+  emulator::whole_warp("wgmma_commit", static_cast<int*>(nullptr), [](int* const*) {
+    emulator::WarpProducts& warp = emulator::warp_products();
+    warp.groups.push_back(warp.issued);
+  });
 }
 
 template <int N> inline void wgmma_results(float (&)[N]) {}
 
 template <int N> inline void wgmma_wait() {
-  emulator::whole_warpgroup("wgmma_wait", static_cast<int*>(nullptr),
-                            [](int* const*) { emulator::finish_products(N); });
+  emulator::whole_warp("wgmma_wait", static_cast<int*>(nullptr), [](int* const*) { emulator::finish_products(N); });
 }
 
 template <int N> inline void wgmma_float16(float (&d)[N / 2], unsigned long long a, unsigned long long b) {

@@ -30,7 +30,7 @@ from npresnet.plan import Step, count_macs, infer_shapes
 from npresnet.plan.shapes import Shape
 
 COPY_IN, COPY_OUT = "(images in)", "(results out)"  # steps beside those of nodes
-MOST_POSITIONS = 2**31 - 1  # of all images together, which kernels count in an int
+MOST_POSITIONS = 2**31 - 257  # of all images together, which kernels count in an int, to the end of the last tile
 
 
 class Program(NamedTuple):
