@@ -176,6 +176,19 @@ def test_memory_that_work_of_the_caller_may_still_use_is_not_taken(gpus, monkeyp
     assert not any(stream.waiting for stream in taken)
 
 
+def test_the_caller_s_current_stream_stays_so(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    of_the_caller = stand_in.cupy.cuda.Stream(non_blocking=True).use()
+    for x in (images(2), stand_in.asarray(images(2).transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)):
+        run(x)
+        assert stand_in.current_stream() is of_the_caller
+    stand_in.gpus[0].memory_bytes = stand_in.gpus[0].used
+    with pytest.raises(DeviceError, match="of memory"):
+        run(images(200))
+    assert stand_in.current_stream() is of_the_caller
+
+
 def test_an_array_on_another_gpu_is_refused(gpus):
     stand_in = gpus(count=2)
     with npresnet.build("cifar_resnet20", device="cuda:1") as model:

@@ -114,10 +114,11 @@ class Gpu:
         """
         cuda = self._cupy.cuda
         with self.active():
+            callers = cuda.get_current_stream()
             try:
-                with self._idle_stream as idle:
-                    owner = cuda.alloc(max(1, size_bytes))
-                    idle.synchronize()  # for allocators that put the allocation on the stream
+                self._idle_stream.use()
+                owner = cuda.alloc(max(1, size_bytes))
+                self._idle_stream.synchronize()  # for allocators that put the allocation on the stream
             except cuda.memory.OutOfMemoryError:
                 pass
             except cuda.runtime.CUDARuntimeError as error:
@@ -125,6 +126,8 @@ class Gpu:
                     raise
             else:
                 return Buffer(int(owner.ptr), size_bytes, owner)
+            finally:
+                callers.use()  # leaving CuPy's `with stream` would forget a stream of the caller's that was put to use
             raise DeviceError(self._too_much(size_bytes, purpose))
 
     @functools.cached_property
@@ -185,13 +188,11 @@ class Gpu:
         if not _lies_on_gpu(x):
             return np.asarray(x)
         with self.active():
-            array = x if isinstance(x, self._cupy.ndarray) else self._from_others(x)
-        if array.device.id != self._index:
-            raise ShapeError(f"this model is on {self.device}, the images on cuda:{array.device.id}; copy them over")
-        return array
-
-    def _from_others(self, x: Any) -> Any:
-        return self._cupy.from_dlpack(x) if hasattr(x, "__dlpack__") else self._cupy.asarray(x)
+            if not self.is_array(x):
+                x = self._cupy.from_dlpack(x) if hasattr(x, "__dlpack__") else self._cupy.asarray(x)
+        if x.device.id != self._index:
+            raise ShapeError(f"this model is on {self.device}, the images on cuda:{x.device.id}; copy them over")
+        return x
 
     def is_array(self, x: Any) -> bool:
         """Whether x is CuPy's."""
@@ -242,9 +243,8 @@ class Gpu:
 
     def run(self, calls: Sequence[Call], stream: Any) -> None:
         """Put calls on a stream, one after the other."""
-        with stream:
-            for call in calls:
-                self._kernels.put(call, stream)
+        for call in calls:
+            self._kernels.put(call, stream)
 
     def capture(self, calls: Sequence[Call], stream: Any) -> Graph:
         """The calls as one CUDA graph: `graph.launch(stream)` replays them. They have to have run once before."""
