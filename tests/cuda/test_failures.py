@@ -62,6 +62,16 @@ def test_after_memory_ran_out_the_same_executable_goes_on(gpus, call):
     assert cuda.open_gpu("cuda").failed is None
 
 
+def test_memory_is_let_go_when_the_kernels_that_ran_already_are_through(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    stand_in.failures.plan("launch", 701, after=1)
+    with pytest.raises(DeviceError, match="CUDA_ERROR"):
+        run(images(2))
+    assert not run._stream.waiting
+    run_once(run)
+
+
 def test_host_memory_that_cannot_be_pinned_is_ordinary(gpus):
     gpus().failures.plan("pin memory", failures.OUT_OF_MEMORY)
     assert cuda.open_gpu("cuda").host_memory(12).shape == (12,)
