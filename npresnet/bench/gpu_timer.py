@@ -75,8 +75,8 @@ class GpuTimer:
         with self.gpu.active():
             graph = self.gpu.capture(list(calls) * copies, self.stream)
 
-        def replay(grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
-            graph.launch(self.stream)
+        def replay(grid: Any, block: Any, args: Any, *, shared_mem: int = 0, stream: Any) -> None:
+            graph.launch(stream)
 
         whole = [Call(replay, (1, 1, 1), (1, 1, 1), (), 0)]
         return Racer(name, lambda runs: self.gpu.time_ms(whole, self.stream, -(-runs // copies)) / copies)

@@ -96,7 +96,9 @@ class Pipeline:
         staged = slot.pixels[: wanted.pixels_bytes].reshape(wanted.images, -1)
         for row, picture in zip(staged, pictures, strict=True):
             row.reshape(picture.shape)[...] = picture
-        ranking = self._ranking(wanted, results)
+        start = perf_counter()
+        ranking = self._ranking(wanted, results)  # whose kernel may have to be compiled as well
+        wanted = wanted._replace(preparing_ms=wanted.preparing_ms + (perf_counter() - start) * 1e3)
         with self._gpu.active():
             self._put_upload(slot, staged, pixels)
             self._put_work(slot, last, captured, wanted, (pixels, results), ranking)

@@ -32,7 +32,7 @@ def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], An
         array = to_array(x)
     except NpresnetError:
         raise
-    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists; tensors on a GPU or with a gradient
+    except (ValueError, TypeError, RuntimeError, BufferError) as error:  # ragged lists; tensors with a gradient
         raise ShapeError(f"model(x) expects one array ({AXES}), and x cannot be converted to one: {error}") from None
     if array.dtype.kind != "f":
         raise ShapeError(_wrong_dtype(array))

@@ -90,7 +90,7 @@ class Model:
                     0..1); or a list or any other iterable of such images
         top         number of candidates in `Prediction.top`
         batch_size  number of images of an iterable that are read and run together; does not affect the predictions
-                    (except the last digits of a model loaded with fast=True)
+                    (except the last digits on a GPU, and of a model loaded with fast=True)
 
         Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
         that cannot be read or holds NaN, ArchitectureError if the network has no classifier.

@@ -12,6 +12,7 @@ from npresnet.cuda.activation import RELU
 from npresnet.cuda.elements import store
 from npresnet.cuda.launchers import activation
 from tests.emulator import emulator
+from tests.emulator.cupy_machine import Machine
 from tests.emulator.cupy_stand_in import CupyStandIn
 
 
@@ -65,6 +66,17 @@ def test_a_small_kernel_s_time_is_that_of_a_graph_of_many_and_not_of_its_launche
     assert clock.nodes[-1] == MOST_NODES  # one copy
     assert timer.replayed("relu", calls, copies=3).time_ms(1) > 0
     assert clock.nodes[-1] == 3
+
+
+@emulator.needed
+def test_a_graph_is_replayed_on_the_timer_s_stream(gpu):
+    buffer = gpu.allocate(64, "numbers")
+    calls = gpu.bind(activation.launches(16, ELEMENTS["float32"], RELU, x=buffer.address, y=buffer.address))
+    racer = GpuTimer(gpu, gpu.stream()).replayed("relu", calls, copies=3)
+    ran = Machine.active.kernels
+    ran.clear()
+    racer.time_ms(5)
+    assert len(ran) == 6  # two replays
 
 
 def test_only_the_hopeless_are_left_at_one_run(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from npresnet.cuda.runtime import failures
 from npresnet.cuda.runtime.context import Context
 from tests.cuda.running import compiled, expected, images, small_network
 from tests.emulator import cupy_failures, emulator
+from tests.emulator.cupy_streams import Event
 from tests.support.checkout import REPOSITORY
 
 pytestmark = emulator.needed
@@ -58,6 +60,16 @@ def test_after_memory_ran_out_the_same_executable_goes_on(gpus, call):
         run(images(2))
     run_once(run)
     assert cuda.open_gpu("cuda").failed is None
+
+
+def test_memory_is_let_go_when_the_kernels_that_ran_already_are_through(gpus):
+    stand_in = gpus()
+    run = compiled(small_network())
+    stand_in.failures.plan("launch", 701, after=1)
+    with pytest.raises(DeviceError, match="CUDA_ERROR"):
+        run(images(2))
+    assert not run._stream.waiting
+    run_once(run)
 
 
 def test_host_memory_that_cannot_be_pinned_is_ordinary(gpus):
@@ -128,6 +140,30 @@ def test_what_a_model_says_and_auto_chooses(gpus):
     with npresnet.load("demo", device="auto") as other:
         assert other.config["device"].value == "cpu"
         assert "restart it" in other.config["device"].note
+
+
+def test_a_gpu_fails_while_other_threads_make_events(gpus):
+    """Which are called to mind, one after the other, so that they are never destroyed."""
+    gpus()
+    gpu = cuda.open_gpu("cuda")
+    kept, stop, before = [gpu.event() for _ in range(500)], threading.Event(), sys.getswitchinterval()
+
+    def make() -> None:
+        while not stop.is_set():
+            kept.append(gpu.context.keep(Event()))
+
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(10):
+            assert "restart it" in gpu.context._told(cupy_failures.CUDARuntimeError(719, "unspecified launch failure"))
+    finally:
+        stop.set()
+        sys.setswitchinterval(before)
+        for thread in threads:
+            thread.join()
 
 
 FAILS_AND_ENDS = """

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import permutations
+from time import sleep
 
 import numpy as np
 import pytest
 
 from npresnet import cuda
+from npresnet.cuda.launch import Launch
+from npresnet.cuda.runtime.gpu import Call
 from npresnet.cuda.ticket import Ticket
 from npresnet.errors import ShapeError
 from npresnet.images import Preprocess
@@ -59,6 +62,20 @@ def test_logits_have_the_bits_of_images_normalised_by_the_cpu_and_are_ranked(gpu
         prediction = Prediction(logits, top_k=2)
         assert list(best) == [candidate.index for candidate in prediction.top]
         np.testing.assert_allclose(probabilities, prediction.probabilities, rtol=1.2e-7)
+
+
+@pytest.mark.parametrize("kernel", ["softmax_top_k", "linear"])
+def test_compiling_each_kernel_belongs_to_preparing(gpus, monkeypatch, kernel):
+    gpus()
+    run, bind, slow_s = pipeline(), cuda.Gpu.bind, 0.3
+
+    def slow(gpu: cuda.Gpu, launches: list[Launch]) -> list[Call]:
+        if any(kernel in launch.kernel for launch in launches):
+            sleep(slow_s)
+        return bind(gpu, launches)
+
+    monkeypatch.setattr(cuda.Gpu, "bind", slow)
+    assert run.submit(pictures(1), top=2).result().times.preparing >= slow_s * 1e3
 
 
 def test_more_candidates_than_classes_and_none(gpus):

@@ -14,7 +14,8 @@ from tests.emulator.cupy_memory import EmulatedGpu
 class Local(threading.local):
     def __init__(self) -> None:
         self.device = 0
-        self.streams: list[Any] = []
+        self.streams: list[Any] = []  # of `with stream`
+        self.current: dict[int, Any] = {}  # device -> stream
 
 
 class Machine:
@@ -69,8 +70,18 @@ class Machine:
         return self.local.device
 
     def current_stream(self) -> Any:
-        mine = [stream for stream in self.local.streams if stream.device_id == self.current_device()]
-        return mine[-1] if mine else self.nulls[self.current_device()]
+        return self.local.current.get(self.current_device()) or self.nulls[self.current_device()]
+
+    def enter_stream(self, stream: Any) -> None:
+        """As `with stream` does."""
+        self.local.streams.append(stream)
+        self.local.current[stream.device_id] = stream
+
+    def leave_stream(self) -> None:
+        """To the `with` around it, or the default stream, as CuPy does: what was put to `use` is forgotten."""
+        device = self.local.streams.pop().device_id
+        around = [stream for stream in self.local.streams if stream.device_id == device]
+        self.local.current[device] = around[-1] if around else self.nulls[device]
 
 
 class Device:

@@ -37,11 +37,16 @@ class Stream:
 
     def __enter__(self) -> Stream:
         self._require_device()
-        self.machine.local.streams.append(self)
+        self.machine.enter_stream(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.machine.local.streams.pop()
+        self.machine.leave_stream()
+
+    def use(self) -> Stream:
+        self._require_device()
+        self.machine.local.current[self.device_id] = self
+        return self
 
     def _require_device(self) -> None:
         if self.device_id != self.machine.current_device():

@@ -122,6 +122,18 @@ def test_a_stream_belongs_to_its_device(stand_in):
         pass
 
 
+def test_with_forgets_a_stream_that_was_put_to_use(stand_in):
+    one, other = (stand_in.cupy.cuda.Stream(non_blocking=True) for _ in range(2))
+    with one:
+        with other:
+            assert stand_in.current_stream() is other
+        assert stand_in.current_stream() is one
+    assert one.use() is stand_in.current_stream()
+    with other:
+        pass
+    assert stand_in.current_stream().ptr == 0
+
+
 def test_gpu_arrays_do_not_turn_into_numpy_s(stand_in):
     with pytest.raises(TypeError, match="Implicit conversion"):
         np.asarray(stand_in.asarray(np.ones(2)))

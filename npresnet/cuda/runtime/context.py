@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ class Context:
         self._index = index
         self.device = device
         self._alive: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.RLock()  # of `_alive`; a destructor may come in between, in the same thread
         self.failed: str | None = None
 
     @contextmanager
@@ -52,7 +54,8 @@ class Context:
 
     def keep(self, thing: Kept) -> Kept:
         """`thing`, such as a stream or a module, belongs to this context."""
-        self._alive.add(thing)
+        with self._lock:
+            self._alive.add(thing)
         return thing
 
     def _told(self, error: Exception) -> str:
@@ -64,8 +67,9 @@ class Context:
             return f"{self.device} fails: {failures.explained(error)}"
         self.failed = str(error)
         pools = self._cupy.get_default_memory_pool(), self._cupy.get_default_pinned_memory_pool()
-        for thing in (*self._alive, *pools):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+        with self._lock:
+            for thing in (*self._alive, *pools):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
         return self._at_end()
 
     def _at_end(self) -> str:

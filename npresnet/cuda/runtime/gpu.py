@@ -107,20 +107,32 @@ class Gpu:
     # --- memory ----------------------------------------------------------------------------------------------------
 
     def allocate(self, size_bytes: int, purpose: str) -> Buffer:
-        """Memory for `purpose`, in words for the message. Raises DeviceError: how much was asked, how much is left."""
+        """Memory for `purpose`, in words for the message. Raises DeviceError: how much was asked, how much is left.
+
+        On a stream without work: CuPy's pool reuses memory that was freed on the same one, where the caller's work may
+        still use it, and ours runs on others.
+        """
         cuda = self._cupy.cuda
         with self.active():
+            callers = cuda.get_current_stream()
             try:
+                self._idle_stream.use()
                 owner = cuda.alloc(max(1, size_bytes))
+                self._idle_stream.synchronize()  # for allocators that put the allocation on the stream
             except cuda.memory.OutOfMemoryError:
-                owner = None
+                pass
             except cuda.runtime.CUDARuntimeError as error:
                 if error.status != failures.OUT_OF_MEMORY:
                     raise
-                owner = None
-            if owner is None:
-                raise DeviceError(self._too_much(size_bytes, purpose))
-            return Buffer(int(owner.ptr), size_bytes, owner)
+            else:
+                return Buffer(int(owner.ptr), size_bytes, owner)
+            finally:
+                callers.use()  # leaving CuPy's `with stream` would forget a stream of the caller's that was put to use
+            raise DeviceError(self._too_much(size_bytes, purpose))
+
+    @functools.cached_property
+    def _idle_stream(self) -> Any:
+        return self.stream()
 
     def free_bytes(self) -> int:
         """What is left of the memory, CuPy's own reserve included."""
@@ -170,19 +182,17 @@ class Gpu:
     def as_array(self, x: Any) -> Any:
         """x as a CuPy array where it lies on a GPU (CuPy, or whatever speaks DLPack), else as a NumPy array.
 
-        Nothing is copied. Raises ShapeError for an array on another GPU; TypeError, ValueError and RuntimeError, as
-        NumPy and CuPy do, for what cannot be an array.
+        Nothing is copied. Raises ShapeError for an array on another GPU; TypeError, ValueError, RuntimeError and
+        BufferError, as NumPy and CuPy do, for what cannot be an array.
         """
         if not _lies_on_gpu(x):
             return np.asarray(x)
         with self.active():
-            array = x if isinstance(x, self._cupy.ndarray) else self._from_others(x)
-        if array.device.id != self._index:
-            raise ShapeError(f"this model is on {self.device}, the images on cuda:{array.device.id}; copy them over")
-        return array
-
-    def _from_others(self, x: Any) -> Any:
-        return self._cupy.from_dlpack(x) if hasattr(x, "__dlpack__") else self._cupy.asarray(x)
+            if not self.is_array(x):
+                x = self._cupy.from_dlpack(x) if hasattr(x, "__dlpack__") else self._cupy.asarray(x)
+        if x.device.id != self._index:
+            raise ShapeError(f"this model is on {self.device}, the images on cuda:{x.device.id}; copy them over")
+        return x
 
     def is_array(self, x: Any) -> bool:
         """Whether x is CuPy's."""
@@ -233,9 +243,8 @@ class Gpu:
 
     def run(self, calls: Sequence[Call], stream: Any) -> None:
         """Put calls on a stream, one after the other."""
-        with stream:
-            for call in calls:
-                self._kernels.put(call, stream)
+        for call in calls:
+            self._kernels.put(call, stream)
 
     def capture(self, calls: Sequence[Call], stream: Any) -> Graph:
         """The calls as one CUDA graph: `graph.launch(stream)` replays them. They have to have run once before."""
@@ -262,7 +271,6 @@ class Gpu:
 
     def time_ms(self, calls: Sequence[Call], stream: Any, repeats: int = 1) -> float:
         """Milliseconds of one run of the calls, the mean of `repeats` in a row, by the GPU's own clock."""
-        cuda = self._cupy.cuda
         with self.active():
             start, stop = self._event(), self._event()
             start.record(stream)
@@ -270,11 +278,10 @@ class Gpu:
                 self.run(calls, stream)
             stop.record(stream)
             stop.synchronize()
-            return float(cuda.get_elapsed_time(start, stop)) / repeats
+            return self.elapsed_ms(start, stop) / repeats
 
     def time_each_ms(self, groups: Sequence[Sequence[Call]], stream: Any) -> list[float]:
         """Milliseconds of each group of calls, one after the other, by the GPU's own clock."""
-        cuda = self._cupy.cuda
         with self.active():
             events = [self._event() for _ in range(len(groups) + 1)]
             events[0].record(stream)
@@ -282,7 +289,7 @@ class Gpu:
                 self.run(calls, stream)
                 event.record(stream)
             events[-1].synchronize()
-            return [float(cuda.get_elapsed_time(start, stop)) for start, stop in pairwise(events)]
+            return [self.elapsed_ms(start, stop) for start, stop in pairwise(events)]
 
 
 def _lies_on_gpu(x: Any) -> bool:

@@ -63,9 +63,9 @@ class Kernels:
         return Call(kernel, launch.grid, launch.block, args, launch.shared_bytes, extended)
 
     def put(self, call: Call, stream: Any) -> None:
-        """A call on a stream, which is CuPy's current one as well."""
+        """A call on a stream."""
         if call.extended is None:
-            call.kernel(call.grid, call.block, call.args, shared_mem=call.shared_bytes)
+            call.kernel(call.grid, call.block, call.args, shared_mem=call.shared_bytes, stream=stream)
         else:
             self._check(call.extended.put(stream))
 

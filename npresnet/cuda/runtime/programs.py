@@ -88,7 +88,12 @@ class Programs:
         key = (input_shape, images)
         captured = self._kept.get(key)
         if captured is None:
-            captured = self._capture(self.compile(input_shape, images))
+            program = self.compile(input_shape, images)
+            try:
+                captured = self._capture(program)
+            except BaseException:
+                self._gpu.settle(self._stream)  # kernels that run already may write to the arena, which may be let go
+                raise
             self._kept[key] = captured
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
