@@ -67,6 +67,13 @@ def test_steps_add_up_to_the_sum(capsys):
     assert all(float(row[-1].replace(",", "")) <= float(row[-2].replace(",", "")) for row in rows), "floors are floors"
 
 
+@pytest.mark.parametrize("dtype", ELEMENTS)
+@pytest.mark.parametrize("images", [1, 9, 256])
+def test_no_step_takes_less_than_its_floor(resnet50, dtype, images):
+    rows = model.predict(resnet50, images, ELEMENTS[dtype], GPU, H200, (3, 224, 224))
+    assert [row.name for row in rows if row.us < row.floor_us] == []
+
+
 def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
     slow = {
         "kind": "gpu",
