@@ -30,6 +30,7 @@ from npresnet.bench import torchvision_models
 from npresnet.cuda import ELEMENTS
 from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.cost import Card, card_of
+from npresnet.cuda.executable import MOST_IMAGES
 from npresnet.cuda.pixels import Normalisation
 from npresnet.model.decisions import AMPERE_DTYPES
 from npresnet.passes import optimize
@@ -54,7 +55,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     known = torchvision_models.names()
     parser.add_argument("--network", nargs="+", default=["all"], choices=["all", *known], metavar="N")
     parser.add_argument("--dtype", nargs="+", default=list(ELEMENTS), choices=list(ELEMENTS), metavar="D")
-    parser.add_argument("--batch", nargs="+", type=_count, default=list(BATCHES), metavar="B", help="images at once")
+    parser.add_argument("--batch", nargs="+", type=_batch, default=list(BATCHES), metavar="B", help="images at once")
     parser.add_argument("--size", type=_count, default=224, help="height and width of the images (default: 224)")
     parser.add_argument("--pixels", action="store_true", help="images come as bytes, as `predict` brings them")
     parser.add_argument("--steps", action="store_true", help="every step, not the layers of a stage together")
@@ -68,10 +69,10 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     try:
         machine = _machine(options)
-    except (OSError, ValueError) as error:
+        cases = dict(_cases(options, machine))
+    except (OSError, ValueError, npresnet.NpresnetError) as error:
         print(f"gpu_model.py: {error}", file=sys.stderr)
         return 1
-    cases = dict(_cases(options, machine))
     if not cases:
         return 1
     print(model_tables.statement(machine.card, machine.gpu, options.results))
@@ -97,10 +98,12 @@ def _machine(options: argparse.Namespace) -> Machine:
     if options.results:
         entry, gpu = _results(options.results)
     else:
-        name, capability, multiprocessors = options.card
-        gpu = Processor(name, int(capability), int(multiprocessors))
-    if gpu.multiprocessors < 1:
-        raise ValueError(f"a GPU has multiprocessors, got {gpu.multiprocessors}")
+        name, *numbers = options.card
+        if not all(number.isdecimal() and int(number) for number in numbers):
+            raise ValueError(
+                f"--card takes a name and two numbers, such as {' '.join(H200[1:])}, got {' '.join(numbers)}"
+            )
+        gpu = Processor(name, *map(int, numbers))
     card = card_of(gpu.name, gpu.multiprocessors)
     return Machine(gpu, model.measured_card(card, entry, gpu), entry)
 
@@ -136,6 +139,12 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
+    return number
+
+
+def _batch(text: str) -> int:
+    if (number := _count(text)) > MOST_IMAGES:
+        raise argparse.ArgumentTypeError(f"more than {MOST_IMAGES} images run in parts of so many, got {number}")
     return number
 
 

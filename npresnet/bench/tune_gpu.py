@@ -49,9 +49,8 @@ class Where(NamedTuple):
         return Processor(self.gpu.name, self.gpu.capability, self.gpu.multiprocessors)
 
     def save(self, tuned: Iterable[Tuned]) -> Path:
-        """Store choices that are clearly faster, and remove the stored ones of the other measured layers."""
-        better = {t.key: (t.best.launcher, str(t.best.tile)) if t.best != t.built_in else None for t in tuned}
-        return tuning.save(str(self.processor), better)
+        """Store the best choices, also built-in ones that stood: else another number of images may answer for them."""
+        return tuning.save(str(self.processor), {t.key: (t.best.launcher, str(t.best.tile)) for t in tuned})
 
 
 class Measured(NamedTuple):

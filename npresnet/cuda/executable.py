@@ -83,7 +83,11 @@ class Executable:
             outputs: dict[str, Any] = {}
             for first, chunk in chunks(images):
                 captured = programs.get(input_shape, len(chunk))
-                outputs = outputs or self._new_outputs(images, captured.program.result_shapes)
+                shapes = captured.program.result_shapes
+                outputs = outputs or self._new_outputs(images, shapes)
+                if outputs.keys() != shapes.keys():  # of `keeping_all`: segments may depend on the number
+                    most = f"at most {MOST_IMAGES} at once"
+                    raise ShapeError(f"of {len(images)} images the last {len(chunk)} run by other steps; give {most}")
                 try:
                     self._run(captured, chunk, outputs, first)
                 except BaseException:
@@ -131,7 +135,10 @@ class Executable:
                 raise
 
     def keeping_all(self) -> Executable:
-        """The same network with the result of every step among its outputs, by the step's name; weights are shared."""
+        """The same network with the result of every step among its outputs, by the step's name; weights are shared.
+
+        Its calls raise ShapeError for more than MOST_IMAGES images if not all of them run by the same steps.
+        """
         ways = [keeping_all(reduced) for reduced in self._ways]
         return Executable(ways, self.gpu, self.element, self._open().weights)
 

@@ -2,5 +2,6 @@
 
 Reading order: `loading` (weight file or name -> Model), `decisions`, `labels` and `metadata` (settings that the tensors
 do not determine), `model` (images in, predictions out), `inputs` and `batches` (checks, and reading ahead),
-`prediction`, and `executables` (the compiled parts of a network, on either backend).
+`prediction`, `rows` and `on_gpu` (batch after batch, on either backend), and `executables` (the compiled parts of a
+network).
 """

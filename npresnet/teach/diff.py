@@ -81,7 +81,8 @@ def diff(model: Model, x: Array) -> Diff:
     _check_precision(model)
     peer, module = _peer(model)
     executable = model.executable()
-    names = {step: nodes[-1].name for step, nodes in merged_into(model.network, executable.network).items() if nodes}
+    compiled = executable.layout(x.shape[1:], len(x)).network
+    names = {step: nodes[-1].name for step, nodes in merged_into(model.network, compiled).items() if nodes}
     ours = run_keeping_all(executable, x)
     theirs, truth = (_torch_values(model.network, module, x, wide=wide) for wide in (False, True))
     layers = [

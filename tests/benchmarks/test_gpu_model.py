@@ -68,6 +68,13 @@ def test_steps_add_up_to_the_sum(capsys):
     assert all(float(row[-1].replace(",", "")) <= float(row[-2].replace(",", "")) for row in rows), "floors are floors"
 
 
+@pytest.mark.parametrize("dtype", ELEMENTS)
+@pytest.mark.parametrize("images", [1, 9, 256])
+def test_no_step_takes_less_than_its_floor(resnet50, dtype, images):
+    rows = model.predict(resnet50, images, ELEMENTS[dtype], GPU, H200, (3, 224, 224))
+    assert [row.name for row in rows if row.us < row.floor_us] == []
+
+
 def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
     slow = {
         "kind": "gpu",
@@ -185,10 +192,24 @@ def test_what_a_gpu_does_not_have_is_left_out_and_said(capsys):
     assert gpu_model.main([*words, "--dtype", "tf32"]) == 1, "nothing is left"
 
 
-@pytest.mark.parametrize("words", [["NVIDIA H200", "90", "0"], ["NVIDIA H200", "ninety", "132"]])
+@pytest.mark.parametrize("words", [["90", "0"], ["ninety", "132"], ["9.0", "132"], ["-90", "132"]])
 def test_a_card_that_cannot_be_is_an_error(capsys, words):
-    assert gpu_model.main([*SMALL, "--card", *words]) == 1
-    assert capsys.readouterr().err.startswith("gpu_model.py: ")
+    assert gpu_model.main([*SMALL, "--card", "NVIDIA H200", *words]) == 1
+    expected = f"gpu_model.py: --card takes a name and two numbers, such as 90 132, got {' '.join(words)}\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_images_that_the_backend_refuses_are_an_error(capsys):
+    assert gpu_model.main([*SMALL, "--size", "100000"]) == 1
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err.startswith("gpu_model.py: 1 images of (3, 100000, 100000) (C, H, W) are too many pixels")
+
+
+def test_more_images_than_run_at_once_are_a_usage_error(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        gpu_model.main([*SMALL, "--batch", "257"])
+    assert "more than 256 images run in parts of so many, got 257" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

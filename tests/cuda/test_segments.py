@@ -15,6 +15,7 @@ from npresnet.cuda.compiler.reduction import segmentations
 from npresnet.cuda.launchers import conv2d_max_pool2d
 from npresnet.cuda.pipeline import Pipeline
 from npresnet.cuda.pixels import Normalisation
+from npresnet.errors import ShapeError
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
 from tests.cuda.running import compiled
@@ -124,6 +125,23 @@ def test_keeping_all_keeps_what_the_steps_make(gpus):
     assert {step.name for step in run.steps((3, 33, 38), 2)} <= set(found)
     assert_same(found["conv1"], right["maxpool"])
     assert_same(found["fc"], right["fc"])
+
+
+def test_values_of_chunks_that_run_by_other_steps_are_not_mixed(gpus, monkeypatch):
+    """A step's name means the convolution's value in one program, its pool's in another."""
+    gpus()
+    monkeypatch.setattr("npresnet.cuda.executable.MOST_IMAGES", 2)
+    whole = program.Program.predicted_us  # that of single images: the slowest first
+    monkeypatch.setattr(
+        program.Program, "predicted_us", lambda self, gpu: whole(self, gpu) * (-1) ** self.layout.images
+    )
+    run, x = compiled(network(), "float16"), images(3)
+    assert [len(run.steps((3, 33, 38), count)) for count in (2, 1)] == [3, 5]
+    assert_same(run(x)["logits"], ops.run(network(), x)["logits"])
+    every = run.keeping_all()
+    assert [every(x[:count])["conv1"].shape for count in (2, 1)] == [(2, 12, 9, 10), (1, 12, 17, 19)]
+    with pytest.raises(ShapeError, match=r"3 images the last 1 .* other steps; give at most 2 at once"):
+        every(x)
 
 
 @pytest.mark.parametrize("activation", ["relu6", "hard_swish"])

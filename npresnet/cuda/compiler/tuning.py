@@ -60,12 +60,12 @@ def answers(table: Table, layer: str) -> Iterator[Any]:
         yield from (table[key] for ratio, _, key in near if ratio <= MOST_IMAGES_RATIO)
 
 
-def save(gpu: str, choices: Mapping[str, tuple[str, str] | None]) -> Path:
-    """Set these layers' choices for this GPU; None returns a layer to the built-in rules.
+def save(gpu: str, choices: Mapping[str, tuple[str, str]]) -> Path:
+    """Set these layers' choices for this GPU; those of others stay.
 
     Raises OSError where the file cannot be written.
     """
-    place = measured.save_entry(FILE, gpu, {layer: words and list(words) for layer, words in choices.items()})
+    place = measured.save_entry(FILE, gpu, {layer: list(words) for layer, words in choices.items()})
     tables.cache_clear()
     return place
 

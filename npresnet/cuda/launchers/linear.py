@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from npresnet.cuda.compiler.cost import FMA, MMA, Phase, Work, products
 from npresnet.cuda.compiler.layout import FLOAT_BYTES, Value
 from npresnet.cuda.elements import Element, store
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers import layout, linear_mma, linear_tile, linear_warp
 from npresnet.cuda.launchers.lowering import EVERY_ACTIVATION, Bound, Lowering, Place
+from npresnet.cuda.launchers.vectors import ceil_div
 from npresnet.cuda.shapes import LinearShape
 from npresnet.network import Array, Node
 
@@ -39,6 +41,21 @@ def launches(
     return linear_tile.launches(shape, element, **buffers)
 
 
+def work(shape: LinearShape, element: Element, capability: int) -> Work:
+    """Of the launch that `launches` gives: each block reads its rows of x and of the weights."""
+    images, in_features, out_features = shape[:3]
+    rows, columns, unit = linear_mma.TILE, linear_mma.TILE, MMA
+    if images <= FEW_IMAGES:
+        rows, columns, unit = 1, linear_warp.WARPS, FMA
+    elif not linear_mma.supports(shape, element, capability):
+        rows, columns, unit = linear_tile.TILE, linear_tile.TILE, FMA
+    blocks = ceil_div(images, rows) * ceil_div(out_features, columns)
+    phase = Phase((rows + columns) * in_features * element.item_bytes, flops=2 * rows * columns * in_features)
+    x_and_weight = (images + out_features) * in_features * element.item_bytes
+    y_and_bias = FLOAT_BYTES * (images + 1) * out_features
+    return Work(x_and_weight + y_and_bias, blocks, (phase,), products(unit, element))
+
+
 class LinearLowering(Lowering):
     """A fully connected layer: its result float32 where it is asked for, a copy in the element's storage for nodes."""
 
@@ -52,13 +69,19 @@ class LinearLowering(Lowering):
             return {}
         return {"result": FLOAT_BYTES * layout.images * len(node.params["weight"])}
 
+    def work(self, bound: Bound) -> list[Work]:
+        y = bound.layout.values[bound.node.name]
+        found = [work(self._shape(bound), bound.element, bound.gpu.capability)]
+        if y.offset_bytes != bound.layout.result_offsets.get(bound.node.name):  # the copy for nodes
+            found.append(Work(y.size * FLOAT_BYTES + y.size_bytes))
+        return found
+
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         node, source, y = bound.node, bound.layout.values[bound.node.inputs[0]], bound.layout.values[bound.node.name]
-        out_features, in_features = node.params["weight"].shape
         is_asked = node.name in bound.layout.result_offsets
         result = place.result(node.name) if is_asked else place.workspace
         found = launches(
-            LinearShape(y.images, in_features, out_features, self.fused(node)),
+            self._shape(bound),
             bound.element,
             bound.gpu.capability,
             x=place.address(node.inputs[0]),
@@ -69,9 +92,13 @@ class LinearLowering(Lowering):
             y=result,
         )
         if place.address(node.name) != result:
-            sizes = y.images, out_features, 1, out_features
+            sizes = y.images, len(node.params["weight"]), 1, len(node.params["weight"])
             found += layout.nchw_to_nhwc(*sizes, bound.element, x=result, y=place.address(node.name))
         return found
+
+    def _shape(self, bound: Bound) -> LinearShape:
+        out_features, in_features = bound.node.params["weight"].shape
+        return LinearShape(bound.layout.images, in_features, out_features, self.fused(bound.node))
 
 
 def bias_of(node: Node) -> Array:

@@ -10,6 +10,7 @@ import pytest
 import npresnet
 from npresnet import cli, cuda
 from npresnet.bench.gpu_timer import GpuTimer, Racer
+from npresnet.bench.tune_gpu import Measured, Tuned, Where
 from npresnet.cuda.compiler import choices, tuning
 from npresnet.cuda.compiler.choices import Layer, Processor, candidates, choose
 from npresnet.cuda.compiler.program import layers_of
@@ -109,7 +110,8 @@ def test_a_measured_choice_comes_first(cache):
     tuning.save(str(HOPPER), {wanted.key(element): (other.launcher, str(other.tile))})
     assert choose(wanted, element, HOPPER) == other
     assert choose(wanted, element, HOPPER._replace(multiprocessors=66)).launcher == "conv2d_wgmma_tma"
-    tuning.save(str(HOPPER), {wanted.key(element): None})
+    tuning.path().unlink()
+    tuning.tables.cache_clear()
     assert choose(wanted, element, HOPPER).launcher == "conv2d_wgmma_tma"
 
 
@@ -226,6 +228,18 @@ def test_bench_tune_keeps_what_it_measured(gpus, monkeypatch, capsys):
     (table,) = tuning.tables(str(Processor(stand_in.name, 80, stand_in.multiprocessors)))
     assert len(table) >= 6
     assert all(words[0] == "conv2d_tiled" for words in table.values())
+
+
+def test_a_built_in_choice_that_stood_is_kept_against_its_neighbours(monkeypatch):
+    """Measured: conv2d_mma for 256 images, and for 128 that nothing is clearly faster than the rule's."""
+    element, (many, few) = ELEMENTS["float16"], (layer(images=256), layer(images=128))
+    other = next(c for c in candidates(many, element, HOPPER) if c.launcher == "conv2d_mma")
+    usual = {one: next(choices.by_rule(one, element, HOPPER)) for one in (many, few)}
+    times = {many: [Measured(other, 1.0), Measured(usual[many], 2.0)], few: [Measured(usual[few], 1.0)]}
+    monkeypatch.setattr(Where, "processor", HOPPER)
+    Where(None, element).save([Tuned(one.key(element), times[one], usual[one]) for one in (many, few)])
+    assert choose(many, element, HOPPER) == other
+    assert choose(few, element, HOPPER) == usual[few]
 
 
 @emulator.needed
