@@ -49,7 +49,7 @@ def _compare_pixels(bench: Bench, images: int, dtype: str) -> Finding:
     pixels = np.random.default_rng(images).integers(0, 2, (IN_A_ROW, images, SIZE, SIZE, 3)).astype(np.uint8) * 255
     weights = cuda.Weights(bench.gpu)
     pipeline = cuda.Pipeline(passes.optimize(network()), bench.gpu, ELEMENTS[dtype], weights, PIXELS)
-    outcomes = [ticket.result() for ticket in [pipeline.submit(batch, top=TOP) for batch in pixels]]
+    outcomes = [pending.result() for pending in [pipeline.submit(batch, top=TOP) for batch in pixels]]
     pipeline.close()
     for number, (batch, (found, ranking, _)) in enumerate(zip(pixels, outcomes, strict=True)):
         x = ((batch / 255.0 - PIXELS.mean) / PIXELS.std).transpose(0, 3, 1, 2)

@@ -1,8 +1,8 @@
 """Pipeline: pixels in, results out, with decoding, upload, computing and download of consecutive batches at once.
 
-    ticket = pipeline.submit(pictures, top=5)     # at once, where fewer than two batches are on their way
+    pending = pipeline.submit(pictures, top=5)    # at once, where fewer than two batches are on their way
     ...                                           # decode the next pictures, submit them
-    outcome = ticket.result()                     # waits until this batch is through
+    outcome = pending.result()                    # waits until this batch is through
 
 Three streams, each in the order in which batches are submitted, and events between them:
 
@@ -27,12 +27,12 @@ from typing import Any
 from npresnet.cuda.compiler.reduction import segmentations
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launchers import softmax_top_k
+from npresnet.cuda.pending import Pending, Wanted
 from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.gpu import Call, Gpu
 from npresnet.cuda.runtime.programs import Captured, Programs
 from npresnet.cuda.runtime.staging import Slot, Station
 from npresnet.cuda.runtime.weights import Weights
-from npresnet.cuda.ticket import Ticket, Wanted
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.network import Array, Network
 
@@ -40,7 +40,7 @@ from npresnet.network import Array, Network
 class Pipeline:
     """A network with one output on a GPU, which takes pixels. Safe with threads, whose batches take turns.
 
-    Its errors arrive at the ticket, those of memory that is too small as well: smaller batches can be run all the same.
+    Errors arrive at the `Pending` of their batch, those of memory that is too small as well: smaller batches still run.
     """
 
     def __init__(self, network: Network, gpu: Gpu, element: Element, weights: Weights, pixels: Normalisation):
@@ -54,30 +54,30 @@ class Pipeline:
         self._station = Station(gpu)
         self._slots = [Slot(gpu), Slot(gpu)]
         self._settle_streams = partial(_settle, gpu, streams)
-        self._tickets = [self._new_ticket(), self._new_ticket()]  # of each slot the last one
+        self._pending = [self._new_pending(), self._new_pending()]  # of each slot the last one
         self._turn = 0
         self._lock = threading.Lock()
         # CuPy would give the memory to others while the GPU still writes to it
         self._end = weakref.finalize(self, _settle, gpu, streams, self._programs, self._station, self._slots)
         self._end.atexit = False
 
-    def submit(self, pictures: Sequence[Array], top: int | None = None) -> Ticket:
+    def submit(self, pictures: Sequence[Array], top: int | None = None) -> Pending:
         """Put one batch on its way; waits for the last but one if that has not come back.
 
         pictures  N arrays (H, W, C) uint8 of one shape, or one array (N, H, W, C); they are copied
         top       how many best classes to find, at most as many as there are; None: no softmax either
         """
-        ticket = self._new_ticket()
+        pending = self._new_pending()
         with self._lock:
             try:
-                self._put(ticket, pictures, top)
+                self._put(pending, pictures, top)
             except NpresnetError as error:
                 self._settle_streams()
-                ticket.failed(error)
+                pending.failed(error)
             except BaseException:
                 self._settle_streams()  # before the slot is used again
                 raise
-        return ticket
+        return pending
 
     def close(self) -> None:
         """Release graphs and memory once the batches on their way are through. Later ones get a DeviceError."""
@@ -86,11 +86,11 @@ class Pipeline:
             self._programs, self._station = None, Station(self._gpu)
             self._end()
 
-    def _put(self, ticket: Ticket, pictures: Sequence[Array], top: int | None) -> None:
+    def _put(self, pending: Pending, pictures: Sequence[Array], top: int | None) -> None:
         captured, wanted = self._prepared(pictures, top)
         turn = self._turn
         slot, last = self._slots[turn], self._slots[1 - turn]
-        self._tickets[turn].settle()
+        self._pending[turn].settle()
         pixels, results = self._station.reserve(wanted.pixels_bytes, wanted.results_bytes, wanted.images)
         slot.reserve(wanted.pixels_bytes, wanted.results_bytes)
         staged = slot.pixels[: wanted.pixels_bytes].reshape(wanted.images, -1)
@@ -103,8 +103,8 @@ class Pipeline:
             self._put_upload(slot, staged, pixels)
             self._put_work(slot, last, captured, wanted, (pixels, results), ranking)
             self._put_download(slot, slot.results[: wanted.results_bytes], results)
-        ticket.submitted(slot, wanted)
-        self._tickets[turn], self._turn = ticket, 1 - turn
+        pending.submitted(slot, wanted)
+        self._pending[turn], self._turn = pending, 1 - turn
 
     def _prepared(self, pictures: Sequence[Array], top: int | None) -> tuple[Captured, Wanted]:
         """The program for this batch. All others are through before memory is given back, or more is taken."""
@@ -169,12 +169,12 @@ class Pipeline:
         stop.record(self._download)
 
     def _drain(self) -> None:
-        """Until no batch is on its way; their tickets have what came of them."""
-        for ticket in self._tickets:
-            ticket.settle()
+        """Until no batch is on its way; each keeps what came of it."""
+        for pending in self._pending:
+            pending.settle()
 
-    def _new_ticket(self) -> Ticket:
-        return Ticket(self._gpu, self._settle_streams)
+    def _new_pending(self) -> Pending:
+        return Pending(self._gpu, self._settle_streams)
 
 
 def _settle(gpu: Gpu, streams: list[Any], *_memory: Any) -> None:

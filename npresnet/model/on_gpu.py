@@ -23,10 +23,10 @@ from npresnet.model.rows import Row
 from npresnet.network import Network
 
 if TYPE_CHECKING:
-    from npresnet.cuda.ticket import Outcome, Ticket
+    from npresnet.cuda.pending import Outcome, Pending
 
 Array = NDArray[Any]
-Submit = Callable[[Sequence[Array]], "Ticket"]  # n pictures (H, W, C) uint8 of one shape
+Submit = Callable[[Sequence[Array]], "Pending"]  # n pictures (H, W, C) uint8 of one shape
 
 
 class OnGpu:
@@ -80,7 +80,7 @@ class OnGpu:
 
         modules = (find_pooled(self._network),) if pooled else None
 
-        def submit(pictures: Sequence[Array]) -> Ticket:
+        def submit(pictures: Sequence[Array]) -> Pending:
             how = require_preprocess(self._preprocess, self._channels)
             return self._executables.pipeline(modules, cuda.Normalisation(how.mean, how.std)).submit(pictures, top)
 
@@ -110,18 +110,18 @@ def _one_ahead(ready: Iterator[list[Item]], submit: Submit) -> Iterator[Iterator
 
 def _submitted(batch: list[Item], submit: Submit) -> Iterator[Row]:
     """Submit at once; the rows wait for the results."""
-    tickets: list[tuple[list[int], Ticket]] = []
+    on_their_way: list[tuple[list[int], Pending]] = []
     for positions, pictures in group_by_shape(batch):
         for first, chunk in chunks(pictures):
-            tickets.append((positions[first : first + len(chunk)], submit(chunk)))
-    return _rows([item._replace(x=None) for item in batch], tickets)
+            on_their_way.append((positions[first : first + len(chunk)], submit(chunk)))
+    return _rows([item._replace(x=None) for item in batch], on_their_way)
 
 
-def _rows(items: list[Item], tickets: Sequence[tuple[list[int], Ticket]]) -> Iterator[Row]:
+def _rows(items: list[Item], on_their_way: Sequence[tuple[list[int], Pending]]) -> Iterator[Row]:
     found: dict[int, Row | NpresnetError] = {}
-    for positions, ticket in tickets:
+    for positions, pending in on_their_way:
         try:
-            outcome = ticket.result()
+            outcome = pending.result()
         except NpresnetError as error:
             found.update(dict.fromkeys(positions, error))
         else:

@@ -12,8 +12,8 @@ import pytest
 
 from npresnet import cuda
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.pending import Pending
 from npresnet.cuda.runtime.gpu import Call
-from npresnet.cuda.ticket import Ticket
 from npresnet.errors import ShapeError
 from npresnet.images import Preprocess
 from npresnet.model.prediction import Prediction
@@ -96,7 +96,7 @@ def test_results_belong_to_the_caller(gpus):
     np.testing.assert_array_equal(first.ranking[0], kept[1])
 
 
-def test_an_image_that_does_not_fit_is_told_by_its_ticket(gpus):
+def test_an_image_that_does_not_fit_is_told_by_its_result(gpus):
     gpus()
     run = pipeline()
     before = run.submit(pictures(1))
@@ -123,14 +123,14 @@ def check_batches(order: tuple[str, ...], plant: Callable[[cuda.Pipeline], None]
     for batch in reversed(batches):
         run.submit(batch, top=1).result()
     plant(run)
-    tickets: list[Ticket] = []
+    on_their_way: list[Pending] = []
     for batch in batches:
-        tickets.append(run.submit(batch, top=1))
-        if len(tickets) > 1:
+        on_their_way.append(run.submit(batch, top=1))
+        if len(on_their_way) > 1:
             for name in order:
                 getattr(run, name).synchronize()
-    for batch, ticket in zip(batches, tickets, strict=True):
-        np.testing.assert_array_equal(ticket.result().values, right(batch))
+    for batch, pending in zip(batches, on_their_way, strict=True):
+        np.testing.assert_array_equal(pending.result().values, right(batch))
 
 
 def fails(order: tuple[str, ...], plant: Callable[[cuda.Pipeline], None]) -> bool:
@@ -176,8 +176,8 @@ def test_host_memory_that_is_used_again_too_early_is_noticed(gpus, monkeypatch):
     gpus()
     submit = cuda.Pipeline.submit
 
-    def forgetful(run: cuda.Pipeline, *args: object, **how: object) -> Ticket:
-        run._tickets = [run._new_ticket(), run._new_ticket()]  # nobody is waited for
+    def forgetful(run: cuda.Pipeline, *args: object, **how: object) -> Pending:
+        run._pending = [run._new_pending(), run._new_pending()]  # nobody is waited for
         return submit(run, *args, **how)
 
     assert fails((), lambda run: monkeypatch.setattr(cuda.Pipeline, "submit", forgetful))
@@ -191,9 +191,9 @@ def test_results_that_nobody_waits_for_are_noticed(gpus, monkeypatch):
 def test_growing_batches_make_room_when_all_before_are_through(gpus):
     gpus()
     run, batches = pipeline(), [pictures(count, count) for count in (1, 4, 2, 8, 3)]
-    tickets = [run.submit(batch, top=2) for batch in batches]
-    for batch, ticket in zip(batches, tickets, strict=True):
-        np.testing.assert_array_equal(ticket.result().values, right(batch))
+    on_their_way = [run.submit(batch, top=2) for batch in batches]
+    for batch, pending in zip(batches, on_their_way, strict=True):
+        np.testing.assert_array_equal(pending.result().values, right(batch))
 
 
 def test_a_batch_is_uploaded_while_the_one_before_is_computed(gpus):
@@ -215,10 +215,10 @@ def test_a_batch_is_uploaded_while_the_one_before_is_computed(gpus):
 def test_at_most_two_are_on_their_way_and_nobody_has_to_fetch_results(gpus):
     gpus()
     run = pipeline()
-    tickets = [run.submit(pictures(1, seed)) for seed in range(5)]
-    assert [ticket._slot is not None for ticket in tickets] == [False] * 3 + [True] * 2
-    for seed, ticket in reversed(list(enumerate(tickets))):
-        np.testing.assert_array_equal(ticket.result().values, right(pictures(1, seed)))
+    on_their_way = [run.submit(pictures(1, seed)) for seed in range(5)]
+    assert [pending._slot is not None for pending in on_their_way] == [False] * 3 + [True] * 2
+    for seed, pending in reversed(list(enumerate(on_their_way))):
+        np.testing.assert_array_equal(pending.result().values, right(pictures(1, seed)))
 
 
 def test_threads_at_once(gpus):
@@ -229,9 +229,9 @@ def test_threads_at_once(gpus):
         try:
             for turn in range(4):
                 batches = [pictures(1 + (number + turn + k) % 3, seed=number) for k in range(2)]
-                tickets = [run.submit(batch, top=1) for batch in batches]
-                for batch, ticket in zip(batches, tickets, strict=True):
-                    np.testing.assert_array_equal(ticket.result().values, right(batch))
+                on_their_way = [run.submit(batch, top=1) for batch in batches]
+                for batch, pending in zip(batches, on_their_way, strict=True):
+                    np.testing.assert_array_equal(pending.result().values, right(batch))
         except BaseException as error:
             errors.append(error)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from npresnet import cuda
-from npresnet.cuda.ticket import Ticket
+from npresnet.cuda.pending import Pending
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.images import Preprocess
 from tests.cuda.test_pipeline import pictures, pipeline, right
@@ -55,18 +55,18 @@ def test_after_a_refusal_the_pipeline_goes_on(gpus, call):
     run.submit(pictures(2), top=1).result()
     first = run.submit(pictures(2), top=1)
     stand_in.failures.plan(call, 1)
-    tickets = [run.submit(pictures(2, seed), top=1) for seed in range(4)]
-    errors = [error_of(ticket) for ticket in (first, *tickets)]
+    on_their_way = [run.submit(pictures(2, seed), top=1) for seed in range(4)]
+    errors = [error_of(pending) for pending in (first, *on_their_way)]
     assert sum("cuda:0 (Emulated GPU) fails: " in error for error in errors) == 1
-    for seed, ticket in enumerate(tickets):
+    for seed, pending in enumerate(on_their_way):
         if not errors[1 + seed]:
-            np.testing.assert_array_equal(ticket.result().values, right(pictures(2, seed)))
+            np.testing.assert_array_equal(pending.result().values, right(pictures(2, seed)))
 
 
-def error_of(ticket: Ticket) -> str:
+def error_of(pending: Pending) -> str:
     """Its words; "" if there is none."""
     try:
-        ticket.result()
+        pending.result()
     except DeviceError as error:
         return str(error)
     return ""
@@ -74,16 +74,16 @@ def error_of(ticket: Ticket) -> str:
 
 @pytest.mark.parametrize("call", ["copy", "launch graph", "launch", "synchronize"])
 @pytest.mark.parametrize("status", [700, 719])
-def test_after_a_sticky_error_every_ticket_says_restart(gpus, call, status):
+def test_after_a_sticky_error_every_batch_says_restart(gpus, call, status):
     stand_in = gpus()
     run = pipeline()
     done = run.submit(pictures(2), top=1)
     done.result()
     waiting = run.submit(pictures(2), top=1)
     stand_in.failures.plan(call, status)
-    tickets = [waiting, *(run.submit(pictures(2, seed), top=1) for seed in range(3))]
-    for ticket in reversed(tickets):
-        assert re.search("has failed .*restart it", error_of(ticket))
+    on_their_way = [waiting, *(run.submit(pictures(2, seed), top=1) for seed in range(3))]
+    for pending in reversed(on_their_way):
+        assert re.search("has failed .*restart it", error_of(pending))
     assert done.result().values.shape == (2, 5)
     run.close()
     del run
@@ -122,7 +122,7 @@ def test_memory_is_given_back_when_nothing_writes_to_it_any_more(gpus, way):
     stand_in = gpus()
     run = pipeline()
     for kept in held(run):
-        ticket = run.submit(pictures(2, seed=kept))
+        pending = run.submit(pictures(2, seed=kept))
     if way == "closed":
         run.close()
         with pytest.raises(DeviceError, match="closed"):
@@ -132,7 +132,7 @@ def test_memory_is_given_back_when_nothing_writes_to_it_any_more(gpus, way):
         del run
     gc.collect()
     assert stand_in.gpus[0].used == 0
-    np.testing.assert_array_equal(ticket.result().values, right(pictures(2, seed=1)))
+    np.testing.assert_array_equal(pending.result().values, right(pictures(2, seed=1)))
 
 
 def held(run: cuda.Pipeline) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Ticket: a batch that is on its way through a pipeline, and what came of it."""
+"""Pending: a batch that is on its way through a pipeline, and what came of it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Wanted(NamedTuple):
         return found
 
 
-class Ticket:
+class Pending:
     """A submitted batch. Its slot is given back when its results, or its error, have come. Safe with threads.
 
     settle_streams  waits, after an error, until nothing writes to the slot any more
