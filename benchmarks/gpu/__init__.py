@@ -8,7 +8,7 @@
     guarded      one layer of whole numbers between zones that are checked
     exact_network    a network whose logits are exact
     exact_stem   the stem and its max pool as one kernel
-    exact, conformance, parity, sanitizer, ceilings, kernels, tuning, networks      the cases
+    exact, conformance, parity, sanitizer, ceilings, kernels, tuning, networks, pixels      the cases
     calls        all stages in their order, in three calls
     tables       the results as Markdown
     record       the results file: what is known, what has to be measured

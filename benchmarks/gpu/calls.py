@@ -5,7 +5,7 @@ Whole numbers come before networks, for they name the kernel that is wrong.
 
 from __future__ import annotations
 
-from benchmarks.gpu import ceilings, conformance, exact, kernels, networks, parity, sanitizer, tuning
+from benchmarks.gpu import ceilings, conformance, exact, kernels, networks, parity, pixels, sanitizer, tuning
 from benchmarks.gpu.stages import Stage
 
 CALL_S = 510.0  # of a call, so that it ends within nine minutes, also where a child is slow to die
@@ -34,6 +34,7 @@ STAGES = (
     Stage("parity", "resnet18 and resnet50 against float64 and PyTorch", parity.main, 1, 90, _dtype),
     Stage("ceilings", "how fast memory is copied, matrices are multiplied, nodes follow", ceilings.cases, 1, 90),
     Stage("peers", "resnet18 and resnet50 in float16 compared with PyTorch eager", networks.peers, 1, 120, _dtype),
+    Stage("pixels", "the same from uint8 pixels, and batches one after the other", pixels.cases, 1, 120, _dtype),
     Stage("kernels", "every kernel's share of the roofline", kernels.cases, 2, 120, _dtype),
     Stage("tuning", "every kernel and tile of every layer, timed", tuning.cases, 2, 300, _dtype),
     Stage("tiles", "resnet18 and resnet50 by every launcher and tile", parity.tiles, 2, 180, _launcher),

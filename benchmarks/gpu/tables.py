@@ -17,6 +17,7 @@ TITLES = {
     "parity": "Parity: logits against float64",
     "ceilings": "Ceilings",
     "peers": "Beside PyTorch, eager as a CUDA graph",
+    "pixels": "From uint8 pixels",
     "kernels": "Kernels: share of the roofline",
     "tuning": "Every kernel and tile of every layer",
     "tiles": "Parity of every launcher and tile",

@@ -50,7 +50,9 @@ def test_every_stage_runs_and_each_fault_is_told_as_what_it_is(tmp_path, capsys,
     assert re.match(r"2 of 2 are wrong: conv2d_tiled 32x32: 34 of 3840 numbers differ, the first", problems[IS_WRONG])
     assert problems[BREAKS_CUDA].startswith("conv2d_direct 256: cuda:0 fails: cudaErrorIllegalAddress")
     assert [name for name, case in found.items() if case.get("stuck")] == [DIES, HANGS]
-    assert set(json.loads(output.read_text())["stages"]) | {"peers", "compiled", "tuning"} == set(tables.TITLES)
+    assert set(json.loads(output.read_text())["stages"]) | {"peers", "pixels", "compiled", "tuning"} == set(
+        tables.TITLES
+    )
     assert found["parity: cifar_resnet8 float32"]["error"] < 1e-6
     assert set(found["ceilings: node gap pdl"]["times"]) == {"plain", "pdl"}
     assert found["tiles: cifar_resnet8 float32 conv2d_registers"]["turns"] > 2

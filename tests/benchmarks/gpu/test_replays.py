@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.gpu import exact_network, kernels, networks, parity, subjects
+from benchmarks.gpu import exact_network, kernels, networks, parity, pixels, subjects
 from benchmarks.gpu.bench import Bench
-from npresnet import cuda
+from npresnet import cuda, passes
 from tests.emulator import emulator
 from tests.emulator.cupy_stand_in import CupyStandIn
 
@@ -50,6 +50,32 @@ def test_each_run_that_is_timed_computes_on_the_images(bench, monkeypatch, measu
         right = executable(x)["logits"]
     monkeypatch.setattr(cuda.Executable, "close", look_and_close)
     measure(bench, "", "float16", 2, *([False] if measure is networks._race else []))
+    (found,) = seen
+    assert np.isfinite(right).all()
+    np.testing.assert_array_equal(found, right)
+
+
+def test_each_run_on_pixels_that_is_timed_computes_on_them(bench, monkeypatch):
+    seen, brought, bring, race = [], [], pixels.bring, Bench.race
+
+    def bring_and_note(bench, captured, pictures):
+        brought.append(captured)
+        bring(bench, captured, pictures)
+
+    def race_and_look(bench, racers):
+        times = race(bench, racers)
+        found = np.empty((2, exact_network.CLASSES), np.float32)
+        bench.gpu.download(found, brought[0].result_address("logits"), bench.stream)
+        bench.stream.synchronize()
+        seen.append(found)
+        return times
+
+    network, element = passes.optimize(exact_network.network()), cuda.ELEMENTS["float16"]
+    run = cuda.Pipeline(network, bench.gpu, element, cuda.Weights(bench.gpu), pixels.PIXELS)
+    right = run.submit(pixels.pixels(2, bench.image_size)).result().values
+    monkeypatch.setattr(pixels, "bring", bring_and_note)
+    monkeypatch.setattr(Bench, "race", race_and_look)
+    assert "problem" not in pixels._measure(bench, "", "float16", 2)
     (found,) = seen
     assert np.isfinite(right).all()
     np.testing.assert_array_equal(found, right)
