@@ -27,6 +27,7 @@ and takes no times. It needs a checkout, g++ and --output or --resume.
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import time
@@ -48,6 +49,7 @@ from npresnet.bench.process import WorkerDiedError, WorkerError, WorkerHungError
 from npresnet.cuda import ELEMENTS
 
 IMAGE_SIZE = 224
+DEVICE = re.compile(r"cuda(:\d+)?")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -74,20 +76,30 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.emulator and not (options.output or options.resume):
         parser.error("--emulator requires --output or --resume: its findings are not results")
+    if not DEVICE.fullmatch(options.device):
+        parser.error(f'--device is cuda, cuda:1, ..., got "{options.device}"')
+    for file in filter(None, (options.output, options.resume)):
+        if file.suffix != ".json":
+            parser.error(f"{file} does not end with .json: .md and .log beside it would replace it")
     if options.output and options.output.exists():
         parser.error(f"{options.output} exists: --resume {options.output} goes on with it")
     for file in filter(None, (options.resume, options.references)):
-        if not file.exists():
-            parser.error(f"{file} does not exist")
+        if not file.is_file():
+            parser.error(f"{file} does not exist, or is no file")
     return options
 
 
 def main(arguments: list[str]) -> int:
     """Run the stages. 1 without a GPU, where a case failed, and where a call has remaining cases."""
     options = parse(arguments)
-    if options.prepare:
-        references.prepare(options.prepare, torchvision_models.names(), IMAGE_SIZE, say)
-        return 0
+    try:
+        if options.prepare:
+            references.prepare(options.prepare, torchvision_models.names(), IMAGE_SIZE, say)
+            return 0
+        references.References(options.references)  # the child reads it too, but can only die of it
+    except (OSError, ValueError) as error:
+        print(f"gpu_report.py: {error}", file=sys.stderr)
+        return 2
     deadline = time.monotonic() + calls.CALL_S if options.call else NO_DEADLINE
     request = {"device": options.device, "emulated": options.emulator, "quick": options.quick}
     request |= {"dtypes": options.dtype, "references": str(options.references.resolve()) if options.references else ""}
@@ -104,7 +116,8 @@ def main(arguments: list[str]) -> int:
         try:
             wanted = _wanted(options, opened["cases"])
             record = Record.open(_path(options, opened["gpu"]), opened["gpu"], command("gpu_report", arguments), now)
-        except ValueError as error:
+            record.write()  # before anything is measured that could not be kept
+        except (OSError, ValueError) as error:
             print(f"gpu_report.py: {error}", file=sys.stderr)
             return 2
         return run(supervisor, record, opened["cases"], _stages(options), wanted, options.again, deadline)

@@ -40,12 +40,10 @@ class Record:
     @classmethod
     def open(cls, path: Path, gpu: Mapping[str, Any], command: str, now: Conditions) -> Record:
         """A new file, or one to go on with. Raises ValueError for a file of another GPU, or of no GPU report."""
-        entry = read(path)
+        entry = _read(path)
         if entry is None:
             return cls(path, {**results.header("gpu", command), "gpu": dict(gpu), "stages": {}}, now)
-        known = entry.get("gpu") if entry.get("kind") == "gpu" else None
-        if known is None:
-            raise ValueError(f"{path.name} was not written by a GPU report")
+        known = entry["gpu"]
         if known["emulated"] and not gpu["emulated"]:
             entry["gpu"] = dict(gpu)
         elif known["name"] != gpu["name"] and not gpu["emulated"]:
@@ -102,6 +100,26 @@ class Record:
     def has_problems(self) -> bool:
         """Whether any case failed."""
         return any("problem" in case for stage in self.entry["stages"].values() for case in stage.values())
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a report has written, None where there is no file. Raises ValueError where this one cannot go on with it."""
+    try:
+        entry = read(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged, or no JSON file: {error}") from None
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or entry.get("kind") != "gpu":
+        raise ValueError(f"{path.name} was not written by a GPU report")
+    try:
+        tables.report(entry)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{path.name} was written by another version of the GPU report ({why}): give another file"
+        ) from None
+    return entry
 
 
 def commit() -> str:

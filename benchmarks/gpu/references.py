@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ IMAGES = 8
 
 
 class References:
-    """Prepared logits, by network and size of the images. Without a file there are none."""
+    """Prepared logits, by network and size of the images. Without a file there are none.
+
+    Raises ValueError for a file that `write` has not written.
+    """
 
     def __init__(self, path: Path | None = None):
         self._kept: dict[str, Array] = {}
         if path is not None and path.exists():
-            with np.load(path) as archive:
-                self._kept = dict(archive)
+            self._kept = _read(path)
         self._prepared = frozenset(self._kept)
 
     def logits(self, name: str, count: int, size: int) -> tuple[Array, str]:
@@ -50,6 +53,14 @@ class References:
         arrays: dict[str, Any] = dict(self._kept)
         np.savez(partial, **arrays)
         os.replace(partial, path)
+
+
+def _read(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path) as archive:
+            return dict(archive)
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path.name} is damaged, or was not written by --prepare: {error}") from None
 
 
 def prepare(path: Path, names: Iterable[str], size: int, say: Callable[[str], None]) -> None:

@@ -126,6 +126,8 @@ def test_a_name_of_no_case_is_refused_before_anything_runs(tmp_path, capsys):
         (["--resume", "{}.json"], "does not exist"),
         (["--references", "{}.npz"], "does not exist"),
         (["--output", "a", "--resume", "b"], "not allowed with"),
+        (["--output", "new.md"], "does not end with .json: .md and .log beside it would replace it"),
+        (["--emulator", "--output", "new.json", "--device", "cpu"], '--device is cuda, cuda:1, ..., got "cpu"'),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(tmp_path, capsys, words, told):
@@ -133,6 +135,43 @@ def test_files_that_cannot_be_used_are_refused(tmp_path, capsys, words, told):
     with pytest.raises(SystemExit):
         gpu_report.main([word.format(tmp_path / "found.json") for word in words])
     assert told in capsys.readouterr().err
+
+
+DAMAGED = {
+    "{": "found.json is damaged, or no JSON file: Expecting property name",
+    "[1]": "found.json was not written by a GPU report",
+    '{"kind": "layers"}': "found.json was not written by a GPU report",
+    '{"kind": "gpu", "gpu": {"name": "NVIDIA H200"}, "stages": {}}': "written by another version of the GPU report",
+}
+
+
+@emulator.needed
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_file_that_cannot_be_gone_on_with_stays_as_it_is(tmp_path, capsys, text):
+    output = tmp_path / "found.json"
+    output.write_text(text)
+    assert gpu_report.main(["--emulator", "--stage", "ceilings", "--resume", str(output)]) == 2
+    assert DAMAGED[text] in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
+    assert output.read_text() == text
+
+
+@emulator.needed
+def test_a_file_that_cannot_be_written_is_told_before_anything_runs(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "found.json"
+    assert gpu_report.main(["--emulator", "--stage", "ceilings", "--output", str(output)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gpu_report.py: [Errno ")
+
+
+@pytest.mark.parametrize("option", ["--references", "--prepare"])
+def test_references_that_are_damaged_are_told(tmp_path, capsys, option):
+    path = tmp_path / "references.npz"
+    path.write_bytes(b"PK")
+    assert gpu_report.main([option, str(path)]) == 2
+    assert "references.npz is damaged, or was not written by --prepare" in capsys.readouterr().err
+    assert path.read_bytes() == b"PK"
 
 
 def test_the_calls_hold_every_stage_once_in_the_order_of_the_tables():
