@@ -38,6 +38,7 @@ from npresnet.passes import optimize
 BATCHES = (1, 8, 32, 128, 256)
 SHOWN = ("resnet50", "float16", 256)  # layer by layer, where several cases are asked for
 H200 = ("NVIDIA H200", "90", "132")
+MEASURED_SIZE = 224  # of the images in a results file
 PIXELS = Normalisation((0.5,) * 3, (0.25,) * 3)  # any: times do not depend on the numbers
 
 
@@ -56,7 +57,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--network", nargs="+", default=["all"], choices=["all", *known], metavar="N")
     parser.add_argument("--dtype", nargs="+", default=list(ELEMENTS), choices=list(ELEMENTS), metavar="D")
     parser.add_argument("--batch", nargs="+", type=_batch, default=list(BATCHES), metavar="B", help="images at once")
-    parser.add_argument("--size", type=_count, default=224, help="height and width of the images (default: 224)")
+    parser.add_argument(
+        "--size", type=_count, default=MEASURED_SIZE, help="height and width of the images (default: 224)"
+    )
     parser.add_argument("--pixels", action="store_true", help="images come as bytes, as `predict` brings them")
     parser.add_argument("--steps", action="store_true", help="every step, not the layers of a stage together")
     parser.add_argument("--card", nargs=3, metavar=("NAME", "CAPABILITY", "MULTIPROCESSORS"), default=H200)
@@ -83,7 +86,7 @@ def main(arguments: list[str]) -> int:
         print(model_tables.layers(rows, totals[key], steps=options.steps).to_markdown())
     print("\n## Images a second, predicted (us a batch)\n")
     print(model_tables.networks(totals).to_markdown())
-    if measured_ms := model.measured_ms(machine.results):
+    if measured_ms := model.measured_ms(machine.results, pixels=options.pixels):
         print("\n## Predicted beside measured\n")
         print(model_tables.beside(totals, measured_ms).to_markdown())
     if any(batch == min(BATCHES) for _, _, batch in totals):
@@ -105,7 +108,11 @@ def _machine(options: argparse.Namespace) -> Machine:
             )
         gpu = Processor(name, *map(int, numbers))
     card = card_of(gpu.name, gpu.multiprocessors)
-    return Machine(gpu, model.measured_card(card, entry, gpu), entry)
+    card = model.measured_card(card, entry, gpu)
+    if entry and options.size != MEASURED_SIZE:
+        say(f"gpu_model.py: what was measured is of images of {MEASURED_SIZE}: it is left out beside {options.size}")
+        entry = {}
+    return Machine(gpu, card, entry)
 
 
 def _results(path: Path) -> tuple[dict[str, Any], Processor]:
@@ -132,7 +139,8 @@ def _cases(options: argparse.Namespace, machine: Machine) -> Iterator[tuple[mode
         for dtype, batch in product(dtypes, options.batch):
             rows = model.predict(network, batch, ELEMENTS[dtype], machine.gpu, machine.card, shape, pixels)
             case = f"{name} {dtype} batch {batch}"
-            yield (name, dtype, batch), model.with_measured(rows, machine.results, case)
+            beside = {} if pixels else machine.results  # kernels are timed in networks of float32 images
+            yield (name, dtype, batch), model.with_measured(rows, beside, case)
 
 
 def _count(text: str) -> int:

@@ -133,13 +133,13 @@ def measured_card(card: Card, entry: Mapping[str, Any], gpu: Processor) -> Card:
     return card._replace(**found)
 
 
-def measured_ms(entry: Mapping[str, Any]) -> dict[tuple[str, str, int], float]:
-    """(network, dtype, batch) -> milliseconds of a batch by graph replay, from a results file."""
+def measured_ms(entry: Mapping[str, Any], *, pixels: bool) -> dict[tuple[str, str, int], float]:
+    """(network, dtype, batch) -> milliseconds of a batch by graph replay, by a results file, from bytes or not."""
     return {
         (case["network"], case["dtype"], case["batch"]): case["times"]["npresnet"]["ms"]
-        for cases in entry.get("stages", {}).values()
+        for stage, cases in entry.get("stages", {}).items()
         for case in cases.values()
-        if "network" in case and "ms" in case.get("times", {}).get("npresnet", {})
+        if (stage == "pixels") == pixels and "network" in case and "ms" in case.get("times", {}).get("npresnet", {})
     }
 
 

@@ -17,6 +17,7 @@ from npresnet.passes import optimize
 
 GPU = Processor("NVIDIA H200", 90, 132)
 SMALL = ["--network", "resnet18", "--dtype", "float16", "--batch", "1", "4", "--size", "64"]
+AS_MEASURED = SMALL[:-2]
 # microseconds of resnet50, float16, batch 256: tiles of 256x64 where a layer has 64 filters, else 128x128
 PLANNED = {
     "layer1 conv1": 57 + 268, "layer1 conv2": 513, "layer1 conv3": 741, "layer1 downsample": 165,
@@ -102,11 +103,14 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
                 "b": {"network": "resnet18", "dtype": "float16", "batch": 1, "times": {"npresnet": {}}},
                 "c": {"problem": "it died"},
             },
+            "pixels": {
+                "a": {"network": "resnet18", "dtype": "float16", "batch": 4, "times": {"npresnet": {"ms": 0.25}}},
+            },
         },
     }
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps(slow))
-    text = printed(capsys, *SMALL, "--results", str(path))
+    text = printed(capsys, *AS_MEASURED, "--results", str(path))
     assert "DRAM 1 TB/s (2 for floors)" in text
     ((case, predicted, measured, ratio),) = cells(text, "Predicted beside measured")
     assert (case, measured) == ("resnet18 float16 batch 4", "500.0")
@@ -114,6 +118,13 @@ def test_a_results_file_replaces_constants_and_stands_beside(tmp_path, capsys):
     steps = {row[0]: row[-1] for row in cells(text, "resnet18, float16, batch 1")}
     assert steps["layer1 conv1 (2)"] == "25.0"
     assert steps["layer1 conv2 (2)"] == steps["fc"] == steps["sum"] == "", "a part is no measurement of the whole"
+    text = printed(capsys, *AS_MEASURED, "--results", str(path), "--pixels")
+    assert [row[2] for row in cells(text, "Predicted beside measured")] == ["250.0"], "another graph, another time"
+    assert "measured us" not in text.split("## Images")[0]
+    assert gpu_model.main([*SMALL, "--results", str(path)]) == 0
+    found = capsys.readouterr()
+    assert "measured us" not in found.out, "of larger images"
+    assert "what was measured is of images of 224: it is left out beside 64" in found.err
     card = model.measured_card(H200, slow, GPU)
     assert (card.tflops["wgmma float16"], card.tflops["wgmma tf32"]) == (100.0, H200.tflops["wgmma tf32"])
     assert card.gap_us == pytest.approx(2.0)
@@ -144,7 +155,7 @@ def test_what_only_a_hopper_has_measured_replaces_its_constants(tmp_path, capsys
     path = tmp_path / "gpu.json"
     gpu = {"name": "NVIDIA H200", "capability": 90, "multiprocessors": 132}
     path.write_text(json.dumps({"gpu": gpu, "stages": {"ceilings": HOPPERS}}))
-    text = printed(capsys, *SMALL, "--results", str(path))
+    text = printed(capsys, *AS_MEASURED, "--results", str(path))
     assert "L2 5 TB/s, shared memory 100 bytes a clock" in text
     assert "1.3 us between nodes (0.4 by pdl)" in text
 
