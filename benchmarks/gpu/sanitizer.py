@@ -71,17 +71,23 @@ def find() -> str | None:
 def verdict(told: str) -> Finding:
     """The finding from the tool's output. What it counted comes first, whatever else happened.
 
-    Without a summary it has checked nothing, for it does not work everywhere: containers may forbid it. A program that
-    failed under it without an error of its own is a problem.
+    Without a summary, and without a report of a place in a kernel, it has checked nothing, for it does not work
+    everywhere: containers may forbid it. Nor has a tool that lost track by an error of its own. A program that failed
+    under it without an error of its own is a problem.
     """
     summaries = re.findall(r"^=* *(?:ERROR|RACECHECK) SUMMARY: (\d+)", told, re.MULTILINE)
     plain = [line for line in told.splitlines() if line.strip()]
+    reported = re.search(r"^========= (\S.*)\n========= +(?:at|by thread) ", told, re.MULTILINE)
+    if not summaries and reported:
+        return {"problem": f"it ended before it had counted; it has told: {reported[1][:300]}"}
     if not summaries:
         return {"absent": f"it does not work here: {plain[-1][:300] if plain else 'it said nothing'}"}
     errors = sum(map(int, summaries))
     if errors:
         first = re.search(r"^========= (?!COMPUTE-SANITIZER)(.+)", told, re.MULTILINE)
         return {"errors": errors, "problem": f"{errors} errors, the first: {first[1][:300] if first else ''}"}
+    if broken := re.search(r"^========= (Internal Sanitizer Error.*)", told, re.MULTILINE):
+        return {"absent": f"it does not work here: {broken[1][:300]}"}
     if PASSED not in told:
         own = [line for line in plain if not line.startswith("=========")]
         return {"errors": 0, "problem": f"the program failed under it: {own[-1][:300] if own else plain[-1][:300]}"}

@@ -80,8 +80,11 @@ def _section(name: str, found: Entry, limits: Ceilings | None) -> list[str]:
 
 
 def _passes(found: Entry) -> str:
-    good = sum(not {"problem", "absent"} & set(case) for case in found.values())
-    return f"{good} of {len(found)} pass."
+    """What cannot be measured here neither passes nor fails."""
+    bad = sum("problem" in case for case in found.values())
+    absent = sum("absent" in case and "problem" not in case for case in found.values())
+    left = len(found) - absent
+    return f"{left - bad} of {left} pass" + (f", {absent} more cannot be measured here." if absent else ".")
 
 
 def _troubles(found: Entry) -> list[str]:

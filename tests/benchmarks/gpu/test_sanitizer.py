@@ -37,6 +37,33 @@ def test_sanitizer_s_errors_are_a_problem_however_the_program_ended(end):
     assert found == {"errors": 2, "problem": "2 errors, the first: Invalid __global__ write of size 16 bytes"}
 
 
+REPORTED = MEMCHECK.split("{end}")[0]
+
+
+@pytest.mark.parametrize(
+    ("report", "first"),
+    [
+        (REPORTED, "Invalid __global__ write of size 16 bytes"),
+        (REPORTED.replace("at conv2d", "at 0x90 in conv2d"), "Invalid __global__ write of size 16 bytes"),
+        (
+            "========= Barrier error detected. Divergent threads\n=========     by thread (0,0,0) in block (0,0,0)\n",
+            "Barrier error detected. Divergent threads",
+        ),
+    ],
+)
+def test_what_was_reported_counts_where_the_tool_died_before_its_summary(report, first):
+    found = sanitizer.verdict(f"========= COMPUTE-SANITIZER\n{report}Killed\n")
+    assert found == {"problem": f"it ended before it had counted; it has told: {first}"}
+
+
+def test_a_tool_that_lost_track_has_checked_nothing():
+    told = "========= Internal Sanitizer Error: out of memory, tracking disabled\n"
+    found = sanitizer.verdict(f"{told}{sanitizer.PASSED}\n========= ERROR SUMMARY: 0 errors\n")
+    assert found == {"absent": "it does not work here: Internal Sanitizer Error: out of memory, tracking disabled"}
+    found = sanitizer.verdict(told + MEMCHECK.format(end=""))
+    assert found["errors"] == 2
+
+
 def test_hazards_are_a_problem():
     told = "========= Race reported between Write and Read\n========= RACECHECK SUMMARY: 1 hazard displayed (1 error)\n"
     assert sanitizer.verdict(told)["problem"] == "1 errors, the first: Race reported between Write and Read"

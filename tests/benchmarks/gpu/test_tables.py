@@ -16,6 +16,7 @@ def test_report_holds_every_table_and_every_trouble():
         "# NVIDIA H200, 2026-01-31",
         "Commits: 1a2b3c (9 cases), 4d5e6f (1 cases). 1 of 10 cases were measured with --quick.",
         "1 of 2 pass.",
+        "0 of 0 pass, 1 more cannot be measured here.",
         "| float16 1x 1x1 64->64, 56x56 | mma 64 | 6.0 | mma 32 | 5.0 | 3 |",
         "| float16 1x 3x3 64->64, 56x56 | mma 64 | 7.0 |  |  | 1 |",
         "wgmma: problem: wgmma: 3 of 8 numbers differ",
