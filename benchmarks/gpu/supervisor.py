@@ -63,13 +63,15 @@ class Supervisor:
             answer = self._child.ask("measure", timeout_s=limit_s, stage=stage.name, case=case)
         except WorkerHungError as error:
             self.close()
-            words = f"; its last words: {error.last_words}" if error.last_words else ""
+            words = _own(error.last_words, stage, case)
+            words = f"; its last words: {words}" if words else ""
             if limit_s < stage.limit_s:
                 return {"problem": f"cut off after {limit_s:.0f} s: the time of this call was over{words}"}
             return {"problem": f"hung: did not end within {limit_s:g} s{words}", "stuck": True}
         except WorkerDiedError as error:
             self.close()
-            return {"problem": f"died: it {error}", "stuck": True}
+            words = _own(error.last_words, stage, case)
+            return {"problem": f"died: it {error.how}{': ' if words else ''}{words}", "stuck": True}
         if not answer["usable"]:
             self.close()
         finding: Finding = answer["finding"]
@@ -86,6 +88,12 @@ class Supervisor:
 
     def __exit__(self, *problem: object) -> None:
         self.close()
+
+
+def _own(last_words: str, stage: Stage, case: str) -> str:
+    """Without those of the cases before: the child names each case as it begins."""
+    _, name, words = last_words.rpartition(f"{stage.name}: {case}")
+    return name + words
 
 
 def _left_s(deadline: float) -> float:

@@ -32,7 +32,10 @@ class WorkerError(Exception):
 
 
 class WorkerDiedError(WorkerError):
-    """It ended by itself."""
+    """It ended by itself. how: "was killed by SIGSEGV"; last_words: of its stderr."""
+
+    how = ""
+    last_words = ""
 
 
 class WorkerHungError(WorkerError):
@@ -124,7 +127,7 @@ class Process:
         except OSError:
             answer = None
         if answer is None:
-            raise WorkerDiedError(self._obituary())
+            raise self._obituary()
         found: dict[str, Any] = json.loads(answer)
         if "error" in found:
             raise WorkerError(without_paths(found["error"]))
@@ -148,7 +151,7 @@ class Process:
                 self._lines.put(line)
         self._lines.put(None)
 
-    def _obituary(self) -> str:
+    def _obituary(self) -> WorkerDiedError:
         """How the worker ended, and its last words on stderr."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(ENDING_S)
@@ -157,7 +160,9 @@ class Process:
             how = "closed its pipe"
         else:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}: {last}" if last else how
+        died = WorkerDiedError(f"{how}: {last}" if last else how)
+        died.how, died.last_words = how, last
+        return died
 
     def last_words(self) -> str:
         """The last lines of its stderr that are not empty, with "; " between and without paths."""
