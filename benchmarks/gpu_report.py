@@ -153,7 +153,12 @@ def _stages(options: argparse.Namespace) -> list[Stage]:
 
 
 def _wanted(options: argparse.Namespace, cases: Mapping[str, Sequence[str]]) -> Callable[[str, str], bool] | None:
-    """Whether --case asks for a case of a stage; None without --case. Raises ValueError for a NAME of no case."""
+    """Whether --case asks for a case of a stage; None without --case. Raises ValueError for a name of no case."""
+    for name in options.stage or ():
+        if name not in [stage.name for stage in _stages(options)]:
+            raise ValueError(f"stage {name} is not one of call {options.call}")
+        if not cases[name]:
+            raise ValueError(f"stage {name} has no case in {', '.join(options.dtype)}")
     if not options.case:
         return None
     names = [f"{stage.name}: {case}" for stage in _stages(options) for case in cases[stage.name]]

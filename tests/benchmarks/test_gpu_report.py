@@ -108,11 +108,18 @@ def test_without_a_gpu_it_says_so_and_fails(monkeypatch, capsys, faulty):
 
 
 @emulator.needed
-def test_a_name_of_no_case_is_refused_before_anything_runs(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--stage", "ceilings", "--case", "no such"], '--case "no such" is part of none of the 10 cases'),
+        (["--stage", "ceilings", "kernels", "--call", "1"], "stage kernels is not one of call 1"),
+        (["--stage", "peers", "--dtype", "float32", "tf32"], "stage peers has no case in float32, tf32"),
+    ],
+)
+def test_what_names_no_case_is_refused_before_anything_runs(tmp_path, capsys, words, told):
     output = tmp_path / "found.json"
-    words = ["--emulator", "--stage", "ceilings", "--case", "no such", "--output", str(output)]
-    assert gpu_report.main(words) == 2
-    assert '--case "no such" is part of none of the 10 cases' in capsys.readouterr().err
+    assert gpu_report.main(["--emulator", *words, "--output", str(output)]) == 2
+    assert told in capsys.readouterr().err
     assert not output.exists()
 
 
