@@ -1,5 +1,5 @@
-// What begins with sm_90: mbarriers, bulk tensor copies (TMA), launches that overlap; and with sm_90a: wgmma, registers handed over between
-// warps. Their meaning is PTX's. The tests' emulator has bodies of the same names for the CPU.
+// What begins with sm_90: mbarriers, bulk tensor copies (TMA), launches that overlap; and with sm_90a: wgmma, registers
+// handed over between warps. Their meaning is PTX's. The tests' emulator has bodies of the same names for the CPU.
 //
 //   a pipeline's stage    producer: barrier_expect(full, bytes); tensor_copy_...(stage, map, full, ...)
 //                         consumer: barrier_wait(full, parity); wgmma on the stage; barrier_arrive(empty)
