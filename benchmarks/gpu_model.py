@@ -84,6 +84,8 @@ def main(arguments: list[str]) -> int:
         rows = cases[key] if options.steps else model.by_group(cases[key])
         print(f"\n## {key[0]}, {key[1]}, batch {key[2]}\n")
         print(model_tables.layers(rows, totals[key], steps=options.steps).to_markdown())
+        print("\n## What fused segments gain, predicted\n")
+        print(model_tables.segments(_apart(options, machine, key), totals[key], key[2]).to_markdown())
     print("\n## Images a second, predicted (us a batch)\n")
     print(model_tables.networks(totals).to_markdown())
     if measured_ms := model.measured_ms(machine.results, pixels=options.pixels):
@@ -141,6 +143,16 @@ def _cases(options: argparse.Namespace, machine: Machine) -> Iterator[tuple[mode
             case = f"{name} {dtype} batch {batch}"
             beside = {} if pixels else machine.results  # kernels are timed in networks of float32 images
             yield (name, dtype, batch), model.with_measured(rows, beside, case)
+
+
+def _apart(options: argparse.Namespace, machine: Machine, key: model_tables.Key) -> model.Row:
+    """One case by a kernel for each operation."""
+    name, dtype, batch = key
+    with npresnet.build(name) as built:
+        network = optimize(built.network)
+    shape, pixels = (3, options.size, options.size), PIXELS if options.pixels else None
+    rows = model.predict(network, batch, ELEMENTS[dtype], machine.gpu, machine.card, shape, pixels, apart=True)
+    return model.together("sum", rows)
 
 
 def _count(text: str) -> int:

@@ -66,12 +66,16 @@ def predict(
     card: Card,
     input_shape: tuple[int, ...],
     pixels: Normalisation | None = None,
+    *,
+    apart: bool = False,
 ) -> list[Row]:
     """Every step of `images` images of (C, H, W), of a network after `passes.optimize`.
 
     pixels  they come as bytes; else normalised, float32
+    apart   every operation has a kernel of its own: no segments of several
     """
-    program = compile_program(segmentations(network), input_shape, images, element, gpu, pixels)
+    ways = segmentations(network)
+    program = compile_program(ways[:1] if apart else ways, input_shape, images, element, gpu, pixels)
     steps = program.bind(0, cast(Weights, NoWeights()), tickets=0)
     return [_row(step, _works(step, program), card, _peak_tflops(element, gpu, card)) for step in steps]
 

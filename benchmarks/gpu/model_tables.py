@@ -56,6 +56,13 @@ def networks(totals: Mapping[Key, Row]) -> Table:
     return Table(["network", "dtype", *(f"batch {batch}" for batch in batches)], lines, texts=(0, 1))
 
 
+def segments(apart: Row, whole: Row, images: int) -> Table:
+    """A network by a kernel for each operation, and as it is run: steps S1 and S2 of the plan."""
+    ways = {"a kernel for each operation": apart, "fused segments where they are faster": whole}
+    lines = [[way, str(row.launches), f"{row.us:,.1f}", f"{1e6 * images / row.us:,.0f}"] for way, row in ways.items()]
+    return Table(["the network by", "launches", "us", "images/s"], lines)
+
+
 def beside(totals: Mapping[Key, Row], measured_ms: Mapping[Key, float]) -> Table:
     """Where there is a measurement: predicted over measured time; 0.8 is what a first version may reach."""
     lines = [

@@ -58,6 +58,18 @@ def test_it_says_that_nothing_was_measured_and_prints_every_table(capsys):
     assert "beside" not in text
 
 
+@pytest.mark.parametrize("form", [[], ["--pixels"]], ids=["float32", "pixels"])
+def test_fused_segments_gain_what_the_plan_expects(capsys, form):
+    """The plan: 6,058 us by S1, 5,696 by S2."""
+    text = printed(capsys, "--network", "resnet50", "--dtype", "float16", "--batch", "256", *form)
+    apart, fused = cells(text, "What fused segments gain")
+    assert [float(row[2].replace(",", "")) for row in (apart, fused)] == pytest.approx([6058, 5696], rel=0.04)
+    total = cells(text, "resnet50, float16, batch 256")[-1]
+    assert (fused[1], fused[2]) == (total[2], total[-2])
+    assert int(apart[1]) == int(fused[1]) + 2, "images in, and the pool"
+    assert apart[3] == f"{256e6 / float(apart[2].replace(',', '')):,.0f}"
+
+
 def test_steps_add_up_to_the_sum(capsys):
     words = ["--network", "resnet18", "--dtype", "float16", "--batch", "256", "--size", "64", "--steps"]
     text = printed(capsys, *words)
