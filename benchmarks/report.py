@@ -40,8 +40,9 @@ PICTURES: dict[str, tuple[str, str, Callable[[Entry, Path], None]]] = {
     "layers": ("speed-layers.svg", "Milliseconds of each layer, coloured by its algorithm", plots.layers),
 }
 NOTHING_MEASURED = """\
-Nothing has been measured on a GPU yet: the kernels were written and proved without one (below). Both `npresnet ladder
---device cuda --json` and `benchmarks/gpu_report.py` measure them, and `benchmarks/report.py` puts the results here."""
+Nothing has been measured on a GPU yet: the kernels were written and proved without one (below). `npresnet ladder
+--device cuda --json` times this ladder, and `benchmarks/report.py` puts its results here; `benchmarks/gpu_report.py`
+proves and times every kernel, and writes a page of its own."""
 CONDITIONS = {
     "layers": layer_tables.conditions,
     "determinism": determinism.conditions,
