@@ -2,7 +2,7 @@
 
     stand_in = CupyStandIn(capability=80, memory_bytes=1 << 28)
     stand_in.install(monkeypatch, folder)         # `import cupy` gives stand_in.cupy; nothing is compiled by NVRTC
-    stand_in.check()                              # nothing was written beside memory
+    stand_in.check()                              # nothing was written beside memory, or to memory that was freed
 
 What its parts do and refuse stands in cupy_memory.py, cupy_streams.py, cupy_arrays.py and cupy_kernels.py.
 """
@@ -15,6 +15,7 @@ import json
 import sys
 import threading
 import types
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ class CupyStandIn(Machine):
         return self
 
     def check(self) -> None:
-        """Raises AssertionError where something was written beside memory that has been freed since."""
-        faults = [fault for gpu in self.gpus for fault in gpu.faults]
+        """Raises AssertionError where something was written beside memory that has been freed since, or to it later."""
+        faults = [fault for gpu in self.gpus for fault in (*gpu.faults, *gpu.gone.written())]
+        faults += self.pinned_gone.written()
         assert not faults, faults
 
     def forget(self) -> None:
@@ -150,9 +152,12 @@ class CupyStandIn(Machine):
         self.failures.meet("allocate")
         return Memory(self.gpus[self.current_device()], size)
 
-    def _alloc_pinned(self, size: int) -> np.ndarray:
+    def _alloc_pinned(self, size: int) -> ctypes.Array[ctypes.c_uint8]:
         self.failures.meet("pin memory")
-        return np.full(size, POISON, np.uint8)
+        whole = np.full(size, POISON, np.uint8)
+        memory = (ctypes.c_uint8 * size).from_buffer(whole)  # no array, of which others would keep only `whole`
+        weakref.finalize(memory, self.pinned_gone.add, whole)
+        return memory
 
     def _count(self) -> int:
         if self.driver // 1000 < self.version // 1000:
