@@ -63,6 +63,39 @@ def test_after_a_refusal_the_pipeline_goes_on(gpus, call):
             np.testing.assert_array_equal(pending.result().values, right(pictures(2, seed)))
 
 
+@pytest.mark.parametrize("error", [DeviceError("no"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("where", ["upload", "copy", "download"])
+def test_what_was_put_before_a_failure_is_through(gpus, monkeypatch, where, error):
+    """It reads and writes its slot and the station, which the next batch may replace by larger ones."""
+    gpus()
+    run = pipeline()
+    run.submit(pictures(2), top=1).result()
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cuda.Gpu, where, fails)
+        with pytest.raises(type(error)):
+            run.submit(pictures(2, seed=1), top=1).result()
+    assert nothing_waits(run)
+    np.testing.assert_array_equal(run.submit(pictures(3)).result().values, right(pictures(3)))
+
+
+def test_a_slot_whose_wait_has_failed_is_no_longer_written_to(gpus):
+    stand_in = gpus()
+    run = pipeline()
+    run.submit(pictures(2)).result()
+    pending = run.submit(pictures(2))
+    stand_in.failures.plan("synchronize", 1)
+    assert "fails: " in error_of(pending)
+    assert nothing_waits(run)
+
+
+def nothing_waits(run: cuda.Pipeline) -> bool:
+    return not any(stream.waiting for stream in (run._upload, run._compute, run._download))
+
+
 def error_of(pending: Pending) -> str:
     """Its words; "" if there is none."""
     try:
