@@ -11,6 +11,7 @@ import pytest
 
 from npresnet import cuda
 from npresnet.cuda.pending import Pending
+from npresnet.cuda.runtime.staging import Station
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.images import Preprocess
 from tests.cuda.test_pipeline import pictures, pipeline, right
@@ -40,6 +41,27 @@ def test_room_for_the_network_but_not_for_the_pixels(gpus):
     with pytest.raises(DeviceError, match=r"beside the network, the pixels of 100 images: this takes"):
         run.submit(pictures(100)).result()
     np.testing.assert_array_equal(run.submit(pictures(2)).result().values, right_in_little_memory(stand_in))
+
+
+def test_pixels_find_room_later_while_another_batch_is_on_its_way(gpus):
+    """Of a program that was ready already."""
+    gpus()
+    run = pipeline()
+    run.submit(pictures(2)).result()
+    run._programs.get((3, 8, 8), 100)
+    run.submit(pictures(2)).result()  # its graph anew, in the larger arena
+    first, second = run.submit(pictures(2)), run.submit(pictures(100))
+    np.testing.assert_array_equal(first.result().values, right(pictures(2)))
+    np.testing.assert_array_equal(second.result().values, right(pictures(100)))
+
+
+def test_a_station_that_grows_needs_no_room_for_the_smaller_one(gpus):
+    gpus(memory_bytes=10 << 10)
+    station = Station(cuda.open_gpu("cuda"))
+    for sizes in ((4 << 10, 1 << 10), (8 << 10, 1 << 10), (8 << 10, 2 << 10)):
+        assert not station.has_room(*sizes)
+        station.reserve(*sizes, images=1)
+        assert station.has_room(*sizes)
 
 
 def right_in_little_memory(stand_in) -> np.ndarray:
