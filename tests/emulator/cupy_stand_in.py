@@ -102,6 +102,7 @@ class CupyStandIn(Machine):
 
     def _module(self) -> types.ModuleType:
         cupy = types.ModuleType("cupy")
+        pool, pinned_pool = types.SimpleNamespace(free_bytes=lambda: 0), types.SimpleNamespace()
         members: dict[str, Any] = {
             "__version__": "13.6.0",
             "ndarray": NdArray,
@@ -110,8 +111,8 @@ class CupyStandIn(Machine):
             "asarray": lambda x: x.cupy_array,
             "from_dlpack": lambda x: x.__dlpack__(),
             "asnumpy": lambda x: x.get(),
-            "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
-            "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(),
+            "get_default_memory_pool": lambda: pool,
+            "get_default_pinned_memory_pool": lambda: pinned_pool,
             "cuda": self._cuda(),
         }
         for name, member in members.items():
