@@ -143,3 +143,11 @@ def test_tiles_have_kernels():
         for tile in conv2d_registers.tiles(shape, FLOAT32, 75):
             form = "1, _scalar" if conv2d_registers.is_scalar(shape) else "4, "
             assert f"{'SPLIT' if tile.splits > 1 else 'WHOLE'}({tile.rows}, {tile.columns}, {form}," in text
+
+
+@pytest.mark.parametrize("channels", [4, 3], ids=["vectors", "scalars"])
+def test_nan_below_a_window_stays_out_of_it(channels: int) -> None:
+    """The last slice of 36 or 27 products reaches beyond K, to where pixels of the next row lie."""
+    shape = ConvShape(1, 7, 6, channels, 8, Window.of(3, 1, 1))
+    for tile in conv2d_registers.tiles(shape, FLOAT32, 90):
+        check_conv(conv2d_registers, Case(shape, nan_image=0), tile)

@@ -130,6 +130,16 @@ def test_all_batch_sizes_share_one_arena(gpus):
     np.testing.assert_array_equal(run(images(6))["logits"], expected(images(6)))  # its graph held the old addresses
 
 
+def test_a_larger_arena_needs_no_room_for_the_smaller_one(gpus):
+    stand_in = gpus()
+    alone = compiled(small_network())
+    alone(images(9))
+    gpus(memory_bytes=stand_in.gpus[0].used)
+    run = compiled(small_network())
+    run(images(2))
+    np.testing.assert_array_equal(run(images(9))["logits"], expected(images(9)))
+
+
 def test_the_arena_is_nan_before_any_kernel_reads_it(gpus, monkeypatch):
     """A GPU's new memory holds what it held; kernels run once before the graph has written their inputs."""
     stand_in, filled = gpus(), []

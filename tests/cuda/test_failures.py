@@ -117,6 +117,19 @@ def test_without_care_destructors_are_heard(gpus, monkeypatch):
     assert {"a stream", "a graph", "a kernel's module"} <= set(stand_in.failures.noise)
 
 
+def test_memory_pools_outlive_a_failure(gpus):
+    """Theirs are the blocks that a GPU's memory was taken from: CuPy's pools would free them at the end."""
+    stand_in = gpus()
+    cupy, run = stand_in.cupy, compiled(small_network())
+    pools = cupy.get_default_memory_pool(), cupy.get_default_pinned_memory_pool()
+    before = [sys.getrefcount(pool) for pool in pools]
+    stand_in.failures.plan("synchronize", 719)
+    with pytest.raises(DeviceError, match="restart it"):
+        run(images(2))
+    after = [sys.getrefcount(pool) for pool in pools]
+    assert all(np.greater(after, before))
+
+
 def test_other_gpus_go_on(gpus):
     stand_in = gpus(count=2)
     one, other = compiled(small_network()), compiled(small_network(), device="cuda:1")

@@ -196,6 +196,30 @@ def test_growing_batches_make_room_when_all_before_are_through(gpus):
         np.testing.assert_array_equal(pending.result().values, right(batch))
 
 
+def test_larger_results_of_the_same_program_make_room_as_well(gpus):
+    gpus()
+    run = pipeline()
+    run.submit(pictures(2)).result()
+    first = run.submit(pictures(2))
+    second = run.submit(pictures(2, seed=1), top=5)
+    np.testing.assert_array_equal(first.result().values, right(pictures(2)))
+    np.testing.assert_array_equal(second.result().values, right(pictures(2, seed=1)))
+
+
+def test_pixels_and_values_are_moved_within_the_gpu_and_no_byte_more(gpus, monkeypatch):
+    """Behind a result the arena may end."""
+    gpus()
+    run, usual, sizes = pipeline(), cuda.Gpu.copy, []
+
+    def copy(gpu: cuda.Gpu, to: int, source: int, size_bytes: int, stream: Stream) -> None:
+        sizes.append(size_bytes)
+        usual(gpu, to, source, size_bytes, stream)
+
+    monkeypatch.setattr(cuda.Gpu, "copy", copy)
+    outcome = run.submit(pictures(3), top=2).result()
+    assert sizes == [pictures(3).nbytes, outcome.values.nbytes]
+
+
 def test_a_batch_is_uploaded_while_the_one_before_is_computed(gpus):
     gpus()
     run = pipeline()

@@ -11,6 +11,7 @@ import pytest
 
 from npresnet import cuda
 from npresnet.cuda.pending import Pending
+from npresnet.cuda.runtime.staging import Station
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.images import Preprocess
 from tests.cuda.test_pipeline import pictures, pipeline, right
@@ -42,6 +43,27 @@ def test_room_for_the_network_but_not_for_the_pixels(gpus):
     np.testing.assert_array_equal(run.submit(pictures(2)).result().values, right_in_little_memory(stand_in))
 
 
+def test_pixels_find_room_later_while_another_batch_is_on_its_way(gpus):
+    """Of a program that was ready already."""
+    gpus()
+    run = pipeline()
+    run.submit(pictures(2)).result()
+    run._programs.get((3, 8, 8), 100)
+    run.submit(pictures(2)).result()  # its graph anew, in the larger arena
+    first, second = run.submit(pictures(2)), run.submit(pictures(100))
+    np.testing.assert_array_equal(first.result().values, right(pictures(2)))
+    np.testing.assert_array_equal(second.result().values, right(pictures(100)))
+
+
+def test_a_station_that_grows_needs_no_room_for_the_smaller_one(gpus):
+    gpus(memory_bytes=10 << 10)
+    station = Station(cuda.open_gpu("cuda"))
+    for sizes in ((4 << 10, 1 << 10), (8 << 10, 1 << 10), (8 << 10, 2 << 10)):
+        assert not station.has_room(*sizes)
+        station.reserve(*sizes, images=1)
+        assert station.has_room(*sizes)
+
+
 def right_in_little_memory(stand_in) -> np.ndarray:
     stand_in.gpus[0].memory_bytes = 1 << 30
     return right(pictures(2))
@@ -61,6 +83,39 @@ def test_after_a_refusal_the_pipeline_goes_on(gpus, call):
     for seed, pending in enumerate(on_their_way):
         if not errors[1 + seed]:
             np.testing.assert_array_equal(pending.result().values, right(pictures(2, seed)))
+
+
+@pytest.mark.parametrize("error", [DeviceError("no"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("where", ["upload", "copy", "download"])
+def test_what_was_put_before_a_failure_is_through(gpus, monkeypatch, where, error):
+    """It reads and writes its slot and the station, which the next batch may replace by larger ones."""
+    gpus()
+    run = pipeline()
+    run.submit(pictures(2), top=1).result()
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cuda.Gpu, where, fails)
+        with pytest.raises(type(error)):
+            run.submit(pictures(2, seed=1), top=1).result()
+    assert nothing_waits(run)
+    np.testing.assert_array_equal(run.submit(pictures(3)).result().values, right(pictures(3)))
+
+
+def test_a_slot_whose_wait_has_failed_is_no_longer_written_to(gpus):
+    stand_in = gpus()
+    run = pipeline()
+    run.submit(pictures(2)).result()
+    pending = run.submit(pictures(2))
+    stand_in.failures.plan("synchronize", 1)
+    assert "fails: " in error_of(pending)
+    assert nothing_waits(run)
+
+
+def nothing_waits(run: cuda.Pipeline) -> bool:
+    return not any(stream.waiting for stream in (run._upload, run._compute, run._download))
 
 
 def error_of(pending: Pending) -> str:

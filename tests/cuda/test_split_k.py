@@ -13,7 +13,7 @@ from npresnet.cuda.geometry import ConvShape
 from npresnet.cuda.launchers import conv2d_mma, conv2d_registers, split_k
 from npresnet.window import Window
 from tests.cuda import faults
-from tests.cuda.conv_cases import Case, check_conv
+from tests.cuda.conv_cases import Case, assert_exact, check_conv, expected, numbers
 from tests.emulator import emulator, memory
 
 pytestmark = [emulator.needed, pytest.mark.in_a_child]
@@ -74,6 +74,30 @@ def test_every_tile_of_every_group_has_its_own_counter(kernel: str) -> None:
     for how in emulator.EVERY_WAY[::2]:
         case = Case(GROUPED, element, residual=True, exact=True)
         check_conv(launcher, case, launcher.SMALL._replace(splits=3), **how)
+
+
+# filters a group, groups: numbers of a row that begin or end within four neighbouring ones, or odd rows
+UNEVEN = [(6, 2), (6, 4), (5, 4), (9, 2), (13, 1), (7, 3), (66, 2)]
+
+
+@pytest.mark.parametrize(("filters", "groups"), UNEVEN)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_groups_that_share_four_neighbours_leave_them_alone(kernel: str, filters: int, groups: int) -> None:
+    """The residual is y itself: a sum that another group's block writes there would be added once more."""
+    launcher, element = KERNELS[kernel]
+    shape = ConvShape(1, 5, 7, 48 * groups, filters * groups, Window.of(1), groups)
+    case = Case(shape, element, residual=True, exact=True)
+    arrays, tile = numbers(case), launcher.SMALL._replace(splits=3)
+    assert arrays.residual is not None
+    space = memory.poisoned((launcher.workspace_bytes(shape, element, tile),), np.uint8)
+    weight = launcher.pack(arrays.weight, element)
+    buffers = {"x": arrays.x, "weight": weight, "bias": arrays.bias, "y": arrays.residual}
+    buffers["tickets"] = np.zeros(split_k.TICKETS, np.uint32)
+    buffers = {name: memory.guarded(array) for name, array in buffers.items()} | {"workspace": space}
+    addresses = {name: array.ctypes.data for name, array in buffers.items()}
+    emulator.run(launcher.launches(shape, element, tile, residual=addresses["y"], **addresses))
+    memory.check_guards(*buffers.values())
+    assert_exact(restore(buffers["y"], element), expected(case, arrays), element)
 
 
 def test_more_tiles_than_counters_are_refused() -> None:

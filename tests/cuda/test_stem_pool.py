@@ -27,6 +27,7 @@ SHAPES = {
     "not square": shape((2, 29, 40), (2, 9), Window.of((2, 8), (3, 2), (1, 0)), Window.of((3, 2), (1, 3), (1, 0))),
     "stride 3, wide pool": shape((1, 50, 70), (3, 40), Window.of((1, 6), (1, 3), (0, 3)), Window.of((9, 5), 2, 2)),
     "smaller than a window": shape((3, 3, 2), (2, 8)),
+    "first window a row below the first tile": shape((1, 40, 21), (3, 8), pool=Window.of((9, 2), 2)),
     "pool with gaps": shape((1, 40, 40), (3, 16), Window.of(4, 2), Window.of(2, 3), relu=False),
 }
 ELEMENT_NAMES = ("float16", "bfloat16", "tf32")

@@ -8,7 +8,7 @@ import weakref
 from typing import Any
 
 from tests.emulator.cupy_failures import Failures
-from tests.emulator.cupy_memory import EmulatedGpu
+from tests.emulator.cupy_memory import EmulatedGpu, Freed
 
 
 class Local(threading.local):
@@ -25,6 +25,7 @@ class Machine:
     driver          the CUDA that the driver says it supports, 12040; 0: there is none
     has_nvrtc       False: the compiler is not installed
     kernels         names of those that have run
+    pinned_gone     host memory that was freed
     failures        calls of CUDA that are to go wrong
     functions       the driver's handle -> kernel
     """
@@ -47,6 +48,7 @@ class Machine:
         self.capability, self.multiprocessors, self.name = capability, multiprocessors, name
         self.driver, self.version, self.has_nvrtc = driver, version, has_nvrtc
         self.gpus = [EmulatedGpu(index, memory_bytes) for index in range(count)]
+        self.pinned_gone = Freed()
         self.local = Local()
         self.failures = Failures()
         self.functions: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()

@@ -1,11 +1,13 @@
 """The memory of emulated GPUs: poisoned with NaN, and between zones that nobody may touch.
 
-Addresses that copies and kernels are given must lie in memory that is alive.
+Addresses that copies and kernels are given must lie in memory that is alive. What was put on a stream before its memory
+was freed and runs after reads NaN, and what it writes is a fault.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections import deque
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from tests.emulator.cupy_failures import CUDARuntimeError
 
 ZONE_BYTES = 1024
 POISON = 0xFF
+MOST_FREED_BYTES = 1 << 26  # that are kept
 
 
 class OutOfMemoryError(MemoryError):
@@ -36,6 +39,34 @@ class Memory:
         weakref.finalize(self, gpu.freed, self.ptr, taken, self.whole, start, size)
 
 
+class Freed:
+    """Memory that nobody may use any more: the last blocks of it, poisoned."""
+
+    def __init__(self) -> None:
+        self._faults: list[str] = []
+        self._blocks: deque[np.ndarray] = deque()
+        self._bytes = 0
+
+    def add(self, block: np.ndarray) -> None:
+        """A block of bytes that has been freed now."""
+        block[...] = POISON
+        self._blocks.append(block)
+        self._bytes += block.size
+        while self._bytes > MOST_FREED_BYTES:
+            oldest = self._blocks.popleft()
+            self._bytes -= oldest.size
+            self._faults += _written(oldest)
+
+    def written(self) -> list[str]:
+        """What has been written to blocks after they were freed."""
+        return self._faults + [fault for block in list(self._blocks) for fault in _written(block)]
+
+
+def _written(block: np.ndarray) -> list[str]:
+    wrong = int((block != POISON).sum())
+    return [f"{wrong} of {block.size} bytes were written after they were freed"] if wrong else []
+
+
 class EmulatedGpu:
     """What there is of one device."""
 
@@ -44,12 +75,14 @@ class EmulatedGpu:
         self.used = self.most_used = 0
         self.live: dict[int, int] = {}
         self.faults: list[str] = []
+        self.gone = Freed()
 
     def freed(self, ptr: int, taken: int, whole: np.ndarray, start: int, size: int) -> None:
         self.used -= taken
         del self.live[ptr]
         if (whole[:start] != POISON).any() or (whole[start + size :] != POISON).any():
             self.faults.append(f"something was written beside {size} bytes of GPU memory")
+        self.gone.add(whole)
 
     def require(self, address: int, size: int, what: str) -> None:
         """An address that somebody uses lies in live memory."""

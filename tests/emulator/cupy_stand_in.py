@@ -2,7 +2,7 @@
 
     stand_in = CupyStandIn(capability=80, memory_bytes=1 << 28)
     stand_in.install(monkeypatch, folder)         # `import cupy` gives stand_in.cupy; nothing is compiled by NVRTC
-    stand_in.check()                              # nothing was written beside memory
+    stand_in.check()                              # nothing was written beside memory, or to memory that was freed
 
 What its parts do and refuse stands in cupy_memory.py, cupy_streams.py, cupy_arrays.py and cupy_kernels.py.
 """
@@ -15,6 +15,7 @@ import json
 import sys
 import threading
 import types
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ class CupyStandIn(Machine):
         return self
 
     def check(self) -> None:
-        """Raises AssertionError where something was written beside memory that has been freed since."""
-        faults = [fault for gpu in self.gpus for fault in gpu.faults]
+        """Raises AssertionError where something was written beside memory that has been freed since, or to it later."""
+        faults = [fault for gpu in self.gpus for fault in (*gpu.faults, *gpu.gone.written())]
+        faults += self.pinned_gone.written()
         assert not faults, faults
 
     def forget(self) -> None:
@@ -100,6 +102,7 @@ class CupyStandIn(Machine):
 
     def _module(self) -> types.ModuleType:
         cupy = types.ModuleType("cupy")
+        pool, pinned_pool = types.SimpleNamespace(free_bytes=lambda: 0), types.SimpleNamespace()
         members: dict[str, Any] = {
             "__version__": "13.6.0",
             "ndarray": NdArray,
@@ -108,8 +111,8 @@ class CupyStandIn(Machine):
             "asarray": lambda x: x.cupy_array,
             "from_dlpack": lambda x: x.__dlpack__(),
             "asnumpy": lambda x: x.get(),
-            "get_default_memory_pool": lambda: types.SimpleNamespace(free_bytes=lambda: 0),
-            "get_default_pinned_memory_pool": lambda: types.SimpleNamespace(),
+            "get_default_memory_pool": lambda: pool,
+            "get_default_pinned_memory_pool": lambda: pinned_pool,
             "cuda": self._cuda(),
         }
         for name, member in members.items():
@@ -150,9 +153,12 @@ class CupyStandIn(Machine):
         self.failures.meet("allocate")
         return Memory(self.gpus[self.current_device()], size)
 
-    def _alloc_pinned(self, size: int) -> np.ndarray:
+    def _alloc_pinned(self, size: int) -> ctypes.Array[ctypes.c_uint8]:
         self.failures.meet("pin memory")
-        return np.full(size, POISON, np.uint8)
+        whole = np.full(size, POISON, np.uint8)
+        memory = (ctypes.c_uint8 * size).from_buffer(whole)  # no array, of which others would keep only `whole`
+        weakref.finalize(memory, self.pinned_gone.add, whole)
+        return memory
 
     def _count(self) -> int:
         if self.driver // 1000 < self.version // 1000:

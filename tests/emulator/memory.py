@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import weakref
 
 import numpy as np
@@ -29,6 +31,22 @@ def poisoned(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> Array:
     """A guarded array of NaN (all bits 1), for a kernel to write all of."""
     count = int(np.prod(shape)) * np.dtype(dtype).itemsize
     return guarded(np.full(count, POISON, np.uint8).view(dtype).reshape(shape))
+
+
+def at_the_end(array: Array) -> Array:
+    """A copy of `array` that ends, but for 15 bytes at most, where pages begin that nobody may touch.
+
+    There a kernel that reads behind it fails as well, though it makes nothing of what it reads.
+    """
+    array = np.ascontiguousarray(array)
+    size = -(-array.nbytes // 16) * 16
+    end = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = np.frombuffer(mmap.mmap(-1, end + mmap.PAGESIZE), np.uint8)
+    forbidden = ctypes.c_void_p(memory.ctypes.data + end), ctypes.c_size_t(mmap.PAGESIZE), 0
+    assert ctypes.CDLL(None).mprotect(*forbidden) == 0
+    inside = memory[end - size :][: array.nbytes].view(array.dtype).reshape(array.shape)
+    inside[...] = array
+    return inside
 
 
 def check_guards(*arrays: Array) -> None:

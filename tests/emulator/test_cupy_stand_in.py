@@ -116,6 +116,25 @@ def test_memory_is_limited_counted_and_guarded(stand_in):
         stand_in.check()
 
 
+@pytest.mark.parametrize("side", ["GPU", "host"])
+def test_writing_to_freed_memory_is_noticed(stand_in, side):
+    """A copy that was put on its stream while the memory still lived."""
+    cuda, runtime = stand_in.cupy.cuda, stand_in.cupy.cuda.runtime
+    stream, device, host = cuda.Stream(non_blocking=True), cuda.alloc(16), np.frombuffer(cuda.alloc_pinned_memory(16))
+    addresses = device.ptr, host.ctypes.data
+    device.bytes[...] = host.view(np.uint8)[...] = 1
+    if side == "GPU":
+        runtime.memcpyAsync(*addresses, 16, runtime.memcpyHostToDevice, stream.ptr)
+        del device
+    else:
+        runtime.memcpyAsync(*addresses[::-1], 16, runtime.memcpyDeviceToHost, stream.ptr)
+        del host
+    stand_in.check()
+    stream.synchronize()
+    with pytest.raises(AssertionError, match="after they were freed"):
+        stand_in.check()
+
+
 def test_a_stream_belongs_to_its_device(stand_in):
     stream = stand_in.cupy.cuda.Stream(non_blocking=True)
     with stand_in.cupy.cuda.Device(1), pytest.raises(RuntimeError, match="does not match"), stream:

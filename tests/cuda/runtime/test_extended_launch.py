@@ -67,7 +67,8 @@ class Clamp:
             self.stream.synchronize()
 
     def check(self):
-        np.testing.assert_array_equal(self.x.get(), np.maximum(np.arange(-2048, 2048, dtype=np.float32), 0))
+        """Looked at as it lies: what waits on another stream than its own has not run."""
+        np.testing.assert_array_equal(self.x._view, np.maximum(np.arange(-2048, 2048, dtype=np.float32), 0))
 
 
 WAYS = {
@@ -86,6 +87,21 @@ def test_the_driver_gets_what_the_launch_says(gpus, way):
     clamp.run()
     clamp.check()
     assert stand_in.libcuda.launched == [attributes]
+
+
+@pytest.mark.parametrize("how", [{"cluster": (8, 1, 1)}, {"cooperative": True}], ids=str)
+def test_the_most_that_fits_is_launched(gpus, how):
+    """Clusters of 8 blocks; 8 blocks at once on the only multiprocessor."""
+    clamp = Clamp(gpus(multiprocessors=1), grid=(8, 1, 1), **how)
+    clamp.run()
+    clamp.check()
+
+
+def test_arguments_live_as_long_as_the_launch(gpus):
+    clamp = Clamp(gpus(), pdl=True)
+    (call,) = clamp.gpu.bind([clamp.launch])
+    assert call.extended is not None
+    assert [argument.ctypes.data for argument in call.extended.arguments] == list(call.extended.parameters)
 
 
 def test_plain_launches_are_cupy_s(gpus):
@@ -138,6 +154,7 @@ def test_structs_and_tensor_maps_are_arguments(gpus, launcher):
         (90, {"cluster": (3, 1, 1)}, r"a cluster of \(3, 1, 1\) blocks does not fit the grid \(4, 1, 1\)"),
         (90, {"cluster": (0, 1, 1)}, "does not fit the grid"),
         (90, {"cluster": (16, 1, 1), "grid": (16, 1, 1)}, "at most 8 blocks"),
+        (90, {"cooperative": True, "grid": (300, 1, 1), "shared_bytes": 100 << 10}, "has room for 264, 2 on each"),
         (75, {"cooperative": True, "grid": (2000, 1, 1)}, "all of its 2000 blocks running at once; .* for 1056, 8 on"),
     ],
 )
