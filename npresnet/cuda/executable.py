@@ -18,6 +18,7 @@ import numpy as np
 from npresnet.cuda.compiler.layout import Layout
 from npresnet.cuda.compiler.reduction import Reduced, keeping_all, segmentations
 from npresnet.cuda.elements import Element
+from npresnet.cuda.runtime.failures import host_memory_errors
 from npresnet.cuda.runtime.gpu import Gpu
 from npresnet.cuda.runtime.images import Images
 from npresnet.cuda.runtime.programs import Captured, Programs
@@ -76,7 +77,7 @@ class Executable:
         """
         if images.ndim != 4:
             raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
-        with self._lock:
+        with self._lock, host_memory_errors():
             programs, input_shape = self._open(), tuple(images.shape[1:])
             if not len(images):
                 return self._new_outputs(images, programs.compile(input_shape, 1).result_shapes)

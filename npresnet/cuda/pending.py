@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet.cuda.compiler.layout import FLOAT_BYTES
+from npresnet.cuda.runtime.failures import host_memory_errors
 from npresnet.cuda.runtime.gpu import Gpu
 from npresnet.cuda.runtime.staging import Slot
 from npresnet.errors import NpresnetError
@@ -107,7 +108,8 @@ class Pending:
                 with self._gpu.active():
                     self._slot.download[1].synchronize()
                     times = self._slot.times_ms()
-                values, *ranked = self._wanted.copies(self._slot.results)
+                with host_memory_errors():
+                    values, *ranked = self._wanted.copies(self._slot.results)
                 ranking = (ranked[0], ranked[1]) if ranked else None
                 self._outcome = Outcome(values, ranking, Times(self._wanted.preparing_ms, *times))
             except NpresnetError as error:

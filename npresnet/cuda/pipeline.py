@@ -29,6 +29,7 @@ from npresnet.cuda.elements import Element
 from npresnet.cuda.launchers import softmax_top_k
 from npresnet.cuda.pending import Pending, Wanted
 from npresnet.cuda.pixels import Normalisation
+from npresnet.cuda.runtime.failures import host_memory_errors
 from npresnet.cuda.runtime.gpu import Call, Gpu
 from npresnet.cuda.runtime.programs import Captured, Programs
 from npresnet.cuda.runtime.staging import Slot, Station
@@ -70,7 +71,8 @@ class Pipeline:
         pending = self._new_pending()
         with self._lock:
             try:
-                self._put(pending, pictures, top)
+                with host_memory_errors():
+                    self._put(pending, pictures, top)
             except NpresnetError as error:
                 self._settle_streams()
                 pending.failed(error)

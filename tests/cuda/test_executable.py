@@ -201,6 +201,22 @@ def test_too_large_a_batch_leaves_the_model_usable(gpus):
     assert stand_in.gpus[0].most_used <= 120_000
 
 
+@pytest.mark.parametrize(("owner", "name"), [(executables.Executable, "_new_outputs"), (cuda.Gpu, "host_memory")])
+def test_too_little_memory_on_the_host(gpus, monkeypatch, owner, name):
+    """For the results; for the images on their way."""
+    gpus()
+    run = compiled(small_network())
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, no_memory)
+        with pytest.raises(DeviceError, match=r"the computer \(not the GPU\) has no memory left .* fewer images"):
+            run(images(2))
+    np.testing.assert_array_equal(run(images(2))["logits"], expected(images(2)))
+
+
 def test_weights_that_do_not_fit(gpus):
     gpus(memory_bytes=2_000)
     with pytest.raises(DeviceError, match="MB are free"):

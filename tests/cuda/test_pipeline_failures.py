@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from npresnet import cuda
-from npresnet.cuda.pending import Pending
-from npresnet.cuda.runtime.staging import Station
+from npresnet.cuda.pending import Pending, Wanted
+from npresnet.cuda.runtime.staging import Slot, Station
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.images import Preprocess
 from tests.cuda.test_pipeline import pictures, pipeline, right
@@ -62,6 +62,25 @@ def test_a_station_that_grows_needs_no_room_for_the_smaller_one(gpus):
         assert not station.has_room(*sizes)
         station.reserve(*sizes, images=1)
         assert station.has_room(*sizes)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Slot, "reserve"), (Wanted, "copies")])
+def test_too_little_memory_on_the_host(gpus, monkeypatch, owner, name):
+    """For the pixels on their way; for the caller's copies of the results."""
+    gpus()
+    run = pipeline()
+    before = run.submit(pictures(2))
+    np.testing.assert_array_equal(before.result().values, right(pictures(2)))
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, no_memory)
+        for _ in range(3):
+            with pytest.raises(DeviceError, match=r"the computer \(not the GPU\) has no memory left"):
+                run.submit(pictures(2)).result()
+    np.testing.assert_array_equal(run.submit(pictures(3)).result().values, right(pictures(3)))
+
+
+def no_memory(*_: object) -> None:
+    raise MemoryError
 
 
 def right_in_little_memory(stand_in) -> np.ndarray:

@@ -6,6 +6,11 @@ while it ran a kernel, and from then on every call gives the same error, to the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from npresnet.errors import DeviceError
+
 OUT_OF_MEMORY = 2
 # "To continue using CUDA, the process must be terminated and relaunched", says the description of cudaError_t in the
 # CUDA Runtime API of all but 214, 220 and 709, which leave a context that cannot be used either. The driver has the
@@ -49,3 +54,15 @@ def explained(error: Exception) -> str:
     """The error with the way out of it, if there is one to tell."""
     way_out = WAYS_OUT.get(status_of(error))
     return f"{error}. {way_out[0].upper()}{way_out[1:]}" if way_out else str(error)
+
+
+@contextmanager
+def host_memory_errors() -> Iterator[None]:
+    """Raise the host's MemoryError as a DeviceError. The model stays usable."""
+    try:
+        yield
+    except MemoryError:
+        raise DeviceError(
+            "the computer (not the GPU) has no memory left for these images and their results. The model can still be "
+            "used: give fewer images at a time, or smaller ones"
+        ) from None
