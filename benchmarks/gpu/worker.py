@@ -29,6 +29,7 @@ from benchmarks.gpu.references import References
 from benchmarks.gpu.stages import Case, listed, measured
 from benchmarks.gpu.torch_peer import Peer, find_peer
 from npresnet.bench.process import without_paths
+from npresnet.bench.worker import run
 from npresnet.cuda import open_gpu
 from npresnet.errors import NpresnetError
 
@@ -117,13 +118,5 @@ def _read(requests: TextIO, waiting: queue.SimpleQueue[str]) -> None:
     os._exit(1)
 
 
-def main() -> None:
-    """Reserve stdout for answers: libraries' output is redirected to stderr."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    serve(sys.stdin, answers)
-
-
 if __name__ == "__main__":
-    main()
+    run(serve)

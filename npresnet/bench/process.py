@@ -22,8 +22,6 @@ import npresnet
 PACKAGE_PARENT = Path(npresnet.__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
 _TUNING = tuple("OPENBLAS_ GOTO_ OMP_ GOMP_ KMP_ MKL_ BLIS_ VECLIB_ DNNL_ ONEDNN_ TORCHINDUCTOR_".split())
-
-
 ENDING_S = 20.0  # a process that waits for a driver may outlive SIGKILL
 
 

@@ -20,6 +20,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -105,13 +106,13 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         answers.flush()
 
 
-def main() -> None:
-    """Reserve stdout for answers: libraries' output is redirected to stderr."""
+def run(answer: Callable[[TextIO, TextIO], None]) -> None:
+    """answer(stdin, stdout), with stdout reserved for answers: libraries' output is redirected to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    serve(sys.stdin, answers)
+    answer(sys.stdin, answers)
 
 
 if __name__ == "__main__":
-    main()
+    run(serve)

@@ -50,4 +50,4 @@ if __name__ == "__main__":
     if os.environ.get("NPRESNET_TEST_NO_CUPY"):
         sys.modules["cupy"] = None  # type: ignore[assignment]
     worker.Worker = FaultyWorker  # type: ignore[misc]
-    worker.main()
+    worker.run(worker.serve)
