@@ -17,11 +17,17 @@ from npresnet.ops.add import add
 from npresnet.ops.avg_pool2d import avg_pool2d
 from npresnet.ops.batch_norm import batch_norm
 from npresnet.ops.conv2d import conv2d, folded_weight, im2col
+from npresnet.ops.evo_norm_s0 import evo_norm_s0
+from npresnet.ops.filter_response_norm import filter_response_norm
 from npresnet.ops.flatten import flatten
 from npresnet.ops.global_avg_pool import global_avg_pool
+from npresnet.ops.group_norm import group_norm
+from npresnet.ops.layer_norm2d import layer_norm2d
 from npresnet.ops.linear import linear
 from npresnet.ops.max_pool2d import max_pool2d
 from npresnet.ops.multiply import multiply
+from npresnet.ops.pad2d import pad2d
+from npresnet.ops.prelu import prelu
 from npresnet.ops.record import Activation, Operation, Shape
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS, activation_of, operation_of
 from npresnet.ops.run import run
@@ -39,14 +45,20 @@ __all__ = [
     "avg_pool2d",
     "batch_norm",
     "conv2d",
+    "evo_norm_s0",
+    "filter_response_norm",
     "flatten",
     "folded_weight",
     "global_avg_pool",
+    "group_norm",
     "im2col",
+    "layer_norm2d",
     "linear",
     "max_pool2d",
     "multiply",
     "operation_of",
+    "pad2d",
+    "prelu",
     "relu",
     "run",
     "shortcut_a",

@@ -13,11 +13,17 @@ from npresnet.ops.avg_pool2d import AVG_POOL2D
 from npresnet.ops.batch_norm import BATCH_NORM
 from npresnet.ops.conv2d import CONV2D
 from npresnet.ops.conv2d_max_pool2d import CONV2D_MAX_POOL2D
+from npresnet.ops.evo_norm_s0 import EVO_NORM_S0
+from npresnet.ops.filter_response_norm import FILTER_RESPONSE_NORM
 from npresnet.ops.flatten import FLATTEN
 from npresnet.ops.global_avg_pool import GLOBAL_AVG_POOL
+from npresnet.ops.group_norm import GROUP_NORM
+from npresnet.ops.layer_norm2d import LAYER_NORM2D
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
 from npresnet.ops.multiply import MULTIPLY
+from npresnet.ops.pad2d import PAD2D
+from npresnet.ops.prelu import PRELU
 from npresnet.ops.record import Activation, Operation
 from npresnet.ops.shortcut_a import SHORTCUT_A
 
@@ -33,6 +39,14 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
             activations.SIGMOID,
             activations.SILU,
             activations.GELU,
+            activations.GELU_TANH,
+            activations.QUICK_GELU,
+            activations.TANH,
+            activations.ELU,
+            activations.CELU,
+            activations.SELU,
+            activations.MISH,
+            activations.HARD_MISH,
         )
     }
 )
@@ -44,6 +58,12 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             CONV2D,
             CONV2D_MAX_POOL2D,
             BATCH_NORM,
+            GROUP_NORM,
+            LAYER_NORM2D,
+            FILTER_RESPONSE_NORM,
+            EVO_NORM_S0,
+            PRELU,
+            PAD2D,
             MAX_POOL2D,
             AVG_POOL2D,
             GLOBAL_AVG_POOL,
