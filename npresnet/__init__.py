@@ -5,7 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from npresnet.errors import ArchitectureError, CheckpointError, DeviceError, ImageError, NpresnetError, ShapeError
+from npresnet.errors import (
+    AmbiguityWarning,
+    ArchitectureError,
+    CheckpointError,
+    DeviceError,
+    ImageError,
+    NpresnetError,
+    ShapeError,
+)
 
 if TYPE_CHECKING:
     from npresnet.arch import list_archs
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguityWarning",
     "ArchitectureError",
     "Candidate",
     "CheckpointError",

@@ -6,20 +6,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 Origin = Literal["file", "inferred", "default", "caller"]
+Certainty = Literal["told", "custom", "ambiguous"]
 
 
 class Decision(NamedTuple):
-    """One setting: its value, its origin, and a note if the reason is not obvious.
+    """One setting: its value, its origin, a note if the reason is not obvious, and what else it could be.
 
-    file      stored in the weight file (npresnet's metadata, or the file's wrapper or name)
+    file      stored in the weight file (npresnet's metadata, the file's wrapper or name), or in a file beside it
     inferred  derived from the names and shapes of the tensors
     default   not determined by the tensors; the usual value, which the caller can override
     caller    passed by the caller
+
+    alternatives  options as the caller would write them ("max_pool=True"), for which networks in real use have exactly
+                  these tensors: any makes the decision ambiguous
     """
 
     value: Any
     origin: Origin
     note: str = ""
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def certainty(self) -> Certainty:
+        """told: by file, tensors or caller; custom: the usual value, and nothing speaks against it; or ambiguous."""
+        if self.alternatives:
+            return "ambiguous"
+        return "custom" if self.origin == "default" else "told"
 
 
 class Config(Mapping[str, Decision]):
@@ -45,20 +57,35 @@ class Config(Mapping[str, Decision]):
         """The value of `name`, or `default` if there is no decision."""
         return self._decisions[name].value if name in self._decisions else default
 
+    def ambiguous(self) -> dict[str, Decision]:
+        """The decisions that more than one network in real use would make differently."""
+        return {name: decision for name, decision in self.items() if decision.alternatives}
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As JSON types: {name: {"value", "origin", "note"}}."""
-        return {name: {"value": d.value, "origin": d.origin, "note": d.note} for name, d in self.items()}
+        """As JSON types: {name: {"value", "origin", "note"}}, and "alternatives" of those that are ambiguous."""
+        return {name: _entry(decision) for name, decision in self.items()}
 
     def __str__(self) -> str:
-        rows = [(name, _short(d.value), d.origin, _plain(d.note)) for name, d in self.items()]
-        widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+        rows = [(name, _short(d.value), d.origin, d.certainty, _plain(_remark(d))) for name, d in self.items()]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
         return "\n".join(
-            f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin:<{widths[2]}}  {note}".rstrip()
-            for name, value, origin, note in rows
+            "  ".join([*(f"{text:<{width}}" for text, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+            for row in rows
         )
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{name}={_short(d.value)}' for name, d in self.items())})"
+
+
+def _entry(decision: Decision) -> dict[str, Any]:
+    alternatives = {"alternatives": list(decision.alternatives)} if decision.alternatives else {}
+    return {"value": decision.value, "origin": decision.origin, "note": decision.note, **alternatives}
+
+
+def _remark(decision: Decision) -> str:
+    """The note, and what settles an ambiguous decision."""
+    instead = f"or {', '.join(decision.alternatives)}" if decision.alternatives else ""
+    return "; ".join(text for text in (decision.note, instead) if text)
 
 
 def _short(value: Any, limit: int = 48) -> str:

@@ -1,4 +1,4 @@
-"""The exceptions raised by npresnet.
+"""The exceptions raised by npresnet, and its warning.
 
     NpresnetError
     ├── CheckpointError (ValueError)     a weight file is unreadable, truncated, hostile or of an unknown format
@@ -6,6 +6,8 @@
     ├── ShapeError (ValueError)          an array has the wrong shape, number of axes or dtype
     ├── ImageError (ValueError)          an image cannot be read or used
     └── DeviceError (RuntimeError)       a device is missing, too small or failed
+
+    AmbiguityWarning (UserWarning)       what the weight file cannot tell was assumed, and an option would settle it
 
 A message is one short paragraph: the file or layer, both shapes with their axes, the violated rule, and the way out.
 """
@@ -35,3 +37,7 @@ class ImageError(NpresnetError, ValueError):
 
 class DeviceError(NpresnetError, RuntimeError):
     """A device is missing, too small, or failed."""
+
+
+class AmbiguityWarning(UserWarning):
+    """A weight file fits several networks in real use; the message says which is assumed and what settles it."""

@@ -7,8 +7,10 @@ by `Window`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from npresnet.arch.source import (
     CHANNEL_AXES,
@@ -16,6 +18,8 @@ from npresnet.arch.source import (
     COUNTER,
     FEATURE_AXES,
     LINEAR_AXES,
+    Init,
+    Shape,
     Source,
     Start,
     Wanted,
@@ -29,6 +33,11 @@ from npresnet.network import INPUT, Array, Network, Node
 from npresnet.window import Window
 
 MIXED = "Do the file's layers come from different networks?"
+
+
+def _quarter(shape: Shape) -> Init:
+    """PyTorch's first slope of a PReLU."""
+    return Init("constant", 0.25)
 
 
 class Builder:
@@ -48,11 +57,15 @@ class Builder:
         *,
         groups: int = 1,
         start: Start = he_fan_out,
+        bias: Start | None = None,
         to: str = "",
+        computed: Callable[[Array], Array] | None = None,
     ) -> str:
         """A convolution with the weight (out_channels, in_channels/groups, KH, KW), and a bias where the file has one.
 
-        `to` names the reader of the result in errors; it determines out_channels.
+        bias      initialises a bias in a network with random weights, which has none without it
+        to        names the reader of the result in errors; it determines out_channels
+        computed  the file's weight -> the weight that is used, of the same shape: standardisation
         """
         channels = self.channels[x]
 
@@ -69,20 +82,15 @@ class Builder:
             raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide both channels\n{why()}")
         shape = (out_channels, channels // groups, *window.kernel_size)
         weight = self.source.take(Wanted(f"{name}.weight", shape, CONV_AXES, start, why))
-        bias = self.source.take_optional(Wanted(f"{name}.bias", (out_channels,), CHANNEL_AXES, None, why))
-        params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        if computed is not None:
+            weight = computed(weight)
+        numbers = self.source.take_optional(Wanted(f"{name}.bias", (out_channels,), CHANNEL_AXES, bias, why))
+        params = {"weight": weight} if numbers is None else {"weight": weight, "bias": numbers}
         return self._add(name, "conv2d", (x,), out_channels, window=window, groups=groups, params=params)
 
     def batch_norm(self, name: str, x: str, *, eps: float, start: Start = ones) -> str:
         """BatchNorm with its statistics; all four vectors are required. `start` initialises random weights."""
-        channels = self.channels[x]
-
-        def why() -> str:
-            return f"  input   (N, {channels}, H, W)   from {x}\n  BatchNorm needs one number for each channel. {MIXED}"
-
-        params: dict[str, Array] = {}
-        for role, first in (("weight", start), ("bias", zeros), ("running_mean", zeros), ("running_var", ones)):
-            params[role] = self.source.take(Wanted(f"{name}.{role}", (channels,), CHANNEL_AXES, first, why))  # (C,)
+        params = self._vectors(name, x, {"weight": start, "bias": zeros, "running_mean": zeros, "running_var": ones})
         self.source.skip(f"{name}.{COUNTER}")
         if (params["running_var"] < 0).any():
             raise ArchitectureError(f"{name}.running_var holds a negative variance. Is the file damaged?")
@@ -106,7 +114,44 @@ class Builder:
         return self._add(name, "linear", (x,), out_features, params=params)
 
     def relu(self, name: str, x: str, **attrs: Any) -> str:
-        return self._add(name, "relu", (x,), attrs=attrs)
+        return self.activation(name, x, "relu", **attrs)
+
+    def activation(self, name: str, x: str, kind: str, **attrs: Any) -> str:
+        """An elementwise function; `kind` is a name of `ops.registry.ACTIVATIONS`, or "none" for x itself."""
+        return x if kind == "none" else self._add(name, kind, (x,), attrs=attrs)
+
+    def prelu(self, name: str, x: str) -> str:
+        """A leaky ReLU whose slopes are parameters: `name`.weight, one a channel or one for all."""
+        shape = (1,) if self.source.shape_of(f"{name}.weight") == (1,) else (self.channels[x],)
+        slope = Wanted(f"{name}.weight", shape, CHANNEL_AXES, _quarter, lambda: f"  input   from {x}")
+        return self._add(name, "prelu", (x,), params={"weight": self.source.take(slope)})
+
+    def group_norm(self, name: str, x: str, *, groups: int, eps: float, affine: bool = True) -> str:
+        """GroupNorm; with as many groups as channels InstanceNorm, which may have no parameters (affine=False)."""
+        channels = self.channels[x]
+        params = self._vectors(name, x, {"weight": ones, "bias": zeros} if affine else {})
+        if channels % groups:
+            raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide the {channels} channels")
+        return self._add(name, "group_norm", (x,), params=params, attrs={"groups": groups, "eps": eps})
+
+    def affine(self, name: str, x: str, scale: Array | float = 1.0, shift: Array | float = 0.0) -> str:
+        """x * scale + shift, given numbers: one for all channels, or one a channel. A BatchNorm without statistics."""
+        shape = (self.channels[x],)
+        weight, bias = (np.broadcast_to(np.asarray(n, np.float32), shape) for n in (scale, shift))
+        statistics = {"running_mean": np.zeros(shape, np.float32), "running_var": np.ones(shape, np.float32)}
+        return self._add(
+            name, "batch_norm", (x,), params={"weight": weight, "bias": bias, **statistics}, attrs={"eps": 0.0}
+        )
+
+    def operation(self, name: str, op: str, inputs: Sequence[str], channels: int | None = None, **fields: Any) -> str:
+        """Any operation without further rules; `channels` of its result, by default those of its first input.
+
+        With `vectors`, {role: start}, its parameters (C,) are `name`.<role>, C the channels of its first input.
+        """
+        vectors = fields.pop("vectors", None)
+        if vectors is not None:
+            fields["params"] = self._vectors(name, inputs[0], vectors)
+        return self._add(name, op, tuple(inputs), channels, **fields)
 
     def add(self, name: str, left: str, right: str) -> str:
         """The sum of a block's two branches."""
@@ -120,11 +165,47 @@ class Builder:
             )
         return self._add(name, "add", (left, right))
 
-    def max_pool(self, name: str, x: str, window: Window) -> str:
-        return self._add(name, "max_pool2d", (x,), window=window)
+    def multiply(self, name: str, x: str, gate: str) -> str:
+        """x times a map of its shape, a gate (C, 1, 1) or (C,), or a map (1, H, W)."""
+        return self._add(name, "multiply", (x, gate))
+
+    def concat(self, name: str, parts: Sequence[str]) -> str:
+        """The channels of all parts, one part after the other."""
+        return self._add(name, "concat", tuple(parts), sum(self.channels[part] for part in parts))
+
+    def slice_channels(self, name: str, x: str, start: int, stop: int) -> str:
+        return self._add(name, "slice_channels", (x,), stop - start, attrs={"start": start, "stop": stop})
+
+    def pad(self, name: str, x: str, padding: tuple[int, int, int, int], mode: str = "zeros") -> str:
+        """`padding` is (left, right, top, bottom); mode "zeros" or "reflect"."""
+        return self._add(name, "pad2d", (x,), attrs={"padding": padding, "mode": mode})
+
+    def max_pool(self, name: str, x: str, window: Window, *, ceil_mode: bool = False) -> str:
+        attrs = {"ceil_mode": True} if ceil_mode else {}
+        return self._add(name, "max_pool2d", (x,), window=window, attrs=attrs)
+
+    def avg_pool(
+        self, name: str, x: str, window: Window, *, ceil_mode: bool = False, count_include_pad: bool = True
+    ) -> str:
+        attrs = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+        return self._add(name, "avg_pool2d", (x,), window=window, attrs=attrs)
 
     def global_avg_pool(self, name: str, x: str) -> str:
         return self._add(name, "global_avg_pool", (x,))
+
+    def global_max_pool(self, name: str, x: str) -> str:
+        return self._add(name, "global_max_pool", (x,))
+
+    def channel_conv1d(self, name: str, x: str, kernel_size: int, **attrs: Any) -> str:
+        """ECA's convolution over the channels of (C, 1, 1): weight (1, 1, kernel_size)."""
+        axes = ("1", "1", "kernel_size")
+        start = uniform_fan_in(kernel_size)
+        wanted = Wanted(f"{name}.weight", (1, 1, kernel_size), axes, start, lambda: f"  input   from {x}")
+        params = {"weight": self.source.take(wanted)}
+        bias = self.source.take_optional(Wanted(f"{name}.bias", (1,), CHANNEL_AXES, None, wanted.why))
+        if bias is not None:
+            params["bias"] = bias
+        return self._add(name, "channel_conv1d", (x,), params=params, attrs=attrs)
 
     def flatten(self, name: str, x: str) -> str:
         return self._add(name, "flatten", (x,))
@@ -133,6 +214,18 @@ class Builder:
         """x[:, :, ::stride, ::stride] between zero channels."""
         attrs = {"stride": stride, "pad_channels": pad_channels}
         return self._add(name, "shortcut_a", (x,), self.channels[x] + sum(pad_channels), attrs=attrs)
+
+    def _vectors(self, name: str, x: str, starts: Mapping[str, Start]) -> dict[str, Array]:
+        """{role: `name`.<role>}, each with one number a channel of x."""
+        channels = self.channels[x]
+
+        def why() -> str:
+            return f"  input   (N, {channels}, H, W)   from {x}\n  It needs one number for each channel. {MIXED}"
+
+        wanted = {
+            role: Wanted(f"{name}.{role}", (channels,), CHANNEL_AXES, first, why) for role, first in starts.items()
+        }
+        return {role: self.source.take(one) for role, one in wanted.items()}
 
     def network(self, outputs: Mapping[str, str]) -> Network:
         """The complete network. Raises ArchitectureError where tensors are unused."""

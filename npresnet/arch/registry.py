@@ -25,6 +25,7 @@ def build(
     arch: str | None = None,
     options: Mapping[str, Any] | None = None,
     origins: Mapping[str, Origin] | None = None,
+    hints: Mapping[str, Any] | None = None,
 ) -> tuple[Network, Config]:
     """Recognise a network by the names and shapes of its tensors, check every shape, and assemble it.
 
@@ -32,6 +33,7 @@ def build(
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
     options  further options of the caller, named as in OPTIONS; None means not given
     origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
+    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
     "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.

@@ -81,6 +81,9 @@ class Source(Protocol):
     def __contains__(self, name: object, /) -> bool:
         """Whether the source contains a tensor of that name; random weights contain none beforehand."""
 
+    def shape_of(self, name: str) -> Shape | None:
+        """The shape of an existing tensor, unchecked; None where there is none."""
+
     def take(self, wanted: Wanted) -> Array:
         """A tensor of that name and shape."""
 

@@ -38,6 +38,10 @@ class Tensors:
         """The shape of an existing tensor, unchecked."""
         return self._arrays[name].shape
 
+    def shape_of(self, name: str) -> Shape | None:
+        """The shape of a tensor, None where there is none."""
+        return self._arrays[name].shape if name in self._arrays else None
+
     def length(self, name: str, axis: int, ndim: int) -> int | None:
         """The length of an axis, or None where the tensor is missing or has another number of axes."""
         array = self._arrays.get(name)

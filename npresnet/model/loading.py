@@ -19,6 +19,7 @@ from npresnet import weights
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError, CheckpointError, DeviceError, NpresnetError
 from npresnet.images import Preprocess
+from npresnet.model.ambiguity import warn_of_ambiguity
 from npresnet.model.decisions import (
     Labels,
     PreprocessLike,
@@ -102,11 +103,14 @@ def load(
 
     A weight file is mapped: while the model is in use, replace the file rather than write into it.
 
-    Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the tensors are not a
-    supported ResNet or contradict an option, DeviceError if the device is not available.
+    Warns by AmbiguityWarning, once, of what the file cannot tell although networks in use differ in it, and names the
+    options that settle it. Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the
+    tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
-    return interpret(find_file(source), arch, labels, preprocess, options).model(runtime)
+    loaded = interpret(find_file(source), arch, labels, preprocess, options)
+    warn_of_ambiguity(loaded.config, loaded.source.name)
+    return loaded.model(runtime)
 
 
 def build(
@@ -159,6 +163,7 @@ def convert(
     target = npz_path(destination)
     path = find_file(source)
     loaded = interpret(path, arch, labels, preprocess, options)
+    warn_of_ambiguity(loaded.config, loaded.source.name)
     metadata, tensors = loaded.metadata(), loaded.tensors
     del loaded
     if target.exists() and os.path.samefile(path, target):
@@ -274,9 +279,9 @@ def _named_preset(path: str) -> Decision | None:
 
 
 def _confirmed(config: Config, stored: Stored) -> Config:
-    """Set the origin to "file" for settings that are not options and that file and tensors agree on."""
+    """Set the origin to "file" for settings that file and tensors agree on; what was ambiguous remains so."""
     confirmed = {
-        name: Decision(decision.value, "file", decision.note)
+        name: Decision(decision.value, "file", decision.note, stored.config[name].alternatives)
         for name, decision in config.items()
         if name in stored.config and decision.origin != "caller" and decision.value == stored.config[name].value
     }

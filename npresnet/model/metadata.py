@@ -1,7 +1,7 @@
 """The metadata of npresnet's `.npz` files: all decisions, preprocessing, labels, and the origin of the weights.
 
     {"format": "npresnet", "version": 1,
-     "config":     {name: {"value", "origin", "note"}},    decided from names, shapes and options
+     "config":     {name: {"value", "origin", "note"[, "alternatives"]}},    decided from names, shapes and options
      "preprocess": {"resize": 256, "crop": 224, ...} or null,
      "labels":     ["tench", ...] or null,
      "source":     {"file": "resnet18-f37072fd.pth", "sha256": "f37072fd..."}}
@@ -91,7 +91,7 @@ def from_metadata(metadata: Mapping[str, Any], path: str) -> Stored | None:
 
 
 def _parse(metadata: Mapping[str, Any]) -> Stored:
-    decisions = {name: Decision(d["value"], "file", str(d["note"])) for name, d in metadata["config"].items()}
+    decisions = {name: _decision(entry) for name, entry in metadata["config"].items()}
     labels = metadata["labels"]
     if labels is not None and not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
         raise TypeError("labels are not a list of names")
@@ -102,6 +102,13 @@ def _parse(metadata: Mapping[str, Any]) -> Stored:
         labels,
         Source(Path(str(source["file"])).name, sha256=source["sha256"]),
     )
+
+
+def _decision(entry: Mapping[str, Any]) -> Decision:
+    alternatives = entry.get("alternatives", [])
+    if not isinstance(alternatives, list) or not all(isinstance(option, str) for option in alternatives):
+        raise TypeError("alternatives are not a list of options")
+    return Decision(entry["value"], "file", str(entry["note"]), tuple(alternatives))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
