@@ -96,6 +96,12 @@ class Activation(NamedTuple):
         )
 
 
+def count_parameters(node: Node) -> int:
+    """Numbers that training changed: weights and biases, but no statistics, nor what passes computed of both."""
+    computed = ("running_mean", "running_var", "scale")
+    return sum(array.size for role, array in node.params.items() if role not in computed)
+
+
 def window_of(node: Node) -> Window:
     """The node's window. Raises ArchitectureError if it has none."""
     if node.window is None:

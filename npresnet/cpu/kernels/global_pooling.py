@@ -92,7 +92,7 @@ class SpatialAttentionPoolLowering(Lowering):
 
 
 def _parts(bound: Bound, memory: Memory) -> list[Part]:
-    """Every image; large ones in parts of their channels, which depend on the shape alone, so that workers share them."""
+    """Every image; large ones in parts of their channels, as the shape alone decides, so that workers share them."""
     source, outs = memory.images(bound.node.inputs[0]), memory.numbers(bound.node.name)  # (N, H, W, C), (N, C)
     images, height, width, channels = source.shape
     most = min(channels // PART_CHANNELS, height * width * channels // PART_FLOATS)
