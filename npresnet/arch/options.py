@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 from npresnet.config import Decision, Origin
 from npresnet.errors import ArchitectureError
 
-
 Role = Literal["topology", "size", "seen", "free", "start"]
 
 
