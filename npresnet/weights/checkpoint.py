@@ -34,7 +34,8 @@ class Checkpoint(NamedTuple):
     notes      sentences about what was kept inert, widened, left out or chosen
     key        which of several state dicts of the file this is; None where there was nothing to decide
     facts      what the file, or a configuration beside it, says about the network besides tensors, see facts.py
-    identity   string that identifies the file and its content, see `identity`
+    files      paths of what was read: the file itself, the one in a folder, or all shards
+    identity   string that identifies the file and its content, see `identity`, and the state dict in it
     """
 
     path: str
@@ -46,6 +47,7 @@ class Checkpoint(NamedTuple):
     notes: list[str]
     key: Decision | None
     facts: dict[str, Any]
+    files: list[str]
     identity: str = ""
 
 
@@ -89,13 +91,19 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
         [*notes(contents, found), *remarks],
         found.key,
         facts,
-        "; ".join(map(identity, sources)),
+        [source.path for source in sources],
+        "; ".join([*map(identity, sources), *_which(found)]),
     )
 
 
 def read_state_dict(path: Path, key: str | None = None) -> dict[str, Array]:
     """The tensors of a weight file: {name: array}, read-only, in file order. Arguments and errors as for `read`."""
     return read(path, key).tensors
+
+
+def _which(found: StateDict) -> list[str]:
+    """Which tensors of a file that holds more than one network."""
+    return [] if found.key is None else [f"state dict {found.wrapper}, names below {found.prefix!r}"]
 
 
 def open_weights(path: Path) -> Opened:
