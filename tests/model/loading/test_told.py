@@ -119,7 +119,7 @@ def test_names_that_do_not_fit_are_ignored(write, tensors, tmp_path):
         assert decision.value == "cifar10"
         assert "names in the file do not fit its 10 outputs: classes has 4, labels has 20" in decision.note
     seven = arch.random_tensors(ARCH, num_classes=7)
-    with load(write({"state_dict": seven, "classes": NAMES})) as model:
+    with load(write({"state_dict": seven, "classes": NAMES}), preprocess="cifar10") as model:
         assert model.labels is None
         assert "classes has 10: classes are named by index" in model.config["labels"].note
 
