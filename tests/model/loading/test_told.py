@@ -145,6 +145,20 @@ def test_an_architecture_that_the_tensors_do_not_have_is_noted(write, tensors, n
         load(write({"state_dict": tensors, "arch": ARCH}), arch="resnet50")
 
 
+def test_a_name_that_says_more_than_tensors_can(write):
+    """A network that blurs has the tensors of one that does not: its name decides, and is never dropped in silence."""
+    blurring = {"state_dict": arch.random_tensors("resnetblur18", num_classes=3), "arch": "resnetblur18"}
+    with load(write(blurring)) as model:
+        assert (model.config["arch"].value, model.config["arch"].origin) == ("resnetblur18", "file")
+        assert model.config["antialias"].value == "blur"
+    with load(write(blurring), arch="resnet18") as model:
+        assert model.config["antialias"].value == "none"
+    with pytest.raises(ArchitectureError, match=r"resnetblur50.*does not fit"):
+        load(write(blurring | {"arch": "resnetblur50"}))
+    with load(write(blurring | {"arch": "resnetblur50"}), antialias="none") as model:
+        assert model.config["arch"].value == "resnet18"
+
+
 def test_facts_reach_the_recognition(write, tensors, monkeypatch):
     heard = []
     build = arch.build
