@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from npresnet.arch.head import Modules
+from npresnet.arch.head import OPTIONS as HEAD_OPTIONS
+from npresnet.arch.head import Head, one_linear
 from npresnet.arch.options import Option, count, flag, is_bool, is_list_of, is_positive, is_whole, one_of, short
 from npresnet.arch.source import Start, he_fan_out
 from npresnet.errors import ArchitectureError
@@ -22,6 +23,7 @@ OPTIONS: Mapping[str, Option] = {
     "stem_stride": Option(lambda value: is_whole(value) and value in (1, 2), "1 or 2", "free"),
     "max_pool": flag("free"),
     "bn_eps": Option(is_positive, "a positive number", "free"),
+    **HEAD_OPTIONS,
     "zero_init_residual": flag("start"),
     "block": one_of("BasicBlock", "Bottleneck", role="topology"),
     "layers": Option(is_list_of(is_whole), "a list of whole numbers, the blocks of each stage", "topology"),
@@ -56,8 +58,9 @@ class Layout(NamedTuple):
     projection    the name of a block's projection: "downsample" or "shortcut" (then .0 convolution, .1 BatchNorm)
     widths        {block's name: the out_channels of its convolutions}, read from a file; other blocks follow
                   torchvision's rule (`_usual_widths`)
-    classifier    name of the only linear layer, where `modules` is None
-    modules       the classifier's modules, read from a file (see `head.Head`)
+    classifier    name of the only linear layer, where there is no file
+    file_head     the classifier read from a file
+    global_pool, head_activation   see `head.pool_and_classify`
     start         how random convolutions are initialised
     """
 
@@ -79,7 +82,9 @@ class Layout(NamedTuple):
     projection: str = "downsample"
     widths: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     classifier: str = "fc"
-    modules: Modules | None = None
+    file_head: Head | None = None
+    global_pool: str | None = None
+    head_activation: str | Sequence[str] | None = None
     start: Start = he_fan_out
 
     @classmethod
@@ -93,9 +98,8 @@ class Layout(NamedTuple):
         return layout
 
     @property
-    def head(self) -> Modules:
-        """The classifier's modules."""
-        return ((self.classifier, self.num_classes),) if self.modules is None else self.modules
+    def head(self) -> Head:
+        return one_linear(self.classifier, self.num_classes) if self.file_head is None else self.file_head
 
     def blocks(self) -> Iterator[Block]:
         """Every block, by torchvision's rule.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from npresnet.arch.family import Reading
-from npresnet.arch.head import read_head
+from npresnet.arch.head_reading import read_head
 from npresnet.arch.layout import EXPANSION, Layout, bottleneck_width
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.tensors import Tensors, agreed, shorten
@@ -51,7 +51,8 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
     """
     stem_kernel, layers = _read_stem_kernel(tensors), _read_layers(tensors)
     block = "Bottleneck" if is_bottleneck(tensors) else "BasicBlock"
-    widths, head = _read_widths(tensors, block, layers), read_head(tensors)
+    widths = _read_widths(tensors, block, layers)
+    head = read_head(tensors, widths[f"layer{len(layers)}.{layers[-1] - 1}"][-1])
     groups = _read_groups(tensors, block, widths)
     in_channels = tensors.peek("conv1.weight", CONV_AXES).shape[1]
     decisions = {
@@ -68,7 +69,7 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
         "stem_stride": _usual("stem_stride"),
         "max_pool": _usual("max_pool"),
         "bn_eps": _usual("bn_eps"),
-        **({"head": Decision([name for name, _ in head.modules], "default", head.note)} if head.note else {}),
+        **head.decisions,
         "preprocess": Decision("V1", "default"),
         "labels": Decision(labels[1] if head.num_classes == labels[0] else None, "default"),
     }
@@ -79,7 +80,7 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
         note = f"no preset has {in_channels} channels: give mean and std"
         decisions.update(preprocess=Decision(None, "default", note), labels=Decision(None, "default"))
     stem_channels = _width(tensors, "conv1", "bn1")
-    sizes = {"stem_kernel": stem_kernel, "stem_channels": stem_channels, "widths": widths, "modules": head.modules}
+    sizes = {"stem_kernel": stem_kernel, "stem_channels": stem_channels, "widths": widths, "file_head": head}
     return Reading(decisions, sizes)
 
 
