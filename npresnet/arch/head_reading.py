@@ -7,16 +7,19 @@ activation, a Dropout or nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from npresnet.arch.head import Head, Kind
 from npresnet.arch.head_gaps import Layer, head_of, hidden_between, is_number
+from npresnet.arch.source import CONV_AXES, LINEAR_AXES
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
 BODY = ("conv1.", "bn1.", *(f"layer{stage}." for stage in range(1, 10)))  # how the names of a body's tensors start
+PROJECTIONS = ("proj", "predictor", "prototype")  # how modules are called that serve a self-supervised loss alone
 MAX_MODULES = 8  # of a head whose order is searched for; more are taken in the file's order
 
 
@@ -48,16 +51,20 @@ def layers_in(tensors: Tensors, names: Iterable[str]) -> list[Layer]:
 
 
 def _layers(tensors: Tensors, names: Iterable[str]) -> Iterator[Layer]:
-    """In the file's order; modules of other kinds are left to the builder, which takes or refuses them."""
+    """In the file's order; other modules, and a projection for a loss, are left to the builder, which refuses them."""
     for module in dict.fromkeys(name.rpartition(".")[0] for name in names):
+        if any(part.startswith(PROJECTIONS) for part in module.split(".")):
+            continue
         shape = tensors.shape_of(f"{module}.weight")
         has_statistics = f"{module}.running_mean" in tensors
         if shape is None:
             if has_statistics:
                 yield _norm(tensors, module, "batch_norm")
         elif len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
-            rows = [tensors.length(f"{module}.weight", 0, len(shape)), tensors.length(f"{module}.bias", 0, ndim=1)]
-            yield Layer(module, "linear" if len(shape) == 2 else "pointwise", shape[1], agreed(rows))
+            rows = [shape[0], tensors.length(f"{module}.bias", 0, ndim=1)]
+            axes = LINEAR_AXES if len(shape) == 2 else CONV_AXES
+            width = agreed(rows) or tensors.peek(f"{module}.weight", axes).shape[0]
+            yield Layer(module, "linear" if len(shape) == 2 else "pointwise", shape[1], width)
         elif len(shape) == 1 and (has_statistics or f"{module}.bias" in tensors):
             yield _norm(tensors, module, "batch_norm" if has_statistics else "layer_norm")
 
@@ -122,10 +129,9 @@ def _fits(layers: Sequence[Layer], features: int | None) -> bool:
 
 def _refuse_siblings(layers: Sequence[Layer], features: int | None) -> None:
     """Raise ArchitectureError where several linear layers read the same features."""
-    linear = [layer for layer in layers if layer.is_linear]
-    widths = [layer.before for layer in linear]
-    start = features if features in widths else max(widths, key=widths.count)
-    siblings = [layer for layer in linear if layer.before == start]
+    widths = Counter(layer.before for layer in layers if layer.is_linear)
+    start = features if widths[features or 0] > 1 else widths.most_common(1)[0][0]
+    siblings = [layer for layer in layers if layer.is_linear and layer.before == start]
     if len(siblings) > 1:
         options = " or ".join(f"head={layer.name!r}" for layer in siblings[:4])
         raise ArchitectureError(

@@ -75,9 +75,7 @@ def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) 
     return {**first, **fitting, **{name: decisions[name] for name in LAST}}
 
 
-def _with_chosen_head(
-    tensors: Tensors, told: Any, implied: dict[str, Decision]
-) -> tuple[Tensors, dict[str, Decision]]:
+def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:
     """The tensors without other classifiers, and the decisions with those that were left out."""
     from npresnet.arch.head_choice import choose_head  # seldom needed
 

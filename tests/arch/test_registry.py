@@ -126,6 +126,8 @@ def test_decisions_are_in_order_with_their_origins():
         "stem_stride",
         "max_pool",
         "bn_eps",
+        "global_pool",
+        "scores",
         "preprocess",
         "labels",
     ]
