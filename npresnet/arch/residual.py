@@ -31,8 +31,8 @@ def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
     x = stem(builder, layout)
     for block in layout.blocks():
         x = residual_block(builder, layout, block, x)
-    how = {"global_pool": layout.global_pool, "head_activation": layout.head_activation}
-    return pool_and_classify(builder, x, layout.head, **how)
+    pool, activation = layout.global_pool, layout.head_activation
+    return pool_and_classify(builder, x, layout.head, global_pool=pool, head_activation=activation)
 
 
 def stem(builder: Builder, layout: Layout) -> str:
