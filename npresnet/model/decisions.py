@@ -138,13 +138,23 @@ def decide_preprocess(
             chosen = images.preset(given)
     if chosen is None:
         return decision, None
-    return Decision(chosen.name or chosen.to_dict(), decision.origin, decision.note), chosen
+    return decision._replace(value=chosen.name or chosen.to_dict()), chosen
 
 
 def decide_labels(
-    given: Labels, stored: Stored | None, suggested: Decision, num_classes: int | None
+    given: Labels,
+    stored: Stored | None,
+    suggested: Decision,
+    num_classes: int | None,
+    *,
+    told: Sequence[str] | None = None,
+    scores: str = "softmax",
 ) -> tuple[Decision, list[str] | None]:
-    """The caller's labels, else those of the file's metadata, else those suggested by the architecture, else None.
+    """The caller's labels, else those of npresnet's metadata, else the file's own, else those suggested, else None.
+
+    suggested  by the architecture, by custom
+    told       the names that a weight file holds beside its tensors; not used where their number does not fit
+    scores     one logit with "sigmoid" has one or two names
 
     Raises ArchitectureError unless there is one name per class.
     """
@@ -153,14 +163,27 @@ def decide_labels(
         decision, chosen = Decision(None, "caller"), label_names.read(given)
     elif stored is not None:
         decision, chosen = Decision(None, "file"), stored.labels
+    elif told is not None and num_classes is not None:
+        return _told_labels(list(told), num_classes, scores)
     else:
         decision, chosen = suggested, None if suggested.value is None else list(_built_in(suggested.value))
     if chosen is None:
-        return Decision(None, decision.origin, "no names are known: classes are named by index"), None
+        note = suggested.note if stored is None else ""
+        return Decision(None, decision.origin, note or "no names are known: classes are named by index"), None
     if num_classes is None:
         raise ArchitectureError(f"{len(chosen)} labels were given, but this network has no classifier")
-    label_names.check(chosen, num_classes)
-    return Decision(_name_of(chosen), decision.origin, decision.note), chosen
+    label_names.check(chosen, num_classes, scores)
+    return decision._replace(value=_name_of(chosen)), chosen
+
+
+def _told_labels(names: list[str], num_classes: int, scores: str) -> tuple[Decision, list[str] | None]:
+    """The names in a weight file, if there are as many as classes."""
+    try:
+        label_names.check(names, num_classes, scores)
+    except ArchitectureError:
+        note = f"the file names {len(names)} classes, but the network has {num_classes}: classes are named by index"
+        return Decision(None, "file", note), None
+    return Decision(_name_of(names), "file", "names of classes in the file"), names
 
 
 def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, int, int]:

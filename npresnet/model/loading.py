@@ -262,7 +262,9 @@ def _decided(
 ) -> Loaded:
     """Decide preprocessing and labels, for which `config` holds suggestions."""
     preset_decision, preset = decide_preprocess(preprocess, stored, config["preprocess"])
-    labels_decision, names = decide_labels(labels, stored, config["labels"], config["num_classes"].value)
+    labels_decision, names = decide_labels(
+        labels, stored, config["labels"], config["num_classes"].value, scores=config.value("scores", "softmax")
+    )
     origin: Origin = "caller" if stored is None else "file"
     note = f"SHA-256 {source.sha256}" if source.sha256 else ""
     config = config.with_decisions(
