@@ -10,9 +10,11 @@ from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
+ALL_BODIES = (*BODY, "conv2.", "conv3.", "bn2.", "bn3.", "stem.", "stages.", "norm.")
+
 
 def choose_head(
-    tensors: Tensors, told: str | Sequence[str], *, body: tuple[str, ...] = BODY
+    tensors: Tensors, told: str | Sequence[str], *, body: tuple[str, ...] = ALL_BODIES
 ) -> tuple[Tensors, dict[str, Decision]]:
     """The tensors without other classifiers, and what was left out, as the decision "ignored".
 

@@ -18,7 +18,12 @@ from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
-BODY = ("conv1.", "bn1.", *(f"layer{stage}." for stage in range(1, 10)))  # how the names of a body's tensors start
+BODY = (
+    "conv1.",
+    "bn1.",
+    "maxpool.",
+    *(f"layer{stage}." for stage in range(1, 10)),
+)  # how the names of a body's tensors start
 PROJECTIONS = ("proj", "predictor", "prototype")  # how modules are called that serve a self-supervised loss alone
 MAX_MODULES = 8  # of a head whose order is searched for; more are taken in the file's order
 

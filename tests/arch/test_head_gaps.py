@@ -7,7 +7,6 @@ import pytest
 from npresnet import arch
 from npresnet.arch.head_gaps import hidden_between
 from npresnet.errors import ArchitectureError
-from npresnet.ops.registry import OPERATIONS
 from tests.arch.fabric import basic_net, conv, linear, norm
 from tests.arch.heads import FEATURES, check, randomised, tensors_of, torch
 
@@ -114,7 +113,6 @@ class MaxAndAverage(nn.Module):
         return torch.cat([x.amax((2, 3), True), x.mean((2, 3), True)], 1)
 
 
-@pytest.mark.skipif("global_max_pool" not in OPERATIONS or "concat" not in OPERATIONS, reason="not yet an operation")
 @pytest.mark.parametrize("bias", [True, False])
 def test_fastai(bias):
     head = randomised(nn.Sequential(MaxAndAverage(), nn.Flatten(), *fastai_head(2 * FEATURES, bias)))
