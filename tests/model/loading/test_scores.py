@@ -93,37 +93,34 @@ CIFAR = Decision("cifar10", "default", "by custom")
 TEN = [f"digit {i}" for i in range(10)]
 
 
+def named(names: list[str]) -> dict[str, object]:
+    return {"labels": names, "labels_from": "classes"}
+
+
 def test_names_in_the_file_win_over_built_in_ones():
-    assert decide_labels(None, None, CIFAR, 10, told=TEN) == (
-        Decision(TEN, "file", "names of classes in the file"),
-        TEN,
-    )
+    decision, names = decide_labels(None, None, CIFAR, 10, named(TEN))
+    assert (decision.value, decision.origin, names) == (TEN, "file", TEN)
     assert decide_labels(None, None, CIFAR, 10)[0] == CIFAR
-    imagenet = list(npresnet.model.labels.IMAGENET)
-    assert decide_labels(None, None, CIFAR, 1000, told=imagenet)[0].value == "imagenet"
 
 
 def test_the_caller_wins_over_names_in_the_file():
     given = TEN[::-1]
-    assert decide_labels(given, None, CIFAR, 10, told=TEN) == (Decision(given, "caller"), given)
+    assert decide_labels(given, None, CIFAR, 10, named(TEN)) == (Decision(given, "caller"), given)
 
 
-def test_a_wrong_number_of_names_in_the_file_is_noted():
-    decision, names = decide_labels(None, None, CIFAR, 10, told=TEN[:9])
+def test_a_wrong_number_of_names_leaves_no_names():
+    """Neither are the built-in ones right: ten outputs of which nine were trained."""
+    decision, names = decide_labels(None, None, CIFAR, 10, named(TEN[:9]))
     assert names is None
     assert (decision.value, decision.origin) == (None, "file")
-    assert "names 9 classes, but the network has 10" in decision.note
-
-
-def test_names_in_the_file_of_a_network_without_a_classifier():
-    decision, names = decide_labels(None, None, Decision(None, "default"), None, told=TEN)
-    assert (decision.value, names) == (None, None)
+    assert "do not fit its 10 outputs: classes has 9: classes are named by index" in decision.note
 
 
 def test_two_names_in_the_file_of_one_logit():
     nothing = Decision(None, "default")
-    assert decide_labels(None, None, nothing, 1, told=["real", "fake"], scores="sigmoid")[1] == ["real", "fake"]
-    assert decide_labels(None, None, nothing, 1, told=["real", "fake"], scores="softmax")[1] is None
+    two = named(["real", "fake"])
+    assert decide_labels(None, None, nothing, 1, two, "sigmoid")[1] == ["real", "fake"]
+    assert decide_labels(None, None, nothing, 1, two, "softmax")[1] is None
 
 
 def test_a_suggestion_keeps_its_alternatives():
