@@ -149,7 +149,11 @@ def _activation_decision(gaps: Sequence[Gap]) -> Decision:
     value = assumed[0] if len(assumed) == 1 else assumed
     is_ambiguous = any(gap.is_ambiguous for gap in gaps)
     active = [gap.name for gap in gaps if gap.assumed != "none"]
-    note = f"{shorten(active)} taken for ReLU" if active else f"{shorten(g.name for g in gaps)} taken for nothing"
+    note = (
+        f"{shorten(active)} taken for ReLU"
+        if active
+        else f"{shorten(g.name for g in gaps)} taken for nothing or a Dropout"
+    )
     if not is_ambiguous:
         return Decision(value, "default", note)
     alternatives = RELU_ALTERNATIVES if active else NONE_ALTERNATIVES
