@@ -8,7 +8,8 @@ is added to a network.
 
 # No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -28,9 +29,16 @@ ACTIVATIONS = (
 )
 
 
+def _is_activation(value: Any) -> bool:
+    """A name, or [name, slope] of a leaky ReLU."""
+    if isinstance(value, (list, tuple)) and len(value) == 2 and value[0] == "leaky_relu":
+        return type(value[1]) is not bool and isinstance(value[1], Real)
+    return isinstance(value, str) and value in ACTIVATIONS
+
+
 def _are_activations(value: Any) -> bool:
-    names = value if isinstance(value, (list, tuple)) and value else [value]
-    return all(isinstance(name, str) and name in ACTIVATIONS for name in names)
+    several = isinstance(value, (list, tuple)) and len(value) > 0 and all(map(_is_activation, value))
+    return several or _is_activation(value)
 
 
 def _are_names(value: Any) -> bool:
@@ -42,7 +50,9 @@ def _are_names(value: Any) -> bool:
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "head": Option(_are_names, "a module's name, a list of modules in their order, or 'none'", "free"),
-        "head_activation": Option(_are_activations, f"one of {', '.join(ACTIVATIONS)}, or a list of them", "free"),
+        "head_activation": Option(
+            _are_activations, f"one of {', '.join(ACTIVATIONS)}, ['leaky_relu', slope], or a list of these", "free"
+        ),
         "global_pool": one_of(*POOLS, role="free"),
         "scores": one_of("softmax", "sigmoid", role="free"),
     }
@@ -96,21 +106,28 @@ def pool_and_classify(
     head: Head,
     *,
     global_pool: str | None = None,
-    head_activation: str | Sequence[str] | None = None,
+    head_activation: Any = None,
 ) -> dict[str, str]:
-    """Pool the map x (C, H, W), flatten, classify.
+    """Pool the map x (C, H, W), flatten, classify: see `pool` and `classify`.
 
-    global_pool      "avg", "max", "avgmax" (their mean), "catavgmax", "catmaxavg" (one behind the other, 2C features)
-    head_activation  one name for all gaps where an activation is assumed (if there is none, for all gaps); or a list,
-                     one for each gap, "none" for a Dropout
-
-    What is not given is as the head itself has it. Returns {"logits": node}, or {"embedding": node} where there is no
-    classifier. Raises ArchitectureError where a layer does not fit.
+    What is not given is as the head itself has it.
     """
-    usual = {name: decision.value for name, decision in head.decisions.items()}
-    x = pool(builder, x, global_pool or usual.get("global_pool", "avg"))  # (C, 1, 1)
-    x = builder.flatten("flatten", x)  # (C,)
-    activations = iter(_settled(head, usual.get("head_activation") if head_activation is None else head_activation))
+    if global_pool is None:
+        global_pool = head.decisions["global_pool"].value if "global_pool" in head.decisions else "avg"
+    x = pool(builder, x, global_pool)  # (C, 1, 1)
+    return classify(builder, builder.flatten("flatten", x), head, head_activation)
+
+
+def classify(builder: Builder, x: str, head: Head, head_activation: Any = None) -> dict[str, str]:
+    """The modules of the head on features x (C,).
+
+    head_activation  one activation for all gaps where one is assumed (if there is none, for all gaps); or a list, one
+                     for each gap, "none" for a Dropout; None: what is assumed
+
+    Returns {"logits": node}, or {"embedding": x} where there is no classifier. Raises ArchitectureError where a layer
+    does not fit.
+    """
+    activations = iter(_settled(head, head_activation))
     for module in head.modules:
         x = _add(builder, x, module, activations)
     return {"logits" if head.modules else "embedding": x}
@@ -136,12 +153,12 @@ def pool(builder: Builder, x: str, kind: str) -> str:
     return builder.concat("global_pool", [parts[name] for name in order])
 
 
-def _settled(head: Head, given: str | Sequence[str] | None) -> list[str]:
+def _settled(head: Head, given: Any) -> list[Any]:
     """The activation of each gap."""
     gaps = head.gaps
     if given is None:
         return [gap.assumed for gap in gaps]
-    if isinstance(given, str):
+    if _is_activation(given):
         if not gaps and given != "none":
             raise ArchitectureError(
                 f"head_activation={given!r}: this classifier ({_names(head)}) has no place for an activation: no gap "
@@ -166,7 +183,7 @@ def _names(head: Head) -> str:
 def _add(builder: Builder, x: str, module: Module, activations: Any) -> str:
     name, kind, width, _ = module
     if kind == "gap":
-        return builder.activation(name, x, next(activations))
+        return _activate(builder, name, x, next(activations))
     if kind == "linear":
         return builder.linear(name, x, width)
     if kind == "pointwise":
@@ -174,6 +191,12 @@ def _add(builder: Builder, x: str, module: Module, activations: Any) -> str:
     if kind == "layer_norm":
         return builder.group_norm(name, x, groups=1, eps=NORM_EPS)
     return _batch_norm(builder, name, x)
+
+
+def _activate(builder: Builder, name: str, x: str, kind: Any) -> str:
+    if isinstance(kind, str):
+        return builder.activation(name, x, kind)
+    return builder.activation(name, x, kind[0], negative_slope=kind[1])
 
 
 def _pointwise(builder: Builder, name: str, x: str, out_features: int) -> str:

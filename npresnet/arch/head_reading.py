@@ -44,7 +44,13 @@ def read_head(tensors: Tensors, features: int | None = None, *, body: tuple[str,
     if not chains:
         _refuse_siblings(layers, features)
         chains = [layers]  # the builder names the layer that does not fit
-    return head_of(chains[0], features, _head_decision(chains, names))
+    return head_of(_up_to_the_logits(chains[0]), features, _head_decision(chains, names))
+
+
+def _up_to_the_logits(layers: list[Layer]) -> list[Layer]:
+    """A norm at the end belongs to an embedding; it is left to the builder, which refuses it."""
+    last = max(place for place, layer in enumerate(layers) if layer.is_linear)
+    return layers[: last + 1]
 
 
 # --- modules ---------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class Layout(NamedTuple):
     classifier: str = "fc"
     file_head: Head | None = None
     global_pool: str | None = None
-    head_activation: str | Sequence[str] | None = None
+    head_activation: Any = None
     start: Start = he_fan_out
     extra: Mapping[str, Any] = MappingProxyType({})
 

@@ -120,6 +120,12 @@ def test_an_activation_for_each_gap():
     assert config["head_activation"].value == ["gelu", "none"]
 
 
+def test_the_slope_of_a_leaky_relu():
+    head = randomised(nn.Sequential(nn.Linear(FEATURES, 6), nn.LeakyReLU(0.3), nn.Linear(6, 3)))
+    check(head, tensors_of(head, "fc."), head_activation=["leaky_relu", 0.3])
+    check(head, tensors_of(head, "fc."), head_activation=[["leaky_relu", 0.3]])
+
+
 def test_one_name_is_for_the_places_of_activations_alone():
     """After the first BatchNorm stands a Dropout."""
     layers = [nn.BatchNorm1d(FEATURES), nn.Dropout(), nn.Linear(FEATURES, 6), nn.GELU(), nn.Linear(6, 3)]

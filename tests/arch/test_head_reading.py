@@ -105,10 +105,11 @@ def test_a_projection_for_a_loss_is_no_classifier(name):
     [
         conv("decoder", 4, 8, 3, 3),
         norm("bottleneck", 8),
+        linear("fc", 4, 8) | norm("bn", 4),
         linear("fc", 2, 8) | {"centers": np.ones((2, 8), np.float32)},
         linear("fc", 2, 8) | {"criterion.weight": np.ones(2, np.float32)},
     ],
-    ids=["a convolution", "a norm alone", "a matrix without a module", "weights of a loss"],
+    ids=["a convolution", "a norm alone", "a norm at the end", "a matrix without a module", "weights of a loss"],
 )
 def test_what_is_no_classifier_is_refused(left):
     with pytest.raises(ArchitectureError, match="none of the network's layers reads"):
