@@ -236,9 +236,13 @@ def interpret(
     stored = from_metadata(checkpoint.metadata, path)
     given = {name: value for name, value in options.items() if value is not None}
     if stored is None:
+        published = _published_file(path)
+        facts = checkpoint.facts if published is None else {**checkpoint.facts, "published": published.name}
         with _errors_naming(path):
-            network, config = told.build(checkpoint.tensors, checkpoint.facts, arch, given)
-        config = config.with_decisions(preprocess=_named_preset(path) or config["preprocess"])
+            network, config = told.build(checkpoint.tensors, facts, arch, given)
+        if published is not None:
+            note = f"the file's name is that of {published.name}"
+            config = config.with_decisions(preprocess=Decision(published.preset, "file", note))
         source = Source.of_files(path, checkpoint.files)
     else:
         with _errors_naming(path):
@@ -301,11 +305,10 @@ def _decided(
     return Loaded(network, config, preset, names, tensors, source)
 
 
-def _named_preset(path: str) -> Decision | None:
-    """The preset of torchvision's files, whose names contain a hash that identifies the training."""
+def _published_file(path: str) -> Weights | None:
+    """torchvision's weights by the file's name, which contains a hash that identifies the training; None for others."""
     name = Path(path).stem
-    known = _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
-    return None if known is None else Decision(known.preset, "file", f"the file's name is that of {known.name}")
+    return _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
 
 
 def _confirmed(config: Config, stored: Stored) -> Config:
