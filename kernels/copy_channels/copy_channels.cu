@@ -1,7 +1,7 @@
 // Neighbouring channels of one tensor to neighbouring channels of another, NHWC, and an activation: a slice of channels
 // is one such copy, a concatenation one for each of its inputs.
 //
-//   y[p, to + c] = activation(x[p, from + c])        p: position of any image; c = 0 .. count-1
+//   y[p, to + c] = activation(x[p, start + c])        p: position of any image; c = 0 .. count-1
 //
 // x has C channels, y has O. Thread -> VECTOR neighbouring channels (16 bytes) of a position, or one in the scalar form.
 // Grid ceil(P*count/width / 256), block 256. Bound by memory. The kernels that make x could write into y themselves, and
@@ -16,7 +16,7 @@
 
 // npresnet/cuda/launchers/copy_channels.py packs the same fields.
 struct Channels {
-  int C, from, O, to, count;
+  int C, start, O, to, count;
 };
 
 template <int width>
@@ -26,12 +26,13 @@ __device__ __forceinline__ void copy_channels(const Stored* __restrict__ x, Stor
   unsigned long long v = (unsigned long long)blockIdx.x * 256 + threadIdx.x;
   if (v >= vectors) return;
   unsigned of_pixel = channels.count / width;
-  size_t p = v / of_pixel, c = v % of_pixel * width;
-  Values<width> values = load_values<width>(x + p * channels.C + channels.from + c);
+  size_t p = v / of_pixel;
+  int c = (int)(v % of_pixel) * width;
+  Values<width> values = load_values<width>(x + (p * channels.C + (unsigned)(channels.start + c)));
   float result[width];
 #pragma unroll
   for (int k = 0; k < width; k++) result[k] = activate(to_float(values.item[k]), activation);
-  store_values<width>(y + p * channels.O + channels.to + c, result);
+  store_values<width>(y + (p * channels.O + (unsigned)(channels.to + c)), result);
 }
 
 #define COPY_CHANNELS(name, width)                                                                             \
