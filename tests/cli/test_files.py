@@ -65,7 +65,6 @@ def test_inspect_a_foreign_file(run, tmp_path):
     assert "none that is supported" in done.out
 
 
-<<<<<<< HEAD
 @pytest.fixture(scope="module")
 def two_networks(tmp_path_factory):
     """A file with a student of three classes and a teacher of five, whose names it tells."""
@@ -94,7 +93,8 @@ def test_a_missing_or_unknown_key(run, tmp_path, two_networks):
     done = run("convert", two_networks, tmp_path / "out.npz", "--key", "tutor")
     assert "key='tutor' is not in the file. State dicts are at: networks.student, networks.teacher" in done.err
     assert "networks.student, networks.teacher" in run("inspect", two_networks).out
-=======
+
+
 def test_inspect_shows_what_is_ambiguous(run, tmp_path):
     tensors = arch.random_tensors(ARCH, num_classes=3)
     tensors |= {"linear.0.weight": np.ones((4, 64), np.float32), "linear.3.weight": np.ones((3, 4), np.float32)}
@@ -117,7 +117,6 @@ def test_inspect_with_an_option_that_does_not_fit(run, model_file):
     assert done.code == 0
     assert "network    none that is supported: " in done.out
     assert "no classifier of that name" in done.out
->>>>>>> w/heads
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04cut", bytes(range(256)) * 9])
