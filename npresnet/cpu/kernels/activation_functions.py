@@ -180,7 +180,7 @@ def _one_plus_exp(x: Floats) -> None:
 def _polynomial(x: Floats, coefficients: Any) -> Floats:
     """sum over k of coefficients[k] * x^k, by Horner's rule."""
     *lower, last = coefficients
-    out = np.multiply(x, np.float32(last))
+    out: Floats = np.multiply(x, np.float32(last))
     for number in reversed(lower[1:]):
         np.add(out, np.float32(number), out=out)
         np.multiply(out, x, out=out)
@@ -190,7 +190,7 @@ def _polynomial(x: Floats, coefficients: Any) -> Floats:
 
 def _expm1_of_negative(x: Floats, factor: float) -> Floats:
     """exp(z) - 1 = 2t / (1 - t) with t = tanh(z/2), z = min(factor * x, 0): no digits are lost near 0."""
-    t = np.empty(x.shape, np.float32)
+    t: Floats = np.empty(x.shape, np.float32)
     _clip(x, -INFINITY, 0, t)
     np.multiply(t, np.float32(factor / 2), out=t)
     np.tanh(t, out=t)
