@@ -116,10 +116,11 @@ def test_names_in_the_file_win_over_built_in_ones(write, tensors, value, where, 
         assert model.labels == NAMES
 
 
-def test_names_that_do_not_fit_are_ignored(write, tensors, tmp_path):
+def test_names_that_do_not_fit_leave_no_names(write, tensors, tmp_path):
+    """Built-in ones would be those of other classes."""
     with load(write({"state_dict": tensors, "classes": NAMES[:4], "labels": NAMES * 2})) as model:
         decision = model.config["labels"]
-        assert decision.value == "cifar10"
+        assert (decision.value, model.labels) == (None, None)
         assert "names in the file do not fit its 10 outputs: classes has 4, labels has 20" in decision.note
     seven = arch.random_tensors(ARCH, num_classes=7)
     with load(write({"state_dict": seven, "classes": NAMES}), preprocess="cifar10") as model:
