@@ -193,6 +193,14 @@ def folder(tmp_path, tensors):
     return folder
 
 
+def test_facts_beside_the_file_name_it(folder):
+    config = {"architecture": ARCH, "label_names": NAMES}
+    (folder / "config.json").write_text(json.dumps(config))
+    with load(folder) as model:
+        assert model.config["labels"].note == "config.json: label_names"
+        assert (model.config["arch"].origin, model.config["arch"].note) == ("file", "config.json: architecture")
+
+
 def test_a_folder(folder, bare):
     assert np.array_equal(logits(folder), logits(bare))
     with load(str(folder) + os.sep) as model:
