@@ -20,6 +20,8 @@ from npresnet.network import Array
 class Tensors:
     """A file's tensors by name."""
 
+    is_file = True
+
     def __init__(self, tensors: Mapping[str, Any]):
         self._arrays: dict[str, Array] = {_checked_name(name): np.asanyarray(array) for name, array in tensors.items()}
         self._taken: set[str] = set()
@@ -101,6 +103,12 @@ class Tensors:
         """The tensors without these."""
         dropped = set(names)
         return Tensors({name: array for name, array in self._arrays.items() if name not in dropped})
+
+    def ordered(self, last: Iterable[str]) -> Tensors:
+        """The tensors with these at the end, in this order."""
+        names = dict.fromkeys(last)
+        first = {name: array for name, array in self._arrays.items() if name not in names}
+        return Tensors({**first, **{name: self._arrays[name] for name in names}})
 
     def renamed(self, rename: Callable[[str], str]) -> Tensors:
         """The tensors under other names."""

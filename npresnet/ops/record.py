@@ -16,6 +16,7 @@ from npresnet.window import Window
 
 Shape = tuple[int, ...]  # of one image's value: (C, H, W) or (C,)
 
+NOT_TRAINED = ("running_mean", "running_var", "scale")  # roles of parameters
 POINT = Window.of(1)  # an output position depends on the same input position
 
 
@@ -96,10 +97,9 @@ class Activation(NamedTuple):
         )
 
 
-def count_parameters(node: Node) -> int:
-    """Numbers that training changed: weights and biases, but no statistics, nor what passes computed of both."""
-    computed = ("running_mean", "running_var", "scale")
-    return sum(array.size for role, array in node.params.items() if role not in computed)
+def trained_numbers(node: Node) -> int:
+    """How many numbers training has fitted: all parameters but BatchNorm's statistics and what passes have made."""
+    return sum(array.size for role, array in node.params.items() if role not in NOT_TRAINED)
 
 
 def window_of(node: Node) -> Window:

@@ -16,13 +16,19 @@ from npresnet.cuda.launchers.channel_reduce import ChannelReduceLowering
 from npresnet.cuda.launchers.conv2d import Conv2dLowering
 from npresnet.cuda.launchers.conv2d_max_pool2d import Conv2dMaxPool2dLowering
 from npresnet.cuda.launchers.copy_channels import ConcatLowering, SliceChannelsLowering
+from npresnet.cuda.launchers.evo_norm_s0 import EvoNormS0Lowering
+from npresnet.cuda.launchers.filter_response_norm import FilterResponseNormLowering
 from npresnet.cuda.launchers.global_avg_pool import GlobalAvgPoolLowering
 from npresnet.cuda.launchers.global_max_pool import GlobalMaxPoolLowering
+from npresnet.cuda.launchers.group_norm import GroupNormLowering
+from npresnet.cuda.launchers.layer_norm2d import LayerNorm2dLowering
 from npresnet.cuda.launchers.layout import FlattenLowering
 from npresnet.cuda.launchers.linear import LinearLowering
 from npresnet.cuda.launchers.lowering import Lowering
 from npresnet.cuda.launchers.max_pool2d import MaxPool2dLowering
 from npresnet.cuda.launchers.multiply import GateLowering
+from npresnet.cuda.launchers.pad2d import Pad2dLowering
+from npresnet.cuda.launchers.prelu import PReLULowering
 from npresnet.cuda.launchers.radix_softmax import RadixSoftmaxLowering
 from npresnet.cuda.launchers.radix_sum import RadixSumLowering
 from npresnet.cuda.launchers.shortcut_a import ShortcutALowering
@@ -35,6 +41,12 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "conv2d": Conv2dLowering(),
         "conv2d_max_pool2d": Conv2dMaxPool2dLowering(),
         "batch_norm": BatchNormLowering(),
+        "group_norm": GroupNormLowering(),
+        "layer_norm2d": LayerNorm2dLowering(),
+        "filter_response_norm": FilterResponseNormLowering(),
+        "evo_norm_s0": EvoNormS0Lowering(),
+        "prelu": PReLULowering(),
+        "pad2d": Pad2dLowering(),
         "max_pool2d": MaxPool2dLowering(),
         "avg_pool2d": AvgPool2dLowering(),
         "global_avg_pool": GlobalAvgPoolLowering(),
