@@ -29,7 +29,7 @@ def test_exact_on_integers(networks, threads):
 @pytest.mark.parametrize(("op", "kind"), [("multiply", "map"), ("multiply", "position"), ("broadcast_add", "channel")])
 @pytest.mark.parametrize("channels", [24, 520])
 def test_exact_in_many_bands(op, kind, channels):
-    """Several tiles of several bands each, and more channels than a gate is repeated along a row for."""
+    """Several tiles, or one, of several bands each."""
     size = (89, 99) if channels < 500 else (23, 11)
     network = gated(op, kind, size, residual=True, activation="relu")
     with cpu_of(network, threads=2) as executable:
