@@ -233,3 +233,30 @@ def test_a_second_shortcut_is_added_apart():
     network = Network(nodes, {"y": "y"})
     assert [node.op for node in fuse(network)] == ["max_pool2d", "multiply", "add"]
     assert_same_results(fuse(network), network, X)
+
+
+def split_attention(**fields) -> tuple[Node, ...]:
+    total = Node("sum", "radix_sum", (INPUT,), attrs={"radix": 2}, **fields)
+    return total, Node("pool", "global_avg_pool", ("sum",)), relu("y", "pool")
+
+
+def test_a_mean_takes_the_sum_over_the_radix_before_it():
+    network = Network(split_attention(), {"y": "y"})
+    fused = fuse(network)
+    assert (fused.nodes[0].name, fused.nodes[0].op, dict(fused.nodes[0].attrs)) == (
+        "sum",
+        "global_avg_pool",
+        {"radix": 2},
+    )
+    assert_close_results(fused, network, X)
+
+
+@pytest.mark.parametrize("kept", ["an output", "its activation", "read twice"])
+def test_sums_over_the_radix_that_a_mean_cannot_take(kept):
+    nodes = split_attention(activation="relu" if kept == "its activation" else None)
+    outputs = {"y": "y", **({"sum": "sum"} if kept == "an output" else {})}
+    if kept == "read twice":
+        nodes, outputs = (*nodes, relu("z", "sum")), {"y": "y", "z": "z"}
+    fused = fuse(Network(nodes, outputs))
+    assert fused.nodes[0].op == "radix_sum"
+    assert_same_results(fused, Network(nodes, outputs), X)

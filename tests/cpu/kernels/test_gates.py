@@ -123,3 +123,17 @@ def test_the_mean_of_a_large_map_is_as_exact_as_pytorchs():
         np.testing.assert_array_equal(executable(x)["y"], ours)
     theirs = torch.from_numpy(x).mean((2, 3), keepdim=True).numpy()
     assert_as_exact_as(ours, theirs, x.astype(np.float64).mean((2, 3), keepdims=True))
+
+
+@pytest.mark.parametrize("radix", [2, 3])
+def test_a_mean_over_the_radix(radix):
+    """Of a small map, and of one whose channels are divided between workers: as the operations apart have it."""
+    for channels, size in ((6, (3, 7)), (768, (20, 20))):
+        x = integers(np.random.default_rng(radix), (2, channels, *size))
+        total = Node("sum", "radix_sum", (INPUT,), attrs={"radix": radix})
+        network = Network((total, Node("y", "global_avg_pool", ("sum",), activation="relu")), {"y": "y"})
+        fused = passes.optimize(network)
+        assert len(fused) == 1
+        for threads in (1, 2):
+            with cpu_of(fused, threads=threads) as executable:
+                np.testing.assert_array_equal(executable(x)["y"], ops.run(network, x)["y"])
