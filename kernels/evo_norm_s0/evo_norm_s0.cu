@@ -22,7 +22,8 @@ __device__ __forceinline__ void evo_norm_s0(const Stored* __restrict__ x, const 
   float count = (float)group.numbers();
   float mean = group_sum<width>(x + start, group, Itself()) / count;
   float variance = group_sum<width>(x + start, group, SquaredDistance{mean}) / count;
-  float deviation = sqrtf(variance + eps);
+  float inverse = 1.f / sqrtf(variance + eps);
+#pragma unroll 1
   for (int i = threadIdx.x; i < group.numbers() / width; i += GROUP_THREADS) {
     size_t at = start + group.offset<width>(i);
     int c = first + group.channel<width>(i);
@@ -32,7 +33,7 @@ __device__ __forceinline__ void evo_norm_s0(const Stored* __restrict__ x, const 
     for (int k = 0; k < width; k++) {
       float value = to_float(values.item[k]);
       float swish = value / (1.f + expf(-v[c + k] * value));
-      result[k] = activate(swish / deviation * weight[c + k] + bias[c + k], activation);
+      result[k] = activate(swish * inverse * weight[c + k] + bias[c + k], activation);
     }
     store_values<width>(y + at, result);
   }
