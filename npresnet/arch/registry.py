@@ -34,7 +34,8 @@ def build(
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
     options  further options of the caller, named as in OPTIONS; None means not given
     origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
-    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`
+    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name of
+             torchvision's weights that the file is by its own name, nothing is ambiguous
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
     "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.
@@ -48,14 +49,20 @@ def build(
     family = recognise(selected)
     table = option_table(family)
     given = check_options(given, table, family.NAME)
+    if "head" in given:
+        selected, implied = _with_chosen_head(selected, given["head"], implied)
     reading = family.read(selected)
     given, who = _with_those_of_a_name(arch, family, table, given, who)
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
     if "stem" in decisions:
         decisions = reconciled(decisions, given)
+    if hasattr(family, "adjusted"):
+        decisions = family.adjusted(decisions, given)
     decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, decisions, reading.sizes, given)
     values = {name: decision.value for name, decision in decisions.items()}
     network = assemble(family, selected, {**reading.sizes, **values})
+    if hints and "published" in hints:
+        decisions = {name: decision._replace(alternatives=()) for name, decision in decisions.items()}
     return network, Config({**decisions, **_non_finite(selected)})
 
 
@@ -89,6 +96,17 @@ def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) 
     first = {name: decision for name, decision in decisions.items() if name not in LAST}
     fitting = {name: decision for name, decision in implied.items() if name in decisions or name in SELECTED}
     return {**first, **fitting, **{name: decisions[name] for name in LAST}}
+
+
+def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:
+    """The tensors without other classifiers, and the decisions with those that were left out."""
+    from npresnet.arch.head_choice import choose_head  # seldom needed
+
+    tensors, left_out = choose_head(tensors, told)
+    if "ignored" in implied and left_out:
+        before, now = implied["ignored"], left_out["ignored"]
+        left_out = {"ignored": now._replace(value=f"{before.value}, {now.value}", note=f"{before.note}; {now.note}")}
+    return tensors, {**implied, **left_out}
 
 
 def _non_finite(tensors: Tensors) -> dict[str, Decision]:
