@@ -56,9 +56,7 @@ def _launches(node: Node, size: tuple[int, ...], element: Element, addresses: Ma
             images, positions, channels, attrs["groups"], element, eps=EPS, **addresses, activation=activation
         )
     if node.op == "evo_norm_s0":
-        return evo_norm_s0.launches(
-            images, positions, channels, attrs["groups"], element, eps=EPS, **addresses, activation=activation
-        )
+        return evo_norm_s0.launches(images, positions, channels, attrs["groups"], element, eps=EPS, **addresses)
     if node.op == "filter_response_norm":
         return filter_response_norm.launches(
             images, positions, channels, element, eps=EPS, **{"tau": 0, **addresses}, activation=activation
@@ -99,7 +97,7 @@ def check(node: Node, x: np.ndarray, element: Element, **how: Any) -> None:
 def test_against_the_specification(element: Element, op: str) -> None:
     for channels, groups, height, width in MAPS:
         check(node_of(op, channels, groups), images(element, 2, height, width, channels), element)
-    for name in ("relu", "mish"):
+    for name in ("relu", "mish") if op != "evo_norm_s0" else ():
         check(node_of(op, 16, 2, name), images(element, 2, 3, 5, 16), element)
 
 
