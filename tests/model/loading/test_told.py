@@ -14,7 +14,9 @@ from safetensors.numpy import save_file
 
 import npresnet
 from npresnet import arch
+from npresnet.config import Decision
 from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.model.decisions import decide_preprocess
 from npresnet.model.told import labels_of, preprocess_of
 from tests.support.loaded import load
 from tests.support.small import ARCH, batch, picture
@@ -236,6 +238,13 @@ def test_preprocessing_for_other_channels():
     told = {"preprocess": {"mean": [0.5], "std": [0.5]}, "preprocess_from": "config.json"}
     assert preprocess_of(told, 3)[0] is None
     assert preprocess_of(told, 1)[0].channels == 1
+
+
+def test_a_published_files_name_says_more_than_a_configuration():
+    told = {"preprocess": {"resize": 32, "crop": 32}, "preprocess_from": "config.json"}
+    published = decide_preprocess(None, None, Decision("V2", "file", "the file's name"), told)
+    assert published[0] == Decision("V2", "file", "the file's name")
+    assert decide_preprocess(None, None, Decision("V2", "default"), told)[1].crop == 32
 
 
 CONFIG = {"model_type": "resnet", "layer_type": "bottleneck", "downsample_in_first_stage": False, "hidden_act": "relu"}
