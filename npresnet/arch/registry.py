@@ -9,13 +9,14 @@ from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import list_options, option_table, settle_arch
 from npresnet.arch.options import check_options, given_options, settle
-from npresnet.arch.selection import refuse_foreign, select
+from npresnet.arch.refusals import naming_foreign
+from npresnet.arch.selection import select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array, Network
 
-SELECTED = ("prefix", "ignored")  # decided by the selection, for every family
+SELECTED = ("home", "prefix", "ignored")  # decided by the selection, for every family
 LAST = ("preprocess", "labels")  # the last ones in model.config
 
 
@@ -43,15 +44,17 @@ def build(
     """
     given, who = given_options(options, list_options()), origins or {}
     selected, implied = select(Tensors(tensors))
-    refuse_foreign(selected)
-    family = recognise(selected)
+    with naming_foreign(selected):
+        family = recognise(selected)
     table = option_table(family)
     given = check_options(given, table, family.NAME)
-    reading = family.read(selected)
+    with naming_foreign(selected):
+        reading = family.read(selected)
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
     decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, reading, given)
     values = {name: decision.value for name, decision in decisions.items()}
-    network = assemble(family, selected, {**reading.sizes, **values})
+    with naming_foreign(selected):
+        network = assemble(family, selected, {**reading.sizes, **values})
     return network, Config({**decisions, **_non_finite(selected)})
 
 
@@ -60,17 +63,26 @@ def recognise(tensors: Tensors) -> Family:
     for family in families.FAMILIES:
         if family.signature(tensors):
             return family
-    names = shorten(tensors) or "none at all"
-    raise ArchitectureError(
-        f"the tensors are not a ResNet known to npresnet: layer1.0.conv1.weight is missing. Their names are {names}"
-    )
+    from npresnet.arch.refusals import unknown
+
+    raise ArchitectureError(unknown(tensors))
 
 
 def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> dict[str, Decision]:
     """The family's decisions with those of the selection; preprocess and labels remain last."""
     first = {name: decision for name, decision in decisions.items() if name not in LAST}
-    fitting = {name: decision for name, decision in implied.items() if name in decisions or name in SELECTED}
-    return {**first, **fitting, **{name: decisions[name] for name in LAST}}
+    fitting = {name: d for name, d in implied.items() if (name in decisions or name in SELECTED) and name not in LAST}
+    return {**first, **fitting, **{name: _told(name, decisions, implied) for name in LAST}}
+
+
+def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> Decision:
+    """A suggestion of the family, or what the file tells instead; fields of a preprocessing change its preset."""
+    usual, told = decisions[name], implied.get(name)
+    if told is None:
+        return usual
+    if isinstance(told.value, Mapping) and isinstance(usual.value, str):
+        return told._replace(value={"preset": usual.value, **told.value})
+    return told
 
 
 def _non_finite(tensors: Tensors) -> dict[str, Decision]:

@@ -78,6 +78,10 @@ class Wanted(NamedTuple):
 class Source(Protocol):
     """Provides tensors by name and full shape. Raises ArchitectureError where it has no matching tensor."""
 
+    @property
+    def norms_fused(self) -> bool:
+        """Whether the convolutions have taken up their BatchNorms, so that there are no tensors of norms."""
+
     def __contains__(self, name: object, /) -> bool:
         """Whether the source contains a tensor of that name; random weights contain none beforehand."""
 

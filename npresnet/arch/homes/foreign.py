@@ -76,3 +76,9 @@ FOREIGN: tuple[Foreign, ...] = (
         unless=r"\.running_(mean|var)$",
     ),
 )
+
+# For names that belong to no row: kinds of networks, and their names.
+NEAREST: tuple[tuple[str, str], ...] = (
+    ("torchvision's ResNet", r"^(.*\.)?(layer[0-9]+\.[0-9]+\.|conv1\.weight$|bn1\.)"),
+    ("timm's pre-activation ResNet", r"^(.*\.)?stages\.[0-9]+\.blocks\.[0-9]+\.conv[0-9]\."),
+)
