@@ -19,11 +19,10 @@ import numpy as np
 
 from npresnet.arch.homes import Home
 from npresnet.arch.homes.selfsupervised import LEADERS
-from npresnet.arch.tensors import Tensors, shorten
+from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
-OUTSIDE = "outside."  # before names that would be taken for the network's own
 RESERVED = re.compile(r"(conv|bn|norm|gn|layer|res|stages?|stem|block|blocks|downsample)[0-9]*")
 
 

@@ -18,6 +18,9 @@ from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
 
+OUTSIDE = "outside."  # before names beside the network that would be taken for its own (see `bodies.translated`)
+
+
 class Tensors:
     """A file's tensors by name."""
 
@@ -133,7 +136,7 @@ class Tensors:
         if left:
             raise ArchitectureError(
                 f"the file has tensors that none of the network's layers reads: "
-                f"{shorten(f'{name} {self.shape(name)}' for name in left)}. So the file contains another network, "
+                f"{shorten(f'{name.removeprefix(OUTSIDE)} {self.shape(name)}' for name in left)}. So the file contains another network, "
                 f"unknown to npresnet; if these tensors do not matter, save the state_dict without them"
             )
 

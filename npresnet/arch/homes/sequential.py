@@ -29,4 +29,6 @@ def _children(first: int, stem: str) -> Home:
     )
 
 
-SEQUENTIAL: tuple[Home, ...] = tuple(_children(first, stem) for first in (4, 3, 2) for stem in ("0.weight", "0.0.weight"))
+SEQUENTIAL: tuple[Home, ...] = tuple(  # the lowest first stage counts
+    _children(first, stem) for first in (2, 3, 4) for stem in ("0.weight", "0.0.weight")
+)
