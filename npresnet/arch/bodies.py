@@ -48,9 +48,9 @@ def find_bodies(names: Iterable[str], homes: Iterable[Home]) -> list[Body]:
     for home in homes:
         for name in listed if home.marks else ():
             prefix = name[: -len(home.marks[0])]
-            if name.endswith(home.marks[0]) and prefix not in found and _is_module(prefix):
-                if all(any(other.startswith(prefix + mark) for other in listed) for mark in home.marks[1:]):
-                    found[prefix] = Body(home, prefix)
+            ends = name.endswith(home.marks[0]) and prefix not in found and _is_module(prefix)
+            if ends and all(any(other.startswith(prefix + mark) for other in listed) for mark in home.marks[1:]):
+                found[prefix] = Body(home, prefix)
     return sorted(found.values(), key=lambda body: (body.prefix.count("."), len(body.prefix)))
 
 
@@ -114,9 +114,7 @@ def _is_copy(tensors: Tensors, kept: str, copy: str, prefixes: list[str]) -> boo
     below = _below(tensors, copy, prefixes)
     modules = {name.partition(".")[0] for name in below}
     others = {name for name in _below(tensors, kept, prefixes) if name.partition(".")[0] in modules}
-    return set(below) == others and all(
-        _same(tensors.array(kept + name), tensors.array(copy + name)) for name in below
-    )
+    return set(below) == others and all(_same(tensors.array(kept + name), tensors.array(copy + name)) for name in below)
 
 
 def _below(tensors: Tensors, prefix: str, prefixes: list[str]) -> list[str]:
@@ -131,9 +129,10 @@ def _same(a: Array, b: Array) -> bool:
 
 def _renamed(names: Iterable[str], home: Home) -> dict[str, str]:
     """{name below the prefix: our name}."""
-    new_names = {name: name for name in names}
+    old_names = list(names)
+    new_names = dict(zip(old_names, old_names, strict=True))
     if home.blocks:
-        new_names = {name: new for name, new in zip(new_names, _in_stages(list(new_names), *home.blocks), strict=True)}
+        new_names = dict(zip(new_names, _in_stages(old_names, *home.blocks), strict=True))
     for pattern, replacement in home.renamed:
         replace = partial(re.compile(pattern).sub, replacement)
         new_names = {name: replace(new) for name, new in new_names.items()}
@@ -141,7 +140,7 @@ def _renamed(names: Iterable[str], home: Home) -> dict[str, str]:
 
 
 def _in_stages(names: list[str], block: str, first: str) -> list[str]:
-    """Blocks that are numbered through as layer<stage>.<block>: a new stage begins with block 0 and wherever `first` is."""
+    """Blocks that are numbered through as layer<stage>.<block>: a stage begins with block 0 and wherever `first` is."""
     blocks, firsts = re.compile(block), re.compile(first)
     starts = sorted({0} | {int(found[1]) for found in map(firsts.search, names) if found})
 
@@ -167,6 +166,6 @@ def _several(prefixes: list[str]) -> str:
     shown = shorten([prefix.rstrip(".") or "no prefix" for prefix in prefixes])
     example = next(prefix for prefix in prefixes if prefix).rstrip(".")
     return (
-        f"the file holds {len(prefixes)} networks with different numbers, under {shown}, and does not tell which one is "
-        f"meant. Give key= with its prefix: key={example!r}"
+        f"the file holds {len(prefixes)} networks with different numbers, under {shown}, and does not tell which one "
+        f"is meant. Give key= with its prefix: key={example!r}"
     )

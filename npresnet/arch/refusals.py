@@ -20,7 +20,6 @@ SUPPORTED = (
     "npresnet builds residual networks: `npresnet.list_archs()` names them, and the documentation's page on families "
     "says which names of tensors it reads"
 )
-LEFT_OVER = "none of the network's layers reads"
 
 
 @contextmanager
@@ -49,15 +48,14 @@ def foreign(tensors: Tensors) -> str | None:
 
 
 def unknown(tensors: Tensors) -> str:
-    """The refusal of tensors that no family recognises: the nearest kind of network, and the first name that differs."""
+    """The refusal of tensors that no family recognises: the nearest family, and the first name that differs."""
     names = list(tensors)
     if not names:
         return "the tensors are not a ResNet known to npresnet: there are none at all"
-    kinds = sorted({tensors.length(name, 2, ndim=4) for name in names} - {None})
-    return f"the tensors are not a ResNet known to npresnet: {_nearest(tensors, names, bool(kinds))}. {SUPPORTED}"
+    return f"the tensors are not a ResNet known to npresnet: {_nearest(tensors, names)}. {SUPPORTED}"
 
 
-def _nearest(tensors: Tensors, names: list[str], convolutions: bool) -> str:
+def _nearest(tensors: Tensors, names: list[str]) -> str:
     from npresnet.arch.homes.foreign import NEAREST
 
     for kind, pattern in NEAREST:
@@ -65,8 +63,9 @@ def _nearest(tensors: Tensors, names: list[str], convolutions: bool) -> str:
         if fitting:
             first = next((name for name in names if name not in fitting), names[0])
             return f"the nearest family is {kind}, and the first name that does not fit is {shorten([first])}"
-    what = "has convolutions under unknown names" if convolutions else "has no 2-D convolution"
-    return f"the architecture is unknown, and {what}: {shorten(names)}"
+    has_convolutions = any(tensors.length(name, 2, ndim=4) for name in names)
+    what = "its convolutions have unknown names" if has_convolutions else "it has no 2-D convolution"
+    return f"the architecture is unknown: {what}. Its names are {shorten(names)}"
 
 
 def _witnesses(row: Foreign, tensors: Tensors) -> list[str]:

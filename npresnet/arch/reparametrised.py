@@ -19,7 +19,7 @@ from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
-HINT = re.compile(r"_(orig|g)$|\.parametrizations\.")
+HINT = re.compile(r"_(orig|g)$|(^|\.)parametrizations\.")
 PARAMETRISED = re.compile(r"^(.*?)\.?parametrizations\.([^.]+)\.")
 
 # The names of a formula's tensors, as what follows the weight's name, in the order of the formula's arguments.
@@ -63,7 +63,8 @@ def weight_normed(g: Array, v: Array) -> Array:
     if g.ndim not in (0, v.ndim):
         raise ValueError(f"{g.shape} and {v.shape}")
     axes = tuple(range(v.ndim)) if g.ndim == 0 else tuple(i for i, size in enumerate(g.shape) if size == 1)
-    return g * (v / np.sqrt(np.square(v).sum(axis=axes, keepdims=True)))
+    result: Array = g * (v / np.sqrt(np.square(v).sum(axis=axes, keepdims=True)))
+    return result
 
 
 def spectral_normed(weight: Array, u: Array, v: Array) -> Array:
@@ -71,7 +72,8 @@ def spectral_normed(weight: Array, u: Array, v: Array) -> Array:
 
     Source: Miyato et al., Spectral Normalization for Generative Adversarial Networks, algorithm 1.
     """
-    return weight / (u @ weight.reshape(weight.shape[0], -1) @ v)
+    result: Array = weight / (u @ weight.reshape(weight.shape[0], -1) @ v)
+    return result
 
 
 def spectral_normed_once(weight: Array, u: Array) -> Array:

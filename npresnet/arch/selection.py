@@ -41,17 +41,17 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
         prefix = choice.body.prefix
         tensors = translated(tensors, choice.body)
         decided |= _named(choice.body.home, prefix)
-        decided |= _implied(choice.body.home, tensors, prefix)
+        decided |= _implied(choice.body.home, tensors)
     names, told = read_normaliser(tensors)
     tensors, decided = tensors.without(names), decided | told
     notes |= dict.fromkeys(_modules(names), "the mean and standard deviation of images")
-    for home in tables.HOMES:
-        if not home.marks and _is_from(home, tensors, prefix):
-            tensors = _renamed(home, tensors)
-            decided |= _implied(home, tensors, prefix)
-            left_out = tensors.matching(home.left_out) if home.left_out else []
-            tensors = tensors.without(left_out)
-            notes |= dict.fromkeys(_modules(left_out), home.note)
+    around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
+    for home in around:
+        decided |= _implied(home, tensors)  # of all tensors: what one home leaves out may tell another something
+    for home in around:
+        left_out = tensors.matching(home.left_out) if home.left_out else []
+        tensors = tensors.without(left_out)
+        notes |= dict.fromkeys(_modules(left_out), home.note)
     return tensors, decided | _ignored(notes)
 
 
@@ -93,14 +93,7 @@ def _is_from(home: Home, tensors: Tensors, prefix: str) -> bool:
     return bool(fits) and (not home.among or re.search(home.among, prefix) is not None)
 
 
-def _renamed(home: Home, tensors: Tensors) -> Tensors:
-    for pattern, replacement in home.renamed:
-        replace = re.compile(pattern).sub
-        tensors = tensors.renamed(lambda name, replace=replace, new=replacement: replace(new, name))
-    return tensors
-
-
-def _implied(home: Home, tensors: Tensors, prefix: str) -> Decisions:
+def _implied(home: Home, tensors: Tensors) -> Decisions:
     """The options that a home implies, ambiguous ones with their alternatives."""
     if not home.implied or not tensors.has(home.where) or (home.unless and tensors.has(home.unless)):
         return {}

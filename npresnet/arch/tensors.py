@@ -17,7 +17,7 @@ from npresnet.arch.source import COUNTER, Shape, Wanted
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
-
+NORM = r"\.running_(mean|var)$|(^|\.)(bn|norm|gn)[0-9]*\.(weight|bias)$"  # a tensor of a norm
 OUTSIDE = "outside."  # before names beside the network that would be taken for its own (see `bodies.translated`)
 
 
@@ -108,7 +108,7 @@ class Tensors:
     @cached_property
     def norms_fused(self) -> bool:
         """Whether convolutions have taken their BatchNorms up: they have biases, and no norm has a tensor."""
-        return "layer1.0.conv1.bias" in self._arrays and not self.has(r"\.running_(mean|var)$|(^|\.)(bn|norm|gn)[0-9]*\.(weight|bias)$")
+        return "layer1.0.conv1.bias" in self._arrays and not self.has(NORM)
 
     def without(self, names: Iterable[str]) -> Tensors:
         """The tensors without these."""
@@ -134,9 +134,10 @@ class Tensors:
         read = self._taken | self._skipped
         left = [name for name in self._arrays if name not in read and not name.endswith(COUNTER)]
         if left:
+            shown = (f"{name.removeprefix(OUTSIDE)} {self.shape(name)}" for name in left)
             raise ArchitectureError(
                 f"the file has tensors that none of the network's layers reads: "
-                f"{shorten(f'{name.removeprefix(OUTSIDE)} {self.shape(name)}' for name in left)}. So the file contains another network, "
+                f"{shorten(shown)}. So the file contains another network, "
                 f"unknown to npresnet; if these tensors do not matter, save the state_dict without them"
             )
 

@@ -17,7 +17,9 @@ _FIRST_CONV = r"^(layer1\.0|stages\.0\.blocks\.0)\.conv1\."
 
 # Networks with residual blocks of other modules.
 _RESIDUAL = (
-    Foreign("a hybrid of a ResNet and a vision transformer", r"^(outside\.)?blocks\.[0-9]+\.attn\.qkv\.", beside=_FIRST_CONV),
+    Foreign(
+        "a hybrid of a ResNet and a vision transformer", r"^(outside\.)?blocks\.[0-9]+\.attn\.qkv\.", beside=_FIRST_CONV
+    ),
     Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
     Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
     Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.conv1\.|" + BLOCK + r"se_module\."),
@@ -36,7 +38,9 @@ _RESIDUAL = (
     Foreign("ResNet-RS", r"^maxpool\.[0-9]+\."),
     Foreign("a normaliser-free network (NFNet, NF-ResNet)", r"^stages\.[0-9]+\.[0-9]+\..*\.gain$"),
     Foreign("MobileViT", r"^stages\.[0-9]+\.[0-9]+\.conv_proj\."),
-    Foreign("a network of timm's byoanet (botnet, halonet, lambda)", r"^stages\.[0-9]+\.[0-9]+\.(self_attn|post_attn)\."),
+    Foreign(
+        "a network of timm's byoanet (botnet, halonet, lambda)", r"^stages\.[0-9]+\.[0-9]+\.(self_attn|post_attn)\."
+    ),
     Foreign(
         "a network of timm's byobnet (GENet, RepVGG, ResNets of its blocks)",
         r"^stages\.[0-9]+\.[0-9]+\.(conv[0-9]_\w+|identity|shortcut|reparam_conv)\.",
@@ -70,7 +74,9 @@ _OTHERS = (
     Foreign("FasterNet", r"\.spatial_mixing\.partial_conv3\."),
     Foreign("EfficientViM", r"\.mixer\.(A|D|hz_proj\..*)$"),
     Foreign("ConvNeXt", _STAGE_BLOCK + r"conv_dw\.weight$", unless=r"\.(xca|attn)\.|\.conv_y[.0-9]"),
-    Foreign("ConvNeXt", r"^stages\.[0-9]+\.[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$", unless=r"^stem_dct\."),
+    Foreign(
+        "ConvNeXt", r"^stages\.[0-9]+\.[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$", unless=r"^stem_dct\."
+    ),
     Foreign("InceptionNeXt", r"\.token_mixer\.dwconv_hw\."),
     Foreign("MLP-Mixer or another network of MLPs", r"^blocks\.[0-9]+\.(mlp_tokens|mlp_channels|linear_tokens)\."),
     Foreign("ConvMixer", r"^blocks\.[0-9]+\.0\.fn\."),
@@ -84,6 +90,7 @@ _OTHERS = (
         "a vision transformer",
         r"(^|\.)(patch_embeds?[0-9]*|cls_token|class_token|pos_embed|class_embedding|dist_token)(\.|$)"
         r"|^blocks\.[0-9]+\.attn\.qkv\.weight$",
+        unless=r"^stem_dct\.",  # CSATv2
     ),
     Foreign(
         "EfficientNet or MobileNet",
@@ -93,7 +100,9 @@ _OTHERS = (
     Foreign("ShuffleNet", r"^stage[0-9]\.[0-9]+\.branch[12]\."),
     Foreign("a video network (3-D convolutions)", r"\.weight$", ndim=5),
     Foreign("NASNet or PNASNet", r"^cell_stem_[01]\."),
-    Foreign("Inception or GoogLeNet", r"Conv2d_1a|^inception[0-9]|^Mixed_[0-9]|^conv2d_1a|^features\.[0-9]+\.branch[0-9_]+"),
+    Foreign(
+        "Inception or GoogLeNet", r"Conv2d_1a|^inception[0-9]|^Mixed_[0-9]|^conv2d_1a|^features\.[0-9]+\.branch[0-9_]+"
+    ),
     Foreign("Xception", r"^block[0-9]+\.(rep|skip)\.|^blocks\.[0-9]+\.stack\.conv[0-9]\."),
     Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze\.weight)$"),
     Foreign("RAFT (optical flow)", r"^(feature_encoder|update_block)\."),
@@ -102,7 +111,11 @@ _OTHERS = (
 
 # Files, rather than networks.
 _FILES = (
-    Foreign("a quantised network", r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.", advice=TRACE),
+    Foreign(
+        "a quantised network",
+        r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
+        advice=TRACE,
+    ),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
     Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch"),
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),

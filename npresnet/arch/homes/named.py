@@ -12,7 +12,7 @@ NVIDIA = Home(
     renamed=tuple((rf"^layers\.{i - 1}\.", f"layer{i}.") for i in (1, 2, 3, 4)),
 )
 
-# weiaicunzai: the modules of a branch are numbered, with a ReLU after each norm; `shortcut` is torchvision's projection.
+# weiaicunzai: the modules of a branch are numbered, with a ReLU after each norm; `shortcut` is our `downsample`.
 PYTORCH_CIFAR100 = Home(
     home="pytorch-cifar100",
     marks=("conv2_x.0.residual_function.0.weight", "conv1.0."),

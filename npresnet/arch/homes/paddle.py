@@ -51,8 +51,6 @@ PADDLE: tuple[Home, ...] = (
     _paddle(("layer1.0.bn1._mean", "conv1."), STATISTICS, None),  # paddle.vision
     _paddle(("bb_0_0.conv0._conv.weight", "conv1_3."), _OLD + _THREE_CONVS + _STAGES + _CONVS + _POOLED_SHORT, None),
     _paddle(("bb_0_0.conv0._conv.weight", "conv._conv."), _OLD + _ONE_CONV + _STAGES + _CONVS + _PLAIN_SHORT, None),
-    _paddle(
-        ("blocks.0.conv0.conv.weight", "stem.2."), STATISTICS + _THREE_CONVS + _CONVS + _POOLED_SHORT, _NUMBERED
-    ),
+    _paddle(("blocks.0.conv0.conv.weight", "stem.2."), STATISTICS + _THREE_CONVS + _CONVS + _POOLED_SHORT, _NUMBERED),
     _paddle(("blocks.0.conv0.conv.weight", "stem.0."), STATISTICS + _ONE_CONV + _CONVS + _PLAIN_SHORT, _NUMBERED),
 )

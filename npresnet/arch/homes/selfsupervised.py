@@ -34,7 +34,9 @@ _MOMENTUM = r"^(momentum_(encoder|backbone|projector|predictor|classifier)|(enco
 SELF_SUPERVISED: tuple[Home, ...] = (
     Home(r"^queue(_ptr|2)?$", left_out=rf"{_PROJECTION}|{_MOMENTUM}|^queue(_ptr|2)?$", note=NOTE),  # MoCo
     Home(r"^predictor\.", left_out=rf"{_PROJECTION}|^(predictor|projector|projection)\.|{_MOMENTUM}", note=NOTE),
-    Home(r"^projector\.", left_out=rf"^projector\.|^bn\.|{_MOMENTUM}", note=NOTE),  # Barlow Twins, VICReg, solo-learn
+    Home(
+        r"^projector\.", left_out=rf"^projector\.|^(outside\.)?bn\.|{_MOMENTUM}", note=NOTE
+    ),  # Barlow Twins, VICReg, solo-learn
     Home(
         r"^(projection|prediction)_(head|mlp)\.",  # SwAV, lightly
         left_out=r"^((projection|prediction)_(head|mlp)(_momentum)?|prototypes)(\.|$)",

@@ -5,8 +5,8 @@
     4, 5, 6, 7    layer1 .. layer4
     8, 9, ...     the pool, and what stands after it under its own number
 
-Where the ReLU or the pool is no module, the stages begin at 3 or 2. A number less with a stem of 7x7 is ambiguous: it may
-be the ReLU that is a function, or the pool that is not there.
+Where the ReLU or the pool is no module, the stages begin at 3 or 2. A number less with a stem of 7x7 is ambiguous: the
+ReLU may be a function, or the pool missing.
 """
 
 from __future__ import annotations

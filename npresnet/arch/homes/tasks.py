@@ -24,7 +24,7 @@ TASKS: tuple[Home, ...] = (
         alternatives={"bn_eps": ("bn_eps=1e-5",)},
         unless=r"num_batches_tracked$|^head\.regression_head\.bbox_ctrness\.",  # FCOS
     ),
-    # Classifiers of segmentation nets are convolutions over all pixels. A linear layer called classifier is a classifier.
+    # Classifiers of segmentation nets are convolutions over all pixels; a linear layer called so is a classifier.
     Home(
         r"^(aux_)?classifier\.[0-9]",
         ndim=4,

@@ -9,7 +9,9 @@ _LOSS = (
     r"(\.|$)|^class_weights?$"
 )
 _AVERAGE = r"^(n_averaged|initted|step|global_step|(ema|model_ema|ema_model)\.(decay|num_updates|step|initted))$"
-_METRIC = r"^(train|val|valid|test)?_?(acc|accuracy|f1|auroc|metrics?|confusion_matrix|confmat|precision|recall)(_?[0-9]+)?\."
+_METRIC = (
+    r"^(train|val|valid|test)?_?(acc|accuracy|f1|auroc|metrics?|confusion_matrix|confmat|precision|recall)(_?[0-9]+)?\."
+)
 _PROFILE = r"(^|\.)total_(ops|params)$"  # added to every module by the profiler thop
 
 TRAINING: tuple[Home, ...] = (

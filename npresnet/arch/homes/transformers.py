@@ -1,9 +1,9 @@
 """Hugging Face transformers' `ResNetModel` and `ResNetForImageClassification`.
 
-    resnet.embedder.embedder.{convolution,normalization}                        conv1, bn1
-    resnet.encoder.stages.<i-1>.layers.<j>.layer.<k-1>.{convolution,normalization}   layer<i>.<j>.{conv,bn}<k>
-    resnet.encoder.stages.<i-1>.layers.<j>.shortcut.{convolution,normalization}      layer<i>.<j>.downsample.{0,1}
-    classifier.1                                                                its own name, beside the network
+resnet.embedder.embedder.{convolution,normalization}                        conv1, bn1
+resnet.encoder.stages.<i-1>.layers.<j>.layer.<k-1>.{convolution,normalization}   layer<i>.<j>.{conv,bn}<k>
+resnet.encoder.stages.<i-1>.layers.<j>.shortcut.{convolution,normalization}      layer<i>.<j>.downsample.{0,1}
+classifier.1                                                                its own name, beside the network
 """
 
 from __future__ import annotations

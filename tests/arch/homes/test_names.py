@@ -11,7 +11,7 @@ from npresnet.arch.tensors import Tensors
 from tests.arch.fabric import conv, norm, prefixed, project, without
 from tests.arch.homes import layouts
 
-# home -> (its layout, whether for the basic net; our name of its classifier)
+# home -> (its layout, the name of its classifier after the selection)
 HOMES = {
     "transformers": (layouts.transformers, "classifier.1"),
     "detectron2": (layouts.detectron2, "linear"),
@@ -94,7 +94,14 @@ def test_deep_stems_have_timms_names():
         stem |= norm(("conv1.1", "conv1.4", "bn1")[place], 8 if place == 2 else 4)
     ours = layouts.numbered(without(without(layouts.bottleneck(), "conv1."), "bn1.") | stem)
     layer0 = {"conv1.0": "0", "conv1.1": "1", "conv1.3": "3", "conv1.4": "4", "conv1.6": "6", "bn1": "7"}
-    plain = {"conv1.0": "conv1", "conv1.1": "bn1", "conv1.3": "conv2", "conv1.4": "bn2", "conv1.6": "conv3", "bn1": "bn3"}
+    plain = {
+        "conv1.0": "conv1",
+        "conv1.1": "bn1",
+        "conv1.3": "conv2",
+        "conv1.4": "bn2",
+        "conv1.6": "conv3",
+        "bn1": "bn3",
+    }
     homes = {
         "semseg": {old: f"layer0.{new}" for old, new in layer0.items()},
         "OpenMMLab": {old: f"stem.{new}" for old, new in layer0.items()},
