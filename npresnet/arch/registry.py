@@ -8,7 +8,8 @@ from typing import Any
 from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import list_options, option_table, settle_arch
-from npresnet.arch.options import check_options, given_options, settle
+from npresnet.arch.options import Option, check_options, given_options, settle
+from npresnet.arch.reading import reconciled
 from npresnet.arch.refusals import naming_foreign
 from npresnet.arch.selection import select
 from npresnet.arch.tensors import Tensors, shorten
@@ -50,8 +51,11 @@ def build(
     given = check_options(given, table, family.NAME)
     with naming_foreign(selected):
         reading = family.read(selected)
+    given, who = _with_those_of_a_name(arch, family, table, given, who)
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
-    decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, reading, given)
+    if "stem" in decisions:
+        decisions = reconciled(decisions, given)
+    decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, decisions, reading.sizes, given)
     values = {name: decision.value for name, decision in decisions.items()}
     with naming_foreign(selected):
         network = assemble(family, selected, {**reading.sizes, **values})
@@ -68,6 +72,20 @@ def recognise(tensors: Tensors) -> Family:
     raise ArchitectureError(unknown(tensors))
 
 
+def _with_those_of_a_name(
+    arch: str | None,
+    family: Family,
+    table: Mapping[str, Option],
+    given: Mapping[str, Any],
+    who: Mapping[str, Origin],
+) -> tuple[dict[str, Any], dict[str, Origin]]:
+    """The options, with those that the network's name fixes and no tensor tells: resnetblur50 has a blur."""
+    meant = (family.named(arch) if isinstance(arch, str) else None) or {}
+    free = {name: value for name, value in meant.items() if name in table and table[name].role in ("free", "seen")}
+    origin = who.get("arch", "caller")
+    return {**free, **given}, {**dict.fromkeys(free, origin), **who}
+
+
 def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> dict[str, Decision]:
     """The family's decisions with those of the selection; preprocess and labels remain last."""
     first = {name: decision for name, decision in decisions.items() if name not in LAST}
@@ -76,12 +94,15 @@ def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) 
 
 
 def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> Decision:
-    """A suggestion of the family, or what the file tells instead; fields of a preprocessing change its preset."""
+    """A suggestion of the family, or what the file tells instead; fields of a preprocessing change its preset.
+
+    Mean and standard deviation do not tell the size of images: where that was ambiguous, it remains so.
+    """
     usual, told = decisions[name], implied.get(name)
     if told is None:
         return usual
     if isinstance(told.value, Mapping) and isinstance(usual.value, str):
-        return told._replace(value={"preset": usual.value, **told.value})
+        return told._replace(value={"preset": usual.value, **told.value}, alternatives=usual.alternatives)
     return told
 
 

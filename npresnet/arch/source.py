@@ -78,6 +78,8 @@ class Wanted(NamedTuple):
 class Source(Protocol):
     """Provides tensors by name and full shape. Raises ArchitectureError where it has no matching tensor."""
 
+    is_file: bool  # whether it has tensors of its own; random weights are made as they are asked for
+
     @property
     def norms_fused(self) -> bool:
         """Whether the convolutions have taken up their BatchNorms, so that there are no tensors of norms."""

@@ -38,7 +38,9 @@ def test_imagenets_numbers_confirm(names):
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1, 1), (1, 3, 1, 1)])
 def test_other_numbers_are_told_by_the_file(shape):
-    _, config = arch.build(prefixed(basic_net(stem=3), "model.") | normaliser(*CIFAR, shape=shape))
+    _, config = arch.build(
+        prefixed(basic_net((1, 1, 1), stem=3, classes=10), "model.") | normaliser(*CIFAR, shape=shape)
+    )
     told = config["preprocess"]
     assert (told.origin, told.certainty) == ("file", "told")
     assert told.value["preset"] == "cifar10"

@@ -23,9 +23,7 @@ _RESIDUAL = (
     Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
     Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
     Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.conv1\.|" + BLOCK + r"se_module\."),
-    Foreign("ECA-ResNet (efficient channel attention)", BLOCK + r"(se|eca)\.conv\.weight$"),
     Foreign("TResNet", BLOCK + r"(conv[0-9]|downsample\.[0-9])\.conv\.weight$"),
-    Foreign("SE-ResNet (squeeze and excitation)", BLOCK + r"(se|se_layer|semodule|fc1|fc2)\."),
     Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attn|attention)\."),
     Foreign(
         "the ResNet of CLIP",
@@ -35,7 +33,6 @@ _RESIDUAL = (
     Foreign("Res2Net", BLOCK + r"(convs|bns)\."),
     Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
     Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
-    Foreign("ResNet-RS", r"^maxpool\.[0-9]+\."),
     Foreign("a normaliser-free network (NFNet, NF-ResNet)", r"^stages\.[0-9]+\.[0-9]+\..*\.gain$"),
     Foreign("MobileViT", r"^stages\.[0-9]+\.[0-9]+\.conv_proj\."),
     Foreign(
@@ -123,20 +120,11 @@ _FILES = (
 
 # Of torchvision's names, but another network: what matters are shapes, or that a name is missing.
 _BY_SHAPE = (
-    Foreign("ResNet with deep stem (ResNet-C, -D)", r"^conv1\.[0-9]+\.(weight|0\.weight)$"),
-    Foreign("ResNet-D (average pool before the projection)", BLOCK + r"downsample\.1\.weight$", ndim=4),
     Foreign(
         "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
         r"\.(shortcut|downsample)\.0\.weight$",
         beside=r"^conv1\.weight$",
         unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
-    ),
-    Foreign(
-        "ResNet with GroupNorm or another norm without running statistics",
-        r"^(bn1|layer[0-9]+\.[0-9]+\.bn[0-9]|norm1|gn1)\.weight$",
-        ndim=1,
-        beside=r"^conv1\.weight$",
-        unless=r"\.running_(mean|var)$",
     ),
 )
 

@@ -48,24 +48,12 @@ OPEN_MMLAB: tuple[Home, ...] = (
     Home(home="OpenMMLab", marks=("layer1.0.se_layer.conv1.conv.weight", "conv1."), renamed=_SE),
 )
 
-# semseg (hszhao) puts the stem into one Sequential; semantic-segmentation-pytorch (CSAIL) numbers its convolutions.
+# semseg (hszhao) puts the stem into one Sequential.
 DEEP_STEMS: tuple[Home, ...] = (
     Home(
         home="a deep stem called layer0",
         marks=(FIRST_BLOCK, "layer0.6."),
         renamed=tuple((rf"^layer0\.{i}\.", f"{name}.") for i, name in _DEEP_STEM),
-    ),
-    Home(
-        home="a deep stem of conv1, conv2, conv3",
-        marks=(FIRST_BLOCK, "conv1.weight", "conv2.weight", "conv3.weight", "bn3."),
-        renamed=(  # in an order in which no new name is translated again
-            (r"^conv1\.", "conv1.0."),
-            (r"^bn1\.", "conv1.1."),
-            (r"^conv2\.", "conv1.3."),
-            (r"^bn2\.", "conv1.4."),
-            (r"^conv3\.", "conv1.6."),
-            (r"^bn3\.", "bn1."),
-        ),
     ),
 )
 

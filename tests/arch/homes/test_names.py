@@ -87,7 +87,7 @@ def test_paddleclas_numbers_its_blocks_through(kind):
 
 
 def test_deep_stems_have_timms_names():
-    """PaddleClas' and OpenMMLab's vd networks, semseg, semantic-segmentation-pytorch."""
+    """semseg and OpenMMLab."""
     stem = {}
     for place, (name, channels) in enumerate({"conv1.0": 3, "conv1.3": 4, "conv1.6": 4}.items()):
         stem |= conv(name, 8 if place == 2 else 4, channels, 3, 3)
@@ -105,7 +105,6 @@ def test_deep_stems_have_timms_names():
     homes = {
         "semseg": {old: f"layer0.{new}" for old, new in layer0.items()},
         "OpenMMLab": {old: f"stem.{new}" for old, new in layer0.items()},
-        "CSAIL": plain,
     }
     for renamed in homes.values():
         theirs = layouts.named(ours, renamed, lambda stage, number, rest: f"layer{stage}.{number}.{rest}")

@@ -64,7 +64,7 @@ def test_the_network_of_a_self_supervised_training(home):
 def test_stem_of_solo_learns_small_networks_is_ambiguous():
     small = prefixed(basic_net(stem=3, head=None), "backbone.") | heads("projector.0")
     _, decisions = select(Tensors(small))
-    assert decisions["stem"].value == [(3, 1, 2)]
-    assert decisions["stem"].alternatives == ("stem=[(3, 1, 1)]",)
+    assert decisions["stem"].value == [[3, 1, 2]]
+    assert decisions["stem"].alternatives == ("stem=[[3, 1, 1]]",)
     large = prefixed(basic_net(head=None), "backbone.") | heads("projector.0")
     assert "stem" not in select(Tensors(large))[1]
