@@ -94,14 +94,6 @@ def test_deep_stems_have_timms_names():
         stem |= norm(("conv1.1", "conv1.4", "bn1")[place], 8 if place == 2 else 4)
     ours = layouts.numbered(without(without(layouts.bottleneck(), "conv1."), "bn1.") | stem)
     layer0 = {"conv1.0": "0", "conv1.1": "1", "conv1.3": "3", "conv1.4": "4", "conv1.6": "6", "bn1": "7"}
-    plain = {
-        "conv1.0": "conv1",
-        "conv1.1": "bn1",
-        "conv1.3": "conv2",
-        "conv1.4": "bn2",
-        "conv1.6": "conv3",
-        "bn1": "bn3",
-    }
     homes = {
         "semseg": {old: f"layer0.{new}" for old, new in layer0.items()},
         "OpenMMLab": {old: f"stem.{new}" for old, new in layer0.items()},
