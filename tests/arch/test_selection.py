@@ -100,6 +100,15 @@ def test_plain_torchvision_files_leave_no_doubt_but_two():
     assert config["max_pool"].alternatives == ("max_pool=False",)
 
 
+def test_caffes_stride_puts_its_pool_in_question():
+    net = bottleneck_net()
+    _, config = arch.build(net, options={"stride_on": "1x1"})
+    assert config["max_pool"].alternatives == ("max_pool=[3, 2, 0, True]",)
+    for options in ({"stride_on": "1x1", "max_pool": True}, {"stride_on": "3x3"}):
+        assert not arch.build(net, options=options)[1].ambiguous()
+    assert not arch.build(bottleneck_net(projection="shortcut"), options={"stride_on": "1x1"})[1].ambiguous()
+
+
 def test_nothing_is_ignored_silently():
     network, config = arch.build(BACKBONE)
     assert "ignored" not in config

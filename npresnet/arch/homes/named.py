@@ -12,6 +12,13 @@ NVIDIA = Home(
     renamed=tuple((rf"^layers\.{i - 1}\.", f"layer{i}.") for i in (1, 2, 3, 4)),
 )
 
+# The mean and standard deviation of CIFAR-100's training images, as that repository's settings have them.
+CIFAR100 = {
+    "preset": "cifar10",
+    "mean": [0.5070751592371323, 0.48654887331495095, 0.4409178433670343],
+    "std": [0.2673342858792401, 0.2564384629170883, 0.27615047132568404],
+}
+
 # weiaicunzai: the modules of a branch are numbered, with a ReLU after each norm; `shortcut` is our `downsample`.
 PYTORCH_CIFAR100 = Home(
     home="pytorch-cifar100",
@@ -24,7 +31,7 @@ PYTORCH_CIFAR100 = Home(
         *((rf"\.residual_function\.{3 * k - 2}\.", f".bn{k}.") for k in (1, 2, 3)),
         (r"\.shortcut\.", ".downsample."),
     ),
-    implied={"stem_stride": 1, "max_pool": False},
+    implied={"stem_stride": 1, "max_pool": False, "preprocess": CIFAR100},
     where=r"^conv1\.weight$",
     because="of pytorch-cifar100's networks",
 )

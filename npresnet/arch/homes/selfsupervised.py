@@ -60,7 +60,7 @@ SELF_SUPERVISED: tuple[Home, ...] = (
     # solo-learn's networks for CIFAR
     Home(
         r"^(projector|momentum_projector|predictor)\.",
-        implied={"stem": [[3, 1, 2]], "max_pool": False},
+        implied={"stem": [[3, 1, 2]], "stem_stride": 1, "max_pool": False},
         where=r"^conv1\.weight$",
         because="of solo-learn's networks for small images, which have names like these",
         alternatives={"stem": ("stem=[[3, 1, 1]]",), "max_pool": ("max_pool=True",)},

@@ -127,6 +127,8 @@ def test_pytorch_cifar100_says_its_stem():
     }
     network, config = arch.build(theirs)
     assert config["max_pool"].certainty == "told"
+    assert config["preprocess"].certainty == "told"
+    assert config.value("preprocess")["mean"][0] == pytest.approx(0.507, abs=1e-3)
     assert network["conv1"].window.stride == (1, 1)
 
 

@@ -66,5 +66,9 @@ def test_stem_of_solo_learns_small_networks_is_ambiguous():
     _, decisions = select(Tensors(small))
     assert decisions["stem"].value == [[3, 1, 2]]
     assert decisions["stem"].alternatives == ("stem=[[3, 1, 1]]",)
+    assert decisions["stem_stride"].certainty == "told"
+    network, config = arch.build(small)
+    assert network["conv1"].window.padding == (2, 2)
+    assert config["stem"].certainty == "ambiguous"
     large = prefixed(basic_net(head=None), "backbone.") | heads("projector.0")
     assert "stem" not in select(Tensors(large))[1]
