@@ -97,7 +97,6 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
 
 def reconciled(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[str, Decision]:
     """The decisions, each consistent with those that state the same in another way: stems, and dilated stages."""
-    decisions = _with_caffes_pool(decisions, given)
     windows, first = decisions["stem"].value, decisions["stem_stride"]
     if "stem" in given:
         decisions = {**decisions, "stem_stride": decisions["stem"]._replace(value=windows[0][1])}
@@ -113,15 +112,6 @@ def reconciled(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict
         return {**decisions, "replace_stride_with_dilation": whole._replace(value=dilates, alternatives=())}
     stride = next((stride for stride, dilates in OUTPUT_STRIDES.items() if list(dilates) == stages.value), None)
     return {**decisions, "output_stride": stages._replace(value=stride)}
-
-
-def _with_caffes_pool(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[str, Decision]:
-    """Under torchvision's names a stride on the first 1x1 means Caffe, whose max pool has no padding and rounds up."""
-    told = given.get("stride_on") == "1x1" and decisions["family"].value == "torchvision" and "max_pool" not in given
-    if not told or decisions["max_pool"].value is not True:
-        return decisions
-    note = "torchvision's; networks with stride_on='1x1' came from Caffe, many with its pool"
-    return {**decisions, "max_pool": Decision(True, "default", note, ("max_pool=[3, 2, 0, True]",))}
 
 
 def _inferred(value: Any, note: str = "") -> Decision:

@@ -65,19 +65,11 @@ def are_plain(names: Iterable[str]) -> bool:
 
 
 def _doubts_of_plain(tensors: Tensors) -> Decisions:
-    """What torchvision's names leave open, as other networks in use have the same.
-
-    Places365's ResNet-18 has a max pool, its "wide" ResNet-18 of the same shapes none. Networks that came from Caffe
-    stride on the first 1x1; they have no counters of training steps, which torchvision has had since 2018.
-    """
-    if "layer1.0.conv3.weight" not in tensors:
-        if tensors.length("fc.weight", 0, ndim=2) == 365 and tensors.length("conv1.weight", 2, ndim=4) == 7:
-            return {"max_pool": Decision(True, "default", "365 classes: Places365", ("max_pool=False",))}
+    """Places365's ResNet-18 has a max pool, its "wide" ResNet-18 of the same shapes none."""
+    is_places = tensors.length("fc.weight", 0, ndim=2) == 365 and tensors.length("conv1.weight", 2, ndim=4) == 7
+    if not is_places or "layer1.0.conv3.weight" in tensors:
         return {}
-    if not any(name.endswith("num_batches_tracked") for name in tensors):
-        note = "no counters of training steps: an old network of torchvision, or one that came from Caffe"
-        return {"stride_on": Decision("3x3", "default", note, ("stride_on='1x1'",))}
-    return {}
+    return {"max_pool": Decision(True, "default", "365 classes: Places365", ("max_pool=False",))}
 
 
 def _named(home: Home, prefix: str) -> Decisions:

@@ -90,23 +90,12 @@ def test_averaged_weights_below_a_prefix():
     assert (config.value("prefix"), config.value("ignored")) == ("module.", "n_averaged")
 
 
-def test_plain_torchvision_files_leave_no_doubt_but_two():
-    """Files without counters may come from Caffe; 365 classes may mean Places365's network without a max pool."""
+def test_plain_torchvision_files_leave_no_doubt_but_one():
+    """365 classes may mean Places365's network without a max pool."""
     for tensors in (basic_net(), bottleneck_net(), {k: a for k, a in basic_net().items() if "tracked" not in k}):
         assert not arch.build(tensors)[1].ambiguous()
-    _, config = arch.build({k: a for k, a in bottleneck_net().items() if "tracked" not in k})
-    assert config["stride_on"].alternatives == ("stride_on='1x1'",)
     _, config = arch.build(basic_net(classes=365))
     assert config["max_pool"].alternatives == ("max_pool=False",)
-
-
-def test_caffes_stride_puts_its_pool_in_question():
-    net = bottleneck_net()
-    _, config = arch.build(net, options={"stride_on": "1x1"})
-    assert config["max_pool"].alternatives == ("max_pool=[3, 2, 0, True]",)
-    for options in ({"stride_on": "1x1", "max_pool": True}, {"stride_on": "3x3"}):
-        assert not arch.build(net, options=options)[1].ambiguous()
-    assert not arch.build(bottleneck_net(projection="shortcut"), options={"stride_on": "1x1"})[1].ambiguous()
 
 
 def test_nothing_is_ignored_silently():

@@ -23,7 +23,7 @@ DETECTRON2 = Home(
         (r"\.shortcut\.norm\.", ".downsample.1."),
         (r"\.shortcut\.", ".downsample.0."),
     ),
-    implied={"stride_on": "1x1"},
+    implied={"stride_on": "1x1", "max_pool": True},
     where=r"^layer1\.0\.conv3\.weight$",
     because="Detectron2's STRIDE_IN_1X1, true by default and for MSRA's weights",
     alternatives={"stride_on": ("stride_on='3x3'",)},

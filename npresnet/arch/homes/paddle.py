@@ -42,7 +42,16 @@ _THREE_CONVS = (
 
 
 def _paddle(marks: tuple[str, ...], renamed: tuple[tuple[str, str], ...], blocks: tuple[str, str] | None) -> Home:
-    return Home(home="PaddlePaddle", marks=marks, renamed=renamed, blocks=blocks, transposed=MATRICES)
+    return Home(
+        home="PaddlePaddle",
+        marks=marks,
+        renamed=renamed,
+        blocks=blocks,
+        transposed=MATRICES,
+        implied={"stride_on": "3x3", "max_pool": True},  # told, though Paddle's norms have no counters
+        where=r"^conv1\.",
+        because="of PaddlePaddle's networks",
+    )
 
 
 _NUMBERED = (r"^blocks\.([0-9]+)\.", r"^blocks\.([0-9]+)\.short\.")

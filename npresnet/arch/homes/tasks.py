@@ -14,6 +14,14 @@ _STRIDE_8, _STRIDE_16, _STRIDE_32 = [False, True, True], [False, False, True], [
 
 TASKS: tuple[Home, ...] = (
     Home(_DETECTION, left_out=_DETECTION, note="the head of a detection net; this is its backbone"),
+    # Frozen norms have no counters, like norms from Caffe; but these backbones are torchvision's own.
+    Home(
+        r"^(rpn|fpn|roi_heads|head)\.",
+        among=r"(^|\.)body\.$",
+        implied={"stride_on": "3x3", "max_pool": True},
+        where=r"^conv1\.weight$",
+        because="torchvision's backbone of a detection net",
+    ),
     # torchvision's detectors freeze BatchNorm, with eps 0 in its COCO V1 files and their descendants, else 1e-5.
     Home(
         r"^rpn\.|^head\.classification_head\.",

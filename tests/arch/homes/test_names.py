@@ -86,6 +86,14 @@ def test_paddleclas_numbers_its_blocks_through(kind):
     assert_same(selected(layouts.paddleclas(ours))[0], ours)
 
 
+def test_the_lack_of_counters_is_no_sign_of_caffe_in_a_known_home():
+    for layout in (layouts.paddle_vision, layouts.paddleclas):
+        assert not arch.build(layout(layouts.bottleneck()))[1].ambiguous()
+    frozen = {name: a for name, a in layouts.detectron2(layouts.bottleneck()).items() if "tracked" not in name}
+    assert list(arch.build(frozen)[1].ambiguous()) == ["stride_on"]
+    assert list(arch.build(frozen, options={"stride_on": "1x1"})[1].ambiguous()) == []
+
+
 def test_deep_stems_have_timms_names():
     """semseg and OpenMMLab."""
     stem = {}

@@ -75,6 +75,7 @@ def test_eps_of_a_detector_without_counters_is_ambiguous():
     network, config = arch.build(frozen | retina)
     assert (config["bn_eps"].value, config["bn_eps"].alternatives) == (0.0, ("bn_eps=1e-5",))
     assert network["bn1"].attrs["eps"] == 0
+    assert list(config.ambiguous()) == ["bn_eps"]
     _, config = arch.build(frozen | retina | conv("head.regression_head.bbox_ctrness", 1, 8, 3, 3))
     assert (config["bn_eps"].value, config["bn_eps"].certainty) == (1e-5, "custom")
 
