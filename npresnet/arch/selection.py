@@ -6,7 +6,7 @@ Applies the tables of names in `homes/`. Tensors left out of a file are recorded
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from npresnet.arch.homes.torchvision import PLAIN
@@ -28,31 +28,36 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
         return tensors, _doubts_of_plain(tensors)
     from npresnet.arch.bodies import choose, find_bodies, translated
     from npresnet.arch.homes import tables
-    from npresnet.arch.normalisers import read_normaliser
     from npresnet.arch.reparametrised import plain_weights
 
     tensors = plain_weights(tensors)
     choice = choose(tensors, find_bodies(tensors, tables.HOMES))
     tensors = tensors.without(choice.dropped)
-    decided: Decisions = {}
     notes = {prefix.rstrip("."): note for prefix, note in choice.notes.items()}
-    prefix = ""
+    prefix, decided = "", {}
     if choice.body is not None:
-        prefix = choice.body.prefix
+        prefix, home = choice.body.prefix, choice.body.home
         tensors = translated(tensors, choice.body)
-        decided |= _named(choice.body.home, prefix)
-        decided |= _implied(choice.body.home, tensors)
-    names, told = read_normaliser(tensors)
-    tensors, decided = tensors.without(names), decided | told
-    notes |= dict.fromkeys(_modules(names), "the mean and standard deviation of images")
+        decided = _named(home, prefix) | _implied(home, tensors)
     around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
-    for home in around:
+    tensors, told, further = _without_what_surrounds(tensors, around)
+    return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further)
+
+
+def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, dict[str, str]]:
+    """The tensors without those that normalisers and homes leave out; what these tell; {module left out: its note}."""
+    from npresnet.arch.normalisers import read_normaliser
+
+    names, decided = read_normaliser(tensors)
+    notes = dict.fromkeys(_modules(names), "the mean and standard deviation of images")
+    for home in homes:
         decided |= _implied(home, tensors)  # of all tensors: what one home leaves out may tell another something
-    for home in around:
-        left_out = tensors.matching(home.left_out) if home.left_out else []
-        tensors = tensors.without(left_out)
+    left = tensors.without(names)
+    for home in homes:
+        left_out = left.matching(home.left_out) if home.left_out else []
+        left = left.without(left_out)
         notes |= dict.fromkeys(_modules(left_out), home.note)
-    return tensors, decided | _ignored(notes)
+    return left, decided, notes
 
 
 def are_plain(names: Iterable[str]) -> bool:
@@ -80,9 +85,15 @@ def _named(home: Home, prefix: str) -> Decisions:
 
 
 def _is_from(home: Home, tensors: Tensors, prefix: str) -> bool:
-    found = tensors.matching(home.found_by)
-    fits = [name for name in found if home.ndim is None or len(tensors.shape(name)) == home.ndim]
-    return bool(fits) and (not home.among or re.search(home.among, prefix) is not None)
+    if home.among and not re.search(home.among, prefix):
+        return False
+    shapes = map(tensors.shape, tensors.matching(home.found_by))
+    fits = [
+        shape
+        for shape in shapes
+        if home.ndim in (None, len(shape)) and min(shape[2:3], default=home.least_side) >= home.least_side
+    ]
+    return bool(fits) and (not home.beside or tensors.has(home.beside))
 
 
 def _implied(home: Home, tensors: Tensors) -> Decisions:

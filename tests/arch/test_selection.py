@@ -94,8 +94,9 @@ def test_plain_torchvision_files_leave_no_doubt_but_one():
     """365 classes may mean Places365's network without a max pool."""
     for tensors in (basic_net(), bottleneck_net(), {k: a for k, a in basic_net().items() if "tracked" not in k}):
         assert not arch.build(tensors)[1].ambiguous()
-    _, config = arch.build(basic_net(classes=365))
-    assert config["max_pool"].alternatives == ("max_pool=False",)
+    for tensors in (basic_net(classes=365), prefixed(basic_net(classes=365), "encoder.")):
+        _, config = arch.build(tensors)
+        assert config["max_pool"].alternatives == ("max_pool=False",)
 
 
 def test_nothing_is_ignored_silently():

@@ -25,6 +25,8 @@ class Home(NamedTuple):
 
     found_by      a pattern: a file with a matching name is from this home
     ndim          the number of axes that one of those tensors must have, where names are ambiguous; None for any
+    least_side    and its kernel's least height: a 1x1 convolution may be a classifier like a linear layer
+    beside        a pattern that another name must match, "" for none
     renamed       (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's
     left_out      a pattern for renamed tensors that are not part of the network
     note          what those are, for model.config
@@ -44,6 +46,8 @@ class Home(NamedTuple):
 
     found_by: str = ""
     ndim: int | None = None
+    least_side: int = 1
+    beside: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
     left_out: str = ""
     note: str = ""

@@ -27,15 +27,22 @@ LEADERS: tuple[tuple[str, str], ...] = (
 
 NOTE = "of a self-supervised training; this is the network it trained"
 
-# Where there is a predictor, a queue or a projector, the network's own fc is the projection for the loss.
+# Where there is a predictor or a queue, the network's own fc is the projection for the loss. One linear layer called
+# predictor or projector may be the classifier, or the embedding that is wanted: it is not left out.
 _PROJECTION = r"^fc\."
+_LOSS_SPACE = r"^(fc|projector|projection)\.[0-9]+\."  # a Sequential to the space of the loss
 _MOMENTUM = r"^(momentum_(encoder|backbone|projector|predictor|classifier)|(encoder|backbone)_k)\."
 
 SELF_SUPERVISED: tuple[Home, ...] = (
     Home(r"^queue(_ptr|2)?$", left_out=rf"{_PROJECTION}|{_MOMENTUM}|^queue(_ptr|2)?$", note=NOTE),  # MoCo
-    Home(r"^predictor\.", left_out=rf"{_PROJECTION}|^(predictor|projector|projection)\.|{_MOMENTUM}", note=NOTE),
     Home(
-        r"^projector\.", left_out=rf"^projector\.|^(outside\.)?bn\.|{_MOMENTUM}", note=NOTE
+        r"^predictor\.[0-9]+\.",
+        beside=_LOSS_SPACE,
+        left_out=rf"{_PROJECTION}|^(predictor|projector|projection)\.|{_MOMENTUM}",
+        note=NOTE,
+    ),
+    Home(
+        r"^projector\.[0-9]+\.", left_out=rf"^projector\.|^(outside\.)?bn\.|{_MOMENTUM}", note=NOTE
     ),  # Barlow Twins, VICReg, solo-learn
     Home(
         r"^(projection|prediction)_(head|mlp)\.",  # SwAV, lightly
@@ -44,7 +51,6 @@ SELF_SUPERVISED: tuple[Home, ...] = (
     ),
     Home(r"^prototypes(\.prototypes[0-9]+)?\.weight$", left_out=r"^prototypes\.", note=NOTE),  # SwAV
     Home(r"^head\.last_layer\.", left_out=r"^head\.(mlp|last_layer)\.", note=NOTE),  # DINO
-    Home(r"^head\.mlp\.", left_out=r"^head\.mlp\.", note=NOTE),
     Home(  # BYOL
         r"^online_(predictor|encoder|projector)\.",
         left_out=r"^(online|target)_(predictor|encoder|projector|network)\.",
@@ -59,7 +65,7 @@ SELF_SUPERVISED: tuple[Home, ...] = (
     ),
     # solo-learn's networks for CIFAR
     Home(
-        r"^(projector|momentum_projector|predictor)\.",
+        r"^(projector|momentum_projector)\.[0-9]+\.",
         implied={"stem": [[3, 1, 2]], "stem_stride": 1, "max_pool": False},
         where=r"^conv1\.weight$",
         because="of solo-learn's networks for small images, which have names like these",

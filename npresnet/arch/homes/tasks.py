@@ -36,6 +36,7 @@ TASKS: tuple[Home, ...] = (
     Home(
         r"^(aux_)?classifier\.[0-9]",
         ndim=4,
+        least_side=2,
         left_out=_CONVOLUTIONS,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_8},
@@ -76,7 +77,7 @@ TASKS: tuple[Home, ...] = (
     # segmentation_models_pytorch: only its DeepLab models dilate the encoder.
     Home(
         r"^segmentation_head\.",
-        left_out=r"^(decoder|segmentation_head|classification_head)\.",
+        left_out=r"^(decoder|segmentation_head)\.",
         note="the decoder of a segmentation net; this is its encoder",
     ),
     Home(
@@ -88,9 +89,9 @@ TASKS: tuple[Home, ...] = (
     ),
     # semantic-segmentation-pytorch and semseg, which dilate to stride 8; their files hold the encoder or all of it.
     Home(
-        r"^(ppm|aux|cls)\.[0-9]",
+        r"^(ppm|psp)\.",
         ndim=4,
-        left_out=r"^(ppm|aux|cls|psp)\.",
+        left_out=r"^(ppm|psp|aux|cls|final)\.",
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_8},
         where=_BOTTLENECK,
@@ -98,7 +99,8 @@ TASKS: tuple[Home, ...] = (
         alternatives={_DILATED: ("output_stride=16", "output_stride=32")},
     ),
     Home(  # DETR
-        r"^transformer\.(encoder|decoder)\.layers\.",
+        r"^query_embed\.",
+        beside=r"^transformer\.decoder\.layers\.|^transformer\.encoder\.layers\.",
         left_out=r"^(transformer|query_embed|class_embed|bbox_embed|input_proj)\.",
         note="the transformer of a detection net; this is its backbone",
         implied={_DILATED: _STRIDE_32},

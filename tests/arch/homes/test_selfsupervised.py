@@ -72,3 +72,10 @@ def test_stem_of_solo_learns_small_networks_is_ambiguous():
     assert config["stem"].certainty == "ambiguous"
     large = prefixed(basic_net(head=None), "backbone.") | heads("projector.0")
     assert "stem" not in select(Tensors(large))[1]
+
+
+@pytest.mark.parametrize("names", [("predictor",), ("projector",), ("head.mlp.0", "head.mlp.2"), ("predictor.0",)])
+def test_what_may_be_a_classifier_is_not_left_out(names):
+    found, decisions = select(Tensors(trained(backbone="backbone.") | heads(*names)))
+    assert {f"{name}.weight" for name in names} < set(found)
+    assert "ignored" not in decisions

@@ -45,7 +45,11 @@ def test_a_segmentation_net_of_basic_blocks_has_no_known_dilation():
             "output_stride=16",
         ),
         (conv("ppm.0.1", 8, 256, 1, 1), [False, True, True], "output_stride=16"),
-        (linear("transformer.encoder.layers.0.linear1", 8, 8), [False, False, False], "output_stride=16"),
+        (
+            linear("transformer.encoder.layers.0.linear1", 8, 8) | linear("query_embed", 8, 8),
+            [False, False, False],
+            "output_stride=16",
+        ),
     ],
     ids=["VainF", "MMSegmentation", "semseg", "DETR"],
 )
@@ -98,3 +102,18 @@ def test_last_stride_of_a_network_for_re_identification_is_ambiguous():
         Tensors(prefixed(BACKBONE, "base.") | norm("bottleneck", 256) | linear("classifier", 751, 256))
     )
     assert decisions["last_stride"] == Decision(2, "default", "a network for re-identification", ("last_stride=1",))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        linear("transformer.encoder.layers.0.linear1", 8, 8),  # not DETR's: no queries
+        conv("classifier.1", 7, 256, 1, 1),  # of one pixel: as good as a linear layer
+        linear("classification_head.3", 7, 256),
+    ],
+    ids=["transformer", "1x1", "classification head"],
+)
+def test_what_may_be_part_of_the_answer_is_not_left_out(beside):
+    found, decisions = select(Tensors(prefixed(BACKBONE, "encoder.") | beside))
+    assert set(beside) < set(found)
+    assert "ignored" not in decisions
