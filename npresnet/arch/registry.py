@@ -50,6 +50,8 @@ def build(
         family = recognise(selected)
     table = option_table(family)
     given = check_options(given, table, family.NAME)
+    if "head" in given:
+        selected, implied = _with_chosen_head(selected, given["head"], implied)
     with naming_foreign(selected):
         reading = family.read(selected)
     given, who = _with_those_of_a_name(arch, family, table, given, who)
@@ -110,6 +112,17 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
         others = () if "preset" in told.value else usual.alternatives
         return told._replace(value={"preset": usual.value, **told.value}, alternatives=others)
     return told
+
+
+def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:
+    """The tensors without other classifiers, and the decisions with those that were left out."""
+    from npresnet.arch.head_choice import choose_head  # seldom needed
+
+    tensors, left_out = choose_head(tensors, told)
+    if "ignored" in implied and left_out:
+        before, now = implied["ignored"], left_out["ignored"]
+        left_out = {"ignored": now._replace(value=f"{before.value}, {now.value}", note=f"{before.note}; {now.note}")}
+    return tensors, {**implied, **left_out}
 
 
 def _non_finite(tensors: Tensors) -> dict[str, Decision]:

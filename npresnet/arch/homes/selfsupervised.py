@@ -44,11 +44,12 @@ SELF_SUPERVISED: tuple[Home, ...] = (
     Home(
         r"^projector\.[0-9]+\.", left_out=rf"^projector\.|^(outside\.)?bn\.|{_MOMENTUM}", note=NOTE
     ),  # Barlow Twins, VICReg, solo-learn
-    Home(
-        r"^(projection|prediction)_(head|mlp)\.",  # SwAV, lightly
-        left_out=r"^((projection|prediction)_(head|mlp)(_momentum)?|prototypes)(\.|$)",
+    Home(  # lightly
+        r"^(projection|prediction)_(head|mlp)\.layers\.[0-9]",
+        left_out=r"^(projection|prediction)_(head|mlp)(_momentum)?\.",
         note=NOTE,
     ),
+    Home(r"^projection_head\.", beside=r"^prototypes\.", left_out=r"^projection_head\.", note=NOTE),  # SwAV
     Home(r"^prototypes(\.prototypes[0-9]+)?\.weight$", left_out=r"^prototypes\.", note=NOTE),  # SwAV
     Home(r"^head\.last_layer\.", left_out=r"^head\.(mlp|last_layer)\.", note=NOTE),  # DINO
     Home(  # BYOL

@@ -74,7 +74,9 @@ def test_stem_of_solo_learns_small_networks_is_ambiguous():
     assert "stem" not in select(Tensors(large))[1]
 
 
-@pytest.mark.parametrize("names", [("predictor",), ("projector",), ("head.mlp.0", "head.mlp.2"), ("predictor.0",)])
+@pytest.mark.parametrize(
+    "names", [("predictor",), ("projector",), ("head.mlp.0", "head.mlp.2"), ("predictor.0",), ("projection_head.0",)]
+)
 def test_what_may_be_a_classifier_is_not_left_out(names):
     found, decisions = select(Tensors(trained(backbone="backbone.") | heads(*names)))
     assert {f"{name}.weight" for name in names} < set(found)
