@@ -35,8 +35,8 @@ def build(
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
     options  further options of the caller, named as in OPTIONS; None means not given
     origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
-    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name of
-             torchvision's weights that the file is by its own name, nothing is ambiguous
+    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name by
+             which these very weights are known (torchvision's files, and random ones), nothing is ambiguous
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
     "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.

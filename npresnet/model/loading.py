@@ -145,7 +145,7 @@ def build(
         raise
     except (MemoryError, ValueError, OverflowError):  # raised by NumPy for huge sizes
         raise DeviceError(f"{name} with num_classes={num_classes} needs more memory than is available") from None
-    network, config = architectures.build(tensors, arch=name, options=options)
+    network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     source = Source(f"random weights, seed {seed}")
     return _decided(network, config, tensors, source, labels, preprocess).model(runtime)
 
@@ -191,7 +191,7 @@ def describe(source: StrPath, *, key: str | None = None, **options: Any) -> Load
         return interpret(text, options=options, key=key)
     name = known.arch if known is not None else text
     tensors = architectures.random_tensors(name, **options)
-    network, config = architectures.build(tensors, arch=name, options=options)
+    network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     return _decided(network, config, tensors, Source(name))
 
 
