@@ -4,7 +4,8 @@ One file per operation: its function and its record (`record.Operation`), which 
 `registry` lists them, `run` interprets a network with them.
 
 Notation in all files: N images, C channels, H height, W width of the input; O channels, OH, OW of the output; KH, KW
-kernel_size; G groups; s, p, d stride, padding, dilation; L = OH*OW positions of the window.
+kernel_size; of clips also T, OT frames and KT; G groups; s, p, d stride, padding, dilation; L = OH*OW positions of the
+window.
 
 `ops.winograd` derives the fast algorithms for 3x3 windows, `ops.polyphase` those with stride 2. They are not
 operations but other ways to compute conv2d.
@@ -15,12 +16,15 @@ from __future__ import annotations
 from npresnet.ops.activations import relu
 from npresnet.ops.add import add
 from npresnet.ops.avg_pool2d import avg_pool2d
+from npresnet.ops.avg_pool3d import avg_pool3d
 from npresnet.ops.batch_norm import batch_norm
 from npresnet.ops.conv2d import conv2d, folded_weight, im2col
+from npresnet.ops.conv3d import conv3d
 from npresnet.ops.flatten import flatten
 from npresnet.ops.global_avg_pool import global_avg_pool
 from npresnet.ops.linear import linear
 from npresnet.ops.max_pool2d import max_pool2d
+from npresnet.ops.max_pool3d import max_pool3d
 from npresnet.ops.multiply import multiply
 from npresnet.ops.record import Activation, Operation, Shape
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS, activation_of, operation_of
@@ -37,14 +41,17 @@ __all__ = [
     "activation_of",
     "add",
     "avg_pool2d",
+    "avg_pool3d",
     "batch_norm",
     "conv2d",
+    "conv3d",
     "flatten",
     "folded_weight",
     "global_avg_pool",
     "im2col",
     "linear",
     "max_pool2d",
+    "max_pool3d",
     "multiply",
     "operation_of",
     "relu",

@@ -10,13 +10,16 @@ from npresnet.network import Node
 from npresnet.ops import activations
 from npresnet.ops.add import ADD
 from npresnet.ops.avg_pool2d import AVG_POOL2D
+from npresnet.ops.avg_pool3d import AVG_POOL3D
 from npresnet.ops.batch_norm import BATCH_NORM
 from npresnet.ops.conv2d import CONV2D
 from npresnet.ops.conv2d_max_pool2d import CONV2D_MAX_POOL2D
+from npresnet.ops.conv3d import CONV3D
 from npresnet.ops.flatten import FLATTEN
 from npresnet.ops.global_avg_pool import GLOBAL_AVG_POOL
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
+from npresnet.ops.max_pool3d import MAX_POOL3D
 from npresnet.ops.multiply import MULTIPLY
 from npresnet.ops.record import Activation, Operation
 from npresnet.ops.shortcut_a import SHORTCUT_A
@@ -52,6 +55,9 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             ADD,
             MULTIPLY,
             SHORTCUT_A,
+            CONV3D,
+            MAX_POOL3D,
+            AVG_POOL3D,
             *(activation.operation for activation in ACTIVATIONS.values()),
         )
     }

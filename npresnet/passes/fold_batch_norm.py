@@ -18,7 +18,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from npresnet.network import Array, Network, Node
-from npresnet.passes.rewrite import carrying, merge_pairs
+from npresnet.passes.rewrite import CONVOLUTIONS, carrying, merge_pairs
 
 
 def fold_batch_norm(network: Network) -> Network:
@@ -33,7 +33,7 @@ def _merge(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[
     conv = made.get(node.inputs[0])
     if node.op != "batch_norm" or conv is None or conv.name not in single_use:
         return None
-    if conv.op != "conv2d" or conv.activation is not None or len(conv.inputs) > 1:
+    if conv.op not in CONVOLUTIONS or conv.activation is not None or len(conv.inputs) > 1:
         return None
     return conv, fold(conv, node)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Set
 
 from npresnet.network import Network, Node
 from npresnet.ops.registry import ACTIVATIONS, operation_of
-from npresnet.passes.rewrite import carrying, merge_pairs
+from npresnet.passes.rewrite import CONVOLUTIONS, carrying, merge_pairs
 
 
 def fuse(network: Network) -> Network:
@@ -25,7 +25,7 @@ def _into_add(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tup
         return None
     for name, residual in (node.inputs, node.inputs[::-1]):  # the main path first, then the shortcut
         conv = made.get(name)
-        if conv is None or name not in single_use or conv.op != "conv2d":
+        if conv is None or name not in single_use or conv.op not in CONVOLUTIONS:
             continue
         if len(conv.inputs) == 1 and conv.activation is None:
             return conv, carrying(conv.evolve(inputs=(*conv.inputs, residual)), node.activation, node)

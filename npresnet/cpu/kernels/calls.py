@@ -50,5 +50,5 @@ def sum_parts(parts: Floats, out: Floats) -> None:
 
 
 def sum_pixels(image: Floats, out: Floats) -> None:
-    """out[c] = sum over h, w of image[h, w, c]."""
-    np.add.reduce(image, axis=(0, 1), out=out)
+    """out[c] = sum over h, w of image[h, w, c]; of a clip (h, w, t, c) also over t."""
+    np.add.reduce(image, axis=tuple(range(image.ndim - 1)), out=out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +72,10 @@ class GlobalAvgPoolLowering(Lowering):
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node
-        source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
-        pixels = np.float32(source.shape[1] * source.shape[2])
+        is_clip = len(memory.value(node.inputs[0]).shape) == 4
+        source = (memory.clips if is_clip else memory.images)(node.inputs[0])  # (N, H, W, C), or (N, H, W, T, C)
+        out = memory.images(node.name)[:, 0, 0]  # (N, C)
+        pixels = np.float32(prod(source.shape[1:-1]))
         return [
             (
                 (kernels.sum_pixels, (image, mean)),
@@ -84,11 +87,13 @@ class GlobalAvgPoolLowering(Lowering):
 
 
 class FlattenLowering(Lowering):
-    """(H, W, C) -> (C*H*W,) in the framework's order, channels first."""
+    """(H, W, C) -> (C*H*W,) in the framework's order, channels first; (H, W, T*C) -> (C*T*H*W,)."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node
         source, out = memory.images(node.inputs[0]), memory.storage(node.name)
-        if source.ndim == 4:
+        if len(memory.value(node.inputs[0]).shape) == 4:
+            source = memory.clips(node.inputs[0]).transpose(0, 4, 3, 1, 2)
+        elif source.ndim == 4:
             source = source.transpose(0, 3, 1, 2)
         return [((kernels.copy, (source, out.reshape(source.shape))), *activate(node, memory, out, out))]
