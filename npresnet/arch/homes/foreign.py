@@ -23,7 +23,6 @@ FOREIGN: tuple[Foreign, ...] = (
         beside=r"^0\.weight$",
         advice=RENAME,
     ),
-    Foreign("a video network (3-D convolutions)", r"", ndim=5),
     Foreign("a quantised network", r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)"),
     Foreign(
         "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)",
@@ -59,7 +58,7 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze)"),
     Foreign("a net of Ultralytics (YOLO)", r"^(model\.)?[0-9]+\.(cv1|m\.[0-9]+)\."),
     Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
-    Foreign("ResNet with named stem modules", r"^stem\."),
+    Foreign("ResNet with named stem modules", r"^stem\.", ndim=4),
     Foreign("ResNet of MMPretrain", r"^head\.fc\."),
     Foreign("ResNet-D (average pool before the projection)", r"\.downsample\.1\.weight$", ndim=4),
     Foreign(
