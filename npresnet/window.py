@@ -24,7 +24,7 @@ Axes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """kernel_size, stride, padding and dilation, one number per axis: (height, width), for clips (time, height, width)."""
+    """kernel_size, stride, padding and dilation, one number per axis: height, width; for clips time, height, width."""
 
     kernel_size: Axes
     stride: Axes

@@ -65,6 +65,7 @@ class Builder:
         start: Start = he_fan_out,
         bias: Start | None = None,
         to: str = "",
+        weight: str = "",
         computed: Callable[[Array], Array] | None = None,
     ) -> str:
         """A convolution with the weight (out_channels, in_channels/groups, KH, KW), and a bias where the file has one.
@@ -73,6 +74,7 @@ class Builder:
 
         bias      initialises a bias in a network with random weights, which has none without it
         to        names the reader of the result in errors; it determines out_channels
+        weight    the file's name of the weight, where it is not `name`.weight
         computed  the file's weight -> the weight that is used, of the same shape: standardisation
         """
         channels = self.channels[x]
@@ -91,11 +93,12 @@ class Builder:
             raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide both channels\n{why()}")
         shape = (out_channels, channels // groups, *window.kernel_size)
         is_clip = len(window.stride) == 3
-        weight = self.source.take(Wanted(f"{name}.weight", shape, CONV3D_AXES if is_clip else CONV_AXES, start, why))
+        axes = CONV3D_AXES if is_clip else CONV_AXES
+        filters = self.source.take(Wanted(weight or f"{name}.weight", shape, axes, start, why))
         if computed is not None:
-            weight = computed(weight)
+            filters = computed(filters)
         numbers = self.source.take_optional(Wanted(f"{name}.bias", (out_channels,), CHANNEL_AXES, bias, why))
-        params = {"weight": weight} if numbers is None else {"weight": weight, "bias": numbers}
+        params = {"weight": filters} if numbers is None else {"weight": filters, "bias": numbers}
         op = "conv3d" if is_clip else "conv2d"
         return self._add(name, op, (x,), out_channels, window=window, groups=groups, params=params)
 

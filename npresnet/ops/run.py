@@ -21,7 +21,9 @@ def run(network: Network, x: Array) -> dict[str, Array]:
     """
     x = np.asarray(x)
     if x.ndim not in (4, 5) or x.dtype.kind != "f":
-        raise ShapeError(f"a network expects floats (N, C, H, W), or clips (N, C, T, H, W), got {x.dtype} of shape {x.shape}")
+        raise ShapeError(
+            f"a network expects floats (N, C, H, W), or clips (N, C, T, H, W), got {x.dtype} of shape {x.shape}"
+        )
     last_reader = {name: node.name for node in network for name in node.inputs}
     outputs = set(network.outputs.values())
     values = {INPUT: x}

@@ -21,8 +21,8 @@ def shortcut_a(x: Array, *, stride: int, pad_channels: Sequence[int]) -> Array:
     pad_channels  (before, after)
     returns       (N, before + C + after, ceil(H/stride), ceil(W/stride))
 
-    Cost: a copy. Raises ShapeError unless x has four or five axes. Source: He et al. 2016, "Deep Residual Learning", section
-    3.3, option A; zeros half before and half after as in akamaster's CIFAR ResNets.
+    Cost: a copy. Raises ShapeError unless x has four or five axes. Source: He et al. 2016, "Deep Residual Learning",
+    section 3.3, option A; zeros half before and half after as in akamaster's CIFAR ResNets.
     """
     x = np.asarray(x)
     check_map(x)

@@ -28,8 +28,9 @@ ITEM_BYTES = 4  # float32
 
 
 class Value(NamedTuple):
-    """A value of `images` images, each of `shape` (C, H, W), (C,) or (C, T, H, W); `offset_bytes` counts from the arena's start.
+    """A value of `images` images, each of `shape` (C, H, W), (C,) or (C, T, H, W).
 
+    offset_bytes     from the arena's start
     channels_first   memory order is N, C, H, W, including the halo
     """
 

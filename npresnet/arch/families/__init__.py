@@ -4,9 +4,16 @@ A new family is a file here and its name in FAMILIES. The shared parts of residu
 (topology), `arch/layout.py` (options) and `arch/reading.py` (what is read from tensors).
 """
 
-from npresnet.arch.families import cifar, handwritten, resnet3d, torchvision, video
+from npresnet.arch.families import cifar, detect_and_track, handwritten, resnet3d, torchvision, video
 from npresnet.arch.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision, handwritten, cifar, video, resnet3d)  # the first match counts
+FAMILIES: tuple[Family, ...] = (
+    torchvision,
+    handwritten,
+    cifar,
+    video,
+    resnet3d,
+    detect_and_track,
+)  # the first match counts
 
 __all__ = ["FAMILIES"]

@@ -16,7 +16,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.clips import CLIP_OPTIONS, depths, is_conv3d, kernel_size, last_decisions, read_classifier, same, width
+from npresnet.arch.clips import (
+    CLIP_OPTIONS,
+    depths,
+    is_conv3d,
+    kernel_size,
+    last_decisions,
+    read_classifier,
+    same,
+    width,
+)
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.head import pool_and_classify
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of

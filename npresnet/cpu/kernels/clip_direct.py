@@ -61,9 +61,7 @@ def tile(conv: Conv, area: ClipArea, memory: Memory, worker: int) -> Tile:
     return (*calls, *clip_epilogue(conv, memory, area, product, target, bias=True))
 
 
-def _dense(
-    conv: Conv, area: ClipArea, memory: Memory, worker: int, source: Floats, product: Floats
-) -> list[Call]:
+def _dense(conv: Conv, area: ClipArea, memory: Memory, worker: int, source: Floats, product: Floats) -> list[Call]:
     """product (h, OW, T, o) = columns (h*OW*T, K) @ weight."""
     rows, depth, form = prod(product.shape[:3]), conv.filters.depth, conv.choice.form
     calls: list[Call] = []
@@ -80,9 +78,7 @@ def _dense(
     return calls
 
 
-def _grouped(
-    conv: Conv, area: ClipArea, memory: Memory, worker: int, source: Floats, product: Floats
-) -> list[Call]:
+def _grouped(conv: Conv, area: ClipArea, memory: Memory, worker: int, source: Floats, product: Floats) -> list[Call]:
     blocks, depth, form = conv.filters.blocks, conv.filters.depth, conv.choice.form
     rows, channels = prod(product.shape[:3]), product.shape[3]
     by_block = split_last(source, blocks).transpose(6, 0, 1, 2, 3, 4, 5, 7)  # (B, h, OW, T, KH, KW, KT, C/B)
