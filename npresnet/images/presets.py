@@ -177,7 +177,7 @@ def _is_pair(value: Any) -> bool:
 
 
 # "cifar10" uses ImageNet's mean and standard deviation because its networks were trained with them. "kinetics" is
-# torchvision's for video, "kinetics-hara" that of kenshohara's 3-D ResNets, "detect-and-track" that of its repository's bodies.
+# torchvision's for video, "kinetics-hara" that of kenshohara's 3-D ResNets, "detect-and-track" that of its repository.
 PRESETS: dict[str, Preprocess] = {
     "V1": Preprocess(resize=256, crop=224),
     "V2": Preprocess(resize=232, crop=224),

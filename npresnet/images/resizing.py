@@ -16,9 +16,9 @@ def resize_without_antialias(image: Image.Image, size: tuple[int, int]) -> Image
 
     Source: torchvision.transforms.functional.resize on a tensor: cast to float32, interpolate, round, cast.
     """
-    from PIL import Image as pil
+    from PIL import Image
 
-    return pil.fromarray(bilinear(np.asarray(image), size[1], size[0]))
+    return Image.fromarray(bilinear(np.asarray(image), size[1], size[0]))
 
 
 def bilinear(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

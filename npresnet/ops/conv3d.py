@@ -51,7 +51,7 @@ def conv3d(
     out_size = window.output_size(x.shape[2:])
     windows = sliding_windows(x, window, out_size, fill=0)  # (N, C, OT, OH, OW, KT, KH, KW), no copy yet
     filters = weight.astype(x.dtype, copy=False)
-    N, O, G = len(x), len(weight), groups  # noqa: N806, E741  the equation's letters
+    N, O, G = len(x), len(weight), groups  # noqa: E741  the equation's letters
 
     out = np.zeros((N, G, O // G, np.prod(out_size, dtype=int)), x.dtype)
     for k in range(window.kernel_size[0]):  # one tap in time at a time: its columns are KT times smaller than all

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Set
 from npresnet.network import Network, Node
 from npresnet.ops.registry import activation_of
 
-CONVOLUTIONS = frozenset({"conv2d", "conv3d"})  # a second input is the residual; scale and bias, those of a BatchNorm
-
 # merge(node, made, single_use) -> (producer, merged) or None
 Merge = Callable[[Node, Mapping[str, Node], Set[str]], "tuple[Node, Node] | None"]
 

@@ -117,7 +117,7 @@ def _layers(tensors: Tensors) -> list[int]:
 
 
 def _body(tensors: Tensors, layers: list[int]) -> Decision:
-    """conv4 or conv5: res5 may be the last stage, or the head of a body that ends at res4, as conv_rpn_w's input tells."""
+    """conv4 or conv5: res5 may be the last stage, or a head on res4, as the input of conv_rpn_w tells."""
     if len(layers) == 3:
         return Decision("conv4", "inferred", "there is no res5")
     last = "c" if "res4_0_branch2c_w" in tensors else "b"

@@ -31,16 +31,12 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
     Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
     Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.|" + BLOCK + r"se_module\."),
-    Foreign("ECA-ResNet (efficient channel attention)", BLOCK + r"(se|eca)\.conv\.weight$"),
-    Foreign("SE-ResNet (squeeze and excitation)", BLOCK + r"(se|se_layer|semodule|fc1|fc2)\."),
     Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attn|attention)\."),
     Foreign("the ResNet of CLIP", r"^(visual\.)?(attnpool|head)\.(positional_embedding|pos_embed|k_proj|qkv)"),
     Foreign("Res2Net", BLOCK + r"(convs|bns)\."),
     Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
     Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
     Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
-    Foreign("ResNet with deep stem (ResNet-C, -D)", r"^conv1\.[0-9]+\.(weight|0\.weight)$"),
-    Foreign("ResNet-RS", r"^maxpool\.[0-9]+\."),
     Foreign(
         "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
         r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
@@ -60,18 +56,10 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
     Foreign("ResNet with named stem modules", r"^stem\.", ndim=4),
     Foreign("ResNet of MMPretrain", r"^head\.fc\."),
-    Foreign("ResNet-D (average pool before the projection)", r"\.downsample\.1\.weight$", ndim=4),
     Foreign(
         "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
         r"\.(shortcut|downsample)\.0\.weight$",
         beside=r"^conv1\.weight$",
         unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
-    ),
-    Foreign(
-        "ResNet with GroupNorm or another norm without running statistics",
-        r"^(bn1|layer[0-9]+\.[0-9]+\.bn[0-9]|norm1|gn1)\.weight$",
-        ndim=1,
-        beside=r"^conv1\.weight$",
-        unless=r"\.running_(mean|var)$",
     ),
 )

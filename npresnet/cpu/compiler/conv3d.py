@@ -1,7 +1,7 @@
 """A convolution over clips: its algorithm, the zeros that its input needs, its tiles.
 
 The algorithms are in `clip_direct` and `clip_winograd`. Both compute every frame of the output as a convolution of an
-image with the channels of KT frames, so that the choice is the one for such an image (`choices`), with three exceptions:
+image with the channels of KT frames, so the choice is that for such an image (`choices`), with three exceptions:
 Winograd needs neighbouring frames; few rows in all frames together do not repay reading its larger weights; and of
 stride 1 it is F(2x2). F(4x4) is faster, but PyTorch's error is smaller for clips than for images. RMS error of the
 logits over PyTorch's, r3d_18 at 8 frames of 56x56 and of 112x112: direct 1.5, 1.4; F(2x2) 1.3, 1.2; F(4x4) 3.3, 3.5.

@@ -1,8 +1,7 @@
-"""The end of a classifier: global average pool, flatten, fully connected layer."""
+"""The end of a classifier: flatten, fully connected layer."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -65,25 +64,6 @@ class _Image:
         if self.bias is not None:
             calls.append((kernels.add, (part, self.bias[start:stop], part)))
         return (*calls, *activate(self.node, memory, part, part))
-
-
-class GlobalAvgPoolLowering(Lowering):
-    """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
-
-    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
-        node = bound.node
-        is_clip = len(memory.value(node.inputs[0]).shape) == 4
-        source = (memory.clips if is_clip else memory.images)(node.inputs[0])  # (N, H, W, C), or (N, H, W, T, C)
-        out = memory.images(node.name)[:, 0, 0]  # (N, C)
-        pixels = np.float32(prod(source.shape[1:-1]))
-        return [
-            (
-                (kernels.sum_pixels, (image, mean)),
-                (kernels.divide, (mean, pixels, mean)),
-                *activate(node, memory, mean, mean),
-            )
-            for image, mean in zip(source, out, strict=True)
-        ]
 
 
 class FlattenLowering(Lowering):

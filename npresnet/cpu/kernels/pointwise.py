@@ -52,7 +52,10 @@ class AddLowering(Lowering):
 
 
 class ShortcutALowering(Lowering):
-    """x[::stride, ::stride], of clips also every stride-th frame, with zero channels before and after: a shortcut without weights (He et al. 2015, 3.3)."""
+    """x[::stride, ::stride], of clips also every stride-th frame, with zero channels before and after.
+
+    A shortcut without weights (He et al. 2015, 3.3).
+    """
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node

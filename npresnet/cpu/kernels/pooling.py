@@ -3,8 +3,7 @@
     out[i,j] = max (or sum) over taps of x[i*stride + u*dilation - p, j*stride + v*dilation - p]
 
 Taps in the padding are skipped, which equals padding with minus infinity for the maximum, with zeros for the average.
-No padded copy is made: `Window.valid_outputs` gives the outputs of a tap. Of clips the window's taps in time are a third
-axis.
+No padded copy is made: `Window.valid_outputs` gives the outputs of a tap. Windows over clips have a third axis, time.
 """
 
 from __future__ import annotations
