@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from npresnet.arch.head import read_head
@@ -23,11 +23,11 @@ CLIP_OPTIONS: Mapping[str, Option] = {
 }
 
 
-def same(kernel_size: tuple[int, int, int], stride: int | tuple[int, int, int] = 1, dilation: int = 1) -> Window:
+def same(kernel_size: Sequence[int], stride: int | Sequence[int] = 1, dilation: int = 1) -> Window:
     """A window over time, height and width with "same" padding; only axes of more than one tap are dilated."""
     dilations = tuple(dilation if k > 1 else 1 for k in kernel_size)
     padding = tuple(d * (k // 2) for k, d in zip(kernel_size, dilations, strict=True))
-    return Window.of(kernel_size, stride, padding, dilations, axes=3)
+    return Window.of(tuple(kernel_size), stride, padding, dilations, axes=3)
 
 
 def kernel_size(tensors: Tensors, name: str) -> tuple[int, int, int]:

@@ -26,7 +26,7 @@ def shortcut_a(x: Array, *, stride: int, pad_channels: Sequence[int]) -> Array:
     """
     x = np.asarray(x)
     check_map(x)
-    taken = x[(slice(None), slice(None), *[slice(None, None, stride)] * (x.ndim - 2))]
+    taken = x[(slice(None),) * 2 + (slice(None, None, stride),) * (x.ndim - 2)]
     return np.pad(taken, [(0, 0), tuple(pad_channels), *[(0, 0)] * (x.ndim - 2)])
 
 

@@ -24,7 +24,7 @@ def sliding_windows(x: Array, window: Window, out_size: Axes, fill: float) -> Ar
     axes = range(2, x.ndim)
     everywhere = sliding_window_view(padded, window.extent, axis=tuple(axes))  # stride 1, no dilation
     steps = tuple(slice(None, None, step) for step in (*window.stride, *window.dilation))
-    return everywhere[(slice(None), slice(None), *steps)]
+    return everywhere[(slice(None),) * 2 + steps]
 
 
 def check_image(x: Array) -> None:

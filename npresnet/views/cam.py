@@ -26,6 +26,11 @@ def find_head(network: Network) -> tuple[str, Node]:
 
     Raises ArchitectureError unless the network ends in global average pooling, flatten and one linear layer.
     """
+    if network.takes_clips:
+        raise ArchitectureError(
+            "a class activation map is a picture of one image, but this network takes clips; use model.features(x, "
+            "names) for its maps over time"
+        )
     tail = network.nodes[-3:]
     ops = [node.op for node in tail]
     chained = all(after.inputs == (before.name,) for before, after in pairwise(tail))

@@ -193,5 +193,5 @@ class _Net:
         stride: tuple[int, ...],
         dilation: int = 1,
     ) -> str:
-        y = self.builder.conv(conv, x, planes, same(tuple(kernel), stride, dilation), to=f"to {norm}")
+        y = self.builder.conv(conv, x, planes, same(kernel, stride, dilation), to=f"to {norm}")
         return self.builder.batch_norm(norm, y, eps=self.eps)

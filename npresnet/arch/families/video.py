@@ -172,5 +172,5 @@ class _Net:
     def _conv_norm(
         self, conv: str, norm: str, x: str, planes: int, kernel: tuple[int, ...], stride: tuple[int, ...]
     ) -> str:
-        y = self.builder.conv(conv, x, planes, same(tuple(kernel), stride), to=f"to {norm}")
+        y = self.builder.conv(conv, x, planes, same(kernel, stride), to=f"to {norm}")
         return self.builder.batch_norm(norm, y, eps=self.eps)

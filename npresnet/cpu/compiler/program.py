@@ -153,10 +153,10 @@ def _planes(network: Network) -> set[str]:
 def _channels_first(memory: Memory, name: str) -> Floats:
     """(N, H, W, C) seen as (N, C, H, W), clips as (N, C, T, H, W); vectors stay as they are."""
     axes = len(memory.value(name).shape)
-    if axes == 4:
-        return memory.clips(name).transpose(0, 4, 3, 1, 2)
-    value = memory.images(name)
-    return value.transpose(0, 3, 1, 2) if axes == 3 else value
+    value = memory.clips(name) if axes == 4 else memory.images(name)
+    order = {1: (0, 1), 3: (0, 3, 1, 2), 4: (0, 4, 3, 1, 2)}[axes]
+    found: Floats = value.transpose(order)
+    return found
 
 
 def _traffic_bytes(node: Node, layout: Layout) -> int:

@@ -63,7 +63,7 @@ class ShortcutALowering(Lowering):
         is_clip = len(memory.value(node.name).shape) == 4
         values = memory.clips if is_clip else memory.images
         out, source = values(node.name), values(node.inputs[0])  # (N, H, W, C), or (N, H, W, T, C)
-        source = source[(slice(None), *[slice(None, None, stride)] * (source.ndim - 2))]
+        source = source[(slice(None),) + (slice(None, None, stride),) * (source.ndim - 2)]
         end = out.shape[-1] - after
         return [
             (
