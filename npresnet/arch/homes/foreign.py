@@ -42,7 +42,7 @@ FOREIGN: tuple[Foreign, ...] = (
         r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
     ),
     Foreign("ResNet of Hugging Face transformers", r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\."),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\."),
+    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\.", ndim=4),
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::"),
     Foreign("a vision transformer", r"patch_embed|cls_token|pos_embed|class_embedding|\.attn\.qkv"),
