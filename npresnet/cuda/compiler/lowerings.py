@@ -9,14 +9,17 @@ from npresnet.cuda.activation import NAMES
 from npresnet.cuda.launchers.activation import ActivationLowering
 from npresnet.cuda.launchers.add import AddLowering
 from npresnet.cuda.launchers.avg_pool2d import AvgPool2dLowering
+from npresnet.cuda.launchers.avg_pool3d import AvgPool3dLowering
 from npresnet.cuda.launchers.batch_norm import BatchNormLowering
 from npresnet.cuda.launchers.conv2d import Conv2dLowering
 from npresnet.cuda.launchers.conv2d_max_pool2d import Conv2dMaxPool2dLowering
+from npresnet.cuda.launchers.conv3d import Conv3dLowering
 from npresnet.cuda.launchers.global_avg_pool import GlobalAvgPoolLowering
 from npresnet.cuda.launchers.layout import FlattenLowering
 from npresnet.cuda.launchers.linear import LinearLowering
 from npresnet.cuda.launchers.lowering import Lowering
 from npresnet.cuda.launchers.max_pool2d import MaxPool2dLowering
+from npresnet.cuda.launchers.max_pool3d import MaxPool3dLowering
 from npresnet.cuda.launchers.multiply import MultiplyLowering
 from npresnet.cuda.launchers.shortcut_a import ShortcutALowering
 from npresnet.network import Node
@@ -35,6 +38,9 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "add": AddLowering(),
         "multiply": MultiplyLowering(),
         "shortcut_a": ShortcutALowering(),
+        "conv3d": Conv3dLowering(),
+        "max_pool3d": MaxPool3dLowering(),
+        "avg_pool3d": AvgPool3dLowering(),
         **{name: ActivationLowering() for name in NAMES},
     }
 )
