@@ -73,7 +73,7 @@ def read(tensors: Tensors) -> Reading:
     layers = _layers(tensors)
     body = _body(tensors, layers)
     layers = layers[: STAGES[body.value]]
-    outside = [name for name in tensors if not _belongs(name, len(layers))]
+    outside = sorted((name for name in tensors if not _belongs(name, len(layers))), key=lambda n: n.startswith("res5_"))
     in_channels = tensors.peek("conv1_w", CONV3D_AXES).shape[1]
     decisions = {
         "family": Decision(NAME, "inferred"),
