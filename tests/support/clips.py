@@ -1,10 +1,18 @@
-"""Small networks for clips."""
+"""Small networks for clips, and clips."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+from PIL import Image
+
+from npresnet.arch.families import resnet3d
+from npresnet.arch.family import assemble
+from npresnet.arch.initialiser import Initialiser
 from npresnet.network import INPUT, Network, Node
+from npresnet.weights import write_npz
 from npresnet.window import Window
 
 
@@ -34,3 +42,31 @@ def small_clip_network(seed: int = 0) -> Network:
         Node("fc", "linear", ("flat",), params=weight(5, 12)),
     )
     return Network(nodes, {"logits": "fc", "map": "add"})
+
+
+def tiny_tensors(seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
+    """Random weights of a 3-D ResNet of two stages and 8 channels, under the names of 3D-ResNets-PyTorch."""
+    source = Initialiser(seed)
+    given = {"block": "BasicBlock", "layers": [1, 1], "stem_channels": 8, "in_channels": 3, "num_classes": 4}
+    assemble(resnet3d, source, {**given, **options})
+    return source.tensors
+
+
+def tiny_file(folder: Path, **options: Any) -> str:
+    """The same as a file."""
+    path = folder / "clips.npz"
+    write_npz(path, tiny_tensors(**options), {})
+    return str(path)
+
+
+def frames(count: int = 4, height: int = 60, width: int = 80, seed: int = 0) -> np.ndarray:
+    """(T, H, W, 3) uint8"""
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def write_frames(folder: Path, clip: np.ndarray) -> str:
+    """The frames as 000.png, 001.png, ... in a new folder."""
+    folder.mkdir()
+    for number, frame in enumerate(clip):
+        Image.fromarray(frame).save(folder / f"{number:03}.png")
+    return str(folder)
