@@ -9,12 +9,12 @@ from npresnet.arch.families import cifar, detect_and_track, handwritten, resnet3
 from npresnet.arch.family import Family
 
 FAMILIES: tuple[Family, ...] = (  # the first match counts
-    resnet3d,  # before those that see only names, which are torchvision's
     torchvision,
     timm,
     handwritten,
     cifar,
     video,
+    resnet3d,
     detect_and_track,
 )
 

@@ -39,6 +39,8 @@ from npresnet.window import Window
 NAME = "resnet3d"
 ANY = "resnet_3d"  # the name of networks without a specific one
 POINT = (1, 1, 1)
+MOST_STAGES = 4
+# output_stride -> (stride, dilation) of each stage
 STRIDES = {8: ((1, 1), (2, 1), (1, 2), (1, 4)), 16: ((1, 1), (2, 1), (2, 1), (1, 2)), 32: ((1, 1),) + ((2, 1),) * 3}
 MEANS = "of Kinetics in 0..1; files of 2018 were trained on 0..255 with ActivityNet's means and std 1"
 
@@ -84,6 +86,8 @@ def signature(tensors: Tensors) -> bool:
 
 def read(tensors: Tensors) -> Reading:
     layers, classifier = depths(tensors), read_classifier(tensors)
+    if len(layers) > MOST_STAGES:
+        raise ArchitectureError(f"a 3-D ResNet has at most four stages, got {len(layers)}, of {layers} blocks")
     block = "Bottleneck" if tensors.has(r"^layer[0-9]+\.[0-9]+\.conv3\.weight$") else "BasicBlock"
     has_projections = tensors.has(r"^layer[0-9]+\.[0-9]+\.downsample\.")
     in_channels = tensors.peek("conv1.weight", CONV3D_AXES).shape[1]
@@ -139,8 +143,6 @@ class _Net:
     def outputs(self) -> Mapping[str, str]:
         x = self._stem()
         layers, strides = self.options["layers"], STRIDES[self.options.get("output_stride", 32)]
-        if len(layers) > len(strides):
-            raise ArchitectureError(f"a 3-D ResNet has at most four stages, got {len(layers)}: {layers}")
         for i, (depth, (stride, dilation)) in enumerate(zip(layers, strides, strict=False)):
             for j in range(depth):
                 x = self._block(f"layer{i + 1}.{j}", x, self.planes * 2**i, 1 if j else stride, dilation)

@@ -23,6 +23,13 @@ FOREIGN: tuple[Foreign, ...] = (
         beside=r"^0\.weight$",
         advice=RENAME,
     ),
+    Foreign(
+        "a video network (3-D convolutions) of another kind",
+        r"",
+        ndim=5,
+        unless=r"^layer1\.0\.conv1(\.0){0,2}\.weight$|^res2_0_branch2a_w$",
+        advice="npresnet runs torchvision's video ResNets, 3D-ResNets-PyTorch's, MedicalNet's and Detect-and-Track's",
+    ),
     Foreign("a quantised network", r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)"),
     Foreign(
         "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)",

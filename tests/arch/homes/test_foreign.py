@@ -33,7 +33,7 @@ CASES = {
     "Hugging Face": {"resnet.embedder.embedder.convolution.weight": array(8, 3, 7, 7)},
     "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
     "Detectron": {"stem.conv1.weight": array(8, 3, 7, 7), "res2.0.shortcut.weight": array(8, 8, 1, 1)},
-    "video": basic_net() | {"conv1.weight": array(8, 3, 1, 7, 7)},
+    "video": {"blocks.0.conv.conv_t.weight": array(8, 3, 1, 3, 3), "blocks.0.norm.weight": array(8)},
     "video network": {"stem.0.weight": array(8, 3, 3, 7, 7)},
     "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
     "MMPretrain": without(basic_net(), "fc") | linear("head.fc", 5, 64),
