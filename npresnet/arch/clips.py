@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from npresnet.arch.head import read_head
+from npresnet.arch.builder import Builder
+from npresnet.arch.head import OPTIONS as HEAD_OPTIONS
+from npresnet.arch.head import Head, one_linear, pool_and_classify
+from npresnet.arch.head_reading import BODY, read_head
 from npresnet.arch.options import Option, count, is_positive
 from npresnet.arch.source import CONV3D_AXES
 from npresnet.arch.tensors import Tensors, agreed, shorten
@@ -20,6 +23,7 @@ NO_LABELS = "the names of Kinetics' classes are not part of npresnet"
 CLIP_OPTIONS: Mapping[str, Option] = {
     "frames": count("free"),
     "bn_eps": Option(is_positive, "a positive number", "free"),
+    **{name: option for name, option in HEAD_OPTIONS.items() if name != "global_pool"},
 }
 
 
@@ -68,20 +72,22 @@ def width(tensors: Tensors, conv: str, norm: str) -> int:
     return agreed([filters, *vectors]) or tensors.peek(f"{conv}.weight", CONV3D_AXES).shape[0]
 
 
-class Facts(NamedTuple):
-    """Decisions and sizes of every network for clips that ends in a classifier."""
+def classifier_of(tensors: Tensors, features: int) -> Head:
+    """The classifier on the average of the last map; other pools are not supported for clips."""
+    found = read_head(tensors, features, body=(*BODY, "stem."))
+    return found._replace(decisions={name: d for name, d in found.decisions.items() if name != "global_pool"})
 
-    decisions: dict[str, Decision]
-    sizes: dict[str, Any]
+
+def head_decisions(head: Head) -> dict[str, Decision]:
+    """num_classes, and what the classifier leaves open."""
+    count = Decision(head.num_classes, "inferred", "" if head.modules else "no classifier in the file")
+    return {"num_classes": count, **head.decisions}
 
 
-def read_classifier(tensors: Tensors) -> Facts:
-    """num_classes, a note about the classifier, and the arguments of `build` for it."""
-    head = read_head(tensors)
-    decisions = {"num_classes": Decision(head.num_classes, "inferred", "" if head.modules else "no classifier in it")}
-    if head.note:
-        decisions["head"] = Decision([name for name, _ in head.modules], "default", head.note)
-    return Facts(decisions, {"modules": head.modules})
+def pooled_and_classified(builder: Builder, x: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """The average over time, height and width, and the classifier: that of a file, or one called fc."""
+    head = options.get("file_head") or one_linear("fc", options.get("num_classes"))
+    return pool_and_classify(builder, x, head, global_pool="avg", head_activation=options.get("head_activation"))
 
 
 def last_decisions(in_channels: int, preset: str, note: str = "") -> dict[str, Decision]:

@@ -33,7 +33,9 @@ EXACT = {
     "max_pool3d",
     "relu",
     "relu6",
-}  # on integers
+    "prelu",
+    "pad2d",
+}
 ULPS = 16  # of the larger of the operation's result and its activation's: exp and a few operations, each rounded
 
 

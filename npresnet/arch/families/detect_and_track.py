@@ -20,7 +20,7 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.clips import is_conv3d, same
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.head import pool_and_classify
+from npresnet.arch.head import Head, pool_and_classify
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
 from npresnet.arch.source import CHANNEL_AXES, CONV3D_AXES, Wanted, ones, zeros
 from npresnet.arch.tensors import Tensors, shorten
@@ -155,7 +155,7 @@ class _Body:
         for i, depth in enumerate(self.layers):
             for j in range(depth):
                 x = self._block(f"res{i + 2}_{j}", x, 64 * 2**i, i > 0 and j == 0, 3 if i else 1)
-        return pool_and_classify(self.builder, x, ())
+        return pool_and_classify(self.builder, x, Head())
 
     def _block(self, name: str, x: str, planes: int, strides: bool, frames: int) -> str:
         """relu(branch2(x) + shortcut(x)); its stride is 2 where it changes the width, except in res2."""

@@ -18,16 +18,17 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.clips import (
     CLIP_OPTIONS,
+    classifier_of,
     depths,
+    head_decisions,
     is_conv3d,
     kernel_size,
     last_decisions,
-    read_classifier,
+    pooled_and_classified,
     same,
     width,
 )
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.head import pool_and_classify
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
 from npresnet.arch.source import CONV3D_AXES
 from npresnet.arch.tensors import Tensors
@@ -85,30 +86,32 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    layers, classifier = depths(tensors), read_classifier(tensors)
+    layers = depths(tensors)
     if len(layers) > MOST_STAGES:
         raise ArchitectureError(f"a 3-D ResNet has at most four stages, got {len(layers)}, of {layers} blocks")
     block = "Bottleneck" if tensors.has(r"^layer[0-9]+\.[0-9]+\.conv3\.weight$") else "BasicBlock"
     has_projections = tensors.has(r"^layer[0-9]+\.[0-9]+\.downsample\.")
+    convs = (1, 2, 3) if block == "Bottleneck" else (1, 2)
+    names = [f"layer{i}.{j}" for i, depth in enumerate(layers, 1) for j in range(depth)]
+    widths = {name: tuple(width(tensors, f"{name}.conv{k}", f"{name}.bn{k}") for k in convs) for name in names}
+    head = classifier_of(tensors, widths[names[-1]][-1])
     in_channels = tensors.peek("conv1.weight", CONV3D_AXES).shape[1]
     decisions = {
         "family": Decision(NAME, "inferred"),
         "block": Decision(block, "inferred"),
         "layers": Decision(layers, "inferred"),
-        **classifier.decisions,
+        **head_decisions(head),
         "in_channels": Decision(in_channels, "inferred"),
         "shortcut": Decision("B", "inferred") if has_projections else Decision("A-end", "inferred", "no projections"),
         **_unknown(in_channels, len(layers)),
         "bn_eps": Decision(1e-5, "default"),
         **last_decisions(in_channels, "kinetics-hara", MEANS),
     }
-    convs = (1, 2, 3) if block == "Bottleneck" else (1, 2)
-    names = [f"layer{i}.{j}" for i, depth in enumerate(layers, 1) for j in range(depth)]
     sizes = {
         "stem_kernel": kernel_size(tensors, "conv1.weight"),
         "stem_channels": width(tensors, "conv1", "bn1"),
-        "widths": {name: tuple(width(tensors, f"{name}.conv{k}", f"{name}.bn{k}") for k in convs) for name in names},
-        **classifier.sizes,
+        "widths": widths,
+        "file_head": head,
     }
     return Reading({"arch": Decision(name_in(ARCHS, decisions) or ANY, "inferred"), **decisions}, sizes)
 
@@ -146,8 +149,7 @@ class _Net:
         for i, (depth, (stride, dilation)) in enumerate(zip(layers, strides, strict=False)):
             for j in range(depth):
                 x = self._block(f"layer{i + 1}.{j}", x, self.planes * 2**i, 1 if j else stride, dilation)
-        modules = self.options.get("modules", (("fc", self.options.get("num_classes")),))
-        return pool_and_classify(self.builder, x, modules)
+        return pooled_and_classified(self.builder, x, self.options)
 
     def _stem(self) -> str:
         kernel = self.options.get("stem_kernel", (7, 7, 7))

@@ -18,16 +18,17 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.clips import (
     CLIP_OPTIONS,
+    classifier_of,
     depths,
+    head_decisions,
     is_conv3d,
     kernel_size,
     last_decisions,
-    read_classifier,
+    pooled_and_classified,
     same,
     width,
 )
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.head import pool_and_classify
 from npresnet.arch.options import Option, is_list_of, is_whole, one_of
 from npresnet.arch.source import CONV3D_AXES
 from npresnet.arch.tensors import Tensors
@@ -69,25 +70,27 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    layers, classifier = depths(tensors), read_classifier(tensors)
+    layers = depths(tensors)
     stem = "2+1d" if "stem.3.weight" in tensors else "3d"
     kinds = [_kind_of(tensors, f"layer{i}.0.conv1") for i in range(1, len(layers) + 1)]
     in_channels = tensors.peek("stem.0.weight", CONV3D_AXES).shape[1]
+    names = [f"layer{i}.{j}.conv{k}" for i, n in enumerate(layers, 1) for j in range(n) for k in (1, 2)]
+    widths = {name: _widths(tensors, name) for name in names}
+    head = classifier_of(tensors, widths[names[-1]][-1])
     decisions = {
         "family": Decision(NAME, "inferred"),
         "stem_convolution": Decision(stem, "inferred"),
         "layers": Decision(layers, "inferred"),
         "convolutions": Decision(kinds, "inferred", "of each stage"),
-        **classifier.decisions,
+        **head_decisions(head),
         "in_channels": Decision(in_channels, "inferred"),
         "bn_eps": Decision(1e-5, "default"),
         **last_decisions(in_channels, "kinetics"),
     }
-    names = [f"layer{i}.{j}.conv{k}" for i, n in enumerate(layers, 1) for j in range(n) for k in (1, 2)]
     sizes: dict[str, Any] = {
-        "widths": {name: _widths(tensors, name) for name in names} | {"stem": _stem_widths(tensors)},
+        "widths": widths | {"stem": _stem_widths(tensors)},
         "stem_kernel": kernel_size(tensors, "stem.0.weight"),
-        **classifier.sizes,
+        "file_head": head,
     }
     return Reading({"arch": Decision(name_in(ARCHS, decisions) or ANY, "inferred"), **decisions}, sizes)
 
@@ -116,8 +119,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     for i, (depth, kind) in enumerate(zip(options["layers"], options["convolutions"], strict=True)):
         for j in range(depth):
             x = net.block(f"layer{i + 1}.{j}", x, 64 * 2**i, kind, 2 if i and j == 0 else 1)
-    modules = options.get("modules", (("fc", options.get("num_classes")),))
-    return pool_and_classify(builder, x, modules)
+    return pooled_and_classified(builder, x, options)
 
 
 class _Net:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from npresnet.cpu.runtime.running import worker_of
 from npresnet.plan.steps import Call, Tile
 
 PART_FLOATS = 200_000  # of a tile; the channels of a smaller image are not divided
+MOST_ADDED = 16  # terms one after another
 PART_CHANNELS = 128  # the fewest of a tile: shorter runs of memory are slow to read
 
 
@@ -29,25 +30,44 @@ class Part(NamedTuple):
 class GlobalAvgPoolLowering(Lowering):
     """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division. Of clips / (T*H*W).
 
-    The sums of the columns are added last: 56 + 56 additions in a row round less than 3136 of them.
+    First the rows are added up, then the columns, each in groups of at most 16 and then the groups: an average of 56x56
+    pixels added one after another has 8 to 15 times the error of PyTorch's, with groups the same.
     """
 
     def scratch(self, bound: Bound) -> dict[str, int]:
-        channels, *frames, _, width = bound.layout.values[bound.node.inputs[0]].shape
-        return {"columns": prod(frames) * width * channels}
+        channels, *frames, height, width = bound.layout.values[bound.node.inputs[0]].shape
+        columns = prod(frames) * width
+        groups = max(len(_groups(height)) * columns, len(_groups(columns)))
+        return {"row": columns * channels, "groups": groups * channels}
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [self._tile(bound, memory, part) for part in _parts(bound, memory)]
 
     def _tile(self, bound: Bound, memory: Memory, part: Part) -> Tile:
         height, *columns, channels = part.image.shape
-        sums = memory.scratch(part.worker, "columns", (prod(columns), channels))
+        row = memory.scratch(part.worker, "row", (prod(columns), channels))
         return (
-            (kernels.sum_parts, (part.image, sums.reshape(part.image.shape[1:]))),
-            (kernels.sum_parts, (sums, part.out)),
+            *_sum(part.image, memory, part.worker, row.reshape(part.image.shape[1:])),
+            *_sum(row, memory, part.worker, part.out),
             (kernels.divide, (part.out, np.float32(height * prod(columns)), part.out)),
             *activate(bound.node, memory, part.out, part.out),
         )
+
+
+def _groups(count: int) -> list[tuple[int, int]]:
+    return split(count, ceil(count / MOST_ADDED))
+
+
+def _sum(terms: Floats, memory: Memory, worker: int, out: Floats) -> list[Call]:
+    """out = the sum of terms (n, ...) over the first axis."""
+    groups = _groups(len(terms))
+    if len(groups) == 1:
+        return [(kernels.sum_parts, (terms, out))]
+    sums = memory.scratch(worker, "groups", (len(groups), *out.shape))
+    apart: list[Call] = [
+        (kernels.sum_parts, (terms[first:last], part)) for (first, last), part in zip(groups, sums, strict=True)
+    ]
+    return [*apart, (kernels.sum_parts, (sums, out))]
 
 
 class GlobalMaxPoolLowering(Lowering):
