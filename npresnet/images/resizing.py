@@ -28,7 +28,8 @@ def bilinear(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.u
 
     Positions outside are those of the border. Source: torch.nn.functional.interpolate(mode="bilinear",
     align_corners=False, antialias=False), in float32 with the fused multiply-adds of its builds: the product that is
-    fused is kept in float64, which holds it exactly.
+    fused is kept in float64, which holds it exactly. PyTorch has two kernels, of which one thread and small images use
+    another; that one rounds one pixel in thousands to a neighbouring integer.
     """
     above, below, down = _neighbours(pixels.shape[0], height)
     left, right, across = _neighbours(pixels.shape[1], width)

@@ -16,9 +16,19 @@ from tests.support.torchvision_import import import_torchvision
 SIZES = [(240, 320), (128, 171), (100, 77), (64, 64), (33, 57), (333, 251), (7, 5), (1, 1)]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_bilinear_is_pytorchs_bit_for_bit(size):
+@pytest.fixture
+def two_threads():
+    """PyTorch's kernel depends on the number of its threads."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield torch
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_bilinear_is_pytorchs_bit_for_bit(size, two_threads):
+    torch = two_threads
     pixels = frames(1, *size)[0]
     for height, width in ((128, 171), (31, 200), (1, 3)):
         tensor = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
@@ -28,9 +38,19 @@ def test_bilinear_is_pytorchs_bit_for_bit(size):
         np.testing.assert_array_equal(bilinear(pixels[:, :, 0], height, width), right[:, :, 0])
 
 
+def test_pytorchs_other_kernel_is_a_grey_level_away(two_threads):
+    two_threads.set_num_threads(1)
+    pixels = frames(1, 64, 64)[0]
+    tensor = two_threads.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    right = two_threads.nn.functional.interpolate(tensor, (128, 171), mode="bilinear", align_corners=False)
+    away = np.abs(bilinear(pixels, 128, 171) - right.round()[0].permute(1, 2, 0).numpy())
+    assert away.max() <= 1
+    assert away.mean() < 1e-3
+
+
 @pytest.mark.parametrize("size", SIZES[:4], ids=str)
-def test_the_preset_is_torchvisions_for_video(size):
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+def test_the_preset_is_torchvisions_for_video(size, two_threads):
+    torch = two_threads
     import_torchvision()
     from torchvision.models.video import R3D_18_Weights
 
