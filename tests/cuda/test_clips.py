@@ -49,7 +49,7 @@ def clips(stored: np.ndarray, element: Element) -> np.ndarray:
 
 def convolved(shape: ClipShape, element: Element, **how: Any) -> tuple[np.ndarray, np.ndarray]:
     """What the kernel gives, and what is right, with a residual."""
-    window, O = shape.window, shape.out_channels  # noqa: N806, E741
+    window, O = shape.window, shape.out_channels  # noqa: E741
     x = memory.guarded(whole(element, shape.clips, *shape.size, shape.in_channels))
     weight = whole(element, O, shape.in_channels // shape.groups, *window.kernel_size, seed=1)
     packed = memory.guarded(conv3d.pack(restore(weight, element), element))
