@@ -23,8 +23,8 @@ def global_avg_pool(x: Array, *, radix: int = 1) -> Array:
                                be taken in any order, and so no map of sums is needed
     returns  (N, C, 1, 1)      of clips (N, C, 1, 1, 1)
 
-    Cost: N * R*C * H*W additions. Raises ShapeError unless x has four or five axes. Source: Lin et al. 2014, "Network In
-    Network", section 3.2; torch.nn.AdaptiveAvgPool2d(1).
+    Cost: N * R*C * H*W additions. Raises ShapeError unless x has four or five axes. Source: Lin et al. 2014, "Network
+    In Network", section 3.2; torch.nn.AdaptiveAvgPool2d(1).
     """
     x = np.asarray(x)
     check_map(x)

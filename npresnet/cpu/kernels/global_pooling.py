@@ -20,7 +20,10 @@ PART_CHANNELS = 128  # the fewest of a tile: shorter runs of memory are slow to 
 
 
 class Part(NamedTuple):
-    """Some channels of an image, (H, W, c) or (H, W, T, c) of a clip, in each of its radix groups, and where their results go, (c,)."""
+    """Some channels of an image, (H, W, c) in each of its radix groups, and where their results go, (c,).
+
+    Of a clip the groups are (H, W, T, c).
+    """
 
     groups: tuple[Floats, ...]
     out: Floats

@@ -83,8 +83,10 @@ def test_direct_products_are_exact(name):
         np.testing.assert_array_equal(cpu.compile(network, threads=threads, winograd=False)(x)["y"], right)
 
 
-@pytest.mark.parametrize("tile", [2, 4])
-@pytest.mark.parametrize("name", WINOGRAD)
+CHOSEN = [(name, tile) for name, case in WINOGRAD.items() for tile in ((2, 4) if case.window.stride[1] == 2 else (2,))]
+
+
+@pytest.mark.parametrize(("name", "tile"), CHOSEN)
 def test_winograd_is_within_a_few_times_the_direct_error(name, tile, monkeypatch):
     case, rng = WINOGRAD[name], np.random.default_rng(0)
     weight, bias, x = (
@@ -94,11 +96,10 @@ def test_winograd_is_within_a_few_times_the_direct_error(name, tile, monkeypatch
     network = case.network(weight, bias)
     right = ops.run(network, x.astype(np.float64))["y"]
     monkeypatch.setattr(lowering, "choose", lambda *args, **options: Choice("winograd", tile, "gemm"))
-    monkeypatch.setattr(Choice, "_replace", lambda self, **changes: self)  # the lowering's own bound on the tile
     found = cpu.compile(network, threads=1)
     assert found.steps((case.channels, *case.size))[0].algorithm == f"winograd {tile}x{tile}, gemm"
     y = found(x)["y"]
-    assert np.sqrt(((y - right) ** 2).mean()) < 4e-6 * right.std() * (1 if tile == 4 else 0.5)
+    assert np.sqrt(((y - right) ** 2).mean()) < 2e-6 * right.std()
     for threads in (2, 3):
         np.testing.assert_array_equal(cpu.compile(network, threads=threads)(x[1:])["y"], y[1:])
 
