@@ -15,8 +15,8 @@ so that the sum over frames is the inner sum of one matrix product, and overlapp
 is copied. A product has the tiles of one frame as its rows; those of all frames share U, and are one call.
 
 Savings: those of F(2x2), with stride 2 also of F(4x4), as for images (F(4x4) of stride 1 is not accurate enough for
-clips, see `compiler.conv3d`, and its intermediate steps are not here). Not used: Winograd along time (F(2,3)), which would save another
-third of the products but takes 4/3 of their weights and twice the transforms.
+clips, see `compiler.conv3d`, and its intermediate steps are not here). Not used: Winograd along time (F(2,3)), which
+would save another third of the products but takes 4/3 of their weights and twice the transforms.
 
 Cost: a tile of work is a few rows of tiles with some frames; the frames before and after them are transformed twice.
 """
