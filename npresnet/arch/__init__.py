@@ -6,6 +6,7 @@ selection   applies them: which tensors are the network (bodies), the numbers of
             weights that are stored as formulas (reparametrised)
 families    one file a family: its tensors' signature, what is read from them, how it is built
 reading, layout, residual, head    shared by residual networks: reading, options, topology, classifier
+clips       shared by networks for clips
 builder     adds layers and requests each tensor from a source by name and full shape (source)
 tensors, initialiser               the two sources: a file, and random numbers
 options, names                     the caller's options; names of architectures

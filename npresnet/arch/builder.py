@@ -14,6 +14,7 @@ import numpy as np
 
 from npresnet.arch.source import (
     CHANNEL_AXES,
+    CONV3D_AXES,
     CONV_AXES,
     COUNTER,
     FEATURE_AXES,
@@ -40,6 +41,11 @@ def _quarter(shape: Shape) -> Init:
     return Init("constant", 0.25)
 
 
+def _pool(kind: str, window: Window) -> str:
+    """max_pool2d, or max_pool3d for a window over clips."""
+    return f"{kind}_pool{len(window.stride)}d"
+
+
 class Builder:
     """The nodes so far. Every method adds one node that reads `x` and returns the new node's name."""
 
@@ -59,34 +65,42 @@ class Builder:
         start: Start = he_fan_out,
         bias: Start | None = None,
         to: str = "",
+        weight: str = "",
         computed: Callable[[Array], Array] | None = None,
     ) -> str:
         """A convolution with the weight (out_channels, in_channels/groups, KH, KW), and a bias where the file has one.
 
+        With a window over time, height and width it is a conv3d, whose weight has KT before KH.
+
         bias      initialises a bias in a network with random weights, which has none without it
         to        names the reader of the result in errors; it determines out_channels
+        weight    the file's name of the weight, where it is not `name`.weight
         computed  the file's weight -> the weight that is used, of the same shape: standardisation
         """
         channels = self.channels[x]
 
         def why() -> str:
             size = "x".join(map(str, window.kernel_size))
-            height, width = (f"{axis}/{s}" if s > 1 else axis for axis, s in zip("HW", window.stride, strict=True))
+            axes = "THW"[-len(window.stride) :]
+            sizes = ", ".join(f"{axis}/{s}" if s > 1 else axis for axis, s in zip(axes, window.stride, strict=True))
             return (
-                f"  input   (N, {channels}, H, W)   from {x}\n"
-                f"  output  (N, {out_channels}, {height}, {width}){f'   {to}' if to else ''}\n"
+                f"  input   (N, {channels}, {', '.join(axes)})   from {x}\n"
+                f"  output  (N, {out_channels}, {sizes}){f'   {to}' if to else ''}\n"
                 f"  Each filter sees in_channels/groups channels through a {size} window, groups = {groups}. {MIXED}"
             )
 
         if channels % groups or out_channels % groups:
             raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide both channels\n{why()}")
         shape = (out_channels, channels // groups, *window.kernel_size)
-        weight = self.source.take(Wanted(f"{name}.weight", shape, CONV_AXES, start, why))
+        is_clip = len(window.stride) == 3
+        axes = CONV3D_AXES if is_clip else CONV_AXES
+        filters = self.source.take(Wanted(weight or f"{name}.weight", shape, axes, start, why))
         if computed is not None:
-            weight = computed(weight)
+            filters = computed(filters)
         numbers = self.source.take_optional(Wanted(f"{name}.bias", (out_channels,), CHANNEL_AXES, bias, why))
-        params = {"weight": weight} if numbers is None else {"weight": weight, "bias": numbers}
-        return self._add(name, "conv2d", (x,), out_channels, window=window, groups=groups, params=params)
+        params = {"weight": filters} if numbers is None else {"weight": filters, "bias": numbers}
+        op = "conv3d" if is_clip else "conv2d"
+        return self._add(name, op, (x,), out_channels, window=window, groups=groups, params=params)
 
     def batch_norm(self, name: str, x: str, *, eps: float, start: Start = ones) -> str:
         """BatchNorm with its statistics; all four vectors are required. `start` initialises random weights.
@@ -189,13 +203,13 @@ class Builder:
 
     def max_pool(self, name: str, x: str, window: Window, *, ceil_mode: bool = False) -> str:
         attrs = {"ceil_mode": True} if ceil_mode else {}
-        return self._add(name, "max_pool2d", (x,), window=window, attrs=attrs)
+        return self._add(name, _pool("max", window), (x,), window=window, attrs=attrs)
 
     def avg_pool(
         self, name: str, x: str, window: Window, *, ceil_mode: bool = False, count_include_pad: bool = True
     ) -> str:
         attrs = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
-        return self._add(name, "avg_pool2d", (x,), window=window, attrs=attrs)
+        return self._add(name, _pool("avg", window), (x,), window=window, attrs=attrs)
 
     def global_avg_pool(self, name: str, x: str) -> str:
         return self._add(name, "global_avg_pool", (x,))
@@ -218,7 +232,7 @@ class Builder:
         return self._add(name, "flatten", (x,))
 
     def shortcut_a(self, name: str, x: str, *, stride: int, pad_channels: tuple[int, int]) -> str:
-        """x[:, :, ::stride, ::stride] between zero channels."""
+        """x[:, :, ::stride, ::stride] between zero channels; of clips every stride-th frame, too."""
         attrs = {"stride": stride, "pad_channels": pad_channels}
         return self._add(name, "shortcut_a", (x,), self.channels[x] + sum(pad_channels), attrs=attrs)
 

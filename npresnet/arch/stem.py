@@ -78,11 +78,13 @@ def read_convs(tensors: Tensors) -> tuple[StemConv, ...]:
 
 
 def stem_side(tensors: Tensors) -> int | None:
-    """The kernel_size of the first convolution in a network that has stages of blocks; None in any other.
+    """The kernel_size of the first convolution in a network that has stages of blocks; None in any other, as for clips.
 
     0 where conv1.weight is not a convolution's: `read_convs` reports that.
     """
     if not tensors.has(r"^layer1\.[0-9]+\.conv1\.(weight|conv\.weight)$"):
+        return None
+    if len(tensors.shape_of("conv1.weight") or ()) == 5 and len(tensors.shape_of("layer1.0.conv1.weight") or ()) == 5:
         return None
     return max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
 

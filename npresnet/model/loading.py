@@ -56,7 +56,7 @@ class Loaded(NamedTuple):
     content: str = ""  # the weight file's identity, or ""
 
     @property
-    def input_size(self) -> tuple[int, int, int]:
+    def input_size(self) -> tuple[int, ...]:
         """(C, H, W) of a preprocessed image; 224 x 224 if preprocessing keeps the images' sizes."""
         return input_size(self.config, self.preprocess)
 

@@ -32,6 +32,11 @@ def find_head(network: Network) -> tuple[str, tuple[Node, ...]]:
     Raises ArchitectureError unless the network ends in global average pooling, flatten, and linear layers (and
     BatchNorms) without an activation.
     """
+    if network.takes_clips:
+        raise ArchitectureError(
+            "a class activation map is a picture of one image, but this network takes clips; use model.features(x, "
+            "names) for its maps over time"
+        )
     layers = _affine_tail(network)
     flatten = _input_of(network, layers[0]) if layers else None
     pool = _input_of(network, flatten) if flatten is not None and flatten.op == "flatten" else None

@@ -5,9 +5,17 @@ A new family is a file here and its name in FAMILIES. The shared parts of residu
 options) and `arch/reading.py` (what is read from tensors).
 """
 
-from npresnet.arch.families import cifar, handwritten, timm, torchvision
+from npresnet.arch.families import cifar, detect_and_track, handwritten, resnet3d, timm, torchvision, video
 from npresnet.arch.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision, timm, handwritten, cifar)  # the first match counts
+FAMILIES: tuple[Family, ...] = (  # the first match counts
+    torchvision,
+    timm,
+    handwritten,
+    cifar,
+    video,
+    resnet3d,
+    detect_and_track,
+)
 
 __all__ = ["FAMILIES"]

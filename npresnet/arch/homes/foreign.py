@@ -95,7 +95,12 @@ _OTHERS = (
         r"|^layers\.[0-9]+\.[0-9]+\.layers\.",
     ),
     Foreign("ShuffleNet", r"^stage[0-9]\.[0-9]+\.branch[12]\."),
-    Foreign("a video network (3-D convolutions)", r"\.weight$", ndim=5),
+    Foreign(
+        "a video network (3-D convolutions) of another kind",
+        r"\.weight$",
+        ndim=5,
+        unless=r"^layer1\.0\.conv1(\.0){0,2}\.weight$|^res2_0_branch2a_w$",  # networks of families: their own errors
+    ),
     Foreign("NASNet or PNASNet", r"^cell_stem_[01]\."),
     Foreign(
         "Inception or GoogLeNet", r"Conv2d_1a|^inception[0-9]|^Mixed_[0-9]|^conv2d_1a|^features\.[0-9]+\.branch[0-9_]+"
@@ -114,7 +119,7 @@ _FILES = (
         advice=TRACE,
     ),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch"),
+    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch", ndim=4),
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
 )
 
