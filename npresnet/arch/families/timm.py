@@ -19,11 +19,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from npresnet.arch.attention import find_attention
+from npresnet.arch.blocks import split_attention
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.layout import OPTIONS, Layout
+from npresnet.arch.layout import OPTIONS as RESIDUAL
+from npresnet.arch.layout import Layout
 from npresnet.arch.reading import has_projections, read_residual
 from npresnet.arch.residual import build_residual
+from npresnet.arch.options import Option
 from npresnet.arch.stem import is_deep, stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
@@ -32,7 +35,11 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 
 NAME = "timm"
 ANY = "timm_resnet"  # the name of networks without a specific one
+SMALL_STEM = "usual after a 3x3 stem"
+NO_AVD = "the original ResNeSt of radix 0 has the same tensors, and an average pool after each strided 3x3"
 ALIASED = "nets with a blur or an average pool before strides have the same tensors (timm's resnetblur, resnetaa)"
+
+OPTIONS: Mapping[str, Option] = {**RESIDUAL, "avd": split_attention.AVD}
 
 DEPTHS: Mapping[int, list[int]] = {
     10: [1, 1, 1, 1],
@@ -151,13 +158,19 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    stem = {} if is_deep(tensors) or stem_side(tensors) == 7 else unusual_stem(stem_side(tensors) or 0)
-    antialias = Decision("none", "default", ALIASED)
-    family = Decision(NAME, "inferred")
-    decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), antialias=antialias, **stem)
-    parts = {name: Decision(sizes[name], "inferred") for name in ("stem_widths", "pool_conv")}
-    decisions = {"family": family, **parts, **decisions}
+    antialias, avd = Decision("none", "default", ALIASED), Decision("none", "default", NO_AVD)
+    decisions, sizes = read_parts(tensors, NAME, antialias=antialias, avd=avd)
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
+
+
+def read_parts(tensors: Tensors, name: str, **known: Any) -> Reading:
+    """The reading of a family with these stems; `known` as in `read_residual`, without a decision for "arch"."""
+    side = max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
+    stem = {} if is_deep(tensors) or side == 7 else unusual_stem(side)
+    family = Decision(name, "inferred")
+    decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), **{**stem, **known})
+    parts = {part: Decision(sizes[part], "inferred") for part in ("stem_widths", "pool_conv")}
+    return Reading({"family": family, **parts, **decisions}, sizes)
 
 
 def name_of(decisions: Mapping[str, Decision]) -> str:
@@ -166,11 +179,20 @@ def name_of(decisions: Mapping[str, Decision]) -> str:
 
 
 def build(builder: Builder, options: Options) -> Mapping[str, str]:
-    return build_residual(builder, Layout.of(options))
+    avd = options.get("avd", "none")
+    if avd == "none" or options["block"] == "BasicBlock":
+        return build_residual(builder, Layout.of(options))
+    layout = Layout.of({**options, "extra": {**options.get("extra", {}), "avd": avd}})
+    return build_residual(builder, layout, split_attention.BRANCHES)
 
 
 def unusual_stem(side: int) -> dict[str, Decision]:
     """What the keys do not determine for a stem that is neither 7x7 nor deep."""
+    if side == 3:  # usual for small images, but these are made with a stride and a pool, too
+        return {
+            "stem_stride": Decision(1, "default", SMALL_STEM, ("stem_stride=2",)),
+            "max_pool": Decision(False, "default", SMALL_STEM, ("max_pool=True",)),
+        }
     unknown = Decision(None, "default", f"a {side}x{side} stem is unusual")
     return {"stem_stride": unknown, "max_pool": unknown}
 
