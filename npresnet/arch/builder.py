@@ -155,6 +155,12 @@ class Builder:
             fields["params"] = self._vectors(name, inputs[0], vectors)
         return self._add(name, op, tuple(inputs), channels, **fields)
 
+    def again(self, name: str, layer: str, x: str) -> str:
+        """The earlier layer called `layer`, with its parameters, applied to another value."""
+        node = next(node for node in self._nodes if node.name == layer)
+        fields = {"window": node.window, "groups": node.groups, "attrs": node.attrs, "params": node.params}
+        return self._add(name, node.op, (x,), self.channels[layer], **fields)
+
     def add(self, name: str, left: str, right: str) -> str:
         """The sum of a block's two branches."""
         a, b = self.channels[left], self.channels[right]

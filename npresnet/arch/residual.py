@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from npresnet.arch.attention import ECA, SE, attend
+from npresnet.arch.attention import KINDS, attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.head import pool_and_classify
 from npresnet.arch.layout import Block, Layout
@@ -73,10 +73,12 @@ def residual_block(builder: Builder, layout: Layout, block: Block, x: str, branc
     """A branch of convolutions, its attention, and the shortcut added to it."""
     name = block.name
     y = branch(builder, layout, block, x)
-    gate = layout.gate or {"se": SE, "eca": ECA}.get(layout.attention)
+    gate = layout.gate or KINDS.get(layout.attention)
     y = attend(builder, gate, name, y, layout.reduction)
     if layout.shortcut != "none":
         y = builder.add(f"{name}.add", y, shortcut(builder, layout, block, x, y, conv_norm))
+    if "after_add" in layout.extra:
+        y = layout.extra["after_add"](builder, layout, block, y)
     return activate(builder, layout, f"{name}.relu.{len(block.widths)}", y, block=layout.block)
 
 
@@ -152,6 +154,9 @@ def conv_norm(
 ) -> str:
     """A convolution and its norm; `start` initialises the norm's weight."""
     y = builder.conv(conv, x, out_channels, window, groups=groups, start=layout.start, to=to or f"to {norm}")
+    if "norm" in layout.extra:
+        chosen: str = layout.extra["norm"](builder, layout, norm, y, start)
+        return chosen
     if layout.norm == "group_norm":
         return builder.group_norm(norm, y, groups=layout.norm_groups, eps=layout.bn_eps)
     return builder.batch_norm(norm, y, eps=layout.bn_eps, start=start)

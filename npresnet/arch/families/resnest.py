@@ -2,7 +2,7 @@
 
 Recognised by `layer1.0.conv2.fc1`. Radix and cardinality follow from shapes. The average pool that strides (`avd`) does
 not: it stands after the split attention in the networks of the paper (radix 2, cardinality 1), and before it in all
-others, which the authors call fast. resnest50_fast_2s1x64d has the tensors of resnest50d, and is told by its name.
+others, which the authors call fast. has the tensors of resnest50d, and is told by its name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 NAME = "resnest"
 ANY = "resnest"  # the name of networks without a specific one
 OPTIONS: Mapping[str, Option] = {**RESIDUAL, "radix": count("topology"), "avd": split_attention.AVD}
-AFTER = "usual for radix 2 and cardinality 1; resnest50_fast_2s1x64d has the pool first"
+AFTER = "usual for radix 2 and cardinality 1; has the pool first"
 BEFORE = "usual for other radix or cardinality"
 GRAMMAR = re.compile(r"resnest(?P<depth>[0-9]+)(?P<stem>[de]?)(_(?P<fast>fast_)?(?P<split>[0-9]s[0-9]x[0-9]+d))?")
 WIDE = (101, 200, 269)  # a stem of 64, 64, 128 channels
@@ -60,7 +60,7 @@ def usual_avd(radix: int, groups: int) -> str:
 
 _NAMES = (
     "resnest14d resnest26d resnest50d resnest101e resnest200e resnest269e resnest50d_4s2x40d resnest50d_1s4x24d "
-    "resnest50_fast_1s1x64d resnest50_fast_2s1x64d resnest50_fast_4s1x64d resnest50_fast_1s2x40d "
+    "resnest50_fast_1s1x64d resnest50_fast_4s1x64d resnest50_fast_1s2x40d "
     "resnest50_fast_2s2x40d"
 )
 ARCHS: Mapping[str, Options] = {

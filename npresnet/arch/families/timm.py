@@ -68,7 +68,7 @@ STEMS: Mapping[str, list[int]] = {
 AVERAGED = ("d", "t")
 ANTIALIAS = {"": "none", "rs": "none", "aa": "avg", "blur": "blur"}
 GRAMMAR = re.compile(
-    r"(?P<gate>se|eca)?res(?P<next>net|next)(?P<kind>aa|blur|rs)?(?P<depth>[0-9]+)(?P<stem>[cdts]?)"
+    r"(?P<gate>se|eca|cbam_)?res(?P<next>net|next)(?P<kind>aa|blur|rs)?(?P<depth>[0-9]+)(?P<stem>[cdts]?)"
     r"(_(?P<groups>[0-9]+)x(?P<width>[0-9]+)d)?(?P<norm>_gn)?"
 )
 
@@ -76,7 +76,7 @@ GRAMMAR = re.compile(
 def options_of(name: str) -> Options | None:
     """The options that a name of this grammar fixes; None for any other name.
 
-    (se|eca) resnet|resnext (aa|blur|rs) <depth> (c|d|t|s) (_<groups>x<width>d) (_gn)
+    (se|eca|cbam_) resnet|resnext (aa|blur|rs) <depth> (c|d|t|s) (_<groups>x<width>d) (_gn)
     """
     found = GRAMMAR.fullmatch(name)
     if found is None or int(found["depth"]) not in DEPTHS or (found["next"] == "next") != bool(found["groups"]):
@@ -91,7 +91,7 @@ def options_of(name: str) -> Options | None:
         "stem_kernel": 3 if widths else 7,
         "stem_widths": widths,
         "downsample": "avg" if stem in AVERAGED else "conv",
-        "attention": "se" if kind == "rs" else found["gate"] or "none",
+        "attention": "se" if kind == "rs" else (found["gate"] or "none").rstrip("_"),
         "antialias": ANTIALIAS[kind],
         "norm": "group_norm" if found["norm"] else "batch_norm",
         "pool_conv": kind == "rs",

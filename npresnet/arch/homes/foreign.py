@@ -30,9 +30,7 @@ FOREIGN: tuple[Foreign, ...] = (
         r"\.(weight_orig|weight_mask|weight_g|weight_v)$|\.parametrizations\.",
     ),
     Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.|" + BLOCK + r"se_module\."),
-    Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attention)\."),
     Foreign("the ResNet of CLIP", r"^(visual\.)?(attnpool|head)\.(positional_embedding|pos_embed|k_proj|qkv)"),
-    Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
     Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
     Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
     Foreign(
