@@ -56,7 +56,7 @@ def read_residual(
     groups  of the Bottlenecks' 3x3, where it is not the one that conv2 has
     known   decisions made by the family; their value is None where they cannot be made
     """
-    convs, layers = read_convs(tensors), _read_layers(tensors)
+    convs, layers = read_convs(tensors), read_layers(tensors)
     block = "Bottleneck" if is_bottleneck(tensors) else "BasicBlock"
     names = names or (BOTTLENECK if block == "Bottleneck" else BASIC)
     widths, head = read_widths(tensors, names, layers), read_head(tensors)
@@ -158,7 +158,7 @@ def _read_norm(tensors: Tensors, last: str) -> dict[str, Decision]:
     }
 
 
-def _read_layers(tensors: Tensors) -> list[int]:
+def read_layers(tensors: Tensors) -> list[int]:
     """The number of blocks in each stage, from the names `layerI.J.`; both must be numbered without gaps."""
     stages = tensors.numbers_after("layer")
     _refuse_gaps("stages layer1, layer2, ...", stages, 1)

@@ -39,10 +39,15 @@ def build_residual(builder: Builder, layout: Layout, branches: Mapping[str, Bran
 
     Raises ArchitectureError where a tensor is missing or does not have the shape that its layer expects.
     """
+    return pool_and_classify(builder, build_body(builder, layout, branches), layout.head)
+
+
+def build_body(builder: Builder, layout: Layout, branches: Mapping[str, Branch] | None = None) -> str:
+    """The network up to its last block, whose node is returned."""
     x = stem(builder, layout)
     for block in layout.blocks():
         x = residual_block(builder, layout, block, x, (branches or BRANCHES)[layout.block])
-    return pool_and_classify(builder, x, layout.head)
+    return x
 
 
 def stem(builder: Builder, layout: Layout) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from npresnet.arch.homes import Foreign, Home
+from npresnet.arch.homes.clip import CLIP
 from npresnet.arch.homes.foreign import FOREIGN
 from npresnet.arch.homes.tasks import CONTRASTIVE, DETECTION, SEGMENTATION
 from npresnet.arch.homes.torchvision import FIRST_BLOCK, PLAIN, STEM
@@ -17,7 +18,7 @@ from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
-HOMES: tuple[Home, ...] = (DETECTION, CONTRASTIVE, SEGMENTATION)  # the first match counts
+HOMES: tuple[Home, ...] = (DETECTION, CONTRASTIVE, SEGMENTATION, CLIP)  # the first match counts
 
 
 def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:

@@ -38,7 +38,9 @@ def find_head(network: Network) -> tuple[str, Node]:
 
 
 def find_pooled(network: Network) -> str:
-    """The node that computes the embedding: the last flatten, the classifier's input."""
+    """The node that computes the embedding: the network's output where it is one, else the last flatten."""
+    if "embedding" in network.outputs:
+        return network.outputs["embedding"]
     return next(node.name for node in reversed(network.nodes) if node.op == "flatten")
 
 

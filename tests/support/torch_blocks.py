@@ -143,3 +143,103 @@ class Net(nn.Module):
     def forward(self, x):
         x = nn.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         return self.fc(self.layer2(self.layer1(x)).mean((2, 3)))
+
+
+class AttentionPool(nn.Module):
+    """CLIP, section 2.4: one query, the mean of the map with its position, in heads of 64 channels."""
+
+    def __init__(self, side: int, channels: int, out_features: int):
+        super().__init__()
+        self.positional_embedding = nn.Parameter(torch.randn(side * side + 1, channels) / channels**0.5)
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(channels, channels) for _ in range(3))
+        self.c_proj = nn.Linear(channels, out_features)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1) + self.positional_embedding
+        split = lambda y: y.unflatten(2, (-1, 64)).transpose(1, 2)
+        q, k, v = split(self.q_proj(tokens[:, :1])), split(self.k_proj(tokens)), split(self.v_proj(tokens))
+        weights = torch.softmax(q @ k.transpose(2, 3) / 8, dim=3)
+        return self.c_proj((weights @ v).flatten(1))
+
+
+class ClipBlock(nn.Module):
+    """Strides in average pools, also before the projection, whose pool is called -1."""
+
+    def __init__(self, inside: int, width: int, stride: int):
+        super().__init__()
+        self.conv1, self.conv2, self.conv3 = conv(inside, width, 1), conv(width, width, 3), conv(width, 4 * width, 1)
+        self.bn1, self.bn2, self.bn3 = nn.BatchNorm2d(width), nn.BatchNorm2d(width), nn.BatchNorm2d(4 * width)
+        self.avgpool = nn.AvgPool2d(stride)
+        self.downsample = None
+        if stride > 1 or inside != 4 * width:
+            parts = {"-1": nn.AvgPool2d(stride), "0": conv(inside, 4 * width, 1), "1": nn.BatchNorm2d(4 * width)}
+            self.downsample = nn.Sequential()
+            for name, part in parts.items():
+                self.downsample.add_module(name, part)
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.avgpool(torch.relu(self.bn2(self.conv2(y))))
+        y = self.bn3(self.conv3(y))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ClipNet(nn.Module):
+    """A stem of three convolutions and an average pool, four stages, an attention pool."""
+
+    def __init__(self, width: int = 8, size: int = 64, out_features: int = 6):
+        super().__init__()
+        half = width // 2
+        self.conv1, self.conv2, self.conv3 = conv(3, half, 3, 2), conv(half, half, 3), conv(half, width, 3)
+        self.bn1, self.bn2, self.bn3 = nn.BatchNorm2d(half), nn.BatchNorm2d(half), nn.BatchNorm2d(width)
+        inside = width
+        for i, depth in enumerate((1, 2, 1, 1)):
+            outside = width * 2**i
+            sizes = [(inside, 2 if i else 1)] + [(4 * outside, 1)] * (depth - 1)
+            stage = nn.Sequential(*(ClipBlock(before, outside, stride) for before, stride in sizes))
+            self.add_module(f"layer{i + 1}", stage)
+            inside = 4 * outside
+        self.attnpool = AttentionPool(size // 32, inside, out_features)
+
+    def forward(self, x):
+        for i in (1, 2, 3):
+            x = torch.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
+        x = nn.functional.avg_pool2d(x, 2)
+        return self.attnpool(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+
+
+class FaceBlock(nn.Module):
+    """Improved Residual Networks: norms before the convolutions, no activation after the addition."""
+
+    def __init__(self, inside: int, width: int, stride: int):
+        super().__init__()
+        self.bn1, self.bn2, self.bn3 = nn.BatchNorm2d(inside), nn.BatchNorm2d(width), nn.BatchNorm2d(width)
+        self.conv1, self.conv2 = conv(inside, width, 3), conv(width, width, 3, stride)
+        self.prelu = nn.PReLU(width)
+        self.downsample = None
+        if stride > 1 or inside != width:
+            self.downsample = nn.Sequential(nn.Conv2d(inside, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        y = self.bn3(self.conv2(self.prelu(self.bn2(self.conv1(self.bn1(x))))))
+        return y + (x if self.downsample is None else self.downsample(x))
+
+
+class FaceNet(nn.Module):
+    """Four stages that stride; all positions of the last map are read by `fc`."""
+
+    def __init__(self, size: int = 64, features: int = 6):
+        super().__init__()
+        self.conv1, self.bn1, self.prelu = conv(3, 8, 3), nn.BatchNorm2d(8), nn.PReLU(8)
+        self.layer1 = nn.Sequential(FaceBlock(8, 8, 2), FaceBlock(8, 8, 1))
+        self.layer2 = nn.Sequential(FaceBlock(8, 12, 2))
+        self.layer3, self.layer4 = nn.Sequential(FaceBlock(12, 12, 2)), nn.Sequential(FaceBlock(12, 16, 2))
+        self.bn2 = nn.BatchNorm2d(16)
+        self.fc = nn.Linear(16 * (size // 16) ** 2, features)
+        self.features = nn.BatchNorm1d(features)
+
+    def forward(self, x):
+        x = self.prelu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+        return self.features(self.fc(x.flatten(1)))

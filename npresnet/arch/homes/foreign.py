@@ -30,8 +30,6 @@ FOREIGN: tuple[Foreign, ...] = (
         r"\.(weight_orig|weight_mask|weight_g|weight_v)$|\.parametrizations\.",
     ),
     Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.|" + BLOCK + r"se_module\."),
-    Foreign("the ResNet of CLIP", r"^(visual\.)?(attnpool|head)\.(positional_embedding|pos_embed|k_proj|qkv)"),
-    Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
     Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
     Foreign(
         "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
