@@ -46,7 +46,7 @@ class Attention(NamedTuple):
 SE = Attention("se")
 ECA = Attention("eca", "se", ("conv",))
 CBAM = Attention("cbam", "se", ("channel.fc1", "channel.fc2", "spatial.conv.conv", "spatial.conv.bn"))
-GC = Attention("gc", "se", ("conv_attn", "mlp_scale", "mlp_add"))
+GC = Attention("gc", "se", ("conv_attn", "mlp_scale", ""))
 KINDS = {"se": SE, "eca": ECA, "cbam": CBAM, "gc": GC}
 
 _BLOCK = r"^layer[0-9]+\.[0-9]+\."
@@ -58,7 +58,7 @@ _FORMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("se", _BLOCK + _MODULE + r"\.fc\.0\.weight$", ("fc.0", "fc.2")),
     ("se", _BLOCK + r"(?P<module>)fc1\.weight$", ("fc1", "fc2")),
     ("eca", _BLOCK + _MODULE + r"\.conv\.weight$", ("conv",)),
-    ("gc", _BLOCK + _MODULE + r"\.conv_attn\.weight$", GC.layers),
+    ("gc", _BLOCK + _MODULE + r"\.conv_attn\.weight$", ("conv_attn", "mlp_scale", "mlp_add")),
     ("cbam", _BLOCK + r"(?P<module>se|attn)\.channel\.fc1\.weight$", CBAM.layers),
     ("cbam", _BLOCK + r"(?P<module>cbam)\.ChannelGate\.mlp\.1\.weight$", tuple(_GATE.split())),
     ("cbam", _BLOCK + r"(?P<module>)ca\.fc1\.weight$", ("ca.fc1", "ca.fc2", "sa.conv1", "")),

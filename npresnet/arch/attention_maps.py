@@ -65,22 +65,29 @@ def _channel_logits(builder: Builder, base: str, first: str, second: str, x: str
 
 
 def global_context(builder: Builder, base: str, names: Sequence[str], x: str) -> str:
-    """x scaled and shifted by what a weighted mean of its positions gives; names: conv_attn, mlp_scale, mlp_add."""
+    """x scaled and shifted by what a weighted mean of its positions gives.
+
+    names  of conv_attn, mlp_scale and mlp_add; "" for one that it has not
+    """
     conv, scale, shift = names
     channels = builder.channels[x]
     logits = builder.conv(conv, x, 1, POINTWISE, bias=uniform_fan_in(channels))
     context = builder.operation(f"{base}.pool", "spatial_attention_pool", [x, logits], channels)
-    if not builder.source.is_file or f"{scale}.fc1.weight" in builder.source:
+    if _has(builder, scale):
         gate = builder.activation(f"{base}.sigmoid", _context_mlp(builder, scale, context), "sigmoid")
         x = builder.multiply(f"{base}.multiply", x, gate)
-    if builder.source.is_file and f"{shift}.fc1.weight" in builder.source:
+    if _has(builder, shift):
         x = builder.operation(f"{base}.add", "broadcast_add", [x, _context_mlp(builder, shift, context)])
     return x
 
 
+def _has(builder: Builder, name: str) -> bool:
+    return bool(name) and (not builder.source.is_file or f"{name}.fc1.weight" in builder.source)
+
+
 def _context_mlp(builder: Builder, name: str, x: str) -> str:
     channels, shape = builder.channels[x], builder.source.shape_of(f"{name}.fc1.weight")
-    hidden = shape[0] if shape else max(int(channels * CONTEXT), 1)
+    hidden = shape[0] if shape else max(int(channels * CONTEXT + 0.5), 1)
     y = builder.conv(f"{name}.fc1", x, hidden, POINTWISE, bias=uniform_fan_in(channels))
     y = builder.group_norm(f"{name}.norm", y, groups=1, eps=LAYER_NORM_EPS)  # LayerNorm over (C, 1, 1)
     y = builder.relu(f"{name}.act", y)
