@@ -12,7 +12,7 @@ from npresnet.arch.homes.foreign import FOREIGN
 from npresnet.arch.selection import are_plain, refuse_foreign
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, project, without
 
 
 def array(*shape: int) -> np.ndarray:
