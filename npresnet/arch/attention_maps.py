@@ -23,9 +23,7 @@ BN_EPS, LAYER_NORM_EPS = 1e-5, 1e-6  # of timm's BatchNorm and LayerNorm2d
 CONTEXT = 1 / 8  # channels of a global context's hidden layer over the block's
 
 
-def cbam(
-    builder: Builder, base: str, names: Sequence[str], x: str, reduction: float, order: tuple[str, str]
-) -> str:
+def cbam(builder: Builder, base: str, names: Sequence[str], x: str, reduction: float, order: tuple[str, str]) -> str:
     """x times its gate of channels, then that times its gate of positions.
 
     names  of fc1, fc2, the convolution over positions and its norm ("" for none)

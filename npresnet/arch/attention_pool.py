@@ -64,7 +64,9 @@ def attention_pool(builder: Builder, x: str, names: Names, *, size: int, out_fea
     positions = (size // STRIDE) ** 2 + 1
 
     def take(name: str, shape: Shape, axes: tuple[str, ...], start: Start) -> Array:
-        return builder.source.take(Wanted(name, shape, axes, start, lambda: f"  input   (N, {channels}, H, W) from {x}"))
+        return builder.source.take(
+            Wanted(name, shape, axes, start, lambda: f"  input   (N, {channels}, H, W) from {x}")
+        )
 
     params = {"pos_embed": take(names.pos_embed, (positions, channels), POSITION_AXES, _small)}
     wide = {"q": (inside, channels), "k": (inside, channels), "v": (inside, channels)}

@@ -95,7 +95,9 @@ def basic_branch(builder: Builder, layout: Layout, block: Block, x: str) -> str:
     x = activate(builder, layout, f"{name}.relu.1", x)
     x = antialiased(builder, layout, f"{name}.aa", x, block.stride) if aliases else x
     second = same_window(3, 1, block.dilation)
-    return conv_norm(builder, layout, f"{name}.conv2", f"{name}.bn2", x, block.widths[1], second, start=last_start(layout))
+    return conv_norm(
+        builder, layout, f"{name}.conv2", f"{name}.bn2", x, block.widths[1], second, start=last_start(layout)
+    )
 
 
 def bottleneck_branch(builder: Builder, layout: Layout, block: Block, x: str) -> str:

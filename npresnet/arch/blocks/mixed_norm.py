@@ -14,18 +14,8 @@ import re
 from npresnet.arch.builder import Builder
 from npresnet.arch.layout import Block, Layout
 from npresnet.arch.source import Start
-from npresnet.arch.tensors import Tensors
 
 A_STAGES, B_STAGES = 3, 2
-FOUND_BY = "layer1.0.bn1.IN.weight"
-
-
-def has_instance_norms(tensors: Tensors) -> bool:
-    """Whether these are the tensors of IBN-a or IBN-b, whose stem has a norm without statistics."""
-    if FOUND_BY in tensors:
-        return True
-    alone = "bn1.weight" in tensors and "bn1.running_mean" not in tensors
-    return alone and tensors.has(r"^layer[0-9]+\.[0-9]+\.IN\.weight$")
 
 
 def mixed_norm(builder: Builder, layout: Layout, norm: str, x: str, start: Start) -> str:

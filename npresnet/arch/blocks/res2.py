@@ -19,7 +19,6 @@ from npresnet.arch.residual import POINTWISE, Branch, activate, conv_norm, last_
 from npresnet.arch.tensors import Tensors
 from npresnet.window import Window
 
-FOUND_BY = "layer1.0.convs.0.weight"
 NAMES = (("conv1", "bn1"), ("convs.0", "bns.0"), ("conv3", "bn3"))
 
 

@@ -19,7 +19,6 @@ from npresnet.arch.layout import Block, Layout
 from npresnet.arch.residual import POINTWISE, Branch, activate, conv_norm, last_start, same_window
 from npresnet.arch.tensors import Tensors
 
-FOUND_BY = ("layer1.0.conv1.paths.0.conv.weight", "layer1.0.conv2.paths.0.conv.weight")
 BASIC = (("conv1.paths.0.conv", "conv1.paths.0.bn"), ("conv2.conv", "conv2.bn"))
 BOTTLENECK = (("conv1.conv", "conv1.bn"), ("conv2.paths.0.conv", "conv2.paths.0.bn"), ("conv3.conv", "conv3.bn"))
 PATHS = 2

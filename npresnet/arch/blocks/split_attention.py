@@ -22,7 +22,6 @@ from npresnet.arch.source import uniform_fan_in
 from npresnet.arch.tensors import Tensors
 from npresnet.window import Window
 
-FOUND_BY = "layer1.0.conv2.fc1.weight"
 NAMES = (("conv1", "bn1"), ("conv1", "bn1"), ("conv3", "bn3"))  # conv2 has the width of conv1
 AVD = one_of("none", "first", "last", role="free")
 SQUEEZE = 1 / 4
@@ -87,6 +86,4 @@ def split_attention(
     gate = builder.operation(f"{name}.rsoftmax", "radix_softmax", [gate], attrs={"radix": radix, "cardinality": groups})
     if radix == 1:
         return builder.multiply(f"{name}.multiply", splits, gate)
-    return builder.operation(
-        f"{name}.sum", "radix_weighted_sum", [splits, gate], out_channels, attrs={"radix": radix}
-    )
+    return builder.operation(f"{name}.sum", "radix_weighted_sum", [splits, gate], out_channels, attrs={"radix": radix})

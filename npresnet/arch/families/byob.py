@@ -32,7 +32,9 @@ FREE = ("activation", "stem_pool", "stage_strides", "antialias")
 CLIP_WIDTHS = (512, 640, 768, 1024)
 HEADS = ("linear", "mlp", "attention")
 POOLS = {"max": Window.of(3, stride=2, padding=1), "avg2": Window.of(2, stride=2)}
-_COUNTS = Option(is_list_of(lambda value: is_whole(value, 0)), "a list of whole numbers, one for each stage", "topology")
+_COUNTS = Option(
+    is_list_of(lambda value: is_whole(value, 0)), "a list of whole numbers, one for each stage", "topology"
+)
 OPTIONS: Mapping[str, Option] = {
     "activation": one_of(*ACTIVATIONS, role="free"),
     "stem_pool": one_of("none", *POOLS, role="free"),
@@ -66,7 +68,11 @@ def read(tensors: Tensors) -> Reading:
     kinds = [_kind(tensors, f"{stage}.0") for stage in stages]
     widths = [_widths(tensors, f"{stage}.0", kind) for stage, kind in zip(stages, kinds, strict=True)]
     stem = _stem(tensors)
-    head = next(h for h, mark in zip(HEADS[::-1], (TIMM.pos_embed, "head.norm.weight", ""), strict=True) if not mark or mark in tensors)
+    head = next(
+        h
+        for h, mark in zip(HEADS[::-1], (TIMM.pos_embed, "head.norm.weight", ""), strict=True)
+        if not mark or mark in tensors
+    )
     classes = tensors.length("head.proj.weight" if head == "attention" else "head.fc.weight", 0, ndim=2)
     embeds = head == "attention" and classes in CLIP_WIDTHS
     read_ = {
@@ -184,7 +190,10 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
         options.get("bn_eps", 1e-5),
     )
     x = _build_stem(builder, style, options)
-    rows = zip(*(options[name] for name in ("blocks", "layers", "channels", "inside", "group_size", "stage_strides")), strict=True)
+    rows = zip(
+        *(options[name] for name in ("blocks", "layers", "channels", "inside", "group_size", "stage_strides")),
+        strict=True,
+    )
     for i, (kind, depth, channels, inside, size, stride) in enumerate(rows):
         shape = Shape(kind, inside, channels, inside // size if size else 1, options["extra_conv"] and kind == "bottle")
         for j in range(depth):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from npresnet.arch.attention_pool import OPENAI, attention_pool, preprocessing, read_size
+from npresnet.arch.blocks import CLIP
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS as RESIDUAL
@@ -52,7 +53,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return OPENAI.pos_embed in tensors and "layer1.0.conv1.weight" in tensors
+    return CLIP in tensors and "layer1.0.conv1.weight" in tensors
 
 
 def read(tensors: Tensors) -> Reading:

@@ -71,7 +71,8 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return "stages.0.conv_exp.conv.weight" in tensors and "stages.0.blocks.0.conv3.conv.weight" in tensors
+    marks = ("conv_exp", "conv_transition_b", "blocks.0.conv3")
+    return all(f"stages.0.{mark}.conv.weight" in tensors for mark in marks)
 
 
 def read(tensors: Tensors) -> Reading:
@@ -152,7 +153,15 @@ def _block(builder: Builder, options: Options, name: str, number: int, x: str) -
 
 
 def _conv(
-    builder: Builder, options: Options, name: str, x: str, width: int, window: Window, *, groups: int = 1, acts: bool = True
+    builder: Builder,
+    options: Options,
+    name: str,
+    x: str,
+    width: int,
+    window: Window,
+    *,
+    groups: int = 1,
+    acts: bool = True,
 ) -> str:
     """`name`.conv, `name`.bn, and the activation."""
     y = builder.conv(f"{name}.conv", x, width, window, groups=groups, to=f"to {name}.bn")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from npresnet.arch.blocks import mixed_norm
+from npresnet.arch.blocks import IBN_A, are_ibn_b, mixed_norm
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
@@ -40,9 +40,7 @@ _NAMES = (
     "resnet18_ibn_b resnet34_ibn_b resnet50_ibn_b resnet101_ibn_b resnet152_ibn_b "
     "resnext50_ibn_a resnext101_ibn_a se_resnet50_ibn_a se_resnet101_ibn_a se_resnet152_ibn_a"
 )
-ARCHS: Mapping[str, Options] = {
-    name: options for name in _NAMES.split() if (options := options_of(name)) is not None
-}
+ARCHS: Mapping[str, Options] = {name: options for name in _NAMES.split() if (options := options_of(name)) is not None}
 
 
 def named(name: str) -> Options | None:
@@ -51,11 +49,11 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return mixed_norm.has_instance_norms(tensors)
+    return IBN_A in tensors or are_ibn_b(tensors)
 
 
 def read(tensors: Tensors) -> Reading:
-    variant = "a" if mixed_norm.FOUND_BY in tensors else "b"
+    variant = "a" if IBN_A in tensors else "b"
     decisions, sizes = timm.read_parts(tensors, NAME, ibn=Decision(variant, "inferred"))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from npresnet.arch.blocks import FACE
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, count, is_list_of, is_whole
@@ -60,7 +61,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return "layer1.0.prelu.weight" in tensors and has_projections(tensors, "downsample")
+    return FACE in tensors and has_projections(tensors, "downsample")
 
 
 def read(tensors: Tensors) -> Reading:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from npresnet.arch.blocks import res2
+from npresnet.arch.blocks import RES2, res2
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
@@ -25,7 +25,9 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 NAME = "res2net"
 ANY = "res2net"  # the name of networks without a specific one
 OPTIONS: Mapping[str, Option] = {**RESIDUAL, "scale": count("topology")}
-GRAMMAR = re.compile(r"res2(?P<next>net|next)(?P<depth>[0-9]+)(?P<deep>d|_v1b|)(_(?P<width>[0-9]+)w_(?P<scale>[0-9]+)s)?")
+GRAMMAR = re.compile(
+    r"res2(?P<next>net|next)(?P<depth>[0-9]+)(?P<deep>d|_v1b|)(_(?P<width>[0-9]+)w_(?P<scale>[0-9]+)s)?"
+)
 
 
 def options_of(name: str) -> Options | None:
@@ -51,9 +53,7 @@ _NAMES = (
     "res2net50_26w_4s res2net101_26w_4s res2net50_26w_6s res2net50_26w_8s res2net50_48w_2s res2net50_14w_8s res2next50 "
     "res2net50d res2net101d"
 )
-ARCHS: Mapping[str, Options] = {
-    name: options for name in _NAMES.split() if (options := options_of(name)) is not None
-}
+ARCHS: Mapping[str, Options] = {name: options for name in _NAMES.split() if (options := options_of(name)) is not None}
 
 
 def named(name: str) -> Options | None:
@@ -62,7 +62,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return res2.FOUND_BY in tensors
+    return RES2 in tensors
 
 
 def read(tensors: Tensors) -> Reading:

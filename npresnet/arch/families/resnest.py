@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from npresnet.arch.blocks import split_attention
+from npresnet.arch.blocks import SPLIT_ATTENTION, split_attention
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
@@ -63,9 +63,7 @@ _NAMES = (
     "resnest50_fast_1s1x64d resnest50_fast_4s1x64d resnest50_fast_1s2x40d "
     "resnest50_fast_2s2x40d"
 )
-ARCHS: Mapping[str, Options] = {
-    name: options for name in _NAMES.split() if (options := options_of(name)) is not None
-}
+ARCHS: Mapping[str, Options] = {name: options for name in _NAMES.split() if (options := options_of(name)) is not None}
 
 
 def named(name: str) -> Options | None:
@@ -74,7 +72,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return split_attention.FOUND_BY in tensors
+    return SPLIT_ATTENTION in tensors
 
 
 def read(tensors: Tensors) -> Reading:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.arch.blocks import selective
+from npresnet.arch.blocks import SELECTIVE, selective
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
@@ -40,9 +40,7 @@ def options_of(name: str) -> Options | None:
 
 
 _NAMES = "skresnet18 skresnet34 skresnet50 skresnet50d skresnext50_32x4d"
-ARCHS: Mapping[str, Options] = {
-    name: options for name in _NAMES.split() if (options := options_of(name)) is not None
-}
+ARCHS: Mapping[str, Options] = {name: options for name in _NAMES.split() if (options := options_of(name)) is not None}
 
 
 def named(name: str) -> Options | None:
@@ -51,7 +49,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return any(name in tensors for name in selective.FOUND_BY)
+    return any(name in tensors for name in SELECTIVE)
 
 
 def read(tensors: Tensors) -> Reading:

@@ -9,4 +9,6 @@ TEXT = (
     r"|input_resolution$|context_length$|vocab_size$|attn_mask$)"
 )
 
-CLIP = Home(r"^attnpool\.positional_embedding$", left_out=TEXT, note="CLIP's network for texts; this is its network for images")
+CLIP = Home(
+    r"^attnpool\.positional_embedding$", left_out=TEXT, note="CLIP's network for texts; this is its network for images"
+)

@@ -25,7 +25,13 @@ def timm_resnet(block, module: str, **options):
     from timm.models import resnest, res2net, resnet, sknet
 
     owner = {"sknet": sknet, "resnest": resnest, "res2net": res2net, "resnet": resnet}[module]
-    sizes = {"layers": (1, 2, 1, 1), "channels": (8, 16, 16, 16), "num_classes": 5, "stem_width": 8, "zero_init_last": False}
+    sizes = {
+        "layers": (1, 2, 1, 1),
+        "channels": (8, 16, 16, 16),
+        "num_classes": 5,
+        "stem_width": 8,
+        "zero_init_last": False,
+    }
     return resnet.ResNet(getattr(owner, block), **{**sizes, **options})
 
 
