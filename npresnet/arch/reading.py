@@ -42,18 +42,19 @@ def is_bottleneck(tensors: Tensors) -> bool:
 def read_residual(
     tensors: Tensors,
     family: Decision,
-    *,
-    labels: tuple[int, str],
     names: Layers = (),
     groups: int | None = None,
+    /,
+    *,
+    labels: tuple[int, str],
     **known: Decision,
 ) -> Reading:
     """The reading of any residual network.
 
     family  the first decision
-    labels  (number of classes, labels to suggest for it)
     names   of the layers whose out_channels are a block's widths, where they are not torchvision's
     groups  of the Bottlenecks' 3x3, where it is not the one that conv2 has
+    labels  (number of classes, labels to suggest for it)
     known   decisions made by the family; their value is None where they cannot be made
     """
     convs, layers = read_convs(tensors), read_layers(tensors)

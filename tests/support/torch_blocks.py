@@ -1,4 +1,4 @@
-"""Small networks in PyTorch whose blocks differ from torchvision's, written from their papers and their files' names."""
+"""Small networks in PyTorch whose blocks differ from torchvision's, written from their papers and files' names."""
 
 from __future__ import annotations
 

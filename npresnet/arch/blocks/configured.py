@@ -1,4 +1,4 @@
-"""timm's configured blocks (byobnet): four kinds, named by the sizes of their convolutions, each with norm and activation.
+"""timm's configured blocks (byobnet): four kinds, named by their convolutions, each with norm and activation.
 
     basic    conv1_kxk with the stride, conv2_kxk                       attention after the last
     bottle   conv1_1x1, conv2_kxk with the stride, (conv2b_kxk), conv3_1x1    attention before the last

@@ -5,8 +5,8 @@
     y   = bn3(conv3 1x1 (y_0 ... y_(s-1) side by side))                     K_i = relu(bns.i(convs.i 3x3 (.)))
 
 A block with a projection, the first of each stage, adds no y_(i-1), and y_(s-1) = average pool 3x3 of x_(s-1) with the
-stride; it counts the zeros around the map. Source: Gao et al. 2019, Res2Net, section 3.1; Res2Net/Res2Net-PretrainedModels,
-res2net.py (stype); timm, res2net.py.
+stride; it counts the zeros around the map. Source: Gao et al. 2019, Res2Net, section 3.1;
+Res2Net/Res2Net-PretrainedModels, res2net.py (stype); timm, res2net.py.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     w   = softmax over the radix of fc2(relu(bn1(fc1(mean over H, W of sum over r of u_r))))    sigmoid where radix is 1
     y   = sum over r of w_r * u_r                                                 (C, H, W)
 
-Blocks that stride do so in an average pool of 3x3, before or after this (`avd`), rather than in the convolution. Source:
-Zhang et al. 2020, ResNeSt: Split-Attention Networks, sections 3.1 and 4.2; their names, also timm's: `conv2.conv`,
-`conv2.bn0`, `conv2.fc1`, `conv2.bn1`, `conv2.fc2`. Radix 0 is a plain 3x3 convolution with that pool.
+Blocks that stride do so in an average pool of 3x3, before or after this (`avd`), rather than in the convolution. Radix
+0 is a plain 3x3 convolution with that pool. Source: Zhang et al. 2020, ResNeSt: Split-Attention Networks, sections 3.1
+and 4.2; their names, also timm's: `conv2.conv`, `conv2.bn0`, `conv2.fc1`, `conv2.bn1`, `conv2.fc2`.
 """
 
 from __future__ import annotations

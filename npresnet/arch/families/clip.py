@@ -1,8 +1,8 @@
 """CLIP's modified ResNets, in OpenAI's names, also open_clip's: the tower that reads images.
 
-Recognised by `attnpool.positional_embedding`. Three differences from torchvision's (Radford et al. 2021, section 2.4): a
-stem of three convolutions and an average pool; strides in average pools, after the 3x3 and before the projections; and
-an attention pool at the end. Its result is the embedding that CLIP compares with a text's, before normalisation.
+Recognised by `attnpool.positional_embedding`. Three differences from torchvision's (Radford et al. 2021, section 2.4):
+a stem of three convolutions and an average pool; strides in average pools, after the 3x3 and before the projections;
+and an attention pool at the end. Its result is the embedding that CLIP compares with a text's, before normalisation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""timm's CSP-ResNets: each stage expands its map, sends half of the channels through Bottlenecks, and joins both halves.
+"""timm's CSP-ResNets: each stage expands its map, sends half of it through Bottlenecks, and joins both halves.
 
     x = leaky(bn(conv_down 3x3 of stride 2 (x)))          but in the first stage
     s, b = the halves of bn(conv_exp 1x1 (x))

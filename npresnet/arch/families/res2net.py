@@ -67,9 +67,7 @@ def signature(tensors: Tensors) -> bool:
 
 def read(tensors: Tensors) -> Reading:
     scale, groups = res2.read_scale(tensors)
-    decisions, sizes = timm.read_parts(
-        tensors, NAME, names=res2.NAMES, groups=groups, scale=Decision(scale, "inferred")
-    )
+    decisions, sizes = timm.read_parts(tensors, NAME, res2.NAMES, groups, scale=Decision(scale, "inferred"))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 

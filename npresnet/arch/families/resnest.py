@@ -82,7 +82,7 @@ def read(tensors: Tensors) -> Reading:
         "radix": Decision(radix, "inferred"),
         "avd": Decision(avd, "default", AFTER if avd == "last" else BEFORE),
     }
-    decisions, sizes = timm.read_parts(tensors, NAME, names=split_attention.NAMES, groups=groups, **known)
+    decisions, sizes = timm.read_parts(tensors, NAME, split_attention.NAMES, groups, **known)
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 

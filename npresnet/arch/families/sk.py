@@ -56,9 +56,7 @@ def read(tensors: Tensors) -> Reading:
     bottleneck = is_bottleneck(tensors)
     groups, splits = selective.read_selection(tensors, bottleneck)
     names = selective.BOTTLENECK if bottleneck else selective.BASIC
-    decisions, sizes = timm.read_parts(
-        tensors, NAME, names=names, groups=groups, split_input=Decision(splits, "inferred")
-    )
+    decisions, sizes = timm.read_parts(tensors, NAME, names, groups, split_input=Decision(splits, "inferred"))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 

@@ -24,9 +24,9 @@ from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS as RESIDUAL
 from npresnet.arch.layout import Layout
-from npresnet.arch.reading import has_projections, read_residual
-from npresnet.arch.residual import build_residual
 from npresnet.arch.options import Option
+from npresnet.arch.reading import Layers, has_projections, read_residual
+from npresnet.arch.residual import build_residual
 from npresnet.arch.stem import is_deep, stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
@@ -163,12 +163,14 @@ def read(tensors: Tensors) -> Reading:
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 
-def read_parts(tensors: Tensors, name: str, **known: Any) -> Reading:
-    """The reading of a family with these stems; `known` as in `read_residual`, without a decision for "arch"."""
+def read_parts(
+    tensors: Tensors, name: str, names: Layers = (), groups: int | None = None, /, **known: Decision
+) -> Reading:
+    """The reading of a family with these stems; arguments as for `read_residual`, no decision for "arch"."""
     side = max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
     stem = {} if is_deep(tensors) or side == 7 else unusual_stem(side)
     family = Decision(name, "inferred")
-    decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), **{**stem, **known})
+    decisions, sizes = read_residual(tensors, family, names, groups, labels=(1000, "imagenet"), **{**stem, **known})
     parts = {part: Decision(sizes[part], "inferred") for part in ("stem_widths", "pool_conv")}
     return Reading({"family": family, **parts, **decisions}, sizes)
 
