@@ -39,7 +39,9 @@ def build_residual(builder: Builder, layout: Layout, branches: Mapping[str, Bran
 
     Raises ArchitectureError where a tensor is missing or does not have the shape that its layer expects.
     """
-    return pool_and_classify(builder, build_body(builder, layout, branches), layout.head)
+    x = build_body(builder, layout, branches)
+    pool, activation = layout.global_pool, layout.head_activation
+    return pool_and_classify(builder, x, layout.head, global_pool=pool, head_activation=activation)
 
 
 def build_body(builder: Builder, layout: Layout, branches: Mapping[str, Branch] | None = None) -> str:

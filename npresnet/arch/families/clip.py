@@ -67,7 +67,8 @@ def read(tensors: Tensors) -> Reading:
         "image_size": Decision(size, "inferred"),
         "preprocess": Decision(preprocessing(size), "default", TRAINED),
     }
-    decisions, sizes = read_residual(tensors, Decision(NAME, "inferred"), labels=NO_LABELS, **known)
+    body = tensors.without(tensors.matching(rf"^{OPENAI.node}\."))
+    decisions, sizes = read_residual(body, Decision(NAME, "inferred"), labels=NO_LABELS, **known)
     decisions = {"family": decisions["family"], "stem_widths": Decision(sizes["stem_widths"], "inferred"), **decisions}
     name = Decision(name_in(ARCHS, decisions) or ANY, "inferred")
     return Reading({"arch": name, **decisions}, {**sizes, "modules": ()})
