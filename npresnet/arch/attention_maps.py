@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.source import uniform_fan_in
+from npresnet.arch.source import ones, uniform_fan_in, zeros
 from npresnet.window import Window
 
 POINTWISE = Window.of(1)
@@ -87,6 +87,7 @@ def _context_mlp(builder: Builder, name: str, x: str) -> str:
     channels, shape = builder.channels[x], builder.source.shape_of(f"{name}.fc1.weight")
     hidden = shape[0] if shape else max(int(channels * CONTEXT + 0.5), 1)
     y = builder.conv(f"{name}.fc1", x, hidden, POINTWISE, bias=uniform_fan_in(channels))
-    y = builder.group_norm(f"{name}.norm", y, groups=1, eps=LAYER_NORM_EPS)  # LayerNorm over (C, 1, 1)
+    vectors = {"weight": ones, "bias": zeros}
+    y = builder.operation(f"{name}.norm", "layer_norm2d", [y], vectors=vectors, attrs={"eps": LAYER_NORM_EPS})
     y = builder.relu(f"{name}.act", y)
     return builder.conv(f"{name}.fc2", y, channels, POINTWISE, bias=uniform_fan_in(hidden))

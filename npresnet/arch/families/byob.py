@@ -48,7 +48,7 @@ OPTIONS: Mapping[str, Option] = {
     "extra_conv": flag("topology"),
     "downsample": one_of("conv", "avg", role="topology"),
     "attention": one_of("none", "se", "eca", "gc", role="topology"),
-    "head": one_of(*HEADS, role="topology"),
+    "head_type": one_of(*HEADS, role="topology"),
     "embedding": count("topology"),
     "image_size": count("topology"),
 }
@@ -87,7 +87,7 @@ def read(tensors: Tensors) -> Reading:
         "extra_conv": tensors.has(r"\.conv2b_kxk\."),
         "downsample": "avg" if tensors.has(r"^stages\.[0-9]+\.0\.shortcut\.conv\.conv\.") else "conv",
         "attention": _attention(tensors),
-        "head": head,
+        "head_type": head,
     }
     facts = {name: Decision(value, "inferred") for name, value in read_.items()}
     in_channels = tensors.peek(f"{stem[0][0]}.weight", CONV_AXES).shape[1]
@@ -228,12 +228,12 @@ def _build_stem(builder: Builder, style: Style, options: Options) -> str:
 
 def _build_head(builder: Builder, style: Style, x: str, options: Options) -> dict[str, str]:
     classes: Any = options.get("num_classes")
-    if options["head"] == "attention":
+    if options["head_type"] == "attention":
         embedding = options.get("embedding")
         x = attention_pool(builder, x, TIMM, size=options["image_size"], out_features=embedding or classes)
         return {"embedding" if embedding else "logits": x}
     x = builder.global_avg_pool("head.global_pool", x)
-    if options["head"] == "mlp":
+    if options["head_type"] == "mlp":
         x = builder.batch_norm("head.norm", x, eps=style.eps)
         x = builder.flatten("head.flatten", x)
         found = builder.source.shape_of("head.pre_logits.fc.weight")

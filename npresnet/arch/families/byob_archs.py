@@ -41,7 +41,7 @@ def net(
         "stem_widths": list(stem),
         **{**usual, **others},
         "attention": attention,
-        "head": head,
+        "head_type": head,
         "stage_strides": [stage.stride for stage in stages],
         "activation": activation,
         "antialias": "avg" if others.get("stem_pool") == "avg2" else "none",

@@ -101,7 +101,7 @@ NETS = {
     "clip": (ClipNet, {"family": "clip", "embedding": 6, "image_size": 64, "num_classes": None, "antialias": "avg"}),
     "iresnet": (FaceNet, {"family": "iresnet", "layers": [2, 1, 1, 1], "embedding": 6, "image_size": 64}),
     "byob, all kinds": (test_byobnet, {"family": "byob", "arch": "test_byobnet", "attention": "se", "num_classes": 5}),
-    "byob, clip": (lambda: byob("resnet50_clip"), {"head": "attention", "image_size": 64, "num_classes": 5}),
+    "byob, clip": (lambda: byob("resnet50_clip"), {"head_type": "attention", "image_size": 64, "num_classes": 5}),
     "byob, gc": (
         lambda: byob("gcresnext26ts", stem_type=""),
         {"attention": "gc", "stem_pool": "max", "activation": "silu"},
