@@ -36,7 +36,7 @@ class Names(NamedTuple):
 
 
 OPENAI = Names("attnpool", *(f"attnpool.{name}" for name in "positional_embedding q_proj k_proj v_proj c_proj".split()))
-TIMM = Names("head", *(f"head.{name}" for name in "pos_embed q k v proj".split()))
+TIMM = Names("head.pool", *(f"head.{name}" for name in "pos_embed q k v proj".split()))
 
 
 def read_size(tensors: Tensors, names: Names) -> int:

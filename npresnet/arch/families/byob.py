@@ -42,7 +42,7 @@ OPTIONS: Mapping[str, Option] = {
     "antialias": one_of("none", "avg", role="free"),
     "bn_eps": Option(is_eps, "a number from 0 on", "free"),
     "blocks": Option(is_list_of(lambda value: value in CONVS), f"a list of {', '.join(CONVS)}", "topology"),
-    **dict.fromkeys(("layers", "channels", "inside", "group_size", "stem_widths"), _COUNTS),
+    **dict.fromkeys(("layers", "channels", "inside", "group_size"), _COUNTS),
     "final": Option(lambda value: is_whole(value, 0), "a whole number", "topology"),
     "stem_plain": Option(lambda value: is_whole(value, 0), "a whole number", "topology"),
     "extra_conv": flag("topology"),
@@ -230,8 +230,8 @@ def _build_head(builder: Builder, style: Style, x: str, options: Options) -> dic
     classes: Any = options.get("num_classes")
     if options["head_type"] == "attention":
         embedding = options.get("embedding")
-        x = attention_pool(builder, x, TIMM, size=options["image_size"], out_features=embedding or classes)
-        return {"embedding" if embedding else "logits": x}
+        x = attention_pool(builder, x, TIMM, size=options["image_size"], out_features=embedding)
+        return {"embedding": x} if embedding else {"logits": builder.linear(TIMM.proj, x, classes)}
     x = builder.global_avg_pool("head.global_pool", x)
     if options["head_type"] == "mlp":
         x = builder.batch_norm("head.norm", x, eps=style.eps)

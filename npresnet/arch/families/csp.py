@@ -37,7 +37,7 @@ OPTIONS: Mapping[str, Option] = {
     "cross_linear": flag("free"),
     "max_pool": flag("free"),
     "bn_eps": Option(is_eps, "a number from 0 on", "free"),
-    **dict.fromkeys(("layers", "channels", "expanded", "block_channels", "inside", "stem_widths"), _COUNTS),
+    **dict.fromkeys(("layers", "channels", "expanded", "block_channels", "inside"), _COUNTS),
     "groups": count("topology"),
     "stem_kernel": count("topology"),
 }
