@@ -14,7 +14,6 @@ import math
 import re
 from typing import NamedTuple
 
-from npresnet.arch.attention_maps import cbam, global_context
 from npresnet.arch.builder import Builder
 from npresnet.arch.source import uniform_fan_in
 from npresnet.arch.tensors import Tensors
@@ -88,10 +87,12 @@ def attend(builder: Builder, attention: Attention | None, block: str, x: str, re
     if builder.source.is_file and f"{names[0]}.weight" not in builder.source:
         return x
     base = f"{block}.{attention.module}" if attention.module else f"{block}.gate"
-    if attention.kind == "cbam":
-        return cbam(builder, base, names, x, reduction, attention.order)
-    if attention.kind == "gc":
-        return global_context(builder, base, names, x)
+    if attention.kind in ("cbam", "gc"):
+        from npresnet.arch import attention_maps  # seldom needed
+
+        if attention.kind == "cbam":
+            return attention_maps.cbam(builder, base, names, x, reduction, attention.order)
+        return attention_maps.global_context(builder, base, names, x)
     gate = builder.global_avg_pool(f"{base}.pool", x)
     if attention.kind == "eca":
         kernel = builder.source.shape_of(f"{names[0]}.weight")

@@ -23,12 +23,19 @@ CLIP = "attnpool.positional_embedding"
 MARKS = (*SELECTIVE, SPLIT_ATTENTION, RES2, IBN_A, FACE, CLIP)
 
 
+# Networks in names of their own
+CONFIGURED = ("stages.0.0.conv1_1x1.conv.weight", "stages.0.0.conv1_kxk.conv.weight")
+CSP = "stages.0.conv_exp.conv.weight"
+
+
 def are_special(tensors: Tensors) -> bool:
     """Whether a network in torchvision's names has blocks or an end of its own kind."""
-    return any(mark in tensors for mark in MARKS) or are_ibn_b(tensors)
+    return any(mark in tensors for mark in MARKS) or are_ibn(tensors)
 
 
-def are_ibn_b(tensors: Tensors) -> bool:
-    """InstanceNorm after the addition of some blocks, and in the stem, whose norm then has no statistics."""
+def are_ibn(tensors: Tensors) -> bool:
+    """IBN-a; or IBN-b: InstanceNorm after some blocks' addition, and in the stem, whose norm has no statistics."""
+    if IBN_A in tensors:
+        return True
     alone = "bn1.weight" in tensors and "bn1.running_mean" not in tensors
     return alone and tensors.has(r"^layer[0-9]+\.[0-9]+\.IN\.weight$")

@@ -16,14 +16,12 @@ from collections.abc import Mapping
 from npresnet.arch.attention import reduced
 from npresnet.arch.builder import Builder
 from npresnet.arch.layout import Block, Layout
-from npresnet.arch.options import one_of
 from npresnet.arch.residual import POINTWISE, Branch, activate, conv_norm, last_start, same_window
 from npresnet.arch.source import uniform_fan_in
 from npresnet.arch.tensors import Tensors
 from npresnet.window import Window
 
 NAMES = (("conv1", "bn1"), ("conv1", "bn1"), ("conv3", "bn3"))  # conv2 has the width of conv1
-AVD = one_of("none", "first", "last", role="free")
 SQUEEZE = 1 / 4
 LEAST = 32  # channels between fc1 and fc2
 

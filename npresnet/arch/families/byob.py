@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from npresnet.arch.attention_pool import TIMM, attention_pool, preprocessing, read_size
+from npresnet.arch.blocks import CONFIGURED
 from npresnet.arch.blocks.configured import CONVS, KERNEL_SIZE, Shape, Style, configured_block, conv_norm
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.byob_archs import ARCHS
@@ -60,7 +61,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return any(f"stages.0.0.{conv}.conv.weight" in tensors for conv in ("conv1_1x1", "conv1_kxk"))
+    return any(name in tensors for name in CONFIGURED)
 
 
 def read(tensors: Tensors) -> Reading:

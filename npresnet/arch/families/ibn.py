@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from npresnet.arch.blocks import IBN_A, are_ibn_b, mixed_norm
+from npresnet.arch.blocks import IBN_A, are_ibn, mixed_norm
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
@@ -49,7 +49,7 @@ def named(name: str) -> Options | None:
 
 
 def signature(tensors: Tensors) -> bool:
-    return IBN_A in tensors or are_ibn_b(tensors)
+    return are_ibn(tensors)
 
 
 def read(tensors: Tensors) -> Reading:

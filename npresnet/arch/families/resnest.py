@@ -25,7 +25,7 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 
 NAME = "resnest"
 ANY = "resnest"  # the name of networks without a specific one
-OPTIONS: Mapping[str, Option] = {**RESIDUAL, "radix": count("topology"), "avd": split_attention.AVD}
+OPTIONS: Mapping[str, Option] = {**RESIDUAL, "radix": count("topology"), "avd": timm.AVD}
 AFTER = "usual for radix 2 and cardinality 1; has the pool first"
 BEFORE = "usual for other radix or cardinality"
 GRAMMAR = re.compile(r"resnest(?P<depth>[0-9]+)(?P<stem>[de]?)(_(?P<fast>fast_)?(?P<split>[0-9]s[0-9]x[0-9]+d))?")

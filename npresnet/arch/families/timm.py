@@ -19,12 +19,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from npresnet.arch.attention import find_attention
-from npresnet.arch.blocks import split_attention
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS as RESIDUAL
 from npresnet.arch.layout import Layout
-from npresnet.arch.options import Option
+from npresnet.arch.options import Option, one_of
 from npresnet.arch.reading import Layers, has_projections, read_residual
 from npresnet.arch.residual import build_residual
 from npresnet.arch.stem import is_deep, stem_side
@@ -39,7 +38,8 @@ SMALL_STEM = "usual after a 3x3 stem"
 NO_AVD = "the original ResNeSt of radix 0 has the same tensors, and an average pool after each strided 3x3"
 ALIASED = "nets with a blur or an average pool before strides have the same tensors (timm's resnetblur, resnetaa)"
 
-OPTIONS: Mapping[str, Option] = {**RESIDUAL, "avd": split_attention.AVD}
+AVD = one_of("none", "first", "last", role="free")
+OPTIONS: Mapping[str, Option] = {**RESIDUAL, "avd": AVD}
 
 DEPTHS: Mapping[int, list[int]] = {
     10: [1, 1, 1, 1],
@@ -188,6 +188,8 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     avd = options.get("avd", "none")
     if avd == "none" or options["block"] == "BasicBlock":
         return build_residual(builder, Layout.of(options))
+    from npresnet.arch.blocks import split_attention  # seldom needed
+
     layout = Layout.of({**options, "extra": {**options.get("extra", {}), "avd": avd}})
     return build_residual(builder, layout, split_attention.BRANCHES)
 
