@@ -61,6 +61,7 @@ def read(tensors: Tensors) -> Reading:
     features = tensors.length(f"{OPENAI.proj}.weight", 0, ndim=2)
     known = {
         "num_classes": Decision(None, "inferred", "no classifier: an embedding"),
+        "max_pool": Decision(True, "default", "an average pool of 2x2 in its place: see antialias"),
         "downsample": Decision("avg", "default", CUSTOM),
         "antialias": Decision("avg", "default", CUSTOM),
         "embedding": Decision(features, "inferred", POOLED),
