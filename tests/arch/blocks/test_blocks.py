@@ -49,6 +49,16 @@ def test_computes_what_the_module_computes(name, made):
     assert relative_error(network, module) < 1e-9
 
 
+def test_found_below_a_prefix(made):
+    """Each kind, beside a tensor of the training."""
+    for name in NETS:
+        _, tensors = made(name)
+        file = {f"net.backbone.{key}": array for key, array in tensors.items()}
+        network, config = arch.build(file | {"criterion.weight": np.ones(5, np.float32)})
+        assert config.value("family") == arch.build(tensors)[1].value("family")
+        assert (config.value("prefix"), config.value("ignored")) == ("net.backbone.", "criterion.weight"), name
+
+
 def result(outputs):
     """The logits, or the embedding."""
     (values,) = outputs.values()
