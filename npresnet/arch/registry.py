@@ -7,7 +7,7 @@ from typing import Any
 
 from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
-from npresnet.arch.names import list_options, option_table, settle_arch
+from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, settle
 from npresnet.arch.reading import reconciled
 from npresnet.arch.refusals import naming_foreign
@@ -44,7 +44,7 @@ def build(
     Raises ArchitectureError where the tensors are not a supported ResNet, where one is missing, unused or of the wrong
     shape, and where arch or an option contradicts them.
     """
-    given, who = given_options(options, list_options()), origins or {}
+    given, who = given_options(options, KnownOptions()), origins or {}
     selected, implied = select(Tensors(tensors))
     with naming_foreign(selected):
         family = recognise(selected)

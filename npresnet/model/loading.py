@@ -259,7 +259,8 @@ def _build_stored(
     tensors: Mapping[str, Array], stored: Stored, arch: str | None, given: Mapping[str, Any]
 ) -> tuple[Network, Config]:
     """The network of a file with npresnet's metadata, whose options the caller may replace."""
-    kept = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
+    options_of_it = architectures.options_of(stored.config.value("family"))
+    kept = {name: d.value for name, d in stored.config.items() if name in options_of_it and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(kept, "file"), **dict.fromkeys(given, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
     expected = stored.config.value("arch") if arch is None else arch

@@ -63,8 +63,9 @@ def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -
 
 
 def parameter_count(network: Network) -> int:
-    """Number of trainable parameters: all arrays but BatchNorm's running statistics."""
-    return sum(trained_numbers(node) for node in network)
+    """Number of trainable parameters: all arrays but BatchNorm's running statistics; those of a layer once."""
+    first = {tuple(map(id, node.params.values())) or node.name: node for node in reversed(network.nodes)}
+    return sum(trained_numbers(node) for node in first.values())
 
 
 def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
