@@ -14,19 +14,31 @@ from __future__ import annotations
 
 from npresnet.ops.activations import relu
 from npresnet.ops.add import add
+from npresnet.ops.attention_pool2d import attention_pool2d
 from npresnet.ops.avg_pool2d import avg_pool2d
 from npresnet.ops.batch_norm import batch_norm
+from npresnet.ops.broadcast_add import broadcast_add
+from npresnet.ops.channel_conv1d import channel_conv1d
+from npresnet.ops.channel_max import channel_max
+from npresnet.ops.channel_mean import channel_mean
+from npresnet.ops.concat import concat
 from npresnet.ops.conv2d import conv2d, folded_weight, im2col
 from npresnet.ops.flatten import flatten
 from npresnet.ops.global_avg_pool import global_avg_pool
+from npresnet.ops.global_max_pool import global_max_pool
 from npresnet.ops.linear import linear
 from npresnet.ops.max_pool2d import max_pool2d
 from npresnet.ops.multiply import multiply
+from npresnet.ops.radix_softmax import radix_softmax
+from npresnet.ops.radix_sum import radix_sum
+from npresnet.ops.radix_weighted_sum import radix_weighted_sum
 from npresnet.ops.record import Activation, Operation, Shape
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS, activation_of, operation_of
 from npresnet.ops.run import run
 from npresnet.ops.shortcut_a import shortcut_a
+from npresnet.ops.slice_channels import slice_channels
 from npresnet.ops.softmax import softmax
+from npresnet.ops.spatial_attention_pool import spatial_attention_pool
 
 __all__ = [
     "ACTIVATIONS",
@@ -36,19 +48,31 @@ __all__ = [
     "Shape",
     "activation_of",
     "add",
+    "attention_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "broadcast_add",
+    "channel_conv1d",
+    "channel_max",
+    "channel_mean",
+    "concat",
     "conv2d",
     "flatten",
     "folded_weight",
     "global_avg_pool",
+    "global_max_pool",
     "im2col",
     "linear",
     "max_pool2d",
     "multiply",
     "operation_of",
+    "radix_softmax",
+    "radix_sum",
+    "radix_weighted_sum",
     "relu",
     "run",
     "shortcut_a",
+    "slice_channels",
     "softmax",
+    "spatial_attention_pool",
 ]

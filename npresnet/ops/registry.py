@@ -9,17 +9,29 @@ from npresnet.errors import ArchitectureError
 from npresnet.network import Node
 from npresnet.ops import activations
 from npresnet.ops.add import ADD
+from npresnet.ops.attention_pool2d import ATTENTION_POOL2D
 from npresnet.ops.avg_pool2d import AVG_POOL2D
 from npresnet.ops.batch_norm import BATCH_NORM
+from npresnet.ops.broadcast_add import BROADCAST_ADD
+from npresnet.ops.channel_conv1d import CHANNEL_CONV1D
+from npresnet.ops.channel_max import CHANNEL_MAX
+from npresnet.ops.channel_mean import CHANNEL_MEAN
+from npresnet.ops.concat import CONCAT
 from npresnet.ops.conv2d import CONV2D
 from npresnet.ops.conv2d_max_pool2d import CONV2D_MAX_POOL2D
 from npresnet.ops.flatten import FLATTEN
 from npresnet.ops.global_avg_pool import GLOBAL_AVG_POOL
+from npresnet.ops.global_max_pool import GLOBAL_MAX_POOL
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
 from npresnet.ops.multiply import MULTIPLY
+from npresnet.ops.radix_softmax import RADIX_SOFTMAX
+from npresnet.ops.radix_sum import RADIX_SUM
+from npresnet.ops.radix_weighted_sum import RADIX_WEIGHTED_SUM
 from npresnet.ops.record import Activation, Operation
 from npresnet.ops.shortcut_a import SHORTCUT_A
+from npresnet.ops.slice_channels import SLICE_CHANNELS
+from npresnet.ops.spatial_attention_pool import SPATIAL_ATTENTION_POOL
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {
@@ -52,6 +64,18 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             ADD,
             MULTIPLY,
             SHORTCUT_A,
+            GLOBAL_MAX_POOL,
+            CHANNEL_CONV1D,
+            BROADCAST_ADD,
+            SLICE_CHANNELS,
+            CONCAT,
+            RADIX_SUM,
+            RADIX_SOFTMAX,
+            RADIX_WEIGHTED_SUM,
+            CHANNEL_MEAN,
+            CHANNEL_MAX,
+            SPATIAL_ATTENTION_POOL,
+            ATTENTION_POOL2D,
             *(activation.operation for activation in ACTIVATIONS.values()),
         )
     }
