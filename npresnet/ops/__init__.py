@@ -23,12 +23,18 @@ from npresnet.ops.channel_max import channel_max
 from npresnet.ops.channel_mean import channel_mean
 from npresnet.ops.concat import concat
 from npresnet.ops.conv2d import conv2d, folded_weight, im2col
+from npresnet.ops.evo_norm_s0 import evo_norm_s0
+from npresnet.ops.filter_response_norm import filter_response_norm
 from npresnet.ops.flatten import flatten
 from npresnet.ops.global_avg_pool import global_avg_pool
 from npresnet.ops.global_max_pool import global_max_pool
+from npresnet.ops.group_norm import group_norm
+from npresnet.ops.layer_norm2d import layer_norm2d
 from npresnet.ops.linear import linear
 from npresnet.ops.max_pool2d import max_pool2d
 from npresnet.ops.multiply import multiply
+from npresnet.ops.pad2d import pad2d
+from npresnet.ops.prelu import prelu
 from npresnet.ops.radix_softmax import radix_softmax
 from npresnet.ops.radix_sum import radix_sum
 from npresnet.ops.radix_weighted_sum import radix_weighted_sum
@@ -57,15 +63,21 @@ __all__ = [
     "channel_mean",
     "concat",
     "conv2d",
+    "evo_norm_s0",
+    "filter_response_norm",
     "flatten",
     "folded_weight",
     "global_avg_pool",
     "global_max_pool",
+    "group_norm",
     "im2col",
+    "layer_norm2d",
     "linear",
     "max_pool2d",
     "multiply",
     "operation_of",
+    "pad2d",
+    "prelu",
     "radix_softmax",
     "radix_sum",
     "radix_weighted_sum",

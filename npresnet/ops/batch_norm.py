@@ -6,6 +6,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
+from npresnet.ops.channels import per_channel, scaled_and_shifted
 from npresnet.ops.record import Operation, Shape
 
 
@@ -31,25 +32,8 @@ def batch_norm(
     Source: Ioffe and Szegedy 2015, "Batch Normalization", algorithm 2.
     """
     x = np.asarray(x)
-    mean, variance = _per_channel(x, running_mean), _per_channel(x, running_var)  # (C, 1, 1) each
-    out = (x - mean) / np.sqrt(variance + x.dtype.type(eps))
-    if weight is not None:
-        out = out * _per_channel(x, weight)
-    if bias is not None:
-        out = out + _per_channel(x, bias)
-    return out
-
-
-def _per_channel(x: Array, numbers: Array) -> Array:
-    """(C,) -> (C, 1, 1), which broadcasts with (N, C, H, W), in x's dtype."""
-    numbers = np.asarray(numbers, x.dtype)
-    if x.ndim < 2 or numbers.shape != (x.shape[1],):
-        raise ShapeError(
-            f"expects {len(numbers)} channels, got {x.shape[1] if x.ndim > 1 else 'none'}\n"
-            f"  input       {x.shape}   N, C, ...\n"
-            f"  parameters  {numbers.shape}   C"
-        )
-    return numbers.reshape(-1, *[1] * (x.ndim - 2))
+    mean, variance = per_channel(x, running_mean), per_channel(x, running_var)  # (C, 1, 1) each
+    return scaled_and_shifted((x - mean) / np.sqrt(variance + x.dtype.type(eps)), weight, bias)
 
 
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:

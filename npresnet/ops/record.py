@@ -16,6 +16,7 @@ from npresnet.window import Window
 
 Shape = tuple[int, ...]  # of one image's value: (C, H, W) or (C,)
 
+NOT_TRAINED = ("running_mean", "running_var", "scale")  # roles of parameters
 POINT = Window.of(1)  # an output position depends on the same input position
 
 
@@ -94,6 +95,11 @@ class Activation(NamedTuple):
             compute=lambda node, x: self.function(x, node.attrs),
             infer_shape=same_shape,
         )
+
+
+def trained_numbers(node: Node) -> int:
+    """How many numbers training has fitted: all parameters but BatchNorm's statistics and what passes have made."""
+    return sum(array.size for role, array in node.params.items() if role not in NOT_TRAINED)
 
 
 def window_of(node: Node) -> Window:

@@ -19,12 +19,18 @@ from npresnet.ops.channel_mean import CHANNEL_MEAN
 from npresnet.ops.concat import CONCAT
 from npresnet.ops.conv2d import CONV2D
 from npresnet.ops.conv2d_max_pool2d import CONV2D_MAX_POOL2D
+from npresnet.ops.evo_norm_s0 import EVO_NORM_S0
+from npresnet.ops.filter_response_norm import FILTER_RESPONSE_NORM
 from npresnet.ops.flatten import FLATTEN
 from npresnet.ops.global_avg_pool import GLOBAL_AVG_POOL
 from npresnet.ops.global_max_pool import GLOBAL_MAX_POOL
+from npresnet.ops.group_norm import GROUP_NORM
+from npresnet.ops.layer_norm2d import LAYER_NORM2D
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
 from npresnet.ops.multiply import MULTIPLY
+from npresnet.ops.pad2d import PAD2D
+from npresnet.ops.prelu import PRELU
 from npresnet.ops.radix_softmax import RADIX_SOFTMAX
 from npresnet.ops.radix_sum import RADIX_SUM
 from npresnet.ops.radix_weighted_sum import RADIX_WEIGHTED_SUM
@@ -45,6 +51,14 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
             activations.SIGMOID,
             activations.SILU,
             activations.GELU,
+            activations.GELU_TANH,
+            activations.QUICK_GELU,
+            activations.TANH,
+            activations.ELU,
+            activations.CELU,
+            activations.SELU,
+            activations.MISH,
+            activations.HARD_MISH,
         )
     }
 )
@@ -56,6 +70,12 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             CONV2D,
             CONV2D_MAX_POOL2D,
             BATCH_NORM,
+            GROUP_NORM,
+            LAYER_NORM2D,
+            FILTER_RESPONSE_NORM,
+            EVO_NORM_S0,
+            PRELU,
+            PAD2D,
             MAX_POOL2D,
             AVG_POOL2D,
             GLOBAL_AVG_POOL,

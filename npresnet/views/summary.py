@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 
 from npresnet.errors import ShapeError
-from npresnet.network import Network, Node
+from npresnet.network import Network
+from npresnet.ops.record import trained_numbers
 from npresnet.ops.registry import operation_of
 from npresnet.plan.shapes import infer_shapes
 
@@ -62,8 +63,8 @@ def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -
 
 
 def parameter_count(network: Network) -> int:
-    """Number of trainable parameters: weights and biases, without BatchNorm's running statistics."""
-    return sum(_parameters(node) for node in network)
+    """Number of trainable parameters: all arrays but BatchNorm's running statistics."""
+    return sum(trained_numbers(node) for node in network)
 
 
 def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
@@ -72,13 +73,9 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
         size = shapes[node.name]
         title = operation_of(node).title
         if title:  # "": a function rather than a module in torchvision, not seen by torchsummary
-            yield title, size, _parameters(node)
+            yield title, size, trained_numbers(node)
         if "block" in node.attrs:
             yield node.attrs["block"], size, 0
-
-
-def _parameters(node: Node) -> int:
-    return sum(node.params[role].size for role in ("weight", "bias") if role in node.params)
 
 
 def _checked(input_size: Sequence[int], batch_size: int) -> tuple[int, ...]:

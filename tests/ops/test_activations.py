@@ -38,6 +38,16 @@ def test_the_slope_is_an_attribute():
         assert ops.run(network, x)["y"].min() == pytest.approx(-1e30 * slope)
 
 
+@pytest.mark.parametrize("name", ["elu", "celu"])
+def test_alpha_is_an_attribute(name):
+    x = SPREAD.reshape(1, 3, 3, -1)
+    for alpha in (0.3, 1.0, 2.5):
+        network = alone(name, alpha=alpha)
+        got = ops.run(network, x)["y"]
+        np.testing.assert_allclose(got, torch_run.run(network, x)["y"], rtol=1e-14, atol=1e-15)
+        assert got.min() == pytest.approx(-alpha)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_dtype_shape_and_nan_are_kept(name, dtype):

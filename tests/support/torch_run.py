@@ -21,7 +21,16 @@ ACTIVATIONS = {
     "sigmoid": torch.sigmoid,
     "silu": F.silu,
     "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "tanh": torch.tanh,
+    "elu": lambda x, alpha=1.0: F.elu(x, alpha),
+    "celu": lambda x, alpha=1.0: F.celu(x, alpha),
+    "selu": F.selu,
+    "mish": F.mish,
+    "hard_mish": lambda x: 0.5 * x * (x + 2).clamp(0, 2),
 }
+PARAMETERS = ("negative_slope", "alpha")
 
 
 def run(network: Network, x: np.ndarray, dtype: type[np.floating] = np.float64) -> dict[str, np.ndarray]:
@@ -34,8 +43,7 @@ def run(network: Network, x: np.ndarray, dtype: type[np.floating] = np.float64) 
 
 
 def _activation(name: str, node: Node, x):
-    slope = {"negative_slope": node.attrs["negative_slope"]} if "negative_slope" in node.attrs else {}
-    return ACTIVATIONS[name](x, **slope)
+    return ACTIVATIONS[name](x, **{key: node.attrs[key] for key in PARAMETERS if key in node.attrs})
 
 
 def _compute(node: Node, dtype: type[np.floating], x, *others):
@@ -46,6 +54,15 @@ def _compute(node: Node, dtype: type[np.floating], x, *others):
         return y + others[0] if others else y
     if node.op == "batch_norm":
         return F.batch_norm(x, p["running_mean"], p["running_var"], p.get("weight"), p.get("bias"), eps=attrs["eps"])
+    if node.op in NORMS:
+        return NORMS[node.op](x, attrs, **p)
+    if node.op == "prelu":
+        return F.prelu(x, p["weight"])
+    if node.op == "pad2d":
+        return F.pad(x, attrs["padding"], mode="reflect" if attrs.get("mode") == "reflect" else "constant")
+    if node.op == "avg_pool2d":
+        options = attrs.get("ceil_mode", False), attrs.get("count_include_pad", True)
+        return F.avg_pool2d(x, w.kernel_size, w.stride, w.padding, *options)
     if node.op == "max_pool2d":
         return F.max_pool2d(x, w.kernel_size, w.stride, w.padding, w.dilation, attrs.get("ceil_mode", False))
     if node.op == "shortcut_a":
@@ -63,3 +80,31 @@ def _compute(node: Node, dtype: type[np.floating], x, *others):
         "global_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 1),
         "flatten": lambda x: torch.flatten(x, 1),
     }[node.op](x, *others)
+
+
+def _layer_norm2d(x, attrs, weight=None, bias=None):
+    return F.layer_norm(x.movedim(1, -1), x.shape[1:2], weight, bias, attrs["eps"]).movedim(-1, 1)
+
+
+def _filter_response_norm(x, attrs, weight=None, bias=None, tau=None):
+    y = _affine(x * torch.rsqrt(x.square().mean((2, 3), keepdim=True) + attrs["eps"]), weight, bias)
+    return y if tau is None else torch.maximum(y, tau[:, None, None])
+
+
+def _evo_norm_s0(x, attrs, v, weight=None, bias=None):
+    groups = x.reshape(len(x), attrs["groups"], -1)
+    deviation = (groups.var(2, unbiased=False, keepdim=True) + attrs["eps"]).sqrt().expand(groups.shape)
+    return _affine(x * torch.sigmoid(x * v[:, None, None]) / deviation.reshape(x.shape), weight, bias)
+
+
+def _affine(x, weight, bias):
+    x = x if weight is None else x * weight[:, None, None]
+    return x if bias is None else x + bias[:, None, None]
+
+
+NORMS = {
+    "group_norm": lambda x, attrs, weight=None, bias=None: F.group_norm(x, attrs["groups"], weight, bias, attrs["eps"]),
+    "layer_norm2d": _layer_norm2d,
+    "filter_response_norm": _filter_response_norm,
+    "evo_norm_s0": _evo_norm_s0,
+}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from npresnet import images, passes
 from npresnet.bench.layers import window_in_words
 from npresnet.network import INPUT, Array, Network, Node
+from npresnet.ops.record import trained_numbers
 from npresnet.ops.registry import activation_of, operation_of
 from npresnet.plan import Step, infer_shapes
 from npresnet.plan.executable import Layout, Stopwatch
@@ -182,7 +183,7 @@ def _step(node: Node, step: Step, ms: float, done: Sequence[Node], layout: Layou
         algorithm=step.algorithm,
         tiles=len(step.tiles),
         macs=layout.macs[node.name],
-        weights=sum(node.params[role].size for role in ("weight", "bias") if role in node.params),
+        weights=trained_numbers(node),
         traffic=step.size_bytes,
         ms=ms,
         maps=draw(value),
