@@ -50,9 +50,30 @@ def _check(padding: Sequence[int], mode: str, shape: Shape) -> None:
         )
 
 
+def border_of(node: Node, shape: Shape) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) of a node for a map of `shape` (C, H, W).
+
+    attrs["padding"] gives it, or attrs["same"] = (kernel_size, stride) of the window that follows: TensorFlow's SAME,
+    the least border with which that window has ceil(size / stride) positions; an odd one is larger at the end.
+    """
+    if "same" not in node.attrs:
+        left, right, top, bottom = node.attrs["padding"]
+        return left, right, top, bottom
+    sides = zip(image_shape(shape)[1:], *node.attrs["same"], strict=True)
+    missing = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size, kernel, stride in sides]
+    height, width = missing
+    return width // 2, width - width // 2, height // 2, height - height // 2
+
+
+def _compute(node: Node, x: Array) -> Array:
+    x = np.asarray(x)
+    check_image(x)
+    return pad2d(x, border_of(node, x.shape[1:]), mode=node.attrs.get("mode", "zeros"))
+
+
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     channels, height, width = image_shape(inputs[0])
-    padding = node.attrs["padding"]
+    padding = border_of(node, inputs[0])
     _check(padding, node.attrs.get("mode", "zeros"), inputs[0])
     left, right, top, bottom = padding
     return channels, top + height + bottom, left + width + right
@@ -60,7 +81,7 @@ def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
 
 def _sees(node: Node, index: int, shape: Shape) -> Window | None:
     """The same place of the image. Positions in the border are outside of it, also where they are reflected."""
-    left, _, top, _ = node.attrs["padding"]
+    left, _, top, _ = border_of(node, shape)
     return Window.of(1, padding=(top, left))
 
 
@@ -68,7 +89,7 @@ PAD2D = Operation(
     name="pad2d",
     label="pad",
     title="",
-    compute=lambda node, x: pad2d(x, node.attrs["padding"], mode=node.attrs.get("mode", "zeros")),
+    compute=_compute,
     infer_shape=_infer_shape,
     sees=_sees,
 )

@@ -42,10 +42,7 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
     Foreign("ResNet with deep stem (ResNet-C, -D)", r"^conv1\.[0-9]+\.(weight|0\.weight)$"),
     Foreign("ResNet-RS", r"^maxpool\.[0-9]+\."),
-    Foreign(
-        "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
-        r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
-    ),
+    Foreign("BiT in the names of its authors", r"^root_block\.|\.unit[0-9]+\."),
     Foreign("ResNet of Hugging Face transformers", r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\."),
     Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\."),
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
@@ -59,8 +56,8 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze)"),
     Foreign("a net of Ultralytics (YOLO)", r"^(model\.)?[0-9]+\.(cv1|m\.[0-9]+)\."),
     Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
-    Foreign("ResNet with named stem modules", r"^stem\."),
-    Foreign("ResNet of MMPretrain", r"^head\.fc\."),
+    Foreign("ResNet with named stem modules", r"^stem\.", unless=r"^stages\.0\."),
+    Foreign("ResNet of MMPretrain", r"^head\.fc\.", unless=r"^(stages\.0|body\.layer1)\."),
     Foreign("ResNet-D (average pool before the projection)", r"\.downsample\.1\.weight$", ndim=4),
     Foreign(
         "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
