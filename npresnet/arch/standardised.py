@@ -63,7 +63,6 @@ def scaled_conv(
         return f"  input   from {x}\n  One gain for each of the {out_channels} filters of {name}."
 
     gain = builder.source.take(Wanted(f"{name}.gain", (out_channels, 1, 1, 1), CONV_AXES, ones, why))
-    computed: Callable[[Array], Array] = lambda w: standardise(w, eps, gain, factor / math.sqrt(fan_in))  # noqa: E731
     return builder.conv(
         name,
         x,
@@ -72,6 +71,6 @@ def scaled_conv(
         groups=groups,
         start=start,
         bias=zeros,
-        computed=computed,
+        computed=lambda weight: standardise(weight, eps, gain, factor / math.sqrt(fan_in)),
         to=f"times {name}.gain",
     )

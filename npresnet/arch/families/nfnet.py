@@ -210,8 +210,9 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
         x = _times(builder, "final_act", x, net.gamma)
     else:
         x = builder.activation("final_act", x, net.activation)
-    names = {"pool": "head.global_pool", "flatten": "head.global_pool.flatten", "linear": CLASSIFIER}
-    return pool_and_classify(builder, x, net.num_classes, **names)
+    return pool_and_classify(
+        builder, x, net.num_classes, pool="head.global_pool", flatten="head.global_pool.flatten", linear=CLASSIFIER
+    )
 
 
 def _stem(builder: Builder, net: _Net) -> str:

@@ -111,10 +111,10 @@ ARCHS: Mapping[str, Options] = {
 MEAN_HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
-def _sizes(crop: int, part: float = 0.9, *, squash: bool = False, **more: Any) -> dict[str, Any]:
+def _sizes(crop: int, part: float = 0.9, *, squash: bool = False) -> dict[str, Any]:
     """The crop, and the whole of which it is a part; `squash` ignores the image's aspect."""
     resize = int(crop / part)
-    return {"resize": [resize, resize] if squash else resize, "crop": crop, "interpolation": "bicubic", **more}
+    return {"resize": [resize, resize] if squash else resize, "crop": crop, "interpolation": "bicubic"}
 
 
 USUAL_SIZES = _sizes(224)
@@ -130,5 +130,5 @@ SIZES: Mapping[str, dict[str, Any]] = {
     "eca_nfnet_l2": _sizes(320),
     "nf_regnet_b1": _sizes(256),
     "nf_resnet50": _sizes(256, 0.94),
-    "test_nfnet": _sizes(160, 0.95, **MEAN_HALF),
+    "test_nfnet": {**_sizes(160, 0.95), **MEAN_HALF},
 }

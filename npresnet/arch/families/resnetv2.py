@@ -179,8 +179,9 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     for block in net.blocks():
         x = _block(builder, net, block, x)
     x = _norm_act(builder, net, "norm", x)
-    names = {"pool": "head.global_pool", "flatten": "head.pooled", "linear": CLASSIFIER}
-    return pool_and_classify(builder, x, net.num_classes, pointwise=True, **names)
+    return pool_and_classify(
+        builder, x, net.num_classes, pool="head.global_pool", flatten="head.pooled", linear=CLASSIFIER, pointwise=True
+    )
 
 
 def _stem(builder: Builder, net: _Net) -> str:
