@@ -131,7 +131,9 @@ class Builder:
         channels = self.channels[x]
         params = self._vectors(name, x, {"weight": ones, "bias": zeros} if affine else {})
         if channels % groups:
-            raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide the {channels} channels")
+            raise ArchitectureError(
+                f"{name} cannot have {groups} groups, which must divide the {channels} channels: give norm_groups="
+            )
         return self._add(name, "group_norm", (x,), params=params, attrs={"groups": groups, "eps": eps})
 
     def affine(self, name: str, x: str, scale: Array | float = 1.0, shift: Array | float = 0.0) -> str:

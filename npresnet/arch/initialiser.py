@@ -26,6 +26,8 @@ from npresnet.network import Array
 class Initialiser:
     """A `Source` of random float32 tensors; `tensors` holds the requested ones in order."""
 
+    is_file = False
+
     def __init__(self, seed: int):
         self.tensors: dict[str, Array] = {}
         self._rng = np.random.default_rng(seed)

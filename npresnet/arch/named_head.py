@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from npresnet.arch.builder import Builder
 from npresnet.arch.source import CONV_AXES, FEATURE_AXES, Wanted, uniform_fan_in
 from npresnet.arch.tensors import Tensors, agreed
 from npresnet.errors import ArchitectureError
+
+
+class Names(NamedTuple):
+    """The nodes of a head: the pool, its flattened result, the linear layer."""
+
+    pool: str
+    flatten: str
+    linear: str
 
 
 def read_classes(tensors: Tensors, name: str) -> int | None:
@@ -22,13 +32,14 @@ def read_classes(tensors: Tensors, name: str) -> int | None:
 
 
 def pool_and_classify(
-    builder: Builder, x: str, num_classes: int | None, *, pool: str, flatten: str, linear: str, pointwise: bool = False
+    builder: Builder, x: str, num_classes: int | None, names: Names, *, pointwise: bool = False
 ) -> dict[str, str]:
     """Global average pool, flatten, linear layer; the output is "logits", or "embedding" where there are no classes.
 
     pointwise  the classifier's weight is that of a 1x1 convolution, (num_classes, C, 1, 1). On a pooled value both are
                the same, so that it becomes a linear layer
     """
+    pool, flatten, linear = names
     x = builder.global_avg_pool(pool, x)  # (N, C, 1, 1)
     x = builder.flatten(flatten, x)  # (N, C)
     if num_classes is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from npresnet.arch import families
-from npresnet.arch.family import Family, Options, Reading, fits
+from npresnet.arch.family import Family, Options, fits
 from npresnet.arch.options import COMMON, Option, said_by, short
 from npresnet.config import Decision, Origin
 from npresnet.errors import ArchitectureError
@@ -20,7 +20,7 @@ def list_archs() -> list[str]:
 def list_options() -> list[str]:
     """The names of all options of all families; those that tensors do not determine come first."""
     tables = {name: option for family in families.FAMILIES for name, option in option_table(family).items()}
-    return sorted(tables, key=lambda name: tables[name].role not in ("free", "start"))
+    return sorted(tables, key=lambda name: tables[name].role not in ("free", "seen", "start"))
 
 
 def option_table(family: Family) -> dict[str, Option]:
@@ -55,16 +55,20 @@ def settle_arch(
     arch: str | None,
     origin: Origin,
     family: Family,
-    reading: Reading,
+    decisions: Mapping[str, Decision],
+    sizes: Mapping[str, Any],
     beside: Mapping[str, Any],
 ) -> Decision:
-    """The network's name: the one read from the tensors, or the given one where it means the same.
+    """The network's name: the one that the decisions have, or the given one where it means the same.
 
+    sizes   what the family has read beside them
     beside  the other given options: one whose role is "size" overrides the name's
 
     Raises ArchitectureError where `arch` is another network's name, or unknown.
     """
-    found = reading.decisions["arch"]
+    found = decisions["arch"]
+    if hasattr(family, "name_of"):
+        found = found._replace(value=family.name_of(decisions))
     if arch is None:
         return found
     if arch == found.value:
@@ -75,11 +79,11 @@ def settle_arch(
         other, meant = find_arch(arch)
         owner = other.NAME
     table = option_table(family)
-    adjusted = {key: value for key, value in beside.items() if key in meant and table[key].role == "size"}
+    adjusted = {key: value for key, value in beside.items() if key in meant and table[key].role in ("size", "free")}
     meant = {**meant, **adjusted}
-    if owner == family.NAME and fits(meant, reading.decisions):
+    if owner == family.NAME and fits(meant, decisions):
         return Decision(arch, origin)
-    have = {key: reading.decisions[key].value if key in reading.decisions else reading.sizes.get(key) for key in meant}
+    have = {key: decisions[key].value if key in decisions else sizes.get(key) for key in meant}
     raise ArchitectureError(
         f"arch={arch!r}, {said_by(origin)}, does not fit the tensors\n"
         f"  {arch}  {_describe({'family': owner, **meant})}\n"

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 from npresnet.config import Decision, Origin
 from npresnet.errors import ArchitectureError
 
+Role = Literal["topology", "size", "seen", "free", "start"]
+
 
 class Option(NamedTuple):
     """The valid values of an option, and how it is used.
@@ -22,13 +24,14 @@ class Option(NamedTuple):
     kind      the valid values in words
     role      "topology"  follows from the tensors and from an architecture's name; if stated, it must agree
               "size"      follows from the tensors; a random network of a given name may have another value
+              "seen"      follows from some networks' tensors, where it must agree; used as stated for the others
               "free"      does not follow from the tensors; used as stated
               "start"     for random weights only; ignored for given ones
     """
 
     is_valid: Callable[[Any], bool]
     kind: str
-    role: Literal["topology", "size", "free", "start"]
+    role: Role
 
 
 def is_whole(value: Any, least: int = 1) -> bool:
@@ -51,15 +54,15 @@ def is_list_of(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, (list, tuple)) and all(map(check, value))
 
 
-def count(role: Literal["topology", "size", "free"]) -> Option:
+def count(role: Role) -> Option:
     return Option(is_whole, "a whole number from 1 on", role)
 
 
-def flag(role: Literal["topology", "free", "start"]) -> Option:
+def flag(role: Role) -> Option:
     return Option(is_bool, "True or False", role)
 
 
-def one_of(*names: str, role: Literal["topology", "free"]) -> Option:
+def one_of(*names: str, role: Role) -> Option:
     return Option(lambda value: isinstance(value, str) and value in names, " or ".join(map(repr, names)), role)
 
 
@@ -106,7 +109,8 @@ def settle(
             continue
         origin = origins.get(name, "caller")
         known = decisions.get(name)
-        if table[name].role != "free" and known is not None and known.value != value:
+        fixed = table[name].role in ("topology", "size") or (known is not None and known.origin == "inferred")
+        if table[name].role != "free" and fixed and known is not None and known.value != value:
             raise ArchitectureError(
                 f"option {name}={short(value)}, {said_by(origin)}, contradicts the tensors, which have {name} "
                 f"{short(known.value)}"

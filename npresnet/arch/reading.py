@@ -6,12 +6,15 @@ differs by its own name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from npresnet.arch.attention import find_attention
 from npresnet.arch.family import Reading
 from npresnet.arch.head import read_head
-from npresnet.arch.layout import EXPANSION, Layout, bottleneck_width
+from npresnet.arch.layout import EXPANSION, OUTPUT_STRIDES, Layout, bottleneck_width
 from npresnet.arch.source import CONV_AXES
+from npresnet.arch.stem import read_convs, usual_windows
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
@@ -20,16 +23,6 @@ NORM_ROLES = ("weight", "bias", "running_mean", "running_var")
 USUAL: dict[str, Any] = Layout._field_defaults
 
 Widths = dict[str, tuple[int, ...]]
-
-
-def stem_side(tensors: Tensors) -> int | None:
-    """The kernel_size of the first convolution in a network that has stages of blocks; None in any other.
-
-    0 where conv1.weight is not a convolution's: `read_residual` reports that.
-    """
-    if not tensors.has(r"^layer1\.[0-9]+\.conv1\.weight$"):
-        return None
-    return max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
 
 
 def has_projections(tensors: Tensors, name: str) -> bool:
@@ -49,11 +42,13 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
     labels  (number of classes, labels to suggest for it)
     known   decisions made by the family; their value is None where they cannot be made
     """
-    stem_kernel, layers = _read_stem_kernel(tensors), _read_layers(tensors)
+    convs, layers = read_convs(tensors), _read_layers(tensors)
     block = "Bottleneck" if is_bottleneck(tensors) else "BasicBlock"
     widths, head = _read_widths(tensors, block, layers), read_head(tensors)
     groups = _read_groups(tensors, block, widths)
-    in_channels = tensors.peek("conv1.weight", CONV_AXES).shape[1]
+    in_channels = tensors.peek(f"{convs[0].conv}.weight", CONV_AXES).shape[1]
+    convs = tuple(conv._replace(channels=_width(tensors, conv.conv, conv.norm)) for conv in convs)
+    gate = find_attention(tensors)
     decisions = {
         "family": family,
         "block": _inferred(block),
@@ -64,9 +59,17 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
         "width_per_group": _inferred(_read_width_per_group(block, layers, groups, widths)),
         "stride_on": _usual("stride_on", "of a Bottleneck: torchvision's place, also called v1.5"),
         "replace_stride_with_dilation": Decision([False] * (len(layers) - 1), "default"),
+        **({"output_stride": Decision(32, "default")} if len(layers) == 4 else {}),
+        "last_stride": _usual("last_stride"),
         "shortcut": _inferred("B", "1x1 convolution where shapes change"),
+        "downsample": _inferred("avg" if _averages(tensors) else "conv"),
+        "stem": Decision(usual_windows(convs), "default"),
         "stem_stride": _usual("stem_stride"),
         "max_pool": _usual("max_pool"),
+        "antialias": _usual("antialias"),
+        "attention": _inferred("none" if gate is None else gate.kind),
+        "activation": _usual("activation"),
+        **_read_norm(tensors, convs[-1].norm),
         "bn_eps": _usual("bn_eps"),
         **({"head": Decision([name for name, _ in head.modules], "default", head.note)} if head.note else {}),
         "preprocess": Decision("V1", "default"),
@@ -78,9 +81,36 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
     if in_channels != USUAL["in_channels"]:
         note = f"no preset has {in_channels} channels: give mean and std"
         decisions.update(preprocess=Decision(None, "default", note), labels=Decision(None, "default"))
-    stem_channels = _width(tensors, "conv1", "bn1")
-    sizes = {"stem_kernel": stem_kernel, "stem_channels": stem_channels, "widths": widths, "modules": head.modules}
+    sizes = {
+        "convs": convs,
+        "stem_kernel": convs[0].kernel_size,
+        "stem_channels": convs[0].channels,
+        "stem_widths": [conv.channels for conv in convs] if len(convs) > 1 else [],
+        "pool_conv": tensors.length("maxpool.0.weight", 0, ndim=4) is not None,
+        "gate": gate,
+        "projection_kernel": _read_projection_kernel(tensors),
+        "widths": widths,
+        "modules": head.modules,
+    }
     return Reading(decisions, sizes)
+
+
+def reconciled(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[str, Decision]:
+    """The decisions, each consistent with those that state the same in another way: stems, and dilated stages."""
+    windows, first = decisions["stem"].value, decisions["stem_stride"]
+    if "stem" in given:
+        decisions = {**decisions, "stem_stride": decisions["stem"]._replace(value=windows[0][1])}
+    elif first.value is not None:
+        changed = [[windows[0][0], first.value, windows[0][2]], *windows[1:]]
+        decisions = {**decisions, "stem": first._replace(value=changed, alternatives=())}
+    whole, stages = decisions.get("output_stride"), decisions["replace_stride_with_dilation"]
+    if whole is None or {"output_stride", "replace_stride_with_dilation"} <= set(given):
+        return decisions
+    if "output_stride" in given:
+        dilates = list(OUTPUT_STRIDES.get(whole.value, ()))
+        return {**decisions, "replace_stride_with_dilation": whole._replace(value=dilates, alternatives=())}
+    stride = next((stride for stride, dilates in OUTPUT_STRIDES.items() if list(dilates) == stages.value), None)
+    return {**decisions, "output_stride": stages._replace(value=stride)}
 
 
 def _inferred(value: Any, note: str = "") -> Decision:
@@ -91,16 +121,26 @@ def _usual(option: str, note: str = "") -> Decision:
     return Decision(USUAL[option], "default", note)
 
 
-def _read_stem_kernel(tensors: Tensors) -> int:
-    """The kernel_size of the first convolution, which must be square."""
-    weight = tensors.peek("conv1.weight", CONV_AXES)
-    height, width = map(int, weight.shape[2:])
-    if height != width or height % 2 == 0 or height == 1:
-        raise ArchitectureError(
-            f"conv1.weight has shape {weight.shape} ({', '.join(CONV_AXES)}), but the first convolution of every "
-            f"ResNet that npresnet knows is 7x7 or 3x3, or at least square with an odd side"
-        )
-    return height
+def _averages(tensors: Tensors) -> bool:
+    """Whether a projection's convolution is its second module: then an average pool is its first."""
+    names = tensors.matching(r"^layer[0-9]+\.[0-9]+\.(downsample|shortcut)\.1\.weight$")
+    return any(len(tensors.shape(name)) == 4 for name in names)
+
+
+def _read_projection_kernel(tensors: Tensors) -> int:
+    """The kernel_size of the strided projections, in the first blocks of all stages but the first."""
+    names = tensors.matching(r"^layer([2-9]|[1-9][0-9]+)\.0\.(downsample|shortcut)\.[01]\.weight$")
+    return agreed(tensors.length(name, 3, ndim=4) for name in names) or 1
+
+
+def _read_norm(tensors: Tensors, last: str) -> dict[str, Decision]:
+    """The kind of norm: GroupNorm has no running statistics, and its number of groups is not in a file."""
+    if f"{last}.weight" not in tensors or tensors.has(r"\.running_(mean|var)$"):
+        return {"norm": _inferred("batch_norm")}
+    return {
+        "norm": _inferred("group_norm", "norms without running statistics"),
+        "norm_groups": _usual("norm_groups", "usual; the tensors cannot tell"),
+    }
 
 
 def _read_layers(tensors: Tensors) -> list[int]:
@@ -155,6 +195,6 @@ def _read_width_per_group(block: str, layers: list[int], groups: int, widths: Wi
         return 64
     firsts = [widths[f"layer{i}.0"] for i in range(1, len(layers) + 1)]
     planes = [out_channels // EXPANSION[block] for _, _, out_channels in firsts]
-    base = round(firsts[0][0] * 64 / (max(planes[0], 1) * groups))
-    fits = all(bottleneck_width(p, base, groups) == width for p, (width, *_) in zip(planes, firsts, strict=True))
+    base = round(firsts[0][1] * 64 / (max(planes[0], 1) * groups))
+    fits = all(bottleneck_width(p, base, groups) == width for p, (_, width, _) in zip(planes, firsts, strict=True))
     return base if fits else None

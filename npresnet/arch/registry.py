@@ -8,7 +8,8 @@ from typing import Any
 from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import list_options, option_table, settle_arch
-from npresnet.arch.options import check_options, given_options, settle
+from npresnet.arch.options import Option, check_options, given_options, settle
+from npresnet.arch.reading import reconciled
 from npresnet.arch.selection import refuse_foreign, select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
@@ -48,8 +49,11 @@ def build(
     table = option_table(family)
     given = check_options(given, table, family.NAME)
     reading = family.read(selected)
+    given, who = _with_those_of_a_name(arch, family, table, given, who)
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
-    decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, reading, given)
+    if "stem" in decisions:
+        decisions = reconciled(decisions, given)
+    decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, decisions, reading.sizes, given)
     values = {name: decision.value for name, decision in decisions.items()}
     network = assemble(family, selected, {**reading.sizes, **values})
     return network, Config({**decisions, **_non_finite(selected)})
@@ -64,6 +68,20 @@ def recognise(tensors: Tensors) -> Family:
     raise ArchitectureError(
         f"the tensors are not a ResNet known to npresnet: layer1.0.conv1.weight is missing. Their names are {names}"
     )
+
+
+def _with_those_of_a_name(
+    arch: str | None,
+    family: Family,
+    table: Mapping[str, Option],
+    given: Mapping[str, Any],
+    who: Mapping[str, Origin],
+) -> tuple[dict[str, Any], dict[str, Origin]]:
+    """The options, with those that the network's name fixes and no tensor tells: resnetblur50 has a blur."""
+    meant = (family.named(arch) if isinstance(arch, str) else None) or {}
+    free = {name: value for name, value in meant.items() if name in table and table[name].role in ("free", "seen")}
+    origin = who.get("arch", "caller")
+    return {**free, **given}, {**dict.fromkeys(free, origin), **who}
 
 
 def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> dict[str, Decision]:

@@ -5,22 +5,31 @@
     BasicBlock   relu(bn2(conv2 3x3 (relu(bn1(conv1 3x3 (x)))))                                  + shortcut(x))
     Bottleneck   relu(bn3(conv3 1x1 (relu(bn2(conv2 3x3 (relu(bn1(conv1 1x1 (x)))))))            + shortcut(x))
 
-(He et al., Deep Residual Learning for Image Recognition, sections 3 and 4.) Nodes are in the order in which
-torchvision's modules finish, and have their names.
+(He et al., Deep Residual Learning for Image Recognition, sections 3 and 4.) Attention stands between the branch and the
+addition. Nodes are in the order in which torchvision's modules finish, and have their names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from npresnet.arch.attention import ECA, SE, attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.head import pool_and_classify
 from npresnet.arch.layout import Block, Layout
+from npresnet.arch.shortcut import shortcut
 from npresnet.arch.source import Start, ones, zeros
-from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT
 from npresnet.window import Window
 
 POINTWISE = Window.of(1)
-MAX_POOL = Window.of(3, stride=2, padding=1)
+POOL_CONV = Window.of(3, stride=2, padding=1)
+HALVES = Window.of(2, stride=2)
+BLUR = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / np.float32(16)  # Zhang 2019, section 3.2: Triangle-3
+
+Branch = Callable[[Builder, Layout, Block, str], str]  # a block's branch, without attention and activation
 
 
 def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
@@ -35,71 +44,98 @@ def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
 
 
 def stem(builder: Builder, layout: Layout) -> str:
-    """conv1, bn1, ReLU, and the max pool where there is one."""
-    window = _same_window(layout.stem_kernel, layout.stem_stride)
-    x = _conv_norm(builder, layout, "conv1", "bn1", INPUT, layout.stem_channels, window)
-    x = builder.relu("relu", x)
-    return builder.max_pool("maxpool", x, MAX_POOL) if layout.max_pool else x
+    """The convolutions with norm and activation, and the pool where there is one."""
+    x, last = INPUT, len(layout.convs)
+    for i, (conv, (kernel_size, stride, padding)) in enumerate(zip(layout.convs, layout.stem_windows, strict=True), 1):
+        window = Window.of(kernel_size, stride=stride, padding=padding)
+        x = conv_norm(builder, layout, conv.conv, conv.norm, x, conv.channels, window)
+        x = activate(builder, layout, "relu" if i == last else f"{conv.norm}.relu", x)
+    return _stem_pool(builder, layout, x)
+
+
+def _stem_pool(builder: Builder, layout: Layout, x: str) -> str:
+    if layout.pool_conv:
+        x = conv_norm(builder, layout, "maxpool.0", "maxpool.1", x, builder.channels[x], POOL_CONV)
+        return activate(builder, layout, "maxpool.2", x)
+    if layout.pool is None:
+        return x
+    if layout.antialias == "avg":
+        return builder.avg_pool("maxpool", x, HALVES)
+    if layout.antialias == "blur":
+        dense = layout.pool._replace(stride=1).window
+        return blur(builder, "maxpool.blur", builder.max_pool("maxpool.max", x, dense), layout.pool.stride)
+    return builder.max_pool("maxpool", x, layout.pool.window, ceil_mode=layout.pool.ceil_mode)
 
 
 def residual_block(builder: Builder, layout: Layout, block: Block, x: str) -> str:
-    """A branch of two or three convolutions, and the shortcut added to it."""
-    branch = _bottleneck_windows if layout.block == "Bottleneck" else _basic_windows
-    name, y = block.name, x
-    windows = branch(layout, block)
-    last = len(windows)
-    for k, ((window, groups), width) in enumerate(zip(windows, block.widths, strict=True), start=1):
-        norm_start = zeros if k == last and layout.zero_init_residual else ones
-        conv, norm = f"{name}.conv{k}", f"{name}.bn{k}"
-        y = _conv_norm(builder, layout, conv, norm, y, width, window, groups=groups, norm_start=norm_start)
-        if k < last:
-            y = builder.relu(f"{name}.relu.{k}", y)
-    y = builder.add(f"{name}.add", y, _shortcut(builder, layout, block, x, y))
-    return builder.relu(f"{name}.relu.{last}", y, block=layout.block)
+    """A branch of convolutions, its attention, and the shortcut added to it."""
+    name = block.name
+    y = BRANCHES[layout.block](builder, layout, block, x)
+    gate = layout.gate or {"se": SE, "eca": ECA}.get(layout.attention)
+    y = attend(builder, gate, name, y, layout.reduction)
+    if layout.shortcut != "none":
+        y = builder.add(f"{name}.add", y, shortcut(builder, layout, block, x, y, conv_norm))
+    return activate(builder, layout, f"{name}.relu.{len(block.widths)}", y, block=layout.block)
 
 
-def _basic_windows(layout: Layout, block: Block) -> list[tuple[Window, int]]:
-    """(window, groups) of each convolution of a BasicBlock: 3x3 with the stride, 3x3."""
-    return [(_same_window(3, block.stride), 1), (_same_window(3), 1)]
+def basic_branch(builder: Builder, layout: Layout, block: Block, x: str) -> str:
+    """3x3 with the stride, 3x3."""
+    name, aliases = block.name, _antialiases(layout, block)
+    first = same_window(3, 1 if aliases else block.stride, block.first_dilation)
+    x = conv_norm(builder, layout, f"{name}.conv1", f"{name}.bn1", x, block.widths[0], first)
+    x = activate(builder, layout, f"{name}.relu.1", x)
+    x = antialiased(builder, layout, f"{name}.aa", x, block.stride) if aliases else x
+    second = same_window(3, 1, block.dilation)
+    return conv_norm(builder, layout, f"{name}.conv2", f"{name}.bn2", x, block.widths[1], second, start=_last(layout))
 
 
-def _bottleneck_windows(layout: Layout, block: Block) -> list[tuple[Window, int]]:
-    """(window, groups) of each convolution of a Bottleneck: 1x1, 3x3, 1x1; stride on the first or second."""
+def bottleneck_branch(builder: Builder, layout: Layout, block: Block, x: str) -> str:
+    """1x1, 3x3, 1x1; the stride on the first or the second."""
+    name, aliases = block.name, _antialiases(layout, block)
     on_first = layout.stride_on == "1x1"
     stride_1x1, stride_3x3 = (block.stride, 1) if on_first else (1, block.stride)
-    middle = _same_window(3, stride_3x3, block.dilation)
-    return [(Window.of(1, stride=stride_1x1), 1), (middle, layout.groups), (POINTWISE, 1)]
+    window = Window.of(1, stride=stride_1x1)
+    x = conv_norm(builder, layout, f"{name}.conv1", f"{name}.bn1", x, block.widths[0], window)
+    x = activate(builder, layout, f"{name}.relu.1", x)
+    middle = same_window(3, 1 if aliases else stride_3x3, block.first_dilation)
+    groups = layout.groups
+    x = conv_norm(builder, layout, f"{name}.conv2", f"{name}.bn2", x, block.widths[1], middle, groups=groups)
+    x = activate(builder, layout, f"{name}.relu.2", x)
+    x = antialiased(builder, layout, f"{name}.aa", x, stride_3x3) if aliases else x
+    return conv_norm(
+        builder, layout, f"{name}.conv3", f"{name}.bn3", x, block.widths[2], POINTWISE, start=_last(layout)
+    )
 
 
-def _shortcut(builder: Builder, layout: Layout, block: Block, x: str, y: str) -> str:
-    """The shortcut added to y: a projection where shapes change or the file has one, option A, or x itself."""
-    projection = f"{block.name}.{layout.projection}"
-    stride, channels, out_channels = block.stride, builder.channels[x], builder.channels[y]
-    changes = stride != 1 or channels != out_channels
-    projects = f"{projection}.0.weight" in builder.source
-    if changes and layout.shortcut == "A" and not projects:
-        return _option_a(builder, block, x, out_channels)
-    if not changes and not projects:
-        return x
-    to = f"to be added to {y}: {block.name} needs a projection, a 1x1 convolution with stride {stride}"
-    window = Window.of(1, stride=stride)
-    return _conv_norm(builder, layout, f"{projection}.0", f"{projection}.1", x, out_channels, window, to=to)
+# A kind of block -> its branch. A new kind is a function and its row here.
+BRANCHES: Mapping[str, Branch] = {"BasicBlock": basic_branch, "Bottleneck": bottleneck_branch}
 
 
-def _option_a(builder: Builder, block: Block, x: str, out_channels: int) -> str:
-    """He et al., section 3.3, option A, with out_channels // 4 zero channels on each side, as is usual for CIFAR."""
-    channels, pad, stride = builder.channels[x], out_channels // 4, block.stride
-    if channels + 2 * pad != out_channels:
-        raise ArchitectureError(
-            f"{block.name} has no projection, and its shortcut cannot be padded with zeros (option A)\n"
-            f"  input   (N, {channels}, H, W)   from {x}\n"
-            f"  branch  (N, {out_channels}, H/{stride}, W/{stride})\n"
-            f"  Option A adds out_channels // 4 = {pad} channels on either side, which gives {channels + 2 * pad}."
-        )
-    return builder.shortcut_a(f"{block.name}.shortcut", x, stride=stride, pad_channels=(pad, pad))
+def activate(builder: Builder, layout: Layout, name: str, x: str, **attrs: object) -> str:
+    """The layout's activation."""
+    kind = layout.activation
+    if not isinstance(kind, str):
+        kind, attrs["negative_slope"] = kind
+    return builder.activation(name, x, kind, **attrs)
 
 
-def _conv_norm(
+def antialiased(builder: Builder, layout: Layout, name: str, x: str, stride: int) -> str:
+    """Stride after a low-pass filter: a blur, or the mean of 2x2 pixels."""
+    if layout.antialias == "blur":
+        return blur(builder, name, x, stride)
+    return builder.avg_pool(name, x, Window.of(stride, stride=stride)) if stride > 1 else x
+
+
+def blur(builder: Builder, name: str, x: str, stride: int) -> str:
+    """[1 2 1] x [1 2 1] / 16 over each channel, edges reflected. Source: Zhang 2019, Making CNNs Shift-Invariant."""
+    channels = builder.channels[x]
+    x = builder.pad(f"{name}.pad", x, (1, 1, 1, 1), "reflect")
+    weight = np.broadcast_to(BLUR, (channels, 1, 3, 3))
+    window = Window.of(3, stride=stride)
+    return builder.operation(name, "conv2d", [x], window=window, groups=channels, params={"weight": weight})
+
+
+def conv_norm(
     builder: Builder,
     layout: Layout,
     conv: str,
@@ -109,14 +145,25 @@ def _conv_norm(
     window: Window,
     *,
     groups: int = 1,
-    norm_start: Start = ones,
+    start: Start = ones,
     to: str = "",
 ) -> str:
-    """A convolution and its BatchNorm."""
+    """A convolution and its norm; `start` initialises the norm's weight."""
     y = builder.conv(conv, x, out_channels, window, groups=groups, start=layout.start, to=to or f"to {norm}")
-    return builder.batch_norm(norm, y, eps=layout.bn_eps, start=norm_start)
+    if layout.norm == "group_norm":
+        return builder.group_norm(norm, y, groups=layout.norm_groups, eps=layout.bn_eps)
+    return builder.batch_norm(norm, y, eps=layout.bn_eps, start=start)
 
 
-def _same_window(kernel_size: int, stride: int = 1, dilation: int = 1) -> Window:
+def same_window(kernel_size: int, stride: int = 1, dilation: int = 1) -> Window:
     """A window with "same" padding: with stride 1 the size is unchanged."""
     return Window.of(kernel_size, stride=stride, padding=dilation * (kernel_size // 2), dilation=dilation)
+
+
+def _antialiases(layout: Layout, block: Block) -> bool:
+    return layout.antialias != "none" and (block.stride > 1 or block.first_dilation != block.dilation)
+
+
+def _last(layout: Layout) -> Start:
+    """How the last norm of a branch starts."""
+    return zeros if layout.zero_init_residual else ones

@@ -78,6 +78,8 @@ class Wanted(NamedTuple):
 class Source(Protocol):
     """Provides tensors by name and full shape. Raises ArchitectureError where it has no matching tensor."""
 
+    is_file: bool  # whether it has tensors of its own; random weights are made as they are asked for
+
     def __contains__(self, name: object, /) -> bool:
         """Whether the source contains a tensor of that name; random weights contain none beforehand."""
 

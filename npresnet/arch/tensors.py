@@ -20,6 +20,8 @@ from npresnet.network import Array
 class Tensors:
     """A file's tensors by name."""
 
+    is_file = True
+
     def __init__(self, tensors: Mapping[str, Any]):
         self._arrays: dict[str, Array] = {_checked_name(name): np.asanyarray(array) for name, array in tensors.items()}
         self._taken: set[str] = set()

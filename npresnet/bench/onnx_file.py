@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from npresnet.bench.onnx_gates import CHAINS, Link, Shapes, chain_of, first_input_of
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.activations import NEGATIVE_SLOPE
@@ -32,12 +33,12 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
     initializers: list[bytes] = []
     shapes = infer_shapes(network, (channels, size, size))
     for node in network:
-        if node.op == "multiply" and len(shapes[node.inputs[1]]) < len(shapes[node.inputs[0]]):
+        if node.op in VECTOR_GATES and len(shapes[node.inputs[1]]) < len(shapes[node.inputs[0]]):
             initializers.append(_tensor(f"{node.name}/axes", np.array([2, 3], np.int64)))
             gate = f"{node.name}/gate"  # (N, C) as (N, C, 1, 1)
             nodes.append(_node("Unsqueeze", gate, [node.inputs[1], f"{node.name}/axes"], gate, {}))
-            node = node.evolve(inputs=(node.inputs[0], gate))
-        _append(node, nodes, initializers)
+            node = node.evolve(inputs=(node.inputs[0], gate, *node.inputs[2:]))
+        _append(node, shapes, nodes, initializers)
     (output,) = network.outputs.values()
     graph = b"".join(
         [
@@ -52,15 +53,15 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
     path.write_bytes(_field(1, IR_VERSION) + _field(2, "npresnet") + _field(7, graph) + _field(8, opset))
 
 
-def _append(node: Node, nodes: list[bytes], initializers: list[bytes]) -> None:
+def _append(node: Node, shapes: Shapes, nodes: list[bytes], initializers: list[bytes]) -> None:
     """Add one of our nodes as a chain of ONNX nodes; the result of the last one has our node's name."""
-    chain = _chain(node)
-    if len(node.inputs) > 1 and node.op not in _PAIRS:
+    chain = chain_of(node, shapes) if node.op in CHAINS else _chain(node)
+    if node.op == "conv2d" and len(node.inputs) > 1:
         chain.append(("Add", {}, [], node.inputs[1]))  # the residual
     before = len(chain)
     if node.activation is not None:
         chain += _chain(Node(node.name, node.activation, (INPUT,), attrs=node.attrs))
-    value = start = node.inputs[0]
+    value = start = first_input_of(node)
     for number, (op, attributes, arrays, second) in enumerate(chain):
         if number == before:
             start = value
@@ -74,7 +75,7 @@ def _append(node: Node, nodes: list[bytes], initializers: list[bytes]) -> None:
 
 
 START = "\0"  # as a second input: what the operation, or the activation, begins with
-Link = tuple[str, dict[str, Any], list[np.ndarray], "str | None"]  # op, attributes, constant inputs, second input
+VECTOR_GATES = ("multiply", "broadcast_add", "radix_weighted_sum")  # whose second input may be (N, C)
 
 
 def _chain(node: Node) -> list[Link]:
@@ -96,8 +97,8 @@ def _chain(node: Node) -> list[Link]:
         return [("AveragePool", {**window, **_ceil_mode(node), "count_include_pad": inside}, [], None)]
     if node.op == "shortcut_a":
         return _shortcut_a(node)
-    if node.op in _PAIRS:
-        return [(_PAIRS[node.op], {}, [], node.inputs[1])]
+    if node.op == "add":
+        return [("Add", {}, [], node.inputs[1])]
     if node.op in _COMPOSED:
         return list(_COMPOSED[node.op])
     if node.op == "leaky_relu":
@@ -111,7 +112,6 @@ def _with(op: str, *constants: float) -> Link:
     return (op, {}, [np.array(constant, np.float32) for constant in constants], None)
 
 
-_PAIRS = {"add": "Add", "multiply": "Mul"}
 _SIMPLE = {"relu": "Relu", "sigmoid": "Sigmoid", "flatten": "Flatten", "global_avg_pool": "GlobalAveragePool"}
 _HARD_SIGMOID: Link = ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, [], None)
 _TIMES_START: Link = ("Mul", {}, [], START)

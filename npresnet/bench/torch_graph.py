@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npresnet.bench.torch_gates import FUNCTIONS, options_of
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 
@@ -40,7 +41,7 @@ def run(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
     for node in network:
         inputs = [values[name] for name in node.inputs]
         if len(inputs) > 1:
-            value = inputs[0] + inputs[1] if node.op == "add" else _multiply(*inputs)
+            value = sum(inputs[1:], inputs[0]) if node.op == "add" else _function(node)(*inputs, **options_of(node))
             then = node.evolve(op=node.activation, activation=None)
             values[node.name] = value if node.activation is None else _alone(then, value)
         else:
@@ -68,8 +69,10 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
         return _activated(graph, node.op, node, inputs[0], inplace=own[node.inputs[0]])
     if node.op == "add":
         return graph.call_method("add_" if own[node.inputs[0]] else "add", tuple(inputs))
-    if node.op == "multiply":
-        return graph.call_function(_multiply, tuple(inputs))
+    if node.op in FUNCTIONS:
+        return graph.call_function(
+            FUNCTIONS[node.op], tuple(inputs), {**options_of(node), **_params(root, graph, node)}
+        )
     if node.op in ("max_pool2d", "avg_pool2d"):
         return _functional(graph, node.op, inputs[0], **_pool_options(node))
     if node.op == "global_avg_pool":
@@ -93,9 +96,23 @@ _ACTIVATIONS = {
 }
 
 
-def _multiply(x: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
-    """A product with a map, or with one number a channel."""
-    return x * (gate if gate.ndim == x.ndim else gate[:, :, None, None])
+def _params(root: torch.nn.Module, graph: Any, node: Node) -> dict[str, Any]:
+    """The node's parameters as parameters of the module, by role."""
+    import torch
+
+    found = {}
+    for role, array in node.params.items():
+        name = f"{node.name.replace('.', '_')}_{role}"
+        tensor = torch.from_numpy(np.array(array, dtype=np.float32))
+        root.register_parameter(name, torch.nn.Parameter(tensor, requires_grad=False))
+        found[role] = graph.get_attr(name)
+    return found
+
+
+def _function(node: Node) -> Callable[..., Any]:
+    if node.op not in FUNCTIONS:
+        raise ArchitectureError(f"{node.name}: no PyTorch form of {node.op} is known here")
+    return FUNCTIONS[node.op]
 
 
 def _activated(graph: Any, name: str, node: Node, value: Any, *, inplace: bool) -> Any:

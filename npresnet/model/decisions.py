@@ -138,7 +138,7 @@ def decide_preprocess(
             chosen = images.preset(given)
     if chosen is None:
         return decision, None
-    return Decision(chosen.name or chosen.to_dict(), decision.origin, decision.note), chosen
+    return decision._replace(value=chosen.name or chosen.to_dict()), chosen
 
 
 def decide_labels(

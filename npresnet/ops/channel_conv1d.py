@@ -51,6 +51,8 @@ def _check(shape: Shape, weight: Array, bias: Array | None, padding_mode: str) -
         raise ShapeError(f"expects one bias, (1,), got {np.shape(bias)}")
     if padding_mode not in MODES:
         raise ShapeError(f"supports the padding modes {' and '.join(MODES)}, got {padding_mode!r}")
+    if padding_mode == "circular" and weight.shape[2] // 2 > shape[0]:
+        raise ShapeError(f"expects at least {weight.shape[2] // 2} channels for circular padding, got {shape[0]}")
 
 
 def padding_mode_of(node: Node) -> str:

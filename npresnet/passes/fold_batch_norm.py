@@ -1,4 +1,4 @@
-"""Fold each BatchNorm into the convolution before it.
+"""Fold each BatchNorm into the convolution or fully connected layer before it.
 
 At inference both are affine, so their composition is, too:
 
@@ -9,6 +9,7 @@ At inference both are affine, so their composition is, too:
 
 The filters are not changed here, as they may be mapped from a file: the folded node has `scale` as an additional
 parameter. Backends multiply scale * W while they prepack the filters (`ops.folded_weight` is the plain implementation).
+A fully connected layer, of which a network has few, gets the product itself, in float64: backends round it once as well.
 """
 
 from __future__ import annotations
@@ -22,30 +23,36 @@ from npresnet.passes.rewrite import carrying, merge_pairs
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """The network without the BatchNorms that directly follow a convolution.
+    """The network without the BatchNorms that directly follow a convolution or a fully connected layer.
 
-    A BatchNorm is kept if the convolution's value is an output, or is read by other nodes as well.
+    A BatchNorm is kept if the layer's value is an output, or is read by other nodes as well.
     """
     return merge_pairs(network, _merge)
 
 
 def _merge(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[Node, Node] | None:
-    conv = made.get(node.inputs[0])
-    if node.op != "batch_norm" or conv is None or conv.name not in single_use:
+    layer = made.get(node.inputs[0])
+    if node.op != "batch_norm" or layer is None or layer.name not in single_use:
         return None
-    if conv.op != "conv2d" or conv.activation is not None or len(conv.inputs) > 1:
+    if layer.op not in ("conv2d", "linear") or layer.activation is not None or len(layer.inputs) > 1:
         return None
-    return conv, fold(conv, node)
+    return layer, fold(layer, node)
 
 
-def fold(conv: Node, norm: Node) -> Node:
-    """One convolution that computes `norm(conv(x))`: unchanged weight, scale (O,) float64, bias (O,) float32."""
+def fold(layer: Node, norm: Node) -> Node:
+    """One layer that computes `norm(layer(x))`, with the bias (O,) float32.
+
+    A convolution has an unchanged weight and scale (O,) float64, a fully connected layer the weight (O, C) float64.
+    """
     with np.errstate(all="ignore"):  # denormals in channels that training disabled; a variance of 0
         scale, shift = scale_and_shift(norm)  # (O,), (O,)
-        bias = np.asarray(conv.params.get("bias", 0.0), np.float64) * scale + shift
-        scale = scale * conv.params.get("scale", 1.0)  # of a BatchNorm folded earlier
-    params = {"weight": conv.params["weight"], "scale": scale, "bias": bias.astype(np.float32)}
-    return carrying(conv.evolve(params=params), norm.activation, norm)
+        bias = np.asarray(layer.params.get("bias", 0.0), np.float64) * scale + shift
+        scale = scale * layer.params.get("scale", 1.0)  # of a BatchNorm folded earlier
+        weight = {"weight": layer.params["weight"], "scale": scale}
+        if layer.op == "linear":
+            weight = {"weight": np.multiply(layer.params["weight"], scale[:, None], dtype=np.float64)}
+        params = {**weight, "bias": bias.astype(np.float32)}
+    return carrying(layer.evolve(params=params), norm.activation, norm)
 
 
 def scale_and_shift(norm: Node) -> tuple[Array, Array]:

@@ -3,7 +3,8 @@
     relu(conv(x) + residual)
 
 is then one pass over the output while it is in the cache, instead of three passes over memory. A convolution's second
-input is its residual. Activations are fused into other operations if their records allow it.
+input is its residual, as is the third of a product with a gate: relu(x * gate + residual), the end of a block with
+squeeze and excitation. Activations are fused into other operations if their records allow it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Mapping, Set
 from npresnet.network import Network, Node
 from npresnet.ops.registry import ACTIVATIONS, operation_of
 from npresnet.passes.rewrite import carrying, merge_pairs
+
+OWN_INPUTS = {"conv2d": 1, "multiply": 2, "broadcast_add": 2}  # without the residual, which comes last
 
 
 def fuse(network: Network) -> Network:
@@ -24,11 +27,11 @@ def _into_add(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tup
     if node.op != "add" or len(node.inputs) != 2:
         return None
     for name, residual in (node.inputs, node.inputs[::-1]):  # the main path first, then the shortcut
-        conv = made.get(name)
-        if conv is None or name not in single_use or conv.op != "conv2d":
+        main = made.get(name)
+        if main is None or name not in single_use or main.activation is not None:
             continue
-        if len(conv.inputs) == 1 and conv.activation is None:
-            return conv, carrying(conv.evolve(inputs=(*conv.inputs, residual)), node.activation, node)
+        if len(main.inputs) == OWN_INPUTS.get(main.op):
+            return main, carrying(main.evolve(inputs=(*main.inputs, residual)), node.activation, node)
     return None
 
 

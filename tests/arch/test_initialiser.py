@@ -80,7 +80,6 @@ def test_groups_and_widths():
         ("resnet18", {"width_per_group": 128}),
         ("resnet51", {}),
         ("resnet", {}),
-        ("resnet18", {"replace_stride_with_dilation": [False, False, True]}),
         ("resnet18", {"num_classes": 0}),
         ("resnet18", {"num_classes": None}),
         ("resnet18", {"seed": -1}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from npresnet import arch
+from npresnet.arch.families import FAMILIES
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net
 
@@ -13,16 +14,25 @@ RESNEXT50 = bottleneck_net((3, 4, 6, 3), planes=64, width=128, groups=32)
 RESNET18 = basic_net((2, 2, 2, 2))
 
 
-LISTED = [
+TORCHVISION = [
     *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet50_2", "wide_resnet101_2"),
-    *("resnet10", "resnet14", "resnet26", "resnet200"),
+]
+LISTED = [
+    *TORCHVISION,
+    *("resnet10", "resnet14", "resnet26", "resnet200", "resnext101_32x4d", "resnext101_32x16d", "resnext101_32x32d"),
+    *("resnetaa50", "resnetblur18", "resnetblur50"),
     *("cifar_resnet20", "cifar_resnet32", "cifar_resnet44", "cifar_resnet56", "cifar_resnet110"),
 ]
 
 
 def test_the_list_of_names():
-    assert arch.list_archs() == LISTED
+    """torchvision's first; every family's, each once; and nothing that the registry does not know."""
+    names = arch.list_archs()
+    assert names[: len(TORCHVISION)] == TORCHVISION
+    assert set(LISTED) <= set(names)
+    assert len(names) == len(set(names))
+    assert names == list(dict.fromkeys(name for family in FAMILIES for name in family.ARCHS))
 
 
 @pytest.mark.parametrize("name", ["resnet50", None])
@@ -78,4 +88,4 @@ def test_unknown_names(name):
 
 def test_a_near_miss_gets_a_hint():
     with pytest.raises(ArchitectureError, match=r"Did you mean resnext50_32x4d\?"):
-        arch.build(RESNET50, arch="resnext50_32x8d")
+        arch.build(RESNET50, arch="resnext50_32x4")

@@ -87,7 +87,6 @@ def test_options_that_keys_determine_must_agree(option, right, wrong):
         {"weights": None, "progress": True},
         {"stride_on": "2x2"},
         {"stride_on": 1},
-        {"bn_eps": 0},
         {"bn_eps": -1e-5},
         {"bn_eps": float("nan")},
         {"bn_eps": float("inf")},
@@ -134,10 +133,20 @@ def test_an_unknown_option_gets_the_list():
         arch.build(RESNET50, options={"dilation": 2})
 
 
-@pytest.mark.parametrize("options", [{"stride_on": "1x1"}, {"replace_stride_with_dilation": [False, False, True]}])
-def test_options_of_bottlenecks_with_basic_blocks(options):
+def test_options_of_bottlenecks_with_basic_blocks():
     with pytest.raises(ArchitectureError, match="BasicBlock"):
-        arch.build(RESNET18, options=options)
+        arch.build(RESNET18, options={"stride_on": "1x1"})
+
+
+@pytest.mark.parametrize("options", [{"output_stride": 16}, {"replace_stride_with_dilation": [False, False, True]}])
+def test_basic_blocks_dilate_as_timm_s_do(options):
+    """The first convolution of a stage has the dilation of the stage before."""
+    network, config = arch.build(RESNET18, options=options)
+    windows = [network[f"layer4.{name}"].window for name in ("0.conv1", "0.conv2", "1.conv1", "1.conv2")]
+    assert [window.dilation for window in windows] == [(1, 1), (2, 2), (2, 2), (2, 2)]
+    assert {window.stride for window in windows} == {(1, 1)}
+    assert (config["output_stride"].value, config["output_stride"].origin) == (16, "caller")
+    assert config["replace_stride_with_dilation"].value == [False, False, True]
 
 
 def test_options_of_no_effect():

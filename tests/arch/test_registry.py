@@ -122,9 +122,17 @@ def test_decisions_are_in_order_with_their_origins():
         "width_per_group",
         "stride_on",
         "replace_stride_with_dilation",
+        "output_stride",
+        "last_stride",
         "shortcut",
+        "downsample",
+        "stem",
         "stem_stride",
         "max_pool",
+        "antialias",
+        "attention",
+        "activation",
+        "norm",
         "bn_eps",
         "preprocess",
         "labels",
@@ -166,9 +174,20 @@ def test_names_follow_from_depth_groups_and_widths(tensors, name):
     [(1000, 7, "imagenet"), (2, 7, None), (10, 3, "cifar10"), (10, 7, None), (1000, 3, None)],
 )
 def test_labels_are_suggested_by_the_number_of_classes(classes, stem, labels):
-    _, config = arch.build(basic_net(stem=stem, classes=classes))
+    """Of a network whose stem and size are settled by custom."""
+    _, config = arch.build(basic_net((1, 1, 1), stem=stem, classes=classes))
     assert config["labels"].value == labels
     assert config["preprocess"].value == ("V1" if stem == 7 else "cifar10")
+
+
+@pytest.mark.parametrize(
+    ("classes", "size"), [(10, "cifar10"), (100, "cifar10"), (200, {"resize": 64, "crop": 64}), (5, "V1")]
+)
+def test_a_small_stem_alone_does_not_tell_the_images_size(classes, size):
+    _, config = arch.build(basic_net((1, 1, 1, 1), stem=3, classes=classes))
+    assert (config["preprocess"].value, config["preprocess"].certainty) == (size, "ambiguous")
+    assert config["labels"].value is None
+    assert set(config.ambiguous()) == {"stem_stride", "max_pool", "preprocess"}
 
 
 def test_no_preset_for_other_than_three_channels():

@@ -28,6 +28,7 @@ from tests.support.small import picture
 
 SIZE = 12
 MADE_BY_PASSES = ("conv2d_max_pool2d",)  # other engines get networks before the passes
+NOT_IN_ONNX = ("attention_pool2d",)
 IMAGE = (3, SIZE, SIZE)
 
 
@@ -46,6 +47,21 @@ def positive(*shape: int) -> np.ndarray:
 def conv(op: str, **attrs: object) -> Node:
     weight = {"weight": positive(4, 3, 3, 3), "bias": positive(4)}
     return Node("y", op, (INPUT,), Window.of(3, 2, 1), attrs=attrs, params=weight)
+
+
+def pooled(op: str, **fields: object) -> tuple[Node, ...]:
+    return Node("pool", "max_pool2d", (INPUT,), Window.of(SIZE)), Node("y", op, ("pool",), **fields)
+
+
+def six_channels(source: str = INPUT) -> Node:
+    return Node("six", "concat", (source, source))
+
+
+def attention() -> Node:
+    shapes = {"pos_embed": (1 + SIZE * SIZE, 3), "proj_weight": (5, 4), "proj_bias": (5,)}
+    shapes |= {f"{role}_weight": (4, 3) for role in "qkv"} | {f"{role}_bias": (4,) for role in "qkv"}
+    params = {role: positive(*shape) for role, shape in shapes.items()}
+    return Node("y", "attention_pool2d", (INPUT,), attrs={"num_heads": 2}, params=params)
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -85,6 +101,38 @@ CASES: dict[str, Callable[[], Case]] = {
         (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "multiply", ("other", INPUT))),
     ),
     "shortcut_a": lambda: Case((Node("y", "shortcut_a", (INPUT,), attrs={"stride": 2, "pad_channels": (1, 2)}),)),
+    "global_max_pool": lambda: Case((Node("y", "global_max_pool", (INPUT,)),)),
+    "channel_conv1d": lambda: Case(
+        pooled("channel_conv1d", params={"weight": positive(1, 1, 3), "bias": positive(1)}), 3 * 3, 3 + 1
+    ),
+    "broadcast_add": lambda: Case(
+        (Node("shift", "channel_mean", (INPUT,)), Node("y", "broadcast_add", (INPUT, "shift"))),
+    ),
+    "slice_channels": lambda: Case((Node("y", "slice_channels", (INPUT,), attrs={"start": 1, "stop": 3}),)),
+    "concat": lambda: Case(
+        (Node("other", "max_pool2d", (INPUT,), Window.of(3, 1, 1)), Node("y", "concat", ("other", INPUT, "other")))
+    ),
+    "radix_sum": lambda: Case((six_channels(), Node("y", "radix_sum", ("six",), attrs={"radix": 3}))),
+    "radix_softmax": lambda: Case(
+        (
+            Node("pool", "global_avg_pool", (INPUT,)),
+            six_channels("pool"),
+            Node("y", "radix_softmax", ("six",), attrs={"radix": 3, "cardinality": 2}),
+        )
+    ),
+    "radix_weighted_sum": lambda: Case(
+        (
+            six_channels(),
+            Node("weights", "global_avg_pool", ("six",)),
+            Node("y", "radix_weighted_sum", ("six", "weights"), attrs={"radix": 2}),
+        )
+    ),
+    "channel_mean": lambda: Case((Node("y", "channel_mean", (INPUT,)),)),
+    "channel_max": lambda: Case((Node("y", "channel_max", (INPUT,)),)),
+    "spatial_attention_pool": lambda: Case(
+        (Node("logits", "channel_mean", (INPUT,)), Node("y", "spatial_attention_pool", (INPUT, "logits")))
+    ),
+    "attention_pool2d": lambda: Case((attention(),), (1 + 2 * 145) * 12 + 20, 145 * 3 + 3 * (12 + 4) + 20 + 5),
     **{name: lambda name=name: Case((Node("y", name, (INPUT,)),)) for name in ACTIVATIONS},
 }
 
@@ -126,8 +174,9 @@ def test_multiply_adds(case):
 
 def test_a_wrong_number_of_inputs_is_refused_by_name(case):
     node = case.nodes[-1]
-    with pytest.raises(ArchitectureError, match=rf"y: a {node.op} expects .* inputs, got 4"):
-        operation_of(node.evolve(inputs=(INPUT,) * 4))
+    most = operation_of(node).inputs[1]
+    with pytest.raises(ArchitectureError, match=rf"y: a {node.op} expects .* inputs, got {most + 1}"):
+        operation_of(node.evolve(inputs=(INPUT,) * (most + 1)))
 
 
 def test_summary(case):
@@ -172,7 +221,10 @@ def test_neighbours_are_as_far_apart_as_their_fields(case):
     if len(shapes["y"]) == 3 and shapes["y"][1] > 1:
         one, next_one = (receptive_field(network, "y", (i, i + 1), (i, i + 1), shapes) for i in (1, 2))
         apart = next_one.rows[0] - one.rows[0], next_one.columns[0] - one.columns[0]
-        assert jump(network, "y", shapes) == apart
+        sees_all = any(
+            operation_of(node).sees(node, i, shapes[x]) is None for node in network for i, x in enumerate(node.inputs)
+        )
+        assert jump(network, "y", shapes) == apart or (sees_all and apart == (0, 0))
     else:
         assert jump(network, "y", shapes) == (1, 1)
 
@@ -276,7 +328,13 @@ def test_the_other_engines_compute_it_or_refuse_by_name(name, tmp_path):
     variants = [(*nodes[:-1], nodes[-1].evolve(activation=activation)) for activation in (None, *ACTIVATIONS)]
     if name == "multiply":
         pool, flat = Node("pool", "global_avg_pool", (INPUT,)), Node("flat", "flatten", ("pool",))
+        spatial = Node("mean", "channel_mean", (INPUT,))
         variants += [(pool, flat, Node("y", "multiply", (INPUT, gate))) for gate in ("pool", "flat")]
+        variants += [(spatial, Node("y", "multiply", (INPUT, "mean", INPUT)))]
+    if name == "channel_conv1d":
+        variants += [(*nodes[:-1], nodes[-1].evolve(attrs={"padding_mode": "circular"}))]
+    if name == "radix_softmax":
+        variants += [(*nodes[:-1], nodes[-1].evolve(attrs={"radix": 1}))]
     for made in variants:
         network = Network(made, {"y": "y"})
         expected = ops.run(network, x.astype(np.float64))["y"]
@@ -286,6 +344,10 @@ def test_the_other_engines_compute_it_or_refuse_by_name(name, tmp_path):
         for array in (found, alone):
             np.testing.assert_allclose(array, expected, rtol=1e-6, atol=1e-7)  # weights are float32
         path = tmp_path / "network.onnx"
+        if name in NOT_IN_ONNX:
+            with pytest.raises(ArchitectureError, match=f"y: no ONNX form of {name}"):
+                onnx_file.write(network, path, channels=3, size=SIZE)
+            continue
         onnx_file.write(network, path, channels=3, size=SIZE)
         session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         np.testing.assert_allclose(session.run(None, {"input": x})[0], expected, rtol=1e-4, atol=1e-5)

@@ -71,7 +71,7 @@ def test_other_shapes_are_refused(first, second):
     with pytest.raises(ShapeError, match="one number per channel"):
         multiply(np.zeros((2, *first)), np.zeros((2, *second)))
     node = Node("y", "multiply", ("a", "b"))
-    with pytest.raises(ShapeError, match=r"multiplies .* but expects the same shape, or one number per channel"):
+    with pytest.raises(ShapeError, match=r"combines .* but expects the same shape, one number per channel"):
         ops.OPERATIONS["multiply"].infer_shape(node, [first, second])
 
 
@@ -81,5 +81,5 @@ def test_batches_of_different_length_are_refused():
 
 
 def test_a_single_input_is_refused():
-    with pytest.raises(ArchitectureError, match="y: a multiply expects 2 inputs, got 1"):
+    with pytest.raises(ArchitectureError, match="y: a multiply expects 2 to 3 inputs, got 1"):
         infer_shapes(Network((Node("y", "multiply", (INPUT,)),), {"y": "y"}), (5, 6, 7))

@@ -43,6 +43,41 @@ def _gate(**more: Any) -> tuple[Node, ...]:
     return Node("gate", "max_pool2d", (INPUT,), Window.of(IMAGE[1:])), Node("y", "multiply", (INPUT, "gate"), **more)
 
 
+def _pooled(op: str, **fields: Any) -> Make:
+    """On one number per channel."""
+    return lambda **more: (
+        Node("pool", "max_pool2d", (INPUT,), Window.of(IMAGE[1:])),
+        Node("y", op, ("pool",), **{**fields, **more}),
+    )
+
+
+def _shifted(**more: Any) -> tuple[Node, ...]:
+    pool = Node("shift", "max_pool2d", (INPUT,), Window.of(IMAGE[1:]))
+    return pool, Node("y", "broadcast_add", (INPUT, "shift"), **more)
+
+
+def _parts(**more: Any) -> tuple[Node, ...]:
+    return Node("a", "relu", (INPUT,)), Node("y", "concat", ("a", INPUT, "a"), **more)
+
+
+def _weighted(**more: Any) -> tuple[Node, ...]:
+    pool = Node("weights", "max_pool2d", (INPUT,), Window.of(IMAGE[1:]))
+    return pool, Node("y", "radix_weighted_sum", (INPUT, "weights"), **{"attrs": {"radix": 2}, **more})
+
+
+def _context(**more: Any) -> tuple[Node, ...]:
+    logits = Node("logits", "conv2d", (INPUT,), Window.of(1), params={"weight": _weight(1, IMAGE[0], 1, 1) / 8})
+    return logits, Node("y", "spatial_attention_pool", (INPUT, "logits"), **more)
+
+
+def _attention(**more: Any) -> tuple[Node, ...]:
+    channels, height, width = IMAGE
+    shapes = {"pos_embed": (1 + height * width, channels), "q_bias": (8,), "v_bias": (8,), "proj_bias": (5,)}
+    shapes |= {"q_weight": (8, channels), "k_weight": (8, channels), "v_weight": (8, channels), "proj_weight": (5, 8)}
+    params = {role: _weight(*shape) / 4 for role, shape in shapes.items()}
+    return (Node("y", "attention_pool2d", (INPUT,), **{"attrs": {"num_heads": 2}, "params": params, **more}),)
+
+
 CASES: Mapping[str, Make] = {
     "conv2d": _one("conv2d", window=Window.of(3, 2, 1), params={"weight": _weight(8, 4, 3, 3)}),
     "conv2d_max_pool2d": _one(
@@ -60,6 +95,18 @@ CASES: Mapping[str, Make] = {
     "add": _sum,
     "multiply": _gate,
     "shortcut_a": _one("shortcut_a", attrs={"stride": 2, "pad_channels": (2, 2)}),
+    "global_max_pool": _one("global_max_pool"),
+    "channel_conv1d": _pooled("channel_conv1d", params={"weight": _weight(1, 1, 5)}),
+    "broadcast_add": _shifted,
+    "slice_channels": _one("slice_channels", attrs={"start": 1, "stop": 3}),
+    "concat": _parts,
+    "radix_sum": _one("radix_sum", attrs={"radix": 2}),
+    "radix_softmax": _pooled("radix_softmax", attrs={"radix": 2, "cardinality": 2}),
+    "radix_weighted_sum": _weighted,
+    "channel_mean": _one("channel_mean"),
+    "channel_max": _one("channel_max"),
+    "spatial_attention_pool": _context,
+    "attention_pool2d": _attention,
     **{name: _one(name) for name in ACTIVATIONS},
 }
 

@@ -11,24 +11,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.torchvision import ARCHS as LARGE
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS, Layout
-from npresnet.arch.reading import has_projections, is_bottleneck, read_residual, stem_side
+from npresnet.arch.reading import has_projections, is_bottleneck, read_residual
 from npresnet.arch.residual import build_residual
 from npresnet.arch.source import he_fan_in
+from npresnet.arch.stem import stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
-__all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]
+__all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "signature"]
 
 NAME = "cifar"
 ANY = "cifar_resnet"  # the name of networks without a specific one
 SMALL_STEM = "usual after a 3x3 stem"
 OTHER_MEANS = "some nets for CIFAR were trained with another mean and std"
 OPTION_A = "no projections: strided identity, channels of zeros on either side"
+OTHER_A = ("shortcut='A-end'", "shortcut='A-pool'", "shortcut='none'")
+OTHER_STEMS = ("stem_stride=2", "stem=[[3, 1, 2]]")
+SIZES: Mapping[int | None, Any] = {10: "cifar10", 100: "cifar10", 200: {"resize": 64, "crop": 64}}  # Tiny ImageNet: 200
 
 # He et al., section 4.2: the defaults of a network specified by its name.
 USUAL: Options = {
@@ -67,24 +72,58 @@ def signature(tensors: Tensors) -> bool:
 def read(tensors: Tensors) -> Reading:
     has_shortcut, has_downsample = has_projections(tensors, "shortcut"), has_projections(tensors, "downsample")
     option_a = not has_shortcut and not has_downsample and not is_bottleneck(tensors)
+    settled = is_usual(tensors)
+    option = {"shortcut": Decision("A", "default", OPTION_A, () if _is_akamaster(tensors) else OTHER_A)}
     decisions, sizes = read_residual(
         tensors,
         Decision(NAME, "inferred"),
         labels=(10, "cifar10"),
-        **({"shortcut": Decision("A", "inferred", OPTION_A)} if option_a else {}),
-        stem_stride=Decision(USUAL["stem_stride"], "default", SMALL_STEM),
-        max_pool=Decision(USUAL["max_pool"], "default", SMALL_STEM),
-        preprocess=Decision("cifar10", "default", OTHER_MEANS),
+        **(option if option_a else {}),
+        stem_stride=Decision(1, "default", SMALL_STEM, () if settled else OTHER_STEMS),
+        max_pool=Decision(False, "default", SMALL_STEM, () if settled else ("max_pool=True",)),
     )
+    decisions.update(_for_small_images(decisions, settled))
     sizes["projection"] = "shortcut" if has_shortcut else "downsample"
-    return Reading({"arch": Decision(_name_of(decisions), "inferred"), **decisions}, sizes)
+    return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
+
+
+def is_usual(tensors: Tensors) -> bool:
+    """Whether all networks in use with such tensors have a stem of stride 1 without a pool.
+
+    Those of He et al. (three stages), and those of pytorch-cifar (`shortcut` and `linear`). torchvision's with another
+    conv1 are made with a max pool and without, for images of 32x32, 64x64 and more.
+    """
+    three_stages = tensors.numbers_after("layer") == [1, 2, 3]
+    return three_stages or (has_projections(tensors, "shortcut") and "linear.weight" in tensors)
+
+
+def _is_akamaster(tensors: Tensors) -> bool:
+    """The most widespread networks without projections: their classifier is called linear."""
+    return "linear.weight" in tensors and tensors.numbers_after("layer") == [1, 2, 3]
+
+
+def _for_small_images(decisions: Mapping[str, Decision], settled: bool) -> dict[str, Decision]:
+    """Preprocessing and labels, by the number of classes; CIFAR's names only where nothing speaks against them."""
+    if decisions["in_channels"].value != 3:
+        return {}
+    classes = decisions["num_classes"].value
+    size, others = SIZES.get(classes, "V1"), ("preprocess='cifar10'", "preprocess={'resize': 64, 'crop': 64}")
+    if settled and size == "V1":
+        size = "cifar10"
+    note = OTHER_MEANS if settled else f"by custom for {classes} classes" if classes in SIZES else "the size is unknown"
+    alternatives = tuple(other for other in others if size != "V1" and repr(size) not in other) or others
+    if settled and classes in (None, 10, 100):
+        alternatives = ()
+    names = "cifar10" if classes == 10 and settled else None
+    remark = "" if settled or classes != 10 else "ten classes, but nothing says that they are CIFAR-10's"
+    return {"preprocess": Decision(size, "default", note, alternatives), "labels": Decision(names, "default", remark)}
 
 
 def build(builder: Builder, options: Options) -> Mapping[str, str]:
     return build_residual(builder, Layout.of({**USUAL, **options}))
 
 
-def _name_of(decisions: Mapping[str, Decision]) -> str:
+def name_of(decisions: Mapping[str, Decision]) -> str:
     """cifar_resnet<6n+2>, or cifar_<one of torchvision's> for a network of that depth with a small stem."""
     large = name_in(LARGE, decisions)
     if large is not None:

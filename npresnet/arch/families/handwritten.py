@@ -13,8 +13,9 @@ from npresnet.arch.builder import Builder
 from npresnet.arch.families.torchvision import ANY, ARCHS, large_stem, named
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS, Layout
-from npresnet.arch.reading import has_projections, read_residual, stem_side
+from npresnet.arch.reading import has_projections, is_bottleneck, read_residual
 from npresnet.arch.residual import build_residual
+from npresnet.arch.stem import stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -22,7 +23,7 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]
 
 NAME = "handwritten"
 PROJECTION = "shortcut"
-ON_FIRST = "nets that call their projections shortcut stride on the first 1x1; stride_on='3x3' says otherwise"
+ON_FIRST = "most nets that call their projections shortcut stride on the first 1x1"
 
 
 def signature(tensors: Tensors) -> bool:
@@ -30,7 +31,8 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    known = {"stride_on": Decision("1x1", "inferred", ON_FIRST), **large_stem(tensors)}
+    stride_on = Decision("1x1", "default", ON_FIRST, ("stride_on='3x3'",))
+    known = {"stride_on": stride_on, **large_stem(tensors)} if is_bottleneck(tensors) else large_stem(tensors)
     decisions, sizes = read_residual(tensors, Decision(NAME, "inferred"), labels=(1000, "imagenet"), **known)
     name = Decision(name_in(ARCHS, decisions) or ANY, "inferred")
     return Reading({"arch": name, **decisions}, sizes)

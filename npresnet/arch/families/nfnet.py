@@ -31,7 +31,7 @@ import numpy as np
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.nfnet_archs import ARCHS, GAMMA, SIZES, USUAL_SIZES, divisible
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.named_head import pool_and_classify, read_classes
+from npresnet.arch.named_head import Names, pool_and_classify, read_classes
 from npresnet.arch.options import Option, flag, is_list_of, is_positive, is_whole, one_of
 from npresnet.arch.source import CONV_AXES, Wanted, ones
 from npresnet.arch.squeeze import channel_attention, squeeze_excite
@@ -44,7 +44,7 @@ from npresnet.window import Window
 
 NAME = "nfnet"
 ANY = "nfnet"
-CLASSIFIER = "head.fc"
+HEAD = Names("head.global_pool", "head.global_pool.flatten", "head.fc")
 EPS = 1e-5  # of a filter's standard deviation
 
 _WHOLE_NUMBERS = Option(is_list_of(is_whole), "a list of whole numbers, one for each stage", "topology")
@@ -174,7 +174,7 @@ def read(tensors: Tensors) -> Reading:
     }
     skipinit = "stages.0.0.skipinit_gain" in tensors
     stem = "stem.conv.weight" if "stem.conv.weight" in tensors else "stem.conv1.weight"
-    classes = read_classes(tensors, CLASSIFIER)
+    classes = read_classes(tensors, HEAD.linear)
     in_channels = tensors.peek(stem, CONV_AXES).shape[1]
     activation = _activation(stem_type, attention, group_size or 0, skipinit=skipinit)
     decisions = {

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.named_head import pool_and_classify, read_classes
+from npresnet.arch.named_head import Names, pool_and_classify, read_classes
 from npresnet.arch.options import Option, count, flag, is_list_of, is_positive, is_whole, one_of
 from npresnet.arch.source import CONV_AXES, ones, zeros
 from npresnet.arch.stages import read_depths, read_groups, read_width
@@ -34,7 +34,7 @@ from npresnet.window import Window
 NAME = "resnetv2"
 ANY = "resnetv2"
 FIRST = "stages.0.blocks.0.conv1.weight"
-CLASSIFIER = "head.fc"
+HEAD = Names("head.global_pool", "head.pooled", "head.fc")
 BIT_EPS = 1e-8  # of the standard deviation of a filter
 NORMS = ("batch", "group", "evo", "frn")
 
@@ -153,7 +153,7 @@ def read(tensors: Tensors) -> Reading:
     groups = read_groups(tensors, ((f"{name}.conv2", widths[name][0]) for name in names))
     norm, stem_type = _norm_of(tensors), _stem_type(stem_widths)
     is_bit = norm == "group" and stem_type == "7x7"
-    classes = read_classes(tensors, CLASSIFIER)
+    classes = read_classes(tensors, HEAD.linear)
     stem = "stem.conv.weight" if "stem.conv.weight" in tensors else "stem.conv1.weight"
     in_channels = tensors.peek(stem, CONV_AXES).shape[1]
     decisions = {

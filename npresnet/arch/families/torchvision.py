@@ -1,7 +1,8 @@
 """torchvision's ResNets, ResNeXts and Wide ResNets, timm's plain ones, and any network with their keys.
 
-Recognised by a `conv1` that is not 3x3 and blocks `layerI.J` whose projection is called `downsample`. Depth, type of
-block, groups and widths are read from keys and shapes, so any of them may differ from the ten published networks.
+Recognised by a `conv1` that is not 3x3 and blocks `layerI.J` whose projection is called `downsample`, without any of
+the parts by which `timm` is recognised. Depth, type of block, groups and widths are read from keys and shapes, so any of them may
+differ from the ten published networks.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from npresnet.arch.builder import Builder
+from npresnet.arch.families import timm
+from npresnet.arch.families.timm import is_plain, options_of, unusual_stem
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS, Layout
-from npresnet.arch.reading import has_projections, read_residual, stem_side
+from npresnet.arch.reading import has_projections, read_residual
 from npresnet.arch.residual import build_residual
+from npresnet.arch.stem import stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
-__all__ = ["ANY", "ARCHS", "NAME", "OPTIONS", "build", "large_stem", "named", "read", "signature"]
+__all__ = ["ANY", "ARCHS", "NAME", "OPTIONS", "build", "large_stem", "name_of", "named", "read", "signature"]
 
 NAME = "torchvision"
 ANY = "resnet"  # the name of networks without a specific one
 PLAIN = "timm's blur-pool and anti-aliased variants have the same keys; this is the plain net"
+SMALL_DATA = "with 10 or 100 classes also nets for small images have this stem"
 
 
 def _net(block: str, layers: list[int], groups: int = 1, width_per_group: int = 64) -> Options:
     sizes = {"groups": groups, "width_per_group": width_per_group}
-    return {"block": block, "layers": layers, **sizes, "stem_kernel": 7}
+    return {"block": block, "layers": layers, **sizes, "stem_kernel": 7, "antialias": "none"}
 
 
 ARCHS: Mapping[str, Options] = {
@@ -44,23 +49,41 @@ ARCHS: Mapping[str, Options] = {
     "resnet14": _net("Bottleneck", [1, 1, 1, 1]),
     "resnet26": _net("Bottleneck", [2, 2, 2, 2]),
     "resnet200": _net("Bottleneck", [3, 24, 36, 3]),
+    # timm's with the same tensors; the last ones are told by their names alone
+    "resnext101_32x4d": _net("Bottleneck", [3, 4, 23, 3], 32, 4),
+    "resnext101_32x16d": _net("Bottleneck", [3, 4, 23, 3], 32, 16),
+    "resnext101_32x32d": _net("Bottleneck", [3, 4, 23, 3], 32, 32),
+    "resnetaa50": {**_net("Bottleneck", [3, 4, 6, 3]), "antialias": "avg"},
+    "resnetblur18": {**_net("BasicBlock", [2, 2, 2, 2]), "antialias": "blur"},
+    "resnetblur50": {**_net("Bottleneck", [3, 4, 6, 3]), "antialias": "blur"},
 }
 
 
 def named(name: str) -> Options | None:
-    """The listed names, and "resnet" for any network."""
-    return {} if name == ANY else ARCHS.get(name)
+    """The listed names, others of timm's grammar with these tensors, and "resnet" for any network."""
+    if name == ANY:
+        return {}
+    options = ARCHS.get(name) or options_of(name)
+    return options if options is None or name in ARCHS or is_plain(options) else None
 
 
 def signature(tensors: Tensors) -> bool:
-    return stem_side(tensors) not in (None, 3) and not has_projections(tensors, "shortcut")
+    large = stem_side(tensors) not in (None, 3)
+    return large and not has_projections(tensors, "shortcut") and not timm.signature(tensors)
 
 
 def read(tensors: Tensors) -> Reading:
     family = Decision(NAME, "inferred", PLAIN)
     decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), **large_stem(tensors))
-    name = Decision(name_in(ARCHS, decisions) or ANY, "inferred")
-    return Reading({"arch": name, **decisions}, sizes)
+    if decisions["num_classes"].value in (10, 100) and stem_side(tensors) == 7:
+        decisions["stem_stride"] = Decision(2, "default", SMALL_DATA, ("stem_stride=1",))
+        decisions["max_pool"] = Decision(True, "default", SMALL_DATA, ("max_pool=False",))
+    return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
+
+
+def name_of(decisions: Mapping[str, Decision]) -> str:
+    """The name of a network with these decisions."""
+    return name_in(ARCHS, decisions) or ANY
 
 
 def build(builder: Builder, options: Options) -> Mapping[str, str]:
@@ -70,7 +93,4 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
 def large_stem(tensors: Tensors) -> dict[str, Decision]:
     """A 7x7 stem has stride 2 and is followed by a max pool; for other sizes the keys do not determine it."""
     side = stem_side(tensors)
-    if side == 7:
-        return {}
-    unknown = Decision(None, "default", f"a {side}x{side} stem is unusual")
-    return {"stem_stride": unknown, "max_pool": unknown}
+    return {} if side == 7 else unusual_stem(side or 0)

@@ -6,12 +6,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from npresnet.cpu.compiler.conv2d import Conv2dLowering
+from npresnet.cpu.kernels import calls
 from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
-from npresnet.cpu.kernels.head import FlattenLowering, GlobalAvgPoolLowering, LinearLowering
+from npresnet.cpu.kernels.attention_pool2d import AttentionPool2dLowering
+from npresnet.cpu.kernels.channels import (
+    ChannelConv1dLowering,
+    ChannelMaxLowering,
+    ChannelMeanLowering,
+    ConcatLowering,
+    SliceChannelsLowering,
+)
+from npresnet.cpu.kernels.gates import GateLowering
+from npresnet.cpu.kernels.global_pooling import (
+    GlobalAvgPoolLowering,
+    GlobalMaxPoolLowering,
+    SpatialAttentionPoolLowering,
+)
+from npresnet.cpu.kernels.head import FlattenLowering, LinearLowering
 from npresnet.cpu.kernels.lowering import Lowering
-from npresnet.cpu.kernels.multiply import MultiplyLowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering
 from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
+from npresnet.cpu.kernels.radix import RadixSoftmaxLowering, RadixSumLowering, RadixWeightedSumLowering
 from npresnet.cpu.kernels.stem import StemLowering
 from npresnet.network import Node
 from npresnet.plan.lowering import find_lowering
@@ -24,11 +39,23 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "max_pool2d": MaxPool2dLowering(),
         "avg_pool2d": AvgPool2dLowering(),
         "global_avg_pool": GlobalAvgPoolLowering(),
+        "global_max_pool": GlobalMaxPoolLowering(),
+        "spatial_attention_pool": SpatialAttentionPoolLowering(),
+        "attention_pool2d": AttentionPool2dLowering(),
         "flatten": FlattenLowering(),
         "linear": LinearLowering(),
         "add": AddLowering(),
-        "multiply": MultiplyLowering(),
+        "multiply": GateLowering(calls.multiply),
+        "broadcast_add": GateLowering(calls.add),
         "shortcut_a": ShortcutALowering(),
+        "channel_conv1d": ChannelConv1dLowering(),
+        "channel_mean": ChannelMeanLowering(),
+        "channel_max": ChannelMaxLowering(),
+        "slice_channels": SliceChannelsLowering(),
+        "concat": ConcatLowering(),
+        "radix_sum": RadixSumLowering(),
+        "radix_softmax": RadixSoftmaxLowering(),
+        "radix_weighted_sum": RadixWeightedSumLowering(),
         **{name: ActivationLowering(name) for name in NAMES},
     }
 )

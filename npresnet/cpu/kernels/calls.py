@@ -52,3 +52,39 @@ def sum_parts(parts: Floats, out: Floats) -> None:
 def sum_pixels(image: Floats, out: Floats) -> None:
     """out[c] = sum over h, w of image[h, w, c]."""
     np.add.reduce(image, axis=(0, 1), out=out)
+
+
+def max_pixels(image: Floats, out: Floats) -> None:
+    """out[c] = max over h, w of image[h, w, c]."""
+    np.maximum.reduce(image, axis=(0, 1), out=out)
+
+
+def sum_channels(image: Floats, out: Floats) -> None:
+    """out[h, w] = sum over c of image[h, w, c]."""
+    np.add.reduce(image, axis=2, out=out)
+
+
+def max_channels(image: Floats, out: Floats) -> None:
+    """out[h, w] = max over c of image[h, w, c]."""
+    np.maximum.reduce(image, axis=2, out=out)
+
+
+def softmax(logits: Floats, out: Floats) -> None:
+    """out = exp(logits - max) / sum of that, over all elements."""
+    np.subtract(logits, logits.max(), out=out)
+    np.exp(out, out=out)
+    np.divide(out, out.sum(), out=out)
+
+
+def softmax_rows(logits: Floats, out: Floats) -> None:
+    """The same over the last axis."""
+    np.subtract(logits, logits.max(axis=-1, keepdims=True), out=out)
+    np.exp(out, out=out)
+    np.divide(out, out.sum(axis=-1, keepdims=True), out=out)
+
+
+def softmax_first(logits: Floats, out: Floats) -> None:
+    """The same over the first axis."""
+    np.subtract(logits, logits.max(axis=0), out=out)
+    np.exp(out, out=out)
+    np.divide(out, out.sum(axis=0), out=out)

@@ -1,4 +1,4 @@
-"""The end of a classifier: global average pool, flatten, fully connected layer."""
+"""The end of a classifier: flatten, fully connected layer."""
 
 from __future__ import annotations
 
@@ -64,23 +64,6 @@ class _Image:
         if self.bias is not None:
             calls.append((kernels.add, (part, self.bias[start:stop], part)))
         return (*calls, *activate(self.node, memory, part, part))
-
-
-class GlobalAvgPoolLowering(Lowering):
-    """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division."""
-
-    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
-        node = bound.node
-        source, out = memory.images(node.inputs[0]), memory.images(node.name)[:, 0, 0]  # (N, H, W, C), (N, C)
-        pixels = np.float32(source.shape[1] * source.shape[2])
-        return [
-            (
-                (kernels.sum_pixels, (image, mean)),
-                (kernels.divide, (mean, pixels, mean)),
-                *activate(node, memory, mean, mean),
-            )
-            for image, mean in zip(source, out, strict=True)
-        ]
 
 
 class FlattenLowering(Lowering):

@@ -67,6 +67,11 @@ class Memory:
         _, height, width, _ = storage.shape
         return storage[:, top : height - bottom, left : width - right]
 
+    def numbers(self, name: str) -> Floats:
+        """All images of a value with one number per channel, (C, 1, 1) or (C,): a view (N, C)."""
+        value = self.images(name)
+        return value if value.ndim == 2 else value[:, 0, 0]
+
     def scratch(self, worker: int, purpose: str, shape: tuple[int, ...]) -> Floats:
         """A contiguous array for one tile's intermediate results; the worker's other tiles use the same bytes."""
         return self._scratch[worker][purpose][: prod(shape)].reshape(shape)

@@ -21,17 +21,9 @@ def array(*shape: int) -> np.ndarray:
 
 DOWN = "layer2.0.downsample"
 CASES = {
-    "SE-ResNet": basic_net() | conv("layer1.0.se.fc1", 2, 8, 1, 1),
-    "SE-ResNet (squeeze": basic_net(stem=3, projection="shortcut") | conv("layer1.0.fc1", 2, 8, 1, 1),
-    "legacy SE-ResNet": basic_net() | conv("layer1.0.se_module.fc1", 2, 8, 1, 1),
-    "ECA-ResNet": basic_net() | {"layer1.0.se.conv.weight": array(1, 1, 3)},
     "SK-ResNet": bottleneck_net() | conv("layer1.0.conv2.paths.0.conv", 4, 4, 3, 3),
     "ResNeSt": bottleneck_net() | conv("layer1.0.conv2.fc1", 2, 4, 1, 1),
     "CBAM": basic_net() | conv("layer1.0.ca.fc1", 2, 8, 1, 1),
-    "deep stem": without(basic_net(), "conv1") | conv("conv1.0", 8, 3, 3, 3) | conv("conv1.3", 8, 8, 3, 3),
-    "ResNet-D": without(basic_net(), DOWN) | conv(f"{DOWN}.1", 16, 8, 1, 1) | norm(f"{DOWN}.2", 16),
-    "ResNet-RS": basic_net() | conv("maxpool.0", 8, 8, 3, 3),
-    "GroupNorm": {name: a for name, a in basic_net().items() if "running" not in name and "tracked" not in name},
     "pre-activation": {"stages.0.blocks.0.norm1.weight": array(8), "stem.conv.weight": array(8, 3, 7, 7)},
     "pre-activation ResNet (ResNet v2)": {
         name: a
