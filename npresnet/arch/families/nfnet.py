@@ -28,13 +28,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.arch.attention import Attention, attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.nfnet_archs import ARCHS, GAMMA, SIZES, USUAL_SIZES, divisible
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.named_head import Names, pool_and_classify, read_classes
 from npresnet.arch.options import Option, flag, is_list_of, is_positive, is_whole, one_of
 from npresnet.arch.source import CONV_AXES, Wanted, ones
-from npresnet.arch.squeeze import channel_attention, squeeze_excite
 from npresnet.arch.stages import read_depths, read_width
 from npresnet.arch.standardised import scaled_conv
 from npresnet.arch.tensors import Tensors, agreed
@@ -54,7 +54,7 @@ OPTIONS: Mapping[str, Option] = {
     "stem_type": one_of("3x3", "7x7", "deep", role="topology"),
     "attention": one_of("none", "se", "eca", role="topology"),
     "skipinit": flag("topology"),
-    "activation": one_of(*GAMMA, role="free"),
+    "activation": one_of(*GAMMA, role="free"),  # of which gamma is known
     "gamma_in_activation": flag("free"),
     "same_padding": flag("free"),
     "alpha": Option(is_positive, "a positive number", "free"),
@@ -72,12 +72,12 @@ class _Block(NamedTuple):
 
 
 class _Net(NamedTuple):
-    """A network without its weights. widths, stem_widths and gate_sizes are read from a file, or follow from the rest.
+    """A network without its weights. widths and stem_widths are read from a file, or follow from the rest.
 
     group_size     channels of a group of conv2, None where it has no groups
     bottle_ratio   inner width over the block's output, or its input with `expands_input` (NF-RegNet)
     features       channels of final_conv, None where there is none
-    gate_sizes     {gate's name: the width of an SE gate, or an ECA gate's kernel_size}
+    reduction      an SE gate's inner width over its channels
     """
 
     layers: Sequence[int]
@@ -100,7 +100,6 @@ class _Net(NamedTuple):
     num_classes: int | None = 1000
     widths: Mapping[str, tuple[int, int]] = MappingProxyType({})
     stem_widths: Sequence[int] = ()
-    gate_sizes: Mapping[str, int] = MappingProxyType({})
 
     @classmethod
     def of(cls, options: Options) -> _Net:
@@ -115,6 +114,9 @@ class _Net(NamedTuple):
     def plain_gamma(self) -> float:
         """The factor of filters that read the image or a sum."""
         return 1.0 if self.gamma_in_activation else self.gamma
+
+    def gate(self, module: str) -> Attention:
+        return Attention(self.attention, module, ("conv",) if self.attention == "eca" else ("fc1", "fc2"))
 
     def stem(self) -> Sequence[int]:
         """Channels of the stem's convolutions."""
@@ -131,14 +133,6 @@ class _Net(NamedTuple):
                 yield _Block(name, widths, stride, 1 / math.sqrt(variance))
                 variance = (1.0 if j == 0 else variance) + self.alpha**2
                 before = widths[1]
-
-    def gate_size(self, name: str, channels: int) -> int:
-        if name in self.gate_sizes:
-            return self.gate_sizes[name]
-        if self.attention == "se":
-            return divisible(channels * self.reduction, least_part=0.0)
-        size = int(abs(math.log2(channels) + 1) / 2)
-        return max(size if size % 2 else size + 1, 3)
 
     def _inner(self, in_channels: int, out_channels: int, *, first: bool) -> int:
         ratio = 1.0 if self.expands_input and first else self.bottle_ratio
@@ -161,12 +155,11 @@ def read(tensors: Tensors) -> Reading:
     blocks = [name for stage in names for name in stage]
     widths = {name: (_inner_width(tensors, name), read_width(tensors, f"{name}.conv3")) for name in blocks}
     stem_type, stem_widths = _read_stem(tensors)
-    attention, gate_sizes = _read_gates(tensors, blocks)
+    attention = _read_attention(tensors)
     group_size = _read_group_size(tensors, widths)
     sizes = {
         "widths": widths,
         "stem_widths": stem_widths,
-        "gate_sizes": gate_sizes,
         "group_size": group_size,
         "expands_input": tensors.has(r"^stages\.0\.0\.attn\."),
         "extra_conv": "stages.0.0.conv2b.weight" in tensors,
@@ -210,9 +203,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
         x = _times(builder, "final_act", x, net.gamma)
     else:
         x = builder.activation("final_act", x, net.activation)
-    return pool_and_classify(
-        builder, x, net.num_classes, pool="head.global_pool", flatten="head.global_pool.flatten", linear=CLASSIFIER
-    )
+    return pool_and_classify(builder, x, net.num_classes, HEAD)
 
 
 def _stem(builder: Builder, net: _Net) -> str:
@@ -242,13 +233,14 @@ def _block(builder: Builder, net: _Net, block: _Block, x: str) -> str:
         window = Window.of(3, stride=step, padding=1)
         y = _conv(builder, net, f"{name}.conv{k}", y, inner, window, net.gamma, groups)
     if net.attention != "none" and net.expands_input:
-        y = _gate(builder, net, f"{name}.attn", y)
+        y = attend(builder, net.gate("attn"), name, y, net.reduction)
         y = _times(builder, f"{name}.attn_gain", y, net.gate_gain)
     y = _act(builder, net, f"{name}.act3", y)
     y = _conv(builder, net, f"{name}.conv3", y, out_channels, Window.of(1), net.gamma)
     factor = net.alpha * (_skipinit_gain(builder, name) if net.skipinit else 1.0)
     if net.attention != "none" and not net.expands_input:
-        y, factor = _gate(builder, net, f"{name}.attn_last", y), factor * net.gate_gain
+        y = attend(builder, net.gate("attn_last"), name, y, net.reduction)
+        factor *= net.gate_gain
     return builder.add(f"{name}.add", _times(builder, f"{name}.scale", y, factor), shortcut)
 
 
@@ -279,11 +271,6 @@ def _act(builder: Builder, net: _Net, name: str, x: str) -> str:
     return builder.activation(f"{name}_function" if net.gamma_in_activation else name, x, net.activation)
 
 
-def _gate(builder: Builder, net: _Net, name: str, x: str) -> str:
-    size = net.gate_size(name, builder.channels[x])
-    return (squeeze_excite if net.attention == "se" else channel_attention)(builder, name, x, size)
-
-
 def _times(builder: Builder, name: str, x: str, factor: float) -> str:
     """x * factor, as a BatchNorm without statistics; in float64, because it is folded into filters."""
     channels = builder.channels[x]
@@ -309,15 +296,11 @@ def _read_stem(tensors: Tensors) -> tuple[str, list[int]]:
     return ("7x7" if side == 7 else "3x3"), [read_width(tensors, "stem.conv")]
 
 
-def _read_gates(tensors: Tensors, blocks: Sequence[str]) -> tuple[str, dict[str, int]]:
-    """The kind of gate, and {gate's name: its size}."""
-    gates = [f"{name}.{gate}" for name in blocks for gate in ("attn", "attn_last")]
-    squeezed = [name for name in gates if f"{name}.fc1.weight" in tensors]
-    if squeezed:
-        return "se", {name: read_width(tensors, f"{name}.fc1") for name in squeezed}
-    kernels = {name: tensors.length(f"{name}.conv.weight", 2, ndim=3) for name in gates}
-    sizes = {name: size for name, size in kernels.items() if size}
-    return ("eca" if sizes else "none"), sizes
+def _read_attention(tensors: Tensors) -> str:
+    module = r"^stages\.[0-9]+\.[0-9]+\.attn(_last)?\."
+    if tensors.has(module + r"fc1\.weight$"):
+        return "se"
+    return "eca" if tensors.has(module + r"conv\.weight$") else "none"
 
 
 def _read_group_size(tensors: Tensors, widths: Mapping[str, tuple[int, int]]) -> int | None:

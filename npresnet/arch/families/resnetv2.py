@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.named_head import Names, pool_and_classify, read_classes
-from npresnet.arch.options import Option, count, flag, is_list_of, is_positive, is_whole, one_of
+from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
+from npresnet.arch.residual_options import is_eps
 from npresnet.arch.source import CONV_AXES, ones, zeros
 from npresnet.arch.stages import read_depths, read_groups, read_width
 from npresnet.arch.standardised import standardised_conv
@@ -36,7 +37,7 @@ ANY = "resnetv2"
 FIRST = "stages.0.blocks.0.conv1.weight"
 HEAD = Names("head.global_pool", "head.pooled", "head.fc")
 BIT_EPS = 1e-8  # of the standard deviation of a filter
-NORMS = ("batch", "group", "evo", "frn")
+NORMS = ("batch_norm", "group_norm", "evo_norm_s0", "filter_response_norm")  # operations
 
 OPTIONS: Mapping[str, Option] = {
     "block": one_of("BasicBlock", "Bottleneck", role="topology"),
@@ -48,18 +49,18 @@ OPTIONS: Mapping[str, Option] = {
     "pool_border": one_of("zeros", "none", role="free"),
     "avg_down": flag("free"),
     "norm_groups": count("free"),
-    "bn_eps": Option(is_positive, "a positive number", "free"),
+    "bn_eps": Option(is_eps, "a number from 0 on", "free"),
 }
 
 
-def _net(layers: list[int], stem_type: str = "7x7", *, block: str = "Bottleneck", norm: str = "batch") -> Options:
+def _net(layers: list[int], stem_type: str = "7x7", *, block: str = "Bottleneck", norm: str = "batch_norm") -> Options:
     deep = stem_type != "7x7"
     return {"block": block, "layers": layers, "norm": norm, "stem_type": stem_type, "avg_down": deep, "width_factor": 1}
 
 
 def _bit(layers: list[int], width_factor: int) -> Options:
     own = {"width_factor": width_factor, "weight_standardisation": True, "pool_border": "zeros"}
-    return {**_net(layers, norm="group"), **own}
+    return {**_net(layers, norm="group_norm"), **own}
 
 
 ARCHS: Mapping[str, Options] = {
@@ -74,9 +75,9 @@ ARCHS: Mapping[str, Options] = {
     "resnetv2_101d": _net([3, 4, 23, 3], "deep"),
     "resnetv2_152": _net([3, 8, 36, 3]),
     "resnetv2_152d": _net([3, 8, 36, 3], "deep"),
-    "resnetv2_50d_gn": _net([3, 4, 6, 3], "deep", norm="group"),
-    "resnetv2_50d_evos": _net([3, 4, 6, 3], "deep", norm="evo"),
-    "resnetv2_50d_frn": _net([3, 4, 6, 3], "deep", norm="frn"),
+    "resnetv2_50d_gn": _net([3, 4, 6, 3], "deep", norm="group_norm"),
+    "resnetv2_50d_evos": _net([3, 4, 6, 3], "deep", norm="evo_norm_s0"),
+    "resnetv2_50d_frn": _net([3, 4, 6, 3], "deep", norm="filter_response_norm"),
     "resnetv2_50x1_bit": _bit([3, 4, 6, 3], 1),
     "resnetv2_50x3_bit": _bit([3, 4, 6, 3], 3),
     "resnetv2_101x1_bit": _bit([3, 4, 23, 3], 1),
@@ -103,7 +104,7 @@ class _Net(NamedTuple):
 
     block: str
     layers: Sequence[int]
-    norm: str = "batch"
+    norm: str = "batch_norm"
     stem_type: str = "7x7"
     num_classes: int | None = 1000
     groups: int = 1
@@ -152,7 +153,7 @@ def read(tensors: Tensors) -> Reading:
     widths = {name: _read_widths(tensors, name, 2 if basic else 3) for name in names}
     groups = read_groups(tensors, ((f"{name}.conv2", widths[name][0]) for name in names))
     norm, stem_type = _norm_of(tensors), _stem_type(stem_widths)
-    is_bit = norm == "group" and stem_type == "7x7"
+    is_bit = norm == "group_norm" and stem_type == "7x7"
     classes = read_classes(tensors, HEAD.linear)
     stem = "stem.conv.weight" if "stem.conv.weight" in tensors else "stem.conv1.weight"
     in_channels = tensors.peek(stem, CONV_AXES).shape[1]
@@ -179,9 +180,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     for block in net.blocks():
         x = _block(builder, net, block, x)
     x = _norm_act(builder, net, "norm", x)
-    return pool_and_classify(
-        builder, x, net.num_classes, pool="head.global_pool", flatten="head.pooled", linear=CLASSIFIER, pointwise=True
-    )
+    return pool_and_classify(builder, x, net.num_classes, HEAD, pointwise=True)
 
 
 def _stem(builder: Builder, net: _Net) -> str:
@@ -239,13 +238,13 @@ def _conv(builder: Builder, net: _Net, name: str, x: str, width: int, window: Wi
 def _norm_act(builder: Builder, net: _Net, name: str, x: str) -> str:
     """A norm and its ReLU, called `name`.act; EvoNorm and the filter response norm contain their activation."""
     eps = net.bn_eps
-    if net.norm == "evo":
+    if net.norm == "evo_norm_s0":
         vectors, attrs = {"weight": ones, "bias": zeros, "v": ones}, {"groups": net.norm_groups, "eps": eps}
-        return builder.operation(name, "evo_norm_s0", (x,), vectors=vectors, attrs=attrs)
-    if net.norm == "frn":
+        return builder.operation(name, net.norm, (x,), vectors=vectors, attrs=attrs)
+    if net.norm == "filter_response_norm":
         vectors = {"weight": ones, "bias": zeros, "tau": zeros}
-        return builder.operation(name, "filter_response_norm", (x,), vectors=vectors, attrs={"eps": eps})
-    if net.norm == "group":
+        return builder.operation(name, net.norm, (x,), vectors=vectors, attrs={"eps": eps})
+    if net.norm == "group_norm":
         x = builder.group_norm(name, x, groups=net.norm_groups, eps=eps)
     else:
         x = builder.batch_norm(name, x, eps=eps)
@@ -265,8 +264,8 @@ def _read_widths(tensors: Tensors, name: str, convs: int) -> tuple[int, ...]:
 
 
 def _norm_of(tensors: Tensors) -> str:
-    signs = {"norm.running_mean": "batch", "norm.v": "evo", "norm.tau": "frn"}
-    return next((norm for sign, norm in signs.items() if sign in tensors), "group")
+    signs = {"norm.running_mean": NORMS[0], "norm.v": NORMS[2], "norm.tau": NORMS[3]}
+    return next((norm for sign, norm in signs.items() if sign in tensors), NORMS[1])
 
 
 def _stem_type(widths: list[int]) -> str:
@@ -278,7 +277,7 @@ def _stem_type(widths: list[int]) -> str:
 def _assumed(norm: str, is_bit: bool, stem_type: str) -> dict[str, Decision]:
     """What tensors do not tell."""
     why = "GroupNorm after a 7x7 stem: BiT" if is_bit else "timm's custom for this norm and stem"
-    with_groups = {"norm_groups": Decision(32, "default")} if norm in ("group", "evo") else {}
+    with_groups = {"norm_groups": Decision(32, "default")} if norm in ("group_norm", "evo_norm_s0") else {}
     return {
         "weight_standardisation": Decision(is_bit, "default", why),
         "pool_border": Decision("zeros" if is_bit else "none", "default", why),
