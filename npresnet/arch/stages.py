@@ -14,9 +14,9 @@ VECTORS = ("weight", "bias", "running_mean", "running_var")
 def read_depths(tensors: Tensors, stages: str, blocks: str = "", first: int = 0) -> list[int]:
     """The number of blocks in each stage, from the names `<stages>I.<blocks>J.`, both numbered without gaps.
 
-    first  the number of the first stage
+    first  the number of the first stage; lower ones are no stages
     """
-    found = tensors.numbers_after(stages)
+    found = [number for number in tensors.numbers_after(stages) if number >= first]
     _refuse_gaps(f"stages {stages}{first}, {stages}{first + 1}, ...", found, first)
     depths = []
     for stage in found:
@@ -38,6 +38,19 @@ def read_groups(tensors: Tensors, convs: Iterable[tuple[str, int]]) -> int:
     """The groups of convolutions, given with their input channels; the majority counts."""
     seen = ((channels, tensors.length(f"{conv}.weight", 1, ndim=4)) for conv, channels in convs)
     return agreed(channels // n for channels, n in seen if n and channels % n == 0) or 1
+
+
+def is_preactivated(tensors: Tensors) -> bool:
+    """Whether a norm `bn1` stands before the `conv1` of a block of layerI: it has as many channels as conv1 reads.
+
+    Told by the first block in which conv1 does not have as many filters as channels.
+    """
+    for name in ("layer1.0", "layer1.1", "layer2.0", "layer3.0"):
+        filters, channels = (tensors.length(f"{name}.conv1.weight", axis, ndim=4) for axis in (0, 1))
+        norm = agreed(tensors.length(f"{name}.bn1.{role}", 0, ndim=1) for role in VECTORS)
+        if filters != channels and norm:
+            return norm == channels
+    return False
 
 
 def _refuse_gaps(what: str, numbers: list[int], first: int) -> None:
