@@ -81,7 +81,8 @@ def read_convs(tensors: Tensors) -> tuple[StemConv, ...]:
 def stem_side(tensors: Tensors) -> int | None:
     """The kernel_size of the first convolution in a network that has stages of blocks; None in any other.
 
-    Networks with a norm before each block's first convolution, and those whose stem is layer0, are others. 0 where conv1.weight is not a convolution's: `read_convs` reports that.
+    Networks with a norm before each block's first convolution, and those whose stem is layer0, are others. 0 where
+    conv1.weight is not a convolution's: `read_convs` reports that.
     """
     if not tensors.has(r"^layer1\.[0-9]+\.conv1\.(weight|conv\.weight)$"):
         return None

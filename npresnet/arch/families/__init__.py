@@ -5,9 +5,18 @@ A new family is a file here and its name in FAMILIES. The shared parts of residu
 options) and `arch/reading.py` (what is read from tensors).
 """
 
-from npresnet.arch.families import cifar, handwritten, nfnet, resnetv2, senet, timm, torchvision
+from npresnet.arch.families import cifar, handwritten, nfnet, preact, resnetv2, senet, timm, torchvision, tresnet
 from npresnet.arch.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision, timm, handwritten, cifar, resnetv2, nfnet, senet)  # the first match counts
+FAMILIES: tuple[Family, ...] = (
+    torchvision,
+    timm,
+    handwritten,
+    cifar,
+    resnetv2,
+    nfnet,
+    senet,
+    preact,
+)  # the first match counts
 
 __all__ = ["FAMILIES"]

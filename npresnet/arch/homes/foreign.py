@@ -53,10 +53,4 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
     Foreign("ResNet with named stem modules", r"^stem\.", unless=r"^stages\.0\."),
     Foreign("ResNet of MMPretrain", r"^head\.fc\.", unless=r"^(stages\.0|body\.layer1)\."),
-    Foreign(
-        "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
-        r"\.(shortcut|downsample)\.0\.weight$",
-        beside=r"^conv1\.weight$",
-        unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
-    ),
 )
