@@ -9,7 +9,7 @@ At inference both are affine, so their composition is, too:
 
 The filters are not changed here, as they may be mapped from a file: the folded node has `scale` as an additional
 parameter. Backends multiply scale * W while they prepack the filters (`ops.folded_weight` is the plain implementation).
-A fully connected layer, of which a network has few, gets the product itself, in float64: backends round it once as well.
+A fully connected layer, of which a network has few, gets the product itself in float64, which backends round once.
 """
 
 from __future__ import annotations

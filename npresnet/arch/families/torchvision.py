@@ -1,8 +1,8 @@
 """torchvision's ResNets, ResNeXts and Wide ResNets, timm's plain ones, and any network with their keys.
 
 Recognised by a `conv1` that is not 3x3 and blocks `layerI.J` whose projection is called `downsample`, without any of
-the parts by which `timm` is recognised. Depth, type of block, groups and widths are read from keys and shapes, so any of them may
-differ from the ten published networks.
+the parts by which `timm` is recognised. Depth, type of block, groups and widths are read from keys and shapes, so any
+of them may differ from the ten published networks.
 """
 
 from __future__ import annotations
