@@ -8,15 +8,7 @@ options) and `arch/reading.py` (what is read from tensors).
 from npresnet.arch.families import cifar, handwritten, nfnet, preact, resnetv2, senet, timm, torchvision, tresnet
 from npresnet.arch.family import Family
 
-FAMILIES: tuple[Family, ...] = (
-    torchvision,
-    timm,
-    handwritten,
-    cifar,
-    resnetv2,
-    nfnet,
-    senet,
-    preact,
-)  # the first match counts
+# The first match counts.
+FAMILIES: tuple[Family, ...] = (torchvision, timm, handwritten, cifar, resnetv2, nfnet, senet, preact, tresnet)
 
 __all__ = ["FAMILIES"]

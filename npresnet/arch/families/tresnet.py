@@ -136,7 +136,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
 
 
 def _space_to_depth(builder: Builder, name: str) -> str:
-    """Pixel (4i + u, 4j + v) of channel c becomes channel (4u + v) * C + c at (i, j): a convolution of ones and zeros."""
+    """Pixel (4i + u, 4j + v) of channel c is channel (4u + v) * C + c at (i, j): a convolution with ones and zeros."""
     channels = builder.channels[INPUT]
     weight = np.zeros((SIDE, SIDE, channels, channels, SIDE, SIDE), np.float32)
     u, v, c = np.ix_(range(SIDE), range(SIDE), range(channels))
