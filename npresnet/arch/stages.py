@@ -43,8 +43,12 @@ def read_groups(tensors: Tensors, convs: Iterable[tuple[str, int]]) -> int:
 def is_preactivated(tensors: Tensors) -> bool:
     """Whether a norm `bn1` stands before the `conv1` of a block of layerI: it has as many channels as conv1 reads.
 
-    Told by the first block in which conv1 does not have as many filters as channels.
+    Told by the first block in which conv1 does not have as many filters as channels, where no norm `bn1` follows the
+    stem.
     """
+    stem_norm = agreed(tensors.length(f"bn1.{role}", 0, ndim=1) for role in VECTORS)
+    if stem_norm and stem_norm == (tensors.length("conv1.weight", 0, ndim=4) or stem_norm):
+        return False
     for name in ("layer1.0", "layer1.1", "layer2.0", "layer3.0"):
         filters, channels = (tensors.length(f"{name}.conv1.weight", axis, ndim=4) for axis in (0, 1))
         norm = agreed(tensors.length(f"{name}.bn1.{role}", 0, ndim=1) for role in VECTORS)

@@ -42,6 +42,8 @@ from npresnet.config import Decision
 from npresnet.network import INPUT
 from npresnet.window import Window
 
+__all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]
+
 NAME = "nfnet"
 ANY = "nfnet"
 HEAD = Names("head.global_pool", "head.global_pool.flatten", "head.fc")

@@ -38,6 +38,7 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
     Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
     Foreign("BiT in the names of its authors", r"^root_block\.|\.unit[0-9]+\."),
+    Foreign("the ResNet of a hybrid vision transformer", r"^stages\.0\.blocks\.0\.norm1\.", unless=r"^norm\.weight$"),
     Foreign("ResNet of Hugging Face transformers", r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\."),
     Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\."),
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),

@@ -12,7 +12,7 @@ from npresnet.arch.homes.foreign import FOREIGN
 from npresnet.arch.selection import are_plain, refuse_foreign
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, project, without
 
 
 def array(*shape: int) -> np.ndarray:
@@ -24,12 +24,7 @@ CASES = {
     "SK-ResNet": bottleneck_net() | conv("layer1.0.conv2.paths.0.conv", 4, 4, 3, 3),
     "ResNeSt": bottleneck_net() | conv("layer1.0.conv2.fc1", 2, 4, 1, 1),
     "CBAM": basic_net() | conv("layer1.0.ca.fc1", 2, 8, 1, 1),
-    "pre-activation": {"stages.0.blocks.0.norm1.weight": array(8), "stem.conv.weight": array(8, 3, 7, 7)},
-    "pre-activation ResNet (ResNet v2)": {
-        name: a
-        for name, a in without(basic_net(stem=3, projection="shortcut"), "bn1.").items()
-        if "shortcut.1" not in name
-    },
+    "hybrid": {"stages.0.blocks.0.norm1.weight": array(8), "stem.conv.weight": array(8, 3, 7, 7)},
     "Hugging Face": {"resnet.embedder.embedder.convolution.weight": array(8, 3, 7, 7)},
     "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
     "Detectron": {"stem.conv1.weight": array(8, 3, 7, 7), "res2.0.shortcut.weight": array(8, 8, 1, 1)},
