@@ -38,7 +38,8 @@ class Family(Protocol):
     ARCHS    the named architectures, {name: the options that the name fixes}, in the order of `list_archs`
     OPTIONS  {name: Option}: the caller's options for these networks, in addition to `options.COMMON`
 
-    A family whose names depend on options that tensors do not determine also has `name_of(decisions) -> str`.
+    A family whose names depend on options that tensors do not determine also has `name_of(decisions) -> str`; one whose
+    decisions depend on what was given, `adjusted(decisions, given) -> decisions`.
     """
 
     NAME: str

@@ -34,7 +34,8 @@ def build(
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
     options  further options of the caller, named as in OPTIONS; None means not given
     origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
-    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`
+    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name of
+             torchvision's weights that the file is by its own name, nothing is ambiguous
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
     "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.
@@ -53,9 +54,13 @@ def build(
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
     if "stem" in decisions:
         decisions = reconciled(decisions, given)
+    if hasattr(family, "adjusted"):
+        decisions = family.adjusted(decisions, given)
     decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, decisions, reading.sizes, given)
     values = {name: decision.value for name, decision in decisions.items()}
     network = assemble(family, selected, {**reading.sizes, **values})
+    if hints and "published" in hints:
+        decisions = {name: decision._replace(alternatives=()) for name, decision in decisions.items()}
     return network, Config({**decisions, **_non_finite(selected)})
 
 

@@ -27,10 +27,10 @@ def inspect(args: Namespace) -> int:
     from npresnet.model.loading import find_file, interpret
 
     path = find_file(args.file)
-    print(weights.inspect(path))
+    print(weights.inspect(path, args.key))
     print()
     try:
-        found = interpret(path)
+        found = interpret(path, key=args.key)
     except (CheckpointError, ArchitectureError) as error:
         print(f"network    none that is supported: {error}")
     else:
@@ -44,6 +44,6 @@ def summary(args: Namespace) -> int:
     from npresnet.model.loading import describe
     from npresnet.views.summary import summary as table
 
-    found = describe(args.network, **options_of(args))
+    found = describe(args.network, key=args.key, **options_of(args))
     print(table(found.network, args.input_size or found.input_size, args.batch_size))
     return FINE

@@ -74,7 +74,8 @@ def _convert(commands: Commands) -> None:
 
 def _inspect(commands: Commands) -> None:
     command = _command(commands, "inspect", "files:inspect", "list the contents of any weight file")
-    command.add_argument("file", metavar="FILE")
+    command.add_argument("file", metavar="FILE", help="a weight file, or a folder with model.safetensors")
+    _key_argument(command)
 
 
 def _summary(commands: Commands) -> None:
@@ -84,6 +85,7 @@ def _summary(commands: Commands) -> None:
     command.add_argument(
         "--input-size", type=_from(1), nargs=3, metavar=("C", "H", "W"), help="shape of an image (usually 3 224 224)"
     )
+    _key_argument(command)
     _option_argument(command)
 
 
@@ -224,7 +226,16 @@ def _decision_arguments(command: Any) -> None:
     command.add_argument("--labels", metavar="L", help="names of the classes: a text or JSON file, imagenet, cifar10")
     command.add_argument("--preprocess", metavar="P", help="V1, V2, cifar10, or JSON such as '{\"resize\": 232}'")
     command.add_argument("--arch", metavar="A", help="the expected architecture, such as resnet50")
+    _key_argument(command)
     _option_argument(command)
+
+
+def _key_argument(command: Any) -> None:
+    command.add_argument(
+        "--key",
+        metavar="K",
+        help="which state dict of a file with several, such as teacher, state_dict_ema, state.model",
+    )
 
 
 def _option_argument(command: Any) -> None:

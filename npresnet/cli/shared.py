@@ -48,7 +48,8 @@ def model_of(args: Namespace) -> Model:
 
 def decisions_of(args: Namespace) -> dict[str, Any]:
     """The keyword arguments for `load` and `convert`."""
-    return {"arch": args.arch, "labels": args.labels, "preprocess": _preprocess(args), **options_of(args)}
+    decided = {"arch": args.arch, "labels": args.labels, "preprocess": _preprocess(args), "key": args.key}
+    return {**decided, **options_of(args)}
 
 
 def options_of(args: Namespace) -> dict[str, Any]:

@@ -39,4 +39,4 @@ def _callers_level() -> int:
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         level, frame = level + 1, frame.f_back
-    return level - 1 or 1
+    return level

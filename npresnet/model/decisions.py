@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from npresnet.config import Config, Decision
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.images import Preprocess
 from npresnet.model import labels as label_names
+from npresnet.model import told
 from npresnet.model.inputs import as_count
 from npresnet.model.metadata import Stored
 
@@ -118,11 +120,17 @@ def decide_runtime(
 
 
 def decide_preprocess(
-    given: PreprocessLike, stored: Stored | None, suggested: Decision
+    given: PreprocessLike,
+    stored: Stored | None,
+    suggested: Decision,
+    facts: Mapping[str, Any] = MappingProxyType({}),
+    channels: int = 3,
 ) -> tuple[Decision, Preprocess | None]:
     """The caller's preprocessing, else the file's, else the one suggested by file name or architecture.
 
-    given  a preset's name, a Preprocess, or a dict of fields that replace those of the default
+    given     a preset's name, a Preprocess, or a dict of fields that replace those of the default
+    facts     what the file tells, see told.py; a published file's name says more
+    channels  of the network's input
 
     Returns None if no preset applies: for images with a number of channels other than 3.
     """
@@ -130,6 +138,11 @@ def decide_preprocess(
         decision, chosen = Decision(None, "file"), stored.preprocess
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
+        said, note = told.preprocess_of(facts, channels)
+        if said is not None and suggested.origin != "file":
+            decision, chosen = Decision(None, "file", note), said
+        elif said is None and note:
+            decision = decision._replace(note="; ".join(text for text in (decision.note, note) if text))
     if given is not None:
         decision = Decision(None, "caller")
         if isinstance(given, Mapping) and "preset" not in given:
@@ -142,25 +155,36 @@ def decide_preprocess(
 
 
 def decide_labels(
-    given: Labels, stored: Stored | None, suggested: Decision, num_classes: int | None
+    given: Labels,
+    stored: Stored | None,
+    suggested: Decision,
+    num_classes: int | None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Decision, list[str] | None]:
-    """The caller's labels, else those of the file's metadata, else those suggested by the architecture, else None.
+    """The caller's labels, else those of the file, else those suggested by the architecture, else None.
+
+    facts  what the file tells, see told.py; names that do not fit are ignored, and the decision's note says so
 
     Raises ArchitectureError unless there is one name per class.
     """
     chosen: list[str] | None
+    said = told.labels_of(facts, num_classes) if given is None and stored is None else told.ToldLabels(None, "")
     if given is not None:
         decision, chosen = Decision(None, "caller"), label_names.read(given)
     elif stored is not None:
         decision, chosen = Decision(None, "file"), stored.labels
+    elif said.names is not None:
+        decision, chosen = Decision(None, "file", said.note), said.names
     else:
         decision, chosen = suggested, None if suggested.value is None else list(_built_in(suggested.value))
+        decision = decision._replace(note="; ".join(text for text in (decision.note, said.note) if text))
     if chosen is None:
-        return Decision(None, decision.origin, "no names are known: classes are named by index"), None
+        note = said.note or "no names are known"
+        return Decision(None, decision.origin, f"{note}: classes are named by index"), None
     if num_classes is None:
         raise ArchitectureError(f"{len(chosen)} labels were given, but this network has no classifier")
     label_names.check(chosen, num_classes)
-    return Decision(_name_of(chosen), decision.origin, decision.note), chosen
+    return decision._replace(value=_name_of(chosen)), chosen
 
 
 def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, int, int]:

@@ -19,6 +19,7 @@ from npresnet import weights
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError, CheckpointError, DeviceError, NpresnetError
 from npresnet.images import Preprocess
+from npresnet.model import told
 from npresnet.model.ambiguity import warn_of_ambiguity
 from npresnet.model.decisions import (
     Labels,
@@ -75,6 +76,7 @@ def load(
     arch: str | None = None,
     labels: Labels = None,
     preprocess: PreprocessLike = None,
+    key: str | None = None,
     threads: int | None = None,
     fast: bool = False,
     winograd: bool = True,
@@ -82,7 +84,8 @@ def load(
 ) -> Model:
     """Load a model from a weight file, or by name.
 
-    source      a file of any format that `read_state_dict` reads; "demo", the ten-class model included in npresnet;
+    source      a file of any format that `read_state_dict` reads, or a folder with model.safetensors or
+                pytorch_model.bin, which may be spread over shards; "demo", the ten-class model included in npresnet;
                 or a name such as "resnet18" or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the
                 user's cache. An existing file of that name takes precedence
     device      "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto",
@@ -92,6 +95,8 @@ def load(
     arch        the expected architecture; raises if the tensors do not match it
     labels      names of the classes: a list, a text or JSON file, "imagenet" or "cifar10"
     preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of its fields to change
+    key         which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema",
+                "state.model"; where it ends inside a state dict, a prefix of its names: "encoder_k"
     threads     by default the number of CPUs that this process may use
     fast        by default an image's result has the same bits in any batch, at any position in it, and with any number
                 of threads. With True the bits may depend on batch and position: BLAS may process the images of a batch
@@ -108,7 +113,7 @@ def load(
     tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
-    loaded = interpret(find_file(source), arch, labels, preprocess, options)
+    loaded = interpret(find_file(source), arch, labels, preprocess, options, key)
     warn_of_ambiguity(loaded.config, loaded.source.name)
     return loaded.model(runtime)
 
@@ -152,6 +157,7 @@ def convert(
     arch: str | None = None,
     labels: Labels = None,
     preprocess: PreprocessLike = None,
+    key: str | None = None,
     **options: Any,
 ) -> Path:
     """Write the weights of any file (or name) that `load` accepts to an `.npz` file that needs no further options.
@@ -162,7 +168,7 @@ def convert(
     """
     target = npz_path(destination)
     path = find_file(source)
-    loaded = interpret(path, arch, labels, preprocess, options)
+    loaded = interpret(path, arch, labels, preprocess, options, key)
     warn_of_ambiguity(loaded.config, loaded.source.name)
     metadata, tensors = loaded.metadata(), loaded.tensors
     del loaded
@@ -172,17 +178,17 @@ def convert(
     return target
 
 
-def describe(source: StrPath, **options: Any) -> Loaded:
+def describe(source: StrPath, *, key: str | None = None, **options: Any) -> Loaded:
     """Interpret a weight file or a name without downloading or running anything; a name gets random weights.
 
     Raises CheckpointError and ArchitectureError.
     """
     text = path_text(source)
-    if os.path.isfile(text) or text in DEMO_NAMES:
-        return interpret(find_file(text), options=options)
+    if _holds_weights(text) or text in DEMO_NAMES:
+        return interpret(find_file(text), options=options, key=key)
     known = _published(text)
     if known is None and _looks_like_file(text):
-        return interpret(text, options=options)
+        return interpret(text, options=options, key=key)
     name = known.arch if known is not None else text
     tensors = architectures.random_tensors(name, **options)
     network, config = architectures.build(tensors, arch=name, options=options)
@@ -192,7 +198,7 @@ def describe(source: StrPath, **options: Any) -> Loaded:
 def find_file(source: StrPath) -> str:
     """The path of the weight file given by a path or a name, downloaded if necessary. Raises CheckpointError."""
     text = path_text(source)
-    if os.path.isfile(text):
+    if _holds_weights(text):
         return text
     if text in DEMO_NAMES:
         return str(DEMO)
@@ -208,6 +214,11 @@ def _published(name: str) -> Weights | None:
     return weights.download.resolve(name)  # imported on access, not needed for files
 
 
+def _holds_weights(text: str) -> bool:
+    """Whether this is a file, or a folder with a weight file in it."""
+    return os.path.isfile(text) or (os.path.isdir(text) and weights.find_in_folder(text) is not None)
+
+
 def _looks_like_file(text: str) -> bool:
     return os.path.lexists(text) or bool(os.path.dirname(text)) or text.lower().endswith(SUFFIXES)
 
@@ -218,28 +229,47 @@ def interpret(
     labels: Labels = None,
     preprocess: PreprocessLike = None,
     options: Mapping[str, Any] = MappingProxyType({}),
+    key: str | None = None,
 ) -> Loaded:
     """Read a weight file and make all decisions that do not depend on the device."""
-    checkpoint = weights.read(path)
+    checkpoint = weights.read(path, key)
     stored = from_metadata(checkpoint.metadata, path)
     given = {name: value for name, value in options.items() if value is not None}
     if stored is None:
+        published = _published_file(path)
+        facts = checkpoint.facts if published is None else {**checkpoint.facts, "published": published.name}
         with _errors_naming(path):
-            network, config = architectures.build(checkpoint.tensors, arch=arch, options=given)
-        config = config.with_decisions(preprocess=_named_preset(path) or config["preprocess"])
-        found = _decided(network, config, checkpoint.tensors, Source.of_file(path), labels, preprocess)
-        return found._replace(content=checkpoint.identity)
+            network, config = told.build(checkpoint.tensors, facts, arch, given)
+        if published is not None:
+            note = f"the file's name is that of {published.name}"
+            config = config.with_decisions(preprocess=Decision(published.preset, "file", note))
+        source = Source.of_files(path, checkpoint.files)
+    else:
+        with _errors_naming(path):
+            network, config = _build_stored(checkpoint.tensors, stored, arch, given)
+        source = stored.source
+    which = checkpoint.key or (None if stored is None else _told(stored.config.get("key")))
+    if which is not None:
+        config = config.with_decisions(key=which)
+    found = _decided(network, config, checkpoint.tensors, source, labels, preprocess, stored, checkpoint.facts)
+    return found._replace(content=checkpoint.identity)
+
+
+def _build_stored(
+    tensors: Mapping[str, Array], stored: Stored, arch: str | None, given: Mapping[str, Any]
+) -> tuple[Network, Config]:
+    """The network of a file with npresnet's metadata, whose options the caller may replace."""
     kept = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(kept, "file"), **dict.fromkeys(given, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
     expected = stored.config.value("arch") if arch is None else arch
-    with _errors_naming(path):
-        network, config = architectures.build(
-            checkpoint.tensors, arch=expected, options={**kept, **given}, origins=origins
-        )
-    config = _confirmed(config, stored)
-    found = _decided(network, config, checkpoint.tensors, stored.source, labels, preprocess, stored)
-    return found._replace(content=checkpoint.identity)
+    network, config = architectures.build(tensors, arch=expected, options={**kept, **given}, origins=origins)
+    return network, _confirmed(config, stored)
+
+
+def _told(key: Decision | None) -> Decision | None:
+    """The state dict that was converted: this file holds no other."""
+    return None if key is None else Decision(key.value, "file", key.note)
 
 
 @contextmanager
@@ -259,10 +289,13 @@ def _decided(
     labels: Labels = None,
     preprocess: PreprocessLike = None,
     stored: Stored | None = None,
+    facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Loaded:
     """Decide preprocessing and labels, for which `config` holds suggestions."""
-    preset_decision, preset = decide_preprocess(preprocess, stored, config["preprocess"])
-    labels_decision, names = decide_labels(labels, stored, config["labels"], config["num_classes"].value)
+    preset_decision, preset = decide_preprocess(
+        preprocess, stored, config["preprocess"], facts, config.value("in_channels", 3)
+    )
+    labels_decision, names = decide_labels(labels, stored, config["labels"], config["num_classes"].value, facts)
     origin: Origin = "caller" if stored is None else "file"
     note = f"SHA-256 {source.sha256}" if source.sha256 else ""
     config = config.with_decisions(
@@ -271,11 +304,10 @@ def _decided(
     return Loaded(network, config, preset, names, tensors, source)
 
 
-def _named_preset(path: str) -> Decision | None:
-    """The preset of torchvision's files, whose names contain a hash that identifies the training."""
+def _published_file(path: str) -> Weights | None:
+    """torchvision's weights by the file's name, which contains a hash that identifies the training; None for others."""
     name = Path(path).stem
-    known = _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
-    return None if known is None else Decision(known.preset, "file", f"the file's name is that of {known.name}")
+    return _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
 
 
 def _confirmed(config: Config, stored: Stored) -> Config:

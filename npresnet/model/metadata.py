@@ -36,9 +36,10 @@ class Source(NamedTuple):
     sha256: str | None = None
 
     @classmethod
-    def of_file(cls, path: str | os.PathLike[str]) -> Source:
-        path = os.fspath(path)
-        return cls(os.path.basename(path), path, _stamp(path))
+    def of_files(cls, path: str, files: Sequence[str]) -> Source:
+        """A file, or a folder or an index of these files; several have no SHA-256."""
+        name = os.path.basename(os.path.normpath(path))
+        return cls(name, files[0], _stamp(files[0])) if len(files) == 1 else cls(name)
 
     def to_dict(self) -> dict[str, str | None]:
         """Name and SHA-256; the hash is computed now, and omitted if the file has changed since it was read."""

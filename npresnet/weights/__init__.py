@@ -2,9 +2,10 @@
 
 Reading order: source (mapped bytes), tensor (storages and views), inert, pickle_machine, unpickle (a pickle
 interpreter that executes no foreign code), torch_globals, numpy_globals (the globals it handles), one file per format:
-zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format detection), state_dict
-(wrappers and prefixes), checkpoint (read), inspection; npz_write; names, download and transfer (torchvision's
-published weights).
+zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format detection), shards (folders
+and files that belong together); holders, custom, rivals, keys, state_dict (which dict of tensors, and prefixes); facts,
+class_names, beside (what a file and configurations beside it say); checkpoint (read), inspection; npz_write; names,
+download and transfer (torchvision's published weights).
 """
 
 from __future__ import annotations
@@ -18,10 +19,26 @@ if TYPE_CHECKING:
     from npresnet.weights import download
     from npresnet.weights.inspection import Inspection, inspect
     from npresnet.weights.npz_write import write_npz
+    from npresnet.weights.shards import find_in_folder
 
-__all__ = ["Checkpoint", "Inspection", "download", "inspect", "read", "read_state_dict", "sha256", "write_npz"]
+__all__ = [
+    "Checkpoint",
+    "Inspection",
+    "download",
+    "find_in_folder",
+    "inspect",
+    "read",
+    "read_state_dict",
+    "sha256",
+    "write_npz",
+]
 
-_HOME = {"Inspection": "inspection", "inspect": "inspection", "write_npz": "npz_write"}  # not needed by `load`
+_HOME = {  # not needed to load a file
+    "Inspection": "inspection",
+    "find_in_folder": "shards",
+    "inspect": "inspection",
+    "write_npz": "npz_write",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from npresnet.config import Decision
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
+from npresnet.weights.rivals import MAX_SHARING, Tensors, expansion
 from npresnet.weights.sniff import read_contents
 from npresnet.weights.source import Path, Source, open_source, path_text, shown
-from npresnet.weights.state_dict import StateDict, Tensors, find_state_dict
+from npresnet.weights.state_dict import StateDict, find_state_dict
 from npresnet.weights.tensor import EXPANSION_BYTES, Array, Tensor
 from npresnet.weights.zip_file import directory_span
 
+BESIDE = ("config.json", "preprocessor_config.json")  # read where they stand beside a weight file
 _CHUNK_BYTES = 1 << 20
-_MAX_SHARING = 16  # limit on (bytes of all tensors) / (bytes stored) for one file
 
 
 class Checkpoint(NamedTuple):
@@ -25,12 +27,15 @@ class Checkpoint(NamedTuple):
 
     path       as given by the caller
     container  torch zip, torch legacy, torch tar, safetensors, npz or pickle
-    wrapper    key of the state dict in the file's top-level dict; None if it is the top level itself
+    wrapper    dotted path of the keys that lead to the state dict; None if it is the file's top level
     prefix     prefix removed from the tensors' names, or ""
     tensors    {name: array}, read-only, in file order
     metadata   npresnet's metadata (.npz) or safetensors' strings; otherwise {}
     notes      sentences about what was kept inert, widened, left out or chosen
-    identity   string that identifies the file and its content, see `identity`
+    key        which of several state dicts of the file this is; None where there was nothing to decide
+    facts      what the file, or a configuration beside it, says about the network besides tensors, see facts.py
+    files      paths of what was read: the file itself, the one in a folder, or all shards
+    identity   string that identifies the file and its content, see `identity`, and the state dict in it
     """
 
     path: str
@@ -40,26 +45,42 @@ class Checkpoint(NamedTuple):
     tensors: dict[str, Array]
     metadata: dict[str, Any]
     notes: list[str]
+    key: Decision | None
+    facts: dict[str, Any]
+    files: list[str]
     identity: str = ""
 
 
-def read(path: Path) -> Checkpoint:
+class Opened(NamedTuple):
+    """A weight file before its tensors are read; its sources are the shards of one that is spread over several."""
+
+    sources: list[Source]
+    contents: Contents
+
+
+def read(path: Path, key: str | None = None) -> Checkpoint:
     """Read a weight file of any supported format without executing code from it.
 
+    path  a file; a folder as Hugging Face writes them, with model.safetensors or pytorch_model.bin; or the
+          `.index.json` of one that is spread over several shards
+    key   which state dict, as a dotted path such as "teacher" or "state.model", see keys.py; by default the one that
+          custom names, see custom.py
+
     Formats: PyTorch's zip, legacy (protocol 1001) and tar files, safetensors, .npz, and pickles of arrays; detected
-    from the file's bytes. One level of wrapping and known prefixes are removed, see state_dict.py.
+    from the file's bytes. Wrapping of any depth and known prefixes are removed, see state_dict.py.
 
     Arrays are read-only and keep their dtype, except that bfloat16 is widened to float32. Where possible they are views
     of the memory-mapped file, so opening takes milliseconds; the file must not change while they are in use.
 
-    Raises CheckpointError if the file is missing, unreadable, truncated, hostile or of an unknown format.
+    Raises CheckpointError if the file is missing, unreadable, truncated, hostile or of an unknown format, and if the
+    key does not exist.
     """
     with parsing(path):
-        source = open_source(path)
-        contents = read_contents(source)
-        found = find_state_dict(contents.root)
-        _check_expansion(found.tensors, source.size_bytes)
+        sources, contents = opened = open_weights(path)
+        found = find_state_dict(contents.root, key)
+        _check_expansion(found.tensors, sum(source.size_bytes for source in sources))
         tensors = {name: _array(name, tensor) for name, tensor in found.tensors.items()}
+        facts, remarks = facts_of(opened, found)
     return Checkpoint(
         path_text(path),
         contents.container,
@@ -67,14 +88,48 @@ def read(path: Path) -> Checkpoint:
         found.prefix,
         tensors,
         contents.metadata,
-        notes(contents, found),
-        identity(source),
+        [*notes(contents, found), *remarks],
+        found.key,
+        facts,
+        [source.path for source in sources],
+        "; ".join([*map(identity, sources), *_which(found)]),
     )
 
 
-def read_state_dict(path: Path) -> dict[str, Array]:
-    """The tensors of a weight file: {name: array}, read-only, in file order. Errors as for `read`."""
-    return read(path).tensors
+def read_state_dict(path: Path, key: str | None = None) -> dict[str, Array]:
+    """The tensors of a weight file: {name: array}, read-only, in file order. Arguments and errors as for `read`."""
+    return read(path, key).tensors
+
+
+def _which(found: StateDict) -> list[str]:
+    """Which tensors of a file that holds more than one network."""
+    return [] if found.key is None else [f"state dict {found.wrapper}, names below {found.prefix!r}"]
+
+
+def open_weights(path: Path) -> Opened:
+    """Open a file, a folder or an index of shards. Raises CheckpointError."""
+    text = path_text(path)
+    if not os.path.isdir(text):
+        source = open_source(text)
+        if source.head(1) != b"{":
+            return Opened([source], read_contents(source))
+    from npresnet.weights.shards import open_shards
+
+    return Opened(*open_shards(text))
+
+
+def facts_of(opened: Opened, found: StateDict) -> tuple[dict[str, Any], list[str]]:
+    """What the file and those beside it say besides tensors, and notes about what was ignored."""
+    metadata, files = opened.contents.metadata, [source.path for source in opened.sources]
+    if opened.contents.container == "npz" and metadata:  # npresnet's own, which has every setting
+        return {}, []
+    folder = os.path.dirname(files[0])
+    has_config = any(os.path.isfile(os.path.join(folder, name)) for name in BESIDE)
+    if not (found.others or len(found.around) > 1 or metadata or has_config):
+        return {}, []
+    from npresnet.weights.facts import collect
+
+    return collect(found.around, metadata, files)
 
 
 def sha256(path: Path) -> str:
@@ -125,11 +180,8 @@ def _array(name: str, tensor: Any) -> Array:
 
 def _check_expansion(tensors: Tensors, size_bytes: int) -> None:
     """Refuse files whose tensors would take far more memory than their storages once copied."""
-    views = [tensor for tensor in tensors.values() if isinstance(tensor, Tensor)]
-    total_bytes = sum(view.size_bytes for view in views)
-    storages = {id(whole): whole for whole in (view.storage.whole or view.storage for view in views)}
-    stored_bytes = sum(storage.size_bytes for storage in storages.values())
-    if total_bytes > EXPANSION_BYTES + _MAX_SHARING * max(stored_bytes, size_bytes):
+    total_bytes, stored_bytes = expansion(tensor for tensor in tensors.values() if isinstance(tensor, Tensor))
+    if total_bytes > EXPANSION_BYTES + MAX_SHARING * max(stored_bytes, size_bytes):
         raise CheckpointError(
             f"its tensors expand {stored_bytes:,} stored bytes to {total_bytes:,}; the file is damaged or hostile."
         )

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from npresnet.errors import CheckpointError
-from npresnet.weights.checkpoint import notes, parsing
+from npresnet.weights.checkpoint import facts_of, notes, open_weights, parsing
+from npresnet.weights.holders import name_of
 from npresnet.weights.inert import as_mapping, describe
-from npresnet.weights.sniff import read_contents
-from npresnet.weights.source import Path, open_source, shown
+from npresnet.weights.source import Path, path_text, shown
 from npresnet.weights.state_dict import StateDict, find_state_dict
 from npresnet.weights.tensor import Tensor, Unreadable
 
@@ -32,6 +32,7 @@ class Inspection:
     """A weight file's container, wrapping and tensors; str() is the output of `npresnet inspect`.
 
     others  {name: one-line description} of the entries beside the state dict
+    facts   what they, or a configuration beside the file, say about the network, see facts.py
     """
 
     path: str
@@ -42,6 +43,7 @@ class Inspection:
     tensors: list[TensorInfo]
     others: dict[str, str]
     metadata: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -69,7 +71,8 @@ class Inspection:
             yield f"  ... and {len(self.tensors) - _MAX_ROWS:,} more"
 
     def _other_rows(self) -> Iterator[str]:
-        for title, rows in (("other entries", self.others), ("metadata", self.metadata)):
+        said = {"other entries": self.others, "metadata": self.metadata, "facts about the network": self.facts}
+        for title, rows in said.items():
             if rows:
                 yield title
             for name, value in list(rows.items())[:_MAX_ROWS]:
@@ -78,31 +81,33 @@ class Inspection:
             yield f"note       {note}"
 
 
-def inspect(path: Path) -> Inspection:
-    """List the contents of a weight file without reading the tensors' data.
+def inspect(path: Path, key: str | None = None) -> Inspection:
+    """List the contents of a weight file without reading the tensors' data, except to compare rival state dicts.
 
-    Raises CheckpointError if the file cannot be read. A file without a state dict is listed, too.
+    path, key  as for `read`
+
+    Raises CheckpointError if the file cannot be read. A file without a state dict, or with several, is listed, too.
     """
     with parsing(path):
-        source = open_source(path)
-        contents = read_contents(source)
-        found, problem = _found(contents.root)
+        sources, contents = opened = open_weights(path)
+        found, problem = _found(contents.root, key)
         tensors = [_info(name, tensor) for name, tensor in found.tensors.items()]
         others = {name: describe(value) for name, value in found.others.items()}
-        lines = [*notes(contents, found), *problem]
+        facts, remarks = facts_of(opened, found)
+        lines = [*notes(contents, found), *remarks, *problem]
     return Inspection(
-        source.path, source.size_bytes, contents.container, found.wrapper, found.prefix, tensors, others,
-        contents.metadata, lines,
+        path_text(path), sum(source.size_bytes for source in sources), contents.container, found.wrapper, found.prefix,
+        tensors, others, contents.metadata, facts, lines,
     )  # fmt: skip
 
 
-def _found(root: object) -> tuple[StateDict, list[str]]:
+def _found(root: object, key: str | None) -> tuple[StateDict, list[str]]:
     """The state dict; if there is none, the top-level entries and the reason."""
     try:
-        return find_state_dict(root), []
+        return find_state_dict(root, key), []
     except CheckpointError as error:
         top = as_mapping(root) or {"(the object)": root}
-        return StateDict({}, others={shown(name): value for name, value in top.items()}), [str(error)]
+        return StateDict({}, others={shown(name_of(name)): value for name, value in top.items()}), [str(error)]
 
 
 def _info(name: str, tensor: Tensor | Unreadable) -> TensorInfo:

@@ -1,12 +1,11 @@
-"""Find the state dict in a checkpoint's object: unwrap one level, strip prefixes, note what was left out.
+"""Find the state dict in a checkpoint's object: unwrap it, strip prefixes, note what was left out.
 
-- A state dict is a dict that holds tensors. Training scripts wrap it: `{"state_dict": ..., "epoch": 90, ...}`.
-- One level is unwrapped, by the usual keys (WRAPPERS, in that order) or if exactly one entry holds tensors.
-- Wrapping modules prefix every name: `module.` (DataParallel), `_orig_mod.` (torch.compile), `model.`, ... A prefix
-  shared by all names is stripped, repeatedly.
-- If only some names have a known prefix and a ResNet's stem is among them (`backbone.` beside `classifier.`), it is
-  stripped from these; other names are unchanged. A second network with the same names under its own prefix (MoCo's
-  `encoder_k.` beside `encoder_q.`) is left out.
+- A state dict is a dict that holds tensors. Training scripts wrap it, at any depth: `{"state_dict": ..., "epoch": 90}`,
+  `{"checkpoint": {"state_dict": ...}}`. holders.py finds them all, custom.py says which one is the network, and the
+  caller's `key` overrides it (keys.py).
+- Wrapping modules prefix every name: `module.` (DataParallel), `_orig_mod.` (torch.compile), `model.`, ... A known
+  prefix shared by all names is stripped, repeatedly. One that only some names have stays: which tensors belong to a
+  network is no question of the file format.
 - Names are strings; Python 2 bytes are latin-1, integers become decimal strings.
 """
 
@@ -14,121 +13,158 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from npresnet.config import Decision
 from npresnet.errors import CheckpointError
+from npresnet.weights.custom import PLAIN, Choice, choose, listed
+from npresnet.weights.holders import NETWORK, Entries, Holder, Path, dotted, name_of
 from npresnet.weights.inert import Global, Inert, as_mapping, as_tensor, describe
+from npresnet.weights.rivals import Tensors, differ
 from npresnet.weights.source import shown
-from npresnet.weights.tensor import Tensor, Unreadable
 
-WRAPPERS = (
-    "state_dict", "model_state_dict", "model", "net", "model_state", "state_dict_ema", "model_ema", "blobs",
-)  # fmt: skip
 PREFIXES = ("backbone.body.", "module.", "model.", "backbone.", "encoder_q.", "encoder.", "_orig_mod.")
-_STEMS = ("conv1.", "layer1.", "layer0.", "stem.")
 _MAX_ROUNDS = 6
-
-Tensors = dict[str, Tensor | Unreadable]
+_MAX_RIVALS = 4  # listed, and their numbers compared
+_MAX_OTHERS = 10_000
 
 
 class StateDict:
-    """Tensors by name, the unwrapped key, the stripped prefix, and the file's other entries."""
+    """Tensors by name, and where they stood.
 
-    def __init__(self, tensors: Tensors, wrapper: str | None = None, *, others: dict[str, object]):
+    wrapper  dotted path of the keys that lead to them; None for the top level itself
+    prefix   taken off the names, or ""
+    key      which of several state dicts it is, where there was a choice
+    around   the dicts on the way, outermost first, the tensors' own last
+    others   {name: value} of the other entries of these dicts; names of inner dicts are dotted
+    """
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        wrapper: str | None = None,
+        *,
+        others: dict[str, object],
+        around: Iterable[Entries] = (),
+    ):
         self.tensors = tensors
         self.wrapper = wrapper
         self.prefix = ""
+        self.key: Decision | None = None
         self.others = others
+        self.around = list(around)
         self.notes: list[str] = []
 
 
-def find_state_dict(root: object) -> StateDict:
-    """The state dict inside a checkpoint's object. Raises CheckpointError if there is none."""
+def find_state_dict(root: object, key: str | None = None) -> StateDict:
+    """The state dict inside a checkpoint's object; `key` is a dotted path, see keys.py.
+
+    Raises CheckpointError if there is none, if several could be meant, or if the key does not exist.
+    """
     top = as_mapping(root)
     if top is None:
         raise CheckpointError(_no_state_dict(root))
-    found = _unwrap(top)
-    if not found.tensors:
+    if key is not None:
+        from npresnet.weights.keys import find_by_key
+
+        return find_by_key(top, key)
+    choice = choose(top)
+    if choice is None:
         raise CheckpointError(_no_tensors(top))
+    return chosen(top, choice)
+
+
+def chosen(top: Entries, choice: Choice) -> StateDict:
+    """The tensors of the chosen dict, prefixes stripped; the decision and its rivals are noted."""
+    found = at(top, choice.holder.path)
     strip_prefixes(found)
+    where = dotted(choice.holder.path)
+    others = [rival for rival in choice.rivals[:_MAX_RIVALS] if _differs(rival, found)]
+    if others and choice.holder.rank == NETWORK:
+        alternatives = tuple(f"key={dotted(other.path)!r}" for other in others)
+        found.key = Decision(where, "default", f"the file also holds tensors in {listed(choice.rivals)}", alternatives)
+    elif choice.custom:
+        found.key = Decision(where, "default", choice.custom)
+    if choice.rivals:
+        same = "" if others else ", with the same numbers"
+        used = where or "the top level"
+        found.notes.append(f"the file also holds tensors in {listed(choice.rivals)}{same}; those of {used} were used")
     return found
 
 
-def _unwrap(top: dict[object, object]) -> StateDict:
-    own = _tensors(top)
-    inner = _inner(top)
-    wrapper = next((name for name in WRAPPERS if name in inner), None)
-    if wrapper is None and not own and len(inner) == 1:
-        (wrapper,) = inner
-    if wrapper is None:
-        return StateDict(own, others={_name(k): v for k, v in top.items() if as_tensor(v) is None})
-    entries = as_mapping(inner[wrapper]) or {}
-    found = StateDict(_tensors(entries), wrapper, others={_name(k): v for k, v in top.items() if _name(k) != wrapper})
-    if rivals := [name for name in inner if name != wrapper]:
-        found.notes.append(f"the file also holds tensors in {_listed(rivals)}; those of {wrapper} were used")
-    if left_out := [_name(key) for key, value in entries.items() if as_tensor(value) is None]:
-        found.notes.append(f"{_listed(left_out)} in {wrapper} held no tensor and were left out")
+def at(top: Entries, path: Path) -> StateDict:
+    """The tensors of the dict at `path`, names as in the file."""
+    around = [top]
+    for key in path:
+        around.append(as_mapping(around[-1][key]) or {})
+    entries = around[-1]
+    found = StateDict(tensors_of(entries), dotted(path) if path else None, others=_others(around, path), around=around)
+    left_out = [name_of(key) for key, value in entries.items() if as_tensor(value) is None]
+    if path and left_out:
+        found.notes.append(f"{_listed(left_out)} in {found.wrapper} held no tensor and were left out")
     return found
 
 
-def _tensors(entries: dict[object, object]) -> Tensors:
+def tensors_of(entries: Entries) -> Tensors:
+    """The tensors among the entries, by name."""
     found: Tensors = {}
     for key, value in entries.items():
         tensor = as_tensor(value)
         if tensor is not None:
-            if _name(key) in found:
-                raise CheckpointError(f"two tensors are called {shown(_name(key))}; the file is ambiguous.")
-            found[_name(key)] = tensor
+            if name_of(key) in found:
+                raise CheckpointError(f"two tensors are called {shown(name_of(key))}; the file is ambiguous.")
+            found[name_of(key)] = tensor
     return found
 
 
-def _inner(top: dict[object, object]) -> dict[str, object]:
-    """The entries that are dicts of tensors. Each object is inspected once: thousands of entries may share it."""
-    objects = {id(value): value for value in top.values()}
-    holders = {key for key, value in objects.items() if _holds_tensors(value)}
-    return {_name(key): value for key, value in top.items() if id(value) in holders}
+def _others(around: list[Entries], path: Path) -> dict[str, object]:
+    """What stands beside the state dict, and at the top level also what it holds beside tensors."""
+    if not path:
+        return {name_of(key): value for key, value in around[0].items() if as_tensor(value) is None}
+    found: dict[str, object] = {}
+    for depth, entries in enumerate(around[:-1]):
+        outer = dotted(path[:depth]) + "." if depth else ""
+        for key, value in entries.items():
+            if key is not path[depth] and key != path[depth] and len(found) < _MAX_OTHERS:
+                found[outer + name_of(key)] = value
+    return found
 
 
-def _holds_tensors(value: object) -> bool:
-    return any(as_tensor(entry) is not None for entry in (as_mapping(value) or {}).values())
+def _differs(rival: Holder, found: StateDict) -> bool:
+    """Whether a rival holds other numbers; the single numbers of counters do not count."""
+    if rival.rank < NETWORK:
+        return True
+    try:
+        theirs = _comparable(tensors_of(rival.entries))
+    except CheckpointError:
+        return True
+    return differ(_comparable(found.tensors), theirs)
 
 
-def _name(key: object) -> str:
-    if isinstance(key, bytes):
-        return key.decode("latin-1")
-    return key if isinstance(key, str) else describe(key)
+def _comparable(tensors: Tensors) -> Tensors:
+    arrays = {name: tensor for name, tensor in tensors.items() if getattr(tensor, "shape", None) != ()}
+    prefix = common_prefix(arrays)
+    return {name.removeprefix(prefix): tensor for name, tensor in arrays.items()}
 
 
 # --- prefixes --------------------------------------------------------------------------------------------------------
 
 
 def strip_prefixes(found: StateDict) -> None:
-    """Strip prefixes shared by all names or by those of the network; updates tensors, prefix and notes."""
-    for _ in range(_MAX_ROUNDS):
-        names = list(found.tensors)
-        if prefix := next((p for p in PREFIXES if all(name.startswith(p) and name != p for name in names)), None):
-            found.tensors = {name.removeprefix(prefix): tensor for name, tensor in found.tensors.items()}
-        elif prefix := next((p for p in PREFIXES if _is_network(names, p)), None):
-            _strip_some(found, prefix)
-        else:
-            return
+    """Strip known prefixes shared by all names; updates tensors and prefix."""
+    if prefix := common_prefix(found.tensors):
+        found.tensors = {name.removeprefix(prefix): tensor for name, tensor in found.tensors.items()}
         found.prefix += prefix
 
 
-def _is_network(names: list[str], prefix: str) -> bool:
-    """Whether the names with this prefix form a ResNet and, once stripped, do not collide with other names."""
-    below = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
-    others = {name for name in names if not name.startswith(prefix)}
-    return any(name.startswith(_STEMS) for name in below) and not below & others and "" not in below
-
-
-def _strip_some(found: StateDict, prefix: str) -> None:
-    below = {name.removeprefix(prefix): t for name, t in found.tensors.items() if name.startswith(prefix)}
-    others = {name: t for name, t in found.tensors.items() if not name.startswith(prefix)}
-    twins = {name for name in others if name.partition(".")[2] in below}
-    found.tensors = below | {name: tensor for name, tensor in others.items() if name not in twins}
-    if twins:
-        found.notes.append(f"{len(twins)} tensors of a second copy of the network ({_listed(twins)}) were left out")
-    if rest := [name for name in others if name not in twins]:
-        found.notes.append(f"{_listed(rest)} have no prefix {prefix} and keep their names")
+def common_prefix(names: Iterable[str]) -> str:
+    """The known prefixes that all names share, joined; no name is left empty."""
+    rest, found = list(names), ""
+    for _ in range(_MAX_ROUNDS if rest else 0):
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) and name != p for name in rest)), None)
+        if prefix is None:
+            break
+        rest = [name.removeprefix(prefix) for name in rest]
+        found += prefix
+    return found
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -144,13 +180,11 @@ def _no_state_dict(root: object) -> str:
     return f"it holds no state dict; expected a dict of tensors, got {describe(root)}. {_SAVE}"
 
 
-def _no_tensors(top: dict[object, object]) -> str:
-    modules = [f"{_name(key)} ({value!r})" for key, value in top.items() if isinstance(value, Inert)]
-    if modules and any(_name(key) in WRAPPERS for key, value in top.items() if isinstance(value, Inert)):
+def _no_tensors(top: Entries) -> str:
+    modules = [f"{name_of(key)} ({value!r})" for key, value in top.items() if isinstance(value, Inert)]
+    if modules and any(name_of(key) in PLAIN for key, value in top.items() if isinstance(value, Inert)):
         return f"it holds pickled objects instead of tensors: {_listed(modules)}. {_SAVE}"
-    if rivals := _inner(top):
-        return f"it holds several state dicts ({_listed(rivals)}); save only the one you need. {_SAVE}"
-    return f"it holds no tensors by name; its entries are {_listed(_name(key) for key in top) or 'none'}. {_SAVE}"
+    return f"it holds no tensors by name; its entries are {_listed(map(name_of, top)) or 'none'}. {_SAVE}"
 
 
 def _listed(names: Iterable[str], limit: int = 3) -> str:

@@ -11,7 +11,7 @@ import pytest
 import npresnet
 from npresnet import arch
 from npresnet.cli.parser import make_parser
-from npresnet.weights import state_dict
+from npresnet.weights import custom, state_dict
 from tests.support.checkout import REPOSITORY, list_files
 
 VARIABLE = re.compile(r"\"(NPRESNET_[A-Z_]+)\"")
@@ -47,7 +47,7 @@ def test_options_and_names_of_architectures():
 
 
 def test_wrappers_and_prefixes():
-    assert {*state_dict.WRAPPERS, *state_dict.PREFIXES} - words("docs/formats.md") == set()
+    assert {*custom.WRAPPERS, *state_dict.PREFIXES} - words("docs/formats.md") == set()
 
 
 def test_public_names():

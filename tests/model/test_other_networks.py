@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import npresnet
+from npresnet import arch
 from npresnet import weights
 from tests.support.small import ARCH, batch, picture
 
@@ -17,9 +18,7 @@ def load_tensors(tmp_path, tensors, **options):
 
 
 def test_a_network_without_classifier_embeds_and_does_not_predict(tmp_path):
-    tensors = {
-        n: t for n, t in npresnet.arch.random_tensors(ARCH, num_classes=10).items() if not n.startswith("linear")
-    }
+    tensors = {n: t for n, t in arch.random_tensors(ARCH, num_classes=10).items() if not n.startswith("linear")}
     with load_tensors(tmp_path, tensors) as model:
         assert model.embed(picture()).shape == (64,)
         np.testing.assert_array_equal(model(batch(2)), model.features(batch(2), ["flatten"])["flatten"])
@@ -31,7 +30,7 @@ def test_a_network_without_classifier_embeds_and_does_not_predict(tmp_path):
 
 
 def test_a_network_for_grey_images(tmp_path):
-    tensors = npresnet.arch.random_tensors(ARCH, num_classes=10, in_channels=1)
+    tensors = arch.random_tensors(ARCH, num_classes=10, in_channels=1)
     with load_tensors(tmp_path, tensors) as model:
         assert model(batch(2, channels=1)).shape == (2, 10)
         with pytest.raises(npresnet.ShapeError, match=r"1 channels.*preprocess="):

@@ -207,22 +207,13 @@ def test_plain_models_of_timm(name):
 
 
 FOREIGN_TIMM = {
-    "resnet10t": "deep stem",
-    "resnet50d": "deep stem",
-    "resnet26t": "deep stem",
-    "seresnet50": "SE-ResNet",
-    "ecaresnet50t": "ECA-ResNet",
-    "ecaresnetlight": "ECA-ResNet",
     "skresnet18": "SK-ResNet",
     "resnest14d": "ResNeSt",
-    "resnetrs50": "deep stem|SE-ResNet",
     "legacy_seresnet18": "legacy SE-ResNet",
-    "resnet50_gn": "GroupNorm",
     "resnetv2_50": "pre-activation",
     "resnetv2_50x1_bit": "pre-activation",
     "res2net50_26w_4s": "Res2Net",
     "resnet50_clip": "CLIP|stem",
-    "seresnext50_32x4d": "SE-ResNet",
     "regnety_002": "",
     "densenet121": "DenseNet",
     "efficientnet_b0": "EfficientNet",
@@ -235,7 +226,6 @@ FOREIGN_TIMM = {
     "hrnet_w18_small": "",
     "xception41": "",
     "dla34": "",
-    "resnetaa50d": "deep stem",
     "gcresnet33ts": "",
     "inception_v3": "Inception",
 }

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from npresnet.errors import CheckpointError
-from npresnet.weights.state_dict import PREFIXES, WRAPPERS, find_state_dict
+from npresnet.weights.custom import WRAPPERS
+from npresnet.weights.state_dict import PREFIXES, find_state_dict
 from npresnet.weights.tensor import Storage, Tensor
 
 NET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "fc.weight", "fc.bias")

@@ -112,7 +112,7 @@ def _for_small_images(decisions: Mapping[str, Decision], settled: bool) -> dict[
         size = "cifar10"
     note = OTHER_MEANS if settled else f"by custom for {classes} classes" if classes in SIZES else "the size is unknown"
     alternatives = tuple(other for other in others if size != "V1" and repr(size) not in other) or others
-    if settled and classes in (None, 10, 100):
+    if settled and size == "cifar10":
         alternatives = ()
     names = "cifar10" if classes == 10 and settled else None
     remark = "" if settled or classes != 10 else "ten classes, but nothing says that they are CIFAR-10's"

@@ -8,6 +8,7 @@ of them may differ from the ten published networks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
@@ -16,16 +17,31 @@ from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.layout import OPTIONS, Layout
 from npresnet.arch.reading import has_projections, read_residual
 from npresnet.arch.residual import build_residual
+from npresnet.arch.source import COUNTER
 from npresnet.arch.stem import stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
-__all__ = ["ANY", "ARCHS", "NAME", "OPTIONS", "build", "large_stem", "name_of", "named", "read", "signature"]
+__all__ = [
+    "ANY",
+    "ARCHS",
+    "NAME",
+    "OPTIONS",
+    "adjusted",
+    "build",
+    "large_stem",
+    "name_of",
+    "named",
+    "read",
+    "signature",
+]
 
 NAME = "torchvision"
 ANY = "resnet"  # the name of networks without a specific one
 PLAIN = "timm's blur-pool and anti-aliased variants have the same keys; this is the plain net"
 SMALL_DATA = "with 10 or 100 classes also nets for small images have this stem"
+FROM_CAFFE = "tensors without num_batches_tracked: torchvision's first files, and nets converted from Caffe"
+CAFFE_POOL = "max_pool=[3, 2, 0, true]"
 
 
 def _net(block: str, layers: list[int], groups: int = 1, width_per_group: int = 64) -> Options:
@@ -75,10 +91,35 @@ def signature(tensors: Tensors) -> bool:
 def read(tensors: Tensors) -> Reading:
     family = Decision(NAME, "inferred", PLAIN)
     decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), **large_stem(tensors))
-    if decisions["num_classes"].value in (10, 100) and stem_side(tensors) == 7:
-        decisions["stem_stride"] = Decision(2, "default", SMALL_DATA, ("stem_stride=1",))
-        decisions["max_pool"] = Decision(True, "default", SMALL_DATA, ("max_pool=False",))
+    if stem_side(tensors) == 7:
+        decisions.update(_doubts(tensors, decisions))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
+
+
+def _doubts(tensors: Tensors, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
+    """What is not torchvision's in some networks with exactly its tensors, and with a sign that it may be so here.
+
+    Networks for small images have their number of classes. Those converted from Caffe stride on the first convolution
+    of a Bottleneck and have a max pool without padding that rounds up; nothing counted their batches.
+    """
+    if decisions["num_classes"].value in (10, 100):
+        return {
+            "stem_stride": Decision(2, "default", SMALL_DATA, ("stem_stride=1",)),
+            "max_pool": Decision(True, "default", SMALL_DATA, ("max_pool=False",)),
+        }
+    if decisions["block"].value == "Bottleneck" and not tensors.has(rf"\.{COUNTER}$"):
+        return {
+            "stride_on": decisions["stride_on"]._replace(note=FROM_CAFFE, alternatives=("stride_on='1x1'",)),
+            "max_pool": Decision(True, "default", FROM_CAFFE, (CAFFE_POOL,)),
+        }
+    return {}
+
+
+def adjusted(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[str, Decision]:
+    """With the stride on the first convolution, these are a network from Caffe, whose max pools are of two kinds."""
+    if given.get("stride_on") == "1x1" and "max_pool" not in given and decisions["stem_stride"].value == 2:
+        return {**decisions, "max_pool": Decision(True, "default", FROM_CAFFE, (CAFFE_POOL,))}
+    return decisions
 
 
 def name_of(decisions: Mapping[str, Decision]) -> str:
