@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from npresnet.arch.attention import Attention
-from npresnet.arch.head import Modules
+from npresnet.arch.head import Head, one_linear
 from npresnet.arch.options import short
 from npresnet.arch.residual_options import OPTIONS
 from npresnet.arch.source import Start, he_fan_out
@@ -61,8 +61,9 @@ class Layout(NamedTuple):
                   it strides
     widths        {block's name: the out_channels of its convolutions}, read from a file; other blocks follow
                   torchvision's rule (`_usual_widths`)
-    classifier    name of the only linear layer, where `modules` is None
-    modules       the classifier's modules, read from a file (see `head.Head`)
+    classifier    name of the only linear layer, where there is no file
+    file_head     the classifier read from a file
+    global_pool, head_activation   see `head.pool_and_classify`
     start         how random convolutions are initialised
     extra         further facts that a kind of block needs: see there
     """
@@ -100,7 +101,9 @@ class Layout(NamedTuple):
     projection_kernel: int = 1
     widths: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     classifier: str = "fc"
-    modules: Modules | None = None
+    file_head: Head | None = None
+    global_pool: str | None = None
+    head_activation: Any = None
     start: Start = he_fan_out
     extra: Mapping[str, Any] = MappingProxyType({})
 
@@ -116,9 +119,8 @@ class Layout(NamedTuple):
         return layout
 
     @property
-    def head(self) -> Modules:
-        """The classifier's modules."""
-        return ((self.classifier, self.num_classes),) if self.modules is None else self.modules
+    def head(self) -> Head:
+        return one_linear(self.classifier, self.num_classes) if self.file_head is None else self.file_head
 
     @property
     def stem_windows(self) -> Sequence[Sequence[int]]:

@@ -1,68 +1,37 @@
-"""A pooled value and one linear layer, under the names that a family gives them."""
+"""The pool and the classifier under the names that a family gives them; otherwise as in `head`."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from npresnet.arch import head as heads
 from npresnet.arch.builder import Builder
-from npresnet.arch.source import CONV_AXES, FEATURE_AXES, Wanted, uniform_fan_in
-from npresnet.arch.tensors import Tensors, agreed
-from npresnet.errors import ArchitectureError
+from npresnet.arch.head import Head, Module
 
 
 class Names(NamedTuple):
-    """The nodes of a head: the pool, its flattened result, the linear layer."""
+    """The nodes of a head: the average pool, its flattened result, and the linear layer of a network without a file."""
 
     pool: str
     flatten: str
     linear: str
 
 
-def read_classes(tensors: Tensors, name: str) -> int | None:
-    """The classes of the linear layer or 1x1 convolution `name`; None where the file has none."""
-    if f"{name}.weight" not in tensors:
-        return None
-    shape = tensors.shape(f"{name}.weight")
-    if len(shape) not in (2, 4) or 0 in shape:
-        raise ArchitectureError(
-            f"{name}.weight has shape {shape}, but should be a linear layer's, (out_features, in_features), or a 1x1 "
-            f"convolution's, (out_channels, in_channels, 1, 1), without empty axes"
-        )
-    return agreed([shape[0], tensors.length(f"{name}.bias", 0, ndim=1)])
-
-
 def pool_and_classify(
-    builder: Builder, x: str, num_classes: int | None, names: Names, *, pointwise: bool = False
+    builder: Builder, x: str, names: Names, options: Mapping[str, Any], *, pointwise: bool = False
 ) -> dict[str, str]:
-    """Global average pool, flatten, linear layer; the output is "logits", or "embedding" where there are no classes.
+    """Pool, flatten, classify: as `head.pool_and_classify`, but an average pool and what is flattened have these names.
 
-    pointwise  the classifier's weight is that of a 1x1 convolution, (num_classes, C, 1, 1). On a pooled value both are
-               the same, so that it becomes a linear layer
+    options    of a family's `build`: file_head, num_classes, global_pool, head_activation
+    pointwise  without a file the classifier is a 1x1 convolution; on pooled values that is a linear layer
     """
-    pool, flatten, linear = names
-    x = builder.global_avg_pool(pool, x)  # (N, C, 1, 1)
-    x = builder.flatten(flatten, x)  # (N, C)
-    if num_classes is None:
-        return {"embedding": x}
-    shape = builder.source.shape_of(f"{linear}.weight")
-    if not (pointwise if shape is None else len(shape) == 4):
-        return {"logits": builder.linear(linear, x, num_classes)}
-    return {"logits": _pointwise(builder, linear, x, num_classes)}
+    head = options.get("file_head") or _usual(names.linear, options.get("num_classes"), pointwise)
+    global_pool = options.get("global_pool") or "avg"
+    is_average = global_pool == "avg"
+    x = builder.global_avg_pool(names.pool, x) if is_average else heads.pool(builder, x, global_pool)
+    return heads.classify(builder, builder.flatten(names.flatten, x), head, options.get("head_activation"))
 
 
-def _pointwise(builder: Builder, name: str, x: str, out_features: int) -> str:
-    features = builder.channels[x]
-    start = uniform_fan_in(features)
-
-    def why() -> str:
-        return (
-            f"  input   (N, {features}, 1, 1)   from {x}\n"
-            f"  The classifier is a 1x1 convolution over the pooled features. Does it belong to another network?"
-        )
-
-    wanted = Wanted(f"{name}.weight", (out_features, features, 1, 1), CONV_AXES, start, why)
-    params = {"weight": builder.source.take(wanted).reshape(out_features, features)}
-    bias = builder.source.take_optional(Wanted(f"{name}.bias", (out_features,), FEATURE_AXES, start, why))
-    if bias is not None:
-        params["bias"] = bias
-    return builder.operation(name, "linear", (x,), out_features, params=params)
+def _usual(name: str, num_classes: int | None, pointwise: bool) -> Head:
+    return Head((Module(name, "pointwise" if pointwise else "linear", num_classes),) if num_classes else ())

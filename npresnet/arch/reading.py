@@ -6,15 +6,15 @@ differs by its own name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from npresnet.arch.attention import find_attention
 from npresnet.arch.family import Reading
-from npresnet.arch.head import read_head
+from npresnet.arch.head_reading import BODY, read_head
 from npresnet.arch.layout import EXPANSION, OUTPUT_STRIDES, Layout, bottleneck_width
 from npresnet.arch.source import CONV_AXES
-from npresnet.arch.stem import read_convs, usual_windows
+from npresnet.arch.stem import StemConv, read_convs, usual_windows
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
@@ -44,7 +44,8 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
     """
     convs, layers = read_convs(tensors), _read_layers(tensors)
     block = "Bottleneck" if is_bottleneck(tensors) else "BasicBlock"
-    widths, head = _read_widths(tensors, block, layers), read_head(tensors)
+    widths = _read_widths(tensors, block, layers)
+    head = read_head(tensors, widths[f"layer{len(layers)}.{layers[-1] - 1}"][-1], body=_body(convs))
     groups = _read_groups(tensors, block, widths)
     in_channels = tensors.peek(f"{convs[0].conv}.weight", CONV_AXES).shape[1]
     convs = tuple(conv._replace(channels=_width(tensors, conv.conv, conv.norm)) for conv in convs)
@@ -71,7 +72,7 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
         "activation": _usual("activation"),
         **_read_norm(tensors, convs[-1].norm),
         "bn_eps": _usual("bn_eps"),
-        **({"head": Decision([name for name, _ in head.modules], "default", head.note)} if head.note else {}),
+        **head.decisions,
         "preprocess": Decision("V1", "default"),
         "labels": Decision(labels[1] if head.num_classes == labels[0] else None, "default"),
     }
@@ -90,7 +91,7 @@ def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str]
         "gate": gate,
         "projection_kernel": _read_projection_kernel(tensors),
         "widths": widths,
-        "modules": head.modules,
+        "file_head": head,
     }
     return Reading(decisions, sizes)
 
@@ -141,6 +142,11 @@ def _read_norm(tensors: Tensors, last: str) -> dict[str, Decision]:
         "norm": _inferred("group_norm", "norms without running statistics"),
         "norm_groups": _usual("norm_groups", "usual; the tensors cannot tell"),
     }
+
+
+def _body(convs: Iterable[StemConv]) -> tuple[str, ...]:
+    """How the names of all tensors but the head's start."""
+    return (*BODY, *(f"{name}." for conv in convs for name in (conv.conv, conv.norm)))
 
 
 def _read_layers(tensors: Tensors) -> list[int]:

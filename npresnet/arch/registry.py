@@ -49,6 +49,8 @@ def build(
     family = recognise(selected)
     table = option_table(family)
     given = check_options(given, table, family.NAME)
+    if "head" in given:
+        selected, implied = _with_chosen_head(selected, given["head"], implied)
     reading = family.read(selected)
     given, who = _with_those_of_a_name(arch, family, table, given, who)
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
@@ -94,6 +96,17 @@ def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) 
     first = {name: decision for name, decision in decisions.items() if name not in LAST}
     fitting = {name: decision for name, decision in implied.items() if name in decisions or name in SELECTED}
     return {**first, **fitting, **{name: decisions[name] for name in LAST}}
+
+
+def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:
+    """The tensors without other classifiers, and the decisions with those that were left out."""
+    from npresnet.arch.head_choice import choose_head  # seldom needed
+
+    tensors, left_out = choose_head(tensors, told)
+    if "ignored" in implied and left_out:
+        before, now = implied["ignored"], left_out["ignored"]
+        left_out = {"ignored": now._replace(value=f"{before.value}, {now.value}", note=f"{before.note}; {now.note}")}
+    return tensors, {**implied, **left_out}
 
 
 def _non_finite(tensors: Tensors) -> dict[str, Decision]:

@@ -40,7 +40,8 @@ def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
     x = stem(builder, layout)
     for block in layout.blocks():
         x = residual_block(builder, layout, block, x)
-    return pool_and_classify(builder, x, layout.head)
+    pool, activation = layout.global_pool, layout.head_activation
+    return pool_and_classify(builder, x, layout.head, global_pool=pool, head_activation=activation)
 
 
 def stem(builder: Builder, layout: Layout) -> str:

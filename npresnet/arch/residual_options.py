@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from npresnet.arch.head import OPTIONS as HEAD_OPTIONS
 from npresnet.arch.options import Option, count, flag, is_bool, is_list_of, is_positive, is_whole, one_of
 from npresnet.arch.stem import is_pool, is_stem
 
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu", "relu6", "hard_swish", "elu", "selu", "mish", "tanh", "none")
 SHORTCUTS = ("B", "A", "A-end", "A-pool", "none")
-POOLS = ("avg", "max", "avgmax", "catavgmax", "catmaxavg")
 
 
 def is_eps(value: Any) -> bool:
@@ -41,8 +41,7 @@ OPTIONS: Mapping[str, Option] = {
     "antialias": one_of("none", "blur", "avg", role="free"),
     "bn_eps": Option(is_eps, "a number from 0 on", "free"),
     "norm_groups": count("free"),
-    "global_pool": one_of(*POOLS, role="free"),
-    "head_activation": one_of(*ACTIVATIONS, "sigmoid", role="free"),
+    **HEAD_OPTIONS,
     "zero_init_residual": flag("start"),
     "block": one_of("BasicBlock", "Bottleneck", role="topology"),
     "layers": Option(is_list_of(is_whole), "a list of whole numbers, the blocks of each stage", "topology"),

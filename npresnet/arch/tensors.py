@@ -104,6 +104,12 @@ class Tensors:
         dropped = set(names)
         return Tensors({name: array for name, array in self._arrays.items() if name not in dropped})
 
+    def ordered(self, last: Iterable[str]) -> Tensors:
+        """The tensors with these at the end, in this order."""
+        names = dict.fromkeys(last)
+        first = {name: array for name, array in self._arrays.items() if name not in names}
+        return Tensors({**first, **{name: self._arrays[name] for name in names}})
+
     def renamed(self, rename: Callable[[str], str]) -> Tensors:
         """The tensors under other names."""
         old_names: dict[str, str] = {}

@@ -26,7 +26,7 @@ from typing import Any
 
 from npresnet.cli.parser import make_parser
 from npresnet.cli.shared import complain
-from npresnet.errors import NpresnetError
+from npresnet.errors import AmbiguityWarning, NpresnetError
 
 FAILED, MISUSED = 1, 2
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + signal number, as in shells
@@ -84,4 +84,6 @@ def _prepare_streams() -> None:
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    complain(f"warning: {message}")
+    """In one line. What a weight file cannot tell is said with the way to give it here."""
+    hint = "; on the command line --option NAME=VALUE" if isinstance(message, AmbiguityWarning) else ""
+    complain(f"warning: {' '.join(str(message).split())}{hint}")

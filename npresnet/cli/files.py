@@ -27,23 +27,30 @@ def inspect(args: Namespace) -> int:
     from npresnet.model.loading import find_file, interpret
 
     path = find_file(args.file)
-    print(weights.inspect(path, args.key))
+    decided = decisions_of(args)
+    known = {name: decided.pop(name) for name in ("arch", "labels", "preprocess", "key")}
+    print(weights.inspect(path, known["key"]))
     print()
     try:
-        found = interpret(path, key=args.key)
+        found = interpret(path, options=decided, **known)
     except (CheckpointError, ArchitectureError) as error:
         print(f"network    none that is supported: {error}")
-    else:
-        print("network    each decision and its origin")
-        print("\n".join(f"  {line}" for line in str(found.config).splitlines()))
+        return FINE
+    print("network    each decision, its origin, and whether it is told, custom or ambiguous")
+    print("\n".join(f"  {line}" for line in str(found.config).splitlines()))
+    if found.config.ambiguous():
+        print(f"ambiguous  {', '.join(found.config.ambiguous())}: settle with --option NAME=VALUE")
     return FINE
 
 
 def summary(args: Namespace) -> int:
     """Print torchsummary's table for an architecture or a weight file."""
+    from npresnet.model.ambiguity import warn_of_ambiguity
     from npresnet.model.loading import describe
     from npresnet.views.summary import summary as table
 
     found = describe(args.network, key=args.key, **options_of(args))
+    if os.path.lexists(args.network):  # a file, whose sizes may depend on what it cannot tell
+        warn_of_ambiguity(found.config, found.source.name)
     print(table(found.network, args.input_size or found.input_size, args.batch_size))
     return FINE

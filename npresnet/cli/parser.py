@@ -75,7 +75,7 @@ def _convert(commands: Commands) -> None:
 def _inspect(commands: Commands) -> None:
     command = _command(commands, "inspect", "files:inspect", "list the contents of any weight file")
     command.add_argument("file", metavar="FILE", help="a weight file, or a folder with model.safetensors")
-    _key_argument(command)
+    _decision_arguments(command)
 
 
 def _summary(commands: Commands) -> None:
@@ -244,7 +244,7 @@ def _option_argument(command: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="settings that weights do not determine, such as stride_on=3x3; may be repeated",
+        help="settings that weights do not determine, such as stride_on=3x3 or max_pool=[3,2,0,true]; may be repeated",
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from npresnet.errors import ArchitectureError, ImageError
@@ -49,11 +50,15 @@ def model_of(args: Namespace) -> Model:
 def decisions_of(args: Namespace) -> dict[str, Any]:
     """The keyword arguments for `load` and `convert`."""
     decided = {"arch": args.arch, "labels": args.labels, "preprocess": _preprocess(args), "key": args.key}
-    return {**decided, **options_of(args)}
+    return {**decided, **options_of(args, arguments=tuple(decided))}
 
 
-def options_of(args: Namespace) -> dict[str, Any]:
-    """`--option NAME=VALUE` as a dict; values are parsed as JSON if possible, else strings."""
+def options_of(args: Namespace, arguments: Sequence[str] = ()) -> dict[str, Any]:
+    """`--option NAME=VALUE` as a dict.
+
+    arguments  names that are arguments of their own, but may be given as options, too: warnings write
+               preprocess='cifar10' as they write head_activation='none'
+    """
     from npresnet.arch import OPTIONS
 
     options = {}
@@ -62,13 +67,24 @@ def options_of(args: Namespace) -> dict[str, Any]:
         if not equals:
             raise ArchitectureError(f"--option {text} has no value; write it as NAME=VALUE, such as stride_on=3x3")
         name = name.strip().replace("-", "_")
-        if name not in OPTIONS:  # "device" and others would be taken as arguments of `load`
+        if name not in OPTIONS and name not in arguments:  # "device" and others would be taken as arguments of `load`
             raise ArchitectureError(f"unknown option {name[:60]!r}; expected one of {', '.join(OPTIONS)}")
-        try:
-            options[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            options[name] = value
+        options[name] = _value(value)
     return options
+
+
+def _value(text: str) -> Any:
+    """JSON, [3, 2, 0, true]; or Python, as warnings and errors write it, [3, 2, 0, True]; else the text itself."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    if text.startswith(("True", "False", "None", "[", "(", "{", "'", '"')):
+        from ast import literal_eval
+
+        with contextlib.suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return literal_eval(text)
+    return text
 
 
 class ImagePaths:

@@ -160,30 +160,33 @@ def decide_labels(
     suggested: Decision,
     num_classes: int | None,
     facts: Mapping[str, Any] = MappingProxyType({}),
+    scores: str = "softmax",
 ) -> tuple[Decision, list[str] | None]:
     """The caller's labels, else those of the file, else those suggested by the architecture, else None.
 
-    facts  what the file tells, see told.py; names that do not fit are ignored, and the decision's note says so
+    facts   what the file tells, see told.py; where names do not fit, there are none, and the decision's note says so
+    scores  one logit with "sigmoid" has one or two names
 
     Raises ArchitectureError unless there is one name per class.
     """
     chosen: list[str] | None
-    said = told.labels_of(facts, num_classes) if given is None and stored is None else told.ToldLabels(None, "")
+    said = told.labels_of(facts, num_classes, scores) if given is None and stored is None else told.ToldLabels(None, "")
     if given is not None:
         decision, chosen = Decision(None, "caller"), label_names.read(given)
     elif stored is not None:
         decision, chosen = Decision(None, "file"), stored.labels
     elif said.names is not None:
         decision, chosen = Decision(None, "file", said.note), said.names
+    elif said.note:  # built-in names would be those of other classes
+        decision, chosen = Decision(None, "file"), None
     else:
         decision, chosen = suggested, None if suggested.value is None else list(_built_in(suggested.value))
-        decision = decision._replace(note="; ".join(text for text in (decision.note, said.note) if text))
     if chosen is None:
-        note = said.note or "no names are known"
+        note = said.note or suggested.note or "no names are known"
         return Decision(None, decision.origin, f"{note}: classes are named by index"), None
     if num_classes is None:
         raise ArchitectureError(f"{len(chosen)} labels were given, but this network has no classifier")
-    label_names.check(chosen, num_classes)
+    label_names.check(chosen, num_classes, scores)
     return decision._replace(value=_name_of(chosen)), chosen
 
 

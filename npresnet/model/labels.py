@@ -45,12 +45,16 @@ def read(source: Labels | None) -> list[str] | None:
     return _from_parsed(source, "the labels")
 
 
-def check(names: Sequence[str] | None, num_classes: int) -> None:
-    """Raise ArchitectureError unless `names` is None or has one name per class."""
-    if names is not None and len(names) != num_classes:
+def check(names: Sequence[str] | None, num_classes: int, scores: str = "softmax") -> None:
+    """Raise ArchitectureError unless `names` is None or has one name per class; one sigmoid may have two."""
+    expected = (1, 2) if (num_classes, scores) == (1, "sigmoid") else (num_classes,)
+    if names is not None and len(names) not in expected:
+        sides = ", or one for each side of 0.5" if len(expected) > 1 else ""
+        count = " or ".join(map(str, expected))
         raise ArchitectureError(
-            f"expected {num_classes} labels, one for each output of the network's last layer, got {len(names)}; pass "
-            'one name per class, in the order of the outputs: a list, a text or JSON file, "imagenet" or "cifar10"'
+            f"expected {count} labels, one for each output of the network's last layer{sides}, "
+            f"got {len(names)}; pass one name per class, in the order of the outputs: a list, a text or JSON file, "
+            '"imagenet" or "cifar10"'
         )
 
 

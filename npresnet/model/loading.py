@@ -295,7 +295,8 @@ def _decided(
     preset_decision, preset = decide_preprocess(
         preprocess, stored, config["preprocess"], facts, config.value("in_channels", 3)
     )
-    labels_decision, names = decide_labels(labels, stored, config["labels"], config["num_classes"].value, facts)
+    num_classes, scores = config["num_classes"].value, config.value("scores", "softmax")
+    labels_decision, names = decide_labels(labels, stored, config["labels"], num_classes, facts, scores)
     origin: Origin = "caller" if stored is None else "file"
     note = f"SHA-256 {source.sha256}" if source.sha256 else ""
     config = config.with_decisions(

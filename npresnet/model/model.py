@@ -66,6 +66,7 @@ class Model:
         self._source = source
         self._threads: int = config["threads"].value
         self._channels: int = config.value("in_channels", 3)
+        self._scores: str = config.value("scores", "softmax")
         self._executables = Executables(
             network,
             self._threads,
@@ -99,10 +100,10 @@ class Model:
         top_k = as_count(top, "top")
         if is_one_image(images):
             if self._on_gpu is not None:
-                return self._on_gpu.row(images, top=top_k).prediction(self.labels, top_k)
+                return self._on_gpu.row(images, top=self._ranked(top_k)).prediction(self.labels, top_k, self._scores)
             start = perf_counter()
             logits = self(self.preprocess(images))[0]
-            return Prediction(logits, self.labels, top_k, (perf_counter() - start) * 1e3)
+            return Prediction(logits, self.labels, top_k, (perf_counter() - start) * 1e3, self._scores)
         predictions = []
         for position, (source, result) in enumerate(self._predictions(images, top_k, batch_size)):
             if isinstance(result, ImageError):
@@ -152,19 +153,27 @@ class Model:
     def cam(self, image: Any, index: int | None = None) -> Array:
         """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
 
-        H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Raises
-        ArchitectureError unless the network ends in global average pooling and one linear layer.
+        H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Where one logit
+        decides between two classes, the map of class 0 is that of class 1 with its sign changed. Raises
+        ArchitectureError unless the network ends in global average pooling and linear layers alone.
         """
-        from npresnet.views.cam import activation_map, find_head
+        from npresnet.views.cam import activation_map, class_weight, find_head
 
-        pooled, linear = find_head(self.network)
+        pooled, layers = find_head(self.network)
         x = self.preprocess(image)
-        result = self._run((pooled, linear.name), x)
-        features, logits = result[pooled][0], result[linear.name][0]  # (C, h, w), (num_classes,)
-        chosen = int(np.argmax(logits)) if index is None else as_count(index, "a class index", least=0)
-        if chosen >= len(logits):
-            raise ArchitectureError(f"class index {chosen} is out of range: expected 0 to {len(logits) - 1}")
-        return activation_map(features, linear.params["weight"][chosen], *x.shape[2:])
+        result = self._run((pooled, layers[-1].name), x)
+        features, logits = result[pooled][0], result[layers[-1].name][0]  # (C, h, w), (num_classes,)
+        prediction = Prediction(logits, self.labels, 1, scores=self._scores)
+        chosen = prediction.index if index is None else as_count(index, "a class index", least=0)
+        if chosen >= len(prediction.probabilities):
+            raise ArchitectureError(
+                f"class index {chosen} is out of range: expected 0 to {len(prediction.probabilities) - 1}"
+            )
+        if len(prediction.probabilities) == len(logits):
+            weight = class_weight(layers, chosen)
+        else:  # one logit: what speaks for class 1 speaks against class 0
+            weight = class_weight(layers, 0) * (1 if chosen else -1)
+        return activation_map(features, weight, *x.shape[2:])
 
     # --- arrays in -------------------------------------------------------------------------------------------------
 
@@ -277,8 +286,12 @@ class Model:
         return OnGpu(self._executables, self.network, self._preprocess, self._channels, self._threads)
 
     def _predictions(self, sources: Iterable[Any], top_k: int, batch_size: int) -> Iterator[tuple[Any, Outcome]]:
-        for row in self._rows(sources, batch_size, top=top_k):
-            yield row.item.source, row.item.error or row.prediction(self.labels, top_k)
+        for row in self._rows(sources, batch_size, top=self._ranked(top_k)):
+            yield row.item.source, row.item.error or row.prediction(self.labels, top_k, self._scores)
+
+    def _ranked(self, top_k: int) -> int | None:
+        """How many classes a GPU ranks: its kernel computes a softmax; sigmoids are the host's."""
+        return top_k if self._scores == "softmax" else None
 
     def _rows(
         self, sources: Iterable[Any], batch_size: int, *, top: int | None = None, pooled: bool = False

@@ -10,15 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npresnet.ops.activations import sigmoid
 from npresnet.ops.softmax import softmax
 
 Array = NDArray[Any]
 
 
-def probabilities_of(logits: Array) -> Array:
-    """The softmax of logits (..., num_classes), computed in float64; float32 of the same shape."""
+def probabilities_of(logits: Array, scores: str = "softmax") -> Array:
+    """Of logits (..., num_classes), computed in float64; float32 of the same shape.
+
+    scores  "softmax": one class of all, probabilities sum to 1; "sigmoid": each class for itself
+    """
+    values = np.asarray(logits, dtype=np.float64)
     with np.errstate(invalid="ignore"):  # infinite logits of a diverged network give NaN without a warning
-        return softmax(np.asarray(logits, dtype=np.float64)).astype(np.float32)
+        return (sigmoid(values) if scores == "sigmoid" else softmax(values)).astype(np.float32)
+
+
+def is_binary(logits: int, scores: str, labels: Sequence[str] | None) -> bool:
+    """Whether one logit decides between two classes, 0 and 1; with a single label it is that label's alone."""
+    return logits == 1 and scores == "sigmoid" and (labels is None or len(labels) != 1)
 
 
 Ranking = tuple[Array, Array]  # probabilities (num_classes,) float32, the best classes (top,) int32
@@ -41,12 +51,17 @@ class Prediction:
     labels      the names of the classes; if unknown, classes are named by index
     top_k       number of candidates in `top`
     elapsed_ms  time spent on this image: reading, preprocessing, and its share of its batch's run
+    scores      how logits become probabilities: "softmax" or "sigmoid"
+
+    One logit z with scores="sigmoid" decides between two classes: index 1 from sigmoid(z) = 0.5 on, index 0 below. With
+    one label it has one candidate, index 0, whose score is sigmoid(z).
     """
 
     logits: Array
     labels: Sequence[str] | None = field(default=None, repr=False)
     top_k: int = 5
     elapsed_ms: float = field(default=0.0, repr=False)
+    scores: str = field(default="softmax", repr=False)
 
     @classmethod
     def of(
@@ -56,9 +71,10 @@ class Prediction:
         top_k: int,
         parts_ms: Mapping[str, float],
         ranking: Ranking | None,
+        scores: str = "softmax",
     ) -> Prediction:
         """With the parts of `elapsed_ms`, see `parts_ms_of`, and with what a GPU has ranked already."""
-        prediction = cls(logits, labels, top_k, sum(parts_ms.values()))
+        prediction = cls(logits, labels, top_k, sum(parts_ms.values()), scores)
         vars(prediction)["_parts_ms"] = parts_ms
         if ranking is not None:
             vars(prediction).update(probabilities=ranking[0], _best=ranking[1])
@@ -66,11 +82,12 @@ class Prediction:
 
     @cached_property
     def probabilities(self) -> Array:
-        """(num_classes,) float32: the softmax of the logits in float64, rounded once.
+        """(num_classes,) float32: the softmax or the sigmoids of the logits in float64, rounded once.
 
-        A GPU adds up in another order, which may change a probability by one step of float32.
+        (2,) where one logit decides between two classes. A GPU adds up in another order, which may change a probability
+        by one step of float32.
         """
-        return probabilities_of(self.logits)
+        return probabilities_of(np.append(-self.logits, self.logits) if self._is_binary else self.logits, self.scores)
 
     @cached_property
     def top(self) -> list[Candidate]:
@@ -79,6 +96,8 @@ class Prediction:
 
     @cached_property
     def _best(self) -> Array:
+        if self._is_binary:
+            return np.array([1, 0] if self.logits[0] >= 0 else [0, 1])[: self.top_k]
         return np.argsort(-self.logits, kind="stable")[: self.top_k]
 
     @property
@@ -100,6 +119,10 @@ class Prediction:
         """As JSON types: {index, label, score, top: [{index, label, score}]}."""
         top = [{"index": c.index, "label": c.label, "score": c.score} for c in self.top]
         return {**top[0], "top": top}
+
+    @property
+    def _is_binary(self) -> bool:
+        return is_binary(len(self.logits), self.scores, self.labels)
 
     def _name(self, index: int) -> str:
         return str(index) if self.labels is None else self.labels[index]

@@ -30,10 +30,10 @@ class Row(NamedTuple):
     parts_ms: Mapping[str, float] = MappingProxyType({})
     ranking: Ranking | None = None
 
-    def prediction(self, labels: Sequence[str] | None, top_k: int) -> Prediction:
+    def prediction(self, labels: Sequence[str] | None, top_k: int, scores: str) -> Prediction:
         """Of an image that could be read."""
         assert self.values is not None
-        return Prediction.of(self.values, labels, top_k, self.parts_ms, self.ranking)
+        return Prediction.of(self.values, labels, top_k, self.parts_ms, self.ranking, scores)
 
 
 def rows_on_cpu(sources: Iterable[Any], read: Read, run: Run, batch_size: int, threads: int) -> Iterator[Row]:

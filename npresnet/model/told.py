@@ -55,13 +55,13 @@ class ToldLabels(NamedTuple):
     note: str
 
 
-def labels_of(facts: Facts, num_classes: int | None) -> ToldLabels:
+def labels_of(facts: Facts, num_classes: int | None, scores: str = "softmax") -> ToldLabels:
     """The first list of class names in the file that has one for each output."""
     if "labels" not in facts:
         return ToldLabels(None, "")
     lists = [(facts["labels_from"], facts["labels"]), *facts.get("more_labels", ())]
     for where, names in lists:
-        if num_classes is not None and _fits(names, num_classes):
+        if num_classes is not None and _fits(names, num_classes, scores):
             return ToldLabels(list(names), f"{where} in the file")
     sizes = ", ".join(f"{where} has {len(names):,}" for where, names in lists[:3])
     outputs = "no classifier" if num_classes is None else f"{num_classes:,} outputs"
@@ -82,9 +82,9 @@ def preprocess_of(facts: Facts, channels: int) -> tuple[Preprocess | None, str]:
     return told, where
 
 
-def _fits(names: list[str], num_classes: int) -> bool:
+def _fits(names: list[str], num_classes: int, scores: str) -> bool:
     try:
-        label_names.check(names, num_classes)
+        label_names.check(names, num_classes, scores)
     except ArchitectureError:
         return False
     return True

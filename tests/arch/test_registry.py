@@ -134,6 +134,8 @@ def test_decisions_are_in_order_with_their_origins():
         "activation",
         "norm",
         "bn_eps",
+        "global_pool",
+        "scores",
         "preprocess",
         "labels",
     ]

@@ -64,6 +64,30 @@ def test_inspect_a_foreign_file(run, tmp_path):
     assert "none that is supported" in done.out
 
 
+def test_inspect_shows_what_is_ambiguous(run, tmp_path):
+    tensors = arch.random_tensors(ARCH, num_classes=3)
+    tensors |= {"linear.0.weight": np.ones((4, 64), np.float32), "linear.3.weight": np.ones((3, 4), np.float32)}
+    del tensors["linear.weight"], tensors["linear.bias"]
+    np.savez(tmp_path / "net.npz", **tensors)
+    done = run("inspect", tmp_path / "net.npz", "--preprocess", "cifar10")
+    assert (done.code, done.err) == (0, "")
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.startswith("  ")}
+    assert rows["head_activation"].split()[1:4] == ["relu", "default", "ambiguous"]
+    assert "or head_activation='none', head_activation='tanh'" in rows["head_activation"]
+    assert rows["block"].split()[1:4] == ["BasicBlock", "inferred", "told"]
+    assert rows["scores"].split()[1:4] == ["softmax", "default", "custom"]
+    assert "head_activation: settle with --option NAME=VALUE" in done.out
+    told = run("inspect", tmp_path / "net.npz", "--option", "head_activation=tanh").out
+    assert "tanh  " in next(line for line in told.splitlines() if line.startswith("  head_activation"))
+
+
+def test_inspect_with_an_option_that_does_not_fit(run, model_file):
+    done = run("inspect", model_file, "--option", "head=absent")
+    assert done.code == 0
+    assert "network    none that is supported: " in done.out
+    assert "no classifier of that name" in done.out
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04cut", bytes(range(256)) * 9])
 def test_inspect_unreadable_files(run, tmp_path, content):
     (tmp_path / "bad.pth").write_bytes(content)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import npresnet
+from npresnet.cli.shared import options_of
 from npresnet.views import grid
 from tests.support.small import write_pictures
 
@@ -82,6 +84,40 @@ def test_options(run, folder, model_file):
     assert "NAME=VALUE" in run(*words, "--option", "bn_eps").err
 
 
+def test_arguments_may_be_given_as_options(run, folder, model_file):
+    """A warning names preprocess='cifar10' as it names any option."""
+    words = ("predict", "photos/000.png", "--model", model_file, "--json")
+    changed = run(*words, "--preprocess", '{"resize": 40}').out
+    assert run(*words, "--option", "preprocess={'resize': 40}").out == changed != run(*words).out
+    assert run(*words, "--option", "labels=['a', 'b']").err.count("expected 10 labels") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("max_pool=[3,2,0,true]", [3, 2, 0, True]),
+        ("max_pool=[3, 2, 0, True]", [3, 2, 0, True]),
+        ("max_pool=True", True),
+        ("max_pool=false", False),
+        ("stem=[[3,1,1]]", [[3, 1, 1]]),
+        ("stem=[(3, 1, 1)]", [(3, 1, 1)]),
+        ("shortcut=A-end", "A-end"),
+        ("shortcut='A-end'", "A-end"),
+        ('shortcut="A-end"', "A-end"),
+        ("stride-on=3x3", "3x3"),
+        ("bn_eps=0", 0),
+        ("head_activation=['relu', 'none']", ["relu", "none"]),
+        ("head=[broken", "[broken"),
+        ("head=(" + "(" * 1000, "(" + "(" * 1000),
+        ("head=None", None),
+        ("head=none", "none"),
+    ],
+)
+def test_values_of_options(text, value):
+    name = text.partition("=")[0].replace("-", "_")
+    assert options_of(Namespace(option=[text])) == {name: value}
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -149,3 +185,68 @@ def test_a_warning_is_one_plain_line(run, folder, model_file):
     assert done.code == 0
     (line,) = done.err.splitlines()
     assert line.startswith("npresnet: warning: ")
+
+
+@pytest.fixture
+def two_layers(folder):
+    """A classifier with a gap, which may be an activation, and one logit."""
+    tensors = npresnet.arch.random_tensors("resnet10", num_classes=3)
+    for name, shape in {"fc.0": (4, 512), "fc.2": (1, 4)}.items():
+        tensors[f"{name}.weight"] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    del tensors["fc.weight"], tensors["fc.bias"]
+    np.savez(folder / "two.npz", **tensors)
+    return folder / "two.npz"
+
+
+COMMANDS = {
+    "predict": ("predict", "photos/000.png", "--csv", "--model"),
+    "embed": ("embed", "photos/000.png", "--model"),
+    "trace": ("trace", "photos/000.png", "-o", "page.html", "--model"),
+    "summary": ("summary",),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_file_cannot_tell_is_said_in_one_line(run, two_layers, command):
+    small = () if command == "summary" else ("--preprocess", '{"resize": 32, "crop": 32}')
+    done = run(*COMMANDS[command], two_layers, *small)
+    assert done.code == 0
+    said = [line for line in done.err.splitlines() if "wrote" not in line]
+    assert len(said) == 1
+    assert said[0].startswith("npresnet: warning: two.npz fits more than one network: head_activation='relu'")
+    assert said[0].endswith("--option NAME=VALUE")
+    done = run(*COMMANDS[command], two_layers, *small, "--option", "head_activation=none")
+    assert (done.code, "warning" in done.err) == (0, False)
+
+
+def test_converting_with_the_option_settles_it(run, two_layers):
+    assert "head_activation" in run("convert", two_layers, "open.npz").err
+    assert "warning" in run("summary", "open.npz").err
+    assert "warning" not in run("convert", two_layers, "told.npz", "--option", "head_activation=none").err
+    assert run("summary", "told.npz").err == ""
+
+
+def test_one_logit_in_every_format(run, two_layers):
+    words = ("predict", "photos/000.png", "--model", two_layers, "--option", "head_activation=none")
+    words = (*words, "--preprocess", '{"resize": 32, "crop": 32}')
+    (record,) = json.loads(run(*words, "--json").out)
+    assert [candidate["index"] for candidate in record["top"]] == [record["index"], 1 - record["index"]]
+    assert sum(candidate["score"] for candidate in record["top"]) == pytest.approx(1)
+    assert record["label"] == str(record["index"])
+    names = ["real", "fake"]
+    with open("names.json", "w") as file:
+        json.dump(names, file)
+    (named,) = json.loads(run(*words, "--json", "--labels", "names.json").out)
+    assert named["label"] == names[record["index"]]
+    row = run(*words, "--csv").out.splitlines()[1].split(",")
+    assert row[1:3] == [str(record["index"])] * 2
+    assert float(row[3]) == record["score"]
+    assert len(run(*words, "--top", "9").out.splitlines()) == 2 + 2  # two candidates, device and times
+    with open("one.txt", "w") as file:
+        file.write("fake")
+    (alone,) = json.loads(run(*words, "--json", "--labels", "one.txt").out)
+    assert (alone["label"], len(alone["top"])) == ("fake", 1)
+    by_index = {candidate["index"]: candidate["score"] for candidate in record["top"]}
+    assert alone["score"] == by_index[1]
+    done = run("cam", *words[1:], "-o", "cam.png")
+    assert f"looks like {record['index']}" in done.err

@@ -206,6 +206,18 @@ def test_one_name_per_class():
             labels.check(names, count)
 
 
+def test_one_sigmoid_has_one_or_two_names():
+    labels.check(["fake"], 1, "sigmoid")
+    labels.check(["real", "fake"], 1, "sigmoid")
+    labels.check(None, 1, "sigmoid")
+    with pytest.raises(ArchitectureError, match=r"expected 1 or 2 labels.* each side of 0\.5, got 3"):
+        labels.check(ABC, 1, "sigmoid")
+    with pytest.raises(ArchitectureError, match=r"expected 1 labels.* got 2"):
+        labels.check(ABC[:2], 1, "softmax")
+    with pytest.raises(ArchitectureError, match=r"expected 2 labels.* got 3"):
+        labels.check(ABC, 2, "sigmoid")
+
+
 def test_unknown_attributes():
     with pytest.raises(AttributeError, match="no attribute 'COCO'"):
         _ = labels.COCO

@@ -60,6 +60,24 @@ def test_the_float32_path_s_very_numbers_at_every_batch_size(model, tmp_path):
     assert list(model.stream([])) == []
 
 
+@pytest.mark.parametrize("classes", [1, 3])
+def test_sigmoids_are_the_host_s(gpus, tmp_path, classes):
+    """The kernel that ranks computes a softmax, so it is not asked."""
+    gpus()
+    paths = write_pictures(tmp_path / "pictures", 3)
+    how = {"num_classes": classes, "scores": "sigmoid", "preprocess": SMALL, "labels": ["a", "b", "c"][: classes + 1]}
+    with npresnet.build("cifar_resnet8", device="cuda", **how) as model:
+        found = [*model.predict(paths, top=2), model.predict(paths[0]), *dict(model.stream(paths)).values()]
+        right = float_logits(model, [*paths, paths[0], *paths])
+    for prediction, logits in zip(found, right, strict=True):
+        again = Prediction(logits, how["labels"], prediction.top_k, scores="sigmoid")
+        assert prediction.to_dict() == again.to_dict()
+        np.testing.assert_array_equal(prediction.probabilities, again.probabilities)
+        assert (
+            prediction.score == pytest.approx(1 / (1 + np.exp(-float(np.abs(logits).max()))), rel=1e-6) or classes > 1
+        )
+
+
 def test_every_source(model):
     """Floats in 0..1 as well: on both paths they become pixels first."""
     grey, colour = picture(1)[..., 0], picture(2)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import npresnet
-from npresnet import arch
-from npresnet import weights
+from npresnet import arch, weights
 from tests.support.small import ARCH, batch, picture
 
 

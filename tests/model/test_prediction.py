@@ -64,3 +64,70 @@ def test_to_dict_is_plain_json():
 
 def test_repr():
     assert repr(Prediction(np.array([0, 1], np.float32), ["cat", "dog"])) == "<Prediction 'dog', index 1, score 0.7311>"
+
+
+# --- sigmoids --------------------------------------------------------------------------------------------------------
+
+
+def of(*logits: float, labels: list[str] | None = None, top_k: int = 5) -> Prediction:
+    return Prediction(np.array(logits, np.float32), labels, top_k, scores="sigmoid")
+
+
+def test_sigmoid_is_the_formula():
+    logits = np.array([[0.5, -1.0, 200.0], [-200.0, 0.0, 3.0]], np.float32)
+    right = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    np.testing.assert_array_equal(probabilities_of(logits, "sigmoid"), right)
+
+
+@pytest.mark.filterwarnings("error")
+def test_sigmoids_of_huge_logits_neither_overflow_nor_warn():
+    assert probabilities_of(np.array([1e4, -1e4, np.inf, -np.inf], np.float32), "sigmoid").tolist() == [1, 0, 1, 0]
+
+
+def test_several_logits_are_classes_of_their_own():
+    prediction = of(0.5, 2.0, 2.0, -3.0, labels=["dust", "fog", "rain", "snow"], top_k=3)
+    assert [c.label for c in prediction.top] == ["fog", "rain", "dust"]
+    assert prediction.probabilities.sum() > 2
+    assert prediction.score == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+@pytest.mark.parametrize(
+    ("logit", "index", "score"),
+    [(-3.0, 0, 0.95257), (-1e-3, 0, 0.50025), (0.0, 1, 0.5), (-0.0, 1, 0.5), (2.0, 1, 0.8808)],
+)
+@pytest.mark.parametrize("labels", [None, ["real", "fake"]])
+def test_one_logit_decides_between_two_classes(logit, index, score, labels):
+    prediction = of(logit, labels=labels)
+    assert prediction.index == index
+    assert prediction.label == (labels or "01")[index]
+    assert prediction.score == pytest.approx(score, abs=1e-5)
+    assert [c.index for c in prediction.top] == [index, 1 - index]
+    assert prediction.probabilities.shape == (2,)
+    assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-7)
+    assert prediction.to_dict()["top"][1]["score"] == pytest.approx(1 - score, abs=1e-5)
+    assert prediction.logits.shape == (1,)
+
+
+def test_the_best_of_one_logit_alone():
+    assert [c.index for c in of(1.0, top_k=1).top] == [1]
+
+
+def test_the_smaller_probability_of_one_logit_is_precise():
+    assert of(40.0).top[1].score == pytest.approx(np.exp(-40), rel=1e-6)
+
+
+@pytest.mark.parametrize("logit", [-3.0, 3.0])
+def test_one_logit_with_one_label_is_that_label_s_probability(logit):
+    prediction = of(logit, labels=["fake"])
+    assert (prediction.index, prediction.label, len(prediction.top)) == (0, "fake", 1)
+    assert prediction.score == pytest.approx(1 / (1 + np.exp(-logit)))
+    assert prediction.probabilities.shape == (1,)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_logit_that_is_no_number():
+    prediction = of(np.nan)
+    assert (prediction.index, prediction.label) == (0, "0")
+    assert np.isnan(prediction.score)
+    assert [c.index for c in of(np.nan, 1.0, labels=["a", "b"]).top] == [1, 0]
+    assert (of(np.inf).index, of(np.inf).score, of(-np.inf).index, of(-np.inf).score) == (1, 1, 0, 1)

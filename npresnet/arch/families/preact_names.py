@@ -1,6 +1,6 @@
 """Conventions of names for pre-activation ResNets, and their named architectures."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ class Convention(NamedTuple):
 
     stages, blocks, first  block J of stage I is <stages><I + first>.<blocks>J
     convs, norms, relus    in a block, in order; relus are names of nodes
-    projections, finals, classifiers   the names that occur
+    projections, finals    the names that occur; classifier: the usual one
     pads_end               strided 3x3 convolutions see one row and column of zeros, at the end
     """
 
@@ -29,7 +29,7 @@ class Convention(NamedTuple):
     relus: tuple[str, ...]
     projections: tuple[str, ...]
     finals: tuple[str, ...]
-    classifiers: tuple[str, ...]
+    classifier: str
     stem_norm: str = ""
     pads_end: bool = False
 
@@ -48,7 +48,7 @@ LAYER = Convention(
     relus=("relu.1", "relu.2", "relu.3"),
     projections=("shortcut.0", "downsample.0"),
     finals=("bn", "bn1"),
-    classifiers=("linear", "fc", "classifier"),
+    classifier="linear",
 )
 BLOCK = Convention(
     name="block",
@@ -61,7 +61,7 @@ BLOCK = Convention(
     relus=("relu1", "relu2"),
     projections=("convShortcut",),
     finals=("bn1",),
-    classifiers=("fc", "linear", "classifier"),
+    classifier="fc",
 )
 DEEPMIND = Convention(
     name="deepmind",
@@ -74,7 +74,7 @@ DEEPMIND = Convention(
     relus=("relu_0", "relu_1"),
     projections=("shortcut",),
     finals=("batchnorm",),
-    classifiers=("logits",),
+    classifier="logits",
     pads_end=True,
 )
 RESIDUAL = Convention(
@@ -88,7 +88,7 @@ RESIDUAL = Convention(
     relus=("residual.1", "residual.4", "residual.7"),
     projections=("shortcut",),
     finals=(),
-    classifiers=("linear",),
+    classifier="linear",
     stem_norm="pre.1",
 )
 CONVENTIONS: Mapping[str, Convention] = {one.name: one for one in (LAYER, BLOCK, DEEPMIND, RESIDUAL)}
@@ -110,12 +110,12 @@ def _net(layers: list[int], width_factor: int = 1, block: str = "BasicBlock", **
 
 def _wide(depth: int, factor: int, **more: Any) -> Options:
     """depth 6n + 4, n blocks in each of three stages."""
-    own = {"names": "block", "projection": "convShortcut", "final_norm": "bn1", "classifier": "fc"}
+    own = {"names": "block", "projection": "convShortcut", "final_norm": "bn1"}
     return _net([(depth - 4) // 6] * 3, factor, **{"base": 16, "stem_channels": 16, **own, **more})
 
 
 def _deepmind(depth: int, factor: int) -> Options:
-    own = {"names": "deepmind", "projection": "shortcut", "final_norm": "batchnorm", "classifier": "logits"}
+    own = {"names": "deepmind", "projection": "shortcut", "final_norm": "batchnorm"}
     return _wide(depth, factor, activation="silu", **own)
 
 

@@ -53,5 +53,4 @@ FOREIGN: tuple[Foreign, ...] = (
     Foreign("a net of Ultralytics (YOLO)", r"^(model\.)?[0-9]+\.(cv1|m\.[0-9]+)\."),
     Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
     Foreign("ResNet with named stem modules", r"^stem\.", unless=r"^stages\.0\."),
-    Foreign("ResNet of MMPretrain", r"^head\.fc\.", unless=r"^(stages\.0|body\.layer1)\."),
 )

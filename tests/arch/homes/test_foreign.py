@@ -12,7 +12,7 @@ from npresnet.arch.homes.foreign import FOREIGN
 from npresnet.arch.selection import are_plain, refuse_foreign
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, conv, project, without
 
 
 def array(*shape: int) -> np.ndarray:
@@ -31,7 +31,6 @@ CASES = {
     "video": basic_net() | {"conv1.weight": array(8, 3, 1, 7, 7)},
     "video network": {"stem.0.weight": array(8, 3, 3, 7, 7)},
     "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
-    "MMPretrain": without(basic_net(), "fc") | linear("head.fc", 5, 64),
     "pytorch-cifar100": {"conv1.0.weight": array(8, 3, 3, 3), "conv2_x.0.residual_function.0.weight": array(8, 8, 3)},
     "faces": basic_net(stem=3) | {"prelu.weight": array(8)},
     "ONNX": {"onnx::Conv_193": array(8, 3, 7, 7)},
