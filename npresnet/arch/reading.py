@@ -105,7 +105,11 @@ def reconciled(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict
         changed = [[windows[0][0], first.value, windows[0][2]], *windows[1:]]
         decisions = {**decisions, "stem": first._replace(value=changed, alternatives=())}
     whole, stages = decisions.get("output_stride"), decisions["replace_stride_with_dilation"]
-    if whole is None or {"output_stride", "replace_stride_with_dilation"} <= set(given):
+    if (
+        whole is None
+        or len(decisions["layers"].value) != 4
+        or {"output_stride", "replace_stride_with_dilation"} <= set(given)
+    ):
         return decisions
     if "output_stride" in given:
         dilates = list(OUTPUT_STRIDES.get(whole.value, ()))

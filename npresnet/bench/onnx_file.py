@@ -17,12 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from npresnet.bench.onnx_gates import CHAINS, Link, Shapes, chain_of, first_input_of
+from npresnet.bench import onnx_gates, onnx_norms
+from npresnet.bench.onnx_gates import Link, Shapes, first_input_of
+from npresnet.bench.onnx_norms import START
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
-from npresnet.ops.activations import NEGATIVE_SLOPE
+from npresnet.ops.activations import ALPHA, GELU_TANH_CUBIC, GELU_TANH_SCALE, NEGATIVE_SLOPE, QUICK_GELU_SLOPE
 from npresnet.plan import infer_shapes
 
+CHAINS = {**onnx_gates.CHAINS, **onnx_norms.CHAINS}
 FLOAT32, INT64 = 1, 7  # TensorProto.DataType
 IR_VERSION, OPSET = 7, 13
 
@@ -55,7 +58,7 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
 
 def _append(node: Node, shapes: Shapes, nodes: list[bytes], initializers: list[bytes]) -> None:
     """Add one of our nodes as a chain of ONNX nodes; the result of the last one has our node's name."""
-    chain = chain_of(node, shapes) if node.op in CHAINS else _chain(node)
+    chain = CHAINS[node.op](node, shapes) if node.op in CHAINS else _chain(node)
     if node.op == "conv2d" and len(node.inputs) > 1:
         chain.append(("Add", {}, [], node.inputs[1]))  # the residual
     before = len(chain)
@@ -74,7 +77,6 @@ def _append(node: Node, shapes: Shapes, nodes: list[bytes], initializers: list[b
         value = result
 
 
-START = "\0"  # as a second input: what the operation, or the activation, begins with
 VECTOR_GATES = ("multiply", "broadcast_add", "radix_weighted_sum")  # whose second input may be (N, C)
 
 
@@ -103,6 +105,8 @@ def _chain(node: Node) -> list[Link]:
         return list(_COMPOSED[node.op])
     if node.op == "leaky_relu":
         return [("LeakyRelu", {"alpha": float(node.attrs.get("negative_slope", NEGATIVE_SLOPE))}, [], None)]
+    if node.op in ("elu", "celu"):
+        return [(node.op.capitalize(), {"alpha": float(node.attrs.get("alpha", ALPHA))}, [], None)]
     if node.op not in _SIMPLE:
         raise ArchitectureError(f"{node.name}: no ONNX form of {node.op} is known here")
     return [(_SIMPLE[node.op], {}, [], None)]
@@ -112,7 +116,14 @@ def _with(op: str, *constants: float) -> Link:
     return (op, {}, [np.array(constant, np.float32) for constant in constants], None)
 
 
-_SIMPLE = {"relu": "Relu", "sigmoid": "Sigmoid", "flatten": "Flatten", "global_avg_pool": "GlobalAveragePool"}
+_SIMPLE = {
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "selu": "Selu",
+    "flatten": "Flatten",
+    "global_avg_pool": "GlobalAveragePool",
+}
 _HARD_SIGMOID: Link = ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, [], None)
 _TIMES_START: Link = ("Mul", {}, [], START)
 _COMPOSED: dict[str, tuple[Link, ...]] = {
@@ -121,6 +132,18 @@ _COMPOSED: dict[str, tuple[Link, ...]] = {
     "hard_swish": (_HARD_SIGMOID, _TIMES_START),
     "silu": (("Sigmoid", {}, [], None), _TIMES_START),
     "gelu": (_with("Mul", 0.5**0.5), ("Erf", {}, [], None), _with("Add", 1), _TIMES_START, _with("Mul", 0.5)),
+    "gelu_tanh": (
+        _TIMES_START,
+        _with("Mul", GELU_TANH_CUBIC),
+        _with("Add", 1),
+        _TIMES_START,
+        _with("Mul", 2 * GELU_TANH_SCALE),
+        ("Sigmoid", {}, [], None),
+        _TIMES_START,
+    ),
+    "quick_gelu": (_with("Mul", QUICK_GELU_SLOPE), ("Sigmoid", {}, [], None), _TIMES_START),
+    "mish": (("Softplus", {}, [], None), ("Tanh", {}, [], None), _TIMES_START),
+    "hard_mish": (_with("Add", 2), _with("Clip", 0, 2), _TIMES_START, _with("Mul", 0.5)),
 }
 
 
@@ -159,12 +182,14 @@ def _node(op: str, name: str, inputs: Iterable[str], output: str, attributes: di
     return b"".join([*fields, *(_field(5, _attribute(key, value)) for key, value in attributes.items())])
 
 
-def _attribute(name: str, value: float | int | list[int]) -> bytes:
+def _attribute(name: str, value: float | int | str | list[int]) -> bytes:
     """AttributeProto: its name, the value in the field of its type, and that type's number."""
     if isinstance(value, float):
         return _field(1, name) + _varint(2 << 3 | 5) + struct.pack("<f", value) + _field(20, 1)
     if isinstance(value, int):
         return _field(1, name) + _field(3, value) + _field(20, 2)
+    if isinstance(value, str):
+        return _field(1, name) + _field(4, value) + _field(20, 3)
     return _field(1, name) + b"".join(_field(8, number) for number in value) + _field(20, 7)
 
 

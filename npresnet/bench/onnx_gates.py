@@ -16,11 +16,6 @@ Link = tuple[str, dict[str, Any], list[np.ndarray], "str | None"]  # op, attribu
 Shapes = Mapping[str, Shape]
 
 
-def chain_of(node: Node, shapes: Shapes) -> list[Link]:
-    """The operators of one of our nodes; the first reads `first_input_of(node)`."""
-    return CHAINS[node.op](node, shapes)
-
-
 def first_input_of(node: Node) -> str:
     """The value that a chain begins with: of a pool weighted by its second input that one."""
     return node.inputs[1] if node.op == "spatial_attention_pool" else node.inputs[0]

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npresnet.bench.torch_gates import FUNCTIONS, options_of
+from npresnet.bench import torch_gates
+from npresnet.bench.torch_norms import ACTIVATIONS, ATTRS, NORMS, WRITTEN_HERE, activation_options
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 
 if TYPE_CHECKING:
     import torch
+
+FUNCTIONS = {**torch_gates.FUNCTIONS, **NORMS}
 
 
 def build(network: Network) -> torch.nn.Module:
@@ -41,7 +44,7 @@ def run(network: Network, x: torch.Tensor) -> dict[str, torch.Tensor]:
     for node in network:
         inputs = [values[name] for name in node.inputs]
         if len(inputs) > 1:
-            value = sum(inputs[1:], inputs[0]) if node.op == "add" else _function(node)(*inputs, **options_of(node))
+            value = sum(inputs[1:], inputs[0]) if node.op == "add" else _function(node)(*inputs, **_options(node))
             then = node.evolve(op=node.activation, activation=None)
             values[node.name] = value if node.activation is None else _alone(then, value)
         else:
@@ -65,14 +68,12 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
         root.add_module(name, _LAYERS[node.op](node))
         value = graph.call_module(name, (inputs[0],))
         return graph.call_method("add_", (value, inputs[1])) if len(inputs) > 1 else value
-    if node.op in _ACTIVATIONS:
+    if node.op in ACTIVATIONS or node.op in WRITTEN_HERE:
         return _activated(graph, node.op, node, inputs[0], inplace=own[node.inputs[0]])
     if node.op == "add":
         return graph.call_method("add_" if own[node.inputs[0]] else "add", tuple(inputs))
     if node.op in FUNCTIONS:
-        return graph.call_function(
-            FUNCTIONS[node.op], tuple(inputs), {**options_of(node), **_params(root, graph, node)}
-        )
+        return graph.call_function(FUNCTIONS[node.op], tuple(inputs), {**_options(node), **_params(root, graph, node)})
     if node.op in ("max_pool2d", "avg_pool2d"):
         return _functional(graph, node.op, inputs[0], **_pool_options(node))
     if node.op == "global_avg_pool":
@@ -82,18 +83,6 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
     if node.op == "shortcut_a":
         return _shortcut_a(graph, node, inputs[0])
     raise ArchitectureError(f"{node.name}: no PyTorch form of {node.op} is known here")
-
-
-_ACTIVATIONS = {
-    "relu": "relu",
-    "relu6": "relu6",
-    "leaky_relu": "leaky_relu",
-    "hard_sigmoid": "hardsigmoid",
-    "hard_swish": "hardswish",
-    "sigmoid": "sigmoid",
-    "silu": "silu",
-    "gelu": "gelu",
-}
 
 
 def _params(root: torch.nn.Module, graph: Any, node: Node) -> dict[str, Any]:
@@ -115,13 +104,19 @@ def _function(node: Node) -> Callable[..., Any]:
     return FUNCTIONS[node.op]
 
 
+def _options(node: Node) -> dict[str, Any]:
+    """The further arguments of the function of a node, but for its parameters, which have their own names."""
+    if node.op in NORMS:
+        return {name: node.attrs[name] for name in ATTRS if name in node.attrs}
+    return torch_gates.options_of(node)
+
+
 def _activated(graph: Any, name: str, node: Node, value: Any, *, inplace: bool) -> Any:
-    if name not in _ACTIVATIONS:
+    if name in WRITTEN_HERE:
+        return graph.call_function(WRITTEN_HERE[name], (value,))
+    if name not in ACTIVATIONS:
         raise ArchitectureError(f"{node.name}: no PyTorch form of {name} is known here")
-    options = {"negative_slope": node.attrs["negative_slope"]} if "negative_slope" in node.attrs else {}
-    if name not in ("gelu", "sigmoid"):
-        options["inplace"] = inplace
-    return _functional(graph, _ACTIVATIONS[name], value, **options)
+    return _functional(graph, ACTIVATIONS[name], value, **activation_options(name, node, inplace=inplace))
 
 
 def _functional(graph: Any, name: str, value: Any, **options: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet.network import Array
-from npresnet.ops.activations import NEGATIVE_SLOPE
+from npresnet.ops.activations import ALPHA, NEGATIVE_SLOPE
 
 # kernels/common/activation.cuh, struct Activation: the same fields in the same order
-ACTIVATION = np.dtype([("code", np.int32), ("negative_slope", np.float32)])
+ACTIVATION = np.dtype([("code", np.int32), ("parameter", np.float32)])
 
 
 class Code(IntEnum):
@@ -27,20 +27,38 @@ class Code(IntEnum):
     SILU = 6
     GELU = 7
     SIGMOID = 8
+    GELU_TANH = 9
+    QUICK_GELU = 10
+    TANH = 11
+    ELU = 12
+    CELU = 13
+    SELU = 14
+    MISH = 15
+    HARD_MISH = 16
+
+
+# code -> the node's attribute that is its parameter, and what that is by default
+PARAMETERS = {
+    Code.LEAKY_RELU: ("negative_slope", NEGATIVE_SLOPE),
+    Code.ELU: ("alpha", ALPHA),
+    Code.CELU: ("alpha", ALPHA),
+}
 
 
 class Activation(NamedTuple):
-    """One activation of a launch; `negative_slope` is that of LEAKY_RELU, which no other reads."""
+    """One activation of a launch; most read no `parameter`, see PARAMETERS."""
 
     code: Code = Code.NONE
-    negative_slope: float = 0.0
+    parameter: float = 0.0
 
     @classmethod
     def of(cls, name: str | None, attrs: Mapping[str, Any]) -> Activation:
         """Of a node's activation, or of an operation that is one; `attrs` are the node's."""
         if name is None:
             return NONE
-        return cls(Code[name.upper()], attrs.get("negative_slope", NEGATIVE_SLOPE))
+        code = Code[name.upper()]
+        attribute, default = PARAMETERS.get(code, ("", 0.0))
+        return cls(code, attrs.get(attribute, default))
 
     def struct(self) -> Array:
         """The kernel's `Activation` argument: a structured array of one item, passed by value."""

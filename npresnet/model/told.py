@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from npresnet import arch as architectures
+from npresnet.arch.names import find_arch, option_table
 from npresnet.config import Config, Origin
 from npresnet.errors import ArchitectureError
 from npresnet.images import Preprocess
@@ -25,27 +26,37 @@ def build(
 ) -> tuple[Network, Config]:
     """`architectures.build` with the caller's arguments, and with what the file tells where the caller says nothing.
 
-    A name that is unknown, or that the tensors do not have, is only a hint. Options are no hints: raises
-    ArchitectureError where they are not supported.
+    A name that is unknown, or that the tensors do not have, is only a hint. Raises ArchitectureError where options that
+    the file tells are not supported, and where a name that does not fit implies some.
     """
     told = {name: value for name, value in facts.get("options", {}).items() if name not in options}
     _refuse_unsupported(facts, told)
     origins: dict[str, Origin] = dict.fromkeys(told, "file")
     given = {**told, **options}
     name = facts.get("arch")
+    mismatch: ArchitectureError | None = None
     if arch is None and name in architectures.list_archs():
         try:
             network, config = architectures.build(
                 tensors, arch=name, options=given, origins={**origins, "arch": "file"}, hints=facts
             )
             return network, _noted(config, ["arch", *told], facts)
-        except ArchitectureError:  # a name may be a class's, or that of the network it was made from
-            pass
+        except ArchitectureError as error:  # a name may be a class's, or that of the network it was made from
+            mismatch = error
     network, config = architectures.build(tensors, arch=arch, options=given, origins=origins, hints=facts)
+    if mismatch is not None and _says_more(name, config, given):
+        raise mismatch
     if arch is None and name is not None and config.value("arch") != name:
         note = _joined(config["arch"].note, f"{facts['arch_from']} in the file says {name}")
         config = config.with_decisions(arch=config["arch"]._replace(note=note))
     return network, _noted(config, told, facts)
+
+
+def _says_more(name: Any, config: Config, given: Mapping[str, Any]) -> bool:
+    """Whether a name implies what tensors cannot tell, and other than was assumed without it."""
+    family, implied = find_arch(name)
+    free = {option for option, entry in option_table(family).items() if entry.role == "free" and option not in given}
+    return any(config.value(option, "none") != value for option, value in implied.items() if option in free)
 
 
 class ToldLabels(NamedTuple):

@@ -7,6 +7,7 @@ printed, timed, drawn, replayed in a debugger or captured.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from npresnet.network import Array
@@ -24,6 +25,8 @@ class Step(NamedTuple):
     flops       operations of the whole step, 2 per multiply-add, as for the direct sum
     size_bytes  bytes that the step must at least read and write: its inputs, weights and output
     algorithm   a short description for tables
+    barriers    numbers of tiles, in ascending order, that read what all earlier tiles of the step have computed outside
+                the values of the plan: the statistics of an image before it is normalised
     """
 
     name: str
@@ -31,6 +34,12 @@ class Step(NamedTuple):
     flops: int
     size_bytes: int
     algorithm: str = ""
+    barriers: tuple[int, ...] = ()
+
+    def phases(self) -> list[tuple[int, int]]:
+        """(start, stop) of the tiles between barriers: those of one phase are independent of each other."""
+        edges = [0, *self.barriers, len(self.tiles)]
+        return list(pairwise(edges))
 
 
 class Plan(NamedTuple):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from npresnet.weights.inert import as_mapping, as_tensor, describe
 from npresnet.weights.source import shown
@@ -27,17 +26,12 @@ Path = tuple[object, ...]
 STRAY, VECTORS, MATRICES, NETWORK = range(4)  # ranks
 _CONVOLUTIONS = 2  # tensors of 3 or more axes that a network has at least
 
-_TRAINING_STATE = re.compile(
-    r"optimi[sz]er|scheduler|(^|_)(opts?|optims?|sched|scalers?|amp|rng|random|sampler|param_groups)(_|$)|^loops$",
-    re.IGNORECASE,
+_TRAINING_STATE = (  # patterns, compiled where a file has inner dicts
+    r"(?i)optimi[sz]er|scheduler|(^|_)(opts?|optims?|sched|scalers?|amp|rng|random|sampler|param_groups)(_|$)|^loops$"
 )
-_LOSS = re.compile(
-    r"(^|_)(loss|losses|criterion|criteria|metrics?|queue|memory|memory_bank|prototypes|stats|history)(_|$)",
-    re.IGNORECASE,
-)
+_LOSS = r"(?i)(^|_)(loss|losses|criterion|criteria|metrics?|queue|memory|memory_bank|prototypes|stats|history)(_|$)"
 
 
-@dataclass(frozen=True, eq=False)  # equal means the same one: comparing dicts of a file could recurse
 class Holder:
     """A dict with tensors among its entries.
 
@@ -45,12 +39,17 @@ class Holder:
     entries  the dict
     rank     NETWORK with convolutions, MATRICES, VECTORS, or STRAY with numbers only
     is_loss  it belongs to a loss, a queue or a metric
+
+    Two are equal only if they are the same: comparing the dicts of a file could recurse.
     """
 
-    path: Path
-    entries: Entries
-    rank: int
-    is_loss: bool
+    __slots__ = ("entries", "is_loss", "path", "rank")
+
+    def __init__(self, path: Path, entries: Entries, rank: int, is_loss: bool):
+        self.path = path
+        self.entries = entries
+        self.rank = rank
+        self.is_loss = is_loss
 
 
 def find_holders(root: Entries, path: Path = ()) -> list[Holder]:
@@ -69,7 +68,7 @@ def find_holders(root: Entries, path: Path = ()) -> list[Holder]:
                 if not inner or depth == MAX_DEPTH or id(inner) in seen or _is_training_state(key, inner):
                     continue
                 seen.add(id(inner))
-                below.append(((*path, key), inner, is_loss or bool(_LOSS.search(short_name(key)))))
+                below.append(((*path, key), inner, is_loss or bool(re.search(_LOSS, short_name(key)))))
         level = below
     return found
 
@@ -115,4 +114,4 @@ def _axes(tensor: object) -> int:
 
 
 def _is_training_state(key: object, entries: Entries) -> bool:
-    return bool(_TRAINING_STATE.search(short_name(key))) or ("param_groups" in entries and "state" in entries)
+    return bool(re.search(_TRAINING_STATE, short_name(key))) or ("param_groups" in entries and "state" in entries)

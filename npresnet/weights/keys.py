@@ -69,7 +69,7 @@ def _named(top: Entries, entries: Entries, path: Path, key: str, prefix: str) ->
         found = chosen(top, choice)
         if found.key is not None:  # the key does not settle which of those below it
             return found
-    found.key = Decision(dotted(path), "caller")
+    found.key = Decision(key, "caller")
     return found
 
 

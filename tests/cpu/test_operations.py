@@ -31,7 +31,9 @@ EXACT = {
     "channel_max",
     "relu",
     "relu6",
-}  # on integers
+    "prelu",
+    "pad2d",
+}
 ULPS = 16  # of the larger of the operation's result and its activation's: exp and a few operations, each rounded
 
 

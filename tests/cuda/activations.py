@@ -10,11 +10,11 @@ from npresnet.cuda.elements import ELEMENTS, Element, restore, store
 from npresnet.ops.registry import ACTIVATIONS
 
 SLOPE = 0.25
-ATTRS = {"negative_slope": SLOPE}
+ATTRS = {"negative_slope": SLOPE, "alpha": 1.5}
 NAMES = tuple(name for name in ACTIVATIONS if name in LOWERINGS)
 EVERY = (None, *NAMES)
 # NumPy's own float32 operations, in the same order
-EXACT = (None, "relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_swish")
+EXACT = (None, "relu", "relu6", "leaky_relu", "hard_sigmoid", "hard_swish", "hard_mish")
 
 
 def of(name: str | None) -> Activation:

@@ -26,17 +26,30 @@ def numbers(element: Element, *size: int, seed: int) -> np.ndarray:
 
 
 def product(
-    element: Element, size: tuple[int, int, int], name: str | None, **how: Any
+    element: Element,
+    size: tuple[int, int, int],
+    name: str | None,
+    *,
+    per_position: bool = False,
+    is_sum: bool = False,
+    has_residual: bool = False,
+    **how: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """y (N, P, C) float32 of one launch, and the exact products before the activation."""
+    """y (N, P, C) float32 of one launch, and the float32 results before the activation."""
     images, positions, channels = size
-    a, b = numbers(element, *size, seed=0), numbers(element, images, channels, seed=1)
+    a, b = numbers(element, *size, seed=0), numbers(element, images, positions if per_position else channels, seed=1)
+    residual = numbers(element, *size, seed=2)
     y = memory.poisoned(size, element.storage)
     addresses = {"a": a.ctypes.data, "b": b.ctypes.data, "y": y.ctypes.data}
-    emulator.run(multiply.launches(*size, element, **addresses, activation=activations.of(name)), **how)
-    memory.check_guards(a, b, y)
+    options = {"is_sum": is_sum, "per_position": per_position, "activation": activations.of(name)}
+    if has_residual:
+        addresses["residual"] = residual.ctypes.data
+    emulator.run(multiply.launches(*size, element, **addresses, **options), **how)
+    memory.check_guards(a, b, residual, y)
+    gate = restore(b, element)[:, :, None] if per_position else restore(b, element)[:, None]
     with np.errstate(invalid="ignore"):
-        return restore(y, element), restore(a, element) * restore(b, element)[:, None]
+        found = restore(a, element) + gate if is_sum else restore(a, element) * gate
+        return restore(y, element), found + restore(residual, element) if has_residual else found
 
 
 @every_element
@@ -55,15 +68,26 @@ def test_two_maps(element: Element, count: int) -> None:
     activations.assert_applied(y, exact, None, element)
 
 
+@every_element
+@pytest.mark.parametrize("is_sum", [False, True])
+def test_one_number_a_position_and_a_residual(element: Element, is_sum: bool) -> None:
+    for number, (positions, channels) in enumerate([(1, 16), (15, 7), (12, 64), (33, 8)]):
+        for name in (None, "relu"):
+            how = {"per_position": number % 2 == 0, "is_sum": is_sum, "has_residual": number != 2}
+            y, exact = product(element, (3, positions, channels), name, **how)
+            activations.assert_applied(y, exact, name, element)
+
+
 FAULTS = {
     "the position's number instead of the channel's": (
-        "v % (C / width) * width",
-        "(PLANTED ? v / (C / width) : v % (C / width)) * width",
+        "v % of_pixel * width",
+        "(PLANTED ? v / of_pixel : v % of_pixel) * width",
     ),
     "every image multiplied by the first one's numbers": (
-        "b + (size_t)blockIdx.y * C + c",
-        "b + (PLANTED ? 0 : (size_t)blockIdx.y * C) + c",
+        "b + (size_t)n * gate.C",
+        "b + (PLANTED ? 0 : (size_t)n * gate.C)",
     ),
+    "the residual forgotten": ("if (residual)", "if (residual && !PLANTED)"),
 }
 
 
@@ -79,7 +103,7 @@ def test_without_a_fault_nothing_is_caught() -> None:
 
 def check_small(planted: int) -> None:
     element = ELEMENTS["float16"]
-    y, exact = product(element, (2, 4, 8), None, edits=faults.edits_of(FAULTS), planted=planted)
+    y, exact = product(element, (2, 4, 8), None, has_residual=True, edits=faults.edits_of(FAULTS), planted=planted)
     activations.assert_applied(y, exact, None, element)
 
 

@@ -30,6 +30,12 @@ def _norm(**more: Any) -> tuple[Node, ...]:
     return (Node("y", "batch_norm", (INPUT,), **{"attrs": {"eps": 1.0}, "params": params, **more}),)
 
 
+def _vectors(op: str, *roles: str, **attrs: Any) -> Make:
+    """A normalisation by the image itself; the vectors are integers, and none is 0."""
+    params = {role: np.arange(1, IMAGE[0] + 1, dtype=np.float32) - 3 * n for n, role in enumerate(roles)}
+    return _one(op, params=params, attrs=attrs)
+
+
 def _after_flatten(**more: Any) -> tuple[Node, ...]:
     pooled = Node("pool", "global_avg_pool", (INPUT,)), Node("row", "flatten", ("pool",))
     return (*pooled, Node("y", "linear", ("row",), **{"params": {"weight": _weight(5, IMAGE[0])}, **more}))
@@ -87,6 +93,12 @@ CASES: Mapping[str, Make] = {
         attrs={"pool": Window.of(3, 2, 1), "ceil_mode": False},
     ),
     "batch_norm": _norm,
+    "group_norm": _vectors("group_norm", "weight", "bias", groups=2, eps=1.0),
+    "layer_norm2d": _vectors("layer_norm2d", "weight", "bias", eps=1.0),
+    "filter_response_norm": _vectors("filter_response_norm", "weight", "bias", "tau", eps=1.0),
+    "evo_norm_s0": _vectors("evo_norm_s0", "weight", "bias", "v", groups=2, eps=1.0),
+    "prelu": _one("prelu", params={"weight": np.array([0.25, 1, 0, -2], np.float32)}),
+    "pad2d": _one("pad2d", attrs={"padding": (1, 2, 3, 0), "mode": "reflect"}),
     "max_pool2d": _one("max_pool2d", window=Window.of(3, 2, 1)),
     "avg_pool2d": _one("avg_pool2d", window=Window.of(2, 2)),
     "global_avg_pool": _one("global_avg_pool"),

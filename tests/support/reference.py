@@ -39,15 +39,17 @@ def torchvision_model(name: str, *, seed: int = 0, **options):
 
 
 def randomised(module, *, seed: int = 0):
-    """The module in eval mode, its BatchNorms made random, and its state_dict as {name: ndarray}."""
+    """The module in eval mode, its BatchNorms and GroupNorms made random, and its state_dict as {name: ndarray}."""
     generator = torch.Generator().manual_seed(seed)
     last = _last_norms(module)
     for name, norm in module.named_modules():
-        if isinstance(norm, torch.nn.BatchNorm2d):
+        if isinstance(norm, (torch.nn.BatchNorm2d, torch.nn.GroupNorm)):
             scale = BRANCH_SCALE if name in last else 1.0
             with torch.no_grad():
                 norm.weight.uniform_(0.6 * scale, 1.4 * scale, generator=generator)
                 norm.bias.normal_(0, 0.2, generator=generator)
+                if isinstance(norm, torch.nn.GroupNorm):
+                    continue
                 norm.running_mean.normal_(0, 0.3, generator=generator)
                 norm.running_var.uniform_(0.5, 2.0, generator=generator)
     module.eval()

@@ -6,6 +6,7 @@ cannot hide bugs.
 
 from __future__ import annotations
 
+import argparse
 import io
 import pickle
 import random
@@ -35,6 +36,13 @@ def net() -> dict[str, torch.Tensor]:
     return state | {"bn1.num_batches_tracked": torch.tensor(5), "half": torch.ones(3, dtype=torch.bfloat16)}
 
 
+def facts() -> dict[str, object]:
+    """Several state dicts at different depths, and what a training tells about them."""
+    args = argparse.Namespace(arch="resnet26d", num_classes=2, classes={"ants": 0, "bees": 1})
+    told = {"args": args, "meta": {"CLASSES": ("ants", "bees")}, "labels": ["ants", "bees"], "optimizer": {"state": {}}}
+    return {"model": {"state_dict": net(), "epoch": 3}, "model_ema": {"state_dict": net()}, **told}
+
+
 def our_npz(tmp_path) -> bytes:
     weights.write_npz(tmp_path / "ours.npz", {name: np.ones((2, 3), "f4") for name in "abc"}, {"arch": "resnet18"})
     return (tmp_path / "ours.npz").read_bytes()
@@ -43,6 +51,7 @@ def our_npz(tmp_path) -> bytes:
 ARRAYS = {"conv1.weight": np.arange(6, dtype="f4").reshape(2, 3), "n": np.array(3)}
 CONTAINERS = {
     "torch zip": lambda _: saved({"state_dict": net(), "epoch": 3}),
+    "torch zip, nested, with facts": lambda _: saved(facts()),
     "torch zip, protocol 4": lambda _: saved(net(), pickle_protocol=4),
     "torch legacy": lambda _: saved({"state_dict": net()}, _use_new_zipfile_serialization=False),
     "torch tar": lambda _: test_torch_tar.example(),

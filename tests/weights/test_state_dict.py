@@ -47,14 +47,29 @@ def test_the_first_of_several_wrappers_wins_and_is_named():
 
 
 def test_a_wrapper_of_an_unusual_name_is_unwrapped_if_it_is_the_only_one():
-    assert find_state_dict({"weights": state(), "epoch": 1}).wrapper == "weights"
-    with pytest.raises(CheckpointError, match=r"several state dicts \(student, teacher\)"):
+    assert find_state_dict({"weights_of_epoch_3": state(), "epoch": 1}).wrapper == "weights_of_epoch_3"
+    with pytest.raises(CheckpointError, match=r"several state dicts \(student, teacher\); .*key='student'"):
         find_state_dict({"student": state(), "teacher": state()})
 
 
-def test_only_one_level_is_unwrapped():
-    with pytest.raises(CheckpointError, match="no tensors by name"):
-        find_state_dict({"state_dict": {"model": state()}})
+@pytest.mark.parametrize("keys", [("state_dict", "model"), ("a", "b", "c", "d", "e"), ("state", "model"), (b"net", 3)])
+def test_any_depth_is_unwrapped(keys):
+    root = {"epoch": 3, "optimizer": {"state": {0: {"exp_avg": tensor()}}}, **nested(keys, state(prefix="module."))}
+    found = find_state_dict(root)
+    assert (list(found.tensors), found.prefix) == (list(NET), "module.")
+    assert found.wrapper == ".".join(key.decode() if isinstance(key, bytes) else str(key) for key in keys)
+
+
+def test_entries_of_every_level_are_listed():
+    found = find_state_dict({"epoch": 3, "outer": {"rng": 7, "model": state() | {"version": 1}, "lr": 0.1}})
+    assert found.others == {"epoch": 3, "outer.rng": 7, "outer.lr": 0.1}
+    assert [next(iter(entries)) for entries in found.around] == ["epoch", "rng", NET[0]]
+
+
+def nested(keys: tuple, inside: object) -> dict:
+    for key in reversed(keys):
+        inside = {key: inside}
+    return inside
 
 
 @pytest.mark.parametrize(
@@ -70,35 +85,26 @@ def test_names_below_an_unknown_prefix_stay():
     assert list(found.tensors) == [f"resnet.{name}" for name in NET]
 
 
-def test_dilated_backbones_keep_their_heads_names():
-    root = state("conv1.weight", "layer4.2.conv3.weight", prefix="backbone.") | state(
-        "classifier.0.weight", "aux_classifier.4.bias"
-    )
-    found = find_state_dict(root)
-    assert list(found.tensors) == [
-        "conv1.weight",
-        "layer4.2.conv3.weight",
-        "classifier.0.weight",
-        "aux_classifier.4.bias",
-    ]
-    assert found.prefix == "backbone."
-    assert found.notes == ["classifier.0.weight, aux_classifier.4.bias have no prefix backbone. and keep their names"]
+@pytest.mark.parametrize(
+    "root",
+    [
+        state("conv1.weight", "layer4.2.conv3.weight", prefix="backbone.") | state("classifier.0.weight"),
+        state(prefix="backbone.body.") | state("backbone.fpn.inner.weight", "rpn.head.conv.weight"),
+        state("fc.weight", prefix="backbone.") | state("head.fc.weight", "projector.fc.weight"),
+        state(prefix="module.") | state("n_averaged"),
+    ],
+)
+def test_prefixes_of_some_names_stay_and_no_tensor_is_dropped(root):
+    assert names(root) == list(root)
 
 
-def test_detectors_keep_the_backbones_body():
-    root = state(prefix="backbone.body.") | state("backbone.fpn.inner.weight", "rpn.head.conv.weight")
-    found = find_state_dict(root)
-    assert list(found.tensors)[: len(NET)] == list(NET)
-    assert found.prefix == "backbone.body."
-
-
-def test_moco_keeps_one_of_its_two_networks():
-    query = state("conv1.weight", "fc.0.weight", prefix="module.encoder_q.")
-    key = state("conv1.weight", "fc.0.weight", prefix="module.encoder_k.")
+def test_moco_keeps_both_of_its_networks():
+    query, key = state(prefix="module.encoder_q."), state(prefix="module.encoder_k.")
     found = find_state_dict({"state_dict": query | key | state("module.queue", "module.queue_ptr")})
-    assert list(found.tensors) == ["conv1.weight", "fc.0.weight", "queue", "queue_ptr"]
-    assert found.prefix == "module.encoder_q."
-    assert "second copy" in found.notes[0]
+    assert list(found.tensors) == [
+        *(f"encoder_q.{name}" for name in NET), *(f"encoder_k.{name}" for name in NET), "queue", "queue_ptr"
+    ]  # fmt: skip
+    assert found.prefix == "module."
 
 
 def test_a_prefix_of_some_names_stays_if_no_stem_has_it():

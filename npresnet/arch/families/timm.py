@@ -132,7 +132,11 @@ def named(name: str) -> Options | None:
     if name == ANY:
         return {}
     options = ARCHS.get(name) or options_of(name.removesuffix("_pruned"))
-    return None if options is None or (is_plain(options) and name not in ARCHS) else options
+    if options is None or (is_plain(options) and name not in ARCHS):
+        return None
+    if name.endswith("_pruned"):  # its widths are irregular
+        return {key: value for key, value in options.items() if key != "width_per_group"}
+    return options
 
 
 def signature(tensors: Tensors) -> bool:

@@ -30,10 +30,13 @@ MIN_CHANNELS_STRIDED = 64  # for stride 2, which saves fewer multiplications
 FEW_ROWS = 100  # with so few rows BLAS's packing of the weights costs too much
 MAX_DEPTH_PANELS = 1950  # K at which a block of a small product has 8 rows
 
+DEPTHWISE = Choice("depthwise")
+
 
 def possible(layer: Layer) -> list[Choice]:
     """Every choice that gives this layer's result."""
-    found = [Choice("direct", 0, form) for form in gemm.FORMS if gemm.fits(form, layer.depth, layer.out_channels)]
+    found = [DEPTHWISE] if layer.is_depthwise else []
+    found += [Choice("direct", 0, form) for form in gemm.FORMS if gemm.fits(form, layer.depth, layer.out_channels)]
     if layer.allows_winograd:
         forms = [form for form in gemm.FORMS if gemm.fits(form, layer.in_channels, layer.out_channels)]
         found += [Choice("winograd", tile, form) for tile in (2, 4) for form in forms if form != "split_k"]
@@ -64,7 +67,7 @@ def choose(
     winograd   False excludes Winograd
     exact      every image keeps the bits that it has alone, so that several use the choice for one
     """
-    allowed = [choice for choice in candidates(layer) if winograd or choice.algorithm == "direct"]
+    allowed = [choice for choice in candidates(layer) if winograd or choice.algorithm != "winograd"]
     together = images > 1 and not exact
     own = table.get(str(layer))
     if own in allowed and not together:
@@ -74,6 +77,8 @@ def choose(
 
 def _by_rule(layer: Layer, core_type: str, together: bool) -> Iterator[Choice]:
     """Preferred choices, best first; the last fits every layer."""
+    if layer.is_depthwise:  # a product of combined groups multiplies up to 32 times as many numbers, mostly by zeros
+        yield DEPTHWISE
     small = has_small_products(core_type)
     if core_type:  # an unknown BLAS, such as Apple's on its matrix units, may be too fast for the transforms
         forms: tuple[Form, ...] = ("panels", "gemm") if small else ("gemm",)

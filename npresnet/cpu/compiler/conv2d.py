@@ -1,6 +1,7 @@
 """A convolution's step: its algorithm, the zeros that its input needs, its tiles.
 
-The algorithms are in `direct` and `winograd`, the matrix products of both in `gemm`; `choices` selects one.
+The algorithms are in `direct`, `winograd` and `depthwise`, the matrix products of the first two in `gemm`; `choices`
+selects one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 from types import ModuleType
 
 from npresnet.cpu.compiler.choices import choose
-from npresnet.cpu.kernels import direct, winograd
+from npresnet.cpu.kernels import depthwise, direct, winograd
 from npresnet.cpu.kernels.filters import Filters, Key
 from npresnet.cpu.kernels.layer import Choice, Layer
 from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
@@ -22,7 +23,7 @@ from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
 from npresnet.plan.steps import Tile
 
-ALGORITHMS: dict[str, ModuleType] = {"direct": direct, "winograd": winograd}
+ALGORITHMS: dict[str, ModuleType] = {"direct": direct, "winograd": winograd, "depthwise": depthwise}
 
 
 def layer_of(node: Node, filters: Filters, out_shape: Shape) -> Layer:
@@ -30,7 +31,8 @@ def layer_of(node: Node, filters: Filters, out_shape: Shape) -> Layer:
     window, blocks = filters.window, filters.blocks
     taps = window.kernel_size[0] * window.kernel_size[1]
     shape = (filters.depth // taps, out_shape[0] // blocks)
-    return Layer(window.kernel_size, window.stride, window.dilation, blocks, *shape, tuple(out_shape[1:]))
+    size = tuple(out_shape[1:])
+    return Layer(window.kernel_size, window.stride, window.dilation, blocks, *shape, size, filters.is_depthwise)
 
 
 class Conv2dLowering(Lowering):
@@ -52,8 +54,8 @@ class Conv2dLowering(Lowering):
             return winograd.halo(window, request.shapes[request.node.inputs[0]][1:], choice.tile)
         return tuple((p, p) for p in window.padding)
 
-    def prepacked(self, weights: Filters, choice: Choice) -> Key:
-        return Key.of(choice)
+    def prepacked(self, weights: Filters, choice: Choice) -> Key | None:
+        return None if choice.algorithm == "depthwise" else Key.of(choice)
 
     def probe(self, bound: Bound) -> None:
         """Test for every product of every tile whether several images may be multiplied at once."""

@@ -23,8 +23,11 @@ from npresnet.cpu.kernels.global_pooling import (
     SpatialAttentionPoolLowering,
 )
 from npresnet.cpu.kernels.head import FlattenLowering, LinearLowering
+from npresnet.cpu.kernels.layer_norm2d import LayerNorm2dLowering
 from npresnet.cpu.kernels.lowering import Lowering
-from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, ShortcutALowering
+from npresnet.cpu.kernels.norms import EvoNormS0Lowering, FilterResponseNormLowering, GroupNormLowering
+from npresnet.cpu.kernels.pad2d import Pad2dLowering
+from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, PReLULowering, ShortcutALowering
 from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
 from npresnet.cpu.kernels.radix import RadixSoftmaxLowering, RadixSumLowering, RadixWeightedSumLowering
 from npresnet.cpu.kernels.stem import StemLowering
@@ -36,6 +39,12 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "conv2d": Conv2dLowering(),
         "conv2d_max_pool2d": StemLowering(),
         "batch_norm": BatchNormLowering(),
+        "group_norm": GroupNormLowering(),
+        "layer_norm2d": LayerNorm2dLowering(),
+        "filter_response_norm": FilterResponseNormLowering(),
+        "evo_norm_s0": EvoNormS0Lowering(),
+        "prelu": PReLULowering(),
+        "pad2d": Pad2dLowering(),
         "max_pool2d": MaxPool2dLowering(),
         "avg_pool2d": AvgPool2dLowering(),
         "global_avg_pool": GlobalAvgPoolLowering(),

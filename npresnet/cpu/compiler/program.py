@@ -77,7 +77,8 @@ class Program(NamedTuple):
         lowering, bound = LOWERINGS[node.op], self.bound[node.name]
         tiles = tuple(lowering.lower(bound, memory))
         flops = 2 * self.layout.macs[node.name] * self.layout.images
-        return Step(node.name, tiles, flops, _traffic_bytes(node, self.layout), lowering.algorithm(bound))
+        size_bytes, barriers = _traffic_bytes(node, self.layout), lowering.barriers(bound)
+        return Step(node.name, tiles, flops, size_bytes, lowering.algorithm(bound), barriers)
 
 
 def compile_program(

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from npresnet.cpu.kernels.gemm import FORMS
-from npresnet.cpu.kernels.layer import Choice
+from npresnet.cpu.kernels.layer import Algorithm, Choice
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.cpus import cpu_name
 from npresnet.system import measured
@@ -54,6 +54,6 @@ def _choice(words: Any) -> Choice | None:
     if not isinstance(words, list) or len(words) != 3:
         return None
     algorithm, tile, form = words
-    if algorithm in ("direct", "winograd") and type(tile) is int and tile in (0, 2, 4) and form in FORMS:
+    if algorithm in get_args(Algorithm) and type(tile) is int and tile in (0, 2, 4) and form in FORMS:
         return Choice(algorithm, tile, form)
     return None

@@ -126,7 +126,8 @@ def gelu_tanh(x: Floats, attrs: Mapping[str, Any], out: Floats) -> None:
 def gelu(x: Floats, attrs: Mapping[str, Any], out: Floats) -> None:
     """x/2 * (1 + erf(x / sqrt(2))), see GELU_NUMERATOR. NumPy has no error function.
 
-    Measured against float64 on 4 million x: at most 3.4e-7 of |gelu(x)| for x > -2, and below that 2e-8 of |x|.
+    Measured against float64 on 4 million x in -12..12: at most 2.5e-7 of gelu(x) for x > 0, 1e-6 of it for -2 < x < 0,
+    and 2e-8 of |x| below. For x from a normal distribution its RMS error is half of PyTorch's.
     """
     square = np.square(x)
     _clip(square, 0, GELU_LIMIT, square)
@@ -180,7 +181,7 @@ def _one_plus_exp(x: Floats) -> None:
 def _polynomial(x: Floats, coefficients: Any) -> Floats:
     """sum over k of coefficients[k] * x^k, by Horner's rule."""
     *lower, last = coefficients
-    out = np.multiply(x, np.float32(last))
+    out: Floats = np.multiply(x, np.float32(last))
     for number in reversed(lower[1:]):
         np.add(out, np.float32(number), out=out)
         np.multiply(out, x, out=out)
@@ -190,7 +191,7 @@ def _polynomial(x: Floats, coefficients: Any) -> Floats:
 
 def _expm1_of_negative(x: Floats, factor: float) -> Floats:
     """exp(z) - 1 = 2t / (1 - t) with t = tanh(z/2), z = min(factor * x, 0): no digits are lost near 0."""
-    t = np.empty(x.shape, np.float32)
+    t: Floats = np.empty(x.shape, np.float32)
     _clip(x, -INFINITY, 0, t)
     np.multiply(t, np.float32(factor / 2), out=t)
     np.tanh(t, out=t)

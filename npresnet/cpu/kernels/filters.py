@@ -60,7 +60,21 @@ class Filters:
         bias = node.params.get("bias")
         self.bias: Floats | None = None if bias is None else np.asarray(bias, np.float32)
         self._made: dict[Key, Floats] = {}
+        self._taps: Floats | None = None
         self._lock = Lock()
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each filter reads one channel, and each channel is read by one filter."""
+        return self.groups > 1 and self.weight.shape[:2] == (self.groups, 1)
+
+    def taps(self) -> Floats:
+        """(KH*KW, C): the scaled weights of a depthwise convolution, tap by tap."""
+        with self._lock.plain:
+            if self._taps is None:
+                with np.errstate(all="ignore"):
+                    self._taps = self._scaled().reshape(self.groups, -1).T.astype(np.float32, order="C")
+            return self._taps
 
     @property
     def depth(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from npresnet.cpu.runtime.running import worker_of
 from npresnet.plan.steps import Call, Tile
 
 PART_FLOATS = 200_000  # of a tile; the channels of a smaller image are not divided
+MOST_ADDED = 16  # terms one after another
 PART_CHANNELS = 128  # the fewest of a tile: shorter runs of memory are slow to read
 
 
@@ -28,25 +30,42 @@ class Part(NamedTuple):
 class GlobalAvgPoolLowering(Lowering):
     """out[c] = (sum over all pixels of x[.,.,c]) / (H*W): the exact sum first, then one division.
 
-    The sums of the columns are added last: 56 + 56 additions in a row round less than 3136 of them.
+    First the rows are added up, then the columns, each in groups of at most 16 and then the groups: an average of 56x56
+    pixels added one after another has 8 to 15 times the error of PyTorch's, with groups the same.
     """
 
     def scratch(self, bound: Bound) -> dict[str, int]:
-        channels, _, width = bound.layout.values[bound.node.inputs[0]].shape
-        return {"columns": width * channels}
+        channels, height, width = bound.layout.values[bound.node.inputs[0]].shape
+        return {"row": width * channels, "groups": max(len(_groups(height)) * width, len(_groups(width))) * channels}
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [self._tile(bound, memory, part) for part in _parts(bound, memory)]
 
     def _tile(self, bound: Bound, memory: Memory, part: Part) -> Tile:
         height, width, channels = part.image.shape
-        columns = memory.scratch(part.worker, "columns", (width, channels))
+        row = memory.scratch(part.worker, "row", (width, channels))
         return (
-            (kernels.sum_parts, (part.image, columns)),
-            (kernels.sum_parts, (columns, part.out)),
+            *_sum(part.image, memory, part.worker, row),
+            *_sum(row, memory, part.worker, part.out),
             (kernels.divide, (part.out, np.float32(height * width), part.out)),
             *activate(bound.node, memory, part.out, part.out),
         )
+
+
+def _groups(count: int) -> list[tuple[int, int]]:
+    return split(count, ceil(count / MOST_ADDED))
+
+
+def _sum(terms: Floats, memory: Memory, worker: int, out: Floats) -> list[Call]:
+    """out = the sum of terms (n, ...) over the first axis."""
+    groups = _groups(len(terms))
+    if len(groups) == 1:
+        return [(kernels.sum_parts, (terms, out))]
+    sums = memory.scratch(worker, "groups", (len(groups), *out.shape))
+    apart: list[Call] = [
+        (kernels.sum_parts, (terms[first:last], part)) for (first, last), part in zip(groups, sums, strict=True)
+    ]
+    return [*apart, (kernels.sum_parts, (sums, out))]
 
 
 class GlobalMaxPoolLowering(Lowering):

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from npresnet.cpu.kernels.gemm import Form
 
-Algorithm = Literal["direct", "winograd"]
+Algorithm = Literal["direct", "winograd", "depthwise"]
 
 
 class Choice(NamedTuple):
@@ -18,12 +18,17 @@ class Choice(NamedTuple):
     form: Form = "gemm"
 
     def __str__(self) -> str:
+        if self.algorithm == "depthwise":  # no matrix product
+            return self.algorithm
         name = f"winograd {self.tile}x{self.tile}" if self.algorithm == "winograd" else "direct"
         return f"{name}, {self.form}"
 
 
 class Layer(NamedTuple):
-    """What a choice may depend on. Channels are those of one product: of one block where groups are combined."""
+    """What a choice may depend on. Channels are those of one product: of one block where groups are combined.
+
+    is_depthwise  every output channel reads one input channel of its own
+    """
 
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -32,6 +37,7 @@ class Layer(NamedTuple):
     in_channels: int
     out_channels: int
     out_size: tuple[int, ...]
+    is_depthwise: bool = False
 
     @property
     def rows(self) -> int:
@@ -63,4 +69,6 @@ class Layer(NamedTuple):
         groups = "" if self.blocks == 1 else f" in {self.blocks} blocks"
         dilation = "" if max(self.dilation) == 1 else f" dilated {self.dilation[0]}"
         size = "x".join(map(str, self.out_size))
+        if self.is_depthwise:
+            return f"{window}{stride}{dilation} depthwise {self.channels}, {size}"
         return f"{window}{stride}{dilation} {self.in_channels}->{self.out_channels}{groups}, {size}"

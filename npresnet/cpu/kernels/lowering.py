@@ -96,6 +96,10 @@ class Lowering:
         """The calls of every tile."""
         raise NotImplementedError
 
+    def barriers(self, bound: Bound) -> tuple[int, ...]:
+        """Numbers of tiles that need all earlier ones, see `plan.Step`."""
+        return ()
+
     def algorithm(self, bound: Bound) -> str:
         """The algorithm in a few words."""
         return "" if bound.choice is None else str(bound.choice)

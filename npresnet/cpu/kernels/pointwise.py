@@ -42,6 +42,49 @@ class BatchNormLowering(Lowering):
         return tiles
 
 
+class Slopes(NamedTuple):
+    """The slopes of a PReLU, (C,) or (1,), and whether all are in 0 < slope <= 1, as trained ones are."""
+
+    slopes: Floats
+    are_usual: bool
+
+
+class PReLULowering(Lowering):
+    """max(x, slope * x) where 0 < slope <= 1, else max(x, 0) + slope * min(x, 0), of which one term is 0."""
+
+    def prepare(self, node: Node) -> Slopes:
+        slopes = np.asarray(node.params["weight"], np.float32)
+        return Slopes(slopes, bool(((slopes > 0) & (slopes <= 1)).all()))
+
+    def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
+        node, (slopes, are_usual) = bound.node, bound.weights
+        channels = memory.value(node.name).shape[0]
+        slopes = slopes if len(slopes) == channels else memory.rows_of(slopes, channels)[:, 0]
+        tiles: list[Tile] = []
+        for source, out in bands_of(memory, node.inputs[0], node.name):
+            row = memory.rows_of(slopes, out.shape[1])
+            calls: list[Call] = (
+                [(scaled_maximum, (source, row, out))] if are_usual else [(two_slopes, (source, row, out))]
+            )
+            tiles.append((*calls, *activate(node, memory, out, out)))
+        return tiles
+
+
+def scaled_maximum(x: Floats, slopes: Floats, out: Floats) -> None:
+    """out = max(x, slopes * x), (h, W, C) each and (W, C); in blocks, because the product needs memory of its own."""
+    for row, target in zip(x, out, strict=True):
+        np.maximum(row, row * slopes, out=target)
+
+
+def two_slopes(x: Floats, slopes: Floats, out: Floats) -> None:
+    """out = max(x, 0) + slopes * min(x, 0); see `scaled_maximum`."""
+    for row, target in zip(x, out, strict=True):
+        negative = np.clip(row, -np.float32(np.inf), np.float32(0))
+        np.multiply(negative, slopes, out=negative)
+        np.clip(row, np.float32(0), np.float32(np.inf), out=target)
+        np.add(target, negative, out=target)
+
+
 class AddLowering(Lowering):
     """The sum of two values."""
 

@@ -30,6 +30,7 @@ class Memory:
         self._storage: dict[str, Floats] = {}
         self._rows: dict[Hashable, Floats] = {}
         self._zeros = np.zeros(0, np.float32)
+        self._ones = np.ones(0, np.float32)
 
     def add_scratch(self, floats: Mapping[str, int]) -> None:
         """Allocate each worker's scratch: by purpose, as many floats as the largest tile needs."""
@@ -92,6 +93,12 @@ class Memory:
         if self._zeros.size < prod(shape):
             self._zeros = np.zeros(prod(shape), np.float32)
         return self._zeros[: prod(shape)].reshape(shape)
+
+    def ones(self, shape: tuple[int, ...]) -> Floats:
+        """A read-only array of ones: a sum over an axis is a product with it."""
+        if self._ones.size < prod(shape):
+            self._ones = np.ones(prod(shape), np.float32)
+        return self._ones[: prod(shape)].reshape(shape)
 
 
 def aligned_floats(count: int, make: Callable[..., NDArray[np.uint8]] = np.empty) -> Floats:

@@ -9,7 +9,8 @@ step has:
     worker 1    [ 2 ][ 3 ]   `--> [ 2 ][ 3 ]   `--> [ 2 ][ 3 ]        between the two workers is each worker's first
 
 Dependencies are derived from the bytes of the arena that a tile's calls read and write (`calls` defines which argument
-is written); no operation declares them. Tiles of one step are independent. A tile of a later step waits for
+is written); no operation declares them. Tiles of one step are independent, except that a tile behind one of the step's
+barriers waits for all tiles before it. A tile of a later step waits for
 
     write, then read     the tiles that write what it reads, including the rows of its window beyond the border
     read, then write     the tiles that still read the bytes that it writes: the arena reuses memory
@@ -132,16 +133,18 @@ def make_schedule(plan: Plan, workers: int) -> list[list[Task]]:
     schedule: list[list[Task]] = [[] for _ in range(workers)]
     arena = owner(plan.input)
     for number, step in enumerate(plan.steps):
-        before = [len(tasks) for tasks in schedule]
-        for worker, tasks in enumerate(schedule):
-            for tile in tiles_of(len(step.tiles), worker, workers):
-                touched = touched_by(step.tiles[tile], arena)
-                known = list(tasks[-1].known) if tasks else [0] * workers
-                waits = waits_of(schedule, before, worker, touched, known)
-                for other, count in waits.items():
-                    known = list(map(max, known, schedule[other][count - 1].known))
-                known[worker] = len(tasks) + 1
-                tasks.append(Task(number, tile, touched, waits, tuple(known)))
+        started = [len(tasks) for tasks in schedule]
+        for first, last in step.phases():
+            before = [len(tasks) for tasks in schedule]
+            for worker, tasks in enumerate(schedule):
+                for tile in tiles_of(last - first, worker, workers):
+                    touched = touched_by(step.tiles[first + tile], arena)
+                    known = list(tasks[-1].known) if tasks else [0] * workers
+                    waits = waits_of(schedule, started, before, worker, touched, known)
+                    for other, count in waits.items():
+                        known = list(map(max, known, schedule[other][count - 1].known))
+                    known[worker] = len(tasks) + 1
+                    tasks.append(Task(number, first + tile, touched, waits, tuple(known)))
     return schedule
 
 
@@ -157,14 +160,22 @@ def tiles_of(tiles: int, worker: int, workers: int) -> list[int]:
 
 
 def waits_of(
-    schedule: Sequence[Sequence[Task]], before: Sequence[int], worker: int, touched: Touched, known: Sequence[int]
+    schedule: Sequence[Sequence[Task]],
+    started: Sequence[int],
+    before: Sequence[int],
+    worker: int,
+    touched: Touched,
+    known: Sequence[int],
 ) -> dict[int, int]:
-    """{worker: number of its first `before` tasks that must end first}, without waits implied by `known`."""
+    """{worker: number of its first `before` tasks that must end first}, without waits implied by `known`.
+
+    Those after its first `started` are of the same step, before a barrier.
+    """
     waits: dict[int, int] = {}
     for other, tasks in enumerate(schedule):
         if other != worker:
             candidates = range(before[other], known[other], -1)
-            count = next((n for n in candidates if conflict(touched, tasks[n - 1].touched)), None)
+            count = next((n for n in candidates if n > started[other] or conflict(touched, tasks[n - 1].touched)), None)
             if count is not None:
                 waits[other] = count
     through_others = [schedule[other][count - 1].known for other, count in waits.items()]

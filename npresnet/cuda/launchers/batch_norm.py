@@ -60,7 +60,7 @@ class BatchNormLowering(Lowering):
         scale, shift = scale_and_shift(node)  # (C,), or (C*H*W,) where the image was flattened before
         channels = len(scale)
         if channels != value.stored.channels:
-            scale, shift = _positions_first(scale, value.stored), _positions_first(shift, value.stored)
+            scale, shift = positions_first(scale, value.stored), positions_first(shift, value.stored)
         key = (node.name, "line", channels)
         return launches(
             value.size // channels,
@@ -73,7 +73,7 @@ class BatchNormLowering(Lowering):
         )
 
 
-def _positions_first(numbers: Array, stored: Stored) -> Array:
+def positions_first(numbers: Array, stored: Stored) -> Array:
     """(C*H*W,) -> (H*W*C,)"""
     reordered: Array = numbers.reshape(stored.channels, stored.positions).T.reshape(-1)
     return reordered

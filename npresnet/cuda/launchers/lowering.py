@@ -13,6 +13,7 @@ from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.pixels import Normalisation
 from npresnet.cuda.runtime.weights import Weights
+from npresnet.errors import ArchitectureError
 from npresnet.network import Node
 from npresnet.plan.shapes import Shape
 
@@ -148,3 +149,10 @@ class Lowering:
 def from_to(bound: Bound, place: Place) -> dict[str, int]:
     """Addresses of the first input and of the result."""
     return {"x": place.address(bound.node.inputs[0]), "y": place.address(bound.node.name)}
+
+
+def refuse_flattened(request: Request, verb: str) -> None:
+    """Raise ArchitectureError for a vector that was an image of several pixels: its numbers lie in another order."""
+    node = request.node
+    if any(len(request.shapes[name]) == 1 and request.stored[name].positions > 1 for name in node.inputs):
+        raise ArchitectureError(f"{node.name}: the GPU backend does not {verb} the channels of a flattened image")

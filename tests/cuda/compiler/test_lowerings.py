@@ -49,9 +49,61 @@ def examples(op: str) -> tuple[Node, ...]:
         "flatten": (Node("once more", op, (INPUT,)),),
         "linear": (Node("fc", op, ("flat",), params={"weight": integers(rng, (5, 128), most=1)}),),
         "add": (Node("sum", op, (INPUT, INPUT)), Node("sum, flat", op, ("flat", "flat"))),
-        "multiply": (Node("square", op, (INPUT, INPUT)), Node("square, flat", op, ("flat", "flat"))),
+        "multiply": (
+            Node("square", op, (INPUT, INPUT)),
+            Node("square, flat", op, ("flat", "flat")),
+            Node("gated", op, (INPUT, "vector", INPUT)),
+            Node("by position", op, (INPUT, "spatial")),
+        ),
         "shortcut_a": (Node("shortcut", op, (INPUT,), attrs={"stride": 2, "pad_channels": (1, 3)}),),
+        "broadcast_add": (
+            Node("by channel", op, (INPUT, "pixel")),
+            Node("by vector", op, (INPUT, "vector", INPUT)),
+            Node("by position", op, (INPUT, "spatial")),
+        ),
+        "global_max_pool": (Node("largest", op, (INPUT,)),),
+        "spatial_attention_pool": (Node("context", op, (INPUT, "equal")),),
+        "attention_pool2d": (Node("attention", op, (INPUT,), attrs={"num_heads": 2}, params=attention_params()),),
+        "channel_conv1d": (
+            Node("zeros", op, ("pixel",), params={"weight": integers(rng, (1, 1, 3), most=2)}),
+            Node("circular", op, ("vector",), attrs={"padding_mode": "circular"}, params=TAPS),
+        ),
+        "channel_mean": (Node("mean of channels", op, (INPUT,)),),
+        "channel_max": (Node("largest channel", op, (INPUT,)),),
+        "slice_channels": (
+            Node("half", op, (INPUT,), attrs={"start": 0, "stop": 4}),
+            Node("three", op, ("vector",), attrs={"start": 3, "stop": 6}),
+        ),
+        "concat": (
+            Node("both", op, (INPUT, INPUT)),
+            Node("vectors", op, ("vector", "vector", "vector")),
+            Node("nine", op, (INPUT, "spatial")),
+        ),
+        "radix_sum": (Node("radix sum", op, (INPUT,), attrs={"radix": 2}),),
+        "radix_softmax": (Node("equal shares", op, ("zero",), attrs={"radix": 2, "cardinality": 2}),),
+        "radix_weighted_sum": (
+            Node("weighted", op, (INPUT, "pixel"), attrs={"radix": 2}),
+            Node("weighted by vector", op, (INPUT, "vector"), attrs={"radix": 4}),
+        ),
     }[op]
+
+
+TAPS = {"weight": integers(rng, (1, 1, 5), most=1), "bias": np.array([2.0], np.float32)}
+# what gates and pools read beside the image; `zero` is 0, so that its softmaxes are equal shares, exactly
+BESIDE = (
+    Node("pixel", "max_pool2d", (INPUT,), Window.of(4)),
+    Node("vector", "flatten", ("pixel",)),
+    Node("spatial", "channel_max", (INPUT,)),
+    Node("equal", "conv2d", (INPUT,), Window.of(1), params={"weight": np.zeros((1, 8, 1, 1), np.float32)}),
+    Node("zero", "conv2d", ("pixel",), Window.of(1), params={"weight": np.zeros((8, 8, 1, 1), np.float32)}),
+)
+
+
+def attention_params() -> dict[str, np.ndarray]:
+    """Queries of 0, so that every token has the same share: the result is a sum over 2**4 + 1 tokens, then halved."""
+    shapes = {"k_weight": (8, 8), "v_weight": (8, 8), "v_bias": (8,), "proj_weight": (6, 8), "proj_bias": (6,)}
+    params = {role: integers(rng, shape, most=1) for role, shape in shapes.items()}
+    return {**params, "pos_embed": np.zeros((17, 8), np.float32), "q_weight": np.zeros((8, 8), np.float32)}
 
 
 def carried(op: str) -> list[str]:
@@ -68,13 +120,13 @@ def test_every_operation_with_every_activation(gpus, op):
             compiled(Network((Node("y", op, (INPUT,)),), {"y": "y"}))
         return
     gpus()
-    nodes = [FLAT]
+    nodes = [FLAT, *BESIDE]
     for node in examples(op):
         nodes.append(node.evolve(attrs={**node.attrs, **activations.ATTRS}))
         nodes += [nodes[-1].evolve(name=f"{node.name} {name}", activation=name) for name in carried(op)]
     network = Network(tuple(nodes), {node.name: node.name for node in nodes})
     x = integers(np.random.default_rng(1), (2, *IMAGE))
-    plain = ops.run(network, x)
+    plain = {name: array.astype(np.float32) for name, array in ops.run(network, x.astype(np.float64)).items()}
     for element in ELEMENTS.values():
         found = compiled(network, element.name)(x)
         for node in nodes:

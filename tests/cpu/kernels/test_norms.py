@@ -1,0 +1,191 @@
+"""Normalisations by the image itself on the CPU: errors against PyTorch's, digits, bits, barriers, planted faults."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from npresnet import cpu, ops
+from npresnet.cpu.kernels import norms
+from npresnet.cpu.runtime.schedule import make_schedule
+from npresnet.network import INPUT, Network, Node
+from npresnet.window import Window
+from tests.support import torch_run
+
+CHANNELS = 64
+
+
+def vectors(*roles: str, channels: int = CHANNELS) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(7)
+    return {role: rng.normal(0.8, 0.3, channels).astype(np.float32) for role in roles}
+
+
+def node(op: str, params: dict[str, np.ndarray], activation: str | None = None, **attrs: object) -> Node:
+    return Node("y", op, (INPUT,), attrs={"eps": 1e-5, **attrs}, params=params, activation=activation)
+
+
+NODES = {
+    "group_norm": node("group_norm", vectors("weight", "bias"), "relu", groups=32),
+    "group_norm of 4": node("group_norm", vectors("weight", "bias"), groups=4),
+    "instance norm": node("group_norm", vectors("weight", "bias"), "silu", groups=CHANNELS),
+    "instance norm alone": node("group_norm", {}, groups=CHANNELS),
+    "one group": node("group_norm", vectors("weight"), groups=1),
+    "layer_norm2d": node("layer_norm2d", vectors("weight", "bias"), "gelu"),
+    "layer_norm2d without bias": node("layer_norm2d", vectors("weight")),
+    "frn": node("filter_response_norm", vectors("weight", "bias"), "relu"),
+    "frn with tau": node("filter_response_norm", vectors("weight", "bias", "tau")),
+    "evo_norm_s0": node("evo_norm_s0", vectors("weight", "bias", "v"), groups=8),
+}
+SIZES = [(9, 11), (61, 57), (1, 1), (2, 130)]  # one band, several ragged ones, one pixel, wide rows
+
+
+def network(one: Node, *, haloed: bool = False) -> Network:
+    """The node alone; or read by a convolution too, so that there are zeros around its value and around its input."""
+    if not haloed:
+        return Network((one,), {"y": "y"})
+    weight = np.eye(CHANNELS, dtype=np.float32)[:, :, None, None] * np.eye(3, dtype=np.float32)[1][:, None] * [0, 1, 0]
+    convs = [
+        Node(f"conv of {name}", "conv2d", (name,), Window.of(3, 1, 1), params={"weight": weight})
+        for name in ("same", "y")
+    ]
+    same = Node("same", "max_pool2d", (INPUT,), Window.of(1))
+    return Network((same, convs[0], one.evolve(inputs=("same",)), convs[1]), {"y": "y", "z": "conv of y"})
+
+
+def image(*shape: int, mean: float = 0.3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, 1, shape).astype(np.float32)
+
+
+def rms(error: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(error))))
+
+
+def run(made: Network, x: np.ndarray, threads: int = 1) -> np.ndarray:
+    executable = cpu.compile(made, threads=threads, winograd=False)
+    try:
+        return executable(x)["y"]
+    finally:
+        executable.close()
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_error_is_at_most_twice_that_of_pytorch(name):
+    for size in SIZES:
+        if size == (1, 1) and name.startswith("instance"):
+            continue  # every number is its own mean
+        x = image(2, CHANNELS, *size)
+        made = network(NODES[name])
+        exact = torch_run.run(made, x)["y"]
+        theirs = rms(torch_run.run(made, x, np.float32)["y"] - exact)
+        assert rms(run(made, x) - exact) <= 2 * theirs + 1e-9, size
+
+
+@pytest.mark.parametrize("mean", [30, 1000])
+@pytest.mark.parametrize("name", ["group_norm", "group_norm of 4", "instance norm", "one group", "layer_norm2d"])
+def test_a_large_mean_does_not_cost_the_variance_its_digits(name, mean):
+    """E[x^2] - E[x]^2 of float32 sums has few digits left at a mean of 30, none at 1000."""
+    x = image(1, CHANNELS, 61, 57, mean=mean)
+    made = network(NODES[name])
+    exact = torch_run.run(made, x)["y"]
+    theirs = rms(torch_run.run(made, x, np.float32)["y"] - exact)
+    assert rms(run(made, x) - exact) <= 2 * theirs
+
+
+def test_float32_sums_of_squares_would_lose_them(monkeypatch):
+    """The test above can fail."""
+    monkeypatch.setattr(norms, "MAX_MEAN", 1e12)
+    x, made = image(1, CHANNELS, 61, 57, mean=1000), network(NODES["group_norm"])
+    exact = torch_run.run(made, x)["y"]
+    assert rms(run(made, x) - exact) > 20 * rms(torch_run.run(made, x, np.float32)["y"] - exact)
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_an_image_has_the_same_bits_in_every_batch_place_and_thread(name):
+    x = image(3, CHANNELS, 61, 57)
+    x[1] += 40  # takes the other way
+    alone = [run(network(NODES[name]), one[None])[0] for one in x]
+    for threads, first, last in ((2, 0, 1), (3, 1, 2), (1, 0, 3), (2, 0, 3)):
+        np.testing.assert_array_equal(run(network(NODES[name]), x[first:last], threads), alone[first:last])
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_zeros_around_a_map_are_neither_counted_nor_written(name):
+    x = image(1, CHANNELS, 19, 33)
+    expected = run(network(NODES[name]), x)
+    made = network(NODES[name], haloed=True)
+    for threads in (1, 2):
+        executable = cpu.compile(made, threads=threads, winograd=False)
+        for _ in range(2):
+            got = executable(x)
+            np.testing.assert_allclose(got["y"], expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_array_equal(got["z"], got["y"])
+        executable.close()
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("shape", [(16,), (16, 1, 1)])
+def test_group_norm_of_pooled_values(shape, groups):
+    norm = node("group_norm", vectors("weight", "bias", channels=16), groups=groups)
+    pool = [Node("pool", "global_avg_pool", (INPUT,))]
+    if len(shape) == 1:
+        pool.append(Node("flat", "flatten", ("pool",)))
+    made = Network((*pool, norm.evolve(inputs=(pool[-1].name,))), {"y": "y"})
+    x = image(3, 16, 5, 6)
+    np.testing.assert_allclose(run(made, x, 2), ops.run(made, x.astype(np.float64))["y"], rtol=1e-5, atol=1e-6)
+
+
+def test_whole_numbers_are_exact():
+    """Mean 0 and variance 4 or 16 in each group, eps 0: every operation is exact."""
+    signs = np.resize(np.array([1, -1], np.float32), (1, 4, 60, 440))
+    x = signs * np.array([2, 2, 4, 4], np.float32)[:, None, None]
+    weight, bias = np.array([1, 2, 3, 4], np.float32), np.array([-1, 0, 1, 2], np.float32)
+    one = Node("y", "group_norm", (INPUT,), attrs={"eps": 0, "groups": 2}, params={"weight": weight, "bias": bias})
+    expected = signs * weight[:, None, None] + bias[:, None, None]
+    np.testing.assert_array_equal(run(network(one), x), expected)
+    frn = one.evolve(op="filter_response_norm", attrs={"eps": 0})
+    np.testing.assert_array_equal(run(network(frn), x), expected)
+
+
+def test_the_statistics_of_a_constant_image_are_not_negative():
+    x = np.full((1, CHANNELS, 20, 20), 0.1, np.float32)
+    got = run(network(NODES["group_norm of 4"]), x)
+    np.testing.assert_allclose(got, ops.run(network(NODES["group_norm of 4"]), x.astype(np.float64))["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["group_norm", "frn", "evo_norm_s0"])
+def test_nan_and_infinity_stay_in_their_image(name):
+    x = image(3, CHANNELS, 61, 57)
+    x[0, 0, 0, 0], x[2, 1, 60, 0] = np.nan, np.inf
+    got = run(network(NODES[name]), x)
+    assert np.isnan(got[0]).any()
+    assert not np.isfinite(got[2]).all()
+    np.testing.assert_array_equal(got[1], run(network(NODES[name]), x[1:2])[0])
+
+
+def test_the_result_waits_for_the_statistics_of_all_bands():
+    plan = cpu.compile(network(NODES["group_norm"]), threads=2).plan((CHANNELS, 61, 57), workers=2)
+    (step,) = plan.steps
+    bands = len(step.tiles) // 2
+    assert bands >= 2
+    assert step.barriers == (bands,)
+    schedule = make_schedule(plan, 2)
+    for worker, tasks in enumerate(schedule):
+        first = next(task for task in tasks if task.tile >= bands)
+        other = schedule[1 - worker]
+        assert first.waits == {1 - worker: sum(task.tile < bands for task in other)}
+        assert all(not task.waits for task in tasks if task.tile < bands)
+
+
+def test_a_missing_barrier_is_detected():
+    """With the bands' tables of another image, results differ: what would happen without the wait."""
+    executable = cpu.compile(network(NODES["group_norm"]), threads=1)
+    plan = executable.plan((CHANNELS, 61, 57))
+    (step,) = plan.steps
+    x = image(2, CHANNELS, 61, 57)
+    x[1] *= 3
+    for one, tiles in ((x[1], step.tiles), (x[0], step.tiles[len(step.tiles) // 2 :])):
+        plan.input[0] = one
+        for tile in tiles:
+            for kernel, args in tile:
+                kernel(*args)
+    assert np.abs(plan.outputs["y"] - run(network(NODES["group_norm"]), x[:1])).max() > 0.1
