@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,30 +51,30 @@ def _check(padding: Sequence[int], mode: str, shape: Shape) -> None:
         )
 
 
-def border_of(node: Node, shape: Shape) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) of a node for a map of `shape` (C, H, W).
+def border_of(attrs: Mapping[str, Any], size: Sequence[int]) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) of a node with these attributes, for a map of `size` (H, W).
 
-    attrs["padding"] gives it, or attrs["same"] = (kernel_size, stride) of the window that follows: TensorFlow's SAME,
-    the least border with which that window has ceil(size / stride) positions; an odd one is larger at the end.
+    padding  gives it, or
+    same     (kernel_size, stride) of the window that follows, each (height, width): TensorFlow's SAME, the least border
+             with which that window has ceil(size / stride) positions; an odd one is larger at the end
     """
-    if "same" not in node.attrs:
-        left, right, top, bottom = node.attrs["padding"]
+    if "same" not in attrs:
+        left, right, top, bottom = attrs["padding"]
         return left, right, top, bottom
-    sides = zip(image_shape(shape)[1:], *node.attrs["same"], strict=True)
-    missing = [max((-(-size // stride) - 1) * stride + kernel - size, 0) for size, kernel, stride in sides]
-    height, width = missing
+    axes = zip(size, *attrs["same"], strict=True)
+    height, width = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n, kernel, stride in axes)
     return width // 2, width - width // 2, height // 2, height - height // 2
 
 
 def _compute(node: Node, x: Array) -> Array:
     x = np.asarray(x)
     check_image(x)
-    return pad2d(x, border_of(node, x.shape[1:]), mode=node.attrs.get("mode", "zeros"))
+    return pad2d(x, border_of(node.attrs, x.shape[2:]), mode=node.attrs.get("mode", "zeros"))
 
 
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     channels, height, width = image_shape(inputs[0])
-    padding = border_of(node, inputs[0])
+    padding = border_of(node.attrs, (height, width))
     _check(padding, node.attrs.get("mode", "zeros"), inputs[0])
     left, right, top, bottom = padding
     return channels, top + height + bottom, left + width + right
@@ -81,7 +82,7 @@ def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
 
 def _sees(node: Node, index: int, shape: Shape) -> Window | None:
     """The same place of the image. Positions in the border are outside of it, also where they are reflected."""
-    left, _, top, _ = border_of(node, shape)
+    left, _, top, _ = border_of(node.attrs, shape[1:])
     return Window.of(1, padding=(top, left))
 
 
