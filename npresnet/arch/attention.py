@@ -13,8 +13,8 @@ import re
 from typing import NamedTuple
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.source import uniform_fan_in
-from npresnet.arch.tensors import Tensors
+from npresnet.arch.source import Source, uniform_fan_in
+from npresnet.arch.tensors import Tensors, agreed
 from npresnet.window import Window
 
 POINTWISE = Window.of(1)
@@ -98,7 +98,7 @@ def squeeze_and_excite(
     first, second = names
     channels = builder.channels[gate]
     shape = builder.source.shape_of(f"{first}.weight")
-    hidden = shape[0] if shape else hidden or reduced(channels * reduction)
+    hidden = _hidden(builder.source, first, second) if shape else hidden or reduced(channels * reduction)
     if shape and len(shape) == 2:
         gate = builder.flatten(f"{first}.flatten", gate)
         gate = builder.relu(f"{first}.relu", builder.linear(first, gate, hidden))
@@ -106,6 +106,13 @@ def squeeze_and_excite(
     gate = builder.conv(first, gate, hidden, POINTWISE, bias=uniform_fan_in(channels))
     gate = builder.relu(f"{first}.relu", gate)
     return builder.conv(second, gate, channels, POINTWISE, bias=uniform_fan_in(hidden))
+
+
+def _hidden(source: Source, first: str, second: str) -> int:
+    """The width between two layers of a file; the majority of three tensors counts."""
+    places = {f"{first}.weight": 0, f"{first}.bias": 0, f"{second}.weight": 1}
+    shapes = ((source.shape_of(name), axis) for name, axis in places.items())
+    return agreed(shape[axis] for shape, axis in shapes if shape is not None and len(shape) > axis)
 
 
 def reduced(channels: float, divisor: int = 8) -> int:

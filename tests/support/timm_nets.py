@@ -39,7 +39,7 @@ def senet(block: str, **options: Any):
     import_timm()
     from timm.models import senet as module
 
-    usual = {"layers": (1, 2, 1, 1), "groups": 1, "reduction": 16, "num_classes": CLASSES}
+    usual = {"layers": (2, 1, 1, 1), "groups": 1, "reduction": 16, "num_classes": CLASSES}
     return module.SENet(getattr(module, block), **{**usual, **options})
 
 

@@ -11,7 +11,7 @@ from npresnet.arch.families.preact_names import ARCHS, Convention, convention_of
 from npresnet.arch.family import Reading, name_in
 from npresnet.arch.head_reading import read_head
 from npresnet.arch.source import CONV_AXES
-from npresnet.arch.stages import read_depths, read_width
+from npresnet.arch.stages import read_depths, read_outputs, read_width
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -22,15 +22,18 @@ def read(tensors: Tensors) -> Reading:
     convention = convention_of(tensors)
     assert convention is not None
     layers = read_depths(tensors, convention.stages, convention.blocks, convention.first)
-    blocks = [convention.block(i, j) for i, depth in enumerate(layers) for j in range(depth)]
+    stages = [[convention.block(i, j) for j in range(depth)] for i, depth in enumerate(layers)]
+    blocks = [name for stage in stages for name in stage]
     convs = sum(f"{blocks[0]}.{conv}.weight" in tensors for conv in convention.convs)
-    widths = {name: _read_widths(tensors, convention, name, convs) for name in blocks}
+    final_norm = next((name for name in convention.finals if f"{name}.weight" in tensors), "")
+    widths = _read_widths(tensors, convention, stages, convs, final_norm)
+    first_norm = f"{blocks[0]}.{convention.norms[0]}"
     stem = tensors.peek(f"{convention.stem}.weight", CONV_AXES)
     sizes = {
         "base": 1,
         "stem_kernel": stem.shape[2],
-        "stem_channels": read_width(tensors, convention.stem, [convention.stem_norm] if convention.stem_norm else []),
-        "final_norm": _final_norm(tensors, convention, widths[blocks[-1]][-1]),
+        "stem_channels": read_width(tensors, convention.stem, [convention.stem_norm, first_norm]),
+        "final_norm": final_norm,
         "projection": next((one for one in convention.projections if tensors.has(rf"\.{re.escape(one)}\.weight$")), ""),
         "widths": widths,
         "inside": next((pair for pair in INSIDE if set(pair) <= set(tensors)), ()),
@@ -63,14 +66,20 @@ def _body(convention: Convention) -> tuple[str, ...]:
     return (*(f"{name}." for name in modules if name), *stages, *(name for pair in INSIDE for name in pair))
 
 
-def _read_widths(tensors: Tensors, convention: Convention, name: str, convs: int) -> tuple[int, ...]:
-    following = [[f"{name}.{norm}"] for norm in convention.norms[1:convs]] + [[]]
-    names = (f"{name}.{conv}" for conv in convention.convs[:convs])
-    return tuple(read_width(tensors, conv, norms) for conv, norms in zip(names, following, strict=True))
-
-
-def _final_norm(tensors: Tensors, convention: Convention, channels: int) -> str:
-    return next((name for name in convention.finals if f"{name}.weight" in tensors), "")
+def _read_widths(
+    tensors: Tensors, convention: Convention, stages: Sequence[Sequence[str]], convs: int, final_norm: str
+) -> dict[str, tuple[int, ...]]:
+    """{block: the output channels of its convolutions}."""
+    names, norms = convention.convs[:convs], convention.norms
+    outputs = read_outputs(tensors, stages, names[-1], convention.projections, norms[0], final_norm)
+    inner = {
+        name: [
+            read_width(tensors, f"{name}.{conv}", [f"{name}.{norm}"])
+            for conv, norm in zip(names[:-1], norms[1:], strict=False)
+        ]
+        for name in outputs
+    }
+    return {name: (*inner[name], output) for name, output in outputs.items()}
 
 
 def _unused(tensors: Tensors) -> list[str]:

@@ -15,7 +15,7 @@ from npresnet.arch.families.resnetv2 import (
 from npresnet.arch.family import Reading, name_in
 from npresnet.arch.head_reading import read_head
 from npresnet.arch.source import CONV_AXES
-from npresnet.arch.stages import read_depths, read_groups, read_width
+from npresnet.arch.stages import read_depths, read_groups, read_outputs, read_width
 from npresnet.arch.suggestions import suggested
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
@@ -27,8 +27,11 @@ def read(tensors: Tensors) -> Reading:
     depths = read_depths(tensors, "stages.", "blocks.")
     basic = not tensors.has(r"^stages\.[0-9]+\.blocks\.[0-9]+\.conv3\.weight$")
     stem_widths = _read_stem(tensors)
-    names = [f"stages.{i}.blocks.{j}" for i, depth in enumerate(depths) for j in range(depth)]
-    widths = {name: _read_widths(tensors, name, 2 if basic else 3) for name in names}
+    stages = [[f"stages.{i}.blocks.{j}" for j in range(depth)] for i, depth in enumerate(depths)]
+    names = [name for stage in stages for name in stage]
+    last = 2 if basic else 3
+    outputs = read_outputs(tensors, stages, f"conv{last}", ["downsample.conv"], "norm1", "norm")
+    widths = {name: (*_inner_widths(tensors, name, last), outputs[name]) for name in names}
     groups = read_groups(tensors, ((f"{name}.conv2", widths[name][0]) for name in names))
     norm, stem_type = _norm_of(tensors), _stem_type(stem_widths)
     is_bit = norm == "group_norm" and stem_type == "7x7"
@@ -58,14 +61,13 @@ def read(tensors: Tensors) -> Reading:
 
 def _read_stem(tensors: Tensors) -> list[int]:
     if "stem.conv.weight" in tensors:
-        return [read_width(tensors, "stem.conv")]
-    norms = {1: ["stem.norm1"], 2: ["stem.norm2"], 3: []}
+        return [read_width(tensors, "stem.conv", ["stages.0.blocks.0.norm1"])]
+    norms = {1: ["stem.norm1"], 2: ["stem.norm2"], 3: ["stages.0.blocks.0.norm1"]}
     return [read_width(tensors, f"stem.conv{k}", norms[k]) for k in (1, 2, 3)]
 
 
-def _read_widths(tensors: Tensors, name: str, convs: int) -> tuple[int, ...]:
-    inner = [read_width(tensors, f"{name}.conv{k}", [f"{name}.norm{k + 1}"]) for k in range(1, convs)]
-    return (*inner, read_width(tensors, f"{name}.conv{convs}"))
+def _inner_widths(tensors: Tensors, name: str, last: int) -> list[int]:
+    return [read_width(tensors, f"{name}.conv{k}", [f"{name}.norm{k + 1}"]) for k in range(1, last)]
 
 
 def _norm_of(tensors: Tensors) -> str:

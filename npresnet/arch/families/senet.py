@@ -62,11 +62,11 @@ BICUBIC = ("legacy_seresnet18", "legacy_seresnext26_32x4d")
 
 
 def named(name: str) -> Options | None:
-    """The listed names; those of pretrained-models (senet154, se_resnet50, ...); and "senet" for any network."""
+    """The listed names; those of pretrained-models (se_resnet50, ...); and "senet" for any network."""
     if name == ANY:
         return {}
     short = name.replace("se_res", "seres")
-    return ARCHS.get(name) or (ARCHS.get(f"legacy_{short}") if short != name or name == "senet154" else None)
+    return ARCHS.get(name) or (ARCHS.get(f"legacy_{short}") if short != name else None)
 
 
 def signature(tensors: Tensors) -> bool:

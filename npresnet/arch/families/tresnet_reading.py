@@ -19,11 +19,12 @@ def read(tensors: Tensors) -> Reading:
     widths = {name: _read_widths(tensors, name) for name in names}
     head = read_head(tensors, widths[names[-1]][-1], body=("body.",))
     classes = head.num_classes
-    in_channels, rest = divmod(tensors.peek("body.conv1.conv.weight", CONV_AXES).shape[1], SIDE * SIDE)
+    stem = tensors.peek("body.conv1.conv.weight", CONV_AXES)
+    in_channels, rest = divmod(stem.shape[1], SIDE * SIDE)
     if rest or not in_channels:
         raise ArchitectureError(
-            f"body.conv1.conv.weight has {in_channels * SIDE * SIDE + rest} input channels, but should have a multiple "
-            f"of {SIDE * SIDE}: the stem turns squares of {SIDE}x{SIDE} pixels into channels"
+            f"body.conv1.conv.weight has shape {stem.shape} ({', '.join(CONV_AXES)}), but its input channels should be "
+            f"a multiple of {SIDE * SIDE}: the stem turns squares of {SIDE}x{SIDE} pixels into channels"
         )
     decisions = {
         "family": Decision(NAME, "inferred"),
