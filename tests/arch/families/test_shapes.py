@@ -24,7 +24,9 @@ NETS = {
     "resnetv2": tiny(resnetv2, block="Bottleneck", width_factor=1, **SMALL),
     "nfnet": tiny(nfnet, channels=[16, 32], stem_type="7x7", attention="se", activation="relu", **SMALL),
     "senet": tiny(senet, block="SEResNetBottleneck", **SMALL),
-    "preact": tiny(preact, base=8, stem_channels=8, projection="shortcut.0", **SMALL),
+    "preact": tiny(
+        preact, base=8, stem_channels=8, projection="shortcut.0", layers=[1, 1, 1], final_norm="bn", num_classes=5
+    ),
     "tresnet": tiny(tresnet, channels=8, **SMALL),
 }
 STEMS = ("conv1.weight", "stem.conv.weight", "layer0.conv1.weight", "body.conv1.conv.weight")
