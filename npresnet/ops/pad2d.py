@@ -51,7 +51,7 @@ def _check(padding: Sequence[int], mode: str, shape: Shape) -> None:
         )
 
 
-def border_of(attrs: Mapping[str, Any], size: Sequence[int]) -> tuple[int, int, int, int]:
+def border_of(attrs: Mapping[str, Any], size: Sequence[int]) -> tuple[int, ...]:
     """(left, right, top, bottom) of a node with these attributes, for a map of `size` (H, W).
 
     padding  gives it, or
@@ -59,8 +59,7 @@ def border_of(attrs: Mapping[str, Any], size: Sequence[int]) -> tuple[int, int, 
              with which that window has ceil(size / stride) positions; an odd one is larger at the end
     """
     if "same" not in attrs:
-        left, right, top, bottom = attrs["padding"]
-        return left, right, top, bottom
+        return tuple(attrs["padding"])
     axes = zip(size, *attrs["same"], strict=True)
     height, width = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n, kernel, stride in axes)
     return width // 2, width - width // 2, height // 2, height - height // 2

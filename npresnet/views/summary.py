@@ -71,7 +71,7 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     shapes = infer_shapes(network, input_size)
     for node in network:
         size = shapes[node.name]
-        title = operation_of(node).title
+        title = "" if node.attrs.get("constant") else operation_of(node).title
         if title:  # "": a function rather than a module in torchvision, not seen by torchsummary
             yield title, size, trained_numbers(node)
         if "block" in node.attrs:

@@ -183,7 +183,9 @@ def _times(builder: Builder, name: str, x: str, factor: float) -> str:
     channels = builder.channels[x]
     params = {"weight": np.full(channels, factor), "bias": np.zeros(channels)}
     statistics = {"running_mean": np.zeros(channels), "running_var": np.ones(channels)}
-    return builder.operation(name, "batch_norm", (x,), params={**params, **statistics}, attrs={"eps": 0.0})
+    return builder.operation(
+        name, "batch_norm", (x,), params={**params, **statistics}, attrs={"eps": 0.0, "constant": True}
+    )
 
 
 def _skipinit_gain(builder: Builder, name: str) -> float:

@@ -137,7 +137,7 @@ def _normalised(builder: Builder, net: _Net) -> str:
     """(image - mean) / std, a BatchNorm with these numbers: zeros around the image are put there afterwards."""
     mean, std = (_constant(builder, name) for name in net.inside)
     params = {"weight": 1 / std, "bias": np.zeros_like(std), "running_mean": mean, "running_var": np.ones_like(std)}
-    return builder.operation("normalize", "batch_norm", (INPUT,), params=params, attrs={"eps": 0.0})
+    return builder.operation("normalize", "batch_norm", (INPUT,), params=params, attrs={"eps": 0.0, "constant": True})
 
 
 def _constant(builder: Builder, name: str) -> Any:

@@ -65,7 +65,8 @@ def _space_to_depth(builder: Builder, name: str) -> str:
     out_channels = SIDE * SIDE * channels
     params = {"weight": weight.reshape(out_channels, channels, SIDE, SIDE)}
     window = Window.of(SIDE, stride=SIDE)
-    return builder.operation(name, "conv2d", (INPUT,), out_channels, window=window, params=params)
+    attrs = {"constant": True}
+    return builder.operation(name, "conv2d", (INPUT,), out_channels, window=window, params=params, attrs=attrs)
 
 
 def _block(builder: Builder, net: _Net, block: _Block, x: str) -> str:
