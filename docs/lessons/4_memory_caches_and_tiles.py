@@ -121,7 +121,7 @@ print("six products: ", *np.correlate(d, g))
 
 # %% [markdown]
 # The sums of filter numbers are made once, when the network is loaded. `npresnet/ops/winograd.py` derives the matrices for
-# any size, and says why the points 0, 1, -1, 1/2 and -2 lose the fewest digits.
+# any size, and says why the points 0, 5/8, -5/8, 3/2 and -3/2 lose the fewest digits.
 #
 # ## Try it
 #

@@ -46,14 +46,15 @@ __device__ __forceinline__ void filter_response_norm(const Stored* __restrict__ 
   __syncthreads();
   if (!inside) return;
 #pragma unroll
-  for (int k = 0; k < width; k++) sum[k] = sqrtf(partial[0][k][lane] / (float)positions + eps);
+  for (int k = 0; k < width; k++) sum[k] = 1.f / sqrtf(partial[0][k][lane] / (float)positions + eps);
+#pragma unroll 1
   for (int p = row; p < positions; p += ROWS) {
     size_t at = start + (size_t)p * C;
     Values<width> values = load_values<width>(x + at);
     float result[width];
 #pragma unroll
     for (int k = 0; k < width; k++) {
-      float value = to_float(values.item[k]) / sum[k] * weight[c + k] + bias[c + k];
+      float value = to_float(values.item[k]) * sum[k] * weight[c + k] + bias[c + k];
       if (tau) value = value < tau[c + k] ? tau[c + k] : value;  // NaN stays NaN
       result[k] = activate(value, activation);
     }

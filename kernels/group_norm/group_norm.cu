@@ -26,7 +26,8 @@ __device__ __forceinline__ void group_norm(const Stored* __restrict__ x, const f
   float count = (float)group.numbers();
   float mean = group_sum<width>(x + start, group, Itself()) / count;
   float variance = group_sum<width>(x + start, group, SquaredDistance{mean}) / count;
-  float deviation = sqrtf(variance + eps);
+  float inverse = 1.f / sqrtf(variance + eps);
+#pragma unroll 1
   for (int i = threadIdx.x; i < group.numbers() / width; i += GROUP_THREADS) {
     size_t at = start + group.offset<width>(i);
     int c = first + group.channel<width>(i);
@@ -34,7 +35,7 @@ __device__ __forceinline__ void group_norm(const Stored* __restrict__ x, const f
     float result[width];
 #pragma unroll
     for (int k = 0; k < width; k++) {
-      float normal = (to_float(values.item[k]) - mean) / deviation;
+      float normal = (to_float(values.item[k]) - mean) * inverse;
       result[k] = activate(normal * weight[c + k] + bias[c + k], activation);
     }
     store_values<width>(y + at, result);

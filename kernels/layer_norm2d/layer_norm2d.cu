@@ -43,13 +43,14 @@ __device__ __forceinline__ void layer_norm2d(const Stored* __restrict__ x, const
       variance += distance * distance;
     }
   }
-  float deviation = sqrtf(warp_sum(variance) / (float)C + eps);
+  float inverse = 1.f / sqrtf(warp_sum(variance) / (float)C + eps);
+#pragma unroll 1
   for (int c = threadIdx.x * width; c < C; c += 32 * width) {
     Values<width> values = load_values<width>(x + start + c);
     float result[width];
 #pragma unroll
     for (int k = 0; k < width; k++) {
-      float normal = (to_float(values.item[k]) - mean) / deviation;
+      float normal = (to_float(values.item[k]) - mean) * inverse;
       result[k] = activate(normal * weight[c + k] + bias[c + k], activation);
     }
     store_values<width>(y + start + c, result);

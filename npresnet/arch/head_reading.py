@@ -8,7 +8,7 @@ activation, a Dropout or nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from npresnet.arch.head import Head, Kind
@@ -117,19 +117,26 @@ def _chains(layers: Sequence[Layer], features: int | None) -> list[list[Layer]]:
     if len(layers) > MAX_MODULES:
         orders = iter([list(layers)] if _fits(layers, features) else [])
     else:
-        orders = _orders([], list(layers), _starts(features, layers))
+        before = {
+            after.name: {layer.name for layer in layers if hidden_between(layer.name, after.name) is not None}
+            for after in layers
+        }
+        orders = _orders([], list(layers), _starts(features, layers), before)
     return [order for order, _ in zip(orders, range(2), strict=False)]
 
 
-def _orders(before: list[Layer], left: list[Layer], widths: tuple[int, ...]) -> Iterator[list[Layer]]:
+def _orders(
+    done: list[Layer], left: list[Layer], widths: tuple[int, ...], before: Mapping[str, set[str]]
+) -> Iterator[list[Layer]]:
+    """All orders that fit. `before`: the modules of the same Sequential that come before each."""
     if not left:
-        if before[-1].is_linear:
-            yield before
+        if done[-1].is_linear:
+            yield done
         return
+    waiting = {layer.name for layer in left}
     for place, layer in enumerate(left):
-        overtakes = any(hidden_between(other.name, layer.name) is not None for other in left[:place])
-        if layer.before in widths and not overtakes:
-            yield from _orders([*before, layer], left[:place] + left[place + 1 :], (layer.width,))
+        if layer.before in widths and not before[layer.name] & waiting:
+            yield from _orders([*done, layer], left[:place] + left[place + 1 :], (layer.width,), before)
 
 
 def _fits(layers: Sequence[Layer], features: int | None) -> bool:

@@ -47,7 +47,7 @@ def build(
     if mismatch is not None and _says_more(name, config, given):
         raise mismatch
     if arch is None and name is not None and config.value("arch") != name:
-        note = _joined(config["arch"].note, f"{facts['arch_from']} in the file says {name}")
+        note = _joined(config["arch"].note, f"{_place(facts['arch_from'])} says {name}")
         config = config.with_decisions(arch=config["arch"]._replace(note=note))
     return network, _noted(config, told, facts)
 
@@ -73,7 +73,7 @@ def labels_of(facts: Facts, num_classes: int | None, scores: str = "softmax") ->
     lists = [(facts["labels_from"], facts["labels"]), *facts.get("more_labels", ())]
     for where, names in lists:
         if num_classes is not None and _fits(names, num_classes, scores):
-            return ToldLabels(list(names), f"{where} in the file")
+            return ToldLabels(list(names), _place(where))
     sizes = ", ".join(f"{where} has {len(names):,}" for where, names in lists[:3])
     outputs = "no classifier" if num_classes is None else f"{num_classes:,} outputs"
     return ToldLabels(None, f"names in the file do not fit its {outputs}: {sizes}")
@@ -118,8 +118,13 @@ def _noted(config: Config, names: list[str] | Mapping[str, Any], facts: Facts) -
     for name in names:
         where = facts["arch_from"] if name == "arch" else facts["options_from"]
         if name in config and config[name].origin == "file":
-            found[name] = config[name]._replace(note=_joined(config[name].note, f"{where} in the file"))
+            found[name] = config[name]._replace(note=_joined(config[name].note, _place(where)))
     return config.with_decisions(**found)
+
+
+def _place(where: str) -> str:
+    """Where a fact stands, in words: in the file, or in a configuration beside it, which is named."""
+    return where if ".json" in where else f"{where} in the file"
 
 
 def _joined(*notes: str) -> str:

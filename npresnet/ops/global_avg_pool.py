@@ -1,36 +1,50 @@
-"""Global average pool: one value per channel."""
+"""Global average pool: one value per channel, or, of a map in radix groups, per channel of their sum."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from npresnet.network import Array
-from npresnet.ops.record import Operation, image_shape, sees_all
+from npresnet.network import Array, Node
+from npresnet.ops.radix_sum import channels_of_radix, radix_sum
+from npresnet.ops.record import Operation, Shape, image_shape, sees_all
 from npresnet.ops.windows import check_image
 
 
-def global_avg_pool(x: Array) -> Array:
+def global_avg_pool(x: Array, *, radix: int = 1) -> Array:
     """The mean of each channel over the whole image: the sum, then one division.
 
-    out[n,c,0,0] = (sum over i,j of x[n,c,i,j]) / (H*W)
+    out[n,c,0,0] = (sum over r,i,j of x[n, r*C + c, i, j]) / (H*W)
 
-    x        (N, C, H, W)    any float dtype, also that of the result
+    x        (N, R*C, H, W)    any float dtype, also that of the result; R = radix
+    radix                      1, or that of a `radix_sum` before the pool, which passes.fuse merges into it: sums may
+                               be taken in any order, and so no map of sums is needed
     returns  (N, C, 1, 1)
 
-    Cost: N * C * H*W additions. Raises ShapeError unless x has four axes. Source: Lin et al. 2014, "Network In
+    Cost: N * R*C * H*W additions. Raises ShapeError unless x has four axes. Source: Lin et al. 2014, "Network In
     Network", section 3.2; torch.nn.AdaptiveAvgPool2d(1).
     """
     x = np.asarray(x)
     check_image(x)
     H, W = x.shape[2:]
-    return x.sum(axis=(2, 3), keepdims=True) / x.dtype.type(H * W)
+    sums = x.sum(axis=(2, 3), keepdims=True)
+    return (sums if radix == 1 else radix_sum(sums, radix=radix)) / x.dtype.type(H * W)
+
+
+def radix_of(node: Node) -> int:
+    """The radix of the sum that was merged into the pool; 1 for none."""
+    radix: int = node.attrs.get("radix", 1)
+    return radix
+
+
+def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
+    return (channels_of_radix(image_shape(inputs[0])[0], radix_of(node)), 1, 1)
 
 
 GLOBAL_AVG_POOL = Operation(
     name="global_avg_pool",
     label="global average pool",
     title="AdaptiveAvgPool2d",
-    compute=lambda node, x: global_avg_pool(x),
-    infer_shape=lambda node, inputs: (image_shape(inputs[0])[0], 1, 1),
+    compute=lambda node, x: global_avg_pool(x, radix=radix_of(node)),
+    infer_shape=_infer_shape,
     sees=sees_all,
 )

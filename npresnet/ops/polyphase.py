@@ -17,7 +17,7 @@ In matrices it has Winograd's form again, Y = A^T [ (G g) * (B^T d) ], with t = 
     B^T = [ B^T of F(m, 2) on the even columns ]     G = [ G of F(m, 2) for (g0, g2) ]     A^T = [ A^T of F(m, 2) | 1 ]
           [ ones on the odd columns            ]         [ m rows, each g1           ]
 
-Two dimensions, channels, and the bias at position [1, 1] are therefore handled in the same way. The last m rows of G
+Two dimensions and channels are therefore handled in the same way. The last m rows of G
 are equal: of the t*t products of a tile only (m + 2)^2 have distinct filters, as many as in F(m x m) with stride 1.
 
 Savings: 25 multiplications instead of 36 with m = 2 (1.44 times fewer), 81 instead of 144 with m = 4 (1.78), at most

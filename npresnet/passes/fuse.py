@@ -4,7 +4,8 @@
 
 is then one pass over the output while it is in the cache, instead of three passes over memory. A convolution's second
 input is its residual, as is the third of a product with a gate: relu(x * gate + residual), the end of a block with
-squeeze and excitation. Activations are fused into other operations if their records allow it.
+squeeze and excitation. A sum over the radix that only a global average pool reads is left to the pool. Activations are
+fused into other operations if their records allow it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ OWN_INPUTS = {"conv2d": 1, "multiply": 2, "broadcast_add": 2}  # without the res
 
 def fuse(network: Network) -> Network:
     """The network with additions and activations merged into the nodes before them if these are single-use values."""
-    return merge_pairs(merge_pairs(network, _into_add), _into_activation)
+    for merge in (_into_add, _into_pool, _into_activation):
+        network = merge_pairs(network, merge)
+    return network
 
 
 def _into_add(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[Node, Node] | None:
@@ -33,6 +36,17 @@ def _into_add(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tup
         if len(main.inputs) == OWN_INPUTS.get(main.op):
             return main, carrying(main.evolve(inputs=(*main.inputs, residual)), node.activation, node)
     return None
+
+
+def _into_pool(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[Node, Node] | None:
+    """mean(x[:C] + x[C:]) without the map of sums; the node has the sum's name and the pool's operation."""
+    total = made.get(node.inputs[0])
+    if node.op != "global_avg_pool" or "radix" in node.attrs or total is None or total.op != "radix_sum":
+        return None
+    if total.name not in single_use or total.activation is not None:
+        return None
+    pool = total.evolve(op=node.op, attrs={**node.attrs, "radix": total.attrs["radix"]})
+    return total, carrying(pool, node.activation, node)
 
 
 def _into_activation(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[Node, Node] | None:

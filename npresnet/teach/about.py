@@ -63,7 +63,7 @@ def predict(model: Model, batch: Array) -> list[tuple[str, float]]:
         return []
     from npresnet.model.prediction import Prediction
 
-    top = Prediction(model(batch)[0], model.labels, 3).top
+    top = Prediction(model(batch)[0], model.labels, 3, scores=model.config.value("scores", "softmax")).top
     return [(candidate.label, candidate.score) for candidate in top]
 
 

@@ -101,7 +101,7 @@ def _read_timm(facts: Facts, settings: Mapping[str, Any]) -> None:
     if isinstance(names, list) and isinstance(descriptions, dict):
         names = [descriptions.get(name, name) if isinstance(name, str) else name for name in names]
     if names:
-        facts.say_labels(names, "label_names", f"{CONFIG}: label_names")
+        facts.say_labels(names, f"{CONFIG}: label_names")
     size, crop = cfg.get("input_size"), cfg.get("crop_pct") or _TIMM_CROP
     if size is None or not _is_shape(size) or not _is_share(crop) or cfg.get("crop_mode") not in (None, "center"):
         return
@@ -120,7 +120,7 @@ def _read_timm(facts: Facts, settings: Mapping[str, Any]) -> None:
 def _read_transformers(facts: Facts, settings: Mapping[str, Any]) -> None:
     _say_network(facts, settings)
     if settings.get("id2label") and not _is_placeholder(settings["id2label"]):
-        facts.say_labels(settings["id2label"], "id2label", f"{CONFIG}: id2label")
+        facts.say_labels(settings["id2label"], f"{CONFIG}: id2label")
     _read_count(facts, settings.get("num_labels"), "num_labels")
     if settings["model_type"] != "resnet":
         return

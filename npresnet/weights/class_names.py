@@ -17,13 +17,12 @@ from npresnet.weights.inert import Global, Inert, as_mapping
 MAX_NAMES = 100_000
 _MAX_NAME = 500  # characters
 _MAX_TOTAL = 8 << 20  # characters
-BY_NAME = ("class_to_idx", "label2id")  # their keys are names, even "0"
 
 
-def names_in(value: object, key: str = "") -> list[str] | None:
-    """The names, in the order of the outputs; None if the value, found under `key`, is not a set of class names."""
+def names_in(value: object) -> list[str] | None:
+    """The names, in the order of the outputs; None if the value is no list or table of class names."""
     entries = as_mapping(value)
-    found = _in_order(entries, key) if entries is not None else _elements(value)
+    found = _in_order(entries) if entries is not None else _elements(value)
     if found is None or not 1 <= len(found) <= MAX_NAMES:
         return None
     names = [_name(item) for item in found]
@@ -39,14 +38,14 @@ def _elements(value: object) -> Sequence[object] | None:
     return value if isinstance(value, (list, tuple)) else None
 
 
-def _in_order(entries: Mapping[object, object], where: str) -> list[object] | None:
-    """The names of {index: name} or {name: index}, each index from 0 on once."""
+def _in_order(entries: Mapping[object, object]) -> list[object] | None:
+    """The names of {index: name} or {name: index}, each index from 0 on once; numbers are no names in the former."""
     count = len(entries)
     if count > MAX_NAMES:
         return None
     by_index = {_index(key): name for key, name in entries.items()}
     by_name = {index: name for name, index in entries.items() if type(index) is int}
-    for names in (by_name,) if where in BY_NAME else (by_index, by_name):
+    for names in (by_index, by_name):
         if names.keys() == set(range(count)) and all(not isinstance(name, int) for name in names.values()):
             return [names[index] for index in range(count)]
     return None

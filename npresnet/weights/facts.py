@@ -58,11 +58,11 @@ class Facts:
         if kind not in self.found:
             self.found |= {kind: value, f"{kind}_from": where}
 
-    def say_labels(self, value: object, key: str, where: str) -> None:
+    def say_labels(self, value: object, where: str) -> None:
         """Record class names, or note that they are none."""
         if len(self.labels) >= _MAX_LISTS:
             return
-        names = names_in(value, key)
+        names = names_in(value)
         if names is not None:
             self.labels.append((where, names))
         elif as_mapping(value) or (isinstance(value, (list, tuple)) and value):
@@ -82,7 +82,7 @@ class Facts:
         self._seen.add(id(entries))
         for key in LABELS:
             if key in entries:
-                self.say_labels(plain(entries[key]), key, where + key)
+                self.say_labels(plain(entries[key]), where + key)
         for key in ARCHS:
             self.say_arch(plain(entries.get(key)), where + key)
         for key in COUNTS:

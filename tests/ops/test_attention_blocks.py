@@ -8,8 +8,9 @@ import pytest
 from npresnet import ops
 from npresnet.errors import ShapeError
 from npresnet.network import INPUT, Network, Node
-from npresnet.passes import fold_batch_norm
+from npresnet.passes import fold_batch_norm, optimize
 from npresnet.plan import infer_shapes
+from npresnet.teach.steps import merged_into
 from tests.support.attention_blocks import BLOCKS, CHANNELS, SIZE, block
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -34,6 +35,16 @@ def test_equals_timm(name):
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
     folded = ops.run(fold_batch_norm(network), x)["y"]
     np.testing.assert_allclose(folded, expected, rtol=1e-5, atol=1e-6)  # biases are rounded to float32
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_each_step_gives_what_the_nodes_merged_into_it_do(name):
+    """Pages show a step's values under its name."""
+    _, network = block(name)
+    steps, x = optimize(network), images(1)
+    after, before = (ops.run(Network(made.nodes, {n.name: n.name for n in made}), x) for made in (steps, network))
+    for step, nodes in merged_into(network, steps).items():
+        np.testing.assert_allclose(after[step], before[nodes[-1].name], rtol=1e-4, atol=1e-5)
 
 
 FAULTS = [

@@ -85,7 +85,7 @@ def test_float32_error_grows_with_m():
 
 
 def test_balanced_points_have_a_smaller_error():
-    assert relative_error(2) < relative_error(4, BALANCED_POINTS) < 0.8 * relative_error(4)
+    assert relative_error(2) < relative_error(4, BALANCED_POINTS) < 0.6 * relative_error(4)
 
 
 # --- Refused arguments
@@ -143,10 +143,9 @@ def test_filters_of_a_wrong_size_are_refused():
         transform_kernel(np.zeros((1, 1, 5, 5)), transforms(4))
 
 
-@pytest.mark.parametrize("points", ["0 1 1", "1 0 -1"])
-def test_invalid_points_are_refused(points):
-    with pytest.raises(ValueError, match="the points must be distinct and the second one 1"):
-        cook_toom(2, 3, tuple(map(Fraction, points.split())))
+def test_points_that_are_not_distinct_are_refused():
+    with pytest.raises(ValueError, match="the points must be distinct, got 0, 1, 1"):
+        cook_toom(2, 3, tuple(map(Fraction, "0 1 1".split())))
 
 
 def transposed(matrix):

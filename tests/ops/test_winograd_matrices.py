@@ -39,7 +39,8 @@ def test_identity_in_rational_numbers(m, r):
 
 @pytest.mark.parametrize(("m", "r"), SIZES)
 def test_identity_at_other_points(m, r):
-    check_identity(cook_toom(m, r, BALANCED_POINTS))
+    if m + r - 2 <= len(BALANCED_POINTS):
+        check_identity(cook_toom(m, r, BALANCED_POINTS))
     check_identity(cook_toom(m, r, tuple(map(Fraction, (7, 1, -3, 0, 5, 2, 9)))))
 
 
@@ -72,18 +73,9 @@ def test_f43_is_lavin_and_gray_to_the_sign():
         assert_same(ours, rational(text))
 
 
-@pytest.mark.parametrize(("m", "r"), EVERY_SIZE)
-def test_column_1_is_ones_so_a_bias_goes_to_one_position(m, r):
-    t = transforms(m, r)
-    assert (t.output_transform[:, 1] == 1).all()
-    lone = np.zeros((t.tile, t.tile))
-    lone[1, 1] = 0.1
-    assert_same(t.output_transform @ lone @ t.output_transform.T, np.full((m, m), 0.1))
-
-
 @pytest.mark.parametrize(
     ("m", "r", "points"),
-    [(*size, POINTS) for size in EVERY_SIZE] + [(*size, BALANCED_POINTS) for size in SIZES],
+    [(*size, POINTS) for size in EVERY_SIZE] + [(4, 3, BALANCED_POINTS)],
     ids=str,
 )
 def test_float64_matrices(m, r, points):
@@ -106,11 +98,6 @@ def test_float64_matrices(m, r, points):
 def test_made_once():
     assert transforms(4) is transforms(4)
     assert transforms(4).r == 3
-
-
-def test_balanced_points_are_the_usual_ones_but_for_tile_6():
-    for count, same in ((3, True), (5, False), (7, True)):
-        assert (set(POINTS[:count]) == set(BALANCED_POINTS[:count])) is same
 
 
 @pytest.mark.parametrize(("m", "r"), SIZES)

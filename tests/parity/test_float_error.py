@@ -17,8 +17,11 @@ from tests.conftest import REPOSITORY
 from tests.cpu.test_determinism import require
 from tests.support.float_error import assert_as_exact_as, rms_error
 from tests.support.forcing import forced, winograd
-from tests.support.reference import TEN, run_double, run_module, torchvision_model
+from tests.support.reference import TEN, growing, run_double, run_module, torchvision_model
 from tests.support.rms import errors, errors_over_seeds, results_on_small_images
+from tests.support.torchvision_import import import_torchvision
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 FULL, SMALL = 224, 96  # image sizes
 COUNT = 8
@@ -108,3 +111,17 @@ def test_the_rule_can_fail():
     with pytest.raises(AssertionError):
         assert_as_exact_as(np.full((8, 10), 3e-6, np.float32), theirs, exact)
     assert rms_error(theirs, exact) == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_networks_for_small_images_whose_values_grow(name):
+    """Without BatchNorms that shrink a block's branch, what the first layers lose passes through all others."""
+    torch.manual_seed(1)
+    module = getattr(import_torchvision().models, name)(num_classes=10)
+    module.conv1, module.maxpool = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False), torch.nn.Identity()
+    module, tensors = growing(module, size=32, seed=1)
+    network, _ = arch.build(tensors)
+    x = np.random.default_rng(4).standard_normal((COUNT, 3, 32, 32), dtype=np.float32)
+    with closing(cpu.compile(passes.optimize(network), threads=1)) as executable:
+        ours = executable(x)["logits"]
+    assert_as_exact_as(ours, run_module(module, x), run_double(module, x))

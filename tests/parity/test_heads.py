@@ -37,11 +37,13 @@ def fastai(width: int) -> list[nn.Module]:
 
 TWO = [nn.Linear(FEATURES, 32), nn.Tanh(), nn.Linear(32, 7)]
 NORMED = [nn.Linear(FEATURES, 32), nn.BatchNorm1d(32), nn.GELU(), nn.Dropout(), nn.Linear(32, 7)]
+LAYER_NORMED = [nn.LayerNorm(FEATURES), nn.Linear(FEATURES, 32), nn.LayerNorm(32), nn.SiLU(), nn.Linear(32, 7)]
 HEADS = {
     "fastai": ("catmaxavg", fastai(2 * FEATURES), {}),
     "fastai, average": ("avg", fastai(FEATURES), {}),
     "tanh": ("avg", TWO, {"head_activation": "tanh"}),
     "norm": ("avg", NORMED, {"head_activation": "gelu"}),
+    "layer norm": ("avg", LAYER_NORMED, {"head_activation": "silu"}),
     "max": ("max", [nn.Linear(FEATURES, 7)], {"global_pool": "max"}),
     "avgmax": ("avgmax", [nn.Linear(FEATURES, 7)], {"global_pool": "avgmax"}),
     "catavgmax": ("catavgmax", [nn.Linear(2 * FEATURES, 7)], {"global_pool": "catavgmax"}),

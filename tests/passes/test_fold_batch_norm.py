@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
-from npresnet import ops
+from npresnet import cpu, ops
 from npresnet.network import INPUT, Network, Node
-from npresnet.passes import fold_batch_norm
+from npresnet.passes import fold_batch_norm, optimize
 from npresnet.passes.fold_batch_norm import scale_and_shift
 from npresnet.window import Window
 from tests.support.checks import assert_same
@@ -152,3 +154,42 @@ def test_scale_and_shift_without_weight_and_bias():
     params = {"running_mean": np.array([2.0], np.float32), "running_var": np.array([3.0], np.float32)}
     scale, shift = scale_and_shift(Node("bn", "batch_norm", (INPUT,), attrs={"eps": 1.0}, params=params))
     assert (scale.dtype, scale.tolist(), shift.tolist()) == (np.float64, [0.5], [-1.0])
+
+
+def head(*, bias: bool, roles: tuple[str, ...], before: bool = False) -> tuple[Node, ...]:
+    """Pooled features, perhaps a BatchNorm of them, a fully connected layer, its BatchNorm and ReLU."""
+    rng = np.random.default_rng(7)
+    params = {"weight": rng.standard_normal((4, 4), dtype=np.float32)}
+    if bias:
+        params["bias"] = rng.standard_normal(4, dtype=np.float32)
+    pooled = (Node("pool", "global_avg_pool", (INPUT,)), Node("row", "flatten", ("pool",)))
+    first = (norm("first", "row"),) if before else ()
+    fc = Node("fc", "linear", ("first" if before else "row",), params=params)
+    return (*pooled, *first, fc, norm("bn", "fc", roles=roles), Node("relu", "relu", ("bn",)))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("roles", [(), ("weight",), ("bias",), ("weight", "bias")], ids=str)
+def test_a_norm_behind_a_linear_layer_is_folded(bias, roles):
+    """The weight in float64, unrounded; the bias rounded once."""
+    network = Network(head(bias=bias, roles=roles), {"y": "relu"})
+    folded = fold_batch_norm(network)
+    assert ops_of(folded) == ["global_avg_pool", "flatten", "linear", "relu"]
+    scale, _ = scale_and_shift(network["bn"])
+    assert_same(folded["fc"].params["weight"], network["fc"].params["weight"].astype(np.float64) * scale[:, None])
+    assert folded["fc"].params["bias"].dtype == np.float32
+    got, expected = ops.run(folded, X)["y"], ops.run(network, X)["y"]
+    assert expected.any()
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-4)  # scales of up to 300
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_head_with_norms_on_the_cpu(before):
+    """A norm before the layer, as fastai's heads have it, runs by itself, on vectors."""
+    network = Network(head(bias=True, roles=("weight", "bias"), before=before), {"y": "relu"})
+    x = X.astype(np.float32)
+    expected = ops.run(network, X)["y"]
+    for made in (network, optimize(network)):
+        for threads in (1, 2):
+            with closing(cpu.compile(made, threads=threads)) as executable:
+                np.testing.assert_allclose(executable(x)["y"], expected, rtol=2e-5, atol=2e-4 * np.abs(expected).max())

@@ -190,3 +190,73 @@ def test_an_unknown_activation_is_refused_by_name():
     nodes = (conv("a"), add("b", "a", INPUT, activation="swish9"))
     with pytest.raises(ArchitectureError, match="unknown activation 'swish9'"):
         fuse(Network(nodes, {"y": "b"}))
+
+
+def gate(name: str, source: str) -> Node:
+    return Node(name, "max_pool2d", (source,), Window.of((6, 5)))
+
+
+GATED = [
+    (op, (conv("a"), gate("g", INPUT), Node("x", op, ("a", "g")), add("sum", *inputs), relu("y", "sum")))
+    for op in ("multiply", "broadcast_add")
+    for inputs in (("x", INPUT), (INPUT, "x"))
+]
+
+
+@pytest.mark.parametrize(("op", "nodes"), GATED, ids=[f"{op} {nodes[3].inputs[0]} first" for op, nodes in GATED])
+def test_a_gate_takes_the_shortcut_and_the_relu(op, nodes):
+    network = Network(nodes, {"y": "y"})
+    fused = fuse(network)
+    assert [(node.op, node.inputs) for node in fused][2] == (op, ("a", "g", INPUT))
+    assert shape_of(fused)[-1] == (op, 3, True)
+    assert_same_results(fused, network, X)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        ((gate("g", INPUT), Node("x", "multiply", (INPUT, "g")), add("y", "x", "x")), {"y": "y"}),
+        ((gate("g", INPUT), Node("x", "multiply", (INPUT, "g")), add("y", "x", INPUT)), {"y": "y", "before": "x"}),
+        ((gate("g", INPUT), Node("x", "multiply", (INPUT, "g"), activation="relu"), add("y", "x", INPUT)), {"y": "y"}),
+    ],
+    ids=["added to itself", "an output", "its own activation"],
+)
+def test_sums_that_a_gate_cannot_take(nodes, outputs):
+    network = Network(nodes, outputs)
+    fused = fuse(network)
+    assert [node.op for node in fused] == ["max_pool2d", "multiply", "add"]
+    assert_same_results(fused, network, X)
+
+
+def test_a_second_shortcut_is_added_apart():
+    nodes = (gate("g", INPUT), Node("x", "multiply", (INPUT, "g")), add("one", "x", INPUT), add("y", "one", INPUT))
+    network = Network(nodes, {"y": "y"})
+    assert [node.op for node in fuse(network)] == ["max_pool2d", "multiply", "add"]
+    assert_same_results(fuse(network), network, X)
+
+
+def split_attention(**fields) -> tuple[Node, ...]:
+    total = Node("sum", "radix_sum", (INPUT,), attrs={"radix": 2}, **fields)
+    return total, Node("pool", "global_avg_pool", ("sum",)), relu("y", "pool")
+
+
+def test_a_mean_takes_the_sum_over_the_radix_before_it():
+    network = Network(split_attention(), {"y": "y"})
+    fused = fuse(network)
+    assert (fused.nodes[0].name, fused.nodes[0].op, dict(fused.nodes[0].attrs)) == (
+        "sum",
+        "global_avg_pool",
+        {"radix": 2},
+    )
+    assert_close_results(fused, network, X)
+
+
+@pytest.mark.parametrize("kept", ["an output", "its activation", "read twice"])
+def test_sums_over_the_radix_that_a_mean_cannot_take(kept):
+    nodes = split_attention(activation="relu" if kept == "its activation" else None)
+    outputs = {"y": "y", **({"sum": "sum"} if kept == "an output" else {})}
+    if kept == "read twice":
+        nodes, outputs = (*nodes, relu("z", "sum")), {"y": "y", "z": "z"}
+    fused = fuse(Network(nodes, outputs))
+    assert fused.nodes[0].op == "radix_sum"
+    assert_same_results(fused, Network(nodes, outputs), X)

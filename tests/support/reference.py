@@ -100,3 +100,19 @@ def _last_norms(module) -> set[str]:
         if found:
             last[found[1]] = name
     return set(last.values())
+
+
+def growing(module, *, size: int, seed: int = 0):
+    """The module with random BatchNorms whose statistics are those of its own values, and its state_dict as arrays."""
+    generator = torch.Generator().manual_seed(seed)
+    norms = [norm for norm in module.modules() if isinstance(norm, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.weight.uniform_(0.5, 1.5, generator=generator)
+            norm.bias.uniform_(-0.3, 0.3, generator=generator)
+        module.train()
+        for norm in norms:
+            norm.momentum = 1.0
+        module(torch.randn(2, 3, size, size, generator=generator))
+    module.eval()
+    return module, arrays_of(module)

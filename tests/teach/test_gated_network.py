@@ -81,7 +81,7 @@ def test_trace_explain_and_ladder_show_them(model):
     found = trace.gather(model, picture(1))
     assert found.ops_before["sigmoid"] == found.ops_before["multiply"] == 1
     (scale,) = [step for step in found.steps if step.name == "se.scale"]
-    assert (scale.op, scale.reads) == ("multiply", ["conv2", "se.fc2"])
+    assert (scale.op, scale.reads) == ("multiply", ["conv2", "se.fc2", "conv1"])  # the shortcut last
     assert (found.labels["sigmoid"], found.labels["multiply"]) == ("Sigmoid", "multiply")
     explained = explain.gather(model, picture(1), "se.fc2")
     assert explained.activation == "sigmoid"

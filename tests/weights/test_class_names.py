@@ -40,9 +40,9 @@ def test_names_in_the_order_of_the_outputs(value):
 def test_numbers_as_names():
     """class_to_idx of folders 0, 1, 10, 2 is sorted as text."""
     table = {"0": 0, "1": 1, "10": 2, "2": 3}
-    assert names_in(table, "class_to_idx") == ["0", "1", "10", "2"]
-    assert names_in({"1": 0, "0": 1}, "class_to_idx") == ["1", "0"]
-    assert names_in({"1": "0", "0": "1"}, "idx_to_class") == ["1", "0"]
+    assert names_in(table) == ["0", "1", "10", "2"]
+    assert names_in({"1": 0, "0": 1}) == ["1", "0"]
+    assert names_in({"1": "0", "0": "1"}) == ["1", "0"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def alternatives(found: StateDict) -> tuple[str, ...]:
         ({"weights_7": network(), "opt": optimizer(network())}, "weights_7"),
         ({"weights_7": network(), "centre_loss": {"criterion": {"centers": tensor((9, 4))}}}, "weights_7"),
         ({"weights_7": network(), "criterion": network()}, "weights_7"),  # a perceptual loss
+        ({"weights_7": network(), "criterion": {"vgg": {"0": network(seed=4)}}}, "weights_7"),
         ({"best_loss": {"weights_7": network()}, "epoch": 3}, "best_loss.weights_7"),
         ({"weights_7": network(), "example": tensor((1, 3, 8, 8))}, "weights_7"),
         (network() | {"epoch": 3}, None),

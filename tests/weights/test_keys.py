@@ -52,6 +52,10 @@ def test_the_top_level():
         find_state_dict({"model": network()}, "")
 
 
+def test_a_number_beside_the_network_is_not_what_a_key_means():
+    assert find_state_dict({"run": {"loss": tensor(()), "net": network()}}, "run").wrapper == "run.net"
+
+
 def moco() -> dict:
     more = {"module.queue": tensor((4, 9)), "module.encoder_kk.w": tensor((1,))}
     return {"epoch": 3, "state_dict": network("module.encoder_q.", 1) | network("module.encoder_k.", 2) | more}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import ModuleType
 
-from npresnet.cpu.compiler.choices import choose
+from npresnet.cpu.compiler.choices import choose, is_early
 from npresnet.cpu.kernels import depthwise, direct, winograd
 from npresnet.cpu.kernels.filters import Filters, Key
 from npresnet.cpu.kernels.layer import Choice, Layer
@@ -17,7 +17,7 @@ from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
 from npresnet.cpu.kernels.tiling import Area, Conv
 from npresnet.cpu.runtime.memory import Memory
 from npresnet.cpu.runtime.running import worker_of
-from npresnet.network import Node
+from npresnet.network import INPUT, Node
 from npresnet.ops.record import window_of
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
@@ -45,7 +45,9 @@ class Conv2dLowering(Lowering):
 
     def choose(self, request: Request) -> Choice:
         layer = layer_of(request.node, request.weights, request.shapes[request.node.name])
-        return choose(layer, request.core_type, request.table, request.images, **request.options._asdict())
+        early = is_early(layer.out_size, request.shapes[INPUT][1:])
+        options = request.options._asdict()
+        return choose(layer, request.core_type, request.table, request.images, **options, early=early)
 
     def halo(self, request: Request, choice: Choice) -> Halo:
         """The padding, and the zeros that complete Winograd's tiles."""

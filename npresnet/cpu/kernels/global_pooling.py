@@ -20,9 +20,9 @@ PART_CHANNELS = 128  # the fewest of a tile: shorter runs of memory are slow to 
 
 
 class Part(NamedTuple):
-    """Some channels of an image (H, W, c), and where their results go, (c,)."""
+    """Some channels of an image, (H, W, c) in each of its radix groups, and where their results go, (c,)."""
 
-    image: Floats
+    groups: tuple[Floats, ...]
     out: Floats
     worker: int
 
@@ -36,20 +36,24 @@ class GlobalAvgPoolLowering(Lowering):
 
     def scratch(self, bound: Bound) -> dict[str, int]:
         channels, height, width = bound.layout.values[bound.node.inputs[0]].shape
-        return {"row": width * channels, "groups": max(len(_groups(height)) * width, len(_groups(width))) * channels}
+        groups = max(len(_groups(height)) * width, len(_groups(width))) * channels
+        return {"row": width * channels, "groups": groups, "radix": channels}
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [self._tile(bound, memory, part) for part in _parts(bound, memory)]
 
     def _tile(self, bound: Bound, memory: Memory, part: Part) -> Tile:
-        height, width, channels = part.image.shape
+        height, width, channels = part.groups[0].shape
         row = memory.scratch(part.worker, "row", (width, channels))
-        return (
-            *_sum(part.image, memory, part.worker, row),
-            *_sum(row, memory, part.worker, part.out),
-            (kernels.divide, (part.out, np.float32(height * width), part.out)),
-            *activate(bound.node, memory, part.out, part.out),
-        )
+        sums = memory.scratch(part.worker, "radix", (len(part.groups), channels))
+        targets = [part.out] if len(part.groups) == 1 else list(sums)
+        calls: list[Call] = []
+        for image, total in zip(part.groups, targets, strict=True):
+            calls += [*_sum(image, memory, part.worker, row), *_sum(row, memory, part.worker, total)]
+        if len(part.groups) > 1:
+            calls.append((kernels.sum_parts, (sums, part.out)))
+        calls.append((kernels.divide, (part.out, np.float32(height * width), part.out)))
+        return (*calls, *activate(bound.node, memory, part.out, part.out))
 
 
 def _groups(count: int) -> list[tuple[int, int]]:
@@ -74,7 +78,7 @@ class GlobalMaxPoolLowering(Lowering):
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [
             ((kernels.max_pixels, (image, out)), *activate(bound.node, memory, out, out))
-            for image, out, _ in _parts(bound, memory)
+            for (image,), out, _ in _parts(bound, memory)
         ]
 
 
@@ -94,17 +98,18 @@ class SpatialAttentionPoolLowering(Lowering):
         count = len(images)
         workers = [worker_of(i, count, bound.workers) for i in range(count)]
         return [
-            self._tile(bound, memory, logit[..., 0], Part(image, out, worker))
+            self._tile(bound, memory, logit[..., 0], Part((image,), out, worker))
             for image, logit, out, worker in zip(images, logits, outs, workers, strict=True)
         ]
 
     def _tile(self, bound: Bound, memory: Memory, logits: Floats, part: Part) -> Tile:
-        height, width, channels = part.image.shape
+        (image,) = part.groups
+        height, width, channels = image.shape
         attention = memory.scratch(part.worker, "attention", (height, width))
         rows = memory.scratch(part.worker, "rows", (height, 1, channels))
         calls: list[Call] = [
             (kernels.softmax, (logits, attention)),
-            (kernels.matmul, (attention[:, None], part.image, rows)),  # (H, 1, W) @ (H, W, C) -> (H, 1, C)
+            (kernels.matmul, (attention[:, None], image, rows)),  # (H, 1, W) @ (H, W, C) -> (H, 1, C)
             (kernels.sum_parts, (rows[:, 0], part.out)),
         ]
         return (*calls, *activate(bound.node, memory, part.out, part.out))
@@ -113,10 +118,15 @@ class SpatialAttentionPoolLowering(Lowering):
 def _parts(bound: Bound, memory: Memory) -> list[Part]:
     """Every image; large ones in parts of their channels, as the shape alone decides, so that workers share them."""
     source, outs = memory.images(bound.node.inputs[0]), memory.numbers(bound.node.name)  # (N, H, W, C), (N, C)
-    images, height, width, channels = source.shape
-    most = min(channels // PART_CHANNELS, height * width * channels // PART_FLOATS)
+    images, channels = outs.shape
+    firsts = range(0, source.shape[3], channels)  # of the radix groups
+    most = min(channels // PART_CHANNELS, source[0].size // PART_FLOATS)
     cuts = [(n, *cut) for n in range(images) for cut in split(channels, most)]
     return [
-        Part(source[n, :, :, start:stop], outs[n, start:stop], worker_of(i, len(cuts), bound.workers))
+        Part(
+            tuple(source[n, :, :, first + start : first + stop] for first in firsts),
+            outs[n, start:stop],
+            worker_of(i, len(cuts), bound.workers),
+        )
         for i, (n, start, stop) in enumerate(cuts)
     ]

@@ -12,9 +12,9 @@ transforms, each of them one `np.matmul` or two, on views, without separate gath
     1  rows[i, x]  = B^T down the rows of the padded input, a whole strip of tiles at once
     2  V[i, j]     = B^T along them: tiles overlap, which a strided view expresses without a copy
     3  M[i, j]     = V[i, j] @ U[i, j]            U = G g G^T, made once a network; see `gemm` for forms of the product
-    4  M[1, 1]    += bias                         the transform's column 1 is all ones: this adds it to every pixel
-    5  Y'[i, b]    = A^T along M
-    6  Y           = A^T down Y', written as rows of pixels, ready for residual and ReLU
+    4  Y'[i, b]    = A^T along M
+    5  Y'[t, b]    = bias, one more row
+    6  Y           = [A^T | 1] down Y', written as rows of pixels, ready for residual and ReLU: this adds the bias
 
 Two scratch areas alternate: each step reads one and writes the other. At a ragged edge whole tiles are computed, from
 zeros in a wider halo, and pixels outside are dropped.
@@ -27,8 +27,8 @@ Gain: by direct convolution alone a resnet18 takes 1.56 times as long at batch 1
 and 1.22; without stride 2 1.02 and 1.05, 1.02 and 1.02; a layer of 14x14 and 256 channels 1.14 if four images do not
 share a tile of work (2.5 GHz Cascade Lake, OpenBLAS SkylakeX, alternating in one run; 2 threads, the last 1).
 
-When it is chosen: 3x3, by `choices`. Cost: accuracy (F(4x4) of stride 1 has about 4 times the direct error in a layer,
-within PyTorch's own over a network; stride 2 adds almost none) and memory (U is 4 or 1.8 times the filters).
+When it is chosen: 3x3, by `choices`. Cost: accuracy (F(4x4) of stride 1 has 2.8 times the direct error in a layer, in a
+network at most twice PyTorch's; stride 2 adds almost none) and memory (U is 4 or 1.8 times the filters).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ import numpy as np
 from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.tiling import Area, Conv, band, epilogue, even_bands, gemm_calls, grid, split_last
-from npresnet.cpu.kernels.winograd_matrices import Side, matrices
+from npresnet.cpu.kernels.winograd_matrices import Side, matrices, with_bias
 from npresnet.cpu.runtime.memory import Floats, Memory
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
@@ -114,7 +114,7 @@ def scratch_floats(conv: Conv, area: Area) -> dict[str, int]:
     strips = images * rows * side.own * side.inputs(columns * m) * in_channels
     return {
         "ping": max(strips, t * t * tiles * out_channels, m * m * tiles * out_channels),
-        "pong": max(t * t * tiles * in_channels, m * t * tiles * out_channels),
+        "pong": max(t * t * tiles * in_channels, m * (t + 1) * tiles * out_channels),
     }
 
 
@@ -159,7 +159,7 @@ def _transformed(
     tiles = partial(_overlapping, side=side, columns=columns, channels=in_channels)
     v, v_odd = _in_parts(pong(t * t, *grid_shape, in_channels), side)
     products, products_odd = _in_parts(ping(t * t, *grid_shape, out_channels), side)
-    half = pong(m, t, *grid_shape, out_channels)  # (b, i, n, R, X, o)
+    half = pong(m, t + 1, *grid_shape, out_channels)  # (b, i, n, R, X, o)
     image = ping(images, rows, m, columns, m, out_channels)
 
     calls: list[Call] = [
@@ -170,14 +170,16 @@ def _transformed(
         odd_rows = tiles(source[:, :, 1::2], memory.storage(conv.source.name))
         calls.append((kernels.matmul, (to_input, odd_rows, v_odd.transpose(2, 3, 1, 4, 0, 5))))
     calls += _multiply(conv, area, (v, v_odd), (products, products_odd))
-    if conv.filters.bias is not None:
-        middle = products[1, 1]  # (n, R, X, o)
-        bias = memory.rows_of(conv.filters.bias[slice(*area.channels)], columns)
-        calls.append((kernels.add, (middle, bias, middle)))
     by_row = _flat(half).transpose(2, 1, 0, 3)  # (n, i, b, floats): images are multiplied separately
     calls.append((kernels.matmul, (to_output, _flat(products).transpose(2, 0, 1, 3), by_row[:, :own])))
     if own < t:
-        calls.append((kernels.matmul, (to_output, _flat(products_odd).transpose(2, 1, 0, 3), by_row[:, own:])))
+        calls.append((kernels.matmul, (to_output, _flat(products_odd).transpose(2, 1, 0, 3), by_row[:, own:t])))
+    if conv.filters.bias is None:
+        half = half[:, :t]
+    else:
+        bias = memory.rows_of(conv.filters.bias[slice(*area.channels)], columns)
+        calls.append((kernels.copy, (bias, half[:, t])))
+        to_output = with_bias(side)
     calls.append((kernels.matmul, (to_output, half.transpose(2, 3, 0, 4, 1, 5), image.transpose(0, 1, 4, 3, 2, 5))))
     return calls, image.reshape(images, rows * m, columns * m, out_channels)
 

@@ -17,12 +17,12 @@ from npresnet.cpu.runtime.memory import Floats
 INPUT_TRANSFORMS: dict[tuple[int, int], list[list[float]]] = {
     (1, 2): [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]],
     (1, 4): [
-        [1, -1.5, -2, 1.5, 1, 0],
-        [0, -1, 0.5, 2.5, 1, 0],
-        [0, 1, -2.5, 0.5, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 0.5, -1, -0.5, 1, 0],
-        [0, 1, -1.5, -2, 1.5, 1],
+        [0.87890625, 0, -2.640625, 0, 1, 0],
+        [0, -1.40625, -2.25, 0.625, 1, 0],
+        [0, 1.40625, -2.25, -0.625, 1, 0],
+        [0, -0.5859375, -0.390625, 1.5, 1, 0],
+        [0, 0.5859375, -0.390625, -1.5, 1, 0],
+        [0, 0.87890625, 0, -2.640625, 0, 1],
     ],
     (2, 2): [[-1, 1, 0], [0, 1, 0], [0, -1, 1]],
     (2, 4): [
@@ -37,7 +37,12 @@ INPUT_TRANSFORMS: dict[tuple[int, int], list[list[float]]] = {
 # A^T (m, p) of the same
 OUTPUT_TRANSFORMS: dict[tuple[int, int], list[list[float]]] = {
     (1, 2): [[1, 1, 1, 0], [0, 1, -1, 1]],
-    (1, 4): [[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]],
+    (1, 4): [
+        [1, 1, 1, 1, 1, 0],
+        [0, 0.625, -0.625, 1.5, -1.5, 0],
+        [0, 0.390625, 0.390625, 2.25, 2.25, 0],
+        [0, 0.244140625, -0.244140625, 3.375, -3.375, 1],
+    ],
     (2, 2): [[1, 1, 0], [0, 1, 1]],
     (2, 4): [
         [1, 1, 1, 1, 0],
@@ -78,3 +83,10 @@ def matrices(side: Side) -> tuple[Floats, Floats]:
     if side.stride == 2:
         to_input[side.own :, 1::2] = to_output[:, side.own :] = np.eye(side.m)
     return to_input, to_output
+
+
+@cache
+def with_bias(side: Side) -> Floats:
+    """[A^T | 1] (m, t + 1): adds one more row of a transformed tile to each of its outputs."""
+    _, to_output = matrices(side)
+    return np.concatenate([to_output, np.ones((side.m, 1), np.float32)], axis=1)

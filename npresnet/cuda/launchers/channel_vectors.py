@@ -29,14 +29,14 @@ def vector(bound: Bound, place: Place, role: str, default: float | None = None) 
 
 
 def map_of(bound: Bound) -> Value:
-    """What the node reads: (C, H, W), or (C,) that is stored as it is.
+    """What the node reads, and makes another of: (C, H, W), or (C,) that is stored as it is.
 
     Raises ArchitectureError for a flattened map, whose numbers are stored in another order than its channels have.
     """
-    value = bound.layout.values[bound.node.inputs[0]]
+    value = bound.layout.values[bound.node.name]
     if value.shape[0] != value.stored.channels:
         raise ArchitectureError(
             f"{bound.node.name}: the GPU backend has no {bound.node.op} of a flattened map; "
-            f"{bound.node.inputs[0]} is {value.shape}, stored as {tuple(value.stored)} (H, W, C)"
+            f"it is {value.shape}, stored as {tuple(value.stored)} (H, W, C)"
         )
     return value

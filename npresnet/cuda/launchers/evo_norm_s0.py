@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from npresnet.cuda.activation import NONE, Activation
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.channel_vectors import map_of, vector
-from npresnet.cuda.launchers.lowering import EVERY_ACTIVATION, Bound, Lowering, Place, from_to
+from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import form, source_for
 
 FILE = "evo_norm_s0/evo_norm_s0.cu"
@@ -28,9 +27,8 @@ def launches(
     weight: int,
     bias: int,
     y: int,
-    activation: Activation = NONE,
 ) -> list[Launch]:
-    """y[n,p,c] = activation(x * sigmoid(v[c] * x) / sqrt(var[n,g] + eps) * weight[c] + bias[c])    x = x[n,p,c]
+    """y[n,p,c] = x * sigmoid(v[c] * x) / sqrt(var[n,g] + eps) * weight[c] + bias[c]    x = x[n,p,c]
 
     x, y              (N, positions, C)   element's storage; positions = H*W
     v, weight, bias   (C,)                float32
@@ -41,14 +39,12 @@ def launches(
     name, _ = form(element, channels, per_group)
     addresses = (np.uint64(x), np.uint64(v), np.uint64(weight), np.uint64(bias), np.uint64(y))
     numbers = (np.int32(positions), np.int32(channels), np.int32(per_group), np.float32(eps))
-    args = (*addresses, *numbers, activation.struct())
+    args = (*addresses, *numbers)
     return [Launch(source_for(FILE, element), f"evo_norm_s0_{name}", (groups, images, 1), (THREADS, 1, 1), args)]
 
 
 class EvoNormS0Lowering(Lowering):
-    """A swish divided by the deviation of each group of channels."""
-
-    fuses = EVERY_ACTIVATION
+    """A swish divided by the deviation of each group of channels: a further activation is a pass of its own."""
 
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         node, value = bound.node, map_of(bound)
@@ -63,5 +59,4 @@ class EvoNormS0Lowering(Lowering):
             v=vector(bound, place, "v"),
             weight=vector(bound, place, "weight", 1),
             bias=vector(bound, place, "bias", 0),
-            activation=self.fused(node),
         )

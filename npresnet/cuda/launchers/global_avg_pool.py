@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
+from npresnet.cuda.launchers import radix_sum
 from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
+from npresnet.ops.global_avg_pool import radix_of
 
 FILE = "global_avg_pool/global_avg_pool.cu"
 LANES = ROWS = 16
@@ -30,9 +34,18 @@ def launches(images: int, positions: int, channels: int, element: Element, *, x:
 
 
 class GlobalAvgPoolLowering(Lowering):
-    """The mean of each channel."""
+    """The mean of each channel; where a sum over the radix was merged into it, then the sum of the groups' means."""
+
+    def scratch(self, bound: Bound) -> Mapping[str, int]:
+        value = bound.layout.values[bound.node.inputs[0]]
+        means = value.images * value.stored.channels * value.item_bytes
+        return {"means": means} if radix_of(bound.node) > 1 else {}
 
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
-        value = bound.layout.values[bound.node.inputs[0]]
-        sizes = value.images, value.stored.positions, value.stored.channels
-        return launches(*sizes, bound.element, **from_to(bound, place))
+        value, radix, addresses = bound.layout.values[bound.node.inputs[0]], radix_of(bound.node), from_to(bound, place)
+        images, positions, channels = value.images, value.stored.positions, value.stored.channels
+        if radix == 1:
+            return launches(images, positions, channels, bound.element, **addresses)
+        means = place.workspace
+        total = radix_sum.launches(images, 1, channels // radix, radix, bound.element, x=means, y=addresses["y"])
+        return [*launches(images, positions, channels, bound.element, x=addresses["x"], y=means), *total]

@@ -153,6 +153,6 @@ def from_to(bound: Bound, place: Place) -> dict[str, int]:
 
 def refuse_flattened(request: Request, verb: str) -> None:
     """Raise ArchitectureError for a vector that was an image of several pixels: its numbers lie in another order."""
-    node = request.node
-    if any(len(request.shapes[name]) == 1 and request.stored[name].positions > 1 for name in node.inputs):
+    node = request.node  # which reads the image itself, as a flatten is a view; its result is a vector all the same
+    if len(request.shapes[node.name]) == 1 and any(request.stored[name].positions > 1 for name in node.inputs):
         raise ArchitectureError(f"{node.name}: the GPU backend does not {verb} the channels of a flattened image")

@@ -7,7 +7,7 @@ import pytest
 
 from npresnet import arch, passes
 from npresnet.cpu.compiler import conv2d
-from npresnet.cpu.compiler.choices import candidates, choose
+from npresnet.cpu.compiler.choices import candidates, choose, is_early
 from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.filters import Filters
 from npresnet.cpu.kernels.gemm import has_small_products
@@ -87,6 +87,17 @@ def test_large_outputs_of_many_channels_take_the_larger_tile(core_type):
         assert choose(layer(channels=(channels, channels), size=32), core_type, {}).tile == 2
         small = layer(channels=(channels, channels), size=32)
         assert choose(small, core_type, {}, 4, exact=False).tile == 2
+
+
+def test_the_first_layers_of_a_network_take_the_larger_tile_with_more_channels():
+    """Their sums are short, so that the error of F(4x4) would be more than twice PyTorch's."""
+    assert [is_early((size, size), (224, 224)) for size in (112, 57, 56, 28)] == [True, True, False, False]
+    assert is_early((56, 32), (224, 64))
+    for channels, early, tile in ((64, True, 2), (64, False, 4), (128, True, 4)):
+        assert choose(layer(channels=(channels, channels), size=56), AVX512, {}, early=early).tile == tile
+        assert max(choice.tile for choice in candidates(layer(channels=(channels, channels)), early=early)) == tile
+    table = {str(layer(size=56)): Choice("winograd", 4, "gemm")}
+    assert choose(layer(size=56), AVX512, table, early=True).tile == 2
 
 
 @pytest.mark.parametrize("blocks", [1, 4])

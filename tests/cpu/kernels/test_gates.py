@@ -29,7 +29,7 @@ def test_exact_on_integers(networks, threads):
 @pytest.mark.parametrize(("op", "kind"), [("multiply", "map"), ("multiply", "position"), ("broadcast_add", "channel")])
 @pytest.mark.parametrize("channels", [24, 520])
 def test_exact_in_many_bands(op, kind, channels):
-    """Several tiles of several bands each, and more channels than a gate is repeated along a row for."""
+    """Several tiles, or one, of several bands each."""
     size = (89, 99) if channels < 500 else (23, 11)
     network = gated(op, kind, size, residual=True, activation="relu")
     with cpu_of(network, threads=2) as executable:
@@ -123,3 +123,17 @@ def test_the_mean_of_a_large_map_is_as_exact_as_pytorchs():
         np.testing.assert_array_equal(executable(x)["y"], ours)
     theirs = torch.from_numpy(x).mean((2, 3), keepdim=True).numpy()
     assert_as_exact_as(ours, theirs, x.astype(np.float64).mean((2, 3), keepdims=True))
+
+
+@pytest.mark.parametrize("radix", [2, 3])
+def test_a_mean_over_the_radix(radix):
+    """Of a small map, and of one whose channels are divided between workers: as the operations apart have it."""
+    for channels, size in ((6, (3, 7)), (768, (20, 20))):
+        x = integers(np.random.default_rng(radix), (2, channels, *size))
+        total = Node("sum", "radix_sum", (INPUT,), attrs={"radix": radix})
+        network = Network((total, Node("y", "global_avg_pool", ("sum",), activation="relu")), {"y": "y"})
+        fused = passes.optimize(network)
+        assert len(fused) == 1
+        for threads in (1, 2):
+            with cpu_of(fused, threads=threads) as executable:
+                np.testing.assert_array_equal(executable(x)["y"], ops.run(network, x)["y"])

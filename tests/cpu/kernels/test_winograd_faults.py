@@ -75,24 +75,17 @@ def test_odd_rows_and_odd_columns_with_each_other_s_filters(monkeypatch, tile):
 
 @pytest.mark.parametrize("stride", STRIDES)
 @pytest.mark.parametrize("tile", TILES)
-def test_a_bias_at_the_wrong_position(monkeypatch, uncached, tile, stride):
-    """It belongs to the position of the point 1. With the first two points exchanged, that position has 0."""
-
-    def exchanged(m, r, points=ops_winograd.POINTS):
-        input_transform, kernel_transform, output_transform = working(m, r, points)
-        order = [1, 0, *range(2, m + r - 1)]
-        return input_transform[order], kernel_transform[order], output_transform[:, order]
-
-    def derived(side):
-        made = ops_winograd.balanced(side.m, side.stride)
-        return made.input_transform.astype(np.float32), made.output_transform.astype(np.float32)
+def test_a_bias_that_one_row_of_a_tile_lacks(monkeypatch, uncached, tile, stride):
+    def faulty(side):
+        matrix = working(side).copy()
+        matrix[side.m - 1, side.t] = 0
+        return matrix
 
     def conv2d_bias_apart(x, weight, bias, **window):
         return conv2d(x, weight, **window) + bias[:, None, None]
 
-    working, conv2d = ops_winograd.cook_toom, Operations(rounded(execute_on_cpu)).conv2d
-    monkeypatch.setattr(ops_winograd, "cook_toom", exchanged)
-    monkeypatch.setattr(algorithm, "matrices", derived)
+    working, conv2d = algorithm.with_bias, Operations(rounded(execute_on_cpu)).conv2d
+    monkeypatch.setattr(algorithm, "with_bias", faulty)
     with forced(winograd(tile)):
         check_conv_exact(conv2d_bias_apart, cases(stride=stride))
         with pytest.raises(AssertionError):

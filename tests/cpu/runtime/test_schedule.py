@@ -117,6 +117,19 @@ def test_steps_of_fewer_tiles_than_workers():
     ]
 
 
+def test_tiles_behind_a_barrier_wait_for_all_before_it():
+    """Though they access other bytes: what they need is outside the arena."""
+    parts = [range(10 * n, 10 * n + 10) for n in range(1, 7)]
+    plan = plan_of([tile(part) for part in parts[:4]], [tile(part) for part in parts[4:]])
+    assert waits(plan) == []
+    first, second = plan.steps
+    plan = plan._replace(steps=(first._replace(barriers=(2,)), second))
+    assert plan.steps[0].phases() == [(0, 2), (2, 4)]
+    assert waits(plan) == [("0.0.2", "1.0.1"), ("1.0.3", "0.0.0")]
+    one_tile = plan._replace(steps=(first._replace(barriers=(1,)), second))  # which worker 0 has
+    assert waits(one_tile) == [("1.0.3", "0.0.0")]
+
+
 @pytest.mark.parametrize(
     ("tiles", "workers", "expected"),
     [

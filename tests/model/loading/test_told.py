@@ -14,7 +14,9 @@ from safetensors.numpy import save_file
 
 import npresnet
 from npresnet import arch
+from npresnet.config import Decision
 from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.model.decisions import decide_preprocess
 from npresnet.model.told import labels_of, preprocess_of
 from tests.support.loaded import load
 from tests.support.small import ARCH, batch, picture
@@ -116,10 +118,11 @@ def test_names_in_the_file_win_over_built_in_ones(write, tensors, value, where, 
         assert model.labels == NAMES
 
 
-def test_names_that_do_not_fit_are_ignored(write, tensors, tmp_path):
+def test_names_that_do_not_fit_leave_no_names(write, tensors, tmp_path):
+    """Built-in ones would be those of other classes."""
     with load(write({"state_dict": tensors, "classes": NAMES[:4], "labels": NAMES * 2})) as model:
         decision = model.config["labels"]
-        assert decision.value == "cifar10"
+        assert (decision.value, model.labels) == (None, None)
         assert "names in the file do not fit its 10 outputs: classes has 4, labels has 20" in decision.note
     seven = arch.random_tensors(ARCH, num_classes=7)
     with load(write({"state_dict": seven, "classes": NAMES}), preprocess="cifar10") as model:
@@ -192,6 +195,14 @@ def folder(tmp_path, tensors):
     return folder
 
 
+def test_facts_beside_the_file_name_it(folder):
+    config = {"architecture": ARCH, "label_names": NAMES}
+    (folder / "config.json").write_text(json.dumps(config))
+    with load(folder) as model:
+        assert model.config["labels"].note == "config.json: label_names"
+        assert (model.config["arch"].origin, model.config["arch"].note) == ("file", "config.json: architecture")
+
+
 def test_a_folder(folder, bare):
     assert np.array_equal(logits(folder), logits(bare))
     with load(str(folder) + os.sep) as model:
@@ -227,6 +238,13 @@ def test_preprocessing_for_other_channels():
     told = {"preprocess": {"mean": [0.5], "std": [0.5]}, "preprocess_from": "config.json"}
     assert preprocess_of(told, 3)[0] is None
     assert preprocess_of(told, 1)[0].channels == 1
+
+
+def test_a_published_files_name_says_more_than_a_configuration():
+    told = {"preprocess": {"resize": 32, "crop": 32}, "preprocess_from": "config.json"}
+    published = decide_preprocess(None, None, Decision("V2", "file", "the file's name"), told)
+    assert published[0] == Decision("V2", "file", "the file's name")
+    assert decide_preprocess(None, None, Decision("V2", "default"), told)[1].crop == 32
 
 
 CONFIG = {"model_type": "resnet", "layer_type": "bottleneck", "downsample_in_first_stage": False, "hidden_act": "relu"}
