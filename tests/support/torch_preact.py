@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 nn, F = torch.nn, torch.nn.functional
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 
 # home: (stem, stage, block, norms, convs, projection, final norm, classifier); {i} a stage, {j} a block
 HOMES = {
@@ -55,8 +56,8 @@ class PreActNet(nn.Module):
         self.biases, self.eps = home in BIASES if biases is None else biases, eps
         names = HOMES[home]
         if inside:
-            self.register_buffer("mean", torch.tensor([0.49, 0.48, 0.45]).view(3, 1, 1))
-            self.register_buffer("std", torch.tensor([0.25, 0.24, 0.26]).view(3, 1, 1))
+            self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1))
+            self.register_buffer("std", torch.tensor(STD).view(3, 1, 1))
         self.inside = inside
         self.stem = self._conv(names[0], 3, stem, 3)
         self.stem_norm = self._norm("pre.1", stem) if home == "weiaicunzai" else None

@@ -12,8 +12,7 @@ Conventions of names, which also tell what a projection reads, and conv1 of a bl
                                                    biases and a final bn1: x, and the stride is on conv2 (meliketoy)
     block      blockI.layer.J.{.., convShortcut}   a for both (xternalz, TRADES); in nets for semi-supervised learning
                                                    from the second stage on x for both (kekmodel's FixMatch)
-    deepmind   layer.I.block.J.{batchnorm_0, ..}   a for both; zeros only at the right and bottom where strided; mean
-                                                   and std are part of the network
+    deepmind   layer.I.block.J.{batchnorm_0, ..}   a for both; zeros only at the right and bottom where strided
     residual   stageI.J.{residual.0, .., shortcut} x for the projection; a norm after the stem (weiaicunzai)
 """
 

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.preact_names import CONVENTIONS, Convention
 from npresnet.arch.family import Options
 from npresnet.arch.named_head import Names, pool_and_classify
-from npresnet.arch.source import Wanted, he_fan_in, ones
+from npresnet.arch.source import he_fan_in
 from npresnet.arch.stem import pool_of
 from npresnet.network import INPUT
 from npresnet.window import Window
@@ -30,7 +28,6 @@ class _Net(NamedTuple):
 
     preactivation  "shared": conv1 and the projection read a; "branch": conv1 reads a, the projection x; "first": as
                    "shared" in the first stage, in the others both read x where there is a projection
-    inside         (mean, std): tensors by which the network normalises its input itself
     unused         tensors in the file that the network does not run
     """
 
@@ -50,7 +47,6 @@ class _Net(NamedTuple):
     final_norm: str = ""
     projection: str = ""
     widths: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-    inside: Sequence[str] = ()
     unused: Sequence[str] = ()
 
     @classmethod
@@ -74,10 +70,9 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     net = _Net.of(options)
     for name in net.unused:
         builder.source.skip(name)
-    x = _normalised(builder, net) if net.inside else INPUT
     convention, side = net.convention, net.stem_kernel
     window = Window.of(side, stride=net.stem_stride, padding=side // 2)
-    x = builder.conv(convention.stem, x, net.stem_channels, window, start=he_fan_in)
+    x = builder.conv(convention.stem, INPUT, net.stem_channels, window, start=he_fan_in)
     if convention.stem_norm:
         x = _norm_act(builder, net, convention.stem_norm, "stem.relu", x)
     pool = pool_of(net.max_pool)
@@ -131,18 +126,3 @@ def _norm_act(builder: Builder, net: _Net, norm: str, act: str, x: str) -> str:
     x = builder.batch_norm(norm, x, eps=net.bn_eps)
     kind, slope = (net.activation, None) if isinstance(net.activation, str) else net.activation
     return builder.activation(act, x, kind, **({} if slope is None else {"negative_slope": slope}))
-
-
-def _normalised(builder: Builder, net: _Net) -> str:
-    """(image - mean) / std, a BatchNorm with these numbers: zeros around the image are put there afterwards."""
-    mean, std = (_constant(builder, name) for name in net.inside)
-    params = {"weight": 1 / std, "bias": np.zeros_like(std), "running_mean": mean, "running_var": np.ones_like(std)}
-    return builder.operation("normalize", "batch_norm", (INPUT,), params=params, attrs={"eps": 0.0, "constant": True})
-
-
-def _constant(builder: Builder, name: str) -> Any:
-    channels = builder.channels[INPUT]
-    shape = builder.source.shape_of(name) or (channels,)
-    long = (1,) * (len(shape) - 3) + (channels, 1, 1) if len(shape) > 1 else (channels,)
-    wanted = Wanted(name, long, ("channels", "1", "1"), ones, lambda: "  One number for each channel of the image.")
-    return builder.source.take(wanted).reshape(-1)

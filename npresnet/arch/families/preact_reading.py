@@ -15,8 +15,6 @@ from npresnet.arch.stages import read_depths, read_outputs, read_width
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
-INSIDE = (("mean", "std"), ("mu", "sigma"))  # tensors by which a network normalises its input
-
 
 def read(tensors: Tensors) -> Reading:
     convention = convention_of(tensors)
@@ -36,7 +34,6 @@ def read(tensors: Tensors) -> Reading:
         "final_norm": final_norm,
         "projection": next((one for one in convention.projections if tensors.has(rf"\.{re.escape(one)}\.weight$")), ""),
         "widths": widths,
-        "inside": next((pair for pair in INSIDE if set(pair) <= set(tensors)), ()),
         "unused": _unused(tensors),
     }
     head = read_head(tensors, widths[blocks[-1]][-1], body=_body(convention))
@@ -54,7 +51,7 @@ def read(tensors: Tensors) -> Reading:
         **head.decisions,
         **({"ignored": Decision("sub_block1", "inferred", SUB_BLOCK)} if sizes["unused"] else {}),
     }
-    decisions.update(_suggested(decisions, tensors, sizes))
+    decisions.update(_suggested(decisions))
     name = Decision(name_in(ARCHS, decisions) or ANY, "inferred")
     return Reading({"arch": name, **decisions}, sizes)
 
@@ -63,7 +60,7 @@ def _body(convention: Convention) -> tuple[str, ...]:
     """How the names of all tensors but the classifier's start."""
     modules = (convention.stem, convention.stem_norm, *convention.finals)
     stages = (convention.stages, f"sub_{convention.stages}")
-    return (*(f"{name}." for name in modules if name), *stages, *(name for pair in INSIDE for name in pair))
+    return (*(f"{name}." for name in modules if name), *stages)
 
 
 def _read_widths(
@@ -150,15 +147,12 @@ def _assumed_stem(side: int) -> dict[str, Decision]:
     }
 
 
-def _suggested(decisions: Mapping[str, Decision], tensors: Tensors, sizes: Mapping[str, Any]) -> dict[str, Decision]:
+def _suggested(decisions: Mapping[str, Decision]) -> dict[str, Decision]:
     classes, in_channels = decisions["num_classes"].value, decisions["in_channels"].value
     if in_channels != 3:
         note = f"no preset has {in_channels} channels: give mean and std"
         return {"preprocess": Decision(None, "default", note), "labels": Decision(None, "default")}
     labels = Decision("cifar10" if classes == 10 else "imagenet" if classes == 1000 else None, "default")
-    if sizes["inside"]:
-        preset: Any = {"resize": 32, "crop": 32, "mean": [0.0] * 3, "std": [1.0] * 3}
-        return {"preprocess": Decision(preset, "inferred", "the network normalises by itself"), "labels": labels}
     if decisions["max_pool"].value:
         return {"preprocess": Decision("V1", "default"), "labels": labels}
     small = {"resize": 64, "crop": 64}

@@ -78,14 +78,19 @@ def test_what_a_block_s_layers_read(preactivation, conv1, projection):
     assert network["layer2.0.shortcut.0"].inputs == (projection,)
 
 
-def test_mean_and_std_in_the_file_are_part_of_the_network():
+def test_mean_and_std_in_the_file_are_its_preprocessing():
     constants = {name: np.full((3, 1, 1), value, np.float32) for name, value in (("mean", 0.5), ("std", 0.25))}
-    network, config = arch.build(net(**DEEPMIND) | constants)
-    first = network.nodes[0]
-    assert (first.name, first.op, set(first.params["weight"])) == ("normalize", "batch_norm", {4.0})
-    assert network["init_conv"].inputs == ("normalize",)
-    assert config["preprocess"].value["mean"] == [0.0, 0.0, 0.0]
+    network, config = arch.build(net(**DEEPMIND, num_classes=10) | constants)
+    assert network["init_conv"].inputs == ("input",)
+    assert config.value("preprocess") == {"preset": "cifar10", "mean": [0.5] * 3, "std": [0.25] * 3}
+    _, larger = arch.build(net(**DEEPMIND, num_classes=200) | constants)
+    assert larger.value("preprocess") == {"resize": 64, "crop": 64, "mean": [0.5] * 3, "std": [0.25] * 3}
+
+
+def test_deepmind_s_strided_convolutions_see_zeros_at_the_end():
+    network, _ = arch.build(net(**DEEPMIND))
     assert network["layer.1.block.0.conv_0.pad"].attrs["padding"] == (0, 1, 0, 1)
+    assert network["layer.1.block.0.conv_0"].window.padding == (0, 0)
 
 
 @pytest.mark.parametrize(
