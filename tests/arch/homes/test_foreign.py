@@ -26,10 +26,6 @@ NAMES = {
     "ResNet for faces": basic_net(stem=3) | {"prelu.weight": array(8)},
     "IBN-ResNet": basic_net() | norm("layer1.0.bn1.BN", 4),
     "CBAM": basic_net() | conv("layer1.0.ca.fc1", 2, 8, 1, 1),
-    "Wide ResNet for CIFAR": {
-        "conv1.weight": array(16, 3, 3, 3),
-        "block1.layer.0.conv1.weight": array(16, 16, 3, 3),
-    },
     "BiT": {"root_block.conv.weight": array(64, 3, 7, 7), "block1.unit01.conv1.weight": array(64, 64, 1, 1)},
     "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
     "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
