@@ -39,6 +39,7 @@ OPTIONS: Mapping[str, Option] = {
     "stem_type": one_of("7x7", "deep", "tiered", role="topology"),
     "width_factor": count("size"),
     "weight_standardisation": flag("free"),
+    "weight_eps": Option(is_eps, "a number from 0 on", "free"),
     "pool_border": one_of("zeros", "none", role="free"),
     "avg_down": flag("free"),
     "norm_groups": count("free"),

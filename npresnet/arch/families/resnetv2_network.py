@@ -32,6 +32,7 @@ class _Net(NamedTuple):
     groups: int = 1
     width_factor: int = 1
     weight_standardisation: bool = False
+    weight_eps: float = BIT_EPS
     pool_border: str = "none"
     avg_down: bool = False
     norm_groups: int = 32
@@ -114,7 +115,7 @@ def _shortcut(builder: Builder, net: _Net, block: _Block, x: str, activated: str
 
 def _conv(builder: Builder, net: _Net, name: str, x: str, width: int, window: Window, groups: int = 1) -> str:
     if net.weight_standardisation:
-        return standardised_conv(builder, name, x, width, window, eps=BIT_EPS, groups=groups)
+        return standardised_conv(builder, name, x, width, window, eps=net.weight_eps, groups=groups)
     return builder.conv(name, x, width, window, groups=groups)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from npresnet.arch.families.resnetv2 import (
     ANY,
     ARCHS,
+    BIT_EPS,
     BIT_PREPROCESS,
     BIT_SIZE,
     NAME,
@@ -87,6 +88,7 @@ def _assumed(norm: str, is_bit: bool, stem_type: str) -> dict[str, Decision]:
     with_groups = {"norm_groups": Decision(32, "default")} if norm in ("group_norm", "evo_norm_s0") else {}
     return {
         "weight_standardisation": Decision(is_bit, "default", why),
+        **({"weight_eps": Decision(BIT_EPS, "default", "timm's, of a filter's standard deviation")} if is_bit else {}),
         "pool_border": Decision("zeros" if is_bit else "none", "default", why),
         "avg_down": Decision(stem_type != "7x7", "default", "timm's custom: an average pool goes with a deep stem"),
         **with_groups,
