@@ -1,7 +1,7 @@
 """The families of networks, one file each; `family.Family` is the interface of such a file.
 
-A new family is a file here (beside it others with its tables, reading and topology where one would be long) and its name
-in FAMILIES. The shared parts of residual networks are in `arch/residual`, those of classifiers in `arch/head`.
+A new family is a file here (and others with its tables, reading and topology where one would be long) and its name in
+FAMILIES. The shared parts of residual networks are in `arch/residual`, those of classifiers in `arch/head`.
 
 A family that is told by names of its own is Deferred: its module is imported when a file has such a name, or when all
 names or options are asked for, so that other files load without it.

@@ -21,7 +21,7 @@ class Names(NamedTuple):
 def pool_and_classify(
     builder: Builder, x: str, names: Names, options: Mapping[str, Any], *, pointwise: bool = False
 ) -> dict[str, str]:
-    """Pool, flatten, classify: as `build.pool_and_classify`, but an average pool and what is flattened have these names.
+    """Pool, flatten, classify: as `build.pool_and_classify`, but the pool and what is flattened have these names.
 
     options    of a family's `build`: file_head, num_classes, global_pool, head_activation
     pointwise  without a file the classifier is a 1x1 convolution; on pooled values that is a linear layer
