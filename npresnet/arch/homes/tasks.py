@@ -38,6 +38,7 @@ TASKS: tuple[Home, ...] = (
         ndim=4,
         least_side=2,
         left_out=_CONVOLUTIONS,
+        pixelwise=True,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_8},
         where=_BOTTLENECK,
@@ -48,6 +49,7 @@ TASKS: tuple[Home, ...] = (
         r"^classifier\.(project|aspp|classifier)\.",
         ndim=4,
         left_out=_CONVOLUTIONS,
+        pixelwise=True,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_16},
         where=_BOTTLENECK,
@@ -124,5 +126,7 @@ TASKS: tuple[Home, ...] = (
         alternatives={"last_stride": ("last_stride=1",)},
     ),
     # layumi's ft_net: the network's own fc is not used.
-    Home(r"^classifier\.add_block\.", left_out=r"^fc\.", note="not used by networks with a ClassBlock"),
+    Home(
+        r"^classifier\.add_block\.", left_out=r"^fc\.", note="not used by networks with a ClassBlock", read_by="nothing"
+    ),
 )
