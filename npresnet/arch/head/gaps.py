@@ -148,8 +148,8 @@ def _refuse_hidden(layers: Sequence[Layer]) -> None:
 
 def _refuse_before_the_pool(layers: Sequence[Layer]) -> None:
     """A 1x1 convolution before linear layers stands before the pool, and its activation too, or after it."""
-    for before, after in pairwise(layers):
-        if after.kind == "linear" and any(layer.kind == "pointwise" for layer in layers[: layers.index(after)]):
+    for place, after in enumerate(layers):
+        if after.kind == "linear" and any(layer.kind == "pointwise" for layer in layers[:place]):
             raise ArchitectureError(
                 f"{layers[0].name} is a convolution and {after.name} a linear layer: between them stands the pool, and "
                 f"npresnet cannot tell whether an activation stands before it. Give head='none' for the embedding, or "
