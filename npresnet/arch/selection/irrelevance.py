@@ -2,6 +2,7 @@
 
 counters          are whole numbers; `step` of floating point scales something
 pixel classifiers consist of convolutions; with a matrix among them they classify images
+heads of tasks    have convolutions; linear layers alone classify, or regress, images
 predictors        of a self-supervised training lead back to the space that they read
 anything          that gives as many features as a classifier beside it reads may stand before that classifier
 """
@@ -28,7 +29,9 @@ def left_out(home: Home, tensors: Tensors) -> list[str]:
         return []
     if home.closes and not _closes(tensors, tensors.matching(home.closes)):
         return []
-    return [] if home.read_by == "refused" and readers(tensors, names) else names
+    if home.read_by == "refused" and (readers(tensors, names) or _is_linear(tensors, names)):
+        return []
+    return names
 
 
 def readers(tensors: Tensors, names: Iterable[str]) -> list[str]:
@@ -43,6 +46,12 @@ def readers(tensors: Tensors, names: Iterable[str]) -> list[str]:
         and _is_matrix(tensors, name)
         and tensors.shape(name)[1] in widths
     ]
+
+
+def _is_linear(tensors: Tensors, names: Iterable[str]) -> bool:
+    """Whether there are matrices and no convolution: then this is an ordinary classifier with the name of a task."""
+    axes = {len(tensors.shape(name)) for name in names if _is_weight(tensors, name)}
+    return axes == {2}
 
 
 def _closes(tensors: Tensors, names: Iterable[str]) -> bool:
