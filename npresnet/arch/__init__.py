@@ -1,7 +1,9 @@
 """Checkpoint keys, shapes and options -> a Network and the decisions behind it.
 
-registry    build: select -> refuse unsupported networks -> recognise -> read -> settle options -> assemble
-homes       other homes' names, as tables; selection applies them: prefixes, renaming, heads of other tasks, refusals
+registry    build: select -> recognise -> read -> settle options -> assemble; refusals where that fails
+homes       other homes' names, and tensors beside a network, as tables
+selection   applies them: which tensors are the network (bodies), the numbers of images' normalisation (normalisers),
+            weights that are stored as formulas (reparametrised)
 families    one file a family: its tensors' signature, what is read from them, how it is built
 reading, layout, residual, head    shared by residual networks: reading, options, topology, classifier
 builder     adds layers and requests each tensor from a source by name and full shape (source)

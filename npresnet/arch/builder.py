@@ -89,7 +89,12 @@ class Builder:
         return self._add(name, "conv2d", (x,), out_channels, window=window, groups=groups, params=params)
 
     def batch_norm(self, name: str, x: str, *, eps: float, start: Start = ones) -> str:
-        """BatchNorm with its statistics; all four vectors are required. `start` initialises random weights."""
+        """BatchNorm with its statistics; all four vectors are required. `start` initialises random weights.
+
+        x itself where the file's convolutions have taken up their norms (`Source.norms_fused`).
+        """
+        if self.source.norms_fused:
+            return x
         params = self._vectors(name, x, {"weight": start, "bias": zeros, "running_mean": zeros, "running_var": ones})
         self.source.skip(f"{name}.{COUNTER}")
         if (params["running_var"] < 0).any():

@@ -30,6 +30,7 @@ class Initialiser:
 
     def __init__(self, seed: int):
         self.tensors: dict[str, Array] = {}
+        self.norms_fused = False
         self._rng = np.random.default_rng(seed)
 
     def __contains__(self, name: object) -> bool:

@@ -103,7 +103,8 @@ def reconciled(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict
         decisions = {**decisions, "stem_stride": decisions["stem"]._replace(value=windows[0][1])}
     elif first.value is not None:
         changed = [[windows[0][0], first.value, windows[0][2]], *windows[1:]]
-        decisions = {**decisions, "stem": first._replace(value=changed, alternatives=())}
+        said = decisions["stem"] if decisions["stem"].alternatives else first._replace(alternatives=())
+        decisions = {**decisions, "stem": said._replace(value=changed)}
     whole, stages = decisions.get("output_stride"), decisions["replace_stride_with_dilation"]
     if (
         whole is None

@@ -10,13 +10,14 @@ from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import list_options, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, settle
 from npresnet.arch.reading import reconciled
-from npresnet.arch.selection import refuse_foreign, select
+from npresnet.arch.refusals import naming_foreign
+from npresnet.arch.selection import select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array, Network
 
-SELECTED = ("prefix", "ignored")  # decided by the selection, for every family
+SELECTED = ("home", "prefix", "ignored")  # decided by the selection, for every family
 LAST = ("preprocess", "labels")  # the last ones in model.config
 
 
@@ -45,13 +46,14 @@ def build(
     """
     given, who = given_options(options, list_options()), origins or {}
     selected, implied = select(Tensors(tensors))
-    refuse_foreign(selected)
-    family = recognise(selected)
+    with naming_foreign(selected):
+        family = recognise(selected)
     table = option_table(family)
     given = check_options(given, table, family.NAME)
     if "head" in given:
         selected, implied = _with_chosen_head(selected, given["head"], implied)
-    reading = family.read(selected)
+    with naming_foreign(selected):
+        reading = family.read(selected)
     given, who = _with_those_of_a_name(arch, family, table, given, who)
     decisions = settle(_merged(reading.decisions, implied), given, who, table)
     if "stem" in decisions:
@@ -60,7 +62,8 @@ def build(
         decisions = family.adjusted(decisions, given)
     decisions["arch"] = settle_arch(arch, who.get("arch", "caller"), family, decisions, reading.sizes, given)
     values = {name: decision.value for name, decision in decisions.items()}
-    network = assemble(family, selected, {**reading.sizes, **values})
+    with naming_foreign(selected):
+        network = assemble(family, selected, {**reading.sizes, **values})
     if hints and "published" in hints:
         decisions = {name: decision._replace(alternatives=()) for name, decision in decisions.items()}
     return network, Config({**decisions, **_non_finite(selected)})
@@ -71,10 +74,9 @@ def recognise(tensors: Tensors) -> Family:
     for family in families.FAMILIES:
         if family.signature(tensors):
             return family
-    names = shorten(tensors) or "none at all"
-    raise ArchitectureError(
-        f"the tensors are not a ResNet known to npresnet: layer1.0.conv1.weight is missing. Their names are {names}"
-    )
+    from npresnet.arch.refusals import unknown
+
+    raise ArchitectureError(unknown(tensors))
 
 
 def _with_those_of_a_name(
@@ -94,8 +96,22 @@ def _with_those_of_a_name(
 def _merged(decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> dict[str, Decision]:
     """The family's decisions with those of the selection; preprocess and labels remain last."""
     first = {name: decision for name, decision in decisions.items() if name not in LAST}
-    fitting = {name: decision for name, decision in implied.items() if name in decisions or name in SELECTED}
-    return {**first, **fitting, **{name: decisions[name] for name in LAST}}
+    fitting = {name: d for name, d in implied.items() if (name in decisions or name in SELECTED) and name not in LAST}
+    return {**first, **fitting, **{name: _told(name, decisions, implied) for name in LAST}}
+
+
+def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, Decision]) -> Decision:
+    """A suggestion of the family, or what the file tells instead; fields of a preprocessing change its preset.
+
+    Mean and standard deviation do not tell the size of images: where that was ambiguous, it remains so.
+    """
+    usual, told = decisions[name], implied.get(name)
+    if told is None:
+        return usual
+    if isinstance(told.value, Mapping) and isinstance(usual.value, str):
+        others = () if "preset" in told.value else usual.alternatives
+        return told._replace(value={"preset": usual.value, **told.value}, alternatives=others)
+    return told
 
 
 def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:

@@ -1,4 +1,4 @@
-"""Which of a file's tensors belong to the network, under which names, and whether it is supported.
+"""Which of a file's tensors belong to the network, under which names, and what the others tell.
 
 Applies the tables of names in `homes/`. Tensors left out of a file are recorded in the decisions.
 """
@@ -6,45 +6,58 @@ Applies the tables of names in `homes/`. Tensors left out of a file are recorded
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from npresnet.arch.homes import Foreign, Home
-from npresnet.arch.homes.foreign import FOREIGN
-from npresnet.arch.homes.tasks import CONTRASTIVE, DETECTION, SEGMENTATION
-from npresnet.arch.homes.torchvision import FIRST_BLOCK, PLAIN, STEM
+from npresnet.arch.homes.torchvision import PLAIN
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
-from npresnet.errors import ArchitectureError
 
-HOMES: tuple[Home, ...] = (DETECTION, CONTRASTIVE, SEGMENTATION)  # the first match counts
+if TYPE_CHECKING:
+    from npresnet.arch.homes import Home
+
+Decisions = dict[str, Decision]
 
 
-def select(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """The network's tensors under torchvision's names, and the decisions that follow."""
+def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
+    """The network's tensors under torchvision's names, those beside it that may matter, and the decisions that follow.
+
+    Raises ArchitectureError where the file holds several networks and does not tell which is meant.
+    """
     if are_plain(tensors):
-        return tensors, {}
-    tensors, prefix = _without_prefix(tensors)
-    home = next((home for home in HOMES if _is_from(home, tensors)), None)
-    if home is None:
-        return tensors, prefix
-    tensors, settled = _translated(home, tensors)
-    return tensors, prefix | settled
+        return tensors, _doubts_of_plain(tensors)
+    from npresnet.arch.bodies import choose, find_bodies, translated
+    from npresnet.arch.homes import tables
+    from npresnet.arch.reparametrised import plain_weights
+
+    tensors = plain_weights(tensors)
+    choice = choose(tensors, find_bodies(tensors, tables.HOMES))
+    tensors = tensors.without(choice.dropped)
+    notes = {prefix.rstrip("."): note for prefix, note in choice.notes.items()}
+    prefix, decided = "", {}
+    if choice.body is not None:
+        prefix, home = choice.body.prefix, choice.body.home
+        tensors = translated(tensors, choice.body)
+        decided = _named(home, prefix) | _implied(home, tensors)
+    around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
+    tensors, told, further = _without_what_surrounds(tensors, around)
+    return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further)
 
 
-def refuse_foreign(tensors: Tensors) -> None:
-    """Raise ArchitectureError, naming the network, where the tensors belong to an unsupported one."""
-    plain = are_plain(tensors)
-    for row in FOREIGN:
-        names = [] if plain and row.by_name_alone else _witnesses(row, tensors)
-        if names:
-            advice = row.advice or (
-                "npresnet builds torchvision's ResNets, ResNeXts and Wide ResNets, CIFAR ResNets, and hand-written "
-                "ones with shortcut.* keys"
-            )
-            raise ArchitectureError(
-                f"this looks like {row.network}, which is not supported: {shorten(names, 3)}. {advice}"
-            )
+def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, dict[str, str]]:
+    """The tensors without those that normalisers and homes leave out; what these tell; {module left out: its note}."""
+    from npresnet.arch.normalisers import read_normaliser
+
+    names, decided = read_normaliser(tensors)
+    notes = dict.fromkeys(_modules(names), "the mean and standard deviation of images")
+    for home in homes:
+        decided |= _implied(home, tensors)  # of all tensors: what one home leaves out may tell another something
+    left = tensors.without(names)
+    for home in homes:
+        left_out = left.matching(home.left_out) if home.left_out else []
+        left = left.without(left_out)
+        notes |= dict.fromkeys(_modules(left_out), home.note)
+    return left, decided, notes
 
 
 def are_plain(names: Iterable[str]) -> bool:
@@ -56,42 +69,52 @@ def are_plain(names: Iterable[str]) -> bool:
     return all(map(fits, names))
 
 
-def _without_prefix(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """Remove the common prefix of the stem and the first block, if there is exactly one."""
-    if "conv1.weight" in tensors:
-        return tensors, {}
-    blocks = tensors.matching(rf"\.{re.escape(FIRST_BLOCK)}$")
-    prefix = blocks[0].removesuffix(FIRST_BLOCK) if len(blocks) == 1 else ""
-    if not prefix or not tensors.has(rf"^{re.escape(prefix)}{STEM}"):
-        return tensors, {}
-    short = tensors.renamed(lambda name: name.removeprefix(prefix))
-    return short, {"prefix": Decision(prefix, "inferred", "taken off the tensors' names")}
+def _doubts_of_plain(tensors: Tensors) -> Decisions:
+    """Places365's ResNet-18 has a max pool, its "wide" ResNet-18 of the same shapes none."""
+    is_places = tensors.length("fc.weight", 0, ndim=2) == 365 and tensors.length("conv1.weight", 2, ndim=4) == 7
+    if not is_places or "layer1.0.conv3.weight" in tensors:
+        return {}
+    return {"max_pool": Decision(True, "default", "365 classes: Places365", ("max_pool=False",))}
 
 
-def _is_from(home: Home, tensors: Tensors) -> bool:
-    return bool(_with_axes(tensors, tensors.matching(home.found_by), home.ndim))
+def _named(home: Home, prefix: str) -> Decisions:
+    named = {"home": Decision(home.home, "inferred", "whose names were translated")} if home.home else {}
+    if prefix:
+        named["prefix"] = Decision(prefix, "inferred", "taken off the tensors' names")
+    return named
 
 
-def _translated(home: Home, tensors: Tensors) -> tuple[Tensors, dict[str, Decision]]:
-    """The tensors under our names, without those that the home leaves out; and the decisions that follow."""
-    for pattern, replacement in home.renamed:
-        tensors = tensors.renamed(partial(re.compile(pattern).sub, replacement))
-    implied = home.implied if tensors.has(home.where) else {}
-    settled = {option: Decision(value, "inferred", home.because) for option, value in implied.items()}
-    left_out = tensors.matching(home.left_out) if home.left_out else []
-    if not left_out:
-        return tensors, settled
-    modules = dict.fromkeys(".".join(name.split(".")[:2]) for name in left_out)
-    ignored = Decision(shorten(modules), "inferred", home.note)
-    return tensors.without(left_out), {"ignored": ignored, **settled}
+def _is_from(home: Home, tensors: Tensors, prefix: str) -> bool:
+    if home.among and not re.search(home.among, prefix):
+        return False
+    shapes = map(tensors.shape, tensors.matching(home.found_by))
+    fits = [
+        shape
+        for shape in shapes
+        if home.ndim in (None, len(shape)) and min(shape[2:3], default=home.least_side) >= home.least_side
+    ]
+    return bool(fits) and (not home.beside or tensors.has(home.beside))
 
 
-def _witnesses(row: Foreign, tensors: Tensors) -> list[str]:
-    """The names that identify such a network."""
-    if (row.beside and not tensors.has(row.beside)) or (row.unless and tensors.has(row.unless)):
-        return []
-    return _with_axes(tensors, tensors.matching(row.pattern), row.ndim)
+def _implied(home: Home, tensors: Tensors) -> Decisions:
+    """The options that a home implies, ambiguous ones with their alternatives."""
+    if not home.implied or not tensors.has(home.where) or (home.unless and tensors.has(home.unless)):
+        return {}
+    if home.stem_side not in (None, tensors.length("conv1.weight", 2, ndim=4)):
+        return {}
+    return {
+        option: Decision(value, "default" if option in home.alternatives else "inferred", home.because, others)
+        for option, value in home.implied.items()
+        for others in [home.alternatives.get(option, ())]
+    }
 
 
-def _with_axes(tensors: Tensors, names: Iterable[str], ndim: int | None) -> list[str]:
-    return [name for name in names if ndim is None or len(tensors.shape(name)) == ndim]
+def _modules(names: Iterable[str]) -> list[str]:
+    """The first two parts of names, each once."""
+    return list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
+
+
+def _ignored(notes: dict[str, str]) -> Decisions:
+    if not notes:
+        return {}
+    return {"ignored": Decision(shorten(notes), "inferred", "; ".join(dict.fromkeys(notes.values())))}

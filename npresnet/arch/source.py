@@ -80,6 +80,10 @@ class Source(Protocol):
 
     is_file: bool  # whether it has tensors of its own; random weights are made as they are asked for
 
+    @property
+    def norms_fused(self) -> bool:
+        """Whether the convolutions have taken up their BatchNorms, so that there are no tensors of norms."""
+
     def __contains__(self, name: object, /) -> bool:
         """Whether the source contains a tensor of that name; random weights contain none beforehand."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 from npresnet.arch.source import COUNTER, Shape, Wanted
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
+
+NORM = r"\.running_(mean|var)$|(^|\.)(bn|norm|gn)[0-9]*\.(weight|bias)$"  # a tensor of a norm
+OUTSIDE = "outside."  # before names beside the network that would be taken for its own (see `bodies.translated`)
 
 
 class Tensors:
@@ -48,6 +52,10 @@ class Tensors:
         """The length of an axis, or None where the tensor is missing or has another number of axes."""
         array = self._arrays.get(name)
         return None if array is None or array.ndim != ndim else array.shape[axis]
+
+    def array(self, name: str) -> Array:
+        """The numbers of an existing tensor, unchecked, and not recorded as read."""
+        return self._arrays[name]
 
     def matching(self, pattern: str) -> list[str]:
         """Names that the regular expression matches (by search), in the file's order."""
@@ -99,9 +107,16 @@ class Tensors:
         """Mark a tensor of any shape as not needed for inference; the file may lack it."""
         self._skipped.add(name)
 
+    @cached_property
+    def norms_fused(self) -> bool:
+        """Whether convolutions have taken their BatchNorms up: they have biases, and no norm has a tensor."""
+        return "layer1.0.conv1.bias" in self._arrays and not self.has(NORM)
+
     def without(self, names: Iterable[str]) -> Tensors:
         """The tensors without these."""
         dropped = set(names)
+        if not dropped:
+            return self
         return Tensors({name: array for name, array in self._arrays.items() if name not in dropped})
 
     def ordered(self, last: Iterable[str]) -> Tensors:
@@ -127,9 +142,10 @@ class Tensors:
         read = self._taken | self._skipped
         left = [name for name in self._arrays if name not in read and not name.endswith(COUNTER)]
         if left:
+            shown = (f"{name.removeprefix(OUTSIDE)} {self.shape(name)}" for name in left)
             raise ArchitectureError(
                 f"the file has tensors that none of the network's layers reads: "
-                f"{shorten(f'{name} {self.shape(name)}' for name in left)}. So the file contains another network, "
+                f"{shorten(shown)}. So the file contains another network, "
                 f"unknown to npresnet; if these tensors do not matter, save the state_dict without them"
             )
 

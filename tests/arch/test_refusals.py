@@ -91,7 +91,11 @@ BAD = {
         ["layer2.0", "option A", "(N, 9, H, W)", "(N, 18,"],
     ),
     "no projections under a 7x7 stem": (basic_net(projection=None), ["layer2.0.downsample.0.weight is missing"]),
-    "a tensor twice": (prefixed(basic_net(), "model.") | linear("fc", 5, 64), ["twice in the file", "model."]),
+    "another classifier beside the network": (
+        prefixed(basic_net(), "model.") | linear("fc", 5, 64),
+        ["fc", "64"],
+    ),
+    "two names of one tensor": (basic_net() | {"layer0.0.weight": np.ones(3), "layer0.1.bias": np.ones(3)}, ["twice"]),
 }
 
 
@@ -103,6 +107,22 @@ def test_bad_tensors_are_refused_with_a_message(case):
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert len(message) < 1000
+
+
+UNKNOWN = {
+    "torchvision's ResNet": ({"conv1.weight": np.ones((8, 3, 7, 7)), "odd.weight": np.ones(3)}, "odd.weight"),
+    "timm's pre-activation ResNet": (
+        {"stages.0.blocks.0.conv1.weight": np.ones((8, 8, 1, 1)), "trunk.weight": np.ones(3)},
+        "trunk.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("nearest", UNKNOWN)
+def test_an_unknown_architecture_is_told_its_nearest_family(nearest):
+    tensors, first = UNKNOWN[nearest]
+    with pytest.raises(ArchitectureError, match=rf"nearest family is {nearest}, and the first name .* is {first}"):
+        arch.build(tensors)
 
 
 def test_a_message_stays_short_whatever_the_file_holds():

@@ -1,4 +1,4 @@
-"""Prefixes are removed, heads of other tasks are left out, and both are recorded."""
+"""Which tensors are the network: prefixes, copies, heads of other tasks, what training left; and what is recorded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch import selection
-from npresnet.arch.homes import Home
+from npresnet.arch.homes import Home, tables
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, prefixed
+from tests.arch.fabric import basic_net, bottleneck_net, linear, prefixed, without
+from tests.arch.homes.layouts import numbered
 
 BACKBONE = bottleneck_net(head=None)
-SEGMENTATION = conv("classifier.0", 8, 256, 3, 3) | norm("classifier.1", 8) | conv("classifier.4", 21, 8, 1, 1)
+
+
+def number(size: int = 1) -> np.ndarray:
+    return np.ones(size, np.float32)
 
 
 @pytest.mark.parametrize("prefix", ["backbone.", "backbone.body.", "encoder.", "model.", "net.resnet.", "(odd)+."])
@@ -24,59 +27,76 @@ def test_prefix_of_the_backbone_alone(prefix):
     network, config = arch.build(prefixed(BACKBONE, prefix))
     assert config["prefix"].value == prefix
     assert network.nodes[0].name == "conv1"
-    with pytest.raises(ArchitectureError, match=r"projector\.weight"):
-        arch.build(prefixed(BACKBONE, prefix) | linear("projector", 3, 256))
+    with pytest.raises(ArchitectureError, match=r"gate\.scale \(3,\)"):
+        arch.build(prefixed(BACKBONE, prefix) | {"gate.scale": number(3)})
 
 
-@pytest.mark.parametrize("prefix", ["backbone.", ""])
-def test_heads_of_a_segmentation_net_mean_a_dilated_backbone(prefix):
-    auxiliary = {name.replace("classifier", "aux_classifier"): a for name, a in SEGMENTATION.items()}
-    network, config = arch.build(prefixed(BACKBONE, prefix) | SEGMENTATION | auxiliary)
-    assert config["replace_stride_with_dilation"].value == [False, True, True]
-    assert config["replace_stride_with_dilation"].origin == "inferred"
-    parts = [f"{head}.{i}" for head in ("classifier", "aux_classifier") for i in (0, 1, 4)]
-    assert config["ignored"].value == ", ".join(parts)
-    assert network["layer4.0.conv2"].window.dilation == (2, 2)
-    plain = {"replace_stride_with_dilation": [False] * 3}
-    _, config = arch.build(prefixed(BACKBONE, prefix) | SEGMENTATION, options=plain)
-    assert config["replace_stride_with_dilation"].origin == "caller"
+def test_tensors_beside_the_network_cannot_pass_for_its_own():
+    """A fifth stage, or another first convolution, of the module around the network."""
+    beside = prefixed(without(without(basic_net(head=None), "conv1."), "bn1."), "x.")
+    stage = {name.replace("x.layer1", "layer5"): a for name, a in beside.items() if name.startswith("x.layer1")}
+    for tensors, name in ((stage, r"layer5\.0\.conv1\.weight"), ({"conv1.weight": number(3)}, r"conv1\.weight \(3,\)")):
+        with pytest.raises(ArchitectureError, match=rf"none of the network's layers reads: {name}"):
+            arch.build(prefixed(BACKBONE, "backbone.") | tensors)
 
 
-def test_a_segmentation_net_of_basic_blocks_has_no_known_dilation():
-    _, config = arch.build(basic_net(head=None) | SEGMENTATION)
-    assert config["replace_stride_with_dilation"].origin == "default"
-    assert "ignored" in config
+def test_two_networks_in_one_file_are_asked_about():
+    students = prefixed(BACKBONE, "student.") | prefixed(numbered(BACKBONE), "teacher.")
+    with pytest.raises(
+        ArchitectureError, match=r"2 networks with different numbers, under student, teacher.*key='student'"
+    ):
+        arch.build(students)
 
 
-def test_heads_of_a_detection_net():
-    heads = (
-        conv("backbone.fpn.inner_blocks.0.0", 8, 256, 1, 1)
-        | conv("rpn.head.conv.0.0", 8, 8, 3, 3)
-        | linear("roi_heads.box_head.fc6", 5, 8)
+def test_a_whole_copy_is_left_out():
+    net = numbered(basic_net())
+    copies = prefixed(net, "model.") | prefixed(net, "attacker.model.")
+    network, config = arch.build(copies)
+    assert config["ignored"] == Decision("attacker.model", "inferred", "a whole copy of model")
+    assert network["fc"].params["weight"] is copies["model.fc.weight"]
+
+
+@pytest.mark.parametrize("change", ["a number", "a name", "a shape"])
+def test_what_differs_in_anything_is_no_copy(change):
+    net = numbered(basic_net())
+    other = dict(net)
+    if change == "a number":
+        other["layer4.0.bn2.bias"] = other["layer4.0.bn2.bias"] + np.float32(1e-6)
+    elif change == "a name":
+        other["layer1.0.gate"] = number()
+    else:
+        other |= linear("fc", 4, 64)
+    for files in (prefixed(net, "a.") | prefixed(other, "b."), prefixed(other, "a.") | prefixed(net, "b.")):
+        with pytest.raises(ArchitectureError, match=r"key='a'"):
+            arch.build(files)
+
+
+def test_a_layer_beside_the_network_with_one_of_its_names_stays():
+    """`head.fc` beside `backbone.fc` was once taken for a copy of it, and left out."""
+    found, decisions = arch.selection.select(
+        arch.registry.Tensors(prefixed(basic_net(), "backbone.") | linear("head.fc", 3, 5))
     )
-    network, config = arch.build(prefixed(BACKBONE, "backbone.body.") | heads)
-    assert dict(network.outputs) == {"embedding": "flatten"}
-    assert "rpn.head" in config["ignored"].value
-    assert config["replace_stride_with_dilation"].value == [False] * 3
+    assert found.shape("head.fc.weight") == (3, 5)
+    assert found.shape("fc.weight") == (5, 64)
+    assert "ignored" not in decisions
+    found, _ = arch.selection.select(arch.registry.Tensors(prefixed(basic_net(), "resnet.") | linear("fc", 3, 5)))
+    assert found.shape("outside.fc.weight") == (3, 5)
 
 
-def test_the_projection_of_a_contrastive_training_is_no_classifier():
-    memory = {"queue": np.ones((128, 64), np.float32), "queue_ptr": np.zeros(1, np.int64)}
-    network, config = arch.build(BACKBONE | memory | linear("fc.0", 256, 256) | linear("fc.2", 128, 256))
-    assert dict(network.outputs) == {"embedding": "flatten"}
-    assert config["ignored"].value == "queue, queue_ptr, fc.0, fc.2"
+def test_averaged_weights_below_a_prefix():
+    net = basic_net()
+    network, config = arch.build(prefixed(net, "module.") | {"n_averaged": np.array(5, np.int64)})
+    assert dict(network.outputs) == {"logits": "fc"}
+    assert (config.value("prefix"), config.value("ignored")) == ("module.", "n_averaged")
 
 
-def test_two_networks_in_one_file():
-    with pytest.raises(ArchitectureError, match=r"student\.conv1\.weight"):
-        arch.build(prefixed(BACKBONE, "student.") | prefixed(BACKBONE, "teacher."))
-
-
-def test_a_linear_layer_called_classifier_is_no_segmentation_head():
-    network, config = arch.build(BACKBONE | linear("classifier", 2, 256))
-    assert dict(network.outputs) == {"logits": "classifier"}
-    assert "ignored" not in config
-    assert config.value("num_classes") == 2
+def test_plain_torchvision_files_leave_no_doubt_but_one():
+    """365 classes may mean Places365's network without a max pool."""
+    for tensors in (basic_net(), bottleneck_net(), {k: a for k, a in basic_net().items() if "tracked" not in k}):
+        assert not arch.build(tensors)[1].ambiguous()
+    for tensors in (basic_net(classes=365), prefixed(basic_net(classes=365), "encoder.")):
+        _, config = arch.build(tensors)
+        assert config["max_pool"].alternatives == ("max_pool=False",)
 
 
 def test_nothing_is_ignored_silently():
@@ -88,17 +108,22 @@ def test_nothing_is_ignored_silently():
 def test_a_new_home_is_a_table(monkeypatch):
     """Names of another home, translated by patterns only; what is left out and what follows is recorded."""
     home = Home(
-        found_by=r"^blocks\.",
+        home="another",
+        marks=("blocks.1.0.layer.1.conv.weight", "conv1."),
         renamed=(
             (r"^blocks\.([0-9]+)\.", r"layer\1."),
             (r"\.layer\.([0-9])\.conv\.", r".conv\1."),
             (r"\.layer\.([0-9])\.norm\.", r".bn\1."),
         ),
+    )
+    beside = Home(
+        found_by=r"^tracker\.",
         left_out=r"^tracker\.",
         note="of a training loop",
-        implied={"max_pool": False},
+        implied={"max_pool": False, "bn_eps": 1e-3},
         where=r"^layer1\.0\.conv1\.weight$",
         because="that home has no max pool",
+        alternatives={"bn_eps": ("bn_eps=1e-5",)},
     )
     theirs = {re.sub(r"^layer([0-9])\.", r"blocks.\1.", name): array for name, array in basic_net().items()}
     theirs = {re.sub(r"\.conv([0-9])\.", r".layer.\1.conv.", name): array for name, array in theirs.items()}
@@ -106,10 +131,12 @@ def test_a_new_home_is_a_table(monkeypatch):
     theirs |= {"tracker.mean": np.ones(3, np.float32)}
     with pytest.raises(ArchitectureError):
         arch.build(theirs)
-    monkeypatch.setattr(selection, "HOMES", (*selection.HOMES, home))
+    monkeypatch.setattr(tables, "HOMES", (*tables.HOMES, home, beside))
     network, config = arch.build(theirs)
     expected, _ = arch.build(basic_net(), options={"max_pool": False})
     assert [node.name for node in network] == [node.name for node in expected]
     assert network["layer2.0.bn1"].params["bias"] is theirs["blocks.2.0.layer.1.norm.bias"]
-    assert config["ignored"] == Decision("tracker.mean", "inferred", home.note)
-    assert config["max_pool"] == Decision(False, "inferred", home.because)
+    assert config["home"].value == "another"
+    assert config["ignored"] == Decision("tracker.mean", "inferred", beside.note)
+    assert config["max_pool"] == Decision(False, "inferred", beside.because)
+    assert config["bn_eps"] == Decision(1e-3, "default", beside.because, ("bn_eps=1e-5",))

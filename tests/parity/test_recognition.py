@@ -221,7 +221,7 @@ FOREIGN_TIMM = {
     "convnext_atto": "ConvNeXt",
     "vgg11": "VGG",
     "mobilenetv3_small_050": "EfficientNet or MobileNet",
-    "resnet33ts": "stem",
+    "resnet33ts": "byobnet",
     "cspresnet50": "",
     "hrnet_w18_small": "",
     "xception41": "",

@@ -117,7 +117,8 @@ def _doubts(tensors: Tensors, decisions: Mapping[str, Decision]) -> dict[str, De
 
 def adjusted(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[str, Decision]:
     """With the stride on the first convolution, these are a network from Caffe, whose max pools are of two kinds."""
-    if given.get("stride_on") == "1x1" and "max_pool" not in given and decisions["stem_stride"].value == 2:
+    undecided = "max_pool" not in given and decisions["max_pool"].origin == "default"
+    if given.get("stride_on") == "1x1" and undecided and decisions["stem_stride"].value == 2:
         return {**decisions, "max_pool": Decision(True, "default", FROM_CAFFE, (CAFFE_POOL,))}
     return decisions
 

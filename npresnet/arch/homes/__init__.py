@@ -1,8 +1,14 @@
-"""Names of other homes, as tables of patterns. A new home is a table, and an entry in `selection.HOMES`.
+"""Names of other homes, as tables of patterns. A new home is a table, and its name in `tables.HOMES`.
 
 torchvision   its names are ours
-tasks         networks saved with the heads of another task
+tables        all tables of supported networks, in the order in which they are tried
 foreign       networks that are not supported, and the names that identify them
+
+Two kinds of tables:
+
+- Names of a network: `marks` say which, wherever they stand in a file; `renamed` translates them.
+- Tensors beside a network: `found_by` is a pattern of such a tensor, after the network's were translated; `left_out` is
+  what is no part of the network's answer, `implied` what their presence tells.
 
 Patterns are regular expressions, matched by `re.search` in tensors' names.
 """
@@ -17,22 +23,45 @@ from typing import Any, NamedTuple
 class Home(NamedTuple):
     """A home that saves supported networks under other names, or together with other tensors.
 
-    found_by  a pattern: a file with a matching name is from this home
-    ndim      the number of axes that one of those tensors must have, where names are ambiguous; None for any
-    renamed   (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's
-    left_out  a pattern for renamed tensors that are not part of the network
-    note      what those are, for model.config
-    implied   {option: value} where the file has a name that matches `where`, with the reason `because`
+    found_by      a pattern: a file with a matching name is from this home
+    ndim          the number of axes that one of those tensors must have, where names are ambiguous; None for any
+    least_side    and its kernel's least height: a 1x1 convolution may be a classifier like a linear layer
+    beside        a pattern that another name must match, "" for none
+    renamed       (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's
+    left_out      a pattern for renamed tensors that are not part of the network
+    note          what those are, for model.config
+    implied       {option: value}, with the reason `because`, where a name matches `where` and none `unless`
+    where         a pattern for renamed tensors
+    unless        a pattern that no renamed tensor may match
+    because       the reason
+    alternatives  {option: other values in use, as the caller would write them}: these options are ambiguous
+    stem_side     what follows counts only for a first convolution of this side; None for any
+    home          its name, for model.config
+    marks         (the end of one name, the start of another, ...): a network of this home stands below any prefix that
+                  both have; literal, as thousands of names are compared
+    among         a pattern that the prefix must match
+    blocks        (pattern of a block, pattern of a block that starts a stage): blocks that are numbered through, from 0
+    transposed    a pattern for matrices that are stored as (in_features, out_features)
     """
 
-    found_by: str
+    found_by: str = ""
     ndim: int | None = None
+    least_side: int = 1
+    beside: str = ""
     renamed: tuple[tuple[str, str], ...] = ()
     left_out: str = ""
     note: str = ""
     implied: Mapping[str, Any] = MappingProxyType({})
     where: str = ""
+    unless: str = ""
     because: str = ""
+    alternatives: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    stem_side: int | None = None
+    home: str = ""
+    marks: tuple[str, ...] = ()
+    among: str = ""
+    blocks: tuple[str, str] | None = None
+    transposed: str = ""
 
 
 class Foreign(NamedTuple):
@@ -52,8 +81,3 @@ class Foreign(NamedTuple):
     beside: str = ""
     unless: str = ""
     advice: str = ""
-
-    @property
-    def by_name_alone(self) -> bool:
-        """Whether one name is enough. Such patterns match none of torchvision's names (see `torchvision.PLAIN`)."""
-        return self.ndim is None and not self.unless

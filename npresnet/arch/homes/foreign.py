@@ -1,8 +1,9 @@
 """Networks that npresnet does not support, and the names that identify them.
 
-Where two families differ only in the meaning of their names, a network built by the wrong rule would silently give
-wrong results. So known families are refused before any layer is built, and unknown ones at the end, by their unused
-tensors. A family that becomes supported is removed from this table.
+They are asked for only where no family could build a network, so a row does no harm to a family that becomes supported;
+it is removed all the same. Every pattern was held against the names of all architectures of timm and torchvision: a row
+names no network of another family (`tests/arch/homes/test_foreign.py` holds a sample). A network without a row is
+refused by NEAREST.
 """
 
 from __future__ import annotations
@@ -10,56 +11,127 @@ from __future__ import annotations
 from npresnet.arch.homes import Foreign
 from npresnet.arch.homes.torchvision import BLOCK
 
-RENAME = (
-    "The names of its layers are lost: save model.state_dict() itself, or rename 0 to conv1, 1 to bn1, 4 to layer1, "
-    "5 to layer2, 6 to layer3, 7 to layer4"
-)
+TRACE = "Export the float network by torch.onnx.export or torch.export, or load the float weights it was made from"
+_STAGE_BLOCK = r"^stages\.[0-9]+\.blocks\.[0-9]+\."
+_FIRST_CONV = r"^(layer1\.0|stages\.0\.blocks\.0)\.conv1\."
 
-# The first match counts.
-FOREIGN: tuple[Foreign, ...] = (
+# Networks with residual blocks of other modules.
+_RESIDUAL = (
     Foreign(
-        "a ResNet cut apart by nn.Sequential(*model.children())",
-        r"^4\.[0-9]+\.conv1\.weight$",
-        beside=r"^0\.weight$",
-        advice=RENAME,
-    ),
-    Foreign("a video network (3-D convolutions)", r"", ndim=5),
-    Foreign("a quantised network", r"\.(_packed_params|scale|zero_point)(\.|$)|^(scale|zero_point|quant\.)"),
-    Foreign(
-        "a pruned or reparametrised network (fold it first: prune.remove, remove_weight_norm)",
-        r"\.(weight_orig|weight_mask|weight_g|weight_v)$|\.parametrizations\.",
+        "a hybrid of a ResNet and a vision transformer", r"^(outside\.)?blocks\.[0-9]+\.attn\.qkv\.", beside=_FIRST_CONV
     ),
     Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
     Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
-    Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.|" + BLOCK + r"se_module\."),
+    Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.conv1\.|" + BLOCK + r"se_module\."),
+    Foreign("TResNet", BLOCK + r"(conv[0-9]|downsample\.[0-9])\.conv\.weight$"),
     Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attn|attention)\."),
-    Foreign("the ResNet of CLIP", r"^(visual\.)?(attnpool|head)\.(positional_embedding|pos_embed|k_proj|qkv)"),
+    Foreign(
+        "the ResNet of CLIP",
+        r"^(attnpool|head)\.(positional_embedding|pos_embed|k_proj\.|qkv\.|q_proj\.)",
+        beside=BLOCK + r"|^stages\.0\.0\.conv1_1x1\.",
+    ),
     Foreign("Res2Net", BLOCK + r"(convs|bns)\."),
     Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
     Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
-    Foreign("ResNet in the names of pytorch-cifar100", r"\.residual_function\."),
+    Foreign("a normaliser-free network (NFNet, NF-ResNet)", r"^stages\.[0-9]+\.[0-9]+\..*\.gain$"),
+    Foreign("MobileViT", r"^stages\.[0-9]+\.[0-9]+\.conv_proj\."),
+    Foreign(
+        "a network of timm's byoanet (botnet, halonet, lambda)", r"^stages\.[0-9]+\.[0-9]+\.(self_attn|post_attn)\."
+    ),
+    Foreign(
+        "a network of timm's byobnet (GENet, RepVGG, ResNets of its blocks)",
+        r"^stages\.[0-9]+\.[0-9]+\.(conv[0-9]_\w+|identity|shortcut|reparam_conv)\.",
+    ),
+    Foreign("a cross-stage network (CSPNet, DarkNet)", r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\."),
+    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
+    Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),
+    Foreign("DLA (deep layer aggregation)", r"^level[0-9]\.(tree[0-9]|root|[0-9])\."),
+    Foreign("DPN (dual paths)", r"^features\.conv[0-9]_[0-9]+\.c1x1_"),
+    Foreign("VoVNet", _STAGE_BLOCK + r"conv_(mid|concat)\."),
+    Foreign("HGNet", _STAGE_BLOCK + r"aggregation\."),
+    Foreign("SelecSLS", r"^features\.[0-9]+\.conv[0-9]\.[0-9]+\.", beside=r"^from_seq|^head\.[0-9]+\.[0-9]+\."),
+    Foreign("DenseNet", r"denseblock[0-9]|^dense_stages\."),
     Foreign(
         "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
-        r"^stages\.[0-9]+\.blocks\.[0-9]+\.norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
+        _STAGE_BLOCK + r"norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
+        beside=_STAGE_BLOCK + r"conv1\.weight$|^root_block\.|^block1\.layer\.0\.conv1\.",
     ),
-    Foreign("ResNet of Hugging Face transformers", r"embedder\.embedder\.|encoder\.stages\.[0-9]+\.layers\."),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch|^res2\.[0-9]+\."),
-    Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
-    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::"),
-    Foreign("a vision transformer", r"patch_embed|cls_token|pos_embed|class_embedding|\.attn\.qkv"),
-    Foreign("ConvNeXt", r"^downsample_layers\.|^stages\.[0-9]+\..*\.(dwconv|conv_dw)\.|layer_scale"),
-    Foreign("DenseNet", r"denseblock[0-9]"),
-    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
-    Foreign("EfficientNet or MobileNet", r"^_?conv_stem\.|^features\.[0-9]+\.[0-9]+\."),
-    Foreign("Inception or GoogLeNet", r"^Conv2d_1a|^inception[0-9]|^Mixed_[0-9]"),
-    Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze)"),
-    Foreign("a net of Ultralytics (YOLO)", r"^(model\.)?[0-9]+\.(cv1|m\.[0-9]+)\."),
+)
+
+# Networks of other designs: transformers, mobile networks, and older ones.
+_OTHERS = (
+    Foreign("a hybrid of a convolutional network and a vision transformer", r"^patch_embed\.backbone\."),
+    Foreign("MaxViT", r"\.attn_(grid|block)\.|\.layers\.MBconv\."),
+    Foreign("CoAtNet", _STAGE_BLOCK + r"attn\.", beside=_STAGE_BLOCK + r"conv(1_1x1|2_kxk)\."),
+    Foreign(
+        "Swin Transformer",
+        r"^((layers|stages)\.[0-9]+\.blocks|features\.[0-9]+)\.[0-9]+\.attn\.(relative_position_bias_table|cpb_mlp\.|meta_mlp\.)",
+    ),
     Foreign("a language model", r"word_embeddings|embed_tokens|token_embedding|^wte\."),
-    Foreign("ResNet with named stem modules", r"^stem\."),
+    Foreign("FasterNet", r"\.spatial_mixing\.partial_conv3\."),
+    Foreign("EfficientViM", r"\.mixer\.(A|D|hz_proj\..*)$"),
+    Foreign("ConvNeXt", _STAGE_BLOCK + r"conv_dw\.weight$", unless=r"\.(xca|attn)\.|\.conv_y[.0-9]"),
+    Foreign(
+        "ConvNeXt", r"^stages\.[0-9]+\.[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$", unless=r"^stem_dct\."
+    ),
+    Foreign("InceptionNeXt", r"\.token_mixer\.dwconv_hw\."),
+    Foreign("MLP-Mixer or another network of MLPs", r"^blocks\.[0-9]+\.(mlp_tokens|mlp_channels|linear_tokens)\."),
+    Foreign("ConvMixer", r"^blocks\.[0-9]+\.0\.fn\."),
+    Foreign("RepViT", _STAGE_BLOCK + r"token_mixer\.conv\.c\."),
+    Foreign("FastViT", _STAGE_BLOCK + r"token_mixer\.mixer\.(identity|conv_kxk)\."),
+    Foreign("MetaFormer or PoolFormer", _STAGE_BLOCK + r"(res_scale[12]|layer_scale[12])\.scale$"),
+    Foreign("GhostNet or RepGhostNet", r"^blocks\.[0-9]+\.[0-9]+\.ghost[0-9]\."),
+    Foreign("RexNet", r"^features\.[0-9]+\.conv_(exp|pwl)\.bn\."),
+    Foreign("LeViT", r"^stages\.[0-9]+\.blocks\.[0-9]+\.attn\.(qkv|q|kv)\.(ln|bn)\."),
+    Foreign(
+        "a vision transformer",
+        r"(^|\.)(patch_embeds?[0-9]*|cls_token|class_token|pos_embed|class_embedding|dist_token)(\.|$)"
+        r"|^blocks\.[0-9]+\.attn\.qkv\.weight$",
+        unless=r"^stem_dct\.",  # CSATv2
+    ),
+    Foreign(
+        "EfficientNet or MobileNet",
+        r"^_?conv_stem\.|^features\.[0-9]+\.[0-9]+\.block\.[0-9]+\.|^features\.[0-9]+\.(block|conv)\.[0-9]+\."
+        r"|^layers\.[0-9]+\.[0-9]+\.layers\.",
+    ),
+    Foreign("ShuffleNet", r"^stage[0-9]\.[0-9]+\.branch[12]\."),
+    Foreign("a video network (3-D convolutions)", r"\.weight$", ndim=5),
+    Foreign("NASNet or PNASNet", r"^cell_stem_[01]\."),
+    Foreign(
+        "Inception or GoogLeNet", r"Conv2d_1a|^inception[0-9]|^Mixed_[0-9]|^conv2d_1a|^features\.[0-9]+\.branch[0-9_]+"
+    ),
+    Foreign("Xception", r"^block[0-9]+\.(rep|skip)\.|^blocks\.[0-9]+\.stack\.conv[0-9]\."),
+    Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze\.weight)$"),
+    Foreign("RAFT (optical flow)", r"^(feature_encoder|update_block)\."),
+    Foreign("a net of Ultralytics (YOLO)", r"^(model\.)*[0-9]+\.(cv1|m\.[0-9]+)\."),
+)
+
+# Files, rather than networks.
+_FILES = (
+    Foreign(
+        "a quantised network",
+        r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
+        advice=TRACE,
+    ),
+    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
+    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch"),
+    Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
+)
+
+# Of torchvision's names, but another network: what matters are shapes, or that a name is missing.
+_BY_SHAPE = (
     Foreign(
         "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
         r"\.(shortcut|downsample)\.0\.weight$",
         beside=r"^conv1\.weight$",
         unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
     ),
+)
+
+FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS, *_BY_SHAPE)  # the first match counts
+
+# For names that belong to no row: kinds of networks, and their names.
+NEAREST: tuple[tuple[str, str], ...] = (
+    ("torchvision's ResNet", r"^(conv1\.weight$|bn1\.|(layer[0-9]+\.[0-9]+\.(conv|bn|downsample)))"),
+    ("timm's pre-activation ResNet", _STAGE_BLOCK + r"conv[0-9]\.weight$"),
 )

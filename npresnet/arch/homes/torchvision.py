@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from npresnet.arch.homes import Home
+
 BLOCK = r"^layer[0-9]+\.[0-9]+\."  # layer<stage>.<block>.
 
 # A file all of whose names match is torchvision's own: other homes' patterns need not be tried.
@@ -10,9 +12,18 @@ PLAIN = (
     r"|(bn1|layer[0-9]+\.[0-9]+\.(bn[0-9]|downsample\.1))\.(weight|bias|running_mean|running_var|num_batches_tracked)"
 )
 
-# A prefix is what precedes both of these.
-FIRST_BLOCK = "layer1.0.conv1.weight"
-STEM = r"conv1\.(weight$|0\.)"
-
 # Names of classifiers: in torchvision and timm; in CIFAR networks; in hand-written networks.
 CLASSIFIERS = ("fc", "linear", "classifier")
+
+FIRST_BLOCK = "layer1.0.conv1.weight"
+
+# Names that families read themselves: only what stands before them is taken off.
+OURS: tuple[Home, ...] = (
+    Home(marks=(FIRST_BLOCK, "conv1.")),  # torchvision, timm, and most others
+    Home(marks=(FIRST_BLOCK, "layer0.conv1.")),  # Cadene's squeeze-and-excitation networks
+    Home(marks=("layer1.0.conv1.conv.weight", "conv1.")),  # timm's selective kernels
+    Home(marks=("layer1.0.conv1.0.weight", "stem.")),  # torchvision's video networks
+    Home(marks=("stages.0.blocks.0.conv1.weight", "stem.")),  # timm's pre-activation networks
+    Home(marks=("stages.0.blocks.0.conv1.conv.weight", "stem.")),  # timm's cross-stage networks
+    Home(marks=("block1.layer.0.conv1.weight", "conv1.")),  # Wide ResNets for CIFAR
+)

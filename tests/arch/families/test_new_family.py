@@ -9,9 +9,9 @@ import pytest
 
 import npresnet
 from npresnet import arch, ops
-from npresnet.arch import families, selection
+from npresnet.arch import families
 from npresnet.arch.family import Reading
-from npresnet.arch.homes import Home
+from npresnet.arch.homes import Home, tables
 from npresnet.arch.options import COMMON, Option, is_whole
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
@@ -119,7 +119,7 @@ def test_whole_shapes_and_leftovers_are_checked():
 
 def test_what_a_home_implies_counts_only_for_a_family_that_has_the_option(monkeypatch):
     home = Home(r"^tracker", left_out=r"^tracker", implied={"max_pool": False, "pace": 2}, where=r"^trunk\.")
-    monkeypatch.setattr(selection, "HOMES", (home,))
+    monkeypatch.setattr(tables, "HOMES", (home,))
     tensors = arch.random_tensors("toy4", num_classes=3) | {"tracker.mean": np.ones(1, np.float32)}
     _, config = arch.build(tensors)
     assert config["pace"] == Decision(2, "inferred")

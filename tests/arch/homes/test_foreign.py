@@ -1,66 +1,121 @@
-"""Known unsupported families are refused by name; no supported network is mistaken for one of them."""
+"""Unsupported networks are refused by their own family's name, or by none; no supported network is mistaken for one."""
 
 from __future__ import annotations
 
-import re
+import functools
 
 import numpy as np
 import pytest
 
 from npresnet import arch
+from npresnet.arch import refusals
 from npresnet.arch.homes.foreign import FOREIGN
-from npresnet.arch.selection import are_plain, refuse_foreign
+from npresnet.arch.selection import are_plain, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, conv, norm, project, without
+from tests.support.torchvision_import import import_timm, import_torchvision
 
 
 def array(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
-DOWN = "layer2.0.downsample"
-CASES = {
-    "SK-ResNet": bottleneck_net() | conv("layer1.0.conv2.paths.0.conv", 4, 4, 3, 3),
-    "ResNeSt": bottleneck_net() | conv("layer1.0.conv2.fc1", 2, 4, 1, 1),
+# Networks of other repositories, by the names that tell.
+NAMES = {
+    "ResNet for faces": basic_net(stem=3) | {"prelu.weight": array(8)},
+    "IBN-ResNet": basic_net() | norm("layer1.0.bn1.BN", 4),
     "CBAM": basic_net() | conv("layer1.0.ca.fc1", 2, 8, 1, 1),
-    "pre-activation": {"stages.0.blocks.0.norm1.weight": array(8), "stem.conv.weight": array(8, 3, 7, 7)},
-    "pre-activation ResNet (ResNet v2)": {
-        name: a
-        for name, a in without(basic_net(stem=3, projection="shortcut"), "bn1.").items()
-        if "shortcut.1" not in name
+    "Wide ResNet for CIFAR": {
+        "conv1.weight": array(16, 3, 3, 3),
+        "block1.layer.0.conv1.weight": array(16, 16, 3, 3),
     },
-    "Hugging Face": {"resnet.embedder.embedder.convolution.weight": array(8, 3, 7, 7)},
+    "BiT": {"root_block.conv.weight": array(64, 3, 7, 7), "block1.unit01.conv1.weight": array(64, 64, 1, 1)},
     "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
-    "Detectron": {"stem.conv1.weight": array(8, 3, 7, 7), "res2.0.shortcut.weight": array(8, 8, 1, 1)},
-    "video": basic_net() | {"conv1.weight": array(8, 3, 1, 7, 7)},
-    "video network": {"stem.0.weight": array(8, 3, 3, 7, 7)},
     "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
-    "pytorch-cifar100": {"conv1.0.weight": array(8, 3, 3, 3), "conv2_x.0.residual_function.0.weight": array(8, 8, 3)},
-    "faces": basic_net(stem=3) | {"prelu.weight": array(8)},
     "ONNX": {"onnx::Conv_193": array(8, 3, 7, 7)},
-    "CLIP": basic_net() | {"visual.attnpool.positional_embedding": array(50, 8)},
-    "quantised": basic_net() | {"conv1.scale": array(1)},
-    "pruned": without(basic_net(), "conv1") | {"conv1.weight_orig": array(8, 3, 7, 7)},
-    "Sequential(*model.children())": {"0.weight": array(8, 3, 7, 7), "4.0.conv1.weight": array(8, 8, 3, 3)},
-    "vision transformer": {"patch_embed.proj.weight": array(8, 3, 16, 16)},
-    "VGG": {"features.0.weight": array(8, 3, 3, 3)},
+    "a quantised network": {"conv1.zero_point": array(1), "fc._packed_params._packed_params": array(1)},
     "YOLO": {"model.22.cv1.weight": array(8, 8, 1, 1)},
-    "language model": {"model.embed_tokens.weight": array(8, 8)},
+    "a language model": {"model.embed_tokens.weight": array(8, 8)},
+    "ConvNeXt": {"stages.0.0.pwconv1.weight": array(8, 8)},
+    "video network": {"features.0.weight": array(8, 3, 3, 7, 7)},
 }
 
 
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", NAMES)
 def test_refused_by_name(family):
-    with pytest.raises(ArchitectureError) as caught:
-        arch.build(CASES[family])
+    with pytest.raises(ArchitectureError, match="not supported") as caught:
+        arch.build(NAMES[family])
     assert family in str(caught.value)
-    assert "not supported" in str(caught.value)
+    assert "list_archs" in str(caught.value) or "Export" in str(caught.value)
 
 
-def test_a_better_remedy_is_given():
-    with pytest.raises(ArchitectureError, match=r"rename 0 to conv1, 1 to bn1, 4 to layer1"):
-        arch.build(CASES["Sequential(*model.children())"])
+# timm's and torchvision's: the family's name in the message, "" where only the nearest one can be said.
+ARCHITECTURES = {
+    "timm": {
+        "beit_base_patch16_224": "vision transformer",
+        "botnet26t_256": "byoanet",
+        "gernet_s": "byobnet",
+        "cspresnet50": "cross-stage",
+        "coatnet_0_224": "CoAtNet",
+        "convnext_atto": "ConvNeXt",
+        "csatv2": "",
+        "dla34": "DLA",
+        "efficientnet_b0": "EfficientNet",
+        "fastvit_t8": "FastViT",
+        "fasternet_t0": "FasterNet",
+        "ghostnet_050": "GhostNet",
+        "mambaout_femto": "",
+        "mobilenetv3_small_050": "MobileNet",
+        "mobilevit_xxs": "MobileViT",
+        "poolformer_s12": "PoolFormer",
+        "regnety_002": "RegNet",
+        "repvit_m0_9": "RepViT",
+        "rexnet_100": "RexNet",
+        "starnet_s1": "",
+        "swin_tiny_patch4_window7_224": "Swin Transformer",
+        "tresnet_m": "TResNet",
+        "vgg11": "VGG",
+        "vit_tiny_patch16_224": "vision transformer",
+        "vit_small_r26_s32_224": "hybrid",
+        "ese_vovnet19b_slim": "VoVNet",
+        "xception41": "Xception",
+    },
+    "torchvision": {
+        "densenet121": "DenseNet",
+        "convnext_tiny": "ConvNeXt",
+        "efficientnet_b0": "EfficientNet",
+        "googlenet": "GoogLeNet",
+        "mobilenet_v2": "MobileNet",
+        "s3d": "video network",
+        "shufflenet_v2_x0_5": "ShuffleNet",
+        "squeezenet1_0": "SqueezeNet",
+        "swin_t": "Swin Transformer",
+        "vit_b_16": "vision transformer",
+    },
+}
+FAMILY = r"this looks like"
+
+
+@pytest.mark.parametrize(("home", "name"), [(home, name) for home, names in ARCHITECTURES.items() for name in names])
+def test_architectures_are_refused_by_their_own_name(home, name):
+    word = ARCHITECTURES[home][name]
+    with pytest.raises(ArchitectureError) as caught:
+        arch.build(_tensors(home, name))
+    message = str(caught.value)
+    if word:
+        assert FAMILY in message
+        assert word in message
+    else:
+        assert FAMILY not in message
+        assert "unknown" in message
+
+
+def test_one_buffer_called_scale_does_not_mean_a_quantised_network():
+    with pytest.raises(ArchitectureError) as caught:
+        arch.build(basic_net() | {"layer1.0.scale": array(1)})
+    assert "layer1.0.scale" in str(caught.value)
+    assert "quantised" not in str(caught.value)
 
 
 SUPPORTED = {
@@ -76,32 +131,16 @@ SUPPORTED = {
 
 @pytest.mark.parametrize("name", SUPPORTED)
 def test_supported_nets_are_not_refused(name):
-    refuse_foreign(Tensors(SUPPORTED[name]))
+    assert refusals.foreign(Tensors(SUPPORTED[name])) is None
     arch.build(SUPPORTED[name])
 
 
-@pytest.mark.parametrize("name", arch.list_archs())
-def test_no_name_of_ours_is_refused(name):
-    tensors = {key: np.empty(1, np.float32) for key in _names_of(name)}
-    refuse_foreign(Tensors(tensors))
-
-
-def _names_of(name: str) -> list[str]:
-    """All tensor names, without allocating the numbers, from the pattern of the smallest network."""
-    smallest = arch.random_tensors("resnet14" if "0" in name else "resnet10", num_classes=2)
-    return [re.sub(r"^(layer\d)\.0", rf"\1.{j}", key) for key in smallest for j in (0, 35)]
-
-
-def test_no_family_is_found_in_torchvisions_names():
-    """So that `are_plain` may skip every pattern."""
-    parts = ("conv1", "fc", "bn1", *(f"layer{n}.{m}.{part}" for n in (1, 10) for m in (0, 23) for part in PARTS))
-    roles = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    names = [f"{part}.{role}" for part in parts for role in roles]
-    plain = [name for name in names if are_plain([name])]
-    assert len(plain) > len(names) / 2
-    patterns = [row.pattern for row in FOREIGN if row.by_name_alone]
-    assert len(patterns) > 20
-    assert not [(pattern, name) for pattern in patterns for name in plain if re.search(pattern, name)]
+def test_rows_are_asked_for_only_where_no_network_can_be_built(monkeypatch):
+    """So a family that becomes supported needs no care: even a row that fits everything changes nothing."""
+    monkeypatch.setattr("npresnet.arch.homes.foreign.FOREIGN", (FOREIGN[0]._replace(network="anything", pattern=""),))
+    arch.build(basic_net())
+    with pytest.raises(ArchitectureError, match="this looks like anything"):
+        arch.build(without(basic_net(), "conv1."))
 
 
 PARTS = ("conv1", "conv2", "conv9", "bn1", "bn3", "downsample.0", "downsample.1")
@@ -112,3 +151,21 @@ PARTS = ("conv1", "conv2", "conv9", "bn1", "bn3", "downsample.0", "downsample.1"
 )
 def test_other_names_are_not_plain(name):
     assert not are_plain(["conv1.weight", name])
+
+
+@functools.cache
+def _tensors(home: str, name: str) -> dict[str, np.ndarray]:
+    """Names and shapes only: every number is one and the same zero."""
+    import torch
+
+    with torch.device("meta"):
+        if home == "timm":
+            module = import_timm().create_model(name, pretrained=False)
+        else:
+            module = import_torchvision().models.get_model(name, weights=None)
+    return {key: np.broadcast_to(np.float32(0), tuple(t.shape)) for key, t in module.state_dict().items()}
+
+
+def test_plain_names_are_left_as_they_are():
+    tensors = Tensors(bottleneck_net())
+    assert select(tensors)[0] is tensors

@@ -1,0 +1,33 @@
+"""All tables of supported networks. Imported only where a file's names are not all torchvision's."""
+
+from __future__ import annotations
+
+from npresnet.arch.homes import Home
+from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
+from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
+from npresnet.arch.homes.paddle import PADDLE
+from npresnet.arch.homes.selfsupervised import SELF_SUPERVISED
+from npresnet.arch.homes.sequential import SEQUENTIAL
+from npresnet.arch.homes.tasks import TASKS
+from npresnet.arch.homes.torchvision import OURS
+from npresnet.arch.homes.training import TRAINING
+from npresnet.arch.homes.transformers import TRANSFORMERS
+
+HOMES: tuple[Home, ...] = (
+    # names of a network: the first whose marks fit counts, so those with more marks come first
+    TRANSFORMERS,
+    DETECTRON2,
+    NVIDIA,
+    PYTORCH_CIFAR100,
+    *PADDLE,
+    *OPEN_MMLAB,
+    *DEEP_STEMS,
+    LAYER0,
+    *OURS,
+    *SEQUENTIAL,
+    # tensors beside a network: all that fit count
+    *TRAINING,
+    *SELF_SUPERVISED,
+    *TASKS,
+    HEADS,
+)
