@@ -25,13 +25,15 @@ INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "ham
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, crop, scale to 0..1, then x[c] = (x[c] - mean[c]) / std[c].
+    """Resize, crop, scale to 0..1, order the channels, then x[c] = (x[c] - mean[c]) / std[c].
 
     resize         length of the short side, keeping the aspect ratio; or (height, width); None: no resizing
     crop           side of the central square, or (height, width); padded with black; None: no cropping
-    mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks
+    mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks; with bgr in the
+                   order blue, green, red
     interpolation  bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos
     exif           apply the EXIF orientation; torchvision does not
+    bgr            the network reads blue, green, red, as networks from Caffe and OpenCV's users do
 
     Raises ArchitectureError for invalid values.
     Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
@@ -43,6 +45,7 @@ class Preprocess:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
     exif: bool = False
+    bgr: bool = False
 
     def __post_init__(self) -> None:
         checked = {
@@ -52,10 +55,11 @@ class Preprocess:
             "std": _numbers("std", self.std),
             "interpolation": _interpolation(self.interpolation),
             "exif": _flag("exif", self.exif),
+            "bgr": _flag("bgr", self.bgr),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        _check_channels(self.mean, self.std)
+        _check_channels(self.mean, self.std, bgr=self.bgr)
 
     @property
     def channels(self) -> int:
@@ -68,8 +72,11 @@ class Preprocess:
         return next((name for name, known in PRESETS.items() if known == self), None)
 
     def evolve(self, **changes: Any) -> Preprocess:
-        """A copy with some fields changed."""
-        return Preprocess.from_dict({**self.to_dict(), **changes})
+        """A copy with some fields changed. A change of bgr alone turns mean and std as well: they belong to colours."""
+        kept = self.to_dict()
+        if "bgr" in changes and _flag("bgr", changes["bgr"]) != self.bgr:
+            kept |= {name: kept[name][::-1] for name in ("mean", "std")}
+        return Preprocess.from_dict({**kept, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types; the inverse of `from_dict`."""
@@ -77,13 +84,15 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """A Preprocess from a dict; missing fields are those of V1. Raises ArchitectureError."""
+        """A Preprocess from a dict; missing fields are those of V1, in the order of `bgr`. Raises ArchitectureError."""
         known = [field.name for field in fields(cls)]
         unknown = [str(name) for name in values if name not in known]
         if unknown:
             raise ArchitectureError(
                 f"preprocess has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
             )
+        if values.get("bgr") is True:
+            values = {"mean": IMAGENET_MEAN[::-1], "std": IMAGENET_STD[::-1], **values}
         return cls(**values)
 
     def __str__(self) -> str:
@@ -93,6 +102,7 @@ class Preprocess:
             f"mean {_text(self.mean)}",
             f"std {_text(self.std)}",
             "turned by EXIF" if self.exif else "",
+            "channels blue, green, red" if self.bgr else "",
         ]
         text = ", ".join(step for step in steps if step)
         return f"{self.name}: {text}" if self.name else text
@@ -144,7 +154,7 @@ def _flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _check_channels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+def _check_channels(mean: tuple[float, ...], std: tuple[float, ...], *, bgr: bool) -> None:
     if len(mean) != len(std) or len(mean) not in (1, 3):
         raise ArchitectureError(
             f"mean has {len(mean)} numbers and std {len(std)}; both need 3 for RGB images or 1 for grey ones. "
@@ -152,6 +162,8 @@ def _check_channels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         )
     if float(np.float32(min(std))) <= 0:
         raise ArchitectureError(f"std is {std}; pixels are divided by it, so each number must be above 0")
+    if bgr and len(mean) != 3:
+        raise ArchitectureError("bgr is about images of three channels, and mean has one number: a grey network's")
 
 
 def _text(value: Any) -> str:
@@ -184,8 +196,7 @@ def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
         return value
     if isinstance(value, Mapping):
         changes = dict(value)
-        base = preset(changes.pop("preset", "V1"))
-        return Preprocess.from_dict({**base.to_dict(), **changes})
+        return preset(changes.pop("preset", "V1")).evolve(**changes)
     if isinstance(value, str):
         wanted = _ALIASES.get(value.strip().lower(), value.strip()).lower()
         for name, known in PRESETS.items():
