@@ -109,7 +109,7 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
     if told is None:
         return usual
     if isinstance(told.value, Mapping) and isinstance(usual.value, str):
-        others = () if "preset" in told.value else usual.alternatives
+        others = told.alternatives or (() if "preset" in told.value else usual.alternatives)
         return told._replace(value={"preset": usual.value, **told.value}, alternatives=others)
     return told
 

@@ -24,7 +24,8 @@ class Home(NamedTuple):
     """A home that saves supported networks under other names, or together with other tensors.
 
     found_by      a pattern: a file with a matching name is from this home
-    ndim          the number of axes that one of those tensors must have, where names are ambiguous; None for any
+    ndim          the number of axes that one of those tensors, or one with the first of the marks, must have, where
+                  names are ambiguous; None for any
     least_side    and its kernel's least height: a 1x1 convolution may be a classifier like a linear layer
     beside        a pattern that another name must match, "" for none
     renamed       (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's
@@ -42,6 +43,11 @@ class Home(NamedTuple):
     among         a pattern that the prefix must match
     blocks        (pattern of a block, pattern of a block that starts a stage): blocks that are numbered through, from 0
     transposed    a pattern for matrices that are stored as (in_features, out_features)
+    hwio          convolutions are stored as (kernel_height, kernel_width, in_channels/groups, out_channels)
+    affine        a pattern for the names of norms that are a scale and a shift: without statistics, which are added as
+                  mean 0 and variance 1
+    grouped       what is implied counts only where the 3x3 convolutions have groups (True) or none (False)
+    also          further tables whose implications count for this network
     """
 
     found_by: str = ""
@@ -62,6 +68,10 @@ class Home(NamedTuple):
     among: str = ""
     blocks: tuple[str, str] | None = None
     transposed: str = ""
+    hwio: bool = False
+    affine: str = ""
+    grouped: bool | None = None
+    also: "tuple[Home, ...]" = ()
 
 
 class Foreign(NamedTuple):

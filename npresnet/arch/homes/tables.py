@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from npresnet.arch.homes import Home
+from npresnet.arch.homes.caffe2 import CAFFE2, MOMENTUM
+from npresnet.arch.homes.caffe2 import HEADS as DETECTRON_HEADS
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
 from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
 from npresnet.arch.homes.paddle import PADDLE
@@ -17,6 +19,7 @@ HOMES: tuple[Home, ...] = (
     # names of a network: the first whose marks fit counts, so those with more marks come first
     TRANSFORMERS,
     DETECTRON2,
+    *CAFFE2,
     NVIDIA,
     PYTORCH_CIFAR100,
     *PADDLE,
@@ -30,4 +33,6 @@ HOMES: tuple[Home, ...] = (
     *SELF_SUPERVISED,
     *TASKS,
     HEADS,
+    DETECTRON_HEADS,
+    MOMENTUM,
 )
