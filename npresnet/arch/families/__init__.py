@@ -5,9 +5,9 @@ A new family is a file here and its name in FAMILIES. The shared parts of residu
 options) and `arch/reading.py` (what is read from tensors).
 """
 
-from npresnet.arch.families import cifar, handwritten, timm, torchvision
+from npresnet.arch.families import cifar, handwritten, keras_v2, timm, torchvision
 from npresnet.arch.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision, timm, handwritten, cifar)  # the first match counts
+FAMILIES: tuple[Family, ...] = (torchvision, timm, handwritten, cifar, keras_v2)  # the first match counts
 
 __all__ = ["FAMILIES"]

@@ -15,9 +15,14 @@ Patterns are regular expressions, matched by `re.search` in tensors' names.
 
 # No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import re
+
+Replacement = Callable[["re.Match[str]"], str]
 
 
 class Home(NamedTuple):
@@ -28,7 +33,8 @@ class Home(NamedTuple):
                   names are ambiguous; None for any
     least_side    and its kernel's least height: a 1x1 convolution may be a classifier like a linear layer
     beside        a pattern that another name must match, "" for none
-    renamed       (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's
+    renamed       (pattern, replacement) pairs for `re.sub`, applied in order: its names -> torchvision's; a function
+                  where numbers are counted from 1
     left_out      a pattern for renamed tensors that are not part of the network
     note          what those are, for model.config
     implied       {option: value}, with the reason `because`, where a name matches `where` and none `unless`
@@ -54,7 +60,7 @@ class Home(NamedTuple):
     ndim: int | None = None
     least_side: int = 1
     beside: str = ""
-    renamed: tuple[tuple[str, str], ...] = ()
+    renamed: tuple[tuple[str, str | Replacement], ...] = ()
     left_out: str = ""
     note: str = ""
     implied: Mapping[str, Any] = MappingProxyType({})

@@ -6,6 +6,7 @@ from npresnet.arch.homes import Home
 from npresnet.arch.homes.caffe2 import CAFFE2, MOMENTUM
 from npresnet.arch.homes.caffe2 import HEADS as DETECTRON_HEADS
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
+from npresnet.arch.homes.keras import KERAS
 from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
 from npresnet.arch.homes.paddle import PADDLE
 from npresnet.arch.homes.selfsupervised import SELF_SUPERVISED
@@ -20,6 +21,7 @@ HOMES: tuple[Home, ...] = (
     TRANSFORMERS,
     DETECTRON2,
     *CAFFE2,
+    *KERAS,
     NVIDIA,
     PYTORCH_CIFAR100,
     *PADDLE,
