@@ -39,8 +39,8 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
         prefix, home = choice.body.prefix, choice.body.home
         tensors = translated(tensors, choice.body)
         decided = _named(home, prefix) | _implied(home, tensors)
-        for further in home.also:
-            decided |= _implied(further, tensors)
+        for also in home.also:
+            decided |= _implied(also, tensors)
     around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
     tensors, told, further = _without_what_surrounds(tensors, around)
     return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further)

@@ -73,6 +73,9 @@ class Preprocess:
 
     def evolve(self, **changes: Any) -> Preprocess:
         """A copy with some fields changed. A change of bgr alone turns mean and std as well: they belong to colours."""
+        return self._changed(changes)
+
+    def _changed(self, changes: Mapping[Any, Any]) -> Preprocess:
         kept = self.to_dict()
         if "bgr" in changes and _flag("bgr", changes["bgr"]) != self.bgr:
             kept |= {name: kept[name][::-1] for name in ("mean", "std")}
@@ -196,7 +199,7 @@ def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
         return value
     if isinstance(value, Mapping):
         changes = dict(value)
-        return preset(changes.pop("preset", "V1")).evolve(**changes)
+        return preset(changes.pop("preset", "V1"))._changed(changes)
     if isinstance(value, str):
         wanted = _ALIASES.get(value.strip().lower(), value.strip()).lower()
         for name, known in PRESETS.items():

@@ -1,8 +1,11 @@
 """Caffe2 and Detectron: pickles `{"blobs": {name: array}}`, in which `_` stands for every dot.
 
-    conv1_w, conv1_b                   conv1                    res<i+1>_<j>_branch2a, 2b, 2c    layer<i>.<j>.conv1, 2, 3
-    res_conv1_bn_s, _b; conv1_bn_s     bn1                      res<i+1>_<j>_branch2a_bn         layer<i>.<j>.bn1
-    pred_w, _b; fc1000_w, _b           fc                       res<i+1>_<j>_branch1, _bn        layer<i>.<j>.downsample.0, .1
+    conv1_w, conv1_b                    conv1
+    res_conv1_bn_s, _b; conv1_bn_s      bn1
+    res<i+1>_<j>_branch2a, 2b, 2c       layer<i>.<j>.conv1, .conv2, .conv3
+    res<i+1>_<j>_branch2a_bn, ...       layer<i>.<j>.bn1, .bn2, .bn3
+    res<i+1>_<j>_branch1, branch1_bn    layer<i>.<j>.downsample.0, .1
+    pred_w, _b; fc1000_w, _b            fc
 
 `_s` and `_b` are a norm's weight and bias, `_rm` and `_riv` its mean and variance. Detectron has folded the statistics
 into weight and bias (AffineChannel, y = s x + b), so most of its files have none; `_gn` is GroupNorm. Images are pixels

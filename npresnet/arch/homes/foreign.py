@@ -113,9 +113,8 @@ _FILES = (
         r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
         advice=TRACE,
     ),
+    Foreign("ResNet in the names of Caffe, or of Keras before 2.2", r"^res[2-5][a-z][0-9]*_branch[12]"),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch"),
-    Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
 )
 
 # Of torchvision's names, but another network: what matters are shapes, or that a name is missing.
