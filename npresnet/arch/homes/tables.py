@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from npresnet.arch.homes import Home
+from npresnet.arch.homes.bit import BIT
 from npresnet.arch.homes.caffe2 import CAFFE2, MOMENTUM
 from npresnet.arch.homes.caffe2 import HEADS as DETECTRON_HEADS
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
@@ -22,6 +23,7 @@ HOMES: tuple[Home, ...] = (
     DETECTRON2,
     *CAFFE2,
     *KERAS,
+    BIT,
     NVIDIA,
     PYTORCH_CIFAR100,
     *PADDLE,
