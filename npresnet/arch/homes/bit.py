@@ -43,4 +43,7 @@ BIT = Home(
         (r"^resnet/block([1-9])/unit([0-9]{1,4})/(.*)/", _in_a_block),
     ),
     hwio=True,
+    implied={"weight_eps": 1e-10},
+    where=r"^stem\.conv\.weight$",
+    because="of the filters' standard deviation, as in its authors' code",
 )

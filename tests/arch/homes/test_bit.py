@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.support.torchvision_import import import_torchvision
 
 torch = pytest.importorskip("torch")
 import_torchvision()
+StdConv2d = pytest.importorskip("timm.layers").StdConv2d
 resnetv2 = pytest.importorskip("timm.models.resnetv2")
 CONV = "standardized_conv2d"
 
@@ -44,7 +46,14 @@ def google(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    net = resnetv2.resnetv2_50x1_bit(num_classes=5, channels=[128, 64, 128, 256], stem_chs=32, layers=[2, 1, 2, 1])
+    net = resnetv2.ResNetV2(
+        [2, 1, 2, 1],
+        channels=[128, 128, 256, 256],
+        stem_chs=32,
+        num_classes=5,
+        stem_type="fixed",
+        conv_layer=partial(StdConv2d, eps=1e-10),  # that of the authors' code
+    )
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.ndim == 1:
@@ -63,7 +72,7 @@ def test_the_numbers_of_timm(tmp_path, net):
     with torch.no_grad():
         expected = net.double()(torch.from_numpy(x.astype(np.float64))).numpy()
         net.float()
-    np.testing.assert_allclose(ops.run(model.network, x.astype(np.float64))["logits"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ops.run(model.network, x.astype(np.float64))["logits"], expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(model(x), expected, atol=2e-5 * np.abs(expected).max())
     model.save(tmp_path / "ours.npz")
     assert np.array_equal(npresnet.load(tmp_path / "ours.npz")(x), model(x))
