@@ -152,6 +152,8 @@ def _renamed(names: Iterable[str], home: Home) -> dict[str, str]:
     """{name below the prefix: our name}."""
     old_names = list(names)
     new_names = dict(zip(old_names, old_names, strict=True))
+    if home.counted:
+        new_names = dict(zip(new_names, home.counted(old_names), strict=True))
     if home.blocks:
         new_names = dict(zip(new_names, _in_stages(old_names, *home.blocks), strict=True))
     for pattern, replacement in home.renamed:

@@ -7,6 +7,7 @@
 | `ustar` at byte 257 | tar: PyTorch's oldest |
 | 8 bytes, then `{` | safetensors |
 | `89 HDF` | HDF5: Keras |
+| `12 01`, then 14 zeros | MXNet's list of arrays |
 | anything else | refused; common other formats are named |
 
 Readers are imported on demand: importing the pickle interpreter takes 3 ms, which reading `.npz` does not need.
@@ -20,7 +21,7 @@ from npresnet.weights.npz import read_npz
 from npresnet.weights.source import Source, shown
 from npresnet.weights.zip_file import ZipFile
 
-FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz, Keras (.h5, .keras) and pickles of arrays"
+FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz, Keras (.h5, .keras), MXNet (.params) and pickles of arrays"
 
 _HTML = "this is an HTML page, not weights: probably an error or login page. Download the file itself."
 _LFS = "this is a Git LFS pointer, not the weights it points to. Run `git lfs pull`, or download the file itself."
@@ -38,6 +39,7 @@ _FOREIGN = {
     b"{": "this is JSON text, not weights: perhaps the error message of a download.",
 }  # fmt: skip
 HDF5 = b"\x89HDF\r\n\x1a\n"
+MXNET = b"\x12\x01" + bytes(14)
 _PROTOCOLS = (b"\2", b"\3", b"\4", b"\5")
 _TEXT_PICKLE = (b"(", b"]", b"}", b"c")
 
@@ -64,6 +66,10 @@ def read_contents(source: Source) -> Contents:
         from npresnet.weights.hdf5 import read_hdf5
 
         return read_hdf5(source)
+    if head.startswith(MXNET):
+        from npresnet.weights.mxnet import read_mxnet
+
+        return read_mxnet(source)
     _refuse_foreign(head)
     return _read_text_pickle(source, head)
 

@@ -15,7 +15,7 @@ Patterns are regular expressions, matched by `re.search` in tensors' names.
 
 # No `from __future__ import annotations`: a NamedTuple would compile annotations that are strings, which slows a start.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,6 +48,7 @@ class Home(NamedTuple):
                   both have; literal, as thousands of names are compared
     among         a pattern that the prefix must match
     blocks        (pattern of a block, pattern of a block that starts a stage): blocks that are numbered through, from 0
+    counted       its names -> names to which `renamed` applies, where one depends on the others: layers are counted
     transposed    a pattern for matrices that are stored as (in_features, out_features)
     hwio          convolutions are stored as (kernel_height, kernel_width, in_channels/groups, out_channels)
     affine        a pattern for the names of norms that are a scale and a shift: without statistics, which are added as
@@ -73,6 +74,7 @@ class Home(NamedTuple):
     marks: tuple[str, ...] = ()
     among: str = ""
     blocks: tuple[str, str] | None = None
+    counted: Callable[[Sequence[str]], list[str]] | None = None
     transposed: str = ""
     hwio: bool = False
     affine: str = ""

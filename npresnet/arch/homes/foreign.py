@@ -114,6 +114,10 @@ _FILES = (
         advice=TRACE,
     ),
     Foreign("ResNet in the names of Caffe, or of Keras before 2.2", r"^res[2-5][a-z][0-9]*_branch[12]"),
+    Foreign(
+        "pre-activation ResNet of MXNet (ResNet v2)",
+        r"^stage[0-9]_unit[0-9]+_(conv|bn)[0-9]_|^resnetv2[0-9]+_|^features\.[0-9]+\.[0-9]+\.bn1\.gamma$",
+    ),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
 )
 

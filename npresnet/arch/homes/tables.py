@@ -8,6 +8,7 @@ from npresnet.arch.homes.caffe2 import CAFFE2, MOMENTUM
 from npresnet.arch.homes.caffe2 import HEADS as DETECTRON_HEADS
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
 from npresnet.arch.homes.keras import KERAS
+from npresnet.arch.homes.mxnet import MXNET
 from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
 from npresnet.arch.homes.paddle import PADDLE
 from npresnet.arch.homes.selfsupervised import SELF_SUPERVISED
@@ -24,6 +25,7 @@ HOMES: tuple[Home, ...] = (
     *CAFFE2,
     *KERAS,
     BIT,
+    *MXNET,
     NVIDIA,
     PYTORCH_CIFAR100,
     *PADDLE,
