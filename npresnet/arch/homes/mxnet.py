@@ -77,7 +77,9 @@ MXNET: tuple[Home, ...] = (
         ),
     ),
     *(
-        _GLUON._replace(marks=(f"{net}_stage1_conv0_weight", f"{net}_conv0_weight"), counted=by_counters, renamed=_ROLES)
+        _GLUON._replace(
+            marks=(f"{net}_stage1_conv0_weight", f"{net}_conv0_weight"), counted=by_counters, renamed=_ROLES
+        )
         for net in ("resnetv10", "resnetv11", "resnetv12")
     ),
     Home(
