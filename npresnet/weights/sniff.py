@@ -21,7 +21,10 @@ from npresnet.weights.npz import read_npz
 from npresnet.weights.source import Source, shown
 from npresnet.weights.zip_file import ZipFile
 
-FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz, Keras (.h5, .keras), MXNet (.params) and pickles of arrays"
+FORMATS = (
+    "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz, Keras (.h5, .keras), MXNet (.params) and pickles of "
+    "arrays (.pkl, .pdparams)"
+)
 
 _HTML = "this is an HTML page, not weights: probably an error or login page. Download the file itself."
 _LFS = "this is a Git LFS pointer, not the weights it points to. Run `git lfs pull`, or download the file itself."
