@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from npresnet.arch.homes import Home
+from npresnet.arch.homes.big_transfer import BIG_TRANSFER
 from npresnet.arch.homes.bit import BIT
 from npresnet.arch.homes.caffe2 import CAFFE2, MOMENTUM
 from npresnet.arch.homes.caffe2 import HEADS as DETECTRON_HEADS
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
+from npresnet.arch.homes.functional import ZAGORUYKO
 from npresnet.arch.homes.keras import KERAS
 from npresnet.arch.homes.mxnet import MXNET
 from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
@@ -32,6 +34,8 @@ HOMES: tuple[Home, ...] = (
     *OPEN_MMLAB,
     *DEEP_STEMS,
     LAYER0,
+    ZAGORUYKO,
+    BIG_TRANSFER,
     *OURS,
     *SEQUENTIAL,
     # tensors beside a network: all that fit count
