@@ -87,7 +87,8 @@ def test_refused_imports(path, text, refused):
 
 def test_torch_is_imported_only_by_the_benchmark_s_peers_and_diff():
     users = {path for path in MODULES if {"torch", "torchvision"} & third_party(imported(parse(path)))}
-    peers = {f"bench/{name}.py" for name in ("peers", "prepare", "torch_graph", "torchvision_models")}
+    names = ("peers", "prepare", "torch_gates", "torch_graph", "torch_norms", "torchvision_models")
+    peers = {f"bench/{name}.py" for name in names}
     assert {path.relative_to(PACKAGE).as_posix() for path in users} == peers | {"teach/diff.py"}
 
 
