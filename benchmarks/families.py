@@ -26,7 +26,7 @@ if not __package__:  # run as a script: npresnet and benchmarks are those of thi
 
 import npresnet
 from benchmarks.kit.script import RESULTS, say
-from benchmarks.kit.sweep import homes, jobs, strangers, tables
+from benchmarks.kit.sweep import home_list, jobs, strangers, tables
 from benchmarks.kit.sweep.names import resnets
 from benchmarks.kit.sweep.verdicts import judged
 from npresnet.bench import results
@@ -74,8 +74,8 @@ def planned(parts: list[str], only: str | None, done: Entry) -> list[jobs.Job]:
     if "homes" in parts:
         known_homes = {row["home"] for row in done["homes"]}
         found += [
-            jobs.Job(homes.judged, (home,), {"home": home})
-            for home in homes.HOMES
+            jobs.Job(home_list.judged, (home,), {"home": home})
+            for home in home_list.HOMES
             if home not in known_homes and (only is None or re.search(only, home))
         ]
     if "strangers" in parts and only is None and not done["strangers"]:

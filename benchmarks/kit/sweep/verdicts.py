@@ -34,12 +34,13 @@ def judge(found: Name) -> Record:
         module = create(found)
         record["parameters"] = sum(parameter.numel() for parameter in module.parameters())
         randomise(module)
-        oracle = consult(module)
+        compares_rms = record["parameters"] < GIANT
+        oracle = consult(module, compares_rms)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "weights.pth"
             state = module.state_dict()
             save(path, state)
-            return record | judge_file(path, state, oracle, found.name, record["parameters"] < GIANT)
+            return record | judge_file(path, state, oracle, found.name, compares_rms)
     except Exception as error:  # whatever it is, it is a result
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
