@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from npresnet.errors import ArchitectureError
 from npresnet.window import Window
 
-INPUT = "input"  # the name by which nodes refer to the image batch, (N, C, H, W)
+INPUT = "input"  # the name by which nodes refer to the batch: images (N, C, H, W) or clips (N, C, T, H, W)
 Array = NDArray[Any]
 
 
@@ -28,12 +28,13 @@ class Node:
 
     name        unique; that of its parameters in the checkpoint
     op          the name of an operation with a record in `npresnet.ops`: conv2d, batch_norm, relu, add, linear, ...
-    inputs      names of the nodes it reads. A conv2d's optional second input is the residual, added before activation
-    window      conv2d and pools only; the pool's window of a (fused) conv2d_max_pool2d is in attrs["pool"]
-    groups      conv2d only: filter o reads only the channels of group o // (out_channels/groups)
+    inputs      names of the nodes it reads. A convolution's optional second input is the residual, added before
+                activation
+    window      convolutions and pools only; the pool's window of a (fused) conv2d_max_pool2d is in attrs["pool"]
+    groups      convolutions only: filter o reads only the channels of group o // (out_channels/groups)
     attrs       attributes of the operation: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...,
                 and of its activation: negative_slope
-    params      role -> array: weight, bias, running_mean, running_var; scale (O,) of a conv2d with a folded BatchNorm
+    params      role -> array: weight, bias, running_mean, running_var; scale (O,) where a BatchNorm was folded in
     activation  the name of an activation (relu, silu, ...) applied to the result, or None
     """
 
@@ -97,6 +98,11 @@ class Network:
 
     def __getitem__(self, name: str) -> Node:
         return self._by_name[name]
+
+    @property
+    def takes_clips(self) -> bool:
+        """Whether its input is clips (N, C, T, H, W) rather than images: a window has an axis of time."""
+        return any(node.window is not None and len(node.window.stride) == 3 for node in self.nodes)
 
     @property
     def _by_name(self) -> Mapping[str, Node]:

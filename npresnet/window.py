@@ -24,7 +24,7 @@ Axes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Window:
-    """kernel_size, stride, padding and dilation, one number per axis (height, width for images)."""
+    """kernel_size, stride, padding and dilation, one number per axis: height, width; for clips time, height, width."""
 
     kernel_size: Axes
     stride: Axes
@@ -73,9 +73,10 @@ class Window:
         for n, extent, s, p in zip(size, self.extent, self.stride, self.padding, strict=True):
             room = n + 2 * p - extent
             if room < 0:
+                wanted = "clip (time, height, width)" if len(size) == 3 else "image"
                 raise ShapeError(
-                    f"needs a larger image: size {tuple(size)} with padding {self.padding} is smaller than the window, "
-                    f"which spans {self.extent} (kernel_size {self.kernel_size}, dilation {self.dilation})"
+                    f"needs a larger {wanted}: size {tuple(size)} with padding {self.padding} is smaller than the "
+                    f"window, which spans {self.extent} (kernel_size {self.kernel_size}, dilation {self.dilation})"
                 )
             count = room // s + 1
             if ceil_mode and room % s and count * s < n + p:

@@ -5,7 +5,10 @@ homes       other homes' names, and tensors beside a network, as tables
 selection   applies them: which tensors are the network (bodies), the numbers of images' normalisation (normalisers),
             weights that are stored as formulas (reparametrised)
 families    one file a family: its tensors' signature, what is read from them, how it is built
+blocks      kinds of blocks beside BasicBlock and Bottleneck
+attention, attention_maps, attention_pool    gates of channels and positions in a block; CLIP's pool at the end
 reading, layout, residual, head    shared by residual networks: reading, options, topology, classifier
+clips       shared by networks for clips
 builder     adds layers and requests each tensor from a source by name and full shape (source)
 tensors, initialiser               the two sources: a file, and random numbers
 options, names                     the caller's options; names of architectures
@@ -14,18 +17,20 @@ options, names                     the caller's options; names of architectures
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from npresnet.arch.names import list_archs, list_options
+from npresnet.arch.names import is_arch, is_option, list_archs, list_options, options_of
 from npresnet.arch.registry import build
 
 if TYPE_CHECKING:
     from npresnet.arch.initialiser import random_tensors
 
-OPTIONS = tuple(list_options())
+    OPTIONS: tuple[str, ...]
 
-__all__ = ["OPTIONS", "build", "list_archs", "random_tensors"]
+__all__ = ["OPTIONS", "build", "is_arch", "is_option", "list_archs", "options_of", "random_tensors"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "random_tensors":  # imported lazily: not needed to load a file
+    if name == "OPTIONS":  # of all families, which need not be imported to load a file
+        return tuple(list_options())
+    if name != "random_tensors":  # imported lazily, too
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.initialiser").random_tensors

@@ -2,6 +2,8 @@
 
     se    sigmoid(fc2(relu(fc1(mean over H, W of x))))      Hu et al. 2018, Squeeze-and-Excitation Networks, section 3
     eca   sigmoid(conv1d over channels(mean of x))          Wang et al. 2020, ECA-Net, section 3.3
+    cbam  two gates, of channels and of positions           see `attention_maps`
+    gc    a gate from a weighted mean of x                  see `attention_maps`
 
 A file tells the kind by the names of its tensors; where a module stands is told by its name inside the block.
 """
@@ -23,32 +25,43 @@ POINTWISE = Window.of(1)
 class Attention(NamedTuple):
     """An attention module.
 
-    kind     "se" or "eca"
+    kind     "se", "eca", "cbam" or "gc"
     module   its name in a block: "se", "se_module", ...; "" where its layers are the block's own
     layers   the names of its layers in the module, in order
+    order    of CBAM's two maps of positions
     """
 
     kind: str
     module: str = "se"
     layers: tuple[str, ...] = ("fc1", "fc2")
+    order: tuple[str, str] = ("mean", "max")
 
     def names(self, block: str) -> list[str]:
-        """The full names of its layers."""
+        """The full names of its layers, "" for one that it has not."""
         prefix = f"{block}.{self.module}." if self.module else f"{block}."
-        return [f"{prefix}{layer}" for layer in self.layers]
+        return [f"{prefix}{layer}" if layer else "" for layer in self.layers]
 
 
 SE = Attention("se")
 ECA = Attention("eca", "se", ("conv",))
+CBAM = Attention("cbam", "se", ("channel.fc1", "channel.fc2", "spatial.conv.conv", "spatial.conv.bn"))
+GC = Attention("gc", "se", ("conv_attn", "mlp_scale", ""))
+KINDS = {"se": SE, "eca": ECA, "cbam": CBAM, "gc": GC}
 
 _BLOCK = r"^layer[0-9]+\.[0-9]+\."
 _MODULE = r"(?P<module>se|se_module|se_layer|semodule|eca|eca_layer|attn)"
+_GATE = "ChannelGate.mlp.1 ChannelGate.mlp.3 SpatialGate.spatial.conv SpatialGate.spatial.bn"
 # (kind, pattern of the first layer's weight, the layers); the first match counts
 _FORMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("se", _BLOCK + _MODULE + r"\.fc1\.weight$", ("fc1", "fc2")),
     ("se", _BLOCK + _MODULE + r"\.fc\.0\.weight$", ("fc.0", "fc.2")),
     ("se", _BLOCK + r"(?P<module>)fc1\.weight$", ("fc1", "fc2")),
     ("eca", _BLOCK + _MODULE + r"\.conv\.weight$", ("conv",)),
+    ("gc", _BLOCK + _MODULE + r"\.conv_attn\.weight$", ("conv_attn", "mlp_scale", "mlp_add")),
+    ("cbam", _BLOCK + r"(?P<module>se|attn)\.channel\.fc1\.weight$", CBAM.layers),
+    ("cbam", _BLOCK + r"(?P<module>cbam)\.ChannelGate\.mlp\.1\.weight$", tuple(_GATE.split())),
+    ("cbam", _BLOCK + r"(?P<module>)ca\.fc1\.weight$", ("ca.fc1", "ca.fc2", "sa.conv1", "")),
+    ("cbam", _BLOCK + r"(?P<module>)ca\.fc\.0\.weight$", ("ca.fc.0", "ca.fc.2", "sa.conv1", "")),
 )
 
 
@@ -58,7 +71,8 @@ def find_attention(tensors: Tensors) -> Attention | None:
         for name in tensors.matching(pattern):
             found = re.match(pattern, name)
             if found and (kind != "eca" or len(tensors.shape(name)) == 3):
-                return Attention(kind, found["module"], layers)
+                order = ("max", "mean") if found["module"] == "cbam" else ("mean", "max")
+                return Attention(kind, found["module"], layers, order)
     return None
 
 
@@ -73,6 +87,12 @@ def attend(builder: Builder, attention: Attention | None, block: str, x: str, re
     if builder.source.is_file and f"{names[0]}.weight" not in builder.source:
         return x
     base = f"{block}.{attention.module}" if attention.module else f"{block}.gate"
+    if attention.kind in ("cbam", "gc"):
+        from npresnet.arch import attention_maps  # seldom needed
+
+        if attention.kind == "cbam":
+            return attention_maps.cbam(builder, base, names, x, reduction, attention.order)
+        return attention_maps.global_context(builder, base, names, x)
     gate = builder.global_avg_pool(f"{base}.pool", x)
     if attention.kind == "eca":
         kernel = builder.source.shape_of(f"{names[0]}.weight")

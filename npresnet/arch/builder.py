@@ -8,12 +8,14 @@ by `Window`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from npresnet.arch.source import (
     CHANNEL_AXES,
+    CONV3D_AXES,
     CONV_AXES,
     COUNTER,
     FEATURE_AXES,
@@ -40,6 +42,11 @@ def _quarter(shape: Shape) -> Init:
     return Init("constant", 0.25)
 
 
+def _pool(kind: str, window: Window) -> str:
+    """max_pool2d, or max_pool3d for a window over clips."""
+    return f"{kind}_pool{len(window.stride)}d"
+
+
 class Builder:
     """The nodes so far. Every method adds one node that reads `x` and returns the new node's name."""
 
@@ -59,34 +66,42 @@ class Builder:
         start: Start = he_fan_out,
         bias: Start | None = None,
         to: str = "",
+        weight: str = "",
         computed: Callable[[Array], Array] | None = None,
     ) -> str:
         """A convolution with the weight (out_channels, in_channels/groups, KH, KW), and a bias where the file has one.
 
+        With a window over time, height and width it is a conv3d, whose weight has KT before KH.
+
         bias      initialises a bias in a network with random weights, which has none without it
         to        names the reader of the result in errors; it determines out_channels
+        weight    the file's name of the weight, where it is not `name`.weight
         computed  the file's weight -> the weight that is used, of the same shape: standardisation
         """
         channels = self.channels[x]
 
         def why() -> str:
             size = "x".join(map(str, window.kernel_size))
-            height, width = (f"{axis}/{s}" if s > 1 else axis for axis, s in zip("HW", window.stride, strict=True))
+            axes = "THW"[-len(window.stride) :]
+            sizes = ", ".join(f"{axis}/{s}" if s > 1 else axis for axis, s in zip(axes, window.stride, strict=True))
             return (
-                f"  input   (N, {channels}, H, W)   from {x}\n"
-                f"  output  (N, {out_channels}, {height}, {width}){f'   {to}' if to else ''}\n"
+                f"  input   (N, {channels}, {', '.join(axes)})   from {x}\n"
+                f"  output  (N, {out_channels}, {sizes}){f'   {to}' if to else ''}\n"
                 f"  Each filter sees in_channels/groups channels through a {size} window, groups = {groups}. {MIXED}"
             )
 
         if channels % groups or out_channels % groups:
             raise ArchitectureError(f"{name} cannot have {groups} groups, which must divide both channels\n{why()}")
         shape = (out_channels, channels // groups, *window.kernel_size)
-        weight = self.source.take(Wanted(f"{name}.weight", shape, CONV_AXES, start, why))
+        is_clip = len(window.stride) == 3
+        axes = CONV3D_AXES if is_clip else CONV_AXES
+        filters = self.source.take(Wanted(weight or f"{name}.weight", shape, axes, start, why))
         if computed is not None:
-            weight = computed(weight)
+            filters = computed(filters)
         numbers = self.source.take_optional(Wanted(f"{name}.bias", (out_channels,), CHANNEL_AXES, bias, why))
-        params = {"weight": weight} if numbers is None else {"weight": weight, "bias": numbers}
-        return self._add(name, "conv2d", (x,), out_channels, window=window, groups=groups, params=params)
+        params = {"weight": filters} if numbers is None else {"weight": filters, "bias": numbers}
+        op = "conv3d" if is_clip else "conv2d"
+        return self._add(name, op, (x,), out_channels, window=window, groups=groups, params=params)
 
     def batch_norm(self, name: str, x: str, *, eps: float, start: Start = ones) -> str:
         """BatchNorm with its statistics; all four vectors are required. `start` initialises random weights.
@@ -146,9 +161,8 @@ class Builder:
         shape = (self.channels[x],)
         weight, bias = (np.broadcast_to(np.asarray(n, np.float32), shape) for n in (scale, shift))
         statistics = {"running_mean": np.zeros(shape, np.float32), "running_var": np.ones(shape, np.float32)}
-        return self._add(
-            name, "batch_norm", (x,), params={"weight": weight, "bias": bias, **statistics}, attrs={"eps": 0.0}
-        )
+        params = {"weight": weight, "bias": bias, **statistics}
+        return self._add(name, "batch_norm", (x,), params=params, attrs={"eps": 0.0})
 
     def operation(self, name: str, op: str, inputs: Sequence[str], channels: int | None = None, **fields: Any) -> str:
         """Any operation without further rules; `channels` of its result, by default those of its first input.
@@ -159,6 +173,12 @@ class Builder:
         if vectors is not None:
             fields["params"] = self._vectors(name, inputs[0], vectors)
         return self._add(name, op, tuple(inputs), channels, **fields)
+
+    def again(self, name: str, layer: str, x: str) -> str:
+        """The earlier layer called `layer`, with its parameters, applied to another value."""
+        self.channels[name] = self.channels[layer]
+        self._nodes.append(replace(next(n for n in self._nodes if n.name == layer), name=name, inputs=(x,)))
+        return name
 
     def add(self, name: str, left: str, right: str) -> str:
         """The sum of a block's two branches."""
@@ -189,13 +209,13 @@ class Builder:
 
     def max_pool(self, name: str, x: str, window: Window, *, ceil_mode: bool = False) -> str:
         attrs = {"ceil_mode": True} if ceil_mode else {}
-        return self._add(name, "max_pool2d", (x,), window=window, attrs=attrs)
+        return self._add(name, _pool("max", window), (x,), window=window, attrs=attrs)
 
     def avg_pool(
         self, name: str, x: str, window: Window, *, ceil_mode: bool = False, count_include_pad: bool = True
     ) -> str:
         attrs = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
-        return self._add(name, "avg_pool2d", (x,), window=window, attrs=attrs)
+        return self._add(name, _pool("avg", window), (x,), window=window, attrs=attrs)
 
     def global_avg_pool(self, name: str, x: str) -> str:
         return self._add(name, "global_avg_pool", (x,))
@@ -218,7 +238,7 @@ class Builder:
         return self._add(name, "flatten", (x,))
 
     def shortcut_a(self, name: str, x: str, *, stride: int, pad_channels: tuple[int, int]) -> str:
-        """x[:, :, ::stride, ::stride] between zero channels."""
+        """x[:, :, ::stride, ::stride] between zero channels; of clips every stride-th frame, too."""
         attrs = {"stride": stride, "pad_channels": pad_channels}
         return self._add(name, "shortcut_a", (x,), self.channels[x] + sum(pad_channels), attrs=attrs)
 

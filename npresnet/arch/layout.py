@@ -54,7 +54,7 @@ class Layout(NamedTuple):
     max_pool      the pool after the stem: True for 3x3 of stride 2, False, or [kernel_size, stride, padding, ceil_mode]
     pool_conv     a 3x3 convolution of stride 2 called maxpool.0 takes its place
     antialias     "blur" or "avg": what strides instead of the convolutions and the max pool; "none"
-    attention     "se", "eca" or "none"; gate: where it is found in a file; reduction: of random weights
+    attention     a key of `attention.KINDS`, or "none"; gate: where it is found in a file; reduction: of random weights
     norm          "batch_norm" or "group_norm" of norm_groups groups
     activation    its name, or ["leaky_relu", slope]
     projection    the name of a block's projection: "downsample" or "shortcut"; projection_kernel: its kernel_size where
@@ -65,7 +65,8 @@ class Layout(NamedTuple):
     file_head     the classifier read from a file
     global_pool, head_activation   see `head.pool_and_classify`
     start         how random convolutions are initialised
-    extra         further facts that a kind of block needs: see there
+    extra         further facts that a kind of block needs: see there; "norm", "after_add": functions that stand for
+                  a norm, and between a block's addition and its activation
     """
 
     block: str

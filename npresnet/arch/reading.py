@@ -23,6 +23,10 @@ NORM_ROLES = ("weight", "bias", "running_mean", "running_var")
 USUAL: dict[str, Any] = Layout._field_defaults
 
 Widths = dict[str, tuple[int, ...]]
+Layers = tuple[tuple[str, str], ...]  # the names of a block's convolutions and of their norms, in order
+
+BASIC: Layers = (("conv1", "bn1"), ("conv2", "bn2"))
+BOTTLENECK: Layers = (*BASIC, ("conv3", "bn3"))
 
 
 def has_projections(tensors: Tensors, name: str) -> bool:
@@ -32,21 +36,33 @@ def has_projections(tensors: Tensors, name: str) -> bool:
 
 def is_bottleneck(tensors: Tensors) -> bool:
     """Whether any block has a conv3."""
-    return tensors.has(r"^layer[0-9]+\.[0-9]+\.conv3\.weight$")
+    return tensors.has(r"^layer[0-9]+\.[0-9]+\.conv3\.(conv\.)?weight$")
 
 
-def read_residual(tensors: Tensors, family: Decision, *, labels: tuple[int, str], **known: Decision) -> Reading:
+def read_residual(
+    tensors: Tensors,
+    family: Decision,
+    names: Layers = (),
+    groups: int | None = None,
+    /,
+    *,
+    labels: tuple[int, str],
+    **known: Decision,
+) -> Reading:
     """The reading of any residual network.
 
     family  the first decision
+    names   of the layers whose out_channels are a block's widths, where they are not torchvision's
+    groups  of the Bottlenecks' 3x3, where it is not the one that conv2 has
     labels  (number of classes, labels to suggest for it)
     known   decisions made by the family; their value is None where they cannot be made
     """
-    convs, layers = read_convs(tensors), _read_layers(tensors)
+    convs, layers = read_convs(tensors), read_layers(tensors)
     block = "Bottleneck" if is_bottleneck(tensors) else "BasicBlock"
-    widths = _read_widths(tensors, block, layers)
+    names = names or (BOTTLENECK if block == "Bottleneck" else BASIC)
+    widths = read_widths(tensors, names, layers)
     head = read_head(tensors, widths[f"layer{len(layers)}.{layers[-1] - 1}"][-1], body=_body(convs))
-    groups = _read_groups(tensors, block, widths)
+    groups = groups or _read_groups(tensors, block, widths)
     in_channels = tensors.peek(f"{convs[0].conv}.weight", CONV_AXES).shape[1]
     convs = tuple(conv._replace(channels=_width(tensors, conv.conv, conv.norm)) for conv in convs)
     gate = find_attention(tensors)
@@ -154,7 +170,7 @@ def _body(convs: Iterable[StemConv]) -> tuple[str, ...]:
     return (*BODY, *(f"{name}." for conv in convs for name in (conv.conv, conv.norm)))
 
 
-def _read_layers(tensors: Tensors) -> list[int]:
+def read_layers(tensors: Tensors) -> list[int]:
     """The number of blocks in each stage, from the names `layerI.J.`; both must be numbered without gaps."""
     stages = tensors.numbers_after("layer")
     _refuse_gaps("stages layer1, layer2, ...", stages, 1)
@@ -175,11 +191,12 @@ def _refuse_gaps(what: str, numbers: list[int], first: int) -> None:
         )
 
 
-def _read_widths(tensors: Tensors, block: str, layers: list[int]) -> Widths:
+def read_widths(tensors: Tensors, names: Layers, layers: list[int]) -> Widths:
     """The out_channels of every block's convolutions."""
-    convs = (1, 2, 3) if block == "Bottleneck" else (1, 2)
-    names = (f"layer{i}.{j}" for i, depth in enumerate(layers, start=1) for j in range(depth))
-    return {name: tuple(_width(tensors, f"{name}.conv{k}", f"{name}.bn{k}") for k in convs) for name in names}
+    blocks = (f"layer{i}.{j}" for i, depth in enumerate(layers, start=1) for j in range(depth))
+    return {
+        block: tuple(_width(tensors, f"{block}.{conv}", f"{block}.{norm}") for conv, norm in names) for block in blocks
+    }
 
 
 def _width(tensors: Tensors, conv: str, norm: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
-from npresnet.arch.names import list_options, option_table, settle_arch
+from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, settle
 from npresnet.arch.reading import reconciled
 from npresnet.arch.refusals import naming_foreign
@@ -35,8 +35,8 @@ def build(
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
     options  further options of the caller, named as in OPTIONS; None means not given
     origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
-    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name of
-             torchvision's weights that the file is by its own name, nothing is ambiguous
+    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name by
+             which these very weights are known (torchvision's files, and random ones), nothing is ambiguous
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
     "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.
@@ -44,7 +44,7 @@ def build(
     Raises ArchitectureError where the tensors are not a supported ResNet, where one is missing, unused or of the wrong
     shape, and where arch or an option contradicts them.
     """
-    given, who = given_options(options, list_options()), origins or {}
+    given, who = given_options(options, KnownOptions()), origins or {}
     selected, implied = select(Tensors(tensors))
     with naming_foreign(selected):
         family = recognise(selected)

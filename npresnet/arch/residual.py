@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from npresnet.arch.attention import ECA, SE, attend
+from npresnet.arch.attention import KINDS, attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.head import pool_and_classify
 from npresnet.arch.layout import Block, Layout
@@ -32,16 +32,24 @@ BLUR = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / np.float32(16)  # Zha
 Branch = Callable[[Builder, Layout, Block, str], str]  # a block's branch, without attention and activation
 
 
-def build_residual(builder: Builder, layout: Layout) -> dict[str, str]:
+def build_residual(builder: Builder, layout: Layout, branches: Mapping[str, Branch] | None = None) -> dict[str, str]:
     """Build a residual network; returns its only output, {"logits": node} or {"embedding": node}.
+
+    branches  those of the kinds of blocks, where they are not BRANCHES: see `arch/blocks`
 
     Raises ArchitectureError where a tensor is missing or does not have the shape that its layer expects.
     """
-    x = stem(builder, layout)
-    for block in layout.blocks():
-        x = residual_block(builder, layout, block, x)
+    x = build_body(builder, layout, branches)
     pool, activation = layout.global_pool, layout.head_activation
     return pool_and_classify(builder, x, layout.head, global_pool=pool, head_activation=activation)
+
+
+def build_body(builder: Builder, layout: Layout, branches: Mapping[str, Branch] | None = None) -> str:
+    """The network up to its last block, whose node is returned."""
+    x = stem(builder, layout)
+    for block in layout.blocks():
+        x = residual_block(builder, layout, block, x, (branches or BRANCHES)[layout.block])
+    return x
 
 
 def stem(builder: Builder, layout: Layout) -> str:
@@ -68,14 +76,16 @@ def _stem_pool(builder: Builder, layout: Layout, x: str) -> str:
     return builder.max_pool("maxpool", x, layout.pool.window, ceil_mode=layout.pool.ceil_mode)
 
 
-def residual_block(builder: Builder, layout: Layout, block: Block, x: str) -> str:
+def residual_block(builder: Builder, layout: Layout, block: Block, x: str, branch: Branch) -> str:
     """A branch of convolutions, its attention, and the shortcut added to it."""
     name = block.name
-    y = BRANCHES[layout.block](builder, layout, block, x)
-    gate = layout.gate or {"se": SE, "eca": ECA}.get(layout.attention)
+    y = branch(builder, layout, block, x)
+    gate = layout.gate or KINDS.get(layout.attention)
     y = attend(builder, gate, name, y, layout.reduction)
     if layout.shortcut != "none":
         y = builder.add(f"{name}.add", y, shortcut(builder, layout, block, x, y, conv_norm))
+    if "after_add" in layout.extra:
+        y = layout.extra["after_add"](builder, layout, block, y)
     return activate(builder, layout, f"{name}.relu.{len(block.widths)}", y, block=layout.block)
 
 
@@ -87,7 +97,9 @@ def basic_branch(builder: Builder, layout: Layout, block: Block, x: str) -> str:
     x = activate(builder, layout, f"{name}.relu.1", x)
     x = antialiased(builder, layout, f"{name}.aa", x, block.stride) if aliases else x
     second = same_window(3, 1, block.dilation)
-    return conv_norm(builder, layout, f"{name}.conv2", f"{name}.bn2", x, block.widths[1], second, start=_last(layout))
+    return conv_norm(
+        builder, layout, f"{name}.conv2", f"{name}.bn2", x, block.widths[1], second, start=last_start(layout)
+    )
 
 
 def bottleneck_branch(builder: Builder, layout: Layout, block: Block, x: str) -> str:
@@ -104,11 +116,11 @@ def bottleneck_branch(builder: Builder, layout: Layout, block: Block, x: str) ->
     x = activate(builder, layout, f"{name}.relu.2", x)
     x = antialiased(builder, layout, f"{name}.aa", x, stride_3x3) if aliases else x
     return conv_norm(
-        builder, layout, f"{name}.conv3", f"{name}.bn3", x, block.widths[2], POINTWISE, start=_last(layout)
+        builder, layout, f"{name}.conv3", f"{name}.bn3", x, block.widths[2], POINTWISE, start=last_start(layout)
     )
 
 
-# A kind of block -> its branch. A new kind is a function and its row here.
+# A kind of block -> its branch. Further kinds are in `arch/blocks`, and their families give them to `build_residual`.
 BRANCHES: Mapping[str, Branch] = {"BasicBlock": basic_branch, "Bottleneck": bottleneck_branch}
 
 
@@ -151,6 +163,9 @@ def conv_norm(
 ) -> str:
     """A convolution and its norm; `start` initialises the norm's weight."""
     y = builder.conv(conv, x, out_channels, window, groups=groups, start=layout.start, to=to or f"to {norm}")
+    if "norm" in layout.extra:
+        chosen: str = layout.extra["norm"](builder, layout, norm, y, start)
+        return chosen
     if layout.norm == "group_norm":
         return builder.group_norm(norm, y, groups=layout.norm_groups, eps=layout.bn_eps)
     return builder.batch_norm(norm, y, eps=layout.bn_eps, start=start)
@@ -165,6 +180,6 @@ def _antialiases(layout: Layout, block: Block) -> bool:
     return layout.antialias != "none" and (block.stride > 1 or block.first_dilation != block.dilation)
 
 
-def _last(layout: Layout) -> Start:
+def last_start(layout: Layout) -> Start:
     """How the last norm of a branch starts."""
     return zeros if layout.zero_init_residual else ones

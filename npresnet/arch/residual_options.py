@@ -48,6 +48,6 @@ OPTIONS: Mapping[str, Option] = {
     "groups": count("size"),
     "width_per_group": count("size"),
     "downsample": one_of("conv", "avg", role="topology"),
-    "attention": one_of("none", "se", "eca", role="topology"),
+    "attention": one_of("none", "se", "eca", "cbam", "gc", role="topology"),
     "norm": one_of("batch_norm", "group_norm", role="topology"),
 }

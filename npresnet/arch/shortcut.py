@@ -36,13 +36,18 @@ def shortcut(builder: Builder, layout: Layout, block: Block, x: str, y: str, con
 
 
 def _projection(builder: Builder, layout: Layout, block: Block, x: str, y: str, number: int, conv_norm: Any) -> str:
-    """Convolution `number` of the projection and the norm after it; an average pool before it where `number` is 1."""
+    """Convolution `number` of the projection and the norm after it; an average pool before it where `number` is 1.
+
+    CLIP calls that pool -1, so that the convolution is 0; over an odd size it leaves out the last row and column.
+    """
     projection, stride = f"{block.name}.{layout.projection}", block.stride
     conv, norm = f"{projection}.{number}", f"{projection}.{number + 1}"
     side = layout.projection_kernel if stride > 1 or block.dilation > 1 else 1
     dilation = block.first_dilation if side > 1 else 1
     if number == 1:
         x, stride = _average(builder, block, f"{projection}.0", x), 1
+    elif layout.downsample == "avg" and stride > 1:
+        x, stride = builder.avg_pool(f"{projection}.-1", x, Window.of(stride, stride=stride)), 1
     window = Window.of(side, stride=stride, padding=((stride - 1) + dilation * (side - 1)) // 2, dilation=dilation)
     to = f"to be added to {y}: {block.name} needs a projection, a {side}x{side} convolution with stride {stride}"
     result: str = conv_norm(builder, layout, conv, norm, x, builder.channels[y], window, to=to)

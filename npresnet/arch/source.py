@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 from npresnet.network import Array
 
 CONV_AXES = ("out_channels", "in_channels/groups", "kernel_height", "kernel_width")
+CONV3D_AXES = (*CONV_AXES[:2], "kernel_time", *CONV_AXES[2:])
 LINEAR_AXES = ("out_features", "in_features")
 CHANNEL_AXES = ("channels",)
 FEATURE_AXES = ("out_features",)

@@ -13,6 +13,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from npresnet.arch.blocks import are_special
 from npresnet.arch.options import is_bool, is_whole
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.tensors import Tensors
@@ -78,11 +79,13 @@ def read_convs(tensors: Tensors) -> tuple[StemConv, ...]:
 
 
 def stem_side(tensors: Tensors) -> int | None:
-    """The kernel_size of the first convolution in a network that has stages of blocks; None in any other.
+    """The kernel_size of the first convolution in a network that has stages of usual blocks; None in any other.
 
     0 where conv1.weight is not a convolution's: `read_convs` reports that.
     """
-    if not tensors.has(r"^layer1\.[0-9]+\.conv1\.(weight|conv\.weight)$"):
+    if are_special(tensors) or not tensors.has(r"^layer1\.[0-9]+\.conv1\.(weight|conv\.weight)$"):
+        return None
+    if len(tensors.shape_of("conv1.weight") or ()) == 5 and len(tensors.shape_of("layer1.0.conv1.weight") or ()) == 5:
         return None
     return max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
 

@@ -21,6 +21,7 @@ from npresnet.bench import machine
 from npresnet.bench.peak import gemm_peak_gflops
 from npresnet.bench.prepare import random_model
 from npresnet.bench.timing import median
+from npresnet.config import Config
 from npresnet.cpu.compiler.split import split_batch
 from npresnet.cpu.runtime.blas import guard
 from npresnet.network import Network, Node
@@ -102,7 +103,7 @@ def time_layers(request: Request) -> LayerTimes:
         path = Path(request.model) if is_file else random_model(request.model, Path(folder), 0, may_use_torch=False)
         with npresnet.load(path, threads=1, **request.options) as model:
             device, on_cpu = _device(model), model.config["device"].value == "cpu"
-            images = _images(request, (model.config.value("in_channels", 3), request.size, request.size))
+            images = _images(request, _image_shape(model.config, request.size))
             executable = model.executable()
             group = group_of(request.batch) if on_cpu else request.batch
             watch = executable.stopwatch(executable.as_array(images[:group]))
@@ -175,10 +176,11 @@ def window_in_words(node: Node) -> str:
     """ "3x3", "3x3/2" with a stride, "3x3 dilated 2"; "" for an operation without a window."""
     if node.window is None:
         return ""
-    (height, width), stride, dilation = node.window.kernel_size, node.window.stride, node.window.dilation
-    strided = "" if max(stride) == 1 else f"/{stride[0]}" if len(set(stride)) == 1 else f"/{stride[0]}x{stride[1]}"
+    stride, dilation = node.window.stride, node.window.dilation
+    each = "x".join(map(str, stride if len(set(stride)) > 1 else stride[:1]))
+    strided = "" if max(stride) == 1 else f"/{each}"
     dilated = "" if max(dilation) == 1 else f" dilated {max(dilation)}"
-    return f"{height}x{width}{strided}{dilated}"
+    return f"{'x'.join(map(str, node.window.kernel_size))}{strided}{dilated}"
 
 
 def _words(node: Node, shapes: Mapping[str, Shape]) -> str:
@@ -198,6 +200,12 @@ def _device(model: Model) -> str:
     from npresnet import cuda
 
     return f"{cuda.open_gpu(address).name} ({address}), {model.config['dtype'].value}"
+
+
+def _image_shape(config: Config, size: int) -> Shape:
+    """(C, size, size), of a network for clips (C, T, size, size)."""
+    frames = (config.value("frames"),) if "frames" in config else ()
+    return (config.value("in_channels", 3), *frames, size, size)
 
 
 def _images(request: Request, shape: Shape) -> np.ndarray:

@@ -30,11 +30,15 @@ FLOAT32, INT64 = 1, 7  # TensorProto.DataType
 IR_VERSION, OPSET = 7, 13
 
 
-def write(network: Network, path: Path, *, channels: int, size: int) -> None:
-    """Write the network, float32, input "input" of shape ("batch", channels, size, size), to one .onnx file."""
+def write(network: Network, path: Path, *, channels: int, size: int | Sequence[int]) -> None:
+    """Write the network, float32, input "input" of shape ("batch", channels, size, size), to one .onnx file.
+
+    size  the side of a square image, or the size of a clip, (T, H, W)
+    """
+    sizes = (size, size) if isinstance(size, int) else tuple(size)
     nodes: list[bytes] = []
     initializers: list[bytes] = []
-    shapes = infer_shapes(network, (channels, size, size))
+    shapes = infer_shapes(network, (channels, *sizes))
     for node in network:
         if node.op in VECTOR_GATES and len(shapes[node.inputs[1]]) < len(shapes[node.inputs[0]]):
             initializers.append(_tensor(f"{node.name}/axes", np.array([2, 3], np.int64)))
@@ -48,7 +52,7 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
             *(_field(1, entry) for entry in nodes),
             _field(2, "npresnet"),
             *(_field(5, entry) for entry in initializers),
-            _field(11, _value_info(INPUT, ["batch", channels, size, size])),
+            _field(11, _value_info(INPUT, ["batch", channels, *sizes])),
             _field(12, _value_info(output, ["batch", *shapes[output]])),
         ]
     )
@@ -58,8 +62,11 @@ def write(network: Network, path: Path, *, channels: int, size: int) -> None:
 
 def _append(node: Node, shapes: Shapes, nodes: list[bytes], initializers: list[bytes]) -> None:
     """Add one of our nodes as a chain of ONNX nodes; the result of the last one has our node's name."""
-    chain = CHAINS[node.op](node, shapes) if node.op in CHAINS else _chain(node)
-    if node.op == "conv2d" and len(node.inputs) > 1:
+    if node.op == "shortcut_a" and len(shapes[node.name]) == 4:
+        chain = _shortcut_a(node, 3)
+    else:
+        chain = CHAINS[node.op](node, shapes) if node.op in CHAINS else _chain(node)
+    if node.op in CONVOLUTIONS and len(node.inputs) > 1:
         chain.append(("Add", {}, [], node.inputs[1]))  # the residual
     before = len(chain)
     if node.activation is not None:
@@ -77,13 +84,14 @@ def _append(node: Node, shapes: Shapes, nodes: list[bytes], initializers: list[b
         value = result
 
 
+CONVOLUTIONS = ("conv2d", "conv3d")
 VECTOR_GATES = ("multiply", "broadcast_add", "radix_weighted_sum")  # whose second input may be (N, C)
 
 
 def _chain(node: Node) -> list[Link]:
     """The ONNX operators of one of our operations, without residual and activation."""
     params = {role: np.asarray(array, dtype=np.float32) for role, array in node.params.items()}
-    if node.op == "conv2d":
+    if node.op in CONVOLUTIONS:
         arrays = [params[role] for role in ("weight", "bias") if role in params]
         return [("Conv", {**_window(node), "group": node.groups}, arrays, None)]
     if node.op == "batch_norm":
@@ -91,9 +99,9 @@ def _chain(node: Node) -> list[Link]:
     if node.op == "linear":
         arrays = [params[role] for role in ("weight", "bias") if role in params]
         return [("Gemm", {"transB": 1}, arrays, None)]
-    if node.op == "max_pool2d":
+    if node.op in ("max_pool2d", "max_pool3d"):
         return [("MaxPool", {**_window(node), **_ceil_mode(node)}, [], None)]
-    if node.op == "avg_pool2d":
+    if node.op in ("avg_pool2d", "avg_pool3d"):
         window = {name: value for name, value in _window(node).items() if name != "dilations"}
         inside = int(node.attrs.get("count_include_pad", True))
         return [("AveragePool", {**window, **_ceil_mode(node), "count_include_pad": inside}, [], None)]
@@ -153,7 +161,7 @@ def _window(node: Node) -> dict[str, list[int]]:
     return {
         "kernel_shape": list(window.kernel_size),
         "strides": list(window.stride),
-        "pads": [*window.padding, *window.padding],  # top, left, bottom, right
+        "pads": [*window.padding, *window.padding],  # top, left, bottom, right; of clips with time first
         "dilations": list(window.dilation),
     }
 
@@ -168,12 +176,12 @@ def _statistics(params: dict[str, np.ndarray]) -> list[np.ndarray]:
     return [params.get("weight", np.ones_like(mean)), params.get("bias", np.zeros_like(mean)), mean, variance]
 
 
-def _shortcut_a(node: Node) -> list[Link]:
-    """x[:, :, ::stride, ::stride], then zero channels before and after."""
+def _shortcut_a(node: Node, axes: int = 2) -> list[Link]:
+    """x[:, :, ::stride, ::stride], of clips along three axes, then zero channels before and after."""
     stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
-    ends = [np.iinfo(np.int64).max] * 2
-    starts_ends_axes_steps = [np.array(row, dtype=np.int64) for row in ([0, 0], ends, [2, 3], [stride, stride])]
-    pads = np.array([0, before, 0, 0, 0, after, 0, 0], dtype=np.int64)
+    rows = [0] * axes, [np.iinfo(np.int64).max] * axes, [*range(2, 2 + axes)], [stride] * axes
+    starts_ends_axes_steps = [np.array(row, dtype=np.int64) for row in rows]
+    pads = np.array([0, before, *[0] * axes, 0, after, *[0] * axes], dtype=np.int64)
     return [("Slice", {}, starts_ends_axes_steps, None), ("Pad", {}, [pads], None)]
 
 

@@ -41,10 +41,12 @@ def torch_eager(job: Job) -> Loaded:
 def torch_channels_last(job: Job) -> Loaded:
     """PyTorch eager with weights and input in NHWC memory, which its oneDNN kernels prefer."""
     torch, module = _torch_module(job)
-    module = module.to(memory_format=torch.channels_last)
+    has_clips = any(parameter.ndim == 5 for parameter in module.parameters())
+    order = torch.channels_last_3d if has_clips else torch.channels_last
+    module = module.to(memory_format=order)
 
     def feed(x: np.ndarray) -> Any:
-        return torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
+        return torch.from_numpy(x).contiguous(memory_format=order)
 
     return Loaded(feed, _without_gradient(torch, module), {"torch": torch.__version__})
 

@@ -3,7 +3,7 @@
     model.pth      random weights, written by torch.save (model.npz where torch is absent); or the caller's own file
     recipe.json, params.npz     the network, for PyTorch
     model.onnx     the network, for ONNX Runtime and OpenVINO
-    images.npy     (8, C, size, size) float32
+    images.npy     (8, C, size, size) float32, for a network for clips (8, C, 16, size, size)
     logits.npy     (8, features) float64: the reference of the parity check
 
 The reference comes from torchvision's own model where that is installed and the weights are random, else from PyTorch
@@ -27,6 +27,7 @@ from npresnet.network import Network
 from npresnet.plan import count_macs, infer_shapes
 
 IMAGES, LOGITS, IMAGE_COUNT = "images.npy", "logits.npy", 8
+FRAMES = 16  # of a clip
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ def prepare(request: Request) -> Prepared:
     network = _load_network(path, request.options)
     recipe.write(network, folder)
     channels = _in_channels(network)
-    images = np.random.default_rng(request.seed).standard_normal(
-        (IMAGE_COUNT, channels, request.size, request.size), dtype=np.float32
-    )
+    shape = (IMAGE_COUNT, channels, *(FRAMES,) * network.takes_clips, request.size, request.size)
+    images = np.random.default_rng(request.seed).standard_normal(shape, dtype=np.float32)
     np.save(folder / IMAGES, images)
     reference, logits, float32_logits = _reference(network, images, path if random else None, request.model)
     np.save(folder / LOGITS, logits)
@@ -113,7 +113,7 @@ def _load_network(path: Path, options: Mapping[str, Any]) -> Network:
 
 
 def _in_channels(network: Network) -> int:
-    first = next(node for node in network if node.op == "conv2d")
+    first = next(node for node in network if node.op in ("conv2d", "conv3d"))
     return int(first.params["weight"].shape[1]) * first.groups
 
 
@@ -144,7 +144,9 @@ def _write_onnx(exporter: str, network: Network, images: np.ndarray, path: Path)
     if exporter == "auto":
         exporter = "torch" if _installed("torch") and _installed("onnxscript") else "npresnet"
     if exporter == "npresnet":
-        onnx_file.write(network, path, channels=images.shape[1], size=images.shape[2])
+        onnx_file.write(
+            network, path, channels=images.shape[1], size=images.shape[2] if images.ndim == 4 else images.shape[2:]
+        )
         return "npresnet.bench.onnx_file"
     import torch
 

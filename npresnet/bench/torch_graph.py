@@ -23,7 +23,7 @@ FUNCTIONS = {**torch_gates.FUNCTIONS, **NORMS}
 
 
 def build(network: Network) -> torch.nn.Module:
-    """A module in eval mode, float32, that maps (N, C, H, W) to the network's only output."""
+    """A module in eval mode, float32, that maps (N, C, H, W), or clips, to the network's only output."""
     import torch
 
     root, graph = torch.nn.Module(), torch.fx.Graph()
@@ -74,15 +74,18 @@ def _call(root: torch.nn.Module, graph: Any, node: Node, inputs: list[Any], own:
         return graph.call_method("add_" if own[node.inputs[0]] else "add", tuple(inputs))
     if node.op in FUNCTIONS:
         return graph.call_function(FUNCTIONS[node.op], tuple(inputs), {**_options(node), **_params(root, graph, node)})
-    if node.op in ("max_pool2d", "avg_pool2d"):
+    if node.op in POOLS:
         return _functional(graph, node.op, inputs[0], **_pool_options(node))
     if node.op == "global_avg_pool":
-        return _functional(graph, "adaptive_avg_pool2d", inputs[0], output_size=(1, 1))
+        return graph.call_function(_global_avg_pool, (inputs[0],))
     if node.op == "flatten":
         return graph.call_function(torch.flatten, (inputs[0], 1))
     if node.op == "shortcut_a":
-        return _shortcut_a(graph, node, inputs[0])
+        return graph.call_function(_shortcut_a, (inputs[0], node.attrs["stride"], tuple(node.attrs["pad_channels"])))
     raise ArchitectureError(f"{node.name}: no PyTorch form of {node.op} is known here")
+
+
+POOLS = ("max_pool2d", "avg_pool2d", "max_pool3d", "avg_pool3d")
 
 
 def _params(root: torch.nn.Module, graph: Any, node: Node) -> dict[str, Any]:
@@ -133,27 +136,35 @@ def _pool_options(node: Node) -> dict[str, Any]:
         "padding": node.window.padding,
         "ceil_mode": bool(node.attrs.get("ceil_mode", False)),
     }
-    if node.op == "max_pool2d":
+    if node.op.startswith("max"):
         return {**options, "dilation": node.window.dilation}
     return {**options, "count_include_pad": bool(node.attrs.get("count_include_pad", True))}
 
 
-def _shortcut_a(graph: Any, node: Node, value: Any) -> Any:
-    """x[:, :, ::stride, ::stride], then zero channels before and after."""
-    import operator
+def _global_avg_pool(x: torch.Tensor) -> torch.Tensor:
+    """Of images, or of clips."""
+    import torch
 
-    stride = slice(None, None, node.attrs["stride"])
-    thinned = graph.call_function(operator.getitem, (value, (slice(None), slice(None), stride, stride)))
-    return _functional(graph, "pad", thinned, pad=(0, 0, 0, 0, *node.attrs["pad_channels"]))
+    functional = torch.nn.functional
+    return functional.adaptive_avg_pool3d(x, 1) if x.ndim == 5 else functional.adaptive_avg_pool2d(x, 1)
 
 
-def _conv2d(node: Node) -> torch.nn.Module:
+def _shortcut_a(x: torch.Tensor, stride: int, pad_channels: tuple[int, int]) -> torch.Tensor:
+    """x[:, :, ::stride, ::stride], of clips every stride-th frame too, then zero channels before and after."""
+    import torch
+
+    axes = x.ndim - 2
+    thinned = x[(slice(None),) * 2 + (slice(None, None, stride),) * axes]
+    return torch.nn.functional.pad(thinned, (0, 0) * axes + pad_channels)
+
+
+def _convolution(node: Node) -> torch.nn.Module:
     import torch
 
     assert node.window is not None
-    weight = node.params["weight"]  # (O, C/G, KH, KW)
+    weight = node.params["weight"]  # (O, C/G, KH, KW), or (O, C/G, KT, KH, KW)
     window = node.window
-    layer = torch.nn.Conv2d(
+    layer: torch.nn.Module = (torch.nn.Conv3d if node.op == "conv3d" else torch.nn.Conv2d)(
         weight.shape[1] * node.groups,
         weight.shape[0],
         window.kernel_size,
@@ -177,7 +188,9 @@ def _batch_norm(node: Node) -> torch.nn.Module:
     import torch
 
     channels = node.params["running_mean"].shape[0]
-    return _filled(torch.nn.BatchNorm2d(channels, eps=node.attrs["eps"], affine="weight" in node.params), node)
+    layer = torch.nn.BatchNorm2d(channels, eps=node.attrs["eps"], affine="weight" in node.params)
+    layer._check_input_dim = lambda x: None  # of clips too
+    return _filled(layer, node)
 
 
 def _filled(layer: torch.nn.Module, node: Node) -> torch.nn.Module:
@@ -188,4 +201,9 @@ def _filled(layer: torch.nn.Module, node: Node) -> torch.nn.Module:
     return layer
 
 
-_LAYERS: dict[str, Callable[[Node], Any]] = {"conv2d": _conv2d, "linear": _linear, "batch_norm": _batch_norm}
+_LAYERS: dict[str, Callable[[Node], Any]] = {
+    "conv2d": _convolution,
+    "conv3d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+}

@@ -21,6 +21,8 @@ def embed(args: Namespace) -> int:
     """Print the pooled features of each image as JSON, or write them to one .npy file, one row per image."""
     paths = ImagePaths(args.images)
     with model_of(args) as model:
+        if model.network.takes_clips:
+            paths.as_clips()
         records: list[tuple[str, Any]] = []
         for path in paths:
             try:

@@ -28,6 +28,8 @@ def predict(args: Namespace) -> int:
         empty.end()
         return FAILED
     with model_of(args) as model:
+        if model.network.takes_clips:
+            paths.as_clips()
         start = perf_counter()
         bar = _progress_bar(args, paths)
         writer = _writer(args, bar.write if bar else print, paths)
@@ -64,8 +66,9 @@ def _written(
 
 
 def _draw(grid_path: str, written: Iterator[tuple[str, Prediction]], model: Model) -> int:
-    """Draw pages of the preprocessed images; returns the number of images."""
+    """Draw pages of the preprocessed images, of clips the frame in the middle; returns the number of images."""
     from npresnet import images
+    from npresnet.images.clips import frames_of
     from npresnet.views import grid
 
     count = 0
@@ -74,7 +77,9 @@ def _draw(grid_path: str, written: Iterator[tuple[str, Prediction]], model: Mode
         nonlocal count
         for path, prediction in written:
             count += 1
-            yield images.cropped(path, model.config["preprocess"].value), f"predict:{prediction.label}"
+            shown = frames_of(path) if model.network.takes_clips else [path]
+            picture = images.cropped(shown[len(shown) // 2], model.config["preprocess"].value)
+            yield picture, f"predict:{prediction.label}"
 
     for page in grid.save_pages(grid_path, pictures()):
         complain(f"wrote {page}")
@@ -100,7 +105,8 @@ def _progress_bar(args: Namespace, paths: ImagePaths) -> Any:
 
 def _print_times(model: Model, count: int, elapsed_s: float, spent_ms: Counter[str]) -> None:
     print(_where(model))
-    print(f"{count} image{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")
+    word = "clip" if model.network.takes_clips else "image"
+    print(f"{count} {word}{'s' * (count > 1)} in {elapsed_s * 1e3:.1f} ms, mean {elapsed_s * 1e3 / count:.1f} ms")
     if model.config["device"].value != "cpu":
         print(_spent(spent_ms, model.config["threads"].value))
 

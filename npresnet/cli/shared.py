@@ -90,12 +90,25 @@ def _value(text: str) -> Any:
 class ImagePaths:
     """Iterates over the image files of paths, folders and patterns, `-` for a list on stdin.
 
-    Missing ones are reported, counted in `failures`, and skipped. `total` is None if stdin is to be read.
+    Missing ones are reported, counted in `failures`, and skipped. `total` is None if stdin is to be read. After
+    `as_clips` a folder or pattern is one item, the frames of a clip, rather than its files.
     """
 
     def __init__(self, arguments: list[str]):
         self.failures = 0
+        self._arguments = arguments
+        self._are_clips = False
         self._files = [self._find(argument) if argument != "-" else None for argument in arguments]
+        self._count()
+
+    def as_clips(self) -> None:
+        """For a network for clips: every argument, or line of stdin, is one."""
+        self._are_clips = True
+        found = zip(self._arguments, self._files, strict=True)
+        self._files = [[argument] if files else files for argument, files in found]
+        self._count()
+
+    def _count(self) -> None:
         self.total = None if None in self._files else sum(len(files) for files in self._files if files)
 
     def __iter__(self) -> Iterator[str]:
@@ -122,7 +135,8 @@ class ImagePaths:
         from npresnet import images
 
         try:
-            return images.find(argument)
+            found = images.find(argument)
+            return [argument] if self._are_clips else found
         except ImageError as error:
             self.report(argument, error)
             return []

@@ -75,7 +75,8 @@ class Executable:
     def __call__(self, images: Array) -> dict[str, Array]:
         """Run the network on every image.
 
-        images   (N, C, H, W)    float32, any strides; other floats and integers are cast. Never changed
+        images   (N, C, H, W)    float32, any strides; other floats and integers are cast. Never changed. Clips are
+                                 (N, C, T, H, W)
         returns  {output name: (N, ...) float32}, arrays that belong to the caller
 
         Raises ShapeError where the images do not fit the network, DeviceError after `close()` and where memory is
@@ -202,8 +203,8 @@ def _release(call: object, team: Team | None) -> None:
 
 
 def _check_axes(images: Array) -> None:
-    if images.ndim != 4:
-        raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
+    if images.ndim not in (4, 5):
+        raise ShapeError(f"expects images (N, C, H, W), or clips (N, C, T, H, W), got {images.shape}")
 
 
 def _check_count(images: int) -> None:

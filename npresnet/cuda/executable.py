@@ -75,8 +75,8 @@ class Executable:
         Raises ShapeError where the images do not fit the network, DeviceError after `close()`, where memory is too
         small (smaller batches can be run all the same), and where the GPU fails.
         """
-        if images.ndim != 4:
-            raise ShapeError(f"expects images (N, C, H, W), got {images.shape}")
+        if images.ndim not in (4, 5):
+            raise ShapeError(f"expects images (N, C, H, W), or clips (N, C, T, H, W), got {images.shape}")
         with self._lock, host_memory_errors():
             programs, input_shape = self._open(), tuple(images.shape[1:])
             if not len(images):

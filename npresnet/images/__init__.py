@@ -3,6 +3,8 @@
     find -> read -> cropped -> preprocess
     paths   RGB image   (224, 224, 3) uint8   (1, 3, 224, 224) float32
 
+Networks for clips take frames: `clips` reads a folder, a list or an array of them.
+
 Every step matches torchvision's transforms on PIL images (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`) bit for bit.
 Pillow is imported only when an image is read.
 """

@@ -13,6 +13,7 @@ from npresnet.errors import ImageError
 from npresnet.images.messages import name_of
 from npresnet.images.presets import Preprocess, Size, preset
 from npresnet.images.reading import image_errors, read
+from npresnet.images.resizing import resize_without_antialias
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +37,7 @@ def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
     """
     how = preset(how)
     with image_errors(source):
-        return _normalised(_pixels(source, how), how)
+        return normalised(_pixels(source, how), how)
 
 
 def pixels(source: Any, how: How = "V1") -> NDArray[np.uint8]:
@@ -58,7 +59,9 @@ def cropped(source: Any, how: How = "V1") -> NDArray[np.uint8]:
 
 def _pixels(source: Any, how: Preprocess) -> NDArray[np.uint8]:
     picture = np.asarray(_picture(source, how))
-    return picture if picture.ndim == 3 else picture[:, :, np.newaxis]  # (H, W, C)
+    if picture.ndim == 2:
+        return picture[:, :, np.newaxis]  # (H, W, C)
+    return picture[:, :, ::-1] if how.bgr else picture
 
 
 def _picture(source: Any, how: Preprocess) -> Image.Image:
@@ -76,6 +79,8 @@ def _resize(image: Image.Image, how: Preprocess, name: str) -> Image.Image:
             f"{name} has {image.width}x{image.height} pixels and would be resized to {size[0]}x{size[1]}; crop it "
             "first, or choose a smaller resize"
         )
+    if not how.antialias:
+        return resize_without_antialias(image, size)
     return image.resize(size, _filter(how.interpolation))
 
 
@@ -115,7 +120,8 @@ def _offset(size: int, wanted: int) -> int:
     return round((size - wanted) / 2)
 
 
-def _normalised(pixels: NDArray[np.uint8], how: Preprocess) -> NDArray[np.float32]:
+def normalised(pixels: NDArray[np.uint8], how: Preprocess) -> NDArray[np.float32]:
+    """Pixels (H, W, C) -> (1, C, H, W) float32, normalised by one table look-up per value."""
     table = _table(how.mean, how.std)  # (C, 256)
     height, width, channels = pixels.shape
     x = np.empty((1, channels, height, width), np.float32)

@@ -15,6 +15,9 @@ Size = int | tuple[int, int]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+DETECTRON_MEAN = (102.9801 / 255, 115.9465 / 255, 122.7717 / 255)  # blue, green, red
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
 
 # Far beyond any network's input; bounds the memory that settings from an untrusted file can request.
 MAX_SIDE = 8192
@@ -32,6 +35,9 @@ class Preprocess:
     mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks
     interpolation  bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos
     exif           apply the EXIF orientation; torchvision does not
+    antialias      whether resizing averages over all pixels, as Pillow does; False takes the two neighbours along each
+                   axis (bilinear only), as torchvision's presets for video do
+    bgr            the order of the channels, also of mean and std, is blue, green, red
 
     Raises ArchitectureError for invalid values.
     Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
@@ -43,6 +49,8 @@ class Preprocess:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
     exif: bool = False
+    antialias: bool = True
+    bgr: bool = False
 
     def __post_init__(self) -> None:
         checked = {
@@ -52,10 +60,14 @@ class Preprocess:
             "std": _numbers("std", self.std),
             "interpolation": _interpolation(self.interpolation),
             "exif": _flag("exif", self.exif),
+            "antialias": _flag("antialias", self.antialias),
+            "bgr": _flag("bgr", self.bgr),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         _check_channels(self.mean, self.std)
+        if not self.antialias and self.interpolation != "bilinear":
+            raise ArchitectureError(f"antialias=False needs interpolation='bilinear', got {self.interpolation!r}")
 
     @property
     def channels(self) -> int:
@@ -93,6 +105,8 @@ class Preprocess:
             f"mean {_text(self.mean)}",
             f"std {_text(self.std)}",
             "turned by EXIF" if self.exif else "",
+            "" if self.antialias else "not antialiased",
+            "channels BGR" if self.bgr else "",
         ]
         text = ", ".join(step for step in steps if step)
         return f"{self.name}: {text}" if self.name else text
@@ -162,11 +176,15 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(number, int) for number in value)
 
 
-# "cifar10" uses ImageNet's mean and standard deviation because its networks were trained with them.
+# "cifar10" uses ImageNet's mean and standard deviation because its networks were trained with them. "kinetics" is
+# torchvision's for video, "kinetics-hara" that of kenshohara's 3-D ResNets, "detect-and-track" that of its repository.
 PRESETS: dict[str, Preprocess] = {
     "V1": Preprocess(resize=256, crop=224),
     "V2": Preprocess(resize=232, crop=224),
     "cifar10": Preprocess(resize=32, crop=32),
+    "kinetics": Preprocess((128, 171), 112, KINETICS_MEAN, KINETICS_STD, antialias=False),
+    "detect-and-track": Preprocess(256, None, DETECTRON_MEAN, (1 / 255,) * 3, antialias=False, bgr=True),
+    "kinetics-hara": Preprocess(112, 112, (0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737)),
 }
 _ALIASES = {"imagenet1k_v1": "V1", "imagenet": "V1", "imagenet1k_v2": "V2", "cifar": "cifar10"}
 
@@ -174,7 +192,8 @@ _ALIASES = {"imagenet1k_v1": "V1", "imagenet": "V1", "imagenet1k_v2": "V2", "cif
 def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
     """The Preprocess given by a name, a dict of its fields, or a Preprocess.
 
-    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), ignoring case; torchvision's names of
+    value  "V1" (short side 256, crop 224), "V2" (232, 224), "cifar10" (32, 32), "kinetics",
+           "kinetics-hara" and "detect-and-track" (clips), ignoring case; torchvision's names of
            weights ("IMAGENET1K_V1", "IMAGENET1K_V2"); or a dict of fields, whose "preset" is the base instead of V1:
            {"preset": "V2", "exif": True}
 

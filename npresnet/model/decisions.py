@@ -190,11 +190,12 @@ def decide_labels(
     return decision._replace(value=_name_of(chosen)), chosen
 
 
-def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, int, int]:
-    """(C, H, W) of a preprocessed image; 224 x 224 if preprocessing keeps the images' sizes."""
+def input_size(config: Config, preprocess: Preprocess | None) -> tuple[int, ...]:
+    """(C, H, W) of a preprocessed image, (C, T, H, W) of a clip; 224 x 224 if preprocessing keeps the images' sizes."""
     crop = None if preprocess is None else preprocess.crop
     height, width = crop if isinstance(crop, tuple) else (crop or 224,) * 2
-    return config.value("in_channels", 3), height, width
+    frames = (config.value("frames"),) if "frames" in config else ()
+    return config.value("in_channels", 3), *frames, height, width
 
 
 def _open_gpu(device: str) -> Any:

@@ -20,11 +20,14 @@ Array = NDArray[Any]
 AXES = "N, C, H, W"
 
 
-def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], Any] = np.asarray) -> Any:
+def as_batch(
+    x: Any, in_channels: int, first: Node, to_array: Callable[[Any], Any] = np.asarray, axes: str = AXES
+) -> Any:
     """x as an array (N, C, H, W) of any float dtype and strides; backends cast each image when copying it.
 
     first     the node that reads the images, for the message
     to_array  the backend's conversion: to a NumPy array, on a GPU also to a CuPy array
+    axes      of x, in the words of the message
 
     Raises ShapeError for a wrong number of axes or channels, images without pixels, and dtypes other than floats.
     """
@@ -33,15 +36,15 @@ def as_batch(x: Any, in_channels: int, first: Node, to_array: Callable[[Any], An
     except NpresnetError:
         raise
     except (ValueError, TypeError, RuntimeError, BufferError) as error:  # ragged lists; tensors with a gradient
-        raise ShapeError(f"model(x) expects one array ({AXES}), and x cannot be converted to one: {error}") from None
+        raise ShapeError(f"model(x) expects one array ({axes}), and x cannot be converted to one: {error}") from None
     if array.dtype.kind != "f":
         raise ShapeError(_wrong_dtype(array))
-    if array.ndim != 4:
-        raise ShapeError(_wrong_axes(array))
+    if array.ndim != len(axes.split(", ")):
+        raise ShapeError(_wrong_axes(array, axes))
     if array.shape[1] != in_channels:
-        raise ShapeError(_wrong_channels(array, in_channels, first))
+        raise ShapeError(_wrong_channels(array, in_channels, first, axes))
     if 0 in array.shape[2:]:
-        raise ShapeError(f"model(x) expects images of at least one pixel, got {array.shape} ({AXES})")
+        raise ShapeError(f"model(x) expects images of at least one pixel, got {array.shape} ({axes})")
     return array
 
 
@@ -94,11 +97,14 @@ def _expand_folders(sources: Iterable[Any]) -> Iterator[Any]:
             yield source
 
 
-def named_error(error: ImageError, source: Any, position: int) -> ImageError:
-    """The error of one image of a list, with its position unless the source is a path, which the error names."""
+def named_error(error: ImageError, source: Any, position: int, word: str = "image") -> ImageError:
+    """The error of one image of a list, with its position unless the source is a path, which the error names.
+
+    word  what one of the list is
+    """
     if isinstance(source, (str, os.PathLike)):
         return error
-    named = ImageError(f"image {position} of the list (the first is 0): {error}")
+    named = ImageError(f"{word} {position} of the list (the first is 0): {error}")
     named.__cause__ = error
     return named
 
@@ -148,7 +154,10 @@ def _wrong_dtype(array: Array) -> str:
     return f"model(x) expects normalised floats (float32; float64 and float16 are cast), got {array.dtype}. {way_out}"
 
 
-def _wrong_axes(array: Array) -> str:
+def _wrong_axes(array: Array, axes: str) -> str:
+    if axes != AXES:
+        way_out = "T is the number of frames. For one clip (C, T, H, W) pass x[None]; for frames use model.predict"
+        return f"model(x) expects five axes ({axes}), got {array.ndim}: {array.shape}. {way_out}"
     if array.ndim == 3:
         way_out = "For one image (C, H, W) pass x[None]; for an image (H, W, 3) use model.predict"
     else:
@@ -156,13 +165,16 @@ def _wrong_axes(array: Array) -> str:
     return f"model(x) expects four axes ({AXES}), got {array.ndim}: {array.shape}. {way_out}"
 
 
-def _wrong_channels(array: Array, in_channels: int, first: Node) -> str:
-    way_out = f"Each filter reads all channels of an image: pass (N, {in_channels}, H, W)"
-    if array.shape[3] == in_channels:
+def _wrong_channels(array: Array, in_channels: int, first: Node, axes: str) -> str:
+    way_out = f"Each filter reads all channels: pass ({axes.replace('C', str(in_channels))})"
+    if axes != AXES and array.shape[2] == in_channels:
+        way_out = "The channels must be the second axis. If x is (N, T, C, H, W), pass x.swapaxes(1, 2)"
+    elif axes == AXES and array.shape[3] == in_channels:
         way_out = "The channels must be the second axis. If x is (N, H, W, C), pass x.transpose(0, 3, 1, 2)"
     return (
         f"{first.name} expects {in_channels} input channels, got {array.shape[1]}\n"
-        f"  input   {array.shape}   {AXES}\n"
-        f"  weight  {first.params['weight'].shape}   out_channels, in_channels, kernel_height, kernel_width\n"
+        f"  input   {array.shape}   {axes}\n"
+        f"  weight  {first.params['weight'].shape}   out_channels, in_channels, "
+        f"{'kernel_time, ' if axes != AXES else ''}kernel_height, kernel_width\n"
         f"  {way_out}"
     )

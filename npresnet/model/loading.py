@@ -56,7 +56,7 @@ class Loaded(NamedTuple):
     content: str = ""  # the weight file's identity, or ""
 
     @property
-    def input_size(self) -> tuple[int, int, int]:
+    def input_size(self) -> tuple[int, ...]:
         """(C, H, W) of a preprocessed image; 224 x 224 if preprocessing keeps the images' sizes."""
         return input_size(self.config, self.preprocess)
 
@@ -145,7 +145,7 @@ def build(
         raise
     except (MemoryError, ValueError, OverflowError):  # raised by NumPy for huge sizes
         raise DeviceError(f"{name} with num_classes={num_classes} needs more memory than is available") from None
-    network, config = architectures.build(tensors, arch=name, options=options)
+    network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     source = Source(f"random weights, seed {seed}")
     return _decided(network, config, tensors, source, labels, preprocess).model(runtime)
 
@@ -191,7 +191,7 @@ def describe(source: StrPath, *, key: str | None = None, **options: Any) -> Load
         return interpret(text, options=options, key=key)
     name = known.arch if known is not None else text
     tensors = architectures.random_tensors(name, **options)
-    network, config = architectures.build(tensors, arch=name, options=options)
+    network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     return _decided(network, config, tensors, Source(name))
 
 
@@ -259,7 +259,8 @@ def _build_stored(
     tensors: Mapping[str, Array], stored: Stored, arch: str | None, given: Mapping[str, Any]
 ) -> tuple[Network, Config]:
     """The network of a file with npresnet's metadata, whose options the caller may replace."""
-    kept = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
+    options_of_it = architectures.options_of(stored.config.value("family"))
+    kept = {name: d.value for name, d in stored.config.items() if name in options_of_it and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(kept, "file"), **dict.fromkeys(given, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
     expected = stored.config.value("arch") if arch is None else arch

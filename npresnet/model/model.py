@@ -19,14 +19,13 @@ from npresnet.model.executables import Executables, module_names
 from npresnet.model.inputs import (
     as_batch,
     as_count,
-    is_one_image,
     named_error,
     npz_path,
     require_preprocess,
-    sources_in,
 )
 from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
+from npresnet.model.sources import sources_of
 from npresnet.network import Network
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ class Model:
         self._source = source
         self._threads: int = config["threads"].value
         self._channels: int = config.value("in_channels", 3)
+        self._sources = sources_of(network.takes_clips)
         self._scores: str = config.value("scores", "softmax")
         self._executables = Executables(
             network,
@@ -88,7 +88,8 @@ class Model:
         """Classify images.
 
         images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float in
-                    0..1); or a list or any other iterable of such images
+                    0..1); or a list or any other iterable of such images. Of a network for clips one clip: a folder of
+                    frames, a list of images or an array (T, H, W, 3); or a list or iterable of such clips
         top         number of candidates in `Prediction.top`
         batch_size  number of images of an iterable that are read and run together; does not affect the predictions
                     (except the last digits on a GPU, and of a model loaded with fast=True)
@@ -98,7 +99,7 @@ class Model:
         """
         self._require_classifier()
         top_k = as_count(top, "top")
-        if is_one_image(images):
+        if self._sources.is_one(images):
             if self._on_gpu is not None:
                 return self._on_gpu.row(images, top=self._ranked(top_k)).prediction(self.labels, top_k, self._scores)
             start = perf_counter()
@@ -107,7 +108,7 @@ class Model:
         predictions = []
         for position, (source, result) in enumerate(self._predictions(images, top_k, batch_size)):
             if isinstance(result, ImageError):
-                raise named_error(result, source, position)
+                raise named_error(result, source, position, self._sources.word)
             predictions.append(result)
         return predictions
 
@@ -116,27 +117,28 @@ class Model:
     ) -> Iterator[tuple[Any, Prediction | ImageError]]:
         """Classify images lazily, for folders too large for memory.
 
-        paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded
+        paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a
+               network for clips an iterable of clips, where a folder is one
 
         Yields (path, Prediction), or (path, ImageError) for an image that cannot be read, and continues. Two batches
         are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on a GPU two);
         if it raises, the results of its earlier images are yielded first.
         """
         self._require_classifier()
-        return self._predictions(sources_in(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
+        return self._predictions(self._sources.several(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
 
     def preprocess(self, image: Any) -> Array:
         """The network's input for an image, (1, 3, H, W) float32, as computed by torchvision's transforms.
 
-        image  a path, bytes, a file object, a PIL image, or (H, W, 3) uint8
+        image  a path, bytes, a file object, a PIL image, or (H, W, 3) uint8; or a clip, which gives (1, 3, T, H, W)
 
         Raises ImageError; ShapeError if preprocessing yields a different number of channels than the network expects.
         """
-        return images.preprocess(image, require_preprocess(self._preprocess, self._channels))
+        return self._sources.preprocess(image, require_preprocess(self._preprocess, self._channels))
 
     def embed(self, images: Any, *, batch_size: int = 32) -> Array:
         """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
-        if is_one_image(images):
+        if self._sources.is_one(images):
             if self._on_gpu is not None:
                 return np.asarray(self._on_gpu.row(images, pooled=True).values)
             return np.asarray(self._pooled(self.preprocess(images))[0])
@@ -144,7 +146,7 @@ class Model:
         for position, row in enumerate(self._rows(images, batch_size, pooled=True)):
             if row.values is None:
                 assert row.item.error is not None
-                raise named_error(row.item.error, row.item.source, position)
+                raise named_error(row.item.error, row.item.source, position, self._sources.word)
             rows.append(row.values)
         if not rows:
             return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
@@ -155,7 +157,7 @@ class Model:
 
         H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Where one logit
         decides between two classes, the map of class 0 is that of class 1 with its sign changed. Raises
-        ArchitectureError unless the network ends in global average pooling and linear layers alone.
+        ArchitectureError for clips, and unless the network ends in global average pooling and linear layers alone.
         """
         from npresnet.views.cam import activation_map, class_weight, find_head
 
@@ -180,8 +182,9 @@ class Model:
     def __call__(self, x: Any) -> Array:
         """Run the network on preprocessed images.
 
-        x  (N, C, H, W) float32, already normalised; float64 and float16 are cast. Any strides; never modified. On a GPU
-           also CuPy arrays and other GPU arrays by DLPack; then the result is a CuPy array
+        x  (N, C, H, W) float32, already normalised, of a network for clips (N, C, T, H, W); float64 and float16 are
+           cast. Any strides; never modified. On a GPU also CuPy arrays and other GPU arrays by DLPack; then the result
+           is a CuPy array
 
         Returns the logits (N, num_classes) float32, or the embedding (N, D) if there is no classifier; the array
         is owned by the caller. NaN in an image affects only that image's result. Raises ShapeError.
@@ -203,7 +206,7 @@ class Model:
         return self._run(wanted, x) if wanted else {}
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
-        """The table of the `torchsummary` package; input_size is (C, H, W), by default that of this model."""
+        """The table of the `torchsummary` package; input_size is (C, H, W) or (C, T, H, W), by default the model's."""
         from npresnet.views.summary import summary
 
         shape = default_size(self.config, self._preprocess) if input_size is None else input_size
@@ -269,7 +272,7 @@ class Model:
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
         """The outputs of `modules` (None: of the network) for a batch x."""
         executable = self._executables.get(modules)
-        return executable(as_batch(x, self._channels, self.network.nodes[0], executable.as_array))
+        return executable(as_batch(x, self._channels, self.network.nodes[0], executable.as_array, self._sources.axes))
 
     def _pooled(self, x: Array) -> Array:
         """(N, D): the classifier's input."""
@@ -279,7 +282,7 @@ class Model:
         return result
 
     def _open_on_gpu(self) -> OnGpu | None:
-        if self.config["device"].value == "cpu":
+        if self.config["device"].value == "cpu" or self.network.takes_clips:
             return None
         from npresnet.model.on_gpu import OnGpu
 

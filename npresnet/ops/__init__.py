@@ -4,7 +4,8 @@ One file per operation: its function and its record (`record.Operation`), which 
 `registry` lists them, `run` interprets a network with them.
 
 Notation in all files: N images, C channels, H height, W width of the input; O channels, OH, OW of the output; KH, KW
-kernel_size; G groups; s, p, d stride, padding, dilation; L = OH*OW positions of the window.
+kernel_size; of clips also T, OT frames and KT; G groups; s, p, d stride, padding, dilation; L = OH*OW positions of the
+window.
 
 `ops.winograd` derives the fast algorithms for 3x3 windows, `ops.polyphase` those with stride 2. They are not
 operations but other ways to compute conv2d.
@@ -16,6 +17,7 @@ from npresnet.ops.activations import relu
 from npresnet.ops.add import add
 from npresnet.ops.attention_pool2d import attention_pool2d
 from npresnet.ops.avg_pool2d import avg_pool2d
+from npresnet.ops.avg_pool3d import avg_pool3d
 from npresnet.ops.batch_norm import batch_norm
 from npresnet.ops.broadcast_add import broadcast_add
 from npresnet.ops.channel_conv1d import channel_conv1d
@@ -23,6 +25,7 @@ from npresnet.ops.channel_max import channel_max
 from npresnet.ops.channel_mean import channel_mean
 from npresnet.ops.concat import concat
 from npresnet.ops.conv2d import conv2d, folded_weight, im2col
+from npresnet.ops.conv3d import conv3d
 from npresnet.ops.evo_norm_s0 import evo_norm_s0
 from npresnet.ops.filter_response_norm import filter_response_norm
 from npresnet.ops.flatten import flatten
@@ -32,6 +35,7 @@ from npresnet.ops.group_norm import group_norm
 from npresnet.ops.layer_norm2d import layer_norm2d
 from npresnet.ops.linear import linear
 from npresnet.ops.max_pool2d import max_pool2d
+from npresnet.ops.max_pool3d import max_pool3d
 from npresnet.ops.multiply import multiply
 from npresnet.ops.pad2d import pad2d
 from npresnet.ops.prelu import prelu
@@ -56,6 +60,7 @@ __all__ = [
     "add",
     "attention_pool2d",
     "avg_pool2d",
+    "avg_pool3d",
     "batch_norm",
     "broadcast_add",
     "channel_conv1d",
@@ -63,6 +68,7 @@ __all__ = [
     "channel_mean",
     "concat",
     "conv2d",
+    "conv3d",
     "evo_norm_s0",
     "filter_response_norm",
     "flatten",
@@ -74,6 +80,7 @@ __all__ = [
     "layer_norm2d",
     "linear",
     "max_pool2d",
+    "max_pool3d",
     "multiply",
     "operation_of",
     "pad2d",

@@ -42,12 +42,12 @@ def avg_pool2d(
     out_size = window.output_size(x.shape[2:], ceil_mode=ceil_mode)
     sums = sliding_windows(x, window, out_size, fill=0).sum(axis=(4, 5))  # (N, C, OH, OW)
     rows, columns = (
-        _counted(window, axis, x.shape[2 + axis], out_size[axis], count_include_pad) for axis in (0, 1)
+        counted(window, axis, x.shape[2 + axis], out_size[axis], count_include_pad) for axis in (0, 1)
     )  # (OH,), (OW,)
     return sums / np.outer(rows, columns).astype(x.dtype)
 
 
-def _counted(window: Window, axis: int, size: int, out_size: int, include_pad: bool) -> list[int]:
+def counted(window: Window, axis: int, size: int, out_size: int, include_pad: bool) -> list[int]:
     """The number of positions counted in each window along one axis."""
     padding = window.padding[axis] if include_pad else 0
     ranges = (window.input_range(axis, i, i + 1) for i in range(out_size))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from npresnet.network import Array, Node
 from npresnet.ops.radix_sum import channels_of_radix, radix_sum
-from npresnet.ops.record import Operation, Shape, image_shape, sees_all
-from npresnet.ops.windows import check_image
+from npresnet.ops.record import Operation, Shape, map_shape, sees_all
+from npresnet.ops.windows import check_map
 
 
 def global_avg_pool(x: Array, *, radix: int = 1) -> Array:
@@ -16,18 +18,18 @@ def global_avg_pool(x: Array, *, radix: int = 1) -> Array:
     out[n,c,0,0] = (sum over r,i,j of x[n, r*C + c, i, j]) / (H*W)
 
     x        (N, R*C, H, W)    any float dtype, also that of the result; R = radix
+                               of clips (N, C, T, H, W), averaged over T too
     radix                      1, or that of a `radix_sum` before the pool, which passes.fuse merges into it: sums may
                                be taken in any order, and so no map of sums is needed
-    returns  (N, C, 1, 1)
+    returns  (N, C, 1, 1)      of clips (N, C, 1, 1, 1)
 
-    Cost: N * R*C * H*W additions. Raises ShapeError unless x has four axes. Source: Lin et al. 2014, "Network In
-    Network", section 3.2; torch.nn.AdaptiveAvgPool2d(1).
+    Cost: N * R*C * H*W additions. Raises ShapeError unless x has four or five axes. Source: Lin et al. 2014, "Network
+    In Network", section 3.2; torch.nn.AdaptiveAvgPool2d(1).
     """
     x = np.asarray(x)
-    check_image(x)
-    H, W = x.shape[2:]
-    sums = x.sum(axis=(2, 3), keepdims=True)
-    return (sums if radix == 1 else radix_sum(sums, radix=radix)) / x.dtype.type(H * W)
+    check_map(x)
+    sums = x.sum(axis=tuple(range(2, x.ndim)), keepdims=True)
+    return (sums if radix == 1 else radix_sum(sums, radix=radix)) / x.dtype.type(prod(x.shape[2:]))
 
 
 def radix_of(node: Node) -> int:
@@ -37,7 +39,8 @@ def radix_of(node: Node) -> int:
 
 
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
-    return (channels_of_radix(image_shape(inputs[0])[0], radix_of(node)), 1, 1)
+    channels, *size = map_shape(inputs[0])
+    return (channels_of_radix(channels, radix_of(node)), *(1 for _ in size))
 
 
 GLOBAL_AVG_POOL = Operation(

@@ -14,10 +14,11 @@ from npresnet.errors import ArchitectureError, ShapeError
 from npresnet.network import Array, Node
 from npresnet.window import Window
 
-Shape = tuple[int, ...]  # of one image's value: (C, H, W) or (C,)
+Shape = tuple[int, ...]  # of one image's value: (C, H, W) or (C,); of a clip's (C, T, H, W)
 
 NOT_TRAINED = ("running_mean", "running_var", "scale")  # roles of parameters
 POINT = Window.of(1)  # an output position depends on the same input position
+POINT_3D = Window.of(1, axes=3)
 
 
 def no_macs(node: Node, inputs: list[Shape], out: Shape) -> int:
@@ -27,12 +28,17 @@ def no_macs(node: Node, inputs: list[Shape], out: Shape) -> int:
 
 def sees_same_place(node: Node, index: int, shape: Shape) -> Window | None:
     """For elementwise operations."""
-    return POINT
+    return point_of(shape)
 
 
 def sees_window(node: Node, index: int, shape: Shape) -> Window | None:
     """For operations with a window over the first input; a residual is seen at the same position."""
-    return window_of(node) if index == 0 else POINT
+    return window_of(node) if index == 0 else point_of(shape)
+
+
+def point_of(shape: Shape) -> Window:
+    """The window of one position of a value of this shape."""
+    return POINT_3D if len(shape) == 4 else POINT
 
 
 def sees_all(node: Node, index: int, shape: Shape) -> Window | None:
@@ -114,6 +120,18 @@ def image_shape(shape: Shape) -> Shape:
     if len(shape) != 3:
         raise ShapeError(f"expects an image (C, H, W), got {shape}")
     return shape
+
+
+def clip_shape(shape: Shape) -> Shape:
+    """`shape`. Raises ShapeError unless it is (C, T, H, W)."""
+    if len(shape) != 4:
+        raise ShapeError(f"expects a clip (C, T, H, W), got {shape}")
+    return shape
+
+
+def map_shape(shape: Shape) -> Shape:
+    """`shape`. Raises ShapeError unless it is (C, H, W) or (C, T, H, W)."""
+    return shape if len(shape) == 4 else image_shape(shape)
 
 
 def same_shape(node: Node, inputs: list[Shape]) -> Shape:

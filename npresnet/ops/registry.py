@@ -11,6 +11,7 @@ from npresnet.ops import activations
 from npresnet.ops.add import ADD
 from npresnet.ops.attention_pool2d import ATTENTION_POOL2D
 from npresnet.ops.avg_pool2d import AVG_POOL2D
+from npresnet.ops.avg_pool3d import AVG_POOL3D
 from npresnet.ops.batch_norm import BATCH_NORM
 from npresnet.ops.broadcast_add import BROADCAST_ADD
 from npresnet.ops.channel_conv1d import CHANNEL_CONV1D
@@ -19,6 +20,7 @@ from npresnet.ops.channel_mean import CHANNEL_MEAN
 from npresnet.ops.concat import CONCAT
 from npresnet.ops.conv2d import CONV2D
 from npresnet.ops.conv2d_max_pool2d import CONV2D_MAX_POOL2D
+from npresnet.ops.conv3d import CONV3D
 from npresnet.ops.evo_norm_s0 import EVO_NORM_S0
 from npresnet.ops.filter_response_norm import FILTER_RESPONSE_NORM
 from npresnet.ops.flatten import FLATTEN
@@ -28,6 +30,7 @@ from npresnet.ops.group_norm import GROUP_NORM
 from npresnet.ops.layer_norm2d import LAYER_NORM2D
 from npresnet.ops.linear import LINEAR
 from npresnet.ops.max_pool2d import MAX_POOL2D
+from npresnet.ops.max_pool3d import MAX_POOL3D
 from npresnet.ops.multiply import MULTIPLY
 from npresnet.ops.pad2d import PAD2D
 from npresnet.ops.prelu import PRELU
@@ -84,6 +87,9 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             ADD,
             MULTIPLY,
             SHORTCUT_A,
+            CONV3D,
+            MAX_POOL3D,
+            AVG_POOL3D,
             GLOBAL_MAX_POOL,
             CHANNEL_CONV1D,
             BROADCAST_ADD,

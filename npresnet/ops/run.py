@@ -13,15 +13,17 @@ def run(network: Network, x: Array) -> dict[str, Array]:
     """Compute the network's outputs.
 
     x        (N, C, H, W)    float64, float32 or float16; all values have this dtype and parameters are cast to it, so
-                             float64 input gives a float64 reference
+                             float64 input gives a float64 reference. Clips are (N, C, T, H, W)
     returns  {output name: array (N, ...)}
 
     Values are freed after their last reader, so memory is that of the live values only. Raises ShapeError, which names
     the layer, for wrong shapes; ArchitectureError for an unknown operation.
     """
     x = np.asarray(x)
-    if x.ndim != 4 or x.dtype.kind != "f":
-        raise ShapeError(f"a network expects floats (N, C, H, W), got {x.dtype} of shape {x.shape}")
+    if x.ndim not in (4, 5) or x.dtype.kind != "f":
+        raise ShapeError(
+            f"a network expects floats (N, C, H, W), or clips (N, C, T, H, W), got {x.dtype} of shape {x.shape}"
+        )
     last_reader = {name: node.name for node in network for name in node.inputs}
     outputs = set(network.outputs.values())
     values = {INPUT: x}

@@ -21,6 +21,8 @@ import numpy as np
 from npresnet.network import Array, Network, Node
 from npresnet.passes.rewrite import carrying, merge_pairs
 
+FOLDING = ("conv2d", "conv3d", "linear")
+
 
 def fold_batch_norm(network: Network) -> Network:
     """The network without the BatchNorms that directly follow a convolution or a fully connected layer.
@@ -34,7 +36,7 @@ def _merge(node: Node, made: Mapping[str, Node], single_use: Set[str]) -> tuple[
     layer = made.get(node.inputs[0])
     if node.op != "batch_norm" or layer is None or layer.name not in single_use:
         return None
-    if layer.op not in ("conv2d", "linear") or layer.activation is not None or len(layer.inputs) > 1:
+    if layer.op not in FOLDING or layer.activation is not None or len(layer.inputs) > 1:
         return None
     return layer, fold(layer, node)
 

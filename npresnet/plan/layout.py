@@ -4,6 +4,10 @@ A layout is for one image, or for several that are computed together. Values are
 
     storage[n, top : top + H, left : left + W, :] is image n, the rest of storage is zero.
 
+A clip is stored as an image whose pixels hold all of its frames, one after the other: position (i, j) has the channels
+of frame 0, those of frame 1, ..., with frames of zeros as the halo of time. A window over KT frames is then a run of
+KT*C numbers, and what has no window need not know that there are frames.
+
 A backend may choose memory order NCHW for a value; its storage is then a transposed view of the same shape.
 """
 
@@ -18,14 +22,15 @@ from npresnet.plan.arena import Request, assign_offsets
 from npresnet.plan.lifetimes import Lifetime, value_lifetimes
 from npresnet.plan.shapes import Shape, count_macs, infer_shapes
 
-Halo = tuple[tuple[int, int], ...]  # (before, after) for height and for width
+Halo = tuple[tuple[int, int], ...]  # (before, after) for height and for width; of clips for time first
 NO_HALO: Halo = ((0, 0), (0, 0))
 ITEM_BYTES = 4  # float32
 
 
 class Value(NamedTuple):
-    """A value of `images` images, each of `shape` (C, H, W) or (C,); `offset_bytes` counts from the arena's start.
+    """A value of `images` images, each of `shape` (C, H, W), (C,) or (C, T, H, W).
 
+    offset_bytes     from the arena's start
     channels_first   memory order is N, C, H, W, including the halo
     """
 
@@ -50,7 +55,7 @@ class Value(NamedTuple):
     @property
     def has_halo(self) -> bool:
         """Whether there are zeros around the image."""
-        return self.halo != NO_HALO
+        return any(map(any, self.halo))
 
 
 class Layout(NamedTuple):
@@ -75,7 +80,7 @@ def make_layout(
 ) -> Layout:
     """Determine the shape, lifetime and offset of every value of `network`, for `images` images computed together.
 
-    input_shape     (C, H, W)
+    input_shape     (C, H, W), or (C, T, H, W) of a clip
     halos           zeros around values; none by default
     channels_first  names of images (not vectors) with memory order NCHW
     shapes          of one image, if `infer_shapes` has been called already
@@ -87,19 +92,24 @@ def make_layout(
     halos = halos or {}
     requests = []
     for name, shape in shapes.items():
-        halo = halos.get(name, NO_HALO)
+        halo = halos.get(name, no_halo(shape))
         storage = (images, *storage_shape(shape, halo))
-        border = None if halo == NO_HALO else (storage, halo, name in channels_first)
+        border = None if halo == no_halo(shape) else (storage, halo, name in channels_first, shape[0])
         requests.append(Request(name, prod(storage) * ITEM_BYTES, lifetimes[name], border))
     offsets, arena_bytes = assign_offsets(requests)
     values = {
         name: Value(
-            name, images, shape, halos.get(name, NO_HALO), lifetimes[name], offsets[name], name in channels_first
+            name, images, shape, halos.get(name, no_halo(shape)), lifetimes[name], offsets[name], name in channels_first
         )
         for name, shape in shapes.items()
     }
     macs = {node.name: count_macs(node, shapes) for node in network}
     return Layout(network, images, tuple(input_shape), values, macs, arena_bytes)
+
+
+def no_halo(shape: Shape) -> Halo:
+    """The halo of a value without one."""
+    return ((0, 0),) * 3 if len(shape) == 4 else NO_HALO
 
 
 def widest(a: Halo, b: Halo) -> Halo:
@@ -108,8 +118,12 @@ def widest(a: Halo, b: Halo) -> Halo:
 
 
 def storage_shape(shape: Shape, halo: Halo) -> Shape:
-    """(C, H, W) -> (top + H + bottom, left + W + right, C); vectors are unchanged."""
+    """(C, H, W) -> (top + H + bottom, left + W + right, C); vectors are unchanged.
+
+    (C, T, H, W) -> the same with (before + T + after) * C channels.
+    """
     if len(shape) == 1:
         return shape
     channels, *size = shape
-    return (*(before + n + after for n, (before, after) in zip(size, halo, strict=True)), channels)
+    *frames, height, width = (before + n + after for n, (before, after) in zip(size, halo, strict=True))
+    return height, width, prod(frames) * channels

@@ -32,6 +32,11 @@ def find_head(network: Network) -> tuple[str, tuple[Node, ...]]:
     Raises ArchitectureError unless the network ends in global average pooling, flatten, and linear layers (and
     BatchNorms) without an activation.
     """
+    if network.takes_clips:
+        raise ArchitectureError(
+            "a class activation map is a picture of one image, but this network takes clips; use model.features(x, "
+            "names) for its maps over time"
+        )
     layers = _affine_tail(network)
     flatten = _input_of(network, layers[0]) if layers else None
     pool = _input_of(network, flatten) if flatten is not None and flatten.op == "flatten" else None
@@ -61,8 +66,11 @@ def _input_of(network: Network, node: Node) -> Node | None:
 
 
 def find_pooled(network: Network) -> str:
-    """The node that computes the embedding: the last flatten, the classifier's input."""
-    return next(node.name for node in reversed(network.nodes) if node.op == "flatten")
+    """The node that computes the embedding: the network's output where it is one, else the classifier's input."""
+    if "embedding" in network.outputs:
+        return network.outputs["embedding"]
+    last = network[network.outputs["logits"]]
+    return next((node.name for node in reversed(network.nodes) if node.op == "flatten"), last.inputs[0])
 
 
 def class_weight(layers: Sequence[Node], index: int) -> Array:

@@ -27,13 +27,13 @@ Row = tuple[str, tuple[int, ...], int]  # class name, output shape without the b
 def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -> str:
     """The torchsummary table of an unfused network.
 
-    input_size  (C, H, W)
+    input_size  (C, H, W), of a network for clips (C, T, H, W)
     batch_size  first axis of the shapes; with -1, torchsummary's default for any batch size, the sizes in MB are those
                 of one image
 
     Raises ShapeError if the image is too small for the network.
     """
-    shape = _checked(input_size, batch_size)
+    shape = _checked(input_size, batch_size, network.takes_clips)
     rows = list(_rows(network, shape))
     images = abs(batch_size)
     params = sum(count for _, _, count in rows)
@@ -63,8 +63,9 @@ def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -
 
 
 def parameter_count(network: Network) -> int:
-    """Number of trainable parameters: all arrays but BatchNorm's running statistics."""
-    return sum(trained_numbers(node) for node in network)
+    """Number of trainable parameters: all arrays but BatchNorm's running statistics; those of a layer once."""
+    first = {tuple(map(id, node.params.values())) or node.name: node for node in reversed(network.nodes)}
+    return sum(trained_numbers(node) for node in first.values())
 
 
 def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
@@ -72,18 +73,21 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     for node in network:
         size = shapes[node.name]
         title = operation_of(node).title
+        if network.takes_clips:
+            title = title.replace("2d", "3d")  # BatchNorm3d, AdaptiveAvgPool3d
         if title:  # "": a function rather than a module in torchvision, not seen by torchsummary
             yield title, size, trained_numbers(node)
         if "block" in node.attrs:
             yield node.attrs["block"], size, 0
 
 
-def _checked(input_size: Sequence[int], batch_size: int) -> tuple[int, ...]:
+def _checked(input_size: Sequence[int], batch_size: int, is_clip: bool) -> tuple[int, ...]:
     if not _is_integer(batch_size) or (batch_size != -1 and batch_size < 1):
         raise ShapeError(f"batch_size must be an integer >= 1, or -1 for any, got {batch_size!r}")
     shape = tuple(input_size) if isinstance(input_size, Iterable) else ()
-    if len(shape) != 3 or not all(_is_integer(size) and size >= 1 for size in shape):
-        raise ShapeError(f"input_size must be the shape of one image, (channels, height, width), got {input_size!r}")
+    one = "clip, (channels, frames, height, width)" if is_clip else "image, (channels, height, width)"
+    if len(shape) != 3 + is_clip or not all(_is_integer(size) and size >= 1 for size in shape):
+        raise ShapeError(f"input_size must be the shape of one {one}, got {input_size!r}")
     return tuple(map(int, shape))
 
 

@@ -10,7 +10,7 @@ from npresnet.cpu.compiler.lowerings import LOWERINGS
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
-from tests.support.any_node import IMAGE, all_operations, network_of
+from tests.support.any_node import all_operations, network_of, shape_for
 
 # on integers: nothing is rounded
 EXACT = {
@@ -29,6 +29,8 @@ EXACT = {
     "radix_sum",
     "radix_weighted_sum",
     "channel_max",
+    "conv3d",
+    "max_pool3d",
     "relu",
     "relu6",
     "prelu",
@@ -41,8 +43,8 @@ def test_the_backend_has_every_operation():
     assert set(LOWERINGS) == set(OPERATIONS)
 
 
-def images(count: int = 3) -> np.ndarray:
-    return np.random.default_rng(0).integers(-3, 4, (count, *IMAGE)).astype(np.float32)
+def images(network: Network, count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(-3, 4, (count, *shape_for(network))).astype(np.float32)
 
 
 def activations_of(op: str) -> list[str]:
@@ -51,7 +53,7 @@ def activations_of(op: str) -> list[str]:
 
 def check(network: Network) -> None:
     """Against the specification in float64; bit for bit where nothing is rounded."""
-    x = images()
+    x = images(network)
     expected = ops.run(network, x.astype(np.float64))["y"]
     is_exact = {name for node in network for name in (node.op, node.activation) if name} <= EXACT
     for threads in (1, 2):
@@ -74,9 +76,8 @@ def test_every_operation_alone_and_with_every_activation(op):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_fused_and_apart_are_the_same_bits(name):
     """The activation as a separate node, and fused into the operation before it."""
-    x = images() / 7
     for op in [op for op, operation in OPERATIONS.items() if operation.fuses]:
-        nodes = network_of(op).nodes
+        nodes, x = network_of(op).nodes, images(network_of(op)) / 7
         attrs = {"negative_slope": 0.3} if name == "leaky_relu" else {}
         apart = Network((*nodes, Node("z", name, ("y",), attrs=attrs)), {"z": "z"})
         fused = passes.fuse(apart)

@@ -23,6 +23,7 @@ from npresnet.teach.ladder import find_layer
 from npresnet.teach.steps import merged_into
 from npresnet.views.summary import parameter_count, summary
 from npresnet.window import Window
+from tests.support.any_node import CLIP_OPERATIONS
 from tests.support.models import model_running
 from tests.support.small import picture
 
@@ -148,7 +149,10 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
-@pytest.fixture(params=OPERATIONS)
+ON_IMAGES = [name for name in OPERATIONS if name not in CLIP_OPERATIONS]  # the others: test_clip_consumers.py
+
+
+@pytest.fixture(params=ON_IMAGES)
 def case(request) -> Case:
     return case_of(request.param)
 
@@ -301,7 +305,7 @@ def test_networks_without_any_convolution_are_refused():
     model.close()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", ON_IMAGES)
 def test_every_activation_is_carried_or_refused_by_name(name):
     """Specification and CPU backend agree, before and after the passes."""
     nodes, x = case_of(name).nodes, image() - 0.5
@@ -327,7 +331,7 @@ def compute_on_cpu(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
         executable.close()
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", ON_IMAGES)
 def test_the_other_engines_compute_it_or_refuse_by_name(name, tmp_path):
     """With every activation; a gate of one number a channel as a map and as a vector."""
     torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -101,8 +101,8 @@ def test_errors_name_the_layer_and_what_it_reads():
     ]
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (8, 8), (1, 1, 3, 8, 8)])
-def test_the_image_batch_has_four_axes(shape):
+@pytest.mark.parametrize("shape", [(3, 8, 8), (8, 8), (1, 1, 3, 8, 8, 8)])
+def test_the_batch_has_the_axes_of_images_or_clips(shape):
     with pytest.raises(ShapeError, match="N, C, H, W"):
         ops.run(Network((), {"x": INPUT}), np.zeros(shape))
 

@@ -12,6 +12,8 @@ from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
 from npresnet.window import Window
 
 IMAGE = (4, 9, 10)  # C, H, W of the network's image
+CLIP = (4, 5, 9, 10)  # C, T, H, W of one for clips
+CLIP_OPERATIONS = ("conv3d", "max_pool3d", "avg_pool3d")
 
 Make = Callable[..., tuple[Node, ...]]
 
@@ -119,6 +121,9 @@ CASES: Mapping[str, Make] = {
     "channel_max": _one("channel_max"),
     "spatial_attention_pool": _context,
     "attention_pool2d": _attention,
+    "conv3d": _one("conv3d", window=Window.of(3, 2, 1, axes=3), params={"weight": _weight(8, 4, 3, 3, 3)}),
+    "max_pool3d": _one("max_pool3d", window=Window.of(3, (1, 2, 2), 1, axes=3)),
+    "avg_pool3d": _one("avg_pool3d", window=Window.of(2, 2, axes=3)),
     **{name: _one(name) for name in ACTIVATIONS},
 }
 
@@ -127,6 +132,11 @@ def network_of(op: str, **fields: Any) -> Network:
     """A network whose node "y" is such an operation; `fields` go to that node (activation="silu")."""
     assert op in CASES, f"{op} is a new operation: give it a case in tests/support/any_node.py"
     return Network(CASES[op](**fields), {"y": "y"})
+
+
+def shape_for(network: Network) -> tuple[int, ...]:
+    """Of one image or clip."""
+    return CLIP if network.takes_clips else IMAGE
 
 
 def all_operations() -> list[str]:

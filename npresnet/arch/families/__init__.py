@@ -2,12 +2,63 @@
 
 A new family is a file here and its name in FAMILIES. The shared parts of residual networks are in `arch/residual.py`,
 `stem.py`, `shortcut.py` and `attention.py` (topology), `arch/layout.py` and `residual_options.py` (description and
-options) and `arch/reading.py` (what is read from tensors).
+options), `arch/blocks` (further kinds of blocks) and `arch/reading.py` (what is read from tensors).
+
+A family that is told by names of its own is Deferred: its module is imported when a file has such a name, or when all
+names or options are asked for, so that other files load without it.
 """
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, cast
+
+from npresnet.arch import blocks
 from npresnet.arch.families import cifar, handwritten, timm, torchvision
 from npresnet.arch.family import Family
+from npresnet.arch.tensors import Tensors
 
-FAMILIES: tuple[Family, ...] = (torchvision, timm, handwritten, cifar)  # the first match counts
+
+class Deferred:
+    """A family in the module of its name, which `may_have` tells by the names of tensors without importing it."""
+
+    def __init__(self, name: str, may_have: Callable[[Tensors], bool]):
+        self.NAME = name
+        self._may_have = may_have
+
+    def signature(self, tensors: Tensors) -> bool:
+        return self._may_have(tensors) and bool(self.__getattr__("signature")(tensors))
+
+    def __getattr__(self, attribute: str) -> Any:
+        """Everything else is the module's."""
+        return getattr(import_module(f"{__name__}.{self.NAME}"), attribute)
+
+
+def has_three_axes(tensors: Tensors, conv: str) -> bool:
+    """Whether this is the weight of a 3-D convolution."""
+    return len(tensors.shape_of(conv) or ()) == 5
+
+
+def _deferred(name: str, *marks: str) -> Family:
+    """A family that has a tensor of one of these names."""
+    return cast(Family, Deferred(name, lambda tensors: any(mark in tensors for mark in marks)))
+
+
+FAMILIES: tuple[Family, ...] = (  # the first match counts
+    torchvision,
+    timm,
+    handwritten,
+    cifar,
+    cast(Family, Deferred("video", lambda tensors: has_three_axes(tensors, "stem.0.weight"))),
+    cast(Family, Deferred("resnet3d", lambda tensors: has_three_axes(tensors, "conv1.weight"))),
+    _deferred("detect_and_track", "conv1_w"),
+    _deferred("sk", *blocks.SELECTIVE),
+    _deferred("resnest", blocks.SPLIT_ATTENTION),
+    _deferred("res2net", blocks.RES2),
+    cast(Family, Deferred("ibn", blocks.are_ibn)),
+    _deferred("clip", blocks.CLIP),
+    _deferred("iresnet", blocks.FACE),
+    _deferred("byob", *blocks.CONFIGURED),
+    _deferred("csp", blocks.CSP),
+)
 
 __all__ = ["FAMILIES"]

@@ -20,29 +20,24 @@ _RESIDUAL = (
     Foreign(
         "a hybrid of a ResNet and a vision transformer", r"^(outside\.)?blocks\.[0-9]+\.attn\.qkv\.", beside=_FIRST_CONV
     ),
-    Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
-    Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
     Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.conv1\.|" + BLOCK + r"se_module\."),
-    Foreign("TResNet", BLOCK + r"(conv[0-9]|downsample\.[0-9])\.conv\.weight$"),
-    Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attn|attention)\."),
-    Foreign(
-        "the ResNet of CLIP",
-        r"^(attnpool|head)\.(positional_embedding|pos_embed|k_proj\.|qkv\.|q_proj\.)",
-        beside=BLOCK + r"|^stages\.0\.0\.conv1_1x1\.",
-    ),
-    Foreign("Res2Net", BLOCK + r"(convs|bns)\."),
-    Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
-    Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
+    Foreign("TResNet", BLOCK + r"(conv[0-9]|downsample\.[0-9])\.conv\.weight$", unless=r"\.(paths\.0|conv2\.fc1)\."),
     Foreign("a normaliser-free network (NFNet, NF-ResNet)", r"^stages\.[0-9]+\.[0-9]+\..*\.gain$"),
     Foreign("MobileViT", r"^stages\.[0-9]+\.[0-9]+\.conv_proj\."),
     Foreign(
         "a network of timm's byoanet (botnet, halonet, lambda)", r"^stages\.[0-9]+\.[0-9]+\.(self_attn|post_attn)\."
     ),
+    Foreign("ResNet with bilinear attention (BAT)", r"\.attn\.ba\.conv_[pq]\."),
     Foreign(
-        "a network of timm's byobnet (GENet, RepVGG, ResNets of its blocks)",
-        r"^stages\.[0-9]+\.[0-9]+\.(conv[0-9]_\w+|identity|shortcut|reparam_conv)\.",
+        "a network of timm's byobnet (RepVGG, MobileOne)",
+        r"^stages\.[0-9]+\.[0-9]+\.(conv_kxk|conv_1x1|conv_scale|identity|reparam_conv)\.",
     ),
-    Foreign("a cross-stage network (CSPNet, DarkNet)", r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\."),
+    Foreign("RegNetZ", r"^stages\.[0-9]+\.[0-9]+\.conv1_1x1\.", unless=r"\.shortcut\."),
+    Foreign(
+        "a cross-stage network (DarkNet, CSP-DarkNet)",
+        r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\.",
+        unless=r"^stages\.0\.blocks\.0\.conv3\.",
+    ),
     Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
     Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),
     Foreign("DLA (deep layer aggregation)", r"^level[0-9]\.(tree[0-9]|root|[0-9])\."),
@@ -95,7 +90,12 @@ _OTHERS = (
         r"|^layers\.[0-9]+\.[0-9]+\.layers\.",
     ),
     Foreign("ShuffleNet", r"^stage[0-9]\.[0-9]+\.branch[12]\."),
-    Foreign("a video network (3-D convolutions)", r"\.weight$", ndim=5),
+    Foreign(
+        "a video network (3-D convolutions) of another kind",
+        r"\.weight$",
+        ndim=5,
+        unless=r"^layer1\.0\.conv1(\.0){0,2}\.weight$|^res2_0_branch2a_w$",  # networks of families: their own errors
+    ),
     Foreign("NASNet or PNASNet", r"^cell_stem_[01]\."),
     Foreign(
         "Inception or GoogLeNet", r"Conv2d_1a|^inception[0-9]|^Mixed_[0-9]|^conv2d_1a|^features\.[0-9]+\.branch[0-9_]+"
@@ -114,7 +114,7 @@ _FILES = (
         advice=TRACE,
     ),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch"),
+    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch", ndim=4),
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from npresnet.cpu.compiler.conv2d import Conv2dLowering
+from npresnet.cpu.compiler.conv3d import Conv3dLowering
 from npresnet.cpu.kernels import calls
 from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
 from npresnet.cpu.kernels.attention_pool2d import AttentionPool2dLowering
@@ -28,7 +29,7 @@ from npresnet.cpu.kernels.lowering import Lowering
 from npresnet.cpu.kernels.norms import EvoNormS0Lowering, FilterResponseNormLowering, GroupNormLowering
 from npresnet.cpu.kernels.pad2d import Pad2dLowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, PReLULowering, ShortcutALowering
-from npresnet.cpu.kernels.pooling import AvgPool2dLowering, MaxPool2dLowering
+from npresnet.cpu.kernels.pooling import AvgPoolLowering, MaxPoolLowering
 from npresnet.cpu.kernels.radix import RadixSoftmaxLowering, RadixSumLowering, RadixWeightedSumLowering
 from npresnet.cpu.kernels.stem import StemLowering
 from npresnet.network import Node
@@ -45,8 +46,8 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "evo_norm_s0": EvoNormS0Lowering(),
         "prelu": PReLULowering(),
         "pad2d": Pad2dLowering(),
-        "max_pool2d": MaxPool2dLowering(),
-        "avg_pool2d": AvgPool2dLowering(),
+        "max_pool2d": MaxPoolLowering(),
+        "avg_pool2d": AvgPoolLowering(),
         "global_avg_pool": GlobalAvgPoolLowering(),
         "global_max_pool": GlobalMaxPoolLowering(),
         "spatial_attention_pool": SpatialAttentionPoolLowering(),
@@ -57,6 +58,9 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "multiply": GateLowering(calls.multiply),
         "broadcast_add": GateLowering(calls.add),
         "shortcut_a": ShortcutALowering(),
+        "conv3d": Conv3dLowering(),
+        "max_pool3d": MaxPoolLowering(),
+        "avg_pool3d": AvgPoolLowering(),
         "channel_conv1d": ChannelConv1dLowering(),
         "channel_mean": ChannelMeanLowering(),
         "channel_max": ChannelMaxLowering(),

@@ -25,7 +25,7 @@ from npresnet.errors import DeviceError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import operation_of
 from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
-from npresnet.plan.layout import NO_HALO, Halo, widest
+from npresnet.plan.layout import Halo, no_halo, widest
 from npresnet.plan.shapes import Shape
 
 Weights = Mapping[str, Any]  # node name -> its lowering's prepared parameters
@@ -70,8 +70,8 @@ class Program(NamedTuple):
             memory.add_scratch(self.scratch)
             with np.errstate(all="ignore"):
                 steps = tuple(self._step(node, memory) for node in self.network)
-        outputs = {asked: _channels_first(memory.images(name)) for asked, name in self.network.outputs.items()}
-        return Plan(_channels_first(memory.images(INPUT)), steps, outputs, self.layout.arena_bytes)
+        outputs = {asked: _channels_first(memory, name) for asked, name in self.network.outputs.items()}
+        return Plan(_channels_first(memory, INPUT), steps, outputs, self.layout.arena_bytes)
 
     def _step(self, node: Node, memory: Memory) -> Step:
         lowering, bound = LOWERINGS[node.op], self.bound[node.name]
@@ -139,8 +139,9 @@ def _halos(network: Network, requests: Mapping[str, Request], choices: Mapping[s
     found: dict[str, Halo] = {}
     for node in network:
         wanted = LOWERINGS[node.op].halo(requests[node.name], choices[node.name])
-        if wanted != NO_HALO:
-            found[node.inputs[0]] = widest(found.get(node.inputs[0], NO_HALO), wanted)
+        if any(map(any, wanted)):
+            none = no_halo(requests[node.name].shapes[node.inputs[0]])
+            found[node.inputs[0]] = widest(found.get(node.inputs[0], none), wanted)
     return found
 
 
@@ -150,9 +151,13 @@ def _planes(network: Network) -> set[str]:
     return {INPUT} if readers and all(LOWERINGS[node.op].reads_planes for node in readers) else set()
 
 
-def _channels_first(value: Floats) -> Floats:
-    """(N, H, W, C) seen as (N, C, H, W); vectors stay as they are."""
-    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+def _channels_first(memory: Memory, name: str) -> Floats:
+    """(N, H, W, C) seen as (N, C, H, W), clips as (N, C, T, H, W); vectors stay as they are."""
+    axes = len(memory.value(name).shape)
+    value = memory.clips(name) if axes == 4 else memory.images(name)
+    order = {1: (0, 1), 3: (0, 3, 1, 2), 4: (0, 4, 3, 1, 2)}[axes]
+    found: Floats = value.transpose(order)
+    return found
 
 
 def _traffic_bytes(node: Node, layout: Layout) -> int:

@@ -4,7 +4,8 @@ The front has large images and small weights: one image at a time keeps its valu
 reverse: 49 pixels against megabytes of weights, which a single image would read from memory for a few rows of a matrix
 product. So a worker with several images runs the front image by image, and the back once for all of them.
 
-The cut is a value that alone connects both parts, such as a residual block's output.
+The cut is a value that alone connects both parts, such as a residual block's output. Networks for clips are not cut:
+their deep layers have the rows of several images already.
 
 Gain: at batch 8 a resnet18 takes 1.12 times as long without it, a resnet50 1.07 (2 threads of a 2.5 GHz Cascade Lake,
 OpenBLAS SkylakeX, alternating in one run).

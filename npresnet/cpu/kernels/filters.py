@@ -53,6 +53,7 @@ class Filters:
         assert node.window is not None
         self.window = node.window
         self.weight: Array = node.params["weight"]  # (O, C/G, KH, KW)
+        self.shape: tuple[int, ...] = self.weight.shape
         self.scale: Array | None = node.params.get("scale")  # (O,) float64
         out_channels, in_width = self.weight.shape[:2]
         self.groups = node.groups
@@ -79,7 +80,7 @@ class Filters:
     @property
     def depth(self) -> int:
         """K of the direct product: KH * KW * input channels of a block."""
-        _, in_width, kernel_height, kernel_width = self.weight.shape
+        _, in_width, kernel_height, kernel_width = self.shape
         found: int = kernel_height * kernel_width * in_width * (self.groups // self.blocks)
         return found
 
@@ -118,7 +119,7 @@ class Filters:
         out_width = len(self.weight) // self.blocks
         if key.tile == 0:
             return (self.blocks, self.depth, out_width)
-        in_width = self.weight.shape[1] * (self.groups // self.blocks)
+        in_width = self.shape[1] * (self.groups // self.blocks)
         return ((key.tile + 2) ** 2, self.blocks, in_width, out_width)
 
     def _make(self, key: Key) -> Floats:
@@ -131,7 +132,7 @@ class Filters:
         for first in range(0, out_channels, width):
             last = min(first + width, out_channels)
             columns = gemm.columns_of(key.form, out, first, last).reshape(points, depth, last - first)
-            for start in range(0, self.weight.shape[1], CHANNELS_AT_ONCE):
+            for start in range(0, self.shape[1], CHANNELS_AT_ONCE):
                 channels = slice(start, start + CHANNELS_AT_ONCE)
                 self._write(columns, key.tile, slice(first, last), channels)
         return out
@@ -146,11 +147,15 @@ class Filters:
 
     def _scaled(self, filters: slice = slice(None), channels: slice = slice(None)) -> Array:
         """A block of the scaled filters, still to be rounded to float32 once."""
-        weight = self.weight[filters, channels]
+        weight = self._some(filters, channels)
         if self.scale is None:
             return weight
         scaled: Array = np.multiply(weight, self.scale[filters, None, None, None], dtype=np.float64)
         return scaled
+
+    def _some(self, filters: slice, channels: slice) -> Array:
+        """Some channels of some filters, (o, c, KH, KW)."""
+        return self.weight[filters, channels]
 
     def _in_blocks(self, tile: int) -> Floats:
         taps_first = self._scaled().transpose(2, 3, 1, 0)  # (KH, KW, C/G, O)

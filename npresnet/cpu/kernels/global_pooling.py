@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,10 @@ PART_CHANNELS = 128  # the fewest of a tile: shorter runs of memory are slow to 
 
 
 class Part(NamedTuple):
-    """Some channels of an image, (H, W, c) in each of its radix groups, and where their results go, (c,)."""
+    """Some channels of an image, (H, W, c) in each of its radix groups, and where their results go, (c,).
+
+    Of a clip the groups are (H, W, T, c).
+    """
 
     groups: tuple[Floats, ...]
     out: Floats
@@ -35,24 +38,26 @@ class GlobalAvgPoolLowering(Lowering):
     """
 
     def scratch(self, bound: Bound) -> dict[str, int]:
-        channels, height, width = bound.layout.values[bound.node.inputs[0]].shape
-        groups = max(len(_groups(height)) * width, len(_groups(width))) * channels
-        return {"row": width * channels, "groups": groups, "radix": channels}
+        channels, *frames, height, width = bound.layout.values[bound.node.inputs[0]].shape
+        columns = prod(frames) * width
+        groups = max(len(_groups(height)) * columns, len(_groups(columns))) * channels
+        return {"row": columns * channels, "groups": groups, "radix": channels}
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [self._tile(bound, memory, part) for part in _parts(bound, memory)]
 
     def _tile(self, bound: Bound, memory: Memory, part: Part) -> Tile:
-        height, width, channels = part.groups[0].shape
-        row = memory.scratch(part.worker, "row", (width, channels))
+        height, *columns, channels = part.groups[0].shape  # of clips columns are (W, T)
+        row = memory.scratch(part.worker, "row", (prod(columns), channels))
+        like = row.reshape(part.groups[0].shape[1:])
         sums = memory.scratch(part.worker, "radix", (len(part.groups), channels))
         targets = [part.out] if len(part.groups) == 1 else list(sums)
         calls: list[Call] = []
         for image, total in zip(part.groups, targets, strict=True):
-            calls += [*_sum(image, memory, part.worker, row), *_sum(row, memory, part.worker, total)]
+            calls += [*_sum(image, memory, part.worker, like), *_sum(row, memory, part.worker, total)]
         if len(part.groups) > 1:
             calls.append((kernels.sum_parts, (sums, part.out)))
-        calls.append((kernels.divide, (part.out, np.float32(height * width), part.out)))
+        calls.append((kernels.divide, (part.out, np.float32(height * prod(columns)), part.out)))
         return (*calls, *activate(bound.node, memory, part.out, part.out))
 
 
@@ -117,14 +122,16 @@ class SpatialAttentionPoolLowering(Lowering):
 
 def _parts(bound: Bound, memory: Memory) -> list[Part]:
     """Every image; large ones in parts of their channels, as the shape alone decides, so that workers share them."""
-    source, outs = memory.images(bound.node.inputs[0]), memory.numbers(bound.node.name)  # (N, H, W, C), (N, C)
+    name, outs = bound.node.inputs[0], memory.numbers(bound.node.name)  # (N, C)
+    is_clip = len(memory.value(name).shape) == 4
+    source = memory.clips(name) if is_clip else memory.images(name)  # (N, H, W, C), or (N, H, W, T, C)
     images, channels = outs.shape
-    firsts = range(0, source.shape[3], channels)  # of the radix groups
+    firsts = range(0, source.shape[-1], channels)  # of the radix groups
     most = min(channels // PART_CHANNELS, source[0].size // PART_FLOATS)
     cuts = [(n, *cut) for n in range(images) for cut in split(channels, most)]
     return [
         Part(
-            tuple(source[n, :, :, first + start : first + stop] for first in firsts),
+            tuple(source[n, ..., first + start : first + stop] for first in firsts),
             outs[n, start:stop],
             worker_of(i, len(cuts), bound.workers),
         )

@@ -67,11 +67,13 @@ class _Image:
 
 
 class FlattenLowering(Lowering):
-    """(H, W, C) -> (C*H*W,) in the framework's order, channels first."""
+    """(H, W, C) -> (C*H*W,) in the framework's order, channels first; (H, W, T*C) -> (C*T*H*W,)."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node
         source, out = memory.images(node.inputs[0]), memory.storage(node.name)
-        if source.ndim == 4:
+        if len(memory.value(node.inputs[0]).shape) == 4:
+            source = memory.clips(node.inputs[0]).transpose(0, 4, 3, 1, 2)
+        elif source.ndim == 4:
             source = source.transpose(0, 3, 1, 2)
         return [((kernels.copy, (source, out.reshape(source.shape))), *activate(node, memory, out, out))]

@@ -32,12 +32,12 @@ class BatchNormLowering(Lowering):
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node, line = bound.node, bound.weights
         tiles = []
+        shape = memory.value(node.name).shape
+        frames = shape[1] if len(shape) == 4 else 1
         for source, out in bands_of(memory, node.inputs[0], node.name):
             width = out.shape[1]
-            calls: list[Call] = [
-                (kernels.multiply, (source, memory.rows_of(line.scale, width), out)),
-                (kernels.add, (out, memory.rows_of(line.shift, width), out)),
-            ]
+            scale, shift = (memory.rows_of(n, width * frames).reshape(width, -1) for n in line)
+            calls: list[Call] = [(kernels.multiply, (source, scale, out)), (kernels.add, (out, shift, out))]
             tiles.append((*calls, *activate(node, memory, out, out)))
         return tiles
 
@@ -95,14 +95,19 @@ class AddLowering(Lowering):
 
 
 class ShortcutALowering(Lowering):
-    """x[::stride, ::stride] with zero channels before and after: a shortcut without weights (He et al. 2015, 3.3)."""
+    """x[::stride, ::stride], of clips also every stride-th frame, with zero channels before and after.
+
+    A shortcut without weights (He et al. 2015, 3.3).
+    """
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node
         stride, (before, after) = node.attrs["stride"], node.attrs["pad_channels"]
-        out = memory.images(node.name)  # (N, OH, OW, before + C + after)
-        source = memory.images(node.inputs[0])[:, ::stride, ::stride]
-        end = out.shape[3] - after
+        is_clip = len(memory.value(node.name).shape) == 4
+        values = memory.clips if is_clip else memory.images
+        out, source = values(node.name), values(node.inputs[0])  # (N, H, W, C), or (N, H, W, T, C)
+        source = source[(slice(None),) + (slice(None, None, stride),) * (source.ndim - 2)]
+        end = out.shape[-1] - after
         return [
             (
                 (kernels.copy, (0.0, out[..., :before])),

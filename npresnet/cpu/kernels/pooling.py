@@ -3,13 +3,15 @@
     out[i,j] = max (or sum) over taps of x[i*stride + u*dilation - p, j*stride + v*dilation - p]
 
 Taps in the padding are skipped, which equals padding with minus infinity for the maximum, with zeros for the average.
-No padded copy is made: `Window.valid_outputs` gives the outputs of a tap.
+No padded copy is made: `Window.valid_outputs` gives the outputs of a tap. Windows over clips have a third axis, time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from npresnet.window import Window
 MIN_TILE_FLOATS = 50_000
 
 
-class MaxPool2dLowering(Lowering):
+class MaxPoolLowering(Lowering):
     """The maximum of each window."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
@@ -38,7 +40,7 @@ class MaxPool2dLowering(Lowering):
         ]
 
 
-class AvgPool2dLowering(Lowering):
+class AvgPoolLowering(Lowering):
     """The mean of each window: the whole sum first, then one division by the number of positions."""
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
@@ -48,7 +50,7 @@ class AvgPool2dLowering(Lowering):
         row = 0
         for out, pairs in _bands(node, memory):
             sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
-            count = counts[row : row + out.shape[0], :, None]  # (h, OW, 1)
+            count = counts[row : row + out.shape[0], ..., None]  # (h, OW, 1), or (h, OW, OT, 1)
             mean: Call = (kernels.divide, (out, count, out))
             tiles.append(((kernels.copy, (0.0, out)), *sums, mean, *activate(node, memory, out, out)))
             row = (row + out.shape[0]) % len(counts)  # 0 for the next image
@@ -56,36 +58,52 @@ class AvgPool2dLowering(Lowering):
 
 
 def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) -> Floats:
-    """(OH, OW): the divisor of each window's sum.
+    """(OH, OW), or (OH, OW, OT) of clips: the divisor of each window's sum.
+
+    size, out_size  (H, W) and (OH, OW), or (T, H, W) and (OT, OH, OW)
 
     With count_include_pad the padding counts, but not positions beyond it, which windows reach with ceil_mode.
     """
     assert node.window is not None
     include_pad = node.attrs.get("count_include_pad", True)
     along = []
-    for axis in (0, 1):
+    for axis in range(len(size)):
         margin = node.window.padding[axis] if include_pad else 0
         starts = [node.window.input_range(axis, i, i + 1)[0] for i in range(out_size[axis])]
         taps = [range(s, s + node.window.kernel_size[axis]) for s in starts]
         along.append([sum(-margin <= position < size[axis] + margin for position in tap) for tap in taps])
-    rows, columns = along
-    return np.multiply.outer(np.array(rows, np.float32), np.array(columns, np.float32))
+    counts = [np.array(counted, np.float32) for counted in _frames_last(along)]
+    found: Floats = reduce(np.multiply.outer, counts)
+    return found
+
+
+Part = TypeVar("Part")
+
+
+def _frames_last(axes: Sequence[Part]) -> list[Part]:
+    """Of height and width, or of time, height and width: as they lie in memory, height, width, time."""
+    return [*axes[-2:], *axes[:-2]]
 
 
 def _bands(node: Node, memory: Memory) -> Iterator[tuple[Floats, list[tuple[Floats, Floats]]]]:
     """Each image's bands of output rows: the band, and for each tap (its valid outputs, the inputs it reads there)."""
     assert node.window is not None
-    sources, outs = memory.images(node.inputs[0]), memory.images(node.name)  # (N, H, W, C), (N, OH, OW, C)
+    is_clip = len(node.window.kernel_size) == 3
+    values = memory.clips if is_clip else memory.images
+    sources, outs = values(node.inputs[0]), values(node.name)  # (N, H, W, C), (N, OH, OW, C); clips (N, H, W, T, C)
     for source, out in zip(sources, outs, strict=True):
         for start, stop in split(out.shape[0], out.size // MIN_TILE_FLOATS):
             yield out[start:stop], list(_taps(node.window, source, out, start, stop))
 
 
 def _taps(window: Window, source: Floats, out: Floats, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
-    for u, v in product(*map(range, window.kernel_size)):
-        top, bottom = window.valid_outputs(0, u, source.shape[0], out.shape[0])
-        left, right = window.valid_outputs(1, v, source.shape[1], out.shape[1])
-        top, bottom = max(top, start), min(bottom, stop)
-        if top < bottom and left < right:
-            rows, columns = window.tap_positions(0, u, top, bottom), window.tap_positions(1, v, left, right)
-            yield out[top:bottom, left:right], source[rows, columns]
+    axes = _frames_last(range(len(window.kernel_size)))  # of the window, in the order of source and out
+    for taps in product(*map(range, window.kernel_size)):
+        ranges = [
+            window.valid_outputs(axis, taps[axis], size, out_size)
+            for axis, size, out_size in zip(axes, source.shape, out.shape, strict=False)
+        ]
+        ranges[0] = max(ranges[0][0], start), min(ranges[0][1], stop)
+        if all(first < last for first, last in ranges):
+            read = tuple(window.tap_positions(axis, taps[axis], *ends) for axis, ends in zip(axes, ranges, strict=True))
+            yield out[tuple(slice(*ends) for ends in ranges)], source[read]

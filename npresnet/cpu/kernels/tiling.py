@@ -59,8 +59,13 @@ class Conv(NamedTuple):
     @property
     def size(self) -> tuple[int, int]:
         """OH, OW."""
-        _, height, width = self.out.shape
+        height, width = self.out.shape[-2:]
         return height, width
+
+    @property
+    def frames(self) -> int:
+        """OT of a clip, 1 for an image."""
+        return self.out.shape[1] if len(self.out.shape) == 4 else 1
 
     @property
     def channels(self) -> int:

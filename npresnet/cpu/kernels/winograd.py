@@ -157,8 +157,8 @@ def _transformed(
     source = _strips(conv, area, memory)  # (n, R, t, W*C)
     strips = ping(images, rows, own, source.shape[-1])
     tiles = partial(_overlapping, side=side, columns=columns, channels=in_channels)
-    v, v_odd = _in_parts(pong(t * t, *grid_shape, in_channels), side)
-    products, products_odd = _in_parts(ping(t * t, *grid_shape, out_channels), side)
+    v, v_odd = in_parts(pong(t * t, *grid_shape, in_channels), side)
+    products, products_odd = in_parts(ping(t * t, *grid_shape, out_channels), side)
     half = pong(m, t + 1, *grid_shape, out_channels)  # (b, i, n, R, X, o)
     image = ping(images, rows, m, columns, m, out_channels)
 
@@ -184,7 +184,7 @@ def _transformed(
     return calls, image.reshape(images, rows * m, columns * m, out_channels)
 
 
-def _in_parts(positions: Floats, side: Side) -> tuple[Floats, Floats]:
+def in_parts(positions: Floats, side: Side) -> tuple[Floats, Floats]:
     """(t*t, ...) in two parts: of rows i < p (p, t, ...), as [i, j], of the others (t, t - p, ...), as [j, i]."""
     (t, own), rest = (side.t, side.own), positions.shape[1:]
     return positions[: own * t].reshape(own, t, *rest), positions[own * t :].reshape(t, t - own, *rest)

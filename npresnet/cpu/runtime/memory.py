@@ -60,13 +60,22 @@ class Memory:
         return result
 
     def images(self, name: str) -> Floats:
-        """All images of a value without their halo: (N, H, W, C), or (N, C)."""
-        storage = self.storage(name)
+        """All images of a value without their halo: (N, H, W, C), or (N, C); of clips (N, H, W, T*C)."""
+        storage, value = self.storage(name), self.value(name)
         if storage.ndim == 2:
             return storage
-        (top, bottom), (left, right) = self.value(name).halo
-        _, height, width, _ = storage.shape
-        return storage[:, top : height - bottom, left : width - right]
+        (top, bottom), (left, right) = value.halo[-2:]
+        _, height, width, channels = storage.shape
+        inside = storage[:, top : height - bottom, left : width - right]
+        if len(value.shape) == 3:
+            return inside
+        (before, after), frame = value.halo[0], value.shape[0]
+        return inside[..., before * frame : channels - after * frame]
+
+    def clips(self, name: str) -> Floats:
+        """All clips of a value without their halo: (N, H, W, T, C)."""
+        images, (channels, frames) = self.images(name), self.value(name).shape[:2]
+        return images.reshape(*images.shape[:3], frames, channels)  # a view: no axes are joined
 
     def numbers(self, name: str) -> Floats:
         """All images of a value with one number per channel, (C, 1, 1) or (C,): a view (N, C)."""

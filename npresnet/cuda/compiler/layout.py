@@ -24,7 +24,10 @@ FLOAT_BYTES = 4
 
 
 class Stored(NamedTuple):
-    """How one image's value is stored: (height, width, channels) numbers; a vector is an image of one pixel."""
+    """How one image's value is stored: (height, width, channels) numbers; a vector is an image of one pixel.
+
+    A clip is an image of all its frames' rows: what has no window need not know that there are frames.
+    """
 
     height: int
     width: int

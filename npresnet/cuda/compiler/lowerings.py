@@ -10,11 +10,13 @@ from npresnet.cuda.launchers.activation import ActivationLowering
 from npresnet.cuda.launchers.add import AddLowering
 from npresnet.cuda.launchers.attention_pool2d import AttentionPool2dLowering
 from npresnet.cuda.launchers.avg_pool2d import AvgPool2dLowering
+from npresnet.cuda.launchers.avg_pool3d import AvgPool3dLowering
 from npresnet.cuda.launchers.batch_norm import BatchNormLowering
 from npresnet.cuda.launchers.channel_conv1d import ChannelConv1dLowering
 from npresnet.cuda.launchers.channel_reduce import ChannelReduceLowering
 from npresnet.cuda.launchers.conv2d import Conv2dLowering
 from npresnet.cuda.launchers.conv2d_max_pool2d import Conv2dMaxPool2dLowering
+from npresnet.cuda.launchers.conv3d import Conv3dLowering
 from npresnet.cuda.launchers.copy_channels import ConcatLowering, SliceChannelsLowering
 from npresnet.cuda.launchers.evo_norm_s0 import EvoNormS0Lowering
 from npresnet.cuda.launchers.filter_response_norm import FilterResponseNormLowering
@@ -26,6 +28,7 @@ from npresnet.cuda.launchers.layout import FlattenLowering
 from npresnet.cuda.launchers.linear import LinearLowering
 from npresnet.cuda.launchers.lowering import Lowering
 from npresnet.cuda.launchers.max_pool2d import MaxPool2dLowering
+from npresnet.cuda.launchers.max_pool3d import MaxPool3dLowering
 from npresnet.cuda.launchers.multiply import GateLowering
 from npresnet.cuda.launchers.pad2d import Pad2dLowering
 from npresnet.cuda.launchers.prelu import PReLULowering
@@ -56,6 +59,9 @@ LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
         "multiply": GateLowering("multiply", is_sum=False),
         "broadcast_add": GateLowering("shift", is_sum=True),
         "shortcut_a": ShortcutALowering(),
+        "conv3d": Conv3dLowering(),
+        "max_pool3d": MaxPool3dLowering(),
+        "avg_pool3d": AvgPool3dLowering(),
         "global_max_pool": GlobalMaxPoolLowering(),
         "spatial_attention_pool": SpatialAttentionPoolLowering(),
         "attention_pool2d": AttentionPool2dLowering(),

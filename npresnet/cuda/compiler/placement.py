@@ -87,8 +87,7 @@ def place_values(
             size = Stored(1, 1, prod(shapes[name]))
             values[name] = Value(images, shapes[name], size, FLOAT_BYTES, lifetime, results[name])
     if INPUT not in stored:
-        channels, height, width = shapes[INPUT]
-        size, item_bytes = Stored(height, width, channels), image_bytes((1, 1, 1), pixels)
+        size, item_bytes = _stored(shapes[INPUT]), image_bytes((1, 1, 1), pixels)
         values[INPUT] = Value(images, shapes[INPUT], size, item_bytes, Lifetime(-1, read), offsets[IMAGES])
     for name, source in reduced.sources.items():
         values[name] = values[source]._replace(shape=shapes[name])
@@ -108,5 +107,6 @@ def _result(name: str) -> str:
 
 
 def _stored(shape: Shape) -> Stored:
-    channels, height, width = (*shape, 1, 1)[:3]
-    return Stored(height, width, channels)
+    """A clip (C, T, H, W) is stored as an image of T*H rows, frame after frame."""
+    channels, *rows, width = shape if len(shape) > 1 else (*shape, 1, 1)
+    return Stored(prod(rows), width, channels)

@@ -24,6 +24,7 @@ def launches(
     *,
     stride: int,
     pad_channels: Sequence[int],
+    frames: int = 1,
     x: int,
     y: int,
 ) -> list[Launch]:
@@ -32,14 +33,16 @@ def launches(
     y[n,i,j, before + c] = x[n, i*stride, j*stride, c], and 0 in the channels before and after
 
     pad_channels   (before, after)
+    frames         T of clips (N, T, H, W, C), of which every stride-th is taken
     x              (N, H, W, C)                                                     element's storage
     y              (N, ceil(H/stride), ceil(W/stride), before + C + after)         element's storage
     """
     before, after = pad_channels
     name, vector = form(element, channels, before, after)
     OH, OW, out_channels = ceil_div(height, stride), ceil_div(width, stride), before + channels + after
-    numbers = map(np.int32, (height, width, channels, OH, OW, out_channels, stride, before))
-    grid = (images * OH, ceil_div(OW * out_channels // vector, THREADS), 1)
+    OT = ceil_div(frames, stride)
+    numbers = map(np.int32, (height, width, channels, OH, OW, out_channels, stride, before, frames, OT))
+    grid = (images * OT * OH, ceil_div(OW * out_channels // vector, THREADS), 1)
     args = (np.uint64(x), np.uint64(y), *numbers)
     return [Launch(source_for(FILE, element), f"shortcut_a_{name}", grid, (THREADS, 1, 1), args)]
 
@@ -49,11 +52,15 @@ class ShortcutALowering(Lowering):
 
     def lower(self, bound: Bound, place: Place) -> list[Launch]:
         value, attrs = bound.layout.values[bound.node.inputs[0]], bound.node.attrs
+        frames = value.shape[1] if len(value.shape) == 4 else 1
         return launches(
             value.images,
-            *value.stored,
+            value.stored.height // frames,
+            value.stored.width,
+            value.stored.channels,
             bound.element,
             stride=attrs["stride"],
             pad_channels=attrs["pad_channels"],
+            frames=frames,
             **from_to(bound, place),
         )

@@ -54,7 +54,7 @@ def jump(network: Network, name: str, shapes: Mapping[str, Shape]) -> tuple[int,
         windows = [(operation.sees(node, index, shapes[read]), read) for index, read in enumerate(node.inputs)]
         window, name = next((found for found in windows if found[0] is not None), windows[0])
         if window is not None:
-            down, across = down * window.stride[0], across * window.stride[1]
+            down, across = down * window.stride[-2], across * window.stride[-1]
     return down, across
 
 
@@ -62,9 +62,10 @@ def _step_back(node: Node, index: int, field: Field, shape: Shape) -> Field:
     """What a node reads of its input number `index`, whose shape this is, to make `field` of its result."""
     window = operation_of(node).sees(node, index, shape)
     if window is None:  # all of it
-        _, height, width = (*shape, 1, 1)[:3]
+        height, width = shape[-2:] if len(shape) > 1 else (1, 1)
         return Field((0, height), (0, width))
-    return Field(window.input_range(0, *field.rows), window.input_range(1, *field.columns))
+    rows, columns = len(window.stride) - 2, len(window.stride) - 1  # of clips after time
+    return Field(window.input_range(rows, *field.rows), window.input_range(columns, *field.columns))
 
 
 def _union(a: Field, b: Field) -> Field:

@@ -13,7 +13,7 @@ from npresnet.arch.homes.foreign import FOREIGN
 from npresnet.arch.selection import are_plain, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, norm, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, project, without
 from tests.support.torchvision_import import import_timm, import_torchvision
 
 
@@ -23,9 +23,7 @@ def array(*shape: int) -> np.ndarray:
 
 # Networks of other repositories, by the names that tell.
 NAMES = {
-    "ResNet for faces": basic_net(stem=3) | {"prelu.weight": array(8)},
-    "IBN-ResNet": basic_net() | norm("layer1.0.bn1.BN", 4),
-    "CBAM": basic_net() | conv("layer1.0.ca.fc1", 2, 8, 1, 1),
+    "bilinear attention": {"stages.0.0.attn.ba.conv_p.weight": array(8, 2, 8, 1)},
     "Wide ResNet for CIFAR": {
         "conv1.weight": array(16, 3, 3, 3),
         "block1.layer.0.conv1.weight": array(16, 16, 3, 3),
@@ -55,8 +53,9 @@ ARCHITECTURES = {
     "timm": {
         "beit_base_patch16_224": "vision transformer",
         "botnet26t_256": "byoanet",
-        "gernet_s": "byobnet",
-        "cspresnet50": "cross-stage",
+        "repvgg_a0": "RepVGG",
+        "regnetz_b16": "RegNetZ",
+        "darknet17": "cross-stage",
         "coatnet_0_224": "CoAtNet",
         "convnext_atto": "ConvNeXt",
         "csatv2": "",
