@@ -15,6 +15,18 @@ FAILED = ("wrong", "crash")
 VERDICTS = ("runs", "needs", "refused", *FAILED)
 HEADINGS = {"runs": "run", "needs": "need an option", "refused": "refused", "wrong": "wrong", "crash": "crash"}
 SHOWN = ("runs", "needs", "refused")  # columns that are always there
+OPTIONS_START, OPTIONS_END = "<!-- options:start -->", "<!-- options:end -->"
+ROLES = {
+    "free": "as stated",
+    "seen": "as stated, unless the tensors tell",
+    "topology": "must agree with the tensors",
+    "size": "must agree with the tensors; `build` takes it",
+    "start": "by `build` only",
+}
+NAMES = (
+    "These names may be given as `arch=`, may stand in a file, and are what `npresnet.build` and `npresnet.list_archs` "
+    "know; those of timm that are not listed there (pruned ones, for example) run by their tensors alone."
+)
 
 
 def line(record: Mapping[str, Any]) -> str:
@@ -84,7 +96,8 @@ def page(old: str, entry: Entry) -> str:
     """The page with new tables between the markers."""
     from benchmarks.report import replaced
 
-    return replaced(old, sections(entry), (START, END))
+    new = replaced(old, sections(entry), (START, END))
+    return replaced(new, [option_table().to_markdown()], (OPTIONS_START, OPTIONS_END))
 
 
 def sections(entry: Entry) -> list[str]:
@@ -96,7 +109,9 @@ def sections(entry: Entry) -> list[str]:
         _headline(entry["resnets"]),
         _modules(entry["resnets"]).to_markdown(),
         *_exceptions(entry["resnets"]),
-        *(_names(library, module, rows) for (library, module), rows in _by_module(entry["resnets"]).items()),
+        "### Names",
+        NAMES,
+        *_names(entry["resnets"]),
         "### Files of other homes",
         _headline(entry["homes"]),
         _homes(entry["homes"]).to_markdown(),
@@ -153,10 +168,38 @@ def _options(row: Mapping[str, Any]) -> str:
     return ", ".join(f"`{option_text(name, value)}`" for name, value in row.get("options", {}).items())
 
 
-def _names(library: str, module: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The names of a module that run."""
-    names = ", ".join(f"`{row['name']}`" for row in rows if row["verdict"] == "runs")
-    return f"{library} `{module}`: {names or '-'}"
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One paragraph a family: the libraries' names that run or need an option, and those that only npresnet has."""
+    from npresnet.arch.families import FAMILIES
+
+    paragraphs, shown = [], {row["name"] for row in rows if "family" in row}
+    for family in FAMILIES:
+        judged = dict.fromkeys(row["name"] for row in rows if row.get("family") == family.NAME)
+        own = [name for name in family.ARCHS if name not in shown]  # other families may have the same names
+        shown.update(own)
+        lists = [", ".join(f"`{name}`" for name in names) for names in (judged, own)]
+        if any(lists):
+            paragraphs.append(f"**{family.NAME}**: {'; by names of npresnet: '.join(filter(None, lists))}.")
+    return paragraphs
+
+
+def option_table() -> Table:
+    """Options that only some families have: their values, and how they are used."""
+    from npresnet.arch.families import FAMILIES
+    from npresnet.arch.names import option_table as options_of
+    from npresnet.arch.options import COMMON
+    from npresnet.arch.residual_options import OPTIONS as SHARED
+
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for family in FAMILIES:
+        for name, option in options_of(family).items():
+            if name not in COMMON and SHARED.get(name) != option:
+                found.setdefault((name, option.kind, ROLES[option.role]), []).append(family.NAME)
+    lines = [
+        [f"`{name}`", ", ".join(f"`{of}`" for of in families), _cell(kind), role]
+        for (name, kind, role), families in sorted(found.items())
+    ]
+    return Table(["option", "families", "values", "used"], lines, texts=(0, 1, 2, 3))
 
 
 def _homes(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -24,6 +24,7 @@ from benchmarks.kit.sweep.networks import Array, Oracle, consult, create, random
 Record = dict[str, Any]
 EXACT = 1e-6  # relative error in float64
 MOST_RMS = 2.0  # of PyTorch's float32
+SEEDS = 5  # networks, where one has a larger error
 GIANT = 150_000_000  # parameters: the CPU backend's error is not compared
 
 
@@ -40,7 +41,8 @@ def judge(found: Name) -> Record:
             path = Path(folder) / "weights.pth"
             state = module.state_dict()
             save(path, state)
-            return record | judge_file(path, state, oracle, found.name, compares_rms)
+            record |= judge_file(path, state, oracle, found.name, compares_rms)
+            return record if record.get("rms") is None or record["rms"] <= MOST_RMS else again(record, found, path)
     except Exception as error:  # whatever it is, it is a result
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
@@ -66,7 +68,7 @@ def judge_file(path: Path, state: Any, oracle: Oracle, name: str, compares_rms: 
         record = described(model, said)
         error = relative_error(model, oracle)
         if error < EXACT:
-            return record | {"verdict": "runs", "error": rough(error)} | rms(model, oracle, compares_rms)
+            return record | {"verdict": "runs", "error": rough(error)} | rms(model, oracle, "runs", compares_rms)
         plain = model.config
     try:
         save(path, state, arch=name)
@@ -79,7 +81,7 @@ def judge_file(path: Path, state: Any, oracle: Oracle, name: str, compares_rms: 
         if told < EXACT and options and is_said(plain, said, options):
             notes = {option: plain[option].note if option in plain else "" for option in options}
             needs = {"verdict": "needs", "options": options, "notes": notes, "error": rough(told)}
-            return record | needs | rms(model, oracle, compares_rms)
+            return record | needs | rms(model, oracle, "needs", compares_rms)
     return record | {"verdict": "wrong", "error": rough(min(error, told))}
 
 
@@ -127,14 +129,38 @@ def difference(result: Array, exact: Array) -> float:
     return float(error) if np.isfinite(error) else float("inf")
 
 
-def rms(model: Any, oracle: Oracle, compares: bool) -> Record:
-    """{"rms": the backend's error over PyTorch's, both in float32 against float64}; a verdict where it is too large."""
+def rms(model: Any, oracle: Oracle, verdict: str, compares: bool) -> Record:
+    """{"rms": the backend's error over PyTorch's, both in float32}, and another verdict where it is too large."""
     if not compares:
         return {"rms": None}
-    ours = model(oracle.even).reshape(oracle.even_exact.shape)
-    errors = [np.sqrt(np.mean((found - oracle.even_exact) ** 2)) for found in (ours, oracle.even_single)]
-    ratio = float(errors[0] / errors[1])
-    return {"rms": round(ratio, 2)} | ({} if ratio <= MOST_RMS else {"verdict": "wrong", "message": "RMS error"})
+    ours, theirs = relative_rms(model, oracle)
+    too_large = {"verdict": "wrong", "was": verdict, "message": "the error in float32 is too large"}
+    return {"rms": round(ours / theirs, 2)} | (too_large if ours > MOST_RMS * theirs else {})
+
+
+def relative_rms(model: Any, oracle: Oracle) -> tuple[float, float]:
+    """The RMS errors of the CPU backend and of PyTorch's float32 against float64, over the RMS of the results."""
+    exact = oracle.even_exact
+    results = model(oracle.even).reshape(exact.shape), oracle.even_single
+    ours, theirs = (float(np.sqrt(np.mean((result - exact) ** 2) / np.mean(exact**2))) for result in results)
+    return ours, theirs
+
+
+def again(record: Record, found: Name, path: Path) -> Record:
+    """The same over several networks: rounding a filter changes all images alike, so that one network says little."""
+    squares = np.zeros(2)
+    for seed in range(SEEDS):
+        module = create(found)
+        randomise(module, seed)
+        oracle = consult(module)
+        save(path, module.state_dict(), arch=found.name)
+        model, _ = load(path)
+        with model:
+            squares += np.square(relative_rms(model, oracle))
+    ratio = float(np.sqrt(squares[0] / squares[1]))
+    if ratio <= MOST_RMS:
+        record = {key: value for key, value in record.items() if key != "message"} | {"verdict": record["was"]}
+    return {key: value for key, value in record.items() if key != "was"} | {"rms": round(ratio, 2), "networks": SEEDS}
 
 
 def rough(error: float) -> float | str:
