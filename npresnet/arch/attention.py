@@ -15,8 +15,8 @@ import re
 from typing import NamedTuple
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.source import uniform_fan_in
-from npresnet.arch.tensors import Tensors
+from npresnet.arch.source import Source, uniform_fan_in
+from npresnet.arch.tensors import Tensors, agreed
 from npresnet.window import Window
 
 POINTWISE = Window.of(1)
@@ -76,10 +76,18 @@ def find_attention(tensors: Tensors) -> Attention | None:
     return None
 
 
-def attend(builder: Builder, attention: Attention | None, block: str, x: str, reduction: float = 1 / 16) -> str:
+def attend(
+    builder: Builder,
+    attention: Attention | None,
+    block: str,
+    x: str,
+    reduction: float = 1 / 16,
+    hidden: int | None = None,
+) -> str:
     """x times its gate; x itself where the block has none.
 
     reduction  the first layer's width over the channels, for random weights; a file has its own
+    hidden     that width itself, where it does not follow timm's rule
     """
     if attention is None:
         return x
@@ -98,17 +106,19 @@ def attend(builder: Builder, attention: Attention | None, block: str, x: str, re
         kernel = builder.source.shape_of(f"{names[0]}.weight")
         gate = builder.channel_conv1d(names[0], gate, kernel[-1] if kernel else eca_kernel(builder.channels[x]))
     else:
-        gate = squeeze_and_excite(builder, names, gate, reduction)
+        gate = squeeze_and_excite(builder, names, gate, reduction, hidden)
     gate = builder.activation(f"{base}.sigmoid", gate, "sigmoid")
     return builder.multiply(f"{base}.multiply", x, gate)
 
 
-def squeeze_and_excite(builder: Builder, names: list[str], gate: str, reduction: float) -> str:
+def squeeze_and_excite(
+    builder: Builder, names: list[str], gate: str, reduction: float, hidden: int | None = None
+) -> str:
     """Two pointwise layers with a ReLU between; 1x1 convolutions or linear layers, in a file as their weights are."""
     first, second = names
     channels = builder.channels[gate]
     shape = builder.source.shape_of(f"{first}.weight")
-    hidden = shape[0] if shape else reduced(channels * reduction)
+    hidden = _hidden(builder.source, first, second) if shape else hidden or reduced(channels * reduction)
     if shape and len(shape) == 2:
         gate = builder.flatten(f"{first}.flatten", gate)
         gate = builder.relu(f"{first}.relu", builder.linear(first, gate, hidden))
@@ -116,6 +126,13 @@ def squeeze_and_excite(builder: Builder, names: list[str], gate: str, reduction:
     gate = builder.conv(first, gate, hidden, POINTWISE, bias=uniform_fan_in(channels))
     gate = builder.relu(f"{first}.relu", gate)
     return builder.conv(second, gate, channels, POINTWISE, bias=uniform_fan_in(hidden))
+
+
+def _hidden(source: Source, first: str, second: str) -> int:
+    """The width between two layers of a file; the majority of three tensors counts."""
+    places = {f"{first}.weight": 0, f"{first}.bias": 0, f"{second}.weight": 1}
+    shapes = ((source.shape_of(name), axis) for name, axis in places.items())
+    return agreed(shape[axis] for shape, axis in shapes if shape is not None and len(shape) > axis)
 
 
 def reduced(channels: float, divisor: int = 8) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.options import Option, one_of, short
-from npresnet.arch.source import CHANNEL_AXES, CONV_AXES, COUNTER, FEATURE_AXES, Wanted, ones, zeros
+from npresnet.arch.source import CHANNEL_AXES, CONV_AXES, COUNTER, FEATURE_AXES, Wanted, ones, uniform_fan_in, zeros
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
@@ -210,8 +210,9 @@ def _pointwise(builder: Builder, name: str, x: str, out_features: int) -> str:
             f"  Pooling leaves one feature a channel. Does the classifier belong to a wider or deeper network?"
         )
 
-    weight = builder.source.take(Wanted(f"{name}.weight", (out_features, features, 1, 1), CONV_AXES, None, why))
-    bias = builder.source.take_optional(Wanted(f"{name}.bias", (out_features,), FEATURE_AXES, None, why))
+    start = uniform_fan_in(features)
+    weight = builder.source.take(Wanted(f"{name}.weight", (out_features, features, 1, 1), CONV_AXES, start, why))
+    bias = builder.source.take_optional(Wanted(f"{name}.bias", (out_features,), FEATURE_AXES, start, why))
     params = {"weight": weight.reshape(out_features, features), **({} if bias is None else {"bias": bias})}
     return builder.operation(name, "linear", (x,), out_features, params=params)
 

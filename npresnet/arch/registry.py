@@ -108,9 +108,10 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
     usual, told = decisions[name], implied.get(name)
     if told is None:
         return usual
-    if isinstance(told.value, Mapping) and isinstance(usual.value, str):
+    if isinstance(told.value, Mapping) and usual.value is not None:
         others = () if "preset" in told.value else usual.alternatives
-        return told._replace(value={"preset": usual.value, **told.value}, alternatives=others)
+        base = {"preset": usual.value} if isinstance(usual.value, str) else usual.value
+        return told._replace(value={**base, **told.value}, alternatives=others)
     return told
 
 

@@ -145,7 +145,8 @@ def blur(builder: Builder, name: str, x: str, stride: int) -> str:
     x = builder.pad(f"{name}.pad", x, (1, 1, 1, 1), "reflect")
     weight = np.broadcast_to(BLUR, (channels, 1, 3, 3))
     window = Window.of(3, stride=stride)
-    return builder.operation(name, "conv2d", [x], window=window, groups=channels, params={"weight": weight})
+    params, attrs = {"weight": weight}, {"constant": True}
+    return builder.operation(name, "conv2d", [x], window=window, groups=channels, params=params, attrs=attrs)
 
 
 def conv_norm(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from npresnet.arch.blocks import are_special
 from npresnet.arch.options import is_bool, is_whole
 from npresnet.arch.source import CONV_AXES
+from npresnet.arch.stages import is_preactivated
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from npresnet.window import Window
@@ -81,11 +82,14 @@ def read_convs(tensors: Tensors) -> tuple[StemConv, ...]:
 def stem_side(tensors: Tensors) -> int | None:
     """The kernel_size of the first convolution in a network that has stages of usual blocks; None in any other.
 
-    0 where conv1.weight is not a convolution's: `read_convs` reports that.
+    Networks with a norm before each block's first convolution, and those whose stem is layer0, are others. 0 where
+    conv1.weight is not a convolution's: `read_convs` reports that.
     """
     if are_special(tensors) or not tensors.has(r"^layer1\.[0-9]+\.conv1\.(weight|conv\.weight)$"):
         return None
     if len(tensors.shape_of("conv1.weight") or ()) == 5 and len(tensors.shape_of("layer1.0.conv1.weight") or ()) == 5:
+        return None
+    if "layer0.conv1.weight" in tensors or is_preactivated(tensors):
         return None
     return max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
 

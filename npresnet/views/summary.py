@@ -72,7 +72,7 @@ def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     shapes = infer_shapes(network, input_size)
     for node in network:
         size = shapes[node.name]
-        title = operation_of(node).title
+        title = "" if node.attrs.get("constant") else operation_of(node).title
         if network.takes_clips:
             title = title.replace("2d", "3d")  # BatchNorm3d, AdaptiveAvgPool3d
         if title:  # "": a function rather than a module in torchvision, not seen by torchsummary

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from npresnet.arch import blocks
-from npresnet.arch.families import cifar, handwritten, timm, torchvision
+from npresnet.arch.families import cifar, handwritten, nfnet, preact, resnetv2, senet, timm, torchvision, tresnet
 from npresnet.arch.family import Family
 from npresnet.arch.tensors import Tensors
 
@@ -48,6 +48,11 @@ FAMILIES: tuple[Family, ...] = (  # the first match counts
     timm,
     handwritten,
     cifar,
+    resnetv2,
+    nfnet,
+    senet,
+    preact,
+    tresnet,
     cast(Family, Deferred("video", lambda tensors: has_three_axes(tensors, "stem.0.weight"))),
     cast(Family, Deferred("resnet3d", lambda tensors: has_three_axes(tensors, "conv1.weight"))),
     _deferred("detect_and_track", "conv1_w"),

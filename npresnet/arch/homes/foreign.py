@@ -9,7 +9,6 @@ refused by NEAREST.
 from __future__ import annotations
 
 from npresnet.arch.homes import Foreign
-from npresnet.arch.homes.torchvision import BLOCK
 
 TRACE = "Export the float network by torch.onnx.export or torch.export, or load the float weights it was made from"
 _STAGE_BLOCK = r"^stages\.[0-9]+\.blocks\.[0-9]+\."
@@ -20,9 +19,6 @@ _RESIDUAL = (
     Foreign(
         "a hybrid of a ResNet and a vision transformer", r"^(outside\.)?blocks\.[0-9]+\.attn\.qkv\.", beside=_FIRST_CONV
     ),
-    Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.conv1\.|" + BLOCK + r"se_module\."),
-    Foreign("TResNet", BLOCK + r"(conv[0-9]|downsample\.[0-9])\.conv\.weight$", unless=r"\.(paths\.0|conv2\.fc1)\."),
-    Foreign("a normaliser-free network (NFNet, NF-ResNet)", r"^stages\.[0-9]+\.[0-9]+\..*\.gain$"),
     Foreign("MobileViT", r"^stages\.[0-9]+\.[0-9]+\.conv_proj\."),
     Foreign(
         "a network of timm's byoanet (botnet, halonet, lambda)", r"^stages\.[0-9]+\.[0-9]+\.(self_attn|post_attn)\."
@@ -46,10 +42,12 @@ _RESIDUAL = (
     Foreign("HGNet", _STAGE_BLOCK + r"aggregation\."),
     Foreign("SelecSLS", r"^features\.[0-9]+\.conv[0-9]\.[0-9]+\.", beside=r"^from_seq|^head\.[0-9]+\.[0-9]+\."),
     Foreign("DenseNet", r"denseblock[0-9]|^dense_stages\."),
+    Foreign("BiT in the names of its authors", r"^root_block\.|\.unit[0-9]+\.", beside=r"^root_block\."),
     Foreign(
-        "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
-        _STAGE_BLOCK + r"norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
-        beside=_STAGE_BLOCK + r"conv1\.weight$|^root_block\.|^block1\.layer\.0\.conv1\.",
+        "the ResNet of a hybrid vision transformer",
+        _STAGE_BLOCK + r"norm1\.",
+        beside=_STAGE_BLOCK + r"conv1\.weight$",
+        unless=r"^norm\.weight$",
     ),
 )
 
@@ -118,17 +116,7 @@ _FILES = (
     Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
 )
 
-# Of torchvision's names, but another network: what matters are shapes, or that a name is missing.
-_BY_SHAPE = (
-    Foreign(
-        "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
-        r"\.(shortcut|downsample)\.0\.weight$",
-        beside=r"^conv1\.weight$",
-        unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
-    ),
-)
-
-FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS, *_BY_SHAPE)  # the first match counts
+FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS)  # the first match counts
 
 # For names that belong to no row: kinds of networks, and their names.
 NEAREST: tuple[tuple[str, str], ...] = (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from npresnet.arch.homes import Home
+from npresnet.arch.homes.big_transfer import BIG_TRANSFER
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
+from npresnet.arch.homes.functional import ZAGORUYKO
 from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
 from npresnet.arch.homes.paddle import PADDLE
 from npresnet.arch.homes.selfsupervised import SELF_SUPERVISED
@@ -23,6 +25,8 @@ HOMES: tuple[Home, ...] = (
     *OPEN_MMLAB,
     *DEEP_STEMS,
     LAYER0,
+    ZAGORUYKO,
+    BIG_TRANSFER,
     *OURS,
     *SEQUENTIAL,
     # tensors beside a network: all that fit count

@@ -24,10 +24,6 @@ def array(*shape: int) -> np.ndarray:
 # Networks of other repositories, by the names that tell.
 NAMES = {
     "bilinear attention": {"stages.0.0.attn.ba.conv_p.weight": array(8, 2, 8, 1)},
-    "Wide ResNet for CIFAR": {
-        "conv1.weight": array(16, 3, 3, 3),
-        "block1.layer.0.conv1.weight": array(16, 16, 3, 3),
-    },
     "BiT": {"root_block.conv.weight": array(64, 3, 7, 7), "block1.unit01.conv1.weight": array(64, 64, 1, 1)},
     "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
     "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
@@ -73,7 +69,6 @@ ARCHITECTURES = {
         "rexnet_100": "RexNet",
         "starnet_s1": "",
         "swin_tiny_patch4_window7_224": "Swin Transformer",
-        "tresnet_m": "TResNet",
         "vgg11": "VGG",
         "vit_tiny_patch16_224": "vision transformer",
         "vit_small_r26_s32_224": "hybrid",
