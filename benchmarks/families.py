@@ -1,4 +1,4 @@
-"""Judge every ResNet of timm and torchvision, and the files of other homes: does npresnet compute what PyTorch computes?
+"""Judge every ResNet of timm and torchvision, and files of other homes: does npresnet compute what PyTorch computes?
 
     python benchmarks/families.py                          all of them, to benchmarks/results/families.json
     python benchmarks/families.py --only 'resnet50$'       some, printed; with --resume added to the results

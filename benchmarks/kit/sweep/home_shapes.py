@@ -203,11 +203,11 @@ SHAPES: Mapping[str, Home] = {
     "pytorch-cifar100 (weiaicunzai)": made(stem(3, 1, False, classes=100), _weiaicunzai, sizes=SMALL),
     "huyvnphan, a max pool after a 3x3 stem": made(stem(3, 1, True), lambda s: s, sizes=SMALL, max_pool=True),
     "Tiny ImageNet, a 3x3 stem": made(stem(3, 1, False, classes=200), sizes=SMALL),
-    "7x7 stem of stride 1 without a pool": made(
-        stem(7, 1, False), sizes=SMALL, stem_stride=1, max_pool=False
-    ),
+    "7x7 stem of stride 1 without a pool": made(stem(7, 1, False), sizes=SMALL, stem_stride=1, max_pool=False),
     "solo-learn, small images": made(
-        stem(3, 1, False, padding=2, classes=0), lambda s: under("backbone.", s) | weights("projector.0", 64, 2048), sizes=SMALL
+        stem(3, 1, False, padding=2, classes=0),
+        lambda s: under("backbone.", s) | weights("projector.0", 64, 2048),
+        sizes=SMALL,
     ),
     "Places365, wideresnet18": made(no_pool, max_pool=False),
     "bag of tricks for re-identification": made(no_bias, reid, last_stride=1),

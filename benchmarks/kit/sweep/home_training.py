@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kit.sweep.home_layouts import LAYERS, arrays, counted_out, resnet, save, without_head
+from benchmarks.kit.sweep.home_layouts import counted_out, resnet, save, without_head
 from benchmarks.kit.sweep.homes import Case, Home, random_net
 
 State = dict[str, Any]
@@ -27,9 +27,7 @@ def norm(name: str, size: int) -> State:
     import torch
 
     roles = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.{role}": torch.ones(size) for role in roles} | {
-        f"{name}.num_batches_tracked": torch.tensor(1)
-    }
+    return {f"{name}.{role}": torch.ones(size) for role in roles} | {f"{name}.num_batches_tracked": torch.tensor(1)}
 
 
 def buffer(name: str, *shape: int) -> State:
@@ -93,7 +91,12 @@ def swav(state: State, other: State) -> Any:
 
 
 def dino(state: State, other: State) -> Any:
-    return {"student": _dino("module.", other), "teacher": _dino("", state), "epoch": 1, "dino_loss": buffer("c", 1, 64)}
+    return {
+        "student": _dino("module.", other),
+        "teacher": _dino("", state),
+        "epoch": 1,
+        "dino_loss": buffer("c", 1, 64),
+    }
 
 
 def _dino(prefix: str, state: State) -> State:
@@ -122,7 +125,9 @@ def vissl(state: State, other: State) -> Any:
 
 def solo_learn(state: State, other: State) -> Any:
     """With its classifier, which learns beside the rest."""
-    found = {("classifier" + name[2:] if name.startswith("fc.") else f"backbone.{name}"): t for name, t in state.items()}
+    found = {
+        ("classifier" + name[2:] if name.startswith("fc.") else f"backbone.{name}"): t for name, t in state.items()
+    }
     found |= weights("projector.0", 64, 2048) | weights("momentum_projector.0", 64, 2048)
     return {"state_dict": found | {f"momentum_backbone.{n}": t for n, t in other.items() if not n.startswith("fc.")}}
 
@@ -152,7 +157,9 @@ def detr(state: State, other: State) -> Any:
 
 
 def deeplab_vainf(state: State, other: State) -> Any:
-    heads = buffer("classifier.project.0.weight", 48, 256, 1, 1) | buffer("classifier.aspp.convs.0.0.weight", 8, 2048, 1, 1)
+    heads = buffer("classifier.project.0.weight", 48, 256, 1, 1) | buffer(
+        "classifier.aspp.convs.0.0.weight", 8, 2048, 1, 1
+    )
     return {"cur_itrs": 1, "model_state": under("backbone.", state) | heads}
 
 
@@ -218,7 +225,9 @@ TRAINING: Mapping[str, Home] = {
     "solo-learn": whole(solo_learn),
     "lightly": body(lightly),
     "MadryLab robustness": whole(robustness),
-    "Places365, resnet50": whole(lambda state, other: {"arch": "resnet50", "state_dict": under("module.", state)}, classes=365),
+    "Places365, resnet50": whole(
+        lambda state, other: {"arch": "resnet50", "state_dict": under("module.", state)}, classes=365
+    ),
     "segmentation_models_pytorch": body(smp),
     "DETR": body(detr),
     "DeepLabV3Plus-Pytorch, output stride 16": body(
@@ -227,7 +236,9 @@ TRAINING: Mapping[str, Home] = {
     "torchvision fcn_resnet50": with_torchvisions_heads("fcn_resnet50"),
     "torchvision deeplabv3_resnet50": with_torchvisions_heads("deeplabv3_resnet50"),
     "torchvision fasterrcnn_resnet50_fpn": with_torchvisions_heads("fasterrcnn_resnet50_fpn"),
-    "torchreid": whole(lambda state, other: {"state_dict": {k.replace("fc.", "classifier."): v for k, v in state.items()}}),
+    "torchreid": whole(
+        lambda state, other: {"state_dict": {k.replace("fc.", "classifier."): v for k, v in state.items()}}
+    ),
     "PyTorch Lightning": whole(lightning),
     "torch.optim.swa_utils": whole(averaged),
     "a training loop's checkpoint": whole(ema),

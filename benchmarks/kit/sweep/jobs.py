@@ -20,9 +20,7 @@ class Job(NamedTuple):
     is_large: bool = False
 
 
-def run(
-    jobs: Sequence[Job], *, processes: int, limit_s: float, keep: Callable[[list[dict[str, Any]]], None]
-) -> None:
+def run(jobs: Sequence[Job], *, processes: int, limit_s: float, keep: Callable[[list[dict[str, Any]]], None]) -> None:
     """Run all jobs, the large ones one after another; `keep` gets the records of each, one job at a time."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
@@ -46,7 +44,8 @@ def run(
                     keep(found)
 
     threads = [
-        threading.Thread(target=work, args=((large, others) if index == 0 else (others,),)) for index in range(processes)
+        threading.Thread(target=work, args=((large, others) if index == 0 else (others,),))
+        for index in range(processes)
     ]
     for thread in threads:
         thread.start()

@@ -54,7 +54,9 @@ def in_order(entry: Entry) -> Entry:
     places = {home: place for place, home in enumerate(HOMES)}
     return {
         **entry,
-        "resnets": sorted(entry["resnets"], key=lambda row: (row["library"] != "torchvision", row["module"], row["name"])),
+        "resnets": sorted(
+            entry["resnets"], key=lambda row: (row["library"] != "torchvision", row["module"], row["name"])
+        ),
         "homes": sorted(entry["homes"], key=lambda row: places.get(row["home"], len(places))),
         "strangers": sorted(entry["strangers"], key=lambda row: (row["library"], row["module"])),
     }
@@ -88,7 +90,9 @@ def _refusals(rows: Sequence[Mapping[str, Any]]) -> str:
     wrong = sum(count for row in rows for count in wrong_names(row).values())
     built = sum(len(row["built"]) for row in rows)
     named = total - unnamed - wrong - built
-    text = f"{total} architectures: {named} refused by their own family's name, {unnamed} as unknown with the nearest one"
+    text = (
+        f"{total} architectures: {named} refused by their own family's name, {unnamed} as unknown with the nearest one"
+    )
     return f"{text}, {wrong} by another's name" + (f", {built} built" if built else "")
 
 
@@ -157,7 +161,9 @@ def _exceptions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     found = []
     if needs:
         lines = [[f"`{row['name']}`", _options(row), "; ".join(dict.fromkeys(row["notes"].values()))] for row in needs]
-        found.append(Table(["needs", "option, or its name as `arch`", "otherwise said"], lines, texts=(0, 1, 2)).to_markdown())
+        found.append(
+            Table(["needs", "option, or its name as `arch`", "otherwise said"], lines, texts=(0, 1, 2)).to_markdown()
+        )
     if rest:
         lines = [[f"`{row['name']}`", row["verdict"], _cell(row.get("message", ""))] for row in rest]
         found.append(Table(["does not run", "verdict", "message"], lines, texts=(0, 1, 2)).to_markdown())

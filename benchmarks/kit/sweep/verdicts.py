@@ -1,10 +1,10 @@
 """One network, saved as its users save it: does npresnet compute what PyTorch computes?
 
-    runs      by the file alone, or by its name where the file says it
-    needs     an option, or the name: without it npresnet says what it assumes, in a warning or in model.config
-    refused   with an error that says why
-    wrong     other numbers without a word, or another result whatever is said
-    crash     anything else
+runs      by the file alone, or by its name where the file says it
+needs     an option, or the name: without it npresnet says what it assumes, in a warning or in model.config
+refused   with an error that says why
+wrong     other numbers without a word, or another result whatever is said
+crash     anything else
 """
 
 from __future__ import annotations
