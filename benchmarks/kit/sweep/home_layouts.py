@@ -77,7 +77,7 @@ def transformers(folder: Path) -> Case:
     module, x, exact = random_net(resnet())
     theirs = layouts.transformers(arrays(module))
     names, half = list(theirs), len(theirs) // 2
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((names[:half], names[half:]), start=1):
         shard = f"model-{number:05}-of-00002.safetensors"
         write_safetensors(folder / shard, {name: theirs[name] for name in part})

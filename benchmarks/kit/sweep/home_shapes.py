@@ -122,7 +122,7 @@ def sequence(*kinds: str) -> Callable[[Any], Any]:
 def on_the_logits() -> Any:
     from torch import nn
 
-    class Tuned(nn.Module):
+    class Tuned(nn.Module):  # type: ignore[misc]  # torch has no types here
         def __init__(self) -> None:
             super().__init__()
             self.resnet, self.fc = resnet("BasicBlock", classes=1000), nn.Linear(1000, 3)
@@ -137,7 +137,7 @@ def fastai() -> Any:
     import torch
     from torch import nn
 
-    class Pool(nn.Module):
+    class Pool(nn.Module):  # type: ignore[misc]
         def forward(self, x: Any) -> Any:
             return torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)
 

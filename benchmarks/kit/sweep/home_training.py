@@ -167,19 +167,13 @@ def with_torchvisions_heads(kind: str) -> Home:
     """A network of torchvision.models.detection or segmentation, the features of its backbone's last stage."""
 
     def home(folder: Path) -> Case:
-        from benchmarks.kit.sweep.networks import random_images, run
         from tests.support.torchvision_import import import_torchvision
 
         models = import_torchvision().models
         module = models.get_model(kind, weights=None, weights_backbone=None)
         bare = getattr(module.backbone, "body", module.backbone)
-        bare = _pooled(bare)
-        from benchmarks.kit.sweep.networks import randomise
-
-        randomise(bare)
-        module.double()
-        x = random_images((2, 77, 66), False, 4)
-        return Case(save(folder / f"{kind}.pth", module.state_dict()), x, run(bare, x.astype("float64")))
+        _, x, exact = random_net(_pooled(bare))
+        return Case(save(folder / f"{kind}.pth", module.double().state_dict()), x, exact)
 
     return home
 
@@ -188,7 +182,7 @@ def _pooled(features: Any) -> Any:
     """A module around the backbone that gives its last map's mean."""
     import torch
 
-    class Pooled(torch.nn.Module):
+    class Pooled(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
         def __init__(self) -> None:
             super().__init__()
             self.features = features

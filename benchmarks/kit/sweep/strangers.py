@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def family_named(message: str) -> str | None:
     return found[1] if found else None
 
 
-def wrong_names(entry: Record) -> dict[str, int]:
+def wrong_names(entry: Mapping[str, Any]) -> dict[str, int]:
     """{family: networks that are called by it and are not of it} of one module."""
     return {
         family: count

@@ -62,8 +62,8 @@ def judge_file(path: Path, state: Any, oracle: Oracle, name: str, compares_rms: 
 
     try:
         model, said = load(path)
-    except npresnet.NpresnetError as error:
-        return {"verdict": "refused", "message": first_line(error, path)}
+    except npresnet.NpresnetError as refusal:
+        return {"verdict": "refused", "message": first_line(refusal, path)}
     with model:
         record = described(model, said)
         error = relative_error(model, oracle)
@@ -118,8 +118,8 @@ def relative_error(model: Any, oracle: Oracle) -> float:
     """The largest difference of the plain operations in float64 over the largest number; infinite for other shapes."""
     from npresnet import ops
 
-    results = [result for result in ops.run(model.network, oracle.odd.astype(np.float64)).values()]
-    return difference(results[0], oracle.odd_exact)
+    (result,) = ops.run(model.network, oracle.odd.astype(np.float64)).values()
+    return difference(result, oracle.odd_exact)
 
 
 def difference(result: Array, exact: Array) -> float:
