@@ -19,12 +19,13 @@ def made(
     *,
     sizes: tuple[int, int, int] = (2, 77, 66),
     change: Callable[[Any], None] | None = None,
+    clips: bool = False,
     **options: Any,
 ) -> Home:
     """A network's state dict. `change` is what is done to the random network before it is saved."""
 
     def home(folder: Path) -> Case:
-        module, x, exact = random_net(make(), sizes)
+        module, x, exact = random_net(make(), sizes, clips)
         if change is not None:
             change(module)
         return Case(save(folder / "model.pth", content(module.state_dict())), x, exact, options)

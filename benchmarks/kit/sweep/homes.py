@@ -37,11 +37,11 @@ class Case(NamedTuple):
 Home = Callable[[Path], Case]
 
 
-def random_net(module: Any, sizes: tuple[int, int, int] = (2, 77, 66)) -> tuple[Any, Array, Array]:
+def random_net(module: Any, sizes: tuple[int, int, int] = (2, 77, 66), clips: bool = False) -> tuple[Any, Array, Array]:
     """The module in float64 with random numbers like trained ones, an input, and what it computes of it."""
     randomise(module)
     module.double()
-    x = random_images(sizes, False, 4)
+    x = random_images(sizes, clips, 4)
     return module, x, run(module, x.astype(np.float64))
 
 
