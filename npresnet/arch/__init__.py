@@ -2,13 +2,12 @@
 
 registry    build: select -> recognise -> read -> settle options -> assemble; refusals where that fails
 homes       other homes' names, and tensors beside a network, as tables
-selection   applies them: which tensors are the network (bodies), the numbers of images' normalisation (normalisers),
-            weights that are stored as formulas (reparametrised)
+selection   applies them: which tensors are the network, and under which names
 families    one file a family: its tensors' signature, what is read from them, how it is built
-blocks      kinds of blocks beside BasicBlock and Bottleneck
-attention, attention_maps, attention_pool    gates of channels and positions in a block; CLIP's pool at the end
-reading, layout, residual, head    shared by residual networks: reading, options, topology, classifier
-clips       shared by networks for clips
+family      the interface of such a file
+residual    shared by residual networks: description, reading, topology, attention, kinds of blocks
+head        the classifier: found in a file, and built
+stages, standardised, clips, suggestions    shared by families of pre-activation networks, and of networks for clips
 builder     adds layers and requests each tensor from a source by name and full shape (source)
 tensors, initialiser               the two sources: a file, and random numbers
 options, names                     the caller's options; names of architectures

@@ -1,8 +1,7 @@
 """The families of networks, one file each; `family.Family` is the interface of such a file.
 
-A new family is a file here and its name in FAMILIES. The shared parts of residual networks are in `arch/residual.py`,
-`stem.py`, `shortcut.py` and `attention.py` (topology), `arch/layout.py` and `residual_options.py` (description and
-options), `arch/blocks` (further kinds of blocks) and `arch/reading.py` (what is read from tensors).
+A new family is a file here (and others with its tables, reading and topology where one would be long) and its name in
+FAMILIES. The shared parts of residual networks are in `arch/residual`, those of classifiers in `arch/head`.
 
 A family that is told by names of its own is Deferred: its module is imported when a file has such a name, or when all
 names or options are asked for, so that other files load without it.
@@ -12,9 +11,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from npresnet.arch import blocks
 from npresnet.arch.families import cifar, handwritten, nfnet, preact, resnetv2, senet, timm, torchvision, tresnet
 from npresnet.arch.family import Family
+from npresnet.arch.residual import blocks
 from npresnet.arch.tensors import Tensors
 
 
@@ -64,6 +63,7 @@ FAMILIES: tuple[Family, ...] = (  # the first match counts
     _deferred("iresnet", blocks.FACE),
     _deferred("byob", *blocks.CONFIGURED),
     _deferred("csp", blocks.CSP),
+    _deferred("keras_v2", "conv2_block1_preact_bn.weight"),
 )
 
 __all__ = ["FAMILIES"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from npresnet.arch.attention import reduced
 from npresnet.arch.family import Options
+from npresnet.arch.residual.attention import reduced
 
 
 class Stage(NamedTuple):

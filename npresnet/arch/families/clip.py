@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from npresnet.arch.attention_pool import OPENAI, attention_pool, preprocessing, read_size
-from npresnet.arch.blocks import CLIP
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.layout import OPTIONS as RESIDUAL
-from npresnet.arch.layout import Layout
 from npresnet.arch.options import Option, count
-from npresnet.arch.reading import read_residual
-from npresnet.arch.residual import build_body
+from npresnet.arch.residual.attention_pool import OPENAI, attention_pool, preprocessing, read_size
+from npresnet.arch.residual.blocks import CLIP
+from npresnet.arch.residual.build import build_body
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import read_residual
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 

@@ -23,11 +23,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from npresnet.arch import head as heads
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.nfnet_archs import ARCHS, GAMMA
 from npresnet.arch.family import Options, Reading
-from npresnet.arch.named_head import Names
+from npresnet.arch.head import build as heads
+from npresnet.arch.head.named import Names
 from npresnet.arch.options import Option, flag, is_list_of, is_positive, is_whole, one_of
 from npresnet.arch.tensors import Tensors
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.arch.attention import Attention, attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.nfnet import EPS, HEAD
 from npresnet.arch.families.nfnet_archs import GAMMA, divisible
 from npresnet.arch.family import Options
-from npresnet.arch.named_head import pool_and_classify
+from npresnet.arch.head.named import pool_and_classify
+from npresnet.arch.residual.attention import Attention, attend
 from npresnet.arch.source import Wanted, ones
 from npresnet.arch.standardised import scaled_conv
 from npresnet.network import INPUT

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from npresnet.arch.attention import attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.senet import GATE, HEAD, POOL, STRIDE_ON
 from npresnet.arch.family import Options
-from npresnet.arch.named_head import pool_and_classify
+from npresnet.arch.head.named import pool_and_classify
+from npresnet.arch.residual.attention import attend
 from npresnet.network import INPUT
 from npresnet.window import Window
 

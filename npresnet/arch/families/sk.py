@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.arch.blocks import SELECTIVE, selective
 from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.layout import OPTIONS as RESIDUAL
-from npresnet.arch.layout import Layout
 from npresnet.arch.options import Option, flag
-from npresnet.arch.reading import is_bottleneck
-from npresnet.arch.residual import build_residual
+from npresnet.arch.residual.blocks import SELECTIVE, selective
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import is_bottleneck
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 

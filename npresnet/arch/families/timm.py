@@ -18,15 +18,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.arch.attention import find_attention
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.layout import OPTIONS as RESIDUAL
-from npresnet.arch.layout import Layout
 from npresnet.arch.options import Option, one_of
-from npresnet.arch.reading import Layers, has_projections, read_residual
-from npresnet.arch.residual import build_residual
-from npresnet.arch.stem import is_deep, stem_side
+from npresnet.arch.residual.attention import find_attention
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import Layers, has_projections, read_residual
+from npresnet.arch.residual.stem import is_deep, stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -188,7 +188,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     avd = options.get("avd", "none")
     if avd == "none" or options["block"] == "BasicBlock":
         return build_residual(builder, Layout.of(options))
-    from npresnet.arch.blocks import split_attention  # seldom needed
+    from npresnet.arch.residual.blocks import split_attention  # seldom needed
 
     layout = Layout.of({**options, "extra": {**options.get("extra", {}), "avd": avd}})
     return build_residual(builder, layout, split_attention.BRANCHES)

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from npresnet.arch import head as heads
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading
-from npresnet.arch.named_head import Names
+from npresnet.arch.head import build as heads
+from npresnet.arch.head.named import Names
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole
-from npresnet.arch.residual_options import is_eps
+from npresnet.arch.residual.options import is_eps
 from npresnet.arch.tensors import Tensors
 
 NAME = "tresnet"

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.arch.attention import SE, attend
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.tresnet import HEAD, SIDE
 from npresnet.arch.family import Options
-from npresnet.arch.named_head import pool_and_classify
-from npresnet.arch.residual import blur
+from npresnet.arch.head.named import pool_and_classify
+from npresnet.arch.residual.attention import SE, attend
+from npresnet.arch.residual.build import blur
 from npresnet.network import INPUT
 from npresnet.window import Window
 
