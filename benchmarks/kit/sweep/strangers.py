@@ -1,0 +1,69 @@
+"""All other architectures of timm and torchvision, by names and shapes alone: refused, and by which name?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.kit.sweep.names import NOT_RESNETS, Name, is_resnet
+from benchmarks.kit.sweep.verdicts import Record
+
+# A word of a refusal -> the modules to which it may be said; others get a wrong name.
+RIGHT: dict[str, str] = {}
+HEADS = r"\.(detection|segmentation)\."  # networks around a backbone, which may be a ResNet
+
+
+def judge_strangers() -> list[Record]:
+    """One record a module: how many of its architectures are refused, and under which names."""
+    from tools.refusals import architectures
+
+    found: dict[tuple[str, str], Record] = {}
+    for module, name, network in architectures():
+        library = module.partition(".")[0]
+        short = module.removeprefix("torchvision.models.").removeprefix("timm.models.")
+        if is_resnet(Name(library, short, name)) or re.search(HEADS, module):
+            continue
+        shapes = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+        entry = found.setdefault((library, short), _empty(library, short))
+        _add(entry, name, {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()})
+    return [found[key] for key in sorted(found)]
+
+
+def _empty(library: str, module: str) -> Record:
+    why = {"why": NOT_RESNETS[module]} if module in NOT_RESNETS else {}
+    return {"library": library, "module": module, **why, "refused": {}, "unnamed": 0, "built": [], "names": 0}
+
+
+def _add(entry: Record, name: str, tensors: dict[str, Any]) -> None:
+    from npresnet import arch
+    from npresnet.errors import ArchitectureError
+
+    entry["names"] += 1
+    try:
+        arch.build(tensors)
+    except ArchitectureError as error:
+        family = family_named(str(error))
+        if family is None:
+            entry["unnamed"] += 1
+        else:
+            entry["refused"][family] = entry["refused"].get(family, 0) + 1
+    else:
+        entry["built"].append(name)
+
+
+def family_named(message: str) -> str | None:
+    """The family that a refusal names, or None."""
+    found = re.search(r"this looks like (.*?), which is not supported", message, re.DOTALL)
+    return found[1] if found else None
+
+
+def wrong_names(entry: Mapping[str, Any]) -> dict[str, int]:
+    """{family: networks that are called by it and are not of it} of one module."""
+    return {
+        family: count
+        for family, count in entry["refused"].items()
+        if not re.search(RIGHT.get(family, "^$"), entry["module"])
+    }
