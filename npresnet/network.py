@@ -33,7 +33,7 @@ class Node:
     window      convolutions and pools only; the pool's window of a (fused) conv2d_max_pool2d is in attrs["pool"]
     groups      convolutions only: filter o reads only the channels of group o // (out_channels/groups)
     attrs       attributes of the operation: eps, ceil_mode, count_include_pad, stride and padding of shortcut_a, ...,
-                and of its activation: negative_slope
+                and of its activation: negative_slope; constant where its parameters are not the file's
     params      role -> array: weight, bias, running_mean, running_var; scale (O,) where a BatchNorm was folded in
     activation  the name of an activation (relu, silu, ...) applied to the result, or None
     """

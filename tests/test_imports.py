@@ -17,7 +17,9 @@ tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tom
 PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
-OPTIONAL = {"cupy", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision"}
+OPTIONAL = {
+    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
+}  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
 AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {

@@ -8,6 +8,7 @@ by `Window`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -160,9 +161,8 @@ class Builder:
         shape = (self.channels[x],)
         weight, bias = (np.broadcast_to(np.asarray(n, np.float32), shape) for n in (scale, shift))
         statistics = {"running_mean": np.zeros(shape, np.float32), "running_var": np.ones(shape, np.float32)}
-        return self._add(
-            name, "batch_norm", (x,), params={"weight": weight, "bias": bias, **statistics}, attrs={"eps": 0.0}
-        )
+        params = {"weight": weight, "bias": bias, **statistics}
+        return self._add(name, "batch_norm", (x,), params=params, attrs={"eps": 0.0})
 
     def operation(self, name: str, op: str, inputs: Sequence[str], channels: int | None = None, **fields: Any) -> str:
         """Any operation without further rules; `channels` of its result, by default those of its first input.
@@ -173,6 +173,12 @@ class Builder:
         if vectors is not None:
             fields["params"] = self._vectors(name, inputs[0], vectors)
         return self._add(name, op, tuple(inputs), channels, **fields)
+
+    def again(self, name: str, layer: str, x: str) -> str:
+        """The earlier layer called `layer`, with its parameters, applied to another value."""
+        self.channels[name] = self.channels[layer]
+        self._nodes.append(replace(next(n for n in self._nodes if n.name == layer), name=name, inputs=(x,)))
+        return name
 
     def add(self, name: str, left: str, right: str) -> str:
         """The sum of a block's two branches."""

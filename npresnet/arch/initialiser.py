@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from npresnet.arch.family import assemble
-from npresnet.arch.names import find_arch, list_options, option_table, unknown_arch
+from npresnet.arch.names import KnownOptions, find_arch, option_table, unknown_arch
 from npresnet.arch.options import check_options, given_options, is_whole, short
 from npresnet.arch.source import COUNTER, Wanted
 from npresnet.errors import ArchitectureError
@@ -80,7 +80,7 @@ def random_tensors(name: str, *, num_classes: int = 1000, seed: int = 0, **optio
 
     Raises ArchitectureError for unknown names and options, and for groups or widths with BasicBlocks.
     """
-    given = given_options(options, list_options())
+    given = given_options(options, KnownOptions())
     if not is_whole(num_classes):
         raise ArchitectureError(f"num_classes must be a whole number from 1 on, got {short(num_classes)}")
     if not is_whole(seed, least=0):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from npresnet.arch import families
@@ -21,6 +21,32 @@ def list_options() -> list[str]:
     """The names of all options of all families; those that tensors do not determine come first."""
     tables = {name: option for family in families.FAMILIES for name, option in option_table(family).items()}
     return sorted(tables, key=lambda name: tables[name].role not in ("free", "seen", "start"))
+
+
+def is_arch(name: object) -> bool:
+    """Whether this is one of `list_archs`; families are searched only as far as necessary."""
+    return isinstance(name, str) and any(name in family.ARCHS for family in families.FAMILIES)
+
+
+def is_option(name: object) -> bool:
+    """Whether any family has an option of this name; they are searched only as far as necessary."""
+    return any(name in option_table(family) for family in families.FAMILIES)
+
+
+class KnownOptions:
+    """The names of all options, looked up as `is_option` does and listed as `list_options` does."""
+
+    def __contains__(self, name: object) -> bool:
+        return is_option(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list_options())
+
+
+def options_of(family: object) -> Collection[str]:
+    """The names of the options of the family called so; those of all families where none is."""
+    found = next((one for one in families.FAMILIES if family == one.NAME), None)
+    return list_options() if found is None else option_table(found)
 
 
 def option_table(family: Family) -> dict[str, Option]:

@@ -7,9 +7,9 @@ defines the kinds of values, and the rules for every option.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from npresnet.config import Decision, Origin
 from npresnet.errors import ArchitectureError
@@ -66,15 +66,24 @@ def one_of(*names: str, role: Role) -> Option:
     return Option(lambda value: isinstance(value, str) and value in names, " or ".join(map(repr, names)), role)
 
 
+class Known(Protocol):
+    """Names that can be looked up, and listed in an error."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+
 # The options of every family.
 COMMON: Mapping[str, Option] = {
     "family": Option(lambda value: isinstance(value, str), "a family's name", "topology"),
     "num_classes": count("size"),
     "in_channels": count("size"),
+    "bgr": flag("free"),  # about images: see `npresnet.Preprocess`
 }
 
 
-def given_options(options: Mapping[str, Any] | None, known: Iterable[str]) -> dict[str, Any]:
+def given_options(options: Mapping[str, Any] | None, known: Known) -> dict[str, Any]:
     """Options that were given; None means not given. Raises ArchitectureError for an unknown name."""
     given = {name: value for name, value in (options or {}).items() if value is not None}
     for name in given:

@@ -7,11 +7,11 @@ from typing import Any
 
 from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
-from npresnet.arch.names import list_options, option_table, settle_arch
+from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, settle
-from npresnet.arch.reading import reconciled
-from npresnet.arch.refusals import naming_foreign
-from npresnet.arch.selection import select
+from npresnet.arch.residual.reading import reconciled
+from npresnet.arch.selection.refusals import naming_foreign
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
@@ -35,8 +35,8 @@ def build(
     arch     the name the caller expects (see `list_archs`): must agree with the tensors
     options  further options of the caller, named as in OPTIONS; None means not given
     origins  where they come from: {option or "arch": "caller" | "file"}, by default "caller"
-    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name of
-             torchvision's weights that the file is by its own name, nothing is ambiguous
+    hints    what the file says beside its tensors: see `weights.Checkpoint.facts`; with "published", the name by
+             which these very weights are known (torchvision's files, and random ones), nothing is ambiguous
 
     Returns the network with the file's own numbers, unfolded, and every decision with its origin. Its output is called
     "logits", or "embedding" where the file has no classifier. Reads names and shapes, and the numbers of vectors only.
@@ -44,7 +44,7 @@ def build(
     Raises ArchitectureError where the tensors are not a supported ResNet, where one is missing, unused or of the wrong
     shape, and where arch or an option contradicts them.
     """
-    given, who = given_options(options, list_options()), origins or {}
+    given, who = given_options(options, KnownOptions()), origins or {}
     selected, implied = select(Tensors(tensors))
     with naming_foreign(selected):
         family = recognise(selected)
@@ -74,7 +74,7 @@ def recognise(tensors: Tensors) -> Family:
     for family in families.FAMILIES:
         if family.signature(tensors):
             return family
-    from npresnet.arch.refusals import unknown
+    from npresnet.arch.selection.refusals import unknown
 
     raise ArchitectureError(unknown(tensors))
 
@@ -108,15 +108,16 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
     usual, told = decisions[name], implied.get(name)
     if told is None:
         return usual
-    if isinstance(told.value, Mapping) and isinstance(usual.value, str):
-        others = () if "preset" in told.value else usual.alternatives
-        return told._replace(value={"preset": usual.value, **told.value}, alternatives=others)
+    if isinstance(told.value, Mapping) and usual.value is not None:
+        others = told.alternatives or (() if "preset" in told.value else usual.alternatives)
+        base = {"preset": usual.value} if isinstance(usual.value, str) else usual.value
+        return told._replace(value={**base, **told.value}, alternatives=others)
     return told
 
 
 def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:
     """The tensors without other classifiers, and the decisions with those that were left out."""
-    from npresnet.arch.head_choice import choose_head  # seldom needed
+    from npresnet.arch.head.choice import choose_head  # seldom needed
 
     tensors, left_out = choose_head(tensors, told)
     if "ignored" in implied and left_out:

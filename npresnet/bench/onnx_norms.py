@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from npresnet.network import Node
+from npresnet.ops.pad2d import border_of
 from npresnet.plan.shapes import Shape
 
 Link = tuple[str, dict[str, Any], list[np.ndarray], "str | None"]  # op, attributes, constant inputs, second input
@@ -77,7 +78,7 @@ def _filter_response_norm(node: Node, shapes: Shapes) -> list[Link]:
 
 
 def _pad2d(node: Node, shapes: Shapes) -> list[Link]:
-    left, right, top, bottom = node.attrs["padding"]
+    left, right, top, bottom = border_of(node.attrs, shapes[node.inputs[0]][-2:])
     mode = "reflect" if node.attrs.get("mode") == "reflect" else "constant"
     return [("Pad", {"mode": mode}, [np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)], None)]
 

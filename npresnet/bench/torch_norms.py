@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from npresnet.network import Node
+from npresnet.ops.pad2d import border_of
 
 if TYPE_CHECKING:
     import torch
@@ -52,10 +53,10 @@ def prelu(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return functional.prelu(x, weight)
 
 
-def pad2d(x: torch.Tensor, padding: Sequence[int], mode: str = "zeros") -> torch.Tensor:
+def pad2d(x: torch.Tensor, mode: str = "zeros", **border: Any) -> torch.Tensor:
     from torch.nn import functional
 
-    return functional.pad(x, list(padding), "constant" if mode == "zeros" else mode)
+    return functional.pad(x, list(border_of(border, x.shape[2:])), "constant" if mode == "zeros" else mode)
 
 
 def quick_gelu(x: torch.Tensor) -> torch.Tensor:
@@ -72,7 +73,7 @@ NORMS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         for function in (group_norm, layer_norm2d, filter_response_norm, evo_norm_s0, prelu, pad2d)
     }
 )
-ATTRS = ("groups", "eps", "padding", "mode")  # what the functions take beside values and parameters
+ATTRS = ("groups", "eps", "padding", "same", "mode")  # what the functions take beside values and parameters
 
 # our name -> that of torch.nn.functional
 ACTIVATIONS: Mapping[str, str] = MappingProxyType(

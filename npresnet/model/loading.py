@@ -25,6 +25,7 @@ from npresnet.model.decisions import (
     Labels,
     PreprocessLike,
     decide_labels,
+    decide_order,
     decide_preprocess,
     decide_runtime,
     input_size,
@@ -145,7 +146,7 @@ def build(
         raise
     except (MemoryError, ValueError, OverflowError):  # raised by NumPy for huge sizes
         raise DeviceError(f"{name} with num_classes={num_classes} needs more memory than is available") from None
-    network, config = architectures.build(tensors, arch=name, options=options)
+    network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     source = Source(f"random weights, seed {seed}")
     return _decided(network, config, tensors, source, labels, preprocess).model(runtime)
 
@@ -191,7 +192,7 @@ def describe(source: StrPath, *, key: str | None = None, **options: Any) -> Load
         return interpret(text, options=options, key=key)
     name = known.arch if known is not None else text
     tensors = architectures.random_tensors(name, **options)
-    network, config = architectures.build(tensors, arch=name, options=options)
+    network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     return _decided(network, config, tensors, Source(name))
 
 
@@ -259,7 +260,8 @@ def _build_stored(
     tensors: Mapping[str, Array], stored: Stored, arch: str | None, given: Mapping[str, Any]
 ) -> tuple[Network, Config]:
     """The network of a file with npresnet's metadata, whose options the caller may replace."""
-    kept = {name: d.value for name, d in stored.config.items() if name in architectures.OPTIONS and d.value is not None}
+    options_of_it = architectures.options_of(stored.config.value("family"))
+    kept = {name: d.value for name, d in stored.config.items() if name in options_of_it and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(kept, "file"), **dict.fromkeys(given, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
     expected = stored.config.value("arch") if arch is None else arch
@@ -295,6 +297,7 @@ def _decided(
     preset_decision, preset = decide_preprocess(
         preprocess, stored, config["preprocess"], facts, config.value("in_channels", 3)
     )
+    preset_decision, preset = decide_order(config.get("bgr"), preset_decision, preset)
     num_classes, scores = config["num_classes"].value, config.value("scores", "softmax")
     labels_decision, names = decide_labels(labels, stored, config["labels"], num_classes, facts, scores)
     origin: Origin = "caller" if stored is None else "file"

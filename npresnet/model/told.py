@@ -35,7 +35,7 @@ def build(
     given = {**told, **options}
     name = facts.get("arch")
     mismatch: ArchitectureError | None = None
-    if arch is None and name in architectures.list_archs():
+    if arch is None and architectures.is_arch(name):
         try:
             network, config = architectures.build(
                 tensors, arch=name, options=given, origins={**origins, "arch": "file"}, hints=facts
@@ -104,7 +104,7 @@ def _fits(names: list[str], num_classes: int, scores: str) -> bool:
 def _refuse_unsupported(facts: Facts, told: Mapping[str, Any]) -> None:
     where = facts.get("options_from", facts.get("network_from", ""))
     for name, value in told.items():
-        if name not in architectures.OPTIONS:
+        if not architectures.is_option(name):
             raise ArchitectureError(f"{where} says {name}={value!r}, which is not supported")
     if facts.get("network", {}).get("downsample_in_first_stage") is True:
         raise ArchitectureError(
@@ -123,8 +123,8 @@ def _noted(config: Config, names: list[str] | Mapping[str, Any], facts: Facts) -
 
 
 def _place(where: str) -> str:
-    """Where a fact stands, in words: in the file, or in a configuration beside it, which is named."""
-    return where if ".json" in where else f"{where} in the file"
+    """Where a fact stands, in words: in the file, in its name, or in a configuration beside it, which is named."""
+    return where if ".json" in where or where.startswith("the name ") else f"{where} in the file"
 
 
 def _joined(*notes: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,9 +51,29 @@ def _check(padding: Sequence[int], mode: str, shape: Shape) -> None:
         )
 
 
+def border_of(attrs: Mapping[str, Any], size: Sequence[int]) -> tuple[int, ...]:
+    """(left, right, top, bottom) of a node with these attributes, for a map of `size` (H, W).
+
+    padding  gives it, or
+    same     (kernel_size, stride) of the window that follows, each (height, width): TensorFlow's SAME, the least border
+             with which that window has ceil(size / stride) positions; an odd one is larger at the end
+    """
+    if "same" not in attrs:
+        return tuple(attrs["padding"])
+    axes = zip(size, *attrs["same"], strict=True)
+    height, width = (max((-(-n // stride) - 1) * stride + kernel - n, 0) for n, kernel, stride in axes)
+    return width // 2, width - width // 2, height // 2, height - height // 2
+
+
+def _compute(node: Node, x: Array) -> Array:
+    x = np.asarray(x)
+    check_image(x)
+    return pad2d(x, border_of(node.attrs, x.shape[2:]), mode=node.attrs.get("mode", "zeros"))
+
+
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     channels, height, width = image_shape(inputs[0])
-    padding = node.attrs["padding"]
+    padding = border_of(node.attrs, (height, width))
     _check(padding, node.attrs.get("mode", "zeros"), inputs[0])
     left, right, top, bottom = padding
     return channels, top + height + bottom, left + width + right
@@ -60,7 +81,7 @@ def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
 
 def _sees(node: Node, index: int, shape: Shape) -> Window | None:
     """The same place of the image. Positions in the border are outside of it, also where they are reflected."""
-    left, _, top, _ = node.attrs["padding"]
+    left, _, top, _ = border_of(node.attrs, shape[1:])
     return Window.of(1, padding=(top, left))
 
 
@@ -68,7 +89,7 @@ PAD2D = Operation(
     name="pad2d",
     label="pad",
     title="",
-    compute=lambda node, x: pad2d(x, node.attrs["padding"], mode=node.attrs.get("mode", "zeros")),
+    compute=_compute,
     infer_shape=_infer_shape,
     sees=_sees,
 )

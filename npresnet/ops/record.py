@@ -104,7 +104,12 @@ class Activation(NamedTuple):
 
 
 def trained_numbers(node: Node) -> int:
-    """How many numbers training has fitted: all parameters but BatchNorm's statistics and what passes have made."""
+    """How many numbers training has fitted: all parameters but BatchNorm's statistics and what passes have made.
+
+    None in a node with attrs["constant"]: a blur, a factor that the architecture fixes.
+    """
+    if node.attrs.get("constant"):
+        return 0
     return sum(array.size for role, array in node.params.items() if role not in NOT_TRAINED)
 
 

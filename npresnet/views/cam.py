@@ -66,8 +66,11 @@ def _input_of(network: Network, node: Node) -> Node | None:
 
 
 def find_pooled(network: Network) -> str:
-    """The node that computes the embedding: the last flatten, the classifier's input."""
-    return next(node.name for node in reversed(network.nodes) if node.op == "flatten")
+    """The node that computes the embedding: the network's output where it is one, else the classifier's input."""
+    if "embedding" in network.outputs:
+        return network.outputs["embedding"]
+    last = network[network.outputs["logits"]]
+    return next((node.name for node in reversed(network.nodes) if node.op == "flatten"), last.inputs[0])
 
 
 def class_weight(layers: Sequence[Node], index: int) -> Array:

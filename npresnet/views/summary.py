@@ -63,15 +63,16 @@ def summary(network: Network, input_size: Sequence[int], batch_size: int = -1) -
 
 
 def parameter_count(network: Network) -> int:
-    """Number of trainable parameters: all arrays but BatchNorm's running statistics."""
-    return sum(trained_numbers(node) for node in network)
+    """Number of trainable parameters: all arrays but BatchNorm's running statistics; those of a layer once."""
+    first = {tuple(map(id, node.params.values())) or node.name: node for node in reversed(network.nodes)}
+    return sum(trained_numbers(node) for node in first.values())
 
 
 def _rows(network: Network, input_size: tuple[int, ...]) -> Iterator[Row]:
     shapes = infer_shapes(network, input_size)
     for node in network:
         size = shapes[node.name]
-        title = operation_of(node).title
+        title = "" if node.attrs.get("constant") else operation_of(node).title
         if network.takes_clips:
             title = title.replace("2d", "3d")  # BatchNorm3d, AdaptiveAvgPool3d
         if title:  # "": a function rather than a module in torchvision, not seen by torchsummary

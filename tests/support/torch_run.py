@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from npresnet.network import INPUT, Network, Node
+from npresnet.ops.pad2d import border_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 F = torch.nn.functional
@@ -59,7 +60,7 @@ def _compute(node: Node, dtype: type[np.floating], x, *others):
     if node.op == "prelu":
         return F.prelu(x, p["weight"])
     if node.op == "pad2d":
-        return F.pad(x, attrs["padding"], mode="reflect" if attrs.get("mode") == "reflect" else "constant")
+        return F.pad(x, border_of(attrs, x.shape[2:]), mode="reflect" if attrs.get("mode") == "reflect" else "constant")
     if node.op == "avg_pool2d":
         options = attrs.get("ceil_mode", False), attrs.get("count_include_pad", True)
         return F.avg_pool2d(x, w.kernel_size, w.stride, w.padding, *options)

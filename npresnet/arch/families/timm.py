@@ -18,13 +18,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.arch.attention import find_attention
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.layout import OPTIONS, Layout
-from npresnet.arch.reading import has_projections, read_residual
-from npresnet.arch.residual import build_residual
-from npresnet.arch.stem import is_deep, stem_side
+from npresnet.arch.options import Option, one_of
+from npresnet.arch.residual.attention import find_attention
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import Layers, has_projections, read_residual
+from npresnet.arch.residual.stem import is_deep, stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -32,7 +34,12 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 
 NAME = "timm"
 ANY = "timm_resnet"  # the name of networks without a specific one
+SMALL_STEM = "usual after a 3x3 stem"
+NO_AVD = "the original ResNeSt of radix 0 has the same tensors, and an average pool after each strided 3x3"
 ALIASED = "nets with a blur or an average pool before strides have the same tensors (timm's resnetblur, resnetaa)"
+
+AVD = one_of("none", "first", "last", role="free")
+OPTIONS: Mapping[str, Option] = {**RESIDUAL, "avd": AVD}
 
 DEPTHS: Mapping[int, list[int]] = {
     10: [1, 1, 1, 1],
@@ -61,7 +68,7 @@ STEMS: Mapping[str, list[int]] = {
 AVERAGED = ("d", "t")
 ANTIALIAS = {"": "none", "rs": "none", "aa": "avg", "blur": "blur"}
 GRAMMAR = re.compile(
-    r"(?P<gate>se|eca)?res(?P<next>net|next)(?P<kind>aa|blur|rs)?(?P<depth>[0-9]+)(?P<stem>[cdts]?)"
+    r"(?P<gate>se|eca|cbam_)?res(?P<next>net|next)(?P<kind>aa|blur|rs)?(?P<depth>[0-9]+)(?P<stem>[cdts]?)"
     r"(_(?P<groups>[0-9]+)x(?P<width>[0-9]+)d)?(?P<norm>_gn)?"
 )
 
@@ -69,7 +76,7 @@ GRAMMAR = re.compile(
 def options_of(name: str) -> Options | None:
     """The options that a name of this grammar fixes; None for any other name.
 
-    (se|eca) resnet|resnext (aa|blur|rs) <depth> (c|d|t|s) (_<groups>x<width>d) (_gn)
+    (se|eca|cbam_) resnet|resnext (aa|blur|rs) <depth> (c|d|t|s) (_<groups>x<width>d) (_gn)
     """
     found = GRAMMAR.fullmatch(name)
     if found is None or int(found["depth"]) not in DEPTHS or (found["next"] == "next") != bool(found["groups"]):
@@ -84,7 +91,7 @@ def options_of(name: str) -> Options | None:
         "stem_kernel": 3 if widths else 7,
         "stem_widths": widths,
         "downsample": "avg" if stem in AVERAGED else "conv",
-        "attention": "se" if kind == "rs" else found["gate"] or "none",
+        "attention": "se" if kind == "rs" else (found["gate"] or "none").rstrip("_"),
         "antialias": ANTIALIAS[kind],
         "norm": "group_norm" if found["norm"] else "batch_norm",
         "pool_conv": kind == "rs",
@@ -155,13 +162,21 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    stem = {} if is_deep(tensors) or stem_side(tensors) == 7 else unusual_stem(stem_side(tensors) or 0)
-    antialias = Decision("none", "default", ALIASED)
-    family = Decision(NAME, "inferred")
-    decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), antialias=antialias, **stem)
-    parts = {name: Decision(sizes[name], "inferred") for name in ("stem_widths", "pool_conv")}
-    decisions = {"family": family, **parts, **decisions}
+    antialias, avd = Decision("none", "default", ALIASED), Decision("none", "default", NO_AVD)
+    decisions, sizes = read_parts(tensors, NAME, antialias=antialias, avd=avd)
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
+
+
+def read_parts(
+    tensors: Tensors, name: str, names: Layers = (), groups: int | None = None, /, **known: Decision
+) -> Reading:
+    """The reading of a family with these stems; arguments as for `read_residual`, no decision for "arch"."""
+    side = max(tensors.length("conv1.weight", axis, ndim=4) or 0 for axis in (2, 3))
+    stem = {} if is_deep(tensors) or side == 7 else unusual_stem(side)
+    family = Decision(name, "inferred")
+    decisions, sizes = read_residual(tensors, family, names, groups, labels=(1000, "imagenet"), **{**stem, **known})
+    parts = {part: Decision(sizes[part], "inferred") for part in ("stem_widths", "pool_conv")}
+    return Reading({"family": family, **parts, **decisions}, sizes)
 
 
 def name_of(decisions: Mapping[str, Decision]) -> str:
@@ -170,11 +185,22 @@ def name_of(decisions: Mapping[str, Decision]) -> str:
 
 
 def build(builder: Builder, options: Options) -> Mapping[str, str]:
-    return build_residual(builder, Layout.of(options))
+    avd = options.get("avd", "none")
+    if avd == "none" or options["block"] == "BasicBlock":
+        return build_residual(builder, Layout.of(options))
+    from npresnet.arch.residual.blocks import split_attention  # seldom needed
+
+    layout = Layout.of({**options, "extra": {**options.get("extra", {}), "avd": avd}})
+    return build_residual(builder, layout, split_attention.BRANCHES)
 
 
 def unusual_stem(side: int) -> dict[str, Decision]:
     """What the keys do not determine for a stem that is neither 7x7 nor deep."""
+    if side == 3:  # usual for small images, but these are made with a stride and a pool, too
+        return {
+            "stem_stride": Decision(1, "default", SMALL_STEM, ("stem_stride=2",)),
+            "max_pool": Decision(False, "default", SMALL_STEM, ("max_pool=True",)),
+        }
     unknown = Decision(None, "default", f"a {side}x{side} stem is unusual")
     return {"stem_stride": unknown, "max_pool": unknown}
 

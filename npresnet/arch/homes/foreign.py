@@ -9,7 +9,6 @@ refused by NEAREST.
 from __future__ import annotations
 
 from npresnet.arch.homes import Foreign
-from npresnet.arch.homes.torchvision import BLOCK
 
 TRACE = "Export the float network by torch.onnx.export or torch.export, or load the float weights it was made from"
 _STAGE_BLOCK = r"^stages\.[0-9]+\.blocks\.[0-9]+\."
@@ -20,29 +19,21 @@ _RESIDUAL = (
     Foreign(
         "a hybrid of a ResNet and a vision transformer", r"^(outside\.)?blocks\.[0-9]+\.attn\.qkv\.", beside=_FIRST_CONV
     ),
-    Foreign("SK-ResNet (selective kernels)", BLOCK + r"conv[12]\.(paths\.[0-9]|attn\.fc_)"),
-    Foreign("ResNeSt (split attention)", BLOCK + r"conv2\.(bn0|fc1|fc2)\."),
-    Foreign("legacy SE-ResNet (Cadene)", r"^layer0\.conv1\.|" + BLOCK + r"se_module\."),
-    Foreign("TResNet", BLOCK + r"(conv[0-9]|downsample\.[0-9])\.conv\.weight$"),
-    Foreign("ResNet with CBAM or another attention", BLOCK + r"(ca|sa|cbam|attn|attention)\."),
-    Foreign(
-        "the ResNet of CLIP",
-        r"^(attnpool|head)\.(positional_embedding|pos_embed|k_proj\.|qkv\.|q_proj\.)",
-        beside=BLOCK + r"|^stages\.0\.0\.conv1_1x1\.",
-    ),
-    Foreign("Res2Net", BLOCK + r"(convs|bns)\."),
-    Foreign("IBN-ResNet (instance normalisation)", BLOCK + r"bn1\.(IN|BN)\."),
-    Foreign("ResNet for faces (iResNet, ArcFace)", r"^prelu\.|" + BLOCK + r"prelu[0-9]?\."),
-    Foreign("a normaliser-free network (NFNet, NF-ResNet)", r"^stages\.[0-9]+\.[0-9]+\..*\.gain$"),
     Foreign("MobileViT", r"^stages\.[0-9]+\.[0-9]+\.conv_proj\."),
     Foreign(
         "a network of timm's byoanet (botnet, halonet, lambda)", r"^stages\.[0-9]+\.[0-9]+\.(self_attn|post_attn)\."
     ),
+    Foreign("ResNet with bilinear attention (BAT)", r"\.attn\.ba\.conv_[pq]\."),
     Foreign(
-        "a network of timm's byobnet (GENet, RepVGG, ResNets of its blocks)",
-        r"^stages\.[0-9]+\.[0-9]+\.(conv[0-9]_\w+|identity|shortcut|reparam_conv)\.",
+        "a network of timm's byobnet (RepVGG, MobileOne)",
+        r"^stages\.[0-9]+\.[0-9]+\.(conv_kxk|conv_1x1|conv_scale|identity|reparam_conv)\.",
     ),
-    Foreign("a cross-stage network (CSPNet, DarkNet)", r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\."),
+    Foreign("RegNetZ", r"^stages\.[0-9]+\.[0-9]+\.conv1_1x1\.", unless=r"\.shortcut\."),
+    Foreign(
+        "a cross-stage network (DarkNet, CSP-DarkNet)",
+        r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\.",
+        unless=r"^stages\.0\.blocks\.0\.conv3\.",
+    ),
     Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
     Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),
     Foreign("DLA (deep layer aggregation)", r"^level[0-9]\.(tree[0-9]|root|[0-9])\."),
@@ -51,10 +42,12 @@ _RESIDUAL = (
     Foreign("HGNet", _STAGE_BLOCK + r"aggregation\."),
     Foreign("SelecSLS", r"^features\.[0-9]+\.conv[0-9]\.[0-9]+\.", beside=r"^from_seq|^head\.[0-9]+\.[0-9]+\."),
     Foreign("DenseNet", r"denseblock[0-9]|^dense_stages\."),
+    Foreign("BiT in the names of its authors", r"^root_block\.|\.unit[0-9]+\.", beside=r"^root_block\."),
     Foreign(
-        "pre-activation ResNet (ResNet v2, BiT, Wide ResNet for CIFAR)",
-        _STAGE_BLOCK + r"norm1\.|^root_block\.|\.unit[0-9]+\.|^block[0-9]\.layer\.[0-9]+\.",
-        beside=_STAGE_BLOCK + r"conv1\.weight$|^root_block\.|^block1\.layer\.0\.conv1\.",
+        "the ResNet of a hybrid vision transformer",
+        _STAGE_BLOCK + r"norm1\.",
+        beside=_STAGE_BLOCK + r"conv1\.weight$",
+        unless=r"^norm\.weight$",
     ),
 )
 
@@ -118,22 +111,15 @@ _FILES = (
         r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
         advice=TRACE,
     ),
-    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch", ndim=4),
-    Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
-)
-
-# Of torchvision's names, but another network: what matters are shapes, or that a name is missing.
-_BY_SHAPE = (
+    Foreign("ResNet in the names of Caffe, or of Keras before 2.2", r"^res[2-5][a-z][0-9]*_branch[12]"),
     Foreign(
-        "pre-activation ResNet (ResNet v2)",  # no norm after the stem, nor after any projection
-        r"\.(shortcut|downsample)\.0\.weight$",
-        beside=r"^conv1\.weight$",
-        unless=r"^bn1\.weight$|\.(shortcut|downsample)\.1\.weight$",
+        "pre-activation ResNet of MXNet (ResNet v2)",
+        r"^stage[0-9]_unit[0-9]+_(conv|bn)[0-9]_|^resnetv2[0-9]+_|^features\.[0-9]+\.[0-9]+\.bn1\.gamma$",
     ),
+    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
 )
 
-FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS, *_BY_SHAPE)  # the first match counts
+FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS)  # the first match counts
 
 # For names that belong to no row: kinds of networks, and their names.
 NEAREST: tuple[tuple[str, str], ...] = (

@@ -110,7 +110,8 @@ TASKS: tuple[Home, ...] = (
     ),
     Home(  # CLIP
         r"^token_embedding\.",
-        left_out=r"^(transformer|token_embedding|ln_final)\.|^(positional_embedding|text_projection|logit_scale)$",
+        left_out=r"^(transformer|token_embedding|ln_final)\.|^(positional_embedding|text_projection|logit_scale)$"
+        r"|^(input_resolution|context_length|vocab_size|attn_mask)$",
         note="of CLIP's tower of texts; this is its tower of images",
     ),
     # Re-identification: "bag of tricks" and torchreid networks often keep stride 1 in the last stage.

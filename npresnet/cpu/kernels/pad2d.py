@@ -6,6 +6,7 @@ from npresnet.cpu.kernels import calls as kernels
 from npresnet.cpu.kernels.activations import activate
 from npresnet.cpu.kernels.lowering import Bound, Lowering
 from npresnet.cpu.runtime.memory import MIN_TILE_FLOATS, Floats, Memory, split
+from npresnet.ops.pad2d import border_of
 from npresnet.plan.steps import Call, Tile
 
 
@@ -14,11 +15,11 @@ class Pad2dLowering(Lowering):
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         node = bound.node
-        left, right, top, bottom = node.attrs["padding"]
+        height, width, _ = memory.images(node.inputs[0])[0].shape
+        left, right, top, bottom = border_of(node.attrs, (height, width))
         reflects = node.attrs.get("mode", "zeros") == "reflect"
         tiles: list[Tile] = []
         for source, out in zip(memory.images(node.inputs[0]), memory.images(node.name), strict=True):
-            height = len(source)
             for first, last in split(height, source.size // MIN_TILE_FLOATS):
                 calls = _rows(source[first:last], out[top + first : top + last], left, right, reflects)
                 done = [top + first, top + last]

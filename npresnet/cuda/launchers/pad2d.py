@@ -10,6 +10,7 @@ from npresnet.cuda.elements import Element
 from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, from_to
 from npresnet.cuda.launchers.vectors import ceil_div, form, source_for
+from npresnet.ops.pad2d import border_of
 
 FILE = "pad2d/pad2d.cu"
 THREADS = 128
@@ -51,7 +52,7 @@ class Pad2dLowering(Lowering):
             value.images,
             *value.stored,
             bound.element,
-            padding=attrs["padding"],
+            padding=border_of(attrs, value.stored[:2]),
             reflect=attrs.get("mode", "zeros") == "reflect",
             **from_to(bound, place),
         )

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch import refusals
 from npresnet.arch.homes.foreign import FOREIGN
-from npresnet.arch.selection import are_plain, select
+from npresnet.arch.selection import refusals
+from npresnet.arch.selection.select import are_plain, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, norm, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, project, without
 from tests.support.torchvision_import import import_timm, import_torchvision
 
 
@@ -23,16 +23,9 @@ def array(*shape: int) -> np.ndarray:
 
 # Networks of other repositories, by the names that tell.
 NAMES = {
-    "ResNet for faces": basic_net(stem=3) | {"prelu.weight": array(8)},
-    "IBN-ResNet": basic_net() | norm("layer1.0.bn1.BN", 4),
-    "CBAM": basic_net() | conv("layer1.0.ca.fc1", 2, 8, 1, 1),
-    "Wide ResNet for CIFAR": {
-        "conv1.weight": array(16, 3, 3, 3),
-        "block1.layer.0.conv1.weight": array(16, 16, 3, 3),
-    },
+    "bilinear attention": {"stages.0.0.attn.ba.conv_p.weight": array(8, 2, 8, 1)},
     "BiT": {"root_block.conv.weight": array(64, 3, 7, 7), "block1.unit01.conv1.weight": array(64, 64, 1, 1)},
-    "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
-    "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
+    "Keras": {"conv1.kernel": array(7, 7, 3, 8), "res2a_branch2a.kernel": array(1, 1, 8, 8)},
     "ONNX": {"onnx::Conv_193": array(8, 3, 7, 7)},
     "a quantised network": {"conv1.zero_point": array(1), "fc._packed_params._packed_params": array(1)},
     "YOLO": {"model.22.cv1.weight": array(8, 8, 1, 1)},
@@ -55,8 +48,9 @@ ARCHITECTURES = {
     "timm": {
         "beit_base_patch16_224": "vision transformer",
         "botnet26t_256": "byoanet",
-        "gernet_s": "byobnet",
-        "cspresnet50": "cross-stage",
+        "repvgg_a0": "RepVGG",
+        "regnetz_b16": "RegNetZ",
+        "darknet17": "cross-stage",
         "coatnet_0_224": "CoAtNet",
         "convnext_atto": "ConvNeXt",
         "csatv2": "",
@@ -74,7 +68,6 @@ ARCHITECTURES = {
         "rexnet_100": "RexNet",
         "starnet_s1": "",
         "swin_tiny_patch4_window7_224": "Swin Transformer",
-        "tresnet_m": "TResNet",
         "vgg11": "VGG",
         "vit_tiny_patch16_224": "vision transformer",
         "vit_small_r26_s32_224": "hybrid",
