@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.preact_names import ARCHS, CONVENTIONS, convention_of
 from npresnet.arch.family import Options, Reading
-from npresnet.arch.head.build import build as heads
+from npresnet.arch.head.build.build import build as heads
 from npresnet.arch.options import Option, count, is_list_of, is_whole, one_of
 from npresnet.arch.residual.build.options import ACTIVATIONS, is_activation, is_eps
 from npresnet.arch.residual.build.stem import is_pool
