@@ -23,7 +23,7 @@ _MAX_CONFIG = 1 << 20  # characters
 
 def say_strides(facts: Facts, around: list[Entries], path: str) -> None:
     """Record `stride_on` where the file's configuration, or else its name, tells it."""
-    if not any(key in around[-1] for key in _BOTTLENECK):
+    if not around or not any(key in around[-1] for key in _BOTTLENECK):
         return
     for entries in reversed(around):
         text = entries.get("cfg", entries.get(b"cfg"))

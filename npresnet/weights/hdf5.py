@@ -59,7 +59,7 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
                     contents.notes.append(f"dataset {shown(path)} holds no numbers and was left out")
                 else:
                     tensors[name] = tensor
-    except (OSError, RuntimeError, KeyError, ValueError) as error:  # how h5py reports damage
+    except (OSError, RuntimeError, KeyError, ValueError, OverflowError) as error:  # how h5py reports damage
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"this HDF5 file is truncated or damaged ({shown(error)}).") from None
@@ -122,11 +122,19 @@ def _name(path: str, dataset: Any, names: Names) -> str:
     parts = path.split("/")
     if len(parts) < 3 or parts[-2] != "vars":
         return ".".join(part for part in (*parts[-2:-1], re.sub(r":[0-9]+$", "", parts[-1])))
-    told = dataset.parent.attrs.get("name")
-    layer = told if isinstance(told, str) and 0 < len(told) <= 200 else names.get("/".join(parts[:-2]), parts[-3])
+    layer = names.get("/".join(parts[:-2])) or _told(dataset) or parts[-3]
     roles = _ROLES.get(re.sub(r"_[0-9]+$", "", parts[-3]), ())
     place = int(parts[-1]) if parts[-1].isdecimal() and len(parts[-1]) < 4 else len(roles)
     return f"{layer.rpartition('/')[2]}.{roles[place] if place < len(roles) else parts[-1]}"
+
+
+def _told(dataset: Any) -> str | None:
+    """The name of a layer that the group of its variables says; asked only where nothing else tells it.
+
+    A damaged attribute can keep the HDF5 library busy for ever.
+    """
+    told = dataset.parent.attrs.get("name")
+    return told if isinstance(told, str) and 0 < len(told) <= 200 else None
 
 
 def _tensor(name: str, dataset: Any, where: Span, copied: _Copied, *, mapped: bool) -> Tensor | None:

@@ -30,7 +30,7 @@ def read_keras(source: Source, archive: ZipFile) -> Contents:
             raise CheckpointError(f"its {_CONFIG} is larger than {_MAX_CONFIG_BYTES >> 20} MiB.")
         settings = parse_json(archive.checked(_CONFIG).read(), f"its {_CONFIG}")
         _collect(settings.get("config"), "layers/", names, _MAX_DEPTH)
-    return read_hdf5(source, archive.span(WEIGHTS), names)
+    return read_hdf5(source, archive.checked(WEIGHTS), names)  # damage is found by the checksum, before HDF5 meets it
 
 
 def _collect(config: Any, path: str, names: dict[str, str], depth: int) -> None:

@@ -162,7 +162,7 @@ def test_links_are_not_followed_and_cycles_end(folder):
     assert sum("link to elsewhere" in note for note in found.notes) == 2
 
 
-@pytest.mark.parametrize("kind", ["weights of Keras 2", "weights of Keras 3", ".keras"])
+@pytest.mark.parametrize("kind", ["weights of Keras 2", ".keras", ".keras of the first releases"])
 def test_damaged_files(folder, kind):
     raw, rng, causes = FILES[kind], random.Random(kind), []
     for _ in range(60):

@@ -15,14 +15,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.arch import head as heads
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.head import one_linear, pool_and_classify
-from npresnet.arch.head_reading import read_head
+<<<<<<< HEAD
+from npresnet.arch.head.build.build import build as heads
+from npresnet.arch.head.build.build import one_linear, pool_and_classify
+from npresnet.arch.head.build.reading import read_head
 from npresnet.arch.homes.keras import EPS
 from npresnet.arch.options import Option, is_list_of, is_whole
-from npresnet.arch.residual_options import is_eps
+from npresnet.arch.residual.build.options import is_eps
+=======
+from npresnet.arch.head.build.build import build as heads
+from npresnet.arch.head.build.build import one_linear, pool_and_classify
+from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.homes.keras import EPS
+from npresnet.arch.options import Option, is_list_of, is_whole
+from npresnet.arch.residual.build.options import is_eps
+>>>>>>> w/peers
 from npresnet.arch.source import CONV_AXES, zeros
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision
