@@ -86,6 +86,7 @@ def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
 def _refusals(rows: Sequence[Mapping[str, Any]]) -> str:
     from benchmarks.kit.sweep.strangers import wrong_names
 
+    rows = [row for row in rows if "verdict" not in row]  # without what did not end
     total, unnamed = sum(row["names"] for row in rows), sum(row["unnamed"] for row in rows)
     wrong = sum(count for row in rows for count in wrong_names(row).values())
     built = sum(len(row["built"]) for row in rows)

@@ -12,13 +12,27 @@ ENTRY = {
     "versions": {"npresnet": "0", "timm": "9.8.7"},
     "resnets": [
         {**ROW, "name": "resnet50d", "verdict": "runs"},
-        {**ROW, "name": "resnetaa50d", "verdict": "needs", "options": {"antialias": "avg"}, "notes": {"antialias": "hm"}},
+        {
+            **ROW,
+            "name": "resnetaa50d",
+            "verdict": "needs",
+            "options": {"antialias": "avg"},
+            "notes": {"antialias": "hm"},
+        },
         {"library": "timm", "module": "dla", "name": "dla60_res2net", "verdict": "refused", "message": "DLA | <x>"},
     ],
     "homes": [{"home": "VISSL", "verdict": "runs", "said": "max_pool"}],
     "strangers": [
         {"library": "timm", "module": "vgg", "names": 3, "unnamed": 1, "refused": {"VGG": 2}, "built": []},
-        {"library": "timm", "module": "byoanet", "names": 1, "unnamed": 1, "refused": {}, "built": [], "why": "attention"},
+        {
+            "library": "timm",
+            "module": "byoanet",
+            "names": 1,
+            "unnamed": 1,
+            "refused": {},
+            "built": [],
+            "why": "attention",
+        },
     ],
 }
 

@@ -46,11 +46,6 @@ def test_a_network_with_a_blur_needs_its_name_or_the_option(tmp_path):
     assert "resnetblur" in found["notes"]["antialias"]
 
 
-def test_a_network_that_is_said_to_be_another_is_wrong(tmp_path):
-    found = judged(tmp_path, import_timm().create_model("resnetblur18", num_classes=3), "resnet18")
-    assert found["verdict"] == "wrong"
-
-
 def test_other_numbers_are_wrong(tmp_path):
     def change(module):
         with torch.no_grad():
@@ -100,19 +95,14 @@ def test_a_home_that_runs():
     assert (found["home"], found["verdict"]) == ("chenyaofo", "runs")
 
 
-def pooled():
-    module = home_shapes.stem(3, 1, True)()
-    module.layer3 = module.layer4 = torch.nn.Identity()
-    return module
-
-
 def test_a_home_that_needs_an_option_says_so_or_is_wrong():
     options = {"max_pool": True}
     asked = homes.judge_home("a pool", home_shapes.made(home_shapes.stem(3, 1, True), sizes=(1, 17, 16), **options))
     assert (asked["verdict"], asked["options"]) == ("needs", options)
     assert "max_pool" in asked["said"]
     silent = homes.judge_home(
-        "a pool, silently", home_shapes.made(home_shapes.stem(7, 2, False, classes=3), sizes=(1, 17, 16), max_pool=False)
+        "a pool, silently",
+        home_shapes.made(home_shapes.stem(7, 2, False, classes=3), sizes=(1, 17, 16), max_pool=False),
     )
     assert (silent["verdict"], silent["told"]) == ("wrong", "runs")
 
