@@ -129,9 +129,9 @@ def sections(entry: Entry) -> list[str]:
 
 def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
     found = counts(rows)
-    bad = sum(found[verdict] for verdict in FAILED)
     shown = ", ".join(f"{found[v]} {HEADINGS[v]}" for v in SHOWN)
-    return f"Of {len(rows)}, {shown}; {bad or 'none'} silently wrong."
+    crash = f" {found['crash']} could not be judged." if found["crash"] else ""
+    return f"Of {len(rows)}, {shown}; {found['wrong'] or 'none'} silently wrong.{crash}"
 
 
 def _by_module(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
