@@ -79,7 +79,7 @@ def planned(parts: list[str], only: str | None, done: Entry) -> list[jobs.Job]:
             if home not in known_homes and (only is None or re.search(only, home))
         ]
     if "strangers" in parts and only is None and not done["strangers"]:
-        found.append(jobs.Job(strangers.judge_strangers, (), {"library": "", "module": ""}, is_large=True))
+        found.append(jobs.Job(strangers.judge_strangers, (), {"library": "", "module": ""}, is_large=True, limits=3))
     return found
 
 

@@ -18,6 +18,7 @@ class Job(NamedTuple):
     arguments: tuple[Any, ...]
     unknown: dict[str, Any]
     is_large: bool = False
+    limits: float = 1  # how many times the limit it may take
 
 
 def run(jobs: Sequence[Job], *, processes: int, limit_s: float, keep: Callable[[list[dict[str, Any]]], None]) -> None:
@@ -39,7 +40,7 @@ def run(jobs: Sequence[Job], *, processes: int, limit_s: float, keep: Callable[[
                     job = waiting.get_nowait()
                 except queue.Empty:
                     break
-                found = _one(context, job, limit_s)
+                found = _one(context, job, limit_s * job.limits)
                 with lock:
                     keep(found)
 

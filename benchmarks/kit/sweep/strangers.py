@@ -11,8 +11,29 @@ import numpy as np
 from benchmarks.kit.sweep.names import NOT_RESNETS, Name, is_resnet
 from benchmarks.kit.sweep.verdicts import Record
 
-# A word of a refusal -> the modules to which it may be said; others get a wrong name.
-RIGHT: dict[str, str] = {}
+# A word of a refusal -> the modules of which it may be said; of others it is a wrong name.
+VISION_TRANSFORMERS = "vit|beit|vision_transformer|cait|deit|eva|xcit|pvt|twins|volo|tnt|coat|nest|hiera|visformer|swin"
+RIGHT: dict[str, str] = {
+    "hybrid": "hybrid|levit|vit|former",
+    "byoanet": "^byoanet$",
+    "byobnet": "^byobnet$",
+    "cross-stage": "^cspnet$",
+    "RegNetZ": "^byobnet$",
+    "Inception": "inception|googlenet",
+    "InceptionNeXt": "^inception_next$",
+    "MaxViT": "^maxx?vit$",
+    "CoAtNet": "^maxxvit$",
+    "Swin": "swin",
+    "MLP": "mlp",
+    "MetaFormer": "metaformer",
+    "Ghost": "ghostnet",
+    "EfficientNet or MobileNet": "efficientnet|mobilenet|mnasnet|tinynet",
+    "ShuffleNet": "shufflenet",
+    "NASNet": "nasnet",
+    "VGG, AlexNet or SqueezeNet": "vgg|alexnet|squeezenet",
+    "vision transformer": VISION_TRANSFORMERS,
+    "video": "^video",
+}
 HEADS = r"\.(detection|segmentation)\."  # networks around a backbone, which may be a ResNet
 
 
@@ -62,8 +83,12 @@ def family_named(message: str) -> str | None:
 
 def wrong_names(entry: Mapping[str, Any]) -> dict[str, int]:
     """{family: networks that are called by it and are not of it} of one module."""
-    return {
-        family: count
-        for family, count in entry["refused"].items()
-        if not re.search(RIGHT.get(family, "^$"), entry["module"])
-    }
+    return {family: count for family, count in entry["refused"].items() if not is_right(family, entry["module"])}
+
+
+def is_right(family: str, module: str) -> bool:
+    """Whether this is a name for the networks of this module: by RIGHT, or because the module is called so."""
+    words = [module_pattern for word, module_pattern in RIGHT.items() if word in family]
+    names = [word.lower() for word in re.findall(r"[A-Za-z0-9]{3,}", family)]
+    plain = module.replace("_", "").lower()
+    return any(re.search(pattern, module) for pattern in words) or any(name in plain for name in names)

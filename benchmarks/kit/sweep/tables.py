@@ -86,6 +86,7 @@ def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
 def _refusals(rows: Sequence[Mapping[str, Any]]) -> str:
     from benchmarks.kit.sweep.strangers import wrong_names
 
+    rows = [row for row in rows if "verdict" not in row]  # without what did not end
     total, unnamed = sum(row["names"] for row in rows), sum(row["unnamed"] for row in rows)
     wrong = sum(count for row in rows for count in wrong_names(row).values())
     built = sum(len(row["built"]) for row in rows)
@@ -128,9 +129,9 @@ def sections(entry: Entry) -> list[str]:
 
 def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
     found = counts(rows)
-    bad = sum(found[verdict] for verdict in FAILED)
     shown = ", ".join(f"{found[v]} {HEADINGS[v]}" for v in SHOWN)
-    return f"Of {len(rows)}, {shown}; {bad or 'none'} silently wrong."
+    crash = f" {found['crash']} could not be judged." if found["crash"] else ""
+    return f"Of {len(rows)}, {shown}; {found['wrong'] or 'none'} silently wrong.{crash}"
 
 
 def _by_module(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
