@@ -135,8 +135,8 @@ def decide_preprocess(
     Returns None if no preset applies: for images with a number of channels other than 3.
     """
     if stored is not None:
-        before = stored.config.get("preprocess")  # what was ambiguous when it was converted is so still
-        decision = Decision(None, "file", "", before.alternatives if before else ())
+        note = "as when the file was converted" if stored.doubts else ""
+        decision = Decision(None, "file", note, stored.doubts)
         chosen = stored.preprocess
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
@@ -154,6 +154,21 @@ def decide_preprocess(
     if chosen is None:
         return decision, None
     return decision._replace(value=chosen.name or chosen.to_dict()), chosen
+
+
+def decide_order(
+    bgr: Decision | None, decision: Decision, how: Preprocess | None
+) -> tuple[Decision, Preprocess | None]:
+    """The preprocessing with its channels in the order that the option `bgr` says, where it was given.
+
+    Raises ArchitectureError for a network whose images have not three channels.
+    """
+    if bgr is None or (how is not None and how.bgr == bgr.value):
+        return decision, how
+    if how is None:
+        raise ArchitectureError("bgr is about preprocessing, of which this network has none: give mean and std as well")
+    how = how.evolve(bgr=bgr.value)
+    return decision._replace(value=how.name or how.to_dict(), origin=bgr.origin), how
 
 
 def decide_labels(
