@@ -3,7 +3,7 @@
     {"format": "npresnet", "version": 1,
      "config":     {name: {"value", "origin", "note"[, "alternatives"]}},    decided from names, shapes and options
      "preprocess": {"resize": 256, "crop": 224, ...} or null,
-    "preprocess_alternatives": [...],                                      only where it was ambiguous
+     "preprocess_alternatives": [...],                                     only where it was ambiguous
      "labels":     ["tench", ...] or null,
      "source":     {"file": "resnet18-f37072fd.pth", "sha256": "f37072fd..."}}
 
