@@ -108,3 +108,14 @@ def test_damaged_alternatives_in_our_own_file(tmp_path):
     weights.write_npz(tmp_path / "x.npz", tensors, metadata)
     with pytest.raises(npresnet.CheckpointError, match="alternatives are not a list of options"):
         npresnet.load(tmp_path / "x.npz")
+
+
+def test_an_ambiguous_preprocessing_remains_so_in_our_own_file(small_stem, tmp_path):
+    """Also where nothing else is ambiguous; a given one is settled."""
+    told = {"max_pool": False, "stem": [[3, 1, 1]]}
+    for given, count in (({}, 1), ({"preprocess": "cifar10"}, 0)):
+        _, first = heard(lambda: npresnet.convert(small_stem, tmp_path / "ours.npz", **told, **given))  # noqa: B023
+        model, again = heard(lambda: npresnet.load(tmp_path / "ours.npz", threads=1))
+        assert (len(first), len(again)) == (count, count)
+        assert "preprocess" in model.config.ambiguous() or given
+        model.close()

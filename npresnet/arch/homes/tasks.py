@@ -108,6 +108,7 @@ TASKS: tuple[Home, ...] = (
         beside=r"^transformer\.decoder\.layers\.|^transformer\.encoder\.layers\.",
         left_out=r"^(transformer|query_embed|class_embed|bbox_embed|input_proj)\.",
         note="the transformer of a detection net; this is its backbone",
+        read_by="ambiguous",
         implied={_DILATED: _STRIDE_32},
         where=_BOTTLENECK,
         because="DETR's, and not DETR-DC5's",

@@ -55,9 +55,9 @@ def _is_linear(tensors: Tensors, names: Iterable[str]) -> bool:
 
 
 def _closes(tensors: Tensors, names: Iterable[str]) -> bool:
-    """Whether the last matrix of a Sequential gives the features that the first one reads."""
+    """Whether the last matrix of a Sequential gives the features that the first one reads; so does a single one."""
     matrices = {_number(name): tensors.shape(name) for name in names if _is_matrix(tensors, name)}
-    return not matrices or matrices[max(matrices)][0] == matrices[min(matrices)][1]
+    return len(matrices) < 2 or matrices[max(matrices)][0] == matrices[min(matrices)][1]
 
 
 def _number(name: str) -> int:
