@@ -9,7 +9,8 @@ import pytest
 
 from npresnet import arch
 from npresnet.arch.homes.foreign import FOREIGN
-from npresnet.arch.selection.select import are_plain, refusals, select
+from npresnet.arch.selection import refusals
+from npresnet.arch.selection.select import are_plain, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, project, without
