@@ -49,7 +49,8 @@ def option_text(name: str, value: Any) -> str:
 
 def in_order(entry: Entry) -> Entry:
     """The records sorted: homes remain in the order of their table."""
-    from benchmarks.kit.sweep.home_list import HOMES
+    from benchmarks.kit.pages import replaced
+from benchmarks.kit.sweep.home_list import HOMES
 
     places = {home: place for place, home in enumerate(HOMES)}
     return {
@@ -99,8 +100,6 @@ def _refusals(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def page(old: str, entry: Entry) -> str:
     """The page with new tables between the markers."""
-    from benchmarks.report import replaced
-
     new = replaced(old, sections(entry), (START, END))
     return replaced(new, [option_table().to_markdown()], (OPTIONS_START, OPTIONS_END))
 
