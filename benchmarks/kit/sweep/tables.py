@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.kit.pages import replaced
 from npresnet.bench.tables import Table
 
 Entry = dict[str, Any]
@@ -49,8 +50,7 @@ def option_text(name: str, value: Any) -> str:
 
 def in_order(entry: Entry) -> Entry:
     """The records sorted: homes remain in the order of their table."""
-    from benchmarks.kit.pages import replaced
-from benchmarks.kit.sweep.home_list import HOMES
+        from benchmarks.kit.sweep.home_list import HOMES
 
     places = {home: place for place, home in enumerate(HOMES)}
     return {
