@@ -50,7 +50,7 @@ def option_text(name: str, value: Any) -> str:
 
 def in_order(entry: Entry) -> Entry:
     """The records sorted: homes remain in the order of their table."""
-        from benchmarks.kit.sweep.home_list import HOMES
+    from benchmarks.kit.sweep.home_list import HOMES
 
     places = {home: place for place, home in enumerate(HOMES)}
     return {
