@@ -135,7 +135,9 @@ def decide_preprocess(
     Returns None if no preset applies: for images with a number of channels other than 3.
     """
     if stored is not None:
-        decision, chosen = Decision(None, "file"), stored.preprocess
+        note = "as when the file was converted" if stored.doubts else ""
+        decision = Decision(None, "file", note, stored.doubts)
+        chosen = stored.preprocess
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
         said, note = told.preprocess_of(facts, channels)

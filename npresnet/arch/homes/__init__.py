@@ -37,6 +37,11 @@ class Home(NamedTuple):
                   where numbers are counted from 1
     left_out      a pattern for renamed tensors that are not part of the network
     note          what those are, for model.config
+    counts        these are counters: a floating-point number of such a name is a weight, and stays
+    pixelwise     these classify pixels: with a matrix among them they classify images, and stay
+    closes        a pattern for those that lead back to the width they begin with; where they do not, all stay
+    read_by       where a classifier beside them reads as many features as they give, it is "refused", as it may stand
+                  after them; "ambiguous" where it usually reads the body; "nothing" where that is certain
     implied       {option: value}, with the reason `because`, where a name matches `where` and none `unless`
     where         a pattern for renamed tensors
     unless        a pattern that no renamed tensor may match
@@ -64,6 +69,10 @@ class Home(NamedTuple):
     renamed: tuple[tuple[str, str | Replacement], ...] = ()
     left_out: str = ""
     note: str = ""
+    counts: bool = False
+    pixelwise: bool = False
+    closes: str = ""
+    read_by: str = "refused"
     implied: Mapping[str, Any] = MappingProxyType({})
     where: str = ""
     unless: str = ""

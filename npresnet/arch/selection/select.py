@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from npresnet.arch.homes.torchvision import PLAIN
 from npresnet.arch.tensors import Tensors, shorten
-from npresnet.config import Decision
+from npresnet.config import Decision, Origin
 
 if TYPE_CHECKING:
     from npresnet.arch.homes import Home
 
 Decisions = dict[str, Decision]
+
+
+class Notes(NamedTuple):
+    """{module left out: its note}, and the classifiers that may have read what one of these gives."""
+
+    of: dict[str, str]
+    readers: tuple[str, ...]
 
 
 def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
@@ -43,23 +50,26 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
             decided |= _implied(also, tensors)
     around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
     tensors, told, further = _without_what_surrounds(tensors, around)
-    return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further)
+    return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further.of, further.readers)
 
 
-def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, dict[str, str]]:
-    """The tensors without those that normalisers and homes leave out; what these tell; {module left out: its note}."""
+def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, Notes]:
+    """The tensors without those that normalisers and homes leave out; what these tell; what was left out, and why."""
+    from npresnet.arch.selection.irrelevance import left_out, readers
     from npresnet.arch.selection.normalisers import read_normaliser
 
     names, decided = read_normaliser(tensors)
     notes = dict.fromkeys(_modules(names), "the mean and standard deviation of images")
+    homes = [home for home in homes if not home.left_out or left_out(home, tensors)]
     for home in homes:
         decided |= _implied(home, tensors)  # of all tensors: what one home leaves out may tell another something
-    left = tensors.without(names)
+    left, doubtful = tensors.without(names), dict[str, None]()
     for home in homes:
-        left_out = left.matching(home.left_out) if home.left_out else []
-        left = left.without(left_out)
-        notes |= dict.fromkeys(_modules(left_out), home.note)
-    return left, decided, notes
+        dropped = left_out(home, left)
+        doubtful |= dict.fromkeys(readers(left, dropped) if home.read_by == "ambiguous" else ())
+        left = left.without(dropped)
+        notes |= dict.fromkeys(_modules(dropped), home.note)
+    return left, decided, Notes(notes, tuple(name for name in doubtful if f"{name}.weight" in left))
 
 
 def are_plain(names: Iterable[str]) -> bool:
@@ -131,7 +141,13 @@ def _modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
 
 
-def _ignored(notes: dict[str, str]) -> Decisions:
+def _ignored(notes: dict[str, str], readers: Sequence[str]) -> Decisions:
+    """What was left out; ambiguous where a classifier may read it."""
     if not notes:
         return {}
-    return {"ignored": Decision(shorten(notes), "inferred", "; ".join(dict.fromkeys(notes.values())))}
+    note = "; ".join(dict.fromkeys(notes.values()))
+    if readers:
+        note += f"; but {shorten(readers, 2)} may read what this gives, rather than the network's features"
+    alternatives = tuple(f"head={name!r}" for name in (*readers[:2], "none")) if readers else ()
+    origin: Origin = "default" if readers else "inferred"
+    return {"ignored": Decision(shorten(notes), origin, note, alternatives)}
