@@ -29,7 +29,7 @@ def scaled_and_shifted(x: Array, weight: Array | None, bias: Array | None) -> Ar
 
 
 def same_channels(node: Node, inputs: list[Shape]) -> Shape:
-    """The shape of the only input. Raises ShapeError for clips and for channels other than those of a parameter (C,)."""
+    """The shape of the only input. Raises ShapeError for clips and for other channels than a parameter has."""
     shape = flat_shape(inputs[0])
     for role, numbers in node.params.items():
         if numbers.shape != shape[:1]:
