@@ -183,6 +183,14 @@ def test_the_statistics_of_a_constant_image_are_not_negative():
     np.testing.assert_allclose(got, ops.run(network(NODES["group_norm of 4"]), x.astype(np.float64))["y"], atol=1e-5)
 
 
+@pytest.mark.parametrize("value", [0.1, 1000.1, 3e7])
+def test_nor_are_they_where_eps_would_not_hide_it(value):
+    """The difference of two equal squares may be negative by a rounding, whose root is NaN."""
+    one = node("group_norm", {}, groups=1)
+    x = np.full((1, CHANNELS, 61, 57), value, np.float32)
+    assert np.isfinite(run(network(one.evolve(attrs={"groups": 1, "eps": 1e-30})), x)).all()
+
+
 @pytest.mark.parametrize("name", ["group_norm", "frn", "evo_norm_s0"])
 def test_nan_and_infinity_stay_in_their_image(name):
     x = image(3, CHANNELS, 61, 57)
