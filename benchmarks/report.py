@@ -55,7 +55,7 @@ def newest(folder: Path) -> list[Entry]:
     found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
-        if entry["kind"] == "gpu":  # gpu_report.py writes its own page
+        if entry["kind"] in ("gpu", "families"):  # gpu_report.py and families.py write their own pages
             continue
         key = (entry["kind"], entry.get("coretype") or "")
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])

@@ -17,7 +17,9 @@ tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tom
 PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
-OPTIONAL = {"cupy", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "torch", "torchvision"}
+OPTIONAL = {
+    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
+}  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
 AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
@@ -86,8 +88,8 @@ def test_refused_imports(path, text, refused):
 
 
 def test_torch_is_imported_only_by_the_benchmark_s_peers_and_diff():
-    users = {path for path in MODULES if {"torch", "torchvision"} & third_party(imported(parse(path)))}
-    names = ("peers", "prepare", "torch_gates", "torch_graph", "torch_norms", "torchvision_models")
+    users = {path for path in MODULES if {"timm", "torch", "torchvision"} & third_party(imported(parse(path)))}
+    names = ("originals", "peers", "prepare", "torch_gates", "torch_graph", "torch_norms", "torchvision_models")
     peers = {f"bench/{name}.py" for name in names}
     assert {path.relative_to(PACKAGE).as_posix() for path in users} == peers | {"teach/diff.py"}
 

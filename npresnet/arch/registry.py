@@ -109,7 +109,7 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
     if told is None:
         return usual
     if isinstance(told.value, Mapping) and usual.value is not None:
-        others = () if "preset" in told.value else usual.alternatives
+        others = told.alternatives or (() if "preset" in told.value else usual.alternatives)
         base = {"preset": usual.value} if isinstance(usual.value, str) else usual.value
         return told._replace(value={**base, **told.value}, alternatives=others)
     return told

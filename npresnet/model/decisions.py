@@ -154,6 +154,21 @@ def decide_preprocess(
     return decision._replace(value=chosen.name or chosen.to_dict()), chosen
 
 
+def decide_order(
+    bgr: Decision | None, decision: Decision, how: Preprocess | None
+) -> tuple[Decision, Preprocess | None]:
+    """The preprocessing with its channels in the order that the option `bgr` says, where it was given.
+
+    Raises ArchitectureError for a network whose images have not three channels.
+    """
+    if bgr is None or (how is not None and how.bgr == bgr.value):
+        return decision, how
+    if how is None:
+        raise ArchitectureError("bgr is about preprocessing, of which this network has none: give mean and std as well")
+    how = how.evolve(bgr=bgr.value)
+    return decision._replace(value=how.name or how.to_dict(), origin=bgr.origin), how
+
+
 def decide_labels(
     given: Labels,
     stored: Stored | None,

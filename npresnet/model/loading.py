@@ -25,6 +25,7 @@ from npresnet.model.decisions import (
     Labels,
     PreprocessLike,
     decide_labels,
+    decide_order,
     decide_preprocess,
     decide_runtime,
     input_size,
@@ -296,6 +297,7 @@ def _decided(
     preset_decision, preset = decide_preprocess(
         preprocess, stored, config["preprocess"], facts, config.value("in_channels", 3)
     )
+    preset_decision, preset = decide_order(config.get("bgr"), preset_decision, preset)
     num_classes, scores = config["num_classes"].value, config.value("scores", "softmax")
     labels_decision, names = decide_labels(labels, stored, config["labels"], num_classes, facts, scores)
     origin: Origin = "caller" if stored is None else "file"

@@ -63,6 +63,7 @@ FAMILIES: tuple[Family, ...] = (  # the first match counts
     _deferred("iresnet", blocks.FACE),
     _deferred("byob", *blocks.CONFIGURED),
     _deferred("csp", blocks.CSP),
+    _deferred("keras_v2", "conv2_block1_preact_bn.weight"),
 )
 
 __all__ = ["FAMILIES"]

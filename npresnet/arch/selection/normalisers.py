@@ -38,11 +38,13 @@ def read_normaliser(tensors: Tensors) -> tuple[list[str], dict[str, Decision]]:
     if min(std) <= 0:
         return [], {}
     said = f"told by {shorten(names, 2)}"
-    decided = {"preprocess": Decision({"mean": list(mean), "std": list(std)}, "file", said)}
+    fields: dict[str, object] = {"mean": list(mean), "std": list(std)}
+    if in_pixels and mean[0] < mean[2]:
+        fields |= {"bgr": True}
+        said += ": the order of these means is blue, green, red"
+    decided = {"preprocess": Decision(fields, "file", said)}
     if not in_pixels and np.allclose((mean, std), IMAGENET, atol=1e-4):
         decided = {}
-    if in_pixels and mean[0] < mean[2]:
-        decided["bgr"] = Decision(True, "file", f"{said}: the order of these means is blue, green, red")
     return names, decided
 
 

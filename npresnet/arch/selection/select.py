@@ -31,7 +31,7 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
     from npresnet.arch.selection.reparametrised import plain_weights
 
     tensors = plain_weights(tensors)
-    choice = choose(tensors, find_bodies(tensors, tables.HOMES))
+    choice = choose(tensors, find_bodies(tensors, [home for home in tables.HOMES if _has_axes(home, tensors)]))
     tensors = tensors.without(choice.dropped)
     notes = {prefix.rstrip("."): note for prefix, note in choice.notes.items()}
     prefix, decided = "", {}
@@ -39,6 +39,8 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
         prefix, home = choice.body.prefix, choice.body.home
         tensors = translated(tensors, choice.body)
         decided = _named(home, prefix) | _implied(home, tensors)
+        for also in home.also:
+            decided |= _implied(also, tensors)
     around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
     tensors, told, further = _without_what_surrounds(tensors, around)
     return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further)
@@ -84,6 +86,19 @@ def _named(home: Home, prefix: str) -> Decisions:
     return named
 
 
+def _has_axes(home: Home, tensors: Tensors) -> bool:
+    """Whether a tensor with the first of the marks has the number of axes that the home asks for."""
+    if not home.marks or home.ndim is None:
+        return True
+    return any(name.endswith(home.marks[0]) and len(tensors.shape(name)) == home.ndim for name in tensors)
+
+
+def _has_groups(tensors: Tensors) -> bool:
+    """Whether a filter of the first Bottleneck's 3x3 sees fewer channels than it is given."""
+    given, seen = tensors.length("layer1.0.conv1.weight", 0, ndim=4), tensors.length("layer1.0.conv2.weight", 1, ndim=4)
+    return given != seen
+
+
 def _is_from(home: Home, tensors: Tensors, prefix: str) -> bool:
     if home.among and not re.search(home.among, prefix):
         return False
@@ -101,6 +116,8 @@ def _implied(home: Home, tensors: Tensors) -> Decisions:
     if not home.implied or not tensors.has(home.where) or (home.unless and tensors.has(home.unless)):
         return {}
     if home.stem_side not in (None, tensors.length("conv1.weight", 2, ndim=4)):
+        return {}
+    if home.grouped is not None and home.grouped != _has_groups(tensors):
         return {}
     return {
         option: Decision(value, "default" if option in home.alternatives else "inferred", home.because, others)
