@@ -123,6 +123,17 @@ def test_first_predictions_load_no_random_numbers():
     assert "numpy.random" not in loaded_by(f"import npresnet; npresnet.load('demo', threads=2).predict({photos})")
 
 
+def test_plain_networks_load_no_other_families_and_operations(tmp_path):
+    path = str(tmp_path / "plain.npz")
+    loaded_by(f"import npresnet; npresnet.build('resnet10', num_classes=2, threads=1).save({path!r})")
+    ours = loaded_by(f"import npresnet; npresnet.load({path!r}, threads=1).executable()")
+    others = ("nfnet", "preact", "resnetv2", "senet", "tresnet", "video", "clip", "byob")
+    assert ours.isdisjoint(f"npresnet.arch.families.{name}" for name in others)
+    assert ours.isdisjoint(f"npresnet.cpu.kernels.{name}" for name in ("norms", "gates", "radix", "channels"))
+    assert "npresnet.cpu.compiler.conv3d" not in ours
+    assert "npresnet.cpu.kernels.pointwise" in ours
+
+
 def test_every_module_is_in_a_layer():
     settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = [c for c in settings["tool"]["importlinter"]["contracts"] if "containers" in c]

@@ -191,7 +191,7 @@ def decide_labels(
     if given is not None:
         decision, chosen = Decision(None, "caller"), label_names.read(given)
     elif stored is not None:
-        decision, chosen = Decision(None, "file"), stored.labels
+        decision, chosen = Decision(None, "file"), None if num_classes is None else stored.labels
     elif said.names is not None:
         decision, chosen = Decision(None, "file", said.note), said.names
     elif said.note:  # built-in names would be those of other classes

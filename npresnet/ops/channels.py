@@ -6,7 +6,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.record import Shape
+from npresnet.ops.record import Shape, flat_shape
 
 
 def per_channel(x: Array, numbers: Array) -> Array:
@@ -29,8 +29,8 @@ def scaled_and_shifted(x: Array, weight: Array | None, bias: Array | None) -> Ar
 
 
 def same_channels(node: Node, inputs: list[Shape]) -> Shape:
-    """The shape of the only input. Raises ShapeError if its channels are not those of every parameter (C,)."""
-    (shape,) = inputs
+    """The shape of the only input. Raises ShapeError for clips and for other channels than a parameter has."""
+    shape = flat_shape(inputs[0])
     for role, numbers in node.params.items():
         if numbers.shape != shape[:1]:
             raise ShapeError(

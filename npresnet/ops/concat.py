@@ -8,7 +8,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.record import Operation, Shape
+from npresnet.ops.record import Operation, Shape, flat_shape
 
 MOST_INPUTS = 1000
 
@@ -33,7 +33,7 @@ def concat(values: Sequence[Array]) -> Array:
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     if len({shape[1:] for shape in inputs}) != 1:
         raise ShapeError(f"concatenates values of different sizes (C, H, W): {' and '.join(map(str, inputs))}")
-    return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+    return (sum(shape[0] for shape in inputs), *flat_shape(inputs[0])[1:])
 
 
 CONCAT = Operation(

@@ -15,7 +15,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.record import POINT, Shape
+from npresnet.ops.record import POINT, Shape, flat_shape
 from npresnet.window import Window
 
 
@@ -54,6 +54,7 @@ def stretched(x: Array, gate: Array) -> Array:
 def gated_shape(node: Node, inputs: list[Shape]) -> Shape:
     """The shape of the first input, also that of a residual, the third. Raises ShapeError unless the gate fits."""
     shape, gate, *residual = inputs
+    flat_shape(shape)
     if gate_of(shape, gate) is None:
         raise ShapeError(
             f"combines {shape} (C, H, W) with {gate}, but expects the same shape, one number per channel: "

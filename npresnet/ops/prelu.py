@@ -6,7 +6,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.record import Operation, Shape
+from npresnet.ops.record import Operation, Shape, flat_shape
 
 
 def prelu(x: Array, weight: Array) -> Array:
@@ -34,7 +34,7 @@ def _check(weight: Array, shape: Shape) -> None:
 
 
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
-    _check(node.params["weight"], inputs[0])
+    _check(node.params["weight"], flat_shape(inputs[0]))
     return inputs[0]
 
 

@@ -139,6 +139,13 @@ def map_shape(shape: Shape) -> Shape:
     return shape if len(shape) == 4 else image_shape(shape)
 
 
+def flat_shape(shape: Shape) -> Shape:
+    """`shape`. Raises ShapeError unless it is (C, H, W) or (C,): of an operation that does not take clips."""
+    if len(shape) not in (1, 3):
+        raise ShapeError(f"expects an image (C, H, W) or a vector (C,), and does not support clips, got {shape}")
+    return shape
+
+
 def same_shape(node: Node, inputs: list[Shape]) -> Shape:
     """The shape of the first input, for elementwise operations."""
     return inputs[0]

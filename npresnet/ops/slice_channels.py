@@ -6,7 +6,7 @@ import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.record import Operation, Shape
+from npresnet.ops.record import Operation, Shape, flat_shape
 
 
 def slice_channels(x: Array, *, start: int, stop: int) -> Array:
@@ -31,7 +31,7 @@ def _check(channels: int, start: int, stop: int) -> None:
 
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     start, stop = node.attrs["start"], node.attrs["stop"]
-    _check(inputs[0][0], start, stop)
+    _check(flat_shape(inputs[0])[0], start, stop)
     return (stop - start, *inputs[0][1:])
 
 

@@ -7,10 +7,12 @@ import pytest
 
 from npresnet import cpu, ops, passes
 from npresnet.cpu.compiler.lowerings import LOWERINGS
+from npresnet.cpu.kernels.lowering import Options
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
 from tests.support.any_node import all_operations, network_of, shape_for
+from tests.support.together import run_together
 
 # on integers: nothing is rounded
 EXACT = {
@@ -36,6 +38,8 @@ EXACT = {
     "prelu",
     "pad2d",
 }
+OF_BANDS, CLIP_OF_BANDS = (4, 170, 301), (4, 5, 90, 131)  # of several tiles an image
+FIXED_SIZE = ("attention_pool2d", "multiply", "broadcast_add", "channel_conv1d", "radix_softmax", "radix_weighted_sum")
 ULPS = 16  # of the larger of the operation's result and its activation's: exp and a few operations, each rounded
 
 
@@ -71,6 +75,21 @@ def test_every_operation_alone_and_with_every_activation(op):
     check(network_of(op))
     for name in activations_of(op):
         check(network_of(op, activation=name))
+
+
+@pytest.mark.parametrize("op", all_operations())
+def test_images_in_one_plan_have_the_bits_that_each_has_alone(op):
+    """As the deep layers of a batch run: an image never takes what belongs to its neighbour."""
+    network = network_of(op)
+    for shape in [
+        shape_for(network),
+        *([] if op in FIXED_SIZE else [CLIP_OF_BANDS if network.takes_clips else OF_BANDS]),
+    ]:
+        x = np.random.default_rng(1).normal(0.3, 1, (3, *shape)).astype(np.float32)
+        together = run_together(network, x, options=Options(winograd=False))["y"]
+        for image, got in zip(x, together, strict=True):
+            alone = run_together(network, image[None], options=Options(winograd=False))["y"][0]
+            np.testing.assert_array_equal(got, alone)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

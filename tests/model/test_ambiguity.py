@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import npresnet
 from npresnet import arch, weights
 from npresnet.config import Decision
-from npresnet.model.ambiguity import message_of
+from npresnet.model.ambiguity import as_argument, message_of
 from tests.arch.fabric import basic_net, bottleneck_net
 
 X = np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)
@@ -119,3 +120,42 @@ def test_an_ambiguous_preprocessing_remains_so_in_our_own_file(small_stem, tmp_p
         assert (len(first), len(again)) == (count, count)
         assert "preprocess" in model.config.ambiguous() or given
         model.close()
+
+
+@pytest.mark.parametrize(
+    ("alternative", "words"),
+    [
+        ("stride_on='1x1'", ["stride_on=1x1"]),
+        ("shortcut='A-end'", ["shortcut=A-end"]),
+        ("bn_eps=1e-5", ["bn_eps=1e-5"]),
+        ("stem=[[3, 1, 2]]", ["stem=[[3, 1, 2]]"]),
+        ("max_pool=[3, 2, 0, true]", ["max_pool=[3, 2, 0, true]"]),
+        ("preprocess={'resize': 64, 'crop': 64}", ["preprocess={'resize': 64, 'crop': 64}"]),
+        (
+            "activation=['leaky_relu', 0.1] and preactivation='first'",
+            ["activation=['leaky_relu', 0.1]", "preactivation=first"],
+        ),
+    ],
+)
+def test_a_shell_takes_the_arguments_as_they_are(alternative, words):
+    expected = [part for word in words for part in ("--option", word)]
+    assert shlex.split(as_argument(alternative)) == expected
+
+
+def test_one_message_for_two_names_of_the_same():
+    same = ("segmentation", ("output_stride=8",))
+    text = message_of(
+        {
+            "replace_stride_with_dilation": Decision([False, False, True], "default", *same),
+            "output_stride": Decision(16, "default", *same),
+        },
+        "net.pth",
+    )
+    assert text.count("is assumed") == 1
+    assert "output_stride=16 is assumed" in text
+
+
+def test_the_message_shows_what_is_unusual_in_a_preprocessing():
+    usual = npresnet.Preprocess().to_dict()
+    decision = Decision({**usual, "resize": 64, "crop": 64}, "default", "", ("preprocess='cifar10'",))
+    assert "preprocess={'resize': 64, 'crop': 64} is assumed" in message_of({"preprocess": decision}, "net.pth")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from npresnet import ops, passes
+from npresnet import cpu, ops, passes
 from npresnet.bench import onnx_file, torch_graph
 from npresnet.bench.layers import shapes_in_words
-from npresnet.network import Network
-from npresnet.ops.registry import OPERATIONS, operation_of
+from npresnet.errors import ShapeError
+from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS, OPERATIONS, operation_of
 from npresnet.plan import infer_shapes
 from npresnet.teach.explain.receptive_field import jump
 from npresnet.views.summary import summary
-from tests.support.any_node import CLIP_OPERATIONS
+from npresnet.window import Window
+from tests.support.any_node import CASES, CLIP_OPERATIONS
 from tests.support.clips import small_clip_network
 
 CLIP = (3, 4, 11, 10)
@@ -85,3 +87,22 @@ def test_onnx_runtime_computes_it(tmp_path):
     found = session.run(None, {"input": clip()})[0]
     right = ops.run(network, clip().astype(np.float64))["logits"]
     np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-5)
+
+
+FRAMES_APART = ("add", "batch_norm", "flatten", "global_avg_pool", "shortcut_a", *ACTIVATIONS)
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_an_operation_takes_clips_or_refuses_them(op):
+    """Also those that combine two clips: never some of the frames, or other channels."""
+    node, inputs = CASES[op]()[-1], max(1, OPERATIONS[op].inputs[0])
+    taps = np.random.default_rng(0).integers(-2, 3, (4, 4, 1, 1, 1)).astype(np.float32)
+    first = Node("first", "conv3d", (INPUT,), Window.of(1, axes=3), params={"weight": taps})
+    network = Network((first, node.evolve(inputs=("first", INPUT)[:inputs])), {"y": "y"})
+    if op not in FRAMES_APART + CLIP_OPERATIONS:
+        with pytest.raises(ShapeError, match=r"y: .*got"):
+            infer_shapes(network, (4, 5, 6, 7))
+        return
+    x = np.random.default_rng(1).integers(-3, 4, (2, 4, 5, 6, 7)).astype(np.float32)
+    got = cpu.compile(network, threads=1, winograd=False)(x)["y"]
+    np.testing.assert_allclose(got, ops.run(network, x.astype(np.float64))["y"], rtol=1e-5, atol=1e-5)

@@ -20,6 +20,7 @@ from npresnet.teach.steps import merged_into, run_keeping_all
 from npresnet.teach.trace.maps import draw
 from tests.support.cases import integers
 from tests.support.layers import KINDS, PHOTO, model_of
+from tests.support.models import model_running
 from tests.support.random_networks import random_network
 
 KIND = KINDS["1x1 with residual"]
@@ -92,6 +93,27 @@ def test_a_gate_goes_into_the_step_that_reads_it():
         "gate": ["gate", "act"],
         "main": ["main", "mul"],
     }
+
+
+def test_a_product_whose_factor_went_into_its_gate_is_in_the_step_with_the_factors_name():
+    """The step that scales the gate does no node: what it makes is in no network before the passes."""
+    ones = np.ones(3, np.float32)
+    norm = {"running_mean": 0 * ones, "running_var": ones, "weight": ones / 2, "bias": 0 * ones}
+    nodes = (
+        Node("pool", "global_avg_pool", (INPUT,)),
+        Node("gate", "sigmoid", ("pool",)),
+        Node("product", "multiply", (INPUT, "gate")),
+        Node("scale", "batch_norm", ("product",), attrs={"eps": 0.0}, params=norm),
+        Node("add", "add", ("scale", INPUT)),
+    )
+    network = Network(nodes, {"y": "add"})
+    steps = optimize(network)
+    done = {name: [node.name for node in nodes] for name, nodes in merged_into(network, steps).items()}
+    assert done == {"pool": ["pool"], "gate": ["gate"], "scale.gate": [], "scale": ["product", "scale", "add"]}
+    facts = trace.gather(model_running(network, 8, threads=1), np.zeros((8, 8, 3), np.uint8))
+    assert [step.name for step in facts.steps] == ["pool", "gate", "scale.gate", "scale"]
+    with pytest.raises(ArchitectureError, match="no step"):
+        merged_into(network, [node for node in steps if node.name != "scale"])
 
 
 def test_words_come_from_the_records(traced):

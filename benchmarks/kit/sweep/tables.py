@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.kit.pages import replaced
 from npresnet.bench.tables import Table
 
 Entry = dict[str, Any]
@@ -99,8 +100,6 @@ def _refusals(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def page(old: str, entry: Entry) -> str:
     """The page with new tables between the markers."""
-    from benchmarks.report import replaced
-
     new = replaced(old, sections(entry), (START, END))
     return replaced(new, [option_table().to_markdown()], (OPTIONS_START, OPTIONS_END))
 

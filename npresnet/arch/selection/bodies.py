@@ -187,8 +187,8 @@ def _outside(name: str, prefix: str, own: set[str]) -> str:
 
 def _several(prefixes: list[str]) -> str:
     shown = shorten([prefix.rstrip(".") or "no prefix" for prefix in prefixes])
-    example = next(prefix for prefix in prefixes if prefix).rstrip(".")
+    given = " or ".join(f"key={prefix.rstrip('.')!r}" for prefix in [one for one in prefixes if one][:3])
     return (
         f"the file holds {len(prefixes)} networks with different numbers, under {shown}, and does not tell which one "
-        f"is meant. Give key= with its prefix: key={example!r}"
+        f"is meant. Give {given}"
     )

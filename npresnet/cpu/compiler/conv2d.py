@@ -17,7 +17,7 @@ from npresnet.cpu.kernels.lowering import Bound, Lowering, Request
 from npresnet.cpu.kernels.tiling import Area, Conv
 from npresnet.cpu.runtime.memory import Memory
 from npresnet.cpu.runtime.running import worker_of
-from npresnet.network import INPUT, Node
+from npresnet.network import Node
 from npresnet.ops.record import window_of
 from npresnet.plan.layout import Halo
 from npresnet.plan.shapes import Shape
@@ -45,7 +45,7 @@ class Conv2dLowering(Lowering):
 
     def choose(self, request: Request) -> Choice:
         layer = layer_of(request.node, request.weights, request.shapes[request.node.name])
-        early = is_early(layer.out_size, request.shapes[INPUT][1:])
+        early = is_early(layer.out_size, request.image_size)
         options = request.options._asdict()
         return choose(layer, request.core_type, request.table, request.images, **options, early=early)
 

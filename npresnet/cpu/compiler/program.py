@@ -88,18 +88,23 @@ def compile_program(
     workers: int,
     weights: Weights,
     options: Options,
+    image_size: Shape | None = None,
     *,
     fixed: Mapping[str, Any] | None = None,
 ) -> Program:
     """Compile a network for `images` images of (C, H, W) at once, whose tiles `workers` workers share.
 
-    fixed  choices by node name that override those of the node's lowering: to measure them
+    image_size  (H, W) of the image, of which a network's back (`stages`) has another value as its input; by default the
+                input's. A choice may depend on it, and must be the same in all parts
+    fixed       choices by node name that override those of the node's lowering: to measure them
 
     Raises ShapeError where the image does not fit the network, DeviceError where memory is insufficient.
     """
     shapes, core_type, table = infer_shapes(network, input_shape), blas.core_type(), tuning.table()
+    size = input_shape[1:] if image_size is None else image_size
     requests = {
-        node.name: Request(node, weights[node.name], shapes, images, options, core_type, table) for node in network
+        node.name: Request(node, weights[node.name], shapes, size, images, options, core_type, table)
+        for node in network
     }
     choices = {
         node.name: fixed[node.name] if fixed and node.name in fixed else LOWERINGS[node.op].choose(requests[node.name])

@@ -146,12 +146,13 @@ class Programs:
     def compile(self, key: Key) -> Compiled:
         """A new program, which is not kept."""
         network, shape, shelf = self._network, key.input_shape, self.shelf(key.input_shape)
+        size = shape[1:]
         if key.part != WHOLE:
             assert shelf.stages is not None
             network = shelf.stages.front if key.part == FRONT else shelf.stages.back
             if key.part == BACK:
                 shape = shelf.shapes[shelf.stages.front.outputs[CUT]]
-        program = compile_program(network, shape, key.images, key.workers, self._weights, self._options)
+        program = compile_program(network, shape, key.images, key.workers, self._weights, self._options, size)
         return Compiled(program, self._kept_plans)
 
     def close(self) -> None:

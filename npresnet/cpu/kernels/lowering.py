@@ -29,6 +29,8 @@ class Request(NamedTuple):
 
     weights    the result of `Lowering.prepare`
     shapes     of one image, by name
+    image_size (H, W) of the network's image, also in a part of the network whose input is another value; of clips
+               (T, H, W)
     images     computed at once
     core_type  of NumPy's BLAS: "SkylakeX", "Haswell", ...; "" for a BLAS that reports none
     table      this machine's measured choices
@@ -37,6 +39,7 @@ class Request(NamedTuple):
     node: Node
     weights: Any
     shapes: Mapping[str, Shape]
+    image_size: Shape
     images: int
     options: Options
     core_type: str

@@ -64,7 +64,7 @@ function details(step) {
       make("figcaption", {}, `The strongest channels: ${step.maps.strongest.join(", ")}. Each has a scale of its own.`))
     : make("figure", {}, make("figcaption", {}, "A row of numbers: there are no channels to show."));
   const facts = [
-    ["does", step.nodes.map(([name]) => name).join(" → ")],
+    ["does", step.nodes.map(([name]) => name).join(" → ") || "a part of the step that reads it"],
     ["reads", step.reads.map((name) => (name === "input" ? "the image" : name)).join(" and ")],
     ["computed", step.algorithm ? `${step.algorithm}, in ${plural(step.tiles, DEVICE.part)}` : `in ${plural(step.tiles, DEVICE.part)}`],
     ["values", `${short(step.maps.low)} to ${short(step.maps.high)}; ${(100 * step.maps.zeros).toFixed(0)} % are 0`],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -222,3 +224,22 @@ def test_a_batch_prepacks_the_weights_that_its_plans_read_and_no_others(monkeypa
     assert_same(executable(images[:1])["y"], expected[:1])
     assert deep.has(panels)
     executable.close()
+
+
+def test_what_an_image_sees_of_its_size_is_the_same_in_both_parts_and_in_the_whole():
+    """A choice may depend on the image's size, which the back's input does not have: 14x14 pixels of 56x56."""
+    rng = np.random.default_rng(0)
+
+    def conv(name: str, x: str, in_channels: int, stride: int = 1, groups: int = 1) -> Node:
+        weight = rng.normal(size=(64, in_channels // groups, 3, 3)).astype(np.float32)
+        return Node(name, "conv2d", (x,), Window.of(3, stride, 1), groups, params={"weight": weight})
+
+    network = Network((conv("a", INPUT, 3, 4), conv("b", "a", 64, groups=4), conv("c", "b", 64, groups=4)), {"y": "c"})
+    x = rng.normal(size=(2, 3, 56, 56)).astype(np.float32)
+    with closing(cpu.compile(network, threads=1)) as one, closing(cpu.compile(network, threads=2)) as two:
+        whole, parts = one.steps(x.shape[1:], 1), one.steps(x.shape[1:], 2)
+        assert [step.algorithm for step in whole] == [step.algorithm for step in parts]
+        assert any("winograd" in step.algorithm for step in whole)
+        together = one(x)["y"]  # front and back
+        for image, expected in zip(x, together, strict=True):
+            np.testing.assert_array_equal(two(image[None])["y"][0], expected)  # the whole, by two workers

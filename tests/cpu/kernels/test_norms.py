@@ -91,6 +91,37 @@ def test_a_large_mean_does_not_cost_the_variance_its_digits(name, mean):
     assert rms(run(made, x) - exact) <= 2 * theirs
 
 
+FEW = {  # channels, groups
+    "group_norm of 1 channel": (1, node("group_norm", {}, groups=1)),
+    "group_norm of 2 channels": (2, node("group_norm", vectors("weight", "bias", channels=2), groups=1)),
+    "instance norm of 2 channels": (2, node("group_norm", {}, groups=2)),
+    "group_norm of 3 channels": (3, node("group_norm", vectors("weight", channels=3), groups=1)),
+    "frn of 2 channels": (2, node("filter_response_norm", vectors("weight", "bias", channels=2))),
+    "evo_norm_s0 of 2 channels": (2, node("evo_norm_s0", vectors("weight", "v", channels=2), groups=1)),
+}
+
+
+@pytest.mark.parametrize("mean", [0, 0.9, 2, 30])
+@pytest.mark.parametrize("name", FEW)
+def test_sums_over_many_pixels_of_few_channels(name, mean):
+    """Their sums are long: added up in float32 they would have 100 times PyTorch's error."""
+    channels, one = FEW[name]
+    for size in ((61, 57), (160, 201)):
+        x, made = image(12, channels, *size, mean=mean), network(one)
+        exact = torch_run.run(made, x)["y"]
+        theirs = rms(torch_run.run(made, x, np.float32)["y"] - exact)
+        assert rms(run(made, x) - exact) <= 2 * theirs, size
+
+
+def test_sums_of_a_whole_band_in_float32_would_be_too_long(monkeypatch):
+    """The test above can fail."""
+    monkeypatch.setattr(norms, "PIECE_PIXELS", norms.BAND_FLOATS)
+    channels, one = FEW["group_norm of 2 channels"]
+    x, made = image(12, channels, 160, 201), network(one)
+    exact = torch_run.run(made, x)["y"]
+    assert rms(run(made, x) - exact) > 3 * rms(torch_run.run(made, x, np.float32)["y"] - exact)
+
+
 def test_float32_sums_of_squares_would_lose_them(monkeypatch):
     """The test above can fail."""
     monkeypatch.setattr(norms, "MAX_MEAN", 1e12)
@@ -150,6 +181,14 @@ def test_the_statistics_of_a_constant_image_are_not_negative():
     x = np.full((1, CHANNELS, 20, 20), 0.1, np.float32)
     got = run(network(NODES["group_norm of 4"]), x)
     np.testing.assert_allclose(got, ops.run(network(NODES["group_norm of 4"]), x.astype(np.float64))["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.1, 1000.1, 3e7])
+def test_nor_are_they_where_eps_would_not_hide_it(value):
+    """The difference of two equal squares may be negative by a rounding, whose root is NaN."""
+    one = node("group_norm", {}, groups=1)
+    x = np.full((1, CHANNELS, 61, 57), value, np.float32)
+    assert np.isfinite(run(network(one.evolve(attrs={"groups": 1, "eps": 1e-30})), x)).all()
 
 
 @pytest.mark.parametrize("name", ["group_norm", "frn", "evo_norm_s0"])
