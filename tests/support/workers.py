@@ -21,8 +21,8 @@ Place = tuple[int, int, int]  # step or phase of one, worker, number of the turn
 
 
 def in_order(plan: Plan, all_turns: Sequence[Turns]) -> list[Place]:
-    """Every turn, step by step; the phases of a step, between barriers, are as steps. Each tile of the plan runs once, and
-    a worker runs its tiles in the plan's order."""
+    """Every turn, step by step; the phases of a step, between barriers, are as steps. Each tile of the plan runs once,
+    and a worker runs its tiles in the plan's order."""
     phases = [step.tiles[first:last] for step in plan.steps for first, last in step.phases()]
     step_of = {id(tile): number for number, tiles in enumerate(phases) for tile in tiles}
     steps = [[step_of[id(turn.calls)] for turn in turns] for turns in all_turns]
