@@ -5,6 +5,7 @@
     coldstart     a fresh process from weight file to label; its programs are in cold/
     memory        memory of each engine's process by batch size
     determinism   whether an image's bits depend on batch, place, threads or process
+    families      every ResNet of timm and torchvision, and the files of other homes: right, or asked, or said
     gpu_report    all measurements and checks on a GPU, in three calls
     gpu_model     predictions for a GPU by a model: needs none, and measures nothing
     report        docs/performance.md from the files in results/

@@ -21,6 +21,7 @@ if not __package__:  # run as a script: npresnet and benchmarks are those of thi
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.kit import determinism, plots
+from benchmarks.kit.pages import replaced
 from benchmarks.kit.script import RESULTS
 from benchmarks.kit.tables import cold_problems, cold_table, layers_table
 from npresnet.bench import layer_tables, tables
@@ -55,7 +56,7 @@ def newest(folder: Path) -> list[Entry]:
     found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
-        if entry["kind"] == "gpu":  # gpu_report.py writes its own page
+        if entry["kind"] in ("gpu", "families"):  # gpu_report.py and families.py write their own pages
             continue
         key = (entry["kind"], entry.get("coretype") or "")
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])
@@ -129,16 +130,6 @@ def section(entry: Entry) -> str:
     return "\n\n".join([heading, *(table.to_markdown() for table in shown), *notes, made_by])
 
 
-def replaced(page: str, sections: Iterable[str], markers: tuple[str, str] = (START, END)) -> str:
-    """The page with new text between the markers. Raises SystemExit where they are missing or out of order."""
-    first, last = markers
-    before, start, rest = page.partition(first)
-    _, end, after = rest.partition(last)
-    if not start or not end:
-        raise SystemExit(f"the page needs the line {first} and, below it, {last}")
-    return before + "\n\n".join([first, *sections, last]) + after
-
-
 def ladder_sections(entries: Iterable[Entry]) -> list[str]:
     """The section of kernels/README.md: the ladders measured on a GPU, or that there are none."""
     climbed = [entry for entry in entries if entry["kind"] == "ladder" and any(map(_on_gpu, entry["steps"]))]
@@ -169,7 +160,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     old = options.page.read_text(encoding="utf-8")
     entries = with_best_peak(newest(options.results))
-    new, drawn = replaced(old, sections(entries)), pictures(entries)
+    new, drawn = replaced(old, sections(entries), (START, END)), pictures(entries)
     old_ladder = options.kernels_readme.read_text(encoding="utf-8")
     new_ladder = replaced(old_ladder, ladder_sections(entries), (LADDER_START, LADDER_END))
     if options.check:

@@ -3,6 +3,8 @@
     python benchmarks/vs_peers.py                                   resnet18 and resnet50 at batch 1 and 8
     python benchmarks/vs_peers.py --models all --batches 1 8        every classifier of torchvision
     python benchmarks/vs_peers.py --models all --resume             resume such a run after an interrupt
+    python benchmarks/vs_peers.py --models resnet50d seresnet50     timm's names, beside timm's own modules
+    python benchmarks/vs_peers.py --models r3d_18 --size 112        clips of 16 frames, beside torchvision's
     python benchmarks/vs_peers.py --openblas-coretype Haswell       as on a machine with AVX2 only
 
 Float32, equal threads, each engine in its own process with every OPENBLAS_* variable unset. Engines that are not

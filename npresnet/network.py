@@ -133,7 +133,7 @@ class Network:
             raise ArchitectureError(f"there is no module called {module!r}: this network is empty")
         some = ", ".join(dict.fromkeys(node.name.split(".")[0] for node in self.nodes))
         raise ArchitectureError(
-            f"there is no module called {module!r} in this network. Use the names of torchvision's modules: {some}, "
+            f"there is no module called {module!r} in this network. Its modules are {some}, "
             f"and of modules inside them, for example {self.nodes[len(self.nodes) // 2].name}"
         )
 

@@ -17,7 +17,9 @@ tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tom
 PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
-OPTIONAL = {"cupy", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "torch", "torchvision"}
+OPTIONAL = {
+    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
+}  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
 AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
@@ -86,8 +88,8 @@ def test_refused_imports(path, text, refused):
 
 
 def test_torch_is_imported_only_by_the_benchmark_s_peers_and_diff():
-    users = {path for path in MODULES if {"torch", "torchvision"} & third_party(imported(parse(path)))}
-    names = ("peers", "prepare", "torch_gates", "torch_graph", "torch_norms", "torchvision_models")
+    users = {path for path in MODULES if {"timm", "torch", "torchvision"} & third_party(imported(parse(path)))}
+    names = ("originals", "peers", "prepare", "torch_gates", "torch_graph", "torch_norms", "torchvision_models")
     peers = {f"bench/{name}.py" for name in names}
     assert {path.relative_to(PACKAGE).as_posix() for path in users} == peers | {"teach/diff.py"}
 
@@ -119,6 +121,17 @@ def test_first_predictions_load_no_random_numbers():
     """`numpy.random` would take longer to import than a batch takes to compute."""
     photos = "['npresnet/data/chelsea.jpg'] * 8"
     assert "numpy.random" not in loaded_by(f"import npresnet; npresnet.load('demo', threads=2).predict({photos})")
+
+
+def test_plain_networks_load_no_other_families_and_operations(tmp_path):
+    path = str(tmp_path / "plain.npz")
+    loaded_by(f"import npresnet; npresnet.build('resnet10', num_classes=2, threads=1).save({path!r})")
+    ours = loaded_by(f"import npresnet; npresnet.load({path!r}, threads=1).executable()")
+    others = ("nfnet", "preact", "resnetv2", "senet", "tresnet", "video", "clip", "byob")
+    assert ours.isdisjoint(f"npresnet.arch.families.{name}" for name in others)
+    assert ours.isdisjoint(f"npresnet.cpu.kernels.{name}" for name in ("norms", "gates", "radix", "channels"))
+    assert "npresnet.cpu.compiler.conv3d" not in ours
+    assert "npresnet.cpu.kernels.pointwise" in ours
 
 
 def test_every_module_is_in_a_layer():

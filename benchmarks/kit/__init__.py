@@ -2,5 +2,7 @@
 
 cold, memory, determinism    the measurements of coldstart.py, memory.py and determinism.py
 tables, plots                report.py's tables and plots, in addition to the tables of `npresnet.bench`
+pages                        pages with a generated part
+sweep                        what families.py runs: architectures, homes, refusals
 script                       shared by the scripts
 """

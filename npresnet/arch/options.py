@@ -79,6 +79,7 @@ COMMON: Mapping[str, Option] = {
     "family": Option(lambda value: isinstance(value, str), "a family's name", "topology"),
     "num_classes": count("size"),
     "in_channels": count("size"),
+    "bgr": flag("free"),  # about images: see `npresnet.Preprocess`
 }
 
 

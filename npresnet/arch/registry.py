@@ -109,7 +109,7 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
     if told is None:
         return usual
     if isinstance(told.value, Mapping) and usual.value is not None:
-        others = () if "preset" in told.value else usual.alternatives
+        others = told.alternatives or (() if "preset" in told.value else usual.alternatives)
         base = {"preset": usual.value} if isinstance(usual.value, str) else usual.value
         return told._replace(value={**base, **told.value}, alternatives=others)
     return told
@@ -119,6 +119,8 @@ def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision])
     """The tensors without other classifiers, and the decisions with those that were left out."""
     from npresnet.arch.head.choice import choose_head  # seldom needed
 
+    if "ignored" in implied:
+        implied = {**implied, "ignored": implied["ignored"]._replace(alternatives=())}
     tensors, left_out = choose_head(tensors, told)
     if "ignored" in implied and left_out:
         before, now = implied["ignored"], left_out["ignored"]

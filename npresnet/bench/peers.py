@@ -34,13 +34,13 @@ def ours_fast(job: Job) -> Loaded:
 
 def torch_eager(job: Job) -> Loaded:
     """PyTorch as most programs use it: eager, NCHW."""
-    torch, module = _torch_module(job)
-    return Loaded(torch.from_numpy, _without_gradient(torch, module), {"torch": torch.__version__})
+    torch, module, versions = _torch_module(job)
+    return Loaded(torch.from_numpy, _without_gradient(torch, module), versions)
 
 
 def torch_channels_last(job: Job) -> Loaded:
     """PyTorch eager with weights and input in NHWC memory, which its oneDNN kernels prefer."""
-    torch, module = _torch_module(job)
+    torch, module, versions = _torch_module(job)
     has_clips = any(parameter.ndim == 5 for parameter in module.parameters())
     order = torch.channels_last_3d if has_clips else torch.channels_last
     module = module.to(memory_format=order)
@@ -48,17 +48,17 @@ def torch_channels_last(job: Job) -> Loaded:
     def feed(x: np.ndarray) -> Any:
         return torch.from_numpy(x).contiguous(memory_format=order)
 
-    return Loaded(feed, _without_gradient(torch, module), {"torch": torch.__version__})
+    return Loaded(feed, _without_gradient(torch, module), versions)
 
 
 def torch_compile(job: Job) -> Loaded:
     """torch.compile (inductor) with freezing: constant weights, folded BatchNorm, prepacked oneDNN layouts."""
-    torch, module = _torch_module(job)
+    torch, module, versions = _torch_module(job)
     inductor: Any = importlib.import_module("torch._inductor.config")
     inductor.freezing = True
     inductor.compile_threads = 1  # no helper processes beside the measured one
     compiled = torch.compile(module, dynamic=False)
-    return Loaded(torch.from_numpy, _without_gradient(torch, compiled), {"torch": torch.__version__})
+    return Loaded(torch.from_numpy, _without_gradient(torch, compiled), versions)
 
 
 def onnxruntime(job: Job) -> Loaded:
@@ -96,14 +96,19 @@ def openvino(job: Job) -> Loaded:
     return Loaded(_unchanged, run, {"openvino": ov.__version__.split("-")[0]})
 
 
-def _torch_module(job: Job) -> tuple[Any, torch.nn.Module]:
+def _torch_module(job: Job) -> tuple[Any, torch.nn.Module, dict[str, str]]:
+    """torch, the model in its own code or else as torch's layers, and the versions of both."""
     import torch
 
-    from npresnet.bench import recipe, torch_graph
+    from npresnet.bench import originals, recipe, torch_graph
 
     torch.set_num_threads(job.threads)
     torch.set_num_interop_threads(1)
-    return torch, torch_graph.build(recipe.read(job.folder))
+    original = originals.load(job.folder, job.model)
+    if original is None:
+        return torch, torch_graph.build(recipe.read(job.folder)), {"torch": torch.__version__}
+    home, module = original
+    return torch, module, {"torch": torch.__version__, home: originals.version(home)}
 
 
 def _without_gradient(torch: Any, module: Any) -> Any:

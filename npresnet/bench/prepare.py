@@ -6,8 +6,9 @@
     images.npy     (8, C, size, size) float32, for a network for clips (8, C, 16, size, size)
     logits.npy     (8, features) float64: the reference of the parity check
 
-The reference comes from torchvision's own model where that is installed and the weights are random, else from PyTorch
-or, without it, from npresnet's slow operations.
+The reference comes from torchvision's or timm's own model where that is installed and the weights are random, else
+from PyTorch or, without it, from npresnet's slow operations. A name of timm, or of a torchvision model for clips, has
+weights made by that model and is timed as that model (`originals`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from npresnet.bench import onnx_file, recipe, torch_graph, torchvision_models
+from npresnet.bench import onnx_file, originals, recipe, torch_graph, torchvision_models
 from npresnet.bench.peers import ONNX
 from npresnet.bench.random_weights import randomise_batch_norms
 from npresnet.network import Network
@@ -69,14 +70,14 @@ def prepare(request: Request) -> Prepared:
     """Make the files in request.folder."""
     folder = Path(request.folder)
     random = not Path(request.model).is_file()
-    path = random_model(request.model, folder, request.seed) if random else Path(request.model)
+    path = _random_weights(request, folder) if random else Path(request.model)
     network = _load_network(path, request.options)
     recipe.write(network, folder)
     channels = _in_channels(network)
     shape = (IMAGE_COUNT, channels, *(FRAMES,) * network.takes_clips, request.size, request.size)
     images = np.random.default_rng(request.seed).standard_normal(shape, dtype=np.float32)
     np.save(folder / IMAGES, images)
-    reference, logits, float32_logits = _reference(network, images, path if random else None, request.model)
+    reference, logits, float32_logits = _reference(network, images, folder, path if random else None, request.model)
     np.save(folder / LOGITS, logits)
     onnx = _write_onnx(request.onnx, network, images, folder / ONNX)
     error = relative_rms_error(float32_logits, logits)
@@ -89,6 +90,22 @@ def relative_rms_error(found: np.ndarray, expected: np.ndarray) -> float:
     """sqrt(mean((found - expected)^2) / mean(expected^2)), over all images and logits."""
     difference = found.astype(np.float64) - expected
     return float(np.sqrt(np.mean(difference**2) / np.mean(expected**2)))
+
+
+def _random_weights(request: Request, folder: Path) -> Path:
+    """A weight file for a name: made by npresnet for torchvision's classifiers, else by the module of that name."""
+    home = originals.find(request.model) if _installed("torch") else None
+    if request.model in torchvision_models.names() or home is None:
+        return random_model(request.model, folder, request.seed)
+    import torch
+
+    torch.manual_seed(request.seed)
+    module, path = originals.build(home, request.model), folder / "model.pth"
+    frames = (FRAMES,) if request.model in torchvision_models.video_names() else ()
+    examples = torch.randn(2, 3, *frames, request.size, request.size)
+    originals.save(originals.randomise(module, examples, request.seed), request.model, path)
+    originals.note(folder, home, request.model)
+    return path
 
 
 def random_model(name: str, folder: Path, seed: int, *, may_use_torch: bool = True) -> Path:
@@ -118,7 +135,7 @@ def _in_channels(network: Network) -> int:
 
 
 def _reference(
-    network: Network, images: np.ndarray, random_path: Path | None, name: str
+    network: Network, images: np.ndarray, folder: Path, random_path: Path | None, name: str
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """The reference's implementation, its float64 logits, and its float32 logits."""
     if not _installed("torch"):
@@ -129,8 +146,10 @@ def _reference(
         return "npresnet.ops, float64", exact, rounded
     import torch
 
-    title, module = "PyTorch, float64", torch_graph.build(network)
-    if random_path and name in torchvision_models.names() and _installed("torchvision"):
+    original = originals.load(folder, random_path) if random_path else None
+    title, module = original or ("PyTorch", torch_graph.build(network))
+    title = f"{title}, float64"
+    if original is None and random_path and name in torchvision_models.names() and _installed("torchvision"):
         title, module = "torchvision, float64", torchvision_models.build(name)
         module.load_state_dict(torch.load(random_path, weights_only=True))
     with torch.no_grad():

@@ -26,9 +26,19 @@ def names() -> list[str]:
     ]
 
 
+def video_names() -> list[str]:
+    """torchvision's ResNets for clips."""
+    return ["r3d_18", "mc3_18", "r2plus1d_18"]
+
+
 def build(name: str, **options: Any) -> Any:
-    """torchvision.models.<name>(**options) in eval mode. Raises ImportError where torchvision cannot be imported."""
-    return getattr(import_models(), name)(weights=None, **options).eval()
+    """torchvision.models.<name>(**options), or models.video.<name>, in eval mode.
+
+    Raises ImportError where torchvision cannot be imported.
+    """
+    models = import_models()
+    home = models.video if name in video_names() else models
+    return getattr(home, name)(weights=None, **options).eval()
 
 
 def import_models() -> Any:

@@ -84,6 +84,6 @@ def _prepare_streams() -> None:
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    """In one line. What a weight file cannot tell is said with the way to give it here."""
-    hint = "; on the command line --option NAME=VALUE" if isinstance(message, AmbiguityWarning) else ""
-    complain(f"warning: {' '.join(str(message).split())}{hint}")
+    """In one line. What a weight file cannot tell is said with the arguments that give it here."""
+    text = message.for_shells if isinstance(message, AmbiguityWarning) else ""
+    complain(f"warning: {' '.join((text or str(message)).split())}")

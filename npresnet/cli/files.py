@@ -24,6 +24,7 @@ def convert(args: Namespace) -> int:
 def inspect(args: Namespace) -> int:
     """Print container, wrapping and tensors of a file, and all decisions if it holds a supported network."""
     from npresnet import weights
+    from npresnet.model.ambiguity import as_argument
     from npresnet.model.loading import find_file, interpret
 
     path = find_file(args.file)
@@ -38,8 +39,8 @@ def inspect(args: Namespace) -> int:
         return FINE
     print("network    each decision, its origin, and whether it is told, custom or ambiguous")
     print("\n".join(f"  {line}" for line in str(found.config).splitlines()))
-    if found.config.ambiguous():
-        print(f"ambiguous  {', '.join(found.config.ambiguous())}: settle with --option NAME=VALUE")
+    for name, decision in found.config.ambiguous().items():
+        print(f"ambiguous  {name}: settle with {' or '.join(map(as_argument, decision.alternatives))}")
     return FINE
 
 

@@ -27,7 +27,7 @@ MAX_RESIZED_PIXELS = 2**27
 def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
     """Convert an image to the network's input.
 
-    x[0,c,i,j] = (pixel[i,j,c] / 255 - mean[c]) / std[c], each step rounded to float32
+    x[0,c,i,j] = (pixel[i,j,c] / 255 - mean[c]) / std[c], each step rounded to float32; channels as `how.bgr` says
 
     source  any source that `read` accepts
     how     a preset's name, a dict of Preprocess's fields, or a Preprocess
@@ -43,11 +43,13 @@ def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
 def pixels(source: Any, how: How = "V1") -> NDArray[np.uint8]:
     """What `preprocess` normalises: the resized and cropped image, (H, W, C) uint8; C is 3, or 1 for grey networks.
 
-    Every source comes to this exactly, floats as well. Raises as `preprocess` does.
+    Its channels are in the network's order. Every source comes to this exactly, floats as well. Raises as `preprocess`
+    does.
     """
     how = preset(how)
     with image_errors(source):
-        return _pixels(source, how)
+        found = _pixels(source, how)
+        return np.ascontiguousarray(found) if how.bgr else found
 
 
 def cropped(source: Any, how: How = "V1") -> NDArray[np.uint8]:

@@ -28,11 +28,12 @@ INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "ham
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, crop, scale to 0..1, then x[c] = (x[c] - mean[c]) / std[c].
+    """Resize, crop, scale to 0..1, order the channels, then x[c] = (x[c] - mean[c]) / std[c].
 
     resize         length of the short side, keeping the aspect ratio; or (height, width); None: no resizing
     crop           side of the central square, or (height, width); padded with black; None: no cropping
-    mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks
+    mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks; with bgr in the
+                   order blue, green, red
     interpolation  bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos
     exif           apply the EXIF orientation; torchvision does not
     antialias      whether resizing averages over all pixels, as Pillow does; False takes the two neighbours along each
@@ -65,7 +66,7 @@ class Preprocess:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        _check_channels(self.mean, self.std)
+        _check_channels(self.mean, self.std, bgr=self.bgr)
         if not self.antialias and self.interpolation != "bilinear":
             raise ArchitectureError(f"antialias=False needs interpolation='bilinear', got {self.interpolation!r}")
 
@@ -80,8 +81,14 @@ class Preprocess:
         return next((name for name, known in PRESETS.items() if known == self), None)
 
     def evolve(self, **changes: Any) -> Preprocess:
-        """A copy with some fields changed."""
-        return Preprocess.from_dict({**self.to_dict(), **changes})
+        """A copy with some fields changed. A change of bgr alone turns mean and std as well: they belong to colours."""
+        return self._changed(changes)
+
+    def _changed(self, changes: Mapping[Any, Any]) -> Preprocess:
+        kept = self.to_dict()
+        if "bgr" in changes and _flag("bgr", changes["bgr"]) != self.bgr:
+            kept |= {name: kept[name][::-1] for name in ("mean", "std")}
+        return Preprocess.from_dict({**kept, **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types; the inverse of `from_dict`."""
@@ -89,13 +96,15 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
-        """A Preprocess from a dict; missing fields are those of V1. Raises ArchitectureError."""
+        """A Preprocess from a dict; missing fields are those of V1, in the order of `bgr`. Raises ArchitectureError."""
         known = [field.name for field in fields(cls)]
         unknown = [str(name) for name in values if name not in known]
         if unknown:
             raise ArchitectureError(
                 f"preprocess has no option {', '.join(map(repr, unknown))}; it has {', '.join(known)}"
             )
+        if values.get("bgr") is True:
+            values = {"mean": IMAGENET_MEAN[::-1], "std": IMAGENET_STD[::-1], **values}
         return cls(**values)
 
     def __str__(self) -> str:
@@ -158,7 +167,7 @@ def _flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def _check_channels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+def _check_channels(mean: tuple[float, ...], std: tuple[float, ...], *, bgr: bool) -> None:
     if len(mean) != len(std) or len(mean) not in (1, 3):
         raise ArchitectureError(
             f"mean has {len(mean)} numbers and std {len(std)}; both need 3 for RGB images or 1 for grey ones. "
@@ -166,6 +175,8 @@ def _check_channels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         )
     if float(np.float32(min(std))) <= 0:
         raise ArchitectureError(f"std is {std}; pixels are divided by it, so each number must be above 0")
+    if bgr and len(mean) != 3:
+        raise ArchitectureError("bgr is about images of three channels, and mean has one number: a grey network's")
 
 
 def _text(value: Any) -> str:
@@ -203,8 +214,7 @@ def preset(value: str | Mapping[str, Any] | Preprocess) -> Preprocess:
         return value
     if isinstance(value, Mapping):
         changes = dict(value)
-        base = preset(changes.pop("preset", "V1"))
-        return Preprocess.from_dict({**base.to_dict(), **changes})
+        return preset(changes.pop("preset", "V1"))._changed(changes)
     if isinstance(value, str):
         wanted = _ALIASES.get(value.strip().lower(), value.strip()).lower()
         for name, known in PRESETS.items():

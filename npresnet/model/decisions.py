@@ -135,7 +135,9 @@ def decide_preprocess(
     Returns None if no preset applies: for images with a number of channels other than 3.
     """
     if stored is not None:
-        decision, chosen = Decision(None, "file"), stored.preprocess
+        note = "as when the file was converted" if stored.doubts else ""
+        decision = Decision(None, "file", note, stored.doubts)
+        chosen = stored.preprocess
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
         said, note = told.preprocess_of(facts, channels)
@@ -152,6 +154,21 @@ def decide_preprocess(
     if chosen is None:
         return decision, None
     return decision._replace(value=chosen.name or chosen.to_dict()), chosen
+
+
+def decide_order(
+    bgr: Decision | None, decision: Decision, how: Preprocess | None
+) -> tuple[Decision, Preprocess | None]:
+    """The preprocessing with its channels in the order that the option `bgr` says, where it was given.
+
+    Raises ArchitectureError for a network whose images have not three channels.
+    """
+    if bgr is None or (how is not None and how.bgr == bgr.value):
+        return decision, how
+    if how is None:
+        raise ArchitectureError("bgr is about preprocessing, of which this network has none: give mean and std as well")
+    how = how.evolve(bgr=bgr.value)
+    return decision._replace(value=how.name or how.to_dict(), origin=bgr.origin), how
 
 
 def decide_labels(
@@ -174,7 +191,7 @@ def decide_labels(
     if given is not None:
         decision, chosen = Decision(None, "caller"), label_names.read(given)
     elif stored is not None:
-        decision, chosen = Decision(None, "file"), stored.labels
+        decision, chosen = Decision(None, "file"), None if num_classes is None else stored.labels
     elif said.names is not None:
         decision, chosen = Decision(None, "file", said.note), said.names
     elif said.note:  # built-in names would be those of other classes

@@ -25,6 +25,7 @@ from npresnet.model.decisions import (
     Labels,
     PreprocessLike,
     decide_labels,
+    decide_order,
     decide_preprocess,
     decide_runtime,
     input_size,
@@ -40,6 +41,15 @@ if TYPE_CHECKING:
 DEMO = Path(__file__).parent.parent / "data" / "cifar10-resnet20.npz"
 DEMO_NAMES = ("demo", "cifar10-resnet20")
 SUFFIXES = (".npz", ".pth", ".pt", ".th", ".pkl", ".safetensors", ".bin", ".ckpt", ".tar")
+
+# {option of the caller: those of the file that state the same in another way, or follow from it}
+REPLACES: Mapping[str, tuple[str, ...]] = {
+    "output_stride": ("replace_stride_with_dilation",),
+    "replace_stride_with_dilation": ("output_stride",),
+    "stem": ("stem_stride",),
+    "stem_stride": ("stem",),
+    "head": ("num_classes", "head_activation", "global_pool", "scores", "embedding"),
+}
 
 StrPath = str | os.PathLike[str]
 
@@ -259,11 +269,13 @@ def _build_stored(
     tensors: Mapping[str, Array], stored: Stored, arch: str | None, given: Mapping[str, Any]
 ) -> tuple[Network, Config]:
     """The network of a file with npresnet's metadata, whose options the caller may replace."""
-    options_of_it = architectures.options_of(stored.config.value("family"))
-    kept = {name: d.value for name, d in stored.config.items() if name in options_of_it and d.value is not None}
+    replaced = {name for option in given for name in REPLACES.get(option, ())}
+    names = set(architectures.options_of(stored.config.value("family"))) - replaced
+    kept = {name: d.value for name, d in stored.config.items() if name in names and d.value is not None}
     origins: dict[str, Origin] = {**dict.fromkeys(kept, "file"), **dict.fromkeys(given, "caller")}
     origins["arch"] = "file" if arch is None else "caller"
-    expected = stored.config.value("arch") if arch is None else arch
+    same = "head" not in given  # some names, as CLIP's, are those of networks with their head
+    expected = arch if arch is not None else stored.config.value("arch") if same else None
     network, config = architectures.build(tensors, arch=expected, options={**kept, **given}, origins=origins)
     return network, _confirmed(config, stored)
 
@@ -296,6 +308,7 @@ def _decided(
     preset_decision, preset = decide_preprocess(
         preprocess, stored, config["preprocess"], facts, config.value("in_channels", 3)
     )
+    preset_decision, preset = decide_order(config.get("bgr"), preset_decision, preset)
     num_classes, scores = config["num_classes"].value, config.value("scores", "softmax")
     labels_decision, names = decide_labels(labels, stored, config["labels"], num_classes, facts, scores)
     origin: Origin = "caller" if stored is None else "file"

@@ -3,6 +3,7 @@
     {"format": "npresnet", "version": 1,
      "config":     {name: {"value", "origin", "note"[, "alternatives"]}},    decided from names, shapes and options
      "preprocess": {"resize": 256, "crop": 224, ...} or null,
+     "preprocess_alternatives": [...],                                     only where it was ambiguous
      "labels":     ["tench", ...] or null,
      "source":     {"file": "resnet18-f37072fd.pth", "sha256": "f37072fd..."}}
 
@@ -56,6 +57,7 @@ class Stored(NamedTuple):
     preprocess: Preprocess | None
     labels: list[str] | None
     source: Source
+    doubts: tuple[str, ...] = ()  # alternatives of the preprocessing
 
 
 def to_metadata(
@@ -63,7 +65,9 @@ def to_metadata(
 ) -> dict[str, Any]:
     """The metadata of a model, as plain JSON types."""
     decided = {name: decision for name, decision in config.items() if name not in EXCLUDED}
+    doubts = config["preprocess"].alternatives if "preprocess" in config else ()
     return {
+        **({"preprocess_alternatives": list(doubts)} if doubts else {}),
         "format": FORMAT,
         "version": VERSION,
         "config": Config(decided).to_dict(),
@@ -102,14 +106,18 @@ def _parse(metadata: Mapping[str, Any]) -> Stored:
         None if preprocess is None else Preprocess.from_dict(preprocess),
         labels,
         Source(Path(str(source["file"])).name, sha256=source["sha256"]),
+        _options(metadata.get("preprocess_alternatives", [])),
     )
 
 
 def _decision(entry: Mapping[str, Any]) -> Decision:
-    alternatives = entry.get("alternatives", [])
+    return Decision(entry["value"], "file", str(entry["note"]), _options(entry.get("alternatives", [])))
+
+
+def _options(alternatives: Any) -> tuple[str, ...]:
     if not isinstance(alternatives, list) or not all(isinstance(option, str) for option in alternatives):
         raise TypeError("alternatives are not a list of options")
-    return Decision(entry["value"], "file", str(entry["note"]), tuple(alternatives))
+    return tuple(alternatives)
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

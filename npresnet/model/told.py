@@ -123,8 +123,8 @@ def _noted(config: Config, names: list[str] | Mapping[str, Any], facts: Facts) -
 
 
 def _place(where: str) -> str:
-    """Where a fact stands, in words: in the file, or in a configuration beside it, which is named."""
-    return where if ".json" in where else f"{where} in the file"
+    """Where a fact stands, in words: in the file, in its name, or in a configuration beside it, which is named."""
+    return where if ".json" in where or where.startswith("the name ") else f"{where} in the file"
 
 
 def _joined(*notes: str) -> str:

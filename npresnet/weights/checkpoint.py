@@ -125,7 +125,8 @@ def facts_of(opened: Opened, found: StateDict) -> tuple[dict[str, Any], list[str
         return {}, []
     folder = os.path.dirname(files[0])
     has_config = any(os.path.isfile(os.path.join(folder, name)) for name in BESIDE)
-    if not (found.others or len(found.around) > 1 or metadata or has_config):
+    is_pickle = opened.contents.container == "pickle"  # whose name may tell something
+    if not (found.others or len(found.around) > 1 or metadata or has_config or is_pickle):
         return {}, []
     from npresnet.weights.facts import collect
 

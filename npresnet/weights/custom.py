@@ -18,6 +18,7 @@ from npresnet.errors import CheckpointError
 from npresnet.weights.holders import (
     MATRICES,
     NETWORK,
+    VECTORS,
     Entries,
     Holder,
     Path,
@@ -112,9 +113,9 @@ def _is_dino(branches: dict[object, list[Holder]]) -> bool:
 
 
 def _may_be_part(other: Holder, holder: Holder) -> bool:
-    """Whether a dict of matrices beside the network may be its classifier."""
+    """Whether a dict beside the network may be a part of it: a classifier, a norm, or changes of its numbers."""
     is_around = holder.path[: len(other.path)] == other.path
-    return holder.rank == NETWORK and other.rank == MATRICES and not other.is_loss and not is_around
+    return holder.rank == NETWORK and other.rank in (VECTORS, MATRICES) and not other.is_loss and not is_around
 
 
 def _is_vissl_head(other: Holder, holder: Holder) -> bool:

@@ -119,8 +119,10 @@ def collect(
     known = {*LABELS, *NAMESPACES}
     facts.search({key: from_json(value) if key in known else value for key, value in metadata.items()}, "metadata ")
     from npresnet.weights.beside import read_beside
+    from npresnet.weights.caffe2_facts import say_strides
 
     read_beside(facts, files)
+    say_strides(facts, around, files[0])
     return facts.result()
 
 

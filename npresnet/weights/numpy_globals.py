@@ -120,6 +120,8 @@ def handlers(budget: Budget) -> Handlers:
     return {
         ("numpy", "dtype"): Dtype,
         ("_codecs", "encode"): encode,
+        ("__builtin__", "tuple"): named_array,
+        ("builtins", "tuple"): named_array,
         ("__builtin__", "bytes"): empty_bytes,
         ("builtins", "bytes"): empty_bytes,
         **{(f"numpy.core.{module}", name): function for (module, name), function in functions.items()},
@@ -133,6 +135,14 @@ def transposed(tensor: Tensor, axes: object) -> Tensor:
         raise CheckpointError("its pickle is damaged: an array's axes are not a permutation.")
     shape, stride = (tuple(values[axis] for axis in axes) for values in (tensor.shape, tensor.stride))
     return Tensor(tensor.storage, 0, shape, stride, tensor.dtype)
+
+
+def named_array(*args: object) -> object:
+    """tuple((name, array)), by which PaddlePaddle writes a tensor: the array. Other calls of tuple are inert."""
+    pair = args[0] if len(args) == 1 else None
+    if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Cell):
+        return pair[1]
+    return Inert(Global("builtins", "tuple"), args)
 
 
 def empty_bytes(*args: object) -> object:

@@ -4,6 +4,7 @@
 - NumPy arrays hold their bytes inside the pickle, see numpy_globals.py.
 - Tensors pickled without `torch.save` hold their storage as a protocol 1001 file inside the pickle,
   `torch.storage._load_from_bytes(bytes)`; it is read as such, one level deep.
+- PaddlePaddle's `.pdparams` are such dicts, or hold (name, array) pairs instead of arrays.
 - Bytes after the end of the first pickle are ignored.
 """
 

@@ -2,10 +2,12 @@
 
 | first bytes | format |
 |---|---|
-| `PK 3 4` | zip: with `data.pkl` PyTorch's, with `.npy` members NumPy's |
+| `PK 3 4` | zip: with `data.pkl` PyTorch's, with `model.weights.h5` Keras's, with `.npy` members NumPy's |
 | `80 02` to `80 05`, or a text pickle | pickle: with PyTorch's magic number its older format |
 | `ustar` at byte 257 | tar: PyTorch's oldest |
 | 8 bytes, then `{` | safetensors |
+| `89 HDF` | HDF5: Keras |
+| `12 01`, then 14 zeros | MXNet's list of arrays |
 | anything else | refused; common other formats are named |
 
 Readers are imported on demand: importing the pickle interpreter takes 3 ms, which reading `.npz` does not need.
@@ -19,7 +21,10 @@ from npresnet.weights.npz import read_npz
 from npresnet.weights.source import Source, shown
 from npresnet.weights.zip_file import ZipFile
 
-FORMATS = "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz and pickles of arrays"
+FORMATS = (
+    "PyTorch (.pth, .pt, .th, .bin), safetensors, NumPy's .npz, Keras (.h5, .keras), MXNet (.params) and pickles of "
+    "arrays (.pkl, .pdparams)"
+)
 
 _HTML = "this is an HTML page, not weights: probably an error or login page. Download the file itself."
 _LFS = "this is a Git LFS pointer, not the weights it points to. Run `git lfs pull`, or download the file itself."
@@ -30,13 +35,14 @@ _FOREIGN = {
     b"\x1f\x8b": _COMPRESSED.format("gzip"), b"bzh": _COMPRESSED.format("bzip2"),
     b"\xfd7zxz": _COMPRESSED.format("xz"), b"\x28\xb5\x2f\xfd": _COMPRESSED.format("zstd"),
     b"7z\xbc\xaf": _COMPRESSED.format("7z"), b"rar!": _COMPRESSED.format("rar"),
-    b"\x89hdf": "this is an HDF5 file (Keras or TensorFlow), which is not supported.",
     b"gguf": "this is a GGUF file (llama.cpp), which is not supported.",
     b"\x93nump": "this is a single array (.npy), not a state dict; save all arrays: `np.savez(path, **state_dict)`.",
     b"\x89png": "this is a picture, not weights.", b"\xff\xd8\xff": "this is a picture, not weights.",
     b"pk\x05\x06": "this is an empty zip archive.",
     b"{": "this is JSON text, not weights: perhaps the error message of a download.",
 }  # fmt: skip
+HDF5 = b"\x89HDF\r\n\x1a\n"
+MXNET = b"\x12\x01" + bytes(14)
 _PROTOCOLS = (b"\2", b"\3", b"\4", b"\5")
 _TEXT_PICKLE = (b"(", b"]", b"}", b"c")
 
@@ -59,6 +65,14 @@ def read_contents(source: Source) -> Contents:
         return read_plain_pickle(source)
     if is_safetensors(head):
         return read_safetensors(source)
+    if head.startswith(HDF5):
+        from npresnet.weights.hdf5 import read_hdf5
+
+        return read_hdf5(source)
+    if head.startswith(MXNET):
+        from npresnet.weights.mxnet import read_mxnet
+
+        return read_mxnet(source)
     _refuse_foreign(head)
     return _read_text_pickle(source, head)
 
@@ -85,6 +99,10 @@ def _read_zip(source: Source) -> Contents:
         folder = find_folder(names)
         if folder is not None:
             return read_torch_zip(source, archive, folder)
+    if "model.weights.h5" in names:
+        from npresnet.weights.keras_zip import read_keras
+
+        return read_keras(source, archive)
     if any(name.endswith(".npy") for name in names):
         return read_npz(source, archive)
     raise CheckpointError(

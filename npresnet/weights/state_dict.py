@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from npresnet.config import Decision
@@ -81,6 +82,9 @@ def chosen(top: Entries, choice: Choice) -> StateDict:
     if others and choice.holder.rank == NETWORK:
         alternatives = tuple(f"key={dotted(other.path)!r}" for other in others)
         found.key = Decision(where, "default", f"the file also holds tensors in {listed(choice.rivals)}", alternatives)
+    elif scales := _scales(found.others):
+        note = f"{_listed(scales)} beside it scales no result"
+        found.key = Decision(where, "default", note, (f"key={where!r}",))
     elif choice.custom:
         found.key = Decision(where, "default", choice.custom)
     if choice.rivals:
@@ -126,6 +130,12 @@ def _others(around: list[Entries], path: Path) -> dict[str, object]:
             if key is not path[depth] and key != path[depth] and len(found) < _MAX_OTHERS:
                 found[outer + name_of(key)] = value
     return found
+
+
+def _scales(others: dict[str, object]) -> list[str]:
+    """Tensors beside the state dict that a calibration of the logits has learned."""
+    named = re.compile(r"(^|\.)(temperatures?|logit_(scale|bias)|calibration|platt_\w+)$").search
+    return [name for name, value in others.items() if as_tensor(value) is not None and named(name)]
 
 
 def _differs(rival: Holder, found: StateDict) -> bool:

@@ -17,7 +17,7 @@ from tests.support.checkout import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 PHOTO = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
-SCRIPTS = ["vs_peers", "coldstart", "determinism", "gpu_model", "gpu_report", "layers", "memory", "report"]
+SCRIPTS = ["vs_peers", "coldstart", "determinism", "families", "gpu_model", "gpu_report", "layers", "memory", "report"]
 
 
 def test_vs_peers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys):

@@ -107,7 +107,7 @@ def test_inspect_shows_what_is_ambiguous(run, tmp_path):
     assert "or head_activation='none', head_activation='tanh'" in rows["head_activation"]
     assert rows["block"].split()[1:4] == ["BasicBlock", "inferred", "told"]
     assert rows["scores"].split()[1:4] == ["softmax", "default", "custom"]
-    assert "head_activation: settle with --option NAME=VALUE" in done.out
+    assert "head_activation: settle with --option head_activation=none or --option" in done.out
     told = run("inspect", tmp_path / "net.npz", "--option", "head_activation=tanh").out
     assert "tanh  " in next(line for line in told.splitlines() if line.startswith("  head_activation"))
 

@@ -225,3 +225,15 @@ def test_planted_padding_faults_are_caught(monkeypatch):
         monkeypatch.setattr(preprocessing, "_offset", fault)
         with pytest.raises(AssertionError):
             test_every_padding()
+
+
+def test_blue_green_red():
+    """The channels in reverse order, to the bit; also as the pixels that a GPU normalises."""
+    image = noise(40, 50)
+    how = Preprocess(resize=36, crop=32, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    x = preprocess(image, how)
+    assert same_bits(preprocess(image, how.evolve(bgr=True)), x[:, ::-1])
+    turned = preprocessing.pixels(image, how.evolve(bgr=True))
+    assert same_bits(turned, preprocessing.pixels(image, how)[:, :, ::-1])
+    assert turned.flags.c_contiguous
+    assert same_bits(cropped(image, how.evolve(bgr=True)), cropped(image, how))

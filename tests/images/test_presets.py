@@ -123,3 +123,24 @@ BAD = [
 def test_invalid_values(value, match):
     with pytest.raises(ArchitectureError, match=match):
         preset(value)
+
+
+def test_bgr_turns_the_numbers_that_belong_to_colours():
+    """Mean and standard deviation are in the network's order: those that are given stay, the others turn."""
+    turned = preset({"bgr": True})
+    assert (turned.bgr, turned.mean, turned.std) == (True, (0.406, 0.456, 0.485), (0.225, 0.224, 0.229))
+    assert turned == Preprocess.from_dict({"bgr": True}) == preset("V1").evolve(bgr=True)
+    assert turned.evolve(bgr=False) == preset("V1")
+    assert turned.evolve(bgr=True, resize=300).mean == turned.mean
+    given = preset({"preset": "V2", "bgr": True, "mean": (0.1, 0.2, 0.3)})
+    assert (given.mean, given.std, given.resize) == ((0.1, 0.2, 0.3), turned.std, 232)
+    assert "channels BGR" in str(turned)
+    assert turned.name is None
+
+
+@pytest.mark.parametrize(
+    ("value", "match"), [({"bgr": 1}, "bgr is 1"), ({"bgr": True, "mean": [0.5], "std": [0.5]}, "three channels")]
+)
+def test_invalid_orders(value, match):
+    with pytest.raises(ArchitectureError, match=match):
+        preset(value)

@@ -239,3 +239,11 @@ def test_times_have_their_parts(model):
     assert list(parts) == ["decoding", "preparing", "upload", "gpu", "download"]
     assert parts["gpu"] == 0.5  # two events of the stand-in are 1 ms apart, and there are two images
     assert first.elapsed_ms == sum(parts.values())
+
+
+def test_networks_that_read_blue_first(gpus, tmp_path):
+    gpus()
+    paths = write_pictures(tmp_path / "pictures", 3)
+    with npresnet.load("demo", device="cuda", threads=2, preprocess=SMALL, bgr=True) as model:
+        assert model.config["preprocess"].value["bgr"] is True
+        assert_same(model.predict(paths), float_logits(model, paths))

@@ -126,3 +126,22 @@ def test_many_rivals_are_counted():
     found = find_state_dict({"model": network()} | {f"fold_{place}": network(seed=place + 9) for place in range(30)})
     assert len(alternatives(found)) == 4
     assert "and 18 more" in found.key.note
+
+
+@pytest.mark.parametrize("part", ["bn", "delta", "bottleneck"])
+def test_vectors_beside_a_network_may_be_a_part_of_it(part):
+    """A norm on its features, or changes of its biases; those of a loss or a metric are not."""
+    vectors = {"weight": tensor((4,)), "bias": tensor((4,), seed=3)}
+    assert alternatives(find_state_dict({"model": network(), part: vectors})) == (f"key={part!r}",)
+    assert alternatives(find_state_dict({"model": network(), "metrics": vectors})) == ()
+
+
+@pytest.mark.parametrize("name", ["temperature", "logit_scale", "calibration"])
+def test_a_tensor_that_scales_the_logits_is_said(name):
+    root = {"state_dict": network(), name: tensor(()), "best_acc": tensor(())}
+    found = find_state_dict(root)
+    assert alternatives(found) == ("key='state_dict'",)
+    assert found.key is not None
+    assert found.key.note == f"{name} beside it scales no result"
+    assert alternatives(find_state_dict(root, "state_dict")) == ()
+    assert find_state_dict({"state_dict": network(), name: 0.07}).key is None, "a setting of the training"

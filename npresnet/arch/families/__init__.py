@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from npresnet.arch.families import cifar, handwritten, nfnet, preact, resnetv2, senet, timm, torchvision, tresnet
+from npresnet.arch.families import cifar, handwritten, timm, torchvision
 from npresnet.arch.family import Family
 from npresnet.arch.residual import blocks
 from npresnet.arch.tensors import Tensors
@@ -47,11 +47,11 @@ FAMILIES: tuple[Family, ...] = (  # the first match counts
     timm,
     handwritten,
     cifar,
-    resnetv2,
-    nfnet,
-    senet,
-    preact,
-    tresnet,
+    _deferred("resnetv2", "stages.0.blocks.0.conv1.weight"),
+    _deferred("nfnet", "stages.0.0.conv1.gain"),
+    _deferred("senet", "layer0.conv1.weight"),
+    cast(Family, Deferred("preact", lambda tensors: True)),  # names of four conventions
+    _deferred("tresnet", "body.conv1.conv.weight"),
     cast(Family, Deferred("video", lambda tensors: has_three_axes(tensors, "stem.0.weight"))),
     cast(Family, Deferred("resnet3d", lambda tensors: has_three_axes(tensors, "conv1.weight"))),
     _deferred("detect_and_track", "conv1_w"),
@@ -63,6 +63,7 @@ FAMILIES: tuple[Family, ...] = (  # the first match counts
     _deferred("iresnet", blocks.FACE),
     _deferred("byob", *blocks.CONFIGURED),
     _deferred("csp", blocks.CSP),
+    _deferred("keras_v2", "conv2_block1_preact_bn.weight"),
 )
 
 __all__ = ["FAMILIES"]

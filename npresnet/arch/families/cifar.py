@@ -90,10 +90,12 @@ def read(tensors: Tensors) -> Reading:
 def is_usual(tensors: Tensors) -> bool:
     """Whether all networks in use with such tensors have a stem of stride 1 without a pool.
 
-    Those of He et al. (three stages), and those of pytorch-cifar (`shortcut` and `linear`). torchvision's with another
-    conv1 are made with a max pool and without, for images of 32x32, 64x64 and more.
+    Those of He et al. (three stages, from 16 channels on), and those of pytorch-cifar (`shortcut` and `linear`).
+    torchvision's with another conv1, cut off after three stages or not, are made with a max pool and without, for
+    images of 32x32, 64x64 and more.
     """
-    three_stages = tensors.numbers_after("layer") == [1, 2, 3]
+    cut_off = tensors.length("conv1.weight", 0, ndim=4) == 64 and has_projections(tensors, "downsample")
+    three_stages = tensors.numbers_after("layer") == [1, 2, 3] and not cut_off
     return three_stages or (has_projections(tensors, "shortcut") and "linear.weight" in tensors)
 
 

@@ -38,9 +38,10 @@ __all__ = [
 
 NAME = "torchvision"
 ANY = "resnet"  # the name of networks without a specific one
-PLAIN = "timm's blur-pool and anti-aliased variants have the same keys; this is the plain net"
+PLAIN = "nets with a blur or an average pool before strides have the same tensors (timm's resnetblur, resnetaa)"
 SMALL_DATA = "with 10 or 100 classes also nets for small images have this stem"
 FROM_CAFFE = "tensors without num_batches_tracked: torchvision's first files, and nets converted from Caffe"
+ON_FIRST = "nets with the stride on the first 1x1 often come from Caffe, whose max pools round up"
 CAFFE_POOL = "max_pool=[3, 2, 0, true]"
 
 
@@ -89,8 +90,9 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    family = Decision(NAME, "inferred", PLAIN)
-    decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), **large_stem(tensors))
+    family, antialias = Decision(NAME, "inferred"), Decision("none", "default", PLAIN)
+    usual = {"antialias": antialias, **large_stem(tensors)}
+    decisions, sizes = read_residual(tensors, family, labels=(1000, "imagenet"), **usual)
     if stem_side(tensors) == 7:
         decisions.update(_doubts(tensors, decisions))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
@@ -119,7 +121,7 @@ def adjusted(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[s
     """With the stride on the first convolution, these are a network from Caffe, whose max pools are of two kinds."""
     undecided = "max_pool" not in given and decisions["max_pool"].origin == "default"
     if given.get("stride_on") == "1x1" and undecided and decisions["stem_stride"].value == 2:
-        return {**decisions, "max_pool": Decision(True, "default", FROM_CAFFE, (CAFFE_POOL,))}
+        return {**decisions, "max_pool": Decision(True, "default", ON_FIRST, (CAFFE_POOL,))}
     return decisions
 
 

@@ -10,7 +10,7 @@ from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
-ALL_BODIES = (*BODY, "conv2.", "conv3.", "bn2.", "bn3.", "stem.", "stages.", "norm.")
+ALL_BODIES = (*BODY, "conv2.", "conv3.", "bn2.", "bn3.", "stem.", "stages.", "norm.", "body.", "attnpool.")
 
 
 def choose_head(

@@ -67,6 +67,7 @@ def head_of(layers: Sequence[Layer], features: int | None, decisions: dict[str, 
 def _gaps(layers: Sequence[Layer]) -> list[Gap | None]:
     """What is assumed between each two layers."""
     _refuse_hidden(layers)
+    _refuse_before_the_pool(layers)
     custom = _is_fastai(layers)
     gaps: list[Gap | None] = []
     was_active = False  # an activation since the last linear layer
@@ -82,6 +83,8 @@ def _gaps(layers: Sequence[Layer]) -> list[Gap | None]:
 
 def _gap(before: Layer, after: Layer, is_leading: bool, was_active: bool) -> Gap | None:
     hidden = hidden_between(before.name, after.name)
+    if hidden == 0 and _may_be_a_list(before, after):
+        return Gap(f"{before.name}.activation", "none", True)
     if hidden == 0 or (hidden is None and not after.is_linear and before.is_linear):
         return None
     name = _place(before, hidden)
@@ -106,6 +109,12 @@ def hidden_between(before: str, after: str) -> int | None:
     if (len(first) > 1 and not whole_net) or int(second[0]) <= int(first[0]):
         return None
     return int(second[0]) - int(first[0]) - 1
+
+
+def _may_be_a_list(before: Layer, after: Layer) -> bool:
+    """Linear layers with nothing between them are seldom in a Sequential: a ModuleList has functions between them."""
+    parent = before.name.rpartition(".")[0]
+    return parent != "" and after.name.rpartition(".")[0] == parent and before.is_linear and after.is_linear
 
 
 def _place(before: Layer, hidden: int | None) -> str:
@@ -135,6 +144,17 @@ def _refuse_hidden(layers: Sequence[Layer]) -> None:
             f"a Dropout between them, and cannot tell what else stands here. Save the state_dict without {name}.* and "
             f"use the embedding (head='none' does so too), or replace the classifier by one Linear layer"
         )
+
+
+def _refuse_before_the_pool(layers: Sequence[Layer]) -> None:
+    """A 1x1 convolution before linear layers stands before the pool, and its activation too, or after it."""
+    for place, after in enumerate(layers):
+        if after.kind == "linear" and any(layer.kind == "pointwise" for layer in layers[:place]):
+            raise ArchitectureError(
+                f"{layers[0].name} is a convolution and {after.name} a linear layer: between them stands the pool, and "
+                f"npresnet cannot tell whether an activation stands before it. Give head='none' for the embedding, or "
+                f"store the convolution's weight as a linear layer's, (O, C), if there is no activation before the pool"
+            )
 
 
 def scores_decision(num_classes: int) -> Decision:

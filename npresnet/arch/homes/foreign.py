@@ -111,9 +111,12 @@ _FILES = (
         r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
         advice=TRACE,
     ),
+    Foreign("ResNet in the names of Caffe, or of Keras before 2.2", r"^res[2-5][a-z][0-9]*_branch[12]"),
+    Foreign(
+        "pre-activation ResNet of MXNet (ResNet v2)",
+        r"^stage[0-9]_unit[0-9]+_(conv|bn)[0-9]_|^resnetv2[0-9]+_|^features\.[0-9]+\.[0-9]+\.bn1\.gamma$",
+    ),
     Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
-    Foreign("ResNet of Caffe2 or Detectron", r"^conv1_w$|^res_conv1|^res[2-5]_[0-9]+_branch", ndim=4),
-    Foreign("ResNet of Keras", r"^conv1_conv|^conv2_block1"),
 )
 
 FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS)  # the first match counts

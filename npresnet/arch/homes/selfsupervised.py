@@ -34,28 +34,38 @@ _LOSS_SPACE = r"^(fc|projector|projection)\.[0-9]+\."  # a Sequential to the spa
 _MOMENTUM = r"^(momentum_(encoder|backbone|projector|predictor|classifier)|(encoder|backbone)_k)\."
 
 SELF_SUPERVISED: tuple[Home, ...] = (
-    Home(r"^queue(_ptr|2)?$", left_out=rf"{_PROJECTION}|{_MOMENTUM}|^queue(_ptr|2)?$", note=NOTE),  # MoCo
+    Home(
+        r"^queue(_ptr|2)?$", left_out=rf"{_PROJECTION}|{_MOMENTUM}|^queue(_ptr|2)?$", note=NOTE, read_by="ambiguous"
+    ),  # MoCo
     Home(
         r"^predictor\.[0-9]+\.",
         beside=_LOSS_SPACE,
         left_out=rf"{_PROJECTION}|^(predictor|projector|projection)\.|{_MOMENTUM}",
+        closes=r"^predictor\.",
         note=NOTE,
+        read_by="ambiguous",
     ),
     Home(
-        r"^projector\.[0-9]+\.", left_out=rf"^projector\.|^(outside\.)?bn\.|{_MOMENTUM}", note=NOTE
+        r"^projector\.[0-9]+\.", left_out=rf"^projector\.|^(outside\.)?bn\.|{_MOMENTUM}", note=NOTE, read_by="ambiguous"
     ),  # Barlow Twins, VICReg, solo-learn
     Home(  # lightly
         r"^(projection|prediction)_(head|mlp)\.layers\.[0-9]",
         left_out=r"^(projection|prediction)_(head|mlp)(_momentum)?\.",
         note=NOTE,
+        read_by="ambiguous",
     ),
-    Home(r"^projection_head\.", beside=r"^prototypes\.", left_out=r"^projection_head\.", note=NOTE),  # SwAV
-    Home(r"^prototypes(\.prototypes[0-9]+)?\.weight$", left_out=r"^prototypes\.", note=NOTE),  # SwAV
-    Home(r"^head\.last_layer\.", left_out=r"^head\.(mlp|last_layer)\.", note=NOTE),  # DINO
+    Home(
+        r"^projection_head\.", beside=r"^prototypes\.", left_out=r"^projection_head\.", note=NOTE, read_by="ambiguous"
+    ),  # SwAV
+    Home(
+        r"^prototypes(\.prototypes[0-9]+)?\.weight$", left_out=r"^prototypes\.", note=NOTE, read_by="ambiguous"
+    ),  # SwAV
+    Home(r"^head\.last_layer\.", left_out=r"^head\.(mlp|last_layer)\.", note=NOTE, read_by="ambiguous"),  # DINO
     Home(  # BYOL
         r"^online_(predictor|encoder|projector)\.",
         left_out=r"^(online|target)_(predictor|encoder|projector|network)\.",
         note=NOTE,
+        read_by="ambiguous",
     ),
     # SupContrast: `head` beside an encoder in DataParallel; its classifiers are files of their own.
     Home(
@@ -63,6 +73,7 @@ SELF_SUPERVISED: tuple[Home, ...] = (
         among=r"(^|\.)encoder\.module\.$",
         left_out=r"^head\.",
         note=NOTE,
+        read_by="ambiguous",
     ),
     # solo-learn's networks for CIFAR
     Home(

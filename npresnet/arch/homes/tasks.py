@@ -38,6 +38,7 @@ TASKS: tuple[Home, ...] = (
         ndim=4,
         least_side=2,
         left_out=_CONVOLUTIONS,
+        pixelwise=True,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_8},
         where=_BOTTLENECK,
@@ -48,6 +49,7 @@ TASKS: tuple[Home, ...] = (
         r"^classifier\.(project|aspp|classifier)\.",
         ndim=4,
         left_out=_CONVOLUTIONS,
+        pixelwise=True,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_16},
         where=_BOTTLENECK,
@@ -58,6 +60,7 @@ TASKS: tuple[Home, ...] = (
     Home(
         r"^(decode_head|auxiliary_head)\.",
         left_out=r"^(decode_head|auxiliary_head|neck)\.",
+        pixelwise=True,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_8},
         where=_BOTTLENECK,
@@ -78,6 +81,7 @@ TASKS: tuple[Home, ...] = (
     Home(
         r"^segmentation_head\.",
         left_out=r"^(decoder|segmentation_head)\.",
+        pixelwise=True,
         note="the decoder of a segmentation net; this is its encoder",
     ),
     Home(
@@ -92,6 +96,7 @@ TASKS: tuple[Home, ...] = (
         r"^(ppm|psp)\.",
         ndim=4,
         left_out=r"^(ppm|psp|aux|cls|final)\.",
+        pixelwise=True,
         note="the head of a segmentation net; this is its backbone",
         implied={_DILATED: _STRIDE_8},
         where=_BOTTLENECK,
@@ -112,6 +117,7 @@ TASKS: tuple[Home, ...] = (
         r"^token_embedding\.",
         left_out=r"^(transformer|token_embedding|ln_final)\.|^(positional_embedding|text_projection|logit_scale)$"
         r"|^(input_resolution|context_length|vocab_size|attn_mask)$",
+        read_by="nothing",
         note="of CLIP's tower of texts; this is its tower of images",
     ),
     # Re-identification: "bag of tricks" and torchreid networks often keep stride 1 in the last stage.
@@ -124,5 +130,7 @@ TASKS: tuple[Home, ...] = (
         alternatives={"last_stride": ("last_stride=1",)},
     ),
     # layumi's ft_net: the network's own fc is not used.
-    Home(r"^classifier\.add_block\.", left_out=r"^fc\.", note="not used by networks with a ClassBlock"),
+    Home(
+        r"^classifier\.add_block\.", left_out=r"^fc\.", note="not used by networks with a ClassBlock", read_by="nothing"
+    ),
 )

@@ -87,11 +87,32 @@ def translated(tensors: Tensors, body: Body) -> Tensors:
     for name in tensors:
         if name not in inside:
             names[name] = _outside(name, body.prefix, own)
-    flipped = re.compile(body.home.transposed).search if body.home.transposed else None
     arrays = {name: tensors.array(name) for name in tensors}
-    if flipped:
-        arrays = {name: a.T if a.ndim == 2 and flipped(names[name]) else a for name, a in arrays.items()}
-    return Tensors(arrays).renamed(names.__getitem__)
+    ours = Tensors(_in_our_order(arrays, names, body.home)).renamed(names.__getitem__)
+    return _with_statistics(ours, body.home.affine) if body.home.affine else ours
+
+
+def _in_our_order(arrays: Mapping[str, Array], names: Mapping[str, str], home: Home) -> dict[str, Array]:
+    """The arrays with their axes in PyTorch's order; `names` are ours."""
+    flipped = re.compile(home.transposed).search if home.transposed else None
+    found = dict(arrays)
+    for name, array in arrays.items():
+        if array.ndim == 2 and flipped and flipped(names[name]):
+            found[name] = array.T
+        elif array.ndim == 4 and home.hwio:
+            found[name] = array.transpose(3, 2, 0, 1)
+    return found
+
+
+def _with_statistics(tensors: Tensors, pattern: str) -> Tensors:
+    """The tensors, and mean 0 and variance 1 for every norm that matches and has no statistics: y = w x + b."""
+    arrays = {name: tensors.array(name) for name in tensors}
+    for name in tensors.matching(pattern):
+        module, _, role = name.rpartition(".")
+        if role == "weight" and f"{module}.running_mean" not in tensors:
+            arrays[f"{module}.running_mean"] = np.zeros_like(arrays[name])
+            arrays[f"{module}.running_var"] = np.ones_like(arrays[name])
+    return Tensors(arrays)
 
 
 def _is_module(prefix: str) -> bool:
@@ -131,6 +152,8 @@ def _renamed(names: Iterable[str], home: Home) -> dict[str, str]:
     """{name below the prefix: our name}."""
     old_names = list(names)
     new_names = dict(zip(old_names, old_names, strict=True))
+    if home.counted:
+        new_names = dict(zip(new_names, home.counted(old_names), strict=True))
     if home.blocks:
         new_names = dict(zip(new_names, _in_stages(old_names, *home.blocks), strict=True))
     for pattern, replacement in home.renamed:
@@ -164,8 +187,8 @@ def _outside(name: str, prefix: str, own: set[str]) -> str:
 
 def _several(prefixes: list[str]) -> str:
     shown = shorten([prefix.rstrip(".") or "no prefix" for prefix in prefixes])
-    example = next(prefix for prefix in prefixes if prefix).rstrip(".")
+    given = " or ".join(f"key={prefix.rstrip('.')!r}" for prefix in [one for one in prefixes if one][:3])
     return (
         f"the file holds {len(prefixes)} networks with different numbers, under {shown}, and does not tell which one "
-        f"is meant. Give key= with its prefix: key={example!r}"
+        f"is meant. Give {given}"
     )

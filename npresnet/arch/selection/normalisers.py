@@ -38,11 +38,14 @@ def read_normaliser(tensors: Tensors) -> tuple[list[str], dict[str, Decision]]:
     if min(std) <= 0:
         return [], {}
     said = f"told by {shorten(names, 2)}"
-    decided = {"preprocess": Decision({"mean": list(mean), "std": list(std)}, "file", said)}
-    if not in_pixels and np.allclose((mean, std), IMAGENET, atol=1e-4):
-        decided = {}
+    fields: dict[str, object] = {"mean": list(mean), "std": list(std)}
     if in_pixels and mean[0] < mean[2]:
-        decided["bgr"] = Decision(True, "file", f"{said}: the order of these means is blue, green, red")
+        fields |= {"bgr": True}
+        said += ": the order of these means is blue, green, red"
+    decided = {"preprocess": Decision(fields, "file", said)}
+    is_small = tensors.length("conv1.weight", 2, ndim=4) == 3  # other numbers are usual for CIFAR
+    if not in_pixels and not is_small and np.allclose((mean, std), IMAGENET, atol=1e-4):
+        decided = {}
     return names, decided
 
 

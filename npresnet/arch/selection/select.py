@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from npresnet.arch.homes.torchvision import PLAIN
 from npresnet.arch.tensors import Tensors, shorten
-from npresnet.config import Decision
+from npresnet.config import Decision, Origin
 
 if TYPE_CHECKING:
     from npresnet.arch.homes import Home
 
 Decisions = dict[str, Decision]
+
+
+class Notes(NamedTuple):
+    """{module left out: its note}, and the classifiers that may have read what one of these gives."""
+
+    of: dict[str, str]
+    readers: tuple[str, ...]
 
 
 def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
@@ -31,7 +38,7 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
     from npresnet.arch.selection.reparametrised import plain_weights
 
     tensors = plain_weights(tensors)
-    choice = choose(tensors, find_bodies(tensors, tables.HOMES))
+    choice = choose(tensors, find_bodies(tensors, [home for home in tables.HOMES if _has_axes(home, tensors)]))
     tensors = tensors.without(choice.dropped)
     notes = {prefix.rstrip("."): note for prefix, note in choice.notes.items()}
     prefix, decided = "", {}
@@ -39,25 +46,30 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
         prefix, home = choice.body.prefix, choice.body.home
         tensors = translated(tensors, choice.body)
         decided = _named(home, prefix) | _implied(home, tensors)
+        for also in home.also:
+            decided |= _implied(also, tensors)
     around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
     tensors, told, further = _without_what_surrounds(tensors, around)
-    return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further)
+    return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further.of, further.readers)
 
 
-def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, dict[str, str]]:
-    """The tensors without those that normalisers and homes leave out; what these tell; {module left out: its note}."""
+def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, Notes]:
+    """The tensors without those that normalisers and homes leave out; what these tell; what was left out, and why."""
+    from npresnet.arch.selection.irrelevance import left_out, readers
     from npresnet.arch.selection.normalisers import read_normaliser
 
     names, decided = read_normaliser(tensors)
     notes = dict.fromkeys(_modules(names), "the mean and standard deviation of images")
+    homes = [home for home in homes if not home.left_out or left_out(home, tensors)]
     for home in homes:
         decided |= _implied(home, tensors)  # of all tensors: what one home leaves out may tell another something
-    left = tensors.without(names)
+    left, doubtful = tensors.without(names), dict[str, None]()
     for home in homes:
-        left_out = left.matching(home.left_out) if home.left_out else []
-        left = left.without(left_out)
-        notes |= dict.fromkeys(_modules(left_out), home.note)
-    return left, decided, notes
+        dropped = left_out(home, left)
+        doubtful |= dict.fromkeys(readers(left, dropped) if home.read_by == "ambiguous" else ())
+        left = left.without(dropped)
+        notes |= dict.fromkeys(_modules(dropped), home.note)
+    return left, decided, Notes(notes, tuple(name for name in doubtful if f"{name}.weight" in left))
 
 
 def are_plain(names: Iterable[str]) -> bool:
@@ -84,6 +96,19 @@ def _named(home: Home, prefix: str) -> Decisions:
     return named
 
 
+def _has_axes(home: Home, tensors: Tensors) -> bool:
+    """Whether a tensor with the first of the marks has the number of axes that the home asks for."""
+    if not home.marks or home.ndim is None:
+        return True
+    return any(name.endswith(home.marks[0]) and len(tensors.shape(name)) == home.ndim for name in tensors)
+
+
+def _has_groups(tensors: Tensors) -> bool:
+    """Whether a filter of the first Bottleneck's 3x3 sees fewer channels than it is given."""
+    given, seen = tensors.length("layer1.0.conv1.weight", 0, ndim=4), tensors.length("layer1.0.conv2.weight", 1, ndim=4)
+    return given != seen
+
+
 def _is_from(home: Home, tensors: Tensors, prefix: str) -> bool:
     if home.among and not re.search(home.among, prefix):
         return False
@@ -102,6 +127,8 @@ def _implied(home: Home, tensors: Tensors) -> Decisions:
         return {}
     if home.stem_side not in (None, tensors.length("conv1.weight", 2, ndim=4)):
         return {}
+    if home.grouped is not None and home.grouped != _has_groups(tensors):
+        return {}
     return {
         option: Decision(value, "default" if option in home.alternatives else "inferred", home.because, others)
         for option, value in home.implied.items()
@@ -114,7 +141,13 @@ def _modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
 
 
-def _ignored(notes: dict[str, str]) -> Decisions:
+def _ignored(notes: dict[str, str], readers: Sequence[str]) -> Decisions:
+    """What was left out; ambiguous where a classifier may read it."""
     if not notes:
         return {}
-    return {"ignored": Decision(shorten(notes), "inferred", "; ".join(dict.fromkeys(notes.values())))}
+    note = "; ".join(dict.fromkeys(notes.values()))
+    if readers:
+        note += f"; but {shorten(readers, 2)} may read what this gives, rather than the network's features"
+    alternatives = tuple(f"head={name!r}" for name in (*readers[:2], "none")) if readers else ()
+    origin: Origin = "default" if readers else "inferred"
+    return {"ignored": Decision(shorten(notes), origin, note, alternatives)}

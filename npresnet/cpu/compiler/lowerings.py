@@ -1,74 +1,92 @@
-"""The lowering of every operation on the CPU: a new operation is added to this table only."""
+"""The lowering of every operation on the CPU: a new operation is added to this table only.
+
+Lowerings that a plain ResNet does not need are imported when a network has their operation: each costs a start a few
+milliseconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import cast
 
 from npresnet.cpu.compiler.conv2d import Conv2dLowering
-from npresnet.cpu.compiler.conv3d import Conv3dLowering
 from npresnet.cpu.kernels import calls
 from npresnet.cpu.kernels.activations import NAMES, ActivationLowering
-from npresnet.cpu.kernels.attention_pool2d import AttentionPool2dLowering
-from npresnet.cpu.kernels.channels import (
-    ChannelConv1dLowering,
-    ChannelMaxLowering,
-    ChannelMeanLowering,
-    ConcatLowering,
-    SliceChannelsLowering,
-)
-from npresnet.cpu.kernels.gates import GateLowering
 from npresnet.cpu.kernels.global_pooling import (
     GlobalAvgPoolLowering,
     GlobalMaxPoolLowering,
     SpatialAttentionPoolLowering,
 )
 from npresnet.cpu.kernels.head import FlattenLowering, LinearLowering
-from npresnet.cpu.kernels.layer_norm2d import LayerNorm2dLowering
 from npresnet.cpu.kernels.lowering import Lowering
-from npresnet.cpu.kernels.norms import EvoNormS0Lowering, FilterResponseNormLowering, GroupNormLowering
-from npresnet.cpu.kernels.pad2d import Pad2dLowering
 from npresnet.cpu.kernels.pointwise import AddLowering, BatchNormLowering, PReLULowering, ShortcutALowering
 from npresnet.cpu.kernels.pooling import AvgPoolLowering, MaxPoolLowering
-from npresnet.cpu.kernels.radix import RadixSoftmaxLowering, RadixSumLowering, RadixWeightedSumLowering
 from npresnet.cpu.kernels.stem import StemLowering
 from npresnet.network import Node
 from npresnet.plan.lowering import find_lowering
 
-LOWERINGS: Mapping[str, Lowering] = MappingProxyType(
+
+class Lowerings(Mapping[str, Lowering]):
+    """{operation: lowering}, of which some are made when they are first looked up."""
+
+    def __init__(self, table: Mapping[str, Lowering | Callable[[], Lowering]]):
+        self._table = dict(table)
+
+    def __getitem__(self, operation: str) -> Lowering:
+        found = self._table[operation]
+        if callable(found):
+            found = self._table[operation] = found()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __contains__(self, operation: object) -> bool:
+        return operation in self._table
+
+
+def _later(module: str, name: str, *arguments: object) -> Callable[[], Lowering]:
+    return lambda: cast(Lowering, getattr(import_module(f"npresnet.cpu.{module}"), name)(*arguments))
+
+
+LOWERINGS: Mapping[str, Lowering] = Lowerings(
     {
         "conv2d": Conv2dLowering(),
         "conv2d_max_pool2d": StemLowering(),
         "batch_norm": BatchNormLowering(),
-        "group_norm": GroupNormLowering(),
-        "layer_norm2d": LayerNorm2dLowering(),
-        "filter_response_norm": FilterResponseNormLowering(),
-        "evo_norm_s0": EvoNormS0Lowering(),
+        "group_norm": _later("kernels.norms", "GroupNormLowering"),
+        "layer_norm2d": _later("kernels.layer_norm2d", "LayerNorm2dLowering"),
+        "filter_response_norm": _later("kernels.norms", "FilterResponseNormLowering"),
+        "evo_norm_s0": _later("kernels.norms", "EvoNormS0Lowering"),
         "prelu": PReLULowering(),
-        "pad2d": Pad2dLowering(),
+        "pad2d": _later("kernels.pad2d", "Pad2dLowering"),
         "max_pool2d": MaxPoolLowering(),
         "avg_pool2d": AvgPoolLowering(),
         "global_avg_pool": GlobalAvgPoolLowering(),
         "global_max_pool": GlobalMaxPoolLowering(),
         "spatial_attention_pool": SpatialAttentionPoolLowering(),
-        "attention_pool2d": AttentionPool2dLowering(),
+        "attention_pool2d": _later("kernels.attention_pool2d", "AttentionPool2dLowering"),
         "flatten": FlattenLowering(),
         "linear": LinearLowering(),
         "add": AddLowering(),
-        "multiply": GateLowering(calls.multiply),
-        "broadcast_add": GateLowering(calls.add),
+        "multiply": _later("kernels.gates", "GateLowering", calls.multiply),
+        "broadcast_add": _later("kernels.gates", "GateLowering", calls.add),
         "shortcut_a": ShortcutALowering(),
-        "conv3d": Conv3dLowering(),
+        "conv3d": _later("compiler.conv3d", "Conv3dLowering"),
         "max_pool3d": MaxPoolLowering(),
         "avg_pool3d": AvgPoolLowering(),
-        "channel_conv1d": ChannelConv1dLowering(),
-        "channel_mean": ChannelMeanLowering(),
-        "channel_max": ChannelMaxLowering(),
-        "slice_channels": SliceChannelsLowering(),
-        "concat": ConcatLowering(),
-        "radix_sum": RadixSumLowering(),
-        "radix_softmax": RadixSoftmaxLowering(),
-        "radix_weighted_sum": RadixWeightedSumLowering(),
+        "channel_conv1d": _later("kernels.channels", "ChannelConv1dLowering"),
+        "channel_mean": _later("kernels.channels", "ChannelMeanLowering"),
+        "channel_max": _later("kernels.channels", "ChannelMaxLowering"),
+        "slice_channels": _later("kernels.channels", "SliceChannelsLowering"),
+        "concat": _later("kernels.channels", "ConcatLowering"),
+        "radix_sum": _later("kernels.radix", "RadixSumLowering"),
+        "radix_softmax": _later("kernels.radix", "RadixSoftmaxLowering"),
+        "radix_weighted_sum": _later("kernels.radix", "RadixWeightedSumLowering"),
         **{name: ActivationLowering(name) for name in NAMES},
     }
 )

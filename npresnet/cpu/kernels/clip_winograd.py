@@ -33,7 +33,7 @@ from npresnet.cpu.kernels import gemm
 from npresnet.cpu.kernels.clip_tiling import ClipArea, clip_epilogue, filters_of, origin_bytes, part, view
 from npresnet.cpu.kernels.tiling import Conv, even_bands
 from npresnet.cpu.kernels.winograd import in_parts, side_of, tile_grid
-from npresnet.cpu.kernels.winograd_matrices import Side, matrices
+from npresnet.cpu.kernels.winograd_matrices import Side, matrices, with_bias
 from npresnet.cpu.runtime.memory import Floats, Memory, split
 from npresnet.plan.steps import Call, Tile
 
@@ -113,7 +113,7 @@ def scratch_floats(conv: Conv, area: ClipArea) -> dict[str, int]:
     strips = own.rows * side.own * side.inputs(own.columns * m) * own.in_numbers
     return {
         "ping": max(strips, t * t * own.tiles * own.out_numbers),
-        "pong": max(t * t * own.tiles * own.in_numbers, m * t * own.tiles * own.out_numbers),
+        "pong": max(t * t * own.tiles * own.in_numbers, m * (t + 1) * own.tiles * own.out_numbers),
     }
 
 
@@ -143,7 +143,7 @@ def _transformed(conv: Conv, area: ClipArea, memory: Memory, worker: int) -> tup
     strips = ping(rows, own, source.shape[2], deep)
     v, v_odd = in_parts(pong(t * t, rows, columns, deep), side)
     products, products_odd = in_parts(ping(t * t, one.tiles * wide), side)
-    half = pong(m, t, one.tiles * wide)  # (b, i, tiles*T*O)
+    half = pong(m, t + 1, one.tiles * wide)  # (b, i, tiles*T*O)
     image = ping(rows, m, columns, m, wide)
 
     calls: list[Call] = [_down(to_input[:own, :: side.stride], source[:, :: side.stride], strips)]
@@ -152,15 +152,18 @@ def _transformed(conv: Conv, area: ClipArea, memory: Memory, worker: int) -> tup
         odd_rows = _overlapping(source[:, 1::2], memory.storage(conv.source.name), side, columns)
         calls.append((kernels.matmul, (to_input, odd_rows, v_odd.transpose(2, 1, 3, 0, 4))))
     calls += _multiply(conv, one, (v, v_odd), (products, products_odd))
-    if conv.filters.bias is not None:
-        middle = products[1, 1].reshape(rows, columns, wide)
-        bias = memory.rows_of(conv.filters.bias, columns * one.frames).reshape(columns, wide)
-        calls.append((kernels.add, (middle, bias, middle)))
     by_row = half.transpose(1, 0, 2)  # (i, b, floats)
     calls.append((kernels.matmul, (to_output, products, by_row[:own])))
     if own < t:
-        calls.append((kernels.matmul, (to_output, products_odd.transpose(1, 0, 2), by_row[own:])))
-    along = half.reshape(m, t, rows, columns, wide).transpose(2, 0, 3, 1, 4)  # (R, b, X, i, T*O)
+        calls.append((kernels.matmul, (to_output, products_odd.transpose(1, 0, 2), by_row[own:t])))
+    by_tile = half.reshape(m, t + 1, rows, columns, wide)
+    if conv.filters.bias is None:
+        by_tile = by_tile[:, :t]
+    else:
+        bias = memory.rows_of(conv.filters.bias, columns * one.frames).reshape(columns, wide)
+        calls.append((kernels.copy, (bias, by_tile[:, t])))
+        to_output = with_bias(side)
+    along = by_tile.transpose(2, 0, 3, 1, 4)  # (R, b, X, i, T*O)
     calls.append((kernels.matmul, (to_output, along, image.transpose(0, 3, 2, 1, 4))))
     return calls, image.reshape(rows * m, columns * m, one.frames, one.out_channels)
 

@@ -9,8 +9,7 @@ import pytest
 
 from npresnet import arch
 from npresnet.arch.homes.foreign import FOREIGN
-from npresnet.arch.selection import refusals
-from npresnet.arch.selection.select import are_plain, select
+from npresnet.arch.selection.select import are_plain, refusals, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, project, without
@@ -25,8 +24,7 @@ def array(*shape: int) -> np.ndarray:
 NAMES = {
     "bilinear attention": {"stages.0.0.attn.ba.conv_p.weight": array(8, 2, 8, 1)},
     "BiT": {"root_block.conv.weight": array(64, 3, 7, 7), "block1.unit01.conv1.weight": array(64, 64, 1, 1)},
-    "Caffe2": {"conv1_w": array(8, 3, 7, 7), "res2_0_branch2a_w": array(8, 8, 1, 1)},
-    "Keras": {"conv1_conv/kernel:0": array(7, 7, 3, 8)},
+    "Keras": {"conv1.kernel": array(7, 7, 3, 8), "res2a_branch2a.kernel": array(1, 1, 8, 8)},
     "ONNX": {"onnx::Conv_193": array(8, 3, 7, 7)},
     "a quantised network": {"conv1.zero_point": array(1), "fc._packed_params._packed_params": array(1)},
     "YOLO": {"model.22.cv1.weight": array(8, 8, 1, 1)},

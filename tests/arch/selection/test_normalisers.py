@@ -56,7 +56,7 @@ def test_detectron2s_numbers_are_of_pixels_and_blue_comes_first():
         decided["preprocess"].value["mean"], np.divide([103.53, 116.28, 123.675], 255), rtol=1e-5
     )
     np.testing.assert_allclose(decided["preprocess"].value["std"], [1 / 255] * 3, rtol=1e-5)
-    assert decided["bgr"].value is True
+    assert decided["preprocess"].value["bgr"] is True
 
 
 def test_the_pattern_of_a_normaliser_alone_is_not_enough():

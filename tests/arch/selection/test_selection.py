@@ -9,6 +9,8 @@ import pytest
 
 from npresnet import arch
 from npresnet.arch.homes import Home, tables
+from npresnet.arch.selection.select import select
+from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, linear, prefixed, without
@@ -73,13 +75,11 @@ def test_what_differs_in_anything_is_no_copy(change):
 
 def test_a_layer_beside_the_network_with_one_of_its_names_stays():
     """`head.fc` beside `backbone.fc` was once taken for a copy of it, and left out."""
-    found, decisions = arch.selection.select(
-        arch.registry.Tensors(prefixed(basic_net(), "backbone.") | linear("head.fc", 3, 5))
-    )
+    found, decisions = select(Tensors(prefixed(basic_net(), "backbone.") | linear("head.fc", 3, 5)))
     assert found.shape("head.fc.weight") == (3, 5)
     assert found.shape("fc.weight") == (5, 64)
     assert "ignored" not in decisions
-    found, _ = arch.selection.select(arch.registry.Tensors(prefixed(basic_net(), "resnet.") | linear("fc", 3, 5)))
+    found, _ = select(Tensors(prefixed(basic_net(), "resnet.") | linear("fc", 3, 5)))
     assert found.shape("outside.fc.weight") == (3, 5)
 
 

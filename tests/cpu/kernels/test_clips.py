@@ -83,7 +83,7 @@ def test_direct_products_are_exact(name):
         np.testing.assert_array_equal(cpu.compile(network, threads=threads, winograd=False)(x)["y"], right)
 
 
-CHOSEN = [(name, tile) for name, case in WINOGRAD.items() for tile in ((2, 4) if case.window.stride[1] == 2 else (2,))]
+CHOSEN = [(name, tile) for name in WINOGRAD for tile in (2, 4)]
 
 
 @pytest.mark.parametrize(("name", "tile"), CHOSEN)
@@ -95,11 +95,12 @@ def test_winograd_is_within_a_few_times_the_direct_error(name, tile, monkeypatch
     )
     network = case.network(weight, bias)
     right = ops.run(network, x.astype(np.float64))["y"]
-    monkeypatch.setattr(lowering, "choose", lambda *args, **options: Choice("winograd", tile, "gemm"))
+    monkeypatch.setattr(lowering.Conv3dLowering, "choose", lambda self, request: Choice("winograd", tile, "gemm"))
     found = cpu.compile(network, threads=1)
     assert found.steps((case.channels, *case.size))[0].algorithm == f"winograd {tile}x{tile}, gemm"
     y = found(x)["y"]
-    assert np.sqrt(((y - right) ** 2).mean()) < 2e-6 * right.std()
+    limit = 2e-5 if tile == 4 and case.window.stride[1] == 1 else 2e-6
+    assert np.sqrt(((y - right) ** 2).mean()) < limit * right.std()
     for threads in (2, 3):
         np.testing.assert_array_equal(cpu.compile(network, threads=threads)(x[1:])["y"], y[1:])
 

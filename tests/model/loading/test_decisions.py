@@ -135,3 +135,22 @@ def test_auto_records_its_choice(bare, no_cupy):
         assert "auto" in repr(model)
     with load(bare) as model:
         assert "auto" not in repr(model)
+
+
+def test_the_order_of_channels(bare, tmp_path):
+    """`bgr=` turns any preprocessing, with the numbers of its colours; it is stored, and can be turned back."""
+    image = picture()
+    with load(bare) as usual, load(bare, bgr=True) as model:
+        x = usual.preprocess(image)
+        assert np.array_equal(model.preprocess(image), x[:, ::-1])
+        assert (origins(model)["bgr"], origins(model)["preprocess"]) == ("caller", "caller")
+        model.save(tmp_path / "turned.npz")
+    with load(tmp_path / "turned.npz") as model:
+        assert np.array_equal(model.preprocess(image), x[:, ::-1])
+        assert model.config["bgr"].value is True
+    with load(tmp_path / "turned.npz", bgr=False) as model:
+        assert np.array_equal(model.preprocess(image), x)
+    with load(bare, preprocess={"bgr": True}) as model:
+        assert np.array_equal(model.preprocess(image), x[:, ::-1])
+    with pytest.raises(npresnet.ArchitectureError, match="bgr must be True or False"):
+        load(bare, bgr="yes")

@@ -141,3 +141,35 @@ def test_only_npz_is_written(bare, tmp_path, name):
         with pytest.raises(npresnet.CheckpointError, match=r"does not end in \.npz"):
             write()
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"output_stride": 16}, {"output_stride": 16, "replace_stride_with_dilation": [False, False, True]}),
+        ({"replace_stride_with_dilation": DILATED}, {"replace_stride_with_dilation": DILATED, "output_stride": 8}),
+        ({"stem_stride": 1}, {"stem_stride": 1, "stem": [[7, 1, 3]]}),
+        ({"stem": [[7, 1, 3]]}, {"stem_stride": 1, "stem": [[7, 1, 3]]}),
+        ({"head": "none"}, {"num_classes": None, "labels": None}),
+    ],
+    ids=str,
+)
+def test_what_follows_from_an_option_of_the_caller_is_no_longer_the_files(tmp_path, given, expected):
+    stored = npresnet.build("resnet14", num_classes=2, threads=1, labels=["ant", "bee"])
+    stored.save(tmp_path / "saved.npz")
+    with load(tmp_path / "saved.npz", **given) as model:
+        assert {name: model.config.value(name) for name in expected} == expected
+        model.save(tmp_path / "again.npz")
+        with load(tmp_path / "again.npz") as again:
+            assert {name: again.config.value(name) for name in expected} == expected
+            x = batch(1)
+            np.testing.assert_array_equal(model.embed(picture()), again.embed(picture()))
+            if "head" not in given:
+                np.testing.assert_array_equal(model(x), again(x))
+
+
+@pytest.mark.parametrize("name", ["clip_rn50", "tresnet_m"])
+def test_networks_without_their_head(tmp_path, name):
+    npresnet.build(name, num_classes=3, threads=1).save(tmp_path / "saved.npz")
+    with load(tmp_path / "saved.npz", head="none") as model:
+        assert list(model.network.outputs) == ["embedding"]

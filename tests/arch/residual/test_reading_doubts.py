@@ -1,0 +1,30 @@
+"""Decisions about stems and norms that are custom for some networks, and said aloud for the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from npresnet import arch
+from tests.arch.fabric import Tensors, basic_net
+
+
+def without_statistics(tensors: Tensors) -> Tensors:
+    return {name: array for name, array in tensors.items() if "running" not in name and "tracked" not in name}
+
+
+@pytest.mark.parametrize(("classes", "channels", "others"), [(7, 32, [16, 8, 2]), (1000, 32, []), (7, 96, [16, 8, 2])])
+def test_the_number_of_groups_is_custom_for_published_networks_only(classes, channels, others):
+    """Others have fewer groups, or an InstanceNorm, or a BatchNorm without statistics."""
+    tensors = without_statistics(basic_net((1,), channels=channels, classes=classes))
+    groups = arch.build(tensors)[1]["norm_groups"]
+    assert (groups.value, groups.alternatives) == (32, tuple(f"norm_groups={n}" for n in others))
+    assert arch.build(tensors, options={"norm_groups": 8})[1].ambiguous() == {}
+
+
+@pytest.mark.parametrize(("channels", "projection", "is_usual"), [(16, "downsample", True), (64, "downsample", False)])
+def test_three_stages_are_he_s_where_they_begin_with_few_channels(channels, projection, is_usual):
+    """torchvision's net without its last stage begins with 64, and was made with a max pool or without."""
+    tensors = basic_net((1, 1, 1), channels=channels, stem=3, projection=projection, classes=10)
+    _, config = arch.build(tensors)
+    assert ("max_pool" in config.ambiguous()) != is_usual
+    assert (config.value("labels") == "cifar10") == is_usual
