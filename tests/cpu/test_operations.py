@@ -11,6 +11,7 @@ from npresnet.cpu.kernels.lowering import Options
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.ops.registry import ACTIVATIONS, OPERATIONS
+from npresnet.window import Window
 from tests.support.any_node import all_operations, network_of, shape_for
 from tests.support.together import run_together
 
@@ -130,3 +131,25 @@ def test_huge_and_infinite_numbers(name):
 
 def network_of_one(name: str) -> Network:
     return Network((Node("y", name, (INPUT,)),), {"y": "y"})
+
+
+SEVERAL_TILES = {
+    "pad by zeros": Node("y", "pad2d", (INPUT,), attrs={"padding": (1, 2, 3, 2)}),
+    "pad by reflection": Node("y", "pad2d", (INPUT,), attrs={"padding": (1, 2, 3, 2), "mode": "reflect"}),
+    "average without the padding": Node(
+        "y", "avg_pool2d", (INPUT,), Window.of(3, 1, 1), attrs={"count_include_pad": False}
+    ),
+    "steep prelu": Node("y", "prelu", (INPUT,), params={"weight": np.array([2, 1, 0.5, 4], np.float32)}),
+    "weighted sum": Node("y", "radix_weighted_sum", (INPUT, "peaks"), attrs={"radix": 2}),
+}
+
+
+@pytest.mark.parametrize("height", [130, 260])  # of a weighted sum one tile, nearly two
+@pytest.mark.parametrize("name", SEVERAL_TILES)
+def test_the_first_and_the_last_tile_of_a_map(name, height):
+    node = SEVERAL_TILES[name]
+    peaks = (Node("peaks", "global_max_pool", (INPUT,)),) if "peaks" in node.inputs else ()
+    network = Network((*peaks, node), {"y": "y"})
+    x = np.random.default_rng(0).integers(-3, 4, (1, 4, height, 240)).astype(np.float32)
+    got = cpu.compile(network, threads=2)(x)["y"]
+    np.testing.assert_allclose(got, ops.run(network, x.astype(np.float64))["y"], rtol=1e-6)

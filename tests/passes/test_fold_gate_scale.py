@@ -66,8 +66,17 @@ def test_the_addition_and_the_activation_behind_it_are_fused():
         network(factor("scale", "product"), outputs={"product": "product", "y": "scale"}),
         network(factor("scale", "product", activation="relu")),
         network(factor("scale", "gate")),
+        Network((*gate(), Node("p", "multiply", (INPUT, "gate"), activation="relu"), factor("s", "p")), {"y": "s"}),
     ],
-    ids=["shift", "a gate that is a map", "another reader", "an output", "activated", "a gate alone"],
+    ids=[
+        "shift",
+        "a gate that is a map",
+        "another reader",
+        "an output",
+        "activated",
+        "a gate alone",
+        "an activated product",
+    ],
 )
 def test_other_factors_stay(plain):
     folded = fold_gate_scale(plain)

@@ -260,3 +260,19 @@ def test_sums_over_the_radix_that_a_mean_cannot_take(kept):
     fused = fuse(Network(nodes, outputs))
     assert fused.nodes[0].op == "radix_sum"
     assert_same_results(fused, Network(nodes, outputs), X)
+
+
+def test_a_second_activation_is_not_lost():
+    conv = Node("conv", "conv2d", (INPUT,), Window.of(1), params={"weight": np.ones((4, 4, 1, 1), np.float32)})
+    network = Network((conv, Node("relu", "relu", ("conv",)), Node("tanh", "tanh", ("relu",))), {"y": "tanh"})
+    assert [(node.op, node.activation) for node in fuse(network)] == [("conv2d", "relu"), ("tanh", None)]
+
+
+def test_a_pool_that_already_has_a_radix_takes_in_no_other():
+    first = Node("first", "radix_sum", (INPUT,), attrs={"radix": 2})
+    second = Node("second", "radix_sum", ("first",), attrs={"radix": 3})
+    network = Network((first, second, Node("pool", "global_avg_pool", ("second",))), {"y": "pool"})
+    fused = fuse(fuse(network))
+    assert [(node.op, node.attrs["radix"]) for node in fused] == [("radix_sum", 2), ("global_avg_pool", 3)]
+    x = np.random.default_rng(0).normal(size=(2, 12, 3, 4))
+    np.testing.assert_allclose(ops.run(fused, x)["y"], ops.run(network, x)["y"], rtol=1e-12)

@@ -17,12 +17,14 @@ from npresnet.cpu.runtime.schedule import Turn
 from npresnet.plan import Plan
 
 Turns = Sequence[Turn]
-Place = tuple[int, int, int]  # step, worker, number of the turn in the worker's sequence
+Place = tuple[int, int, int]  # step or phase of one, worker, number of the turn in its sequence
 
 
 def in_order(plan: Plan, all_turns: Sequence[Turns]) -> list[Place]:
-    """Every turn, step by step. Each tile of the plan runs once, and a worker runs its tiles in the plan's order."""
-    step_of = {id(tile): number for number, step in enumerate(plan.steps) for tile in step.tiles}
+    """Every turn, step by step; the phases of a step, between barriers, are as steps. Each tile of the plan runs once,
+    and a worker runs its tiles in the plan's order."""
+    phases = [step.tiles[first:last] for step in plan.steps for first, last in step.phases()]
+    step_of = {id(tile): number for number, tiles in enumerate(phases) for tile in tiles}
     steps = [[step_of[id(turn.calls)] for turn in turns] for turns in all_turns]
     assert all(numbers == sorted(numbers) for numbers in steps)
     run = [id(turn.calls) for turns in all_turns for turn in turns]

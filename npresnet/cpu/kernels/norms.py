@@ -84,13 +84,13 @@ def moments(image: Floats, squares: Floats, ones: Floats, out: Doubles) -> None:
         np.add.reduce(_about_means(image, squares, ones, sums[0]).reshape(2, groups, -1), axis=2, out=out)
 
 
-def _about_means(image: Floats, squares: Floats, ones: Floats, sums: Floats) -> Doubles:
+def _about_means(image: Floats, squares: Floats, ones: Floats, sums: Doubles) -> Doubles:
     """(2, C): the sum and the sum of squares of each channel of x = mean + d, from the sums of d and of d^2."""
     pixels = image.size // len(sums)
-    mean = sums / np.float32(pixels)
+    mean = (sums / pixels).astype(np.float32)
     np.subtract(image, mean, out=squares)
     centre = mean.astype(np.float64)
-    distance = _sum_pixels(ones, squares).astype(np.float64)  # small: what the mean was rounded by
+    distance = _sum_pixels(ones, squares)  # small: what the mean was rounded by
     np.square(squares, out=squares)
     power = _sum_pixels(ones, squares) + 2 * centre * distance + pixels * np.square(centre)
     return np.stack((pixels * centre + distance, power))
@@ -105,7 +105,8 @@ def sum_squares(image: Floats, squares: Floats, ones: Floats, out: Doubles) -> N
 def _sum_pixels(ones: Floats, image: Floats) -> Doubles:
     """(C,): the sum of (P, C), or of (h, W, C), over the pixels: of pieces in float32, of those in float64."""
     if image.ndim == 3:
-        return np.add.reduce(np.matmul(ones, image)[:, 0], axis=0, dtype=np.float64)
+        rows: Doubles = np.add.reduce(np.matmul(ones, image)[:, 0], axis=0, dtype=np.float64)
+        return rows
     pixels, channels = image.shape
     whole = pixels - pixels % PIECE_PIXELS
     sums = np.zeros(channels, np.float64)

@@ -10,12 +10,17 @@ from npresnet.cpu.kernels import direct, pooling
 from npresnet.cpu.runtime import memory
 from npresnet.cpu.runtime.schedule import Job, Turn
 from npresnet.network import INPUT, Network, Node
+from npresnet.ops.registry import ACTIVATIONS
 from npresnet.window import Window
+from tests.support.any_node import all_operations, network_of, shape_for
 from tests.support.cases import integers
 from tests.support.checks import assert_same
 from tests.support.plans import executable
 from tests.support.random_networks import random_network
 from tests.support.workers import in_order, overlapping, races, unordered
+
+BANDS, CLIP_BANDS, PARTS = (4, 240, 241), (4, 6, 99, 101), (256, 41, 40)
+FIXED_SIZE = ("attention_pool2d", "multiply", "broadcast_add", "channel_conv1d", "radix_softmax", "radix_weighted_sum")
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
@@ -25,6 +30,25 @@ def test_every_conflict_of_a_resnet_is_ordered(name, workers):
     all_turns = Job(plan, workers).turns
     assert not unordered(plan, all_turns)
     assert not races(plan, all_turns)
+
+
+@pytest.mark.parametrize("op", [op for op in all_operations() if op not in ACTIVATIONS])
+def test_every_conflict_of_an_operation_is_ordered(op):
+    """On a map of several tiles, or of several parts of its channels, before and behind others; scratch included."""
+    made = network_of(op)
+    shape = PARTS if op in ("global_avg_pool", "global_max_pool") else BANDS
+    shape = shape_for(made) if op in FIXED_SIZE else CLIP_BANDS if made.takes_clips else shape
+    nodes = (Node("first", "relu", (INPUT,)), *(node.evolve(inputs=renamed(node)) for node in made))
+    network = Network((*nodes, Node("last", "relu", ("y",))), {"z": "last"})
+    plan = cpu.compile(network, threads=3).plan(shape, 3)
+    assert op in FIXED_SIZE or len(plan.steps[0].tiles) > 1
+    all_turns = Job(plan, 3).turns
+    assert not unordered(plan, all_turns)
+    assert not races(plan, all_turns)
+
+
+def renamed(node: Node) -> tuple[str, ...]:
+    return tuple("first" if name == INPUT else name for name in node.inputs)
 
 
 @pytest.mark.parametrize("workers", [2, 3])
