@@ -24,6 +24,7 @@ REASONS = {
     "download": r"resnet\d+",
     "gpu": r"cuda",
     "benchmark": r"benchmarks/\w+\.py",
+    "files": r"\.(pth?|ckpt|safetensors)\b",
 }
 
 _FENCE = re.compile(r"^```(?P<language>\S*)[ \t]*\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
