@@ -20,8 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from npresnet.arch.selection.select.refusals import foreign, unknown
-from npresnet.arch.selection.select.select import select
+from npresnet.arch.selection.refusals import foreign, unknown
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.support.torchvision_import import import_timm, import_torchvision

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.head.build.build import OPTIONS as HEAD_OPTIONS
-from npresnet.arch.head.build.build import Head, one_linear, pool_and_classify
-from npresnet.arch.head.build.reading import BODY, read_head
+from npresnet.arch.head.build import OPTIONS as HEAD_OPTIONS
+from npresnet.arch.head.build import Head, one_linear, pool_and_classify
+from npresnet.arch.head.reading import BODY, read_head
 from npresnet.arch.options import Option, count, is_positive
 from npresnet.arch.source import CONV3D_AXES
 from npresnet.arch.tensors import Tensors, agreed, shorten

@@ -9,9 +9,9 @@ from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, settle
-from npresnet.arch.residual.build.reading import reconciled
-from npresnet.arch.selection.select.refusals import naming_foreign
-from npresnet.arch.selection.select.select import select
+from npresnet.arch.residual.reading import reconciled
+from npresnet.arch.selection.refusals import naming_foreign
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
@@ -74,7 +74,7 @@ def recognise(tensors: Tensors) -> Family:
     for family in families.FAMILIES:
         if family.signature(tensors):
             return family
-    from npresnet.arch.selection.select.refusals import unknown
+    from npresnet.arch.selection.refusals import unknown
 
     raise ArchitectureError(unknown(tensors))
 
@@ -117,7 +117,7 @@ def _told(name: str, decisions: Mapping[str, Decision], implied: Mapping[str, De
 
 def _with_chosen_head(tensors: Tensors, told: Any, implied: dict[str, Decision]) -> tuple[Tensors, dict[str, Decision]]:
     """The tensors without other classifiers, and the decisions with those that were left out."""
-    from npresnet.arch.head.build.choice import choose_head  # seldom needed
+    from npresnet.arch.head.choice import choose_head  # seldom needed
 
     tensors, left_out = choose_head(tensors, told)
     if "ignored" in implied and left_out:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npresnet.arch.residual.build.layout import Layout
+from npresnet.arch.residual.layout import Layout
 from npresnet.bench import torch_graph, torchvision_models
 from npresnet.bench.tables import Table
 from npresnet.errors import ArchitectureError, DeviceError

@@ -40,7 +40,17 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("home", "fields", "options", "ambiguous"), CASES, ids=lambda value: str(value)[:40])
+def named(value) -> str:
+    """The same in every process: functions have addresses."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key}={getattr(one, '__name__', type(one).__name__) if callable(one) else one}"
+            for key, one in value.items()
+        )
+    return ", ".join(sorted(value)) if isinstance(value, set) else str(value)
+
+
+@pytest.mark.parametrize(("home", "fields", "options", "ambiguous"), CASES, ids=named)
 def test_agrees_in_float64(home, fields, options, ambiguous):
     module, tensors = timm_nets.randomised(PreActNet(home, **fields))
     network, config = arch.build(timm_nets.in_double(tensors), options=options)

@@ -195,7 +195,7 @@ def option_table() -> Table:
     from npresnet.arch.families import FAMILIES
     from npresnet.arch.names import option_table as options_of
     from npresnet.arch.options import COMMON
-    from npresnet.arch.residual.build.options import OPTIONS as SHARED
+    from npresnet.arch.residual.options import OPTIONS as SHARED
 
     found: dict[tuple[str, str, str], list[str]] = {}
     for family in FAMILIES:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from npresnet.arch.families import cifar, handwritten, nfnet, preact, resnetv2, senet, timm, torchvision, tresnet
 from npresnet.arch.family import Family
-from npresnet.arch.residual.build.build import blocks
+from npresnet.arch.residual import blocks
 from npresnet.arch.tensors import Tensors
 
 

@@ -14,10 +14,10 @@ from npresnet.arch.builder import Builder
 from npresnet.arch.families.byob_archs import ARCHS
 from npresnet.arch.family import Options, Reading, fits
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
+from npresnet.arch.residual.attention_pool import TIMM, attention_pool, preprocessing, read_size
+from npresnet.arch.residual.blocks import CONFIGURED
 from npresnet.arch.residual.blocks.configured import CONVS, KERNEL_SIZE, Shape, Style, configured_block, conv_norm
-from npresnet.arch.residual.build.attention_pool import TIMM, attention_pool, preprocessing, read_size
-from npresnet.arch.residual.build.blocks import CONFIGURED
-from npresnet.arch.residual.build.options import ACTIVATIONS, is_eps
+from npresnet.arch.residual.options import ACTIVATIONS, is_eps
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision

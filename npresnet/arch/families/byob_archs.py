@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from npresnet.arch.family import Options
-from npresnet.arch.residual.build.attention import reduced
+from npresnet.arch.residual.attention import reduced
 
 
 class Stage(NamedTuple):

@@ -16,10 +16,10 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.torchvision import ARCHS as LARGE
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.residual.build.build import build_residual
-from npresnet.arch.residual.build.layout import OPTIONS, Layout
-from npresnet.arch.residual.build.reading import has_projections, is_bottleneck, read_residual
-from npresnet.arch.residual.build.stem import stem_side
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS, Layout
+from npresnet.arch.residual.reading import has_projections, is_bottleneck, read_residual
+from npresnet.arch.residual.stem import stem_side
 from npresnet.arch.source import he_fan_in
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, count
-from npresnet.arch.residual.build.attention_pool import OPENAI, attention_pool, preprocessing, read_size
-from npresnet.arch.residual.build.blocks import CLIP
-from npresnet.arch.residual.build.build import build_body
-from npresnet.arch.residual.build.layout import OPTIONS as RESIDUAL
-from npresnet.arch.residual.build.layout import Layout
-from npresnet.arch.residual.build.reading import read_residual
+from npresnet.arch.residual.attention_pool import OPENAI, attention_pool, preprocessing, read_size
+from npresnet.arch.residual.blocks import CLIP
+from npresnet.arch.residual.build import build_body
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import read_residual
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 

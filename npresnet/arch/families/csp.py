@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole
-from npresnet.arch.residual.build.build import same_window
-from npresnet.arch.residual.build.options import ACTIVATIONS, is_activation, is_eps
+from npresnet.arch.residual.build import same_window
+from npresnet.arch.residual.options import ACTIVATIONS, is_activation, is_eps
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision

@@ -20,7 +20,7 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.clips import is_conv3d, same
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.head.build.build import Head, pool_and_classify
+from npresnet.arch.head.build import Head, pool_and_classify
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
 from npresnet.arch.source import CHANNEL_AXES, CONV3D_AXES, Wanted, ones, zeros
 from npresnet.arch.tensors import Tensors, shorten

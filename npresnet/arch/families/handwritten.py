@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.torchvision import ANY, ARCHS, large_stem, named
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.residual.build.build import build_residual
-from npresnet.arch.residual.build.layout import OPTIONS, Layout
-from npresnet.arch.residual.build.reading import has_projections, is_bottleneck, read_residual
-from npresnet.arch.residual.build.stem import stem_side
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS, Layout
+from npresnet.arch.residual.reading import has_projections, is_bottleneck, read_residual
+from npresnet.arch.residual.stem import stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 

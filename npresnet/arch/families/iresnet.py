@@ -16,9 +16,9 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, count, is_list_of, is_whole
-from npresnet.arch.residual.build.blocks import FACE
-from npresnet.arch.residual.build.options import is_eps
-from npresnet.arch.residual.build.reading import has_projections, read_layers, read_widths
+from npresnet.arch.residual.blocks import FACE
+from npresnet.arch.residual.options import is_eps
+from npresnet.arch.residual.reading import has_projections, read_layers, read_widths
 from npresnet.arch.source import CONV_AXES, LINEAR_AXES
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision

@@ -17,21 +17,12 @@ from typing import Any
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-<<<<<<< HEAD
-from npresnet.arch.head.build.build import build as heads
-from npresnet.arch.head.build.build import one_linear, pool_and_classify
-from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.head import build as heads
+from npresnet.arch.head.build import one_linear, pool_and_classify
+from npresnet.arch.head.reading import read_head
 from npresnet.arch.homes.keras import EPS
 from npresnet.arch.options import Option, is_list_of, is_whole
-from npresnet.arch.residual.build.options import is_eps
-=======
-from npresnet.arch.head.build.build import build as heads
-from npresnet.arch.head.build.build import one_linear, pool_and_classify
-from npresnet.arch.head.build.reading import read_head
-from npresnet.arch.homes.keras import EPS
-from npresnet.arch.options import Option, is_list_of, is_whole
-from npresnet.arch.residual.build.options import is_eps
->>>>>>> w/peers
+from npresnet.arch.residual.options import is_eps
 from npresnet.arch.source import CONV_AXES, zeros
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision

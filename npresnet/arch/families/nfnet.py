@@ -26,8 +26,8 @@ from collections.abc import Mapping
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.nfnet_archs import ARCHS, GAMMA
 from npresnet.arch.family import Options, Reading
-from npresnet.arch.head.build.build import build as heads
-from npresnet.arch.head.build.named import Names
+from npresnet.arch.head import build as heads
+from npresnet.arch.head.named import Names
 from npresnet.arch.options import Option, flag, is_list_of, is_positive, is_whole, one_of
 from npresnet.arch.tensors import Tensors
 

@@ -13,8 +13,8 @@ from npresnet.arch.builder import Builder
 from npresnet.arch.families.nfnet import EPS, HEAD
 from npresnet.arch.families.nfnet_archs import GAMMA, divisible
 from npresnet.arch.family import Options
-from npresnet.arch.head.build.named import pool_and_classify
-from npresnet.arch.residual.build.attention import Attention, attend
+from npresnet.arch.head.named import pool_and_classify
+from npresnet.arch.residual.attention import Attention, attend
 from npresnet.arch.source import Wanted, ones
 from npresnet.arch.standardised import scaled_conv
 from npresnet.network import INPUT

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from npresnet.arch.families.nfnet import ANY, DEEPMIND, NAME
 from npresnet.arch.families.nfnet_archs import ARCHS, SIZES, USUAL_SIZES
 from npresnet.arch.family import Reading, name_in
-from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.head.reading import read_head
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.stages import read_depths, read_width
 from npresnet.arch.suggestions import suggested

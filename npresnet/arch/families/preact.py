@@ -23,10 +23,10 @@ from collections.abc import Mapping
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.preact_names import ARCHS, CONVENTIONS, convention_of
 from npresnet.arch.family import Options, Reading
-from npresnet.arch.head.build.build import build as heads
+from npresnet.arch.head import build as heads
 from npresnet.arch.options import Option, count, is_list_of, is_whole, one_of
-from npresnet.arch.residual.build.options import ACTIVATIONS, is_activation, is_eps
-from npresnet.arch.residual.build.stem import is_pool
+from npresnet.arch.residual.options import ACTIVATIONS, is_activation, is_eps
+from npresnet.arch.residual.stem import is_pool
 from npresnet.arch.tensors import Tensors
 
 __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "named", "read", "signature"]

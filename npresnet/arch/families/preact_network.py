@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.preact_names import CONVENTIONS, Convention
 from npresnet.arch.family import Options
-from npresnet.arch.head.build.named import Names, pool_and_classify
-from npresnet.arch.residual.build.stem import pool_of
+from npresnet.arch.head.named import Names, pool_and_classify
+from npresnet.arch.residual.stem import pool_of
 from npresnet.arch.source import he_fan_in
 from npresnet.network import INPUT
 from npresnet.window import Window

@@ -9,7 +9,7 @@ from typing import Any
 from npresnet.arch.families.preact import ANY, FIXMATCH, LEAKY, NAME, SUB_BLOCK
 from npresnet.arch.families.preact_names import ARCHS, Convention, convention_of
 from npresnet.arch.family import Reading, name_in
-from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.head.reading import read_head
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.stages import read_depths, read_outputs, read_width
 from npresnet.arch.tensors import Tensors

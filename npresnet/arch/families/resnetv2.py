@@ -19,10 +19,10 @@ from collections.abc import Mapping
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading
-from npresnet.arch.head.build.build import build as heads
-from npresnet.arch.head.build.named import Names
+from npresnet.arch.head import build as heads
+from npresnet.arch.head.named import Names
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
-from npresnet.arch.residual.build.options import is_eps
+from npresnet.arch.residual.options import is_eps
 from npresnet.arch.tensors import Tensors
 
 NAME = "resnetv2"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.resnetv2 import BIT_EPS, HEAD
 from npresnet.arch.family import Options
-from npresnet.arch.head.build.named import pool_and_classify
+from npresnet.arch.head.named import pool_and_classify
 from npresnet.arch.source import ones, zeros
 from npresnet.arch.standardised import standardised_conv
 from npresnet.network import INPUT

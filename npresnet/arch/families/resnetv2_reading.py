@@ -14,7 +14,7 @@ from npresnet.arch.families.resnetv2 import (
     TIMM_SIZE,
 )
 from npresnet.arch.family import Reading, name_in
-from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.head.reading import read_head
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.stages import read_depths, read_groups, read_outputs, read_width
 from npresnet.arch.suggestions import suggested

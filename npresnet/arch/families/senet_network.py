@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.senet import GATE, HEAD, POOL, STRIDE_ON
 from npresnet.arch.family import Options
-from npresnet.arch.head.build.named import pool_and_classify
-from npresnet.arch.residual.build.attention import attend
+from npresnet.arch.head.named import pool_and_classify
+from npresnet.arch.residual.attention import attend
 from npresnet.network import INPUT
 from npresnet.window import Window
 

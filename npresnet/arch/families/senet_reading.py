@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from npresnet.arch.families.senet import ANY, ARCHS, BICUBIC, NAME, STRIDE_ON
 from npresnet.arch.family import Reading, name_in
-from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.head.reading import read_head
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.stages import read_depths, read_groups, read_width
 from npresnet.arch.suggestions import suggested

@@ -13,11 +13,11 @@ from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, flag
-from npresnet.arch.residual.build.blocks import SELECTIVE, selective
-from npresnet.arch.residual.build.build import build_residual
-from npresnet.arch.residual.build.layout import OPTIONS as RESIDUAL
-from npresnet.arch.residual.build.layout import Layout
-from npresnet.arch.residual.build.reading import is_bottleneck
+from npresnet.arch.residual.blocks import SELECTIVE, selective
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import is_bottleneck
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 

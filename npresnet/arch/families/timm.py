@@ -21,12 +21,12 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, one_of
-from npresnet.arch.residual.build.attention import find_attention
-from npresnet.arch.residual.build.build import build_residual
-from npresnet.arch.residual.build.layout import OPTIONS as RESIDUAL
-from npresnet.arch.residual.build.layout import Layout
-from npresnet.arch.residual.build.reading import Layers, has_projections, read_residual
-from npresnet.arch.residual.build.stem import is_deep, stem_side
+from npresnet.arch.residual.attention import find_attention
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
+from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.reading import Layers, has_projections, read_residual
+from npresnet.arch.residual.stem import is_deep, stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -188,7 +188,7 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
     avd = options.get("avd", "none")
     if avd == "none" or options["block"] == "BasicBlock":
         return build_residual(builder, Layout.of(options))
-    from npresnet.arch.residual.build.blocks import split_attention  # seldom needed
+    from npresnet.arch.residual.blocks import split_attention  # seldom needed
 
     layout = Layout.of({**options, "extra": {**options.get("extra", {}), "avd": avd}})
     return build_residual(builder, layout, split_attention.BRANCHES)

@@ -14,10 +14,10 @@ from npresnet.arch.builder import Builder
 from npresnet.arch.families import timm
 from npresnet.arch.families.timm import is_plain, options_of, unusual_stem
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.residual.build.build import build_residual
-from npresnet.arch.residual.build.layout import OPTIONS, Layout
-from npresnet.arch.residual.build.reading import has_projections, read_residual
-from npresnet.arch.residual.build.stem import stem_side
+from npresnet.arch.residual.build import build_residual
+from npresnet.arch.residual.layout import OPTIONS, Layout
+from npresnet.arch.residual.reading import has_projections, read_residual
+from npresnet.arch.residual.stem import stem_side
 from npresnet.arch.source import COUNTER
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision

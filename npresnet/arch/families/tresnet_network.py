@@ -11,9 +11,9 @@ import numpy as np
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.tresnet import HEAD, SIDE
 from npresnet.arch.family import Options
-from npresnet.arch.head.build.named import pool_and_classify
-from npresnet.arch.residual.build.attention import SE, attend
-from npresnet.arch.residual.build.build import blur
+from npresnet.arch.head.named import pool_and_classify
+from npresnet.arch.residual.attention import SE, attend
+from npresnet.arch.residual.build import blur
 from npresnet.network import INPUT
 from npresnet.window import Window
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from npresnet.arch.head.build.gaps import Layer
-from npresnet.arch.head.build.reading import BODY, layers_in
+from npresnet.arch.head.gaps import Layer
+from npresnet.arch.head.reading import BODY, layers_in
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from npresnet.arch.head.build.build import Head, Kind, Module
+from npresnet.arch.head.build import Head, Kind, Module
 from npresnet.arch.tensors import shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.head.build.build import Head, Module
-from npresnet.arch.head.build.build import build as heads
+from npresnet.arch.head import build as heads
+from npresnet.arch.head.build import Head, Module
 
 
 class Names(NamedTuple):

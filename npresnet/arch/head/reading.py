@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from npresnet.arch.head.build.build import Head, Kind
-from npresnet.arch.head.build.gaps import Layer, head_of, hidden_between, is_number
+from npresnet.arch.head.build import Head, Kind
+from npresnet.arch.head.gaps import Layer, head_of, hidden_between, is_number
 from npresnet.arch.source import CONV_AXES, LINEAR_AXES
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision

@@ -96,7 +96,7 @@ def attend(
         return x
     base = f"{block}.{attention.module}" if attention.module else f"{block}.gate"
     if attention.kind in ("cbam", "gc"):
-        from npresnet.arch.residual.build.build import attention_maps  # seldom needed
+        from npresnet.arch.residual import attention_maps  # seldom needed
 
         if attention.kind == "cbam":
             return attention_maps.cbam(builder, base, names, x, reduction, attention.order)

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.head.build.build import pool_and_classify
-from npresnet.arch.residual.build.attention import KINDS, attend
-from npresnet.arch.residual.build.layout import Block, Layout
-from npresnet.arch.residual.build.shortcut import shortcut
+from npresnet.arch.head.build import pool_and_classify
+from npresnet.arch.residual.attention import KINDS, attend
+from npresnet.arch.residual.layout import Block, Layout
+from npresnet.arch.residual.shortcut import shortcut
 from npresnet.arch.source import Start, ones, zeros
 from npresnet.network import INPUT
 from npresnet.window import Window

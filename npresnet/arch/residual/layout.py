@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from npresnet.arch.head.build.build import Head, one_linear
+from npresnet.arch.head.build import Head, one_linear
 from npresnet.arch.options import short
-from npresnet.arch.residual.build.attention import Attention
-from npresnet.arch.residual.build.options import OPTIONS
-from npresnet.arch.residual.build.stem import Pool, StemConv, deep, pool_of, single, usual_windows
+from npresnet.arch.residual.attention import Attention
+from npresnet.arch.residual.options import OPTIONS
+from npresnet.arch.residual.stem import Pool, StemConv, deep, pool_of, single, usual_windows
 from npresnet.arch.source import Start, he_fan_out
 from npresnet.errors import ArchitectureError
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from npresnet.arch.head.build.build import OPTIONS as HEAD_OPTIONS
+from npresnet.arch.head.build import OPTIONS as HEAD_OPTIONS
 from npresnet.arch.options import Option, count, flag, is_bool, is_list_of, is_positive, is_whole, one_of
-from npresnet.arch.residual.build.stem import is_pool, is_stem
+from npresnet.arch.residual.stem import is_pool, is_stem
 
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "gelu", "relu6", "hard_swish", "elu", "selu", "mish", "tanh", "none")
 SHORTCUTS = ("B", "A", "A-end", "A-pool", "none")

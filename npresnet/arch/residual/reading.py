@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from npresnet.arch.family import Reading
-from npresnet.arch.head.build.reading import BODY, read_head
-from npresnet.arch.residual.build.attention import find_attention
-from npresnet.arch.residual.build.layout import EXPANSION, OUTPUT_STRIDES, Layout, bottleneck_width
-from npresnet.arch.residual.build.stem import StemConv, read_convs, usual_windows
+from npresnet.arch.head.reading import BODY, read_head
+from npresnet.arch.residual.attention import find_attention
+from npresnet.arch.residual.layout import EXPANSION, OUTPUT_STRIDES, Layout, bottleneck_width
+from npresnet.arch.residual.stem import StemConv, read_convs, usual_windows
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.tensors import Tensors, agreed, shorten
 from npresnet.config import Decision

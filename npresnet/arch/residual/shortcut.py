@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.residual.build.layout import Block, Layout
+from npresnet.arch.residual.layout import Block, Layout
 from npresnet.errors import ArchitectureError
 from npresnet.window import Window
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from npresnet.arch.options import is_bool, is_whole
-from npresnet.arch.residual.build.blocks import are_special
+from npresnet.arch.residual.blocks import are_special
 from npresnet.arch.source import CONV_AXES
 from npresnet.arch.stages import is_preactivated
 from npresnet.arch.tensors import Tensors

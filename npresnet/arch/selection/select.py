@@ -27,8 +27,8 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
     if are_plain(tensors):
         return tensors, _doubts_of_plain(tensors)
     from npresnet.arch.homes import tables
-    from npresnet.arch.selection.select.bodies import choose, find_bodies, translated
-    from npresnet.arch.selection.select.reparametrised import plain_weights
+    from npresnet.arch.selection.bodies import choose, find_bodies, translated
+    from npresnet.arch.selection.reparametrised import plain_weights
 
     tensors = plain_weights(tensors)
     choice = choose(tensors, find_bodies(tensors, [home for home in tables.HOMES if _has_axes(home, tensors)]))
@@ -48,7 +48,7 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
 
 def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, dict[str, str]]:
     """The tensors without those that normalisers and homes leave out; what these tell; {module left out: its note}."""
-    from npresnet.arch.selection.select.normalisers import read_normaliser
+    from npresnet.arch.selection.normalisers import read_normaliser
 
     names, decided = read_normaliser(tensors)
     notes = dict.fromkeys(_modules(names), "the mean and standard deviation of images")

@@ -8,7 +8,7 @@ No padded copy is made: `Window.valid_outputs` gives the outputs of a tap. Windo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import product
 from typing import TypeVar
@@ -31,11 +31,7 @@ class MaxPoolLowering(Lowering):
 
     def lower(self, bound: Bound, memory: Memory) -> list[Tile]:
         return [
-            (
-                (kernels.copy, (-np.inf, out)),
-                *((kernels.maximum, (part, taken, part)) for part, taken in pairs),
-                *activate(bound.node, memory, out, out),
-            )
+            (*_reduced(kernels.maximum, -np.inf, out, pairs), *activate(bound.node, memory, out, out))
             for out, pairs in _bands(bound.node, memory)
         ]
 
@@ -49,12 +45,25 @@ class AvgPoolLowering(Lowering):
         tiles: list[Tile] = []
         row = 0
         for out, pairs in _bands(node, memory):
-            sums: list[Call] = [(kernels.add, (part, taken, part)) for part, taken in pairs]
             count = counts[row : row + out.shape[0], ..., None]  # (h, OW, 1), or (h, OW, OT, 1)
             mean: Call = (kernels.divide, (out, count, out))
-            tiles.append(((kernels.copy, (0.0, out)), *sums, mean, *activate(node, memory, out, out)))
+            tiles.append((*_reduced(kernels.add, 0.0, out, pairs), mean, *activate(node, memory, out, out)))
             row = (row + out.shape[0]) % len(counts)  # 0 for the next image
         return tiles
+
+
+def _reduced(
+    combine: Callable[..., None], identity: float, out: Floats, pairs: list[tuple[Floats, Floats]]
+) -> list[Call]:
+    """out = all taps combined. Two taps that are valid for the whole band need neither the identity nor a copy."""
+    whole = [taken for part, taken in pairs if part.shape == out.shape]
+    others = [pair for pair in pairs if pair[0].shape != out.shape]
+    if len(whole) > 1:
+        first: Call = (combine, (whole[0], whole[1], out))
+    else:
+        first = (kernels.copy, (whole[0] if whole else identity, out))
+    later = [(out, taken) for taken in whole[2:]]
+    return [first, *((combine, (part, taken, part)) for part, taken in (*later, *others))]
 
 
 def pool_counts(node: Node, size: tuple[int, ...], out_size: tuple[int, ...]) -> Floats:

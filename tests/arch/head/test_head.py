@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.head.build.build import ACTIVATIONS, OPTIONS, POOLS
+from npresnet.arch.head.build import ACTIVATIONS, OPTIONS, POOLS
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, linear, norm
 from tests.arch.heads import FEATURES, body, check, randomised, tensors_of, torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from npresnet import arch
-from npresnet.arch.head.build.gaps import hidden_between
+from npresnet.arch.head.gaps import hidden_between
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, conv, linear, norm
 from tests.arch.heads import FEATURES, check, randomised, tensors_of, torch

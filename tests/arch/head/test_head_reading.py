@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.head.build.reading import read_head
+from npresnet.arch.head.reading import read_head
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, conv, linear, norm

@@ -9,7 +9,7 @@ import pytest
 
 from npresnet import arch
 from npresnet.arch.homes.foreign import FOREIGN
-from npresnet.arch.selection.select.select import are_plain, refusals, select
+from npresnet.arch.selection.select import are_plain, refusals, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, project, without

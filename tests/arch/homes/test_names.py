@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.selection.select.select import select
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors
 from tests.arch.fabric import conv, norm, prefixed, project, without
 from tests.arch.homes import layouts

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.selection.select.select import select
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors
 from tests.arch.fabric import basic_net, bottleneck_net, linear, norm, prefixed
 from tests.arch.homes.layouts import numbered

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from npresnet import arch
-from npresnet.arch.selection.select.select import select
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm, prefixed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.selection.select.normalisers import read_normaliser
+from npresnet.arch.selection.normalisers import read_normaliser
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, prefixed

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval, parametrizations, prune, spectral_norm, weight_norm
 
 from npresnet import arch
-from npresnet.arch.selection.select.reparametrised import plain_weights
+from npresnet.arch.selection.reparametrised import plain_weights
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, without

@@ -9,7 +9,7 @@ import pytest
 
 from npresnet import arch
 from npresnet.arch.homes import Home, tables
-from npresnet.arch.selection.select.select import select
+from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.residual.build.attention import KINDS, attend
-from npresnet.arch.residual.build.build import same_window
+from npresnet.arch.residual.attention import KINDS, attend
+from npresnet.arch.residual.build import same_window
 from npresnet.window import Window
 
 # kind: (convolutions with their kernel_size; the one with the stride, the one with the groups, attention is last)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.residual.build.layout import Block, Layout
+from npresnet.arch.residual.layout import Block, Layout
 from npresnet.arch.source import Start
 
 A_STAGES, B_STAGES = 3, 2

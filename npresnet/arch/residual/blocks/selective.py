@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from npresnet.arch.builder import Builder
-from npresnet.arch.residual.build.attention import reduced
-from npresnet.arch.residual.build.build import POINTWISE, Branch, activate, conv_norm, last_start, same_window
-from npresnet.arch.residual.build.layout import Block, Layout
+from npresnet.arch.residual.attention import reduced
+from npresnet.arch.residual.build import POINTWISE, Branch, activate, conv_norm, last_start, same_window
+from npresnet.arch.residual.layout import Block, Layout
 from npresnet.arch.tensors import Tensors
 
 BASIC = (("conv1.paths.0.conv", "conv1.paths.0.bn"), ("conv2.conv", "conv2.bn"))

@@ -9,8 +9,8 @@ import pytest
 
 from npresnet import arch, cpu, ops, passes
 from npresnet.arch.builder import Builder
-from npresnet.arch.residual.build.blocks import configured
-from npresnet.arch.residual.build.build import attention_maps, attention_pool
+from npresnet.arch.residual import attention_maps, attention_pool
+from npresnet.arch.residual.blocks import configured
 from tests.support.block_nets import NETS, SIZE, nest
 from tests.support.float_error import assert_as_exact_as
 from tests.support.reference import run_double, run_module
