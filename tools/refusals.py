@@ -3,7 +3,7 @@
     python tools/refusals.py
 
 One line for each of their modules: what its networks would be called if none could be built, and how many. A row of
-`npresnet/arch/homes/foreign.py` may name no network of another family. Takes three minutes, and downloads nothing.
+`npresnet/arch/homes/foreign.py` may name no network of another family. It takes minutes, and downloads nothing.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ A network stands below a prefix, "" or "<module>.": the marks of a home tell (`h
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import permutations
@@ -23,6 +24,7 @@ from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
+MOST_NETWORKS = 8  # that are compared; a file with more is refused
 RESERVED = re.compile(r"(conv|bn|norm|gn|layer|res|stages?|stem|block|blocks|downsample)[0-9]*")
 
 
@@ -44,12 +46,13 @@ class Choice(NamedTuple):
 def find_bodies(names: Iterable[str], homes: Iterable[Home]) -> list[Body]:
     """Every network, in the order of the shortest prefix; for each prefix the first home whose marks fit."""
     listed = list(names)
+    in_order = sorted(listed)
     found: dict[str, Body] = {}
     for home in homes:
         for name in listed if home.marks else ():
             prefix = name[: -len(home.marks[0])]
             ends = name.endswith(home.marks[0]) and prefix not in found and _is_module(prefix)
-            if ends and all(any(other.startswith(prefix + mark) for other in listed) for mark in home.marks[1:]):
+            if ends and all(_has_start(in_order, prefix + mark) for mark in home.marks[1:]):
                 found[prefix] = Body(home, prefix)
     return sorted(found.values(), key=lambda body: (body.prefix.count("."), len(body.prefix)))
 
@@ -65,7 +68,7 @@ def choose(tensors: Tensors, bodies: list[Body]) -> Choice:
                 dropped.update(name for name in tensors if name.startswith(module))
                 notes[module] = f"beside {leader.rstrip('.')}, which it follows"
                 left.pop(prefix, None)
-    for kept, copy in permutations(list(left), 2):
+    for kept, copy in permutations(list(left)[:MOST_NETWORKS], 2):
         if kept in left and copy in left and _is_copy(tensors, kept, copy, list(left)):
             dropped.update(name for name in tensors if name.startswith(copy))
             notes[copy] = f"a whole copy of {kept.rstrip('.') or 'the network'}"
@@ -113,6 +116,12 @@ def _with_statistics(tensors: Tensors, pattern: str) -> Tensors:
             arrays[f"{module}.running_mean"] = np.zeros_like(arrays[name])
             arrays[f"{module}.running_var"] = np.ones_like(arrays[name])
     return Tensors(arrays)
+
+
+def _has_start(in_order: list[str], start: str) -> bool:
+    """Whether any of these sorted names starts so; a file may have very many names, and networks."""
+    place = bisect_left(in_order, start)
+    return place < len(in_order) and in_order[place].startswith(start)
 
 
 def _is_module(prefix: str) -> bool:

@@ -58,6 +58,16 @@ def test_a_whole_copy_is_left_out():
     assert network["fc"].params["weight"] is copies["model.fc.weight"]
 
 
+def test_many_networks_in_one_file_are_refused_at_once():
+    stem = {
+        "conv1.weight": np.ones((1, 3, 7, 7), np.float32),
+        "layer1.0.conv1.weight": np.ones((1, 1, 3, 3), np.float32),
+    }
+    many = {name: a for i in range(2000) for name, a in prefixed(stem, f"nets.{i}.").items()}
+    with pytest.raises(ArchitectureError, match=r"networks with different numbers, under nets\.\d+"):
+        arch.build(many)
+
+
 @pytest.mark.parametrize("change", ["a number", "a name", "a shape"])
 def test_what_differs_in_anything_is_no_copy(change):
     net = numbered(basic_net())
