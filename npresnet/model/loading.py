@@ -247,7 +247,8 @@ def interpret(
     given = {name: value for name, value in options.items() if value is not None}
     if stored is None:
         published = _published_file(path)
-        facts = checkpoint.facts if published is None else {**checkpoint.facts, "published": published.name}
+        known = published.name if published is not None else _akamaster_s(path)
+        facts = checkpoint.facts if known is None else {**checkpoint.facts, "published": known}
         with _errors_naming(path):
             network, config = told.build(checkpoint.tensors, facts, arch, given)
         if published is not None:
@@ -323,6 +324,12 @@ def _published_file(path: str) -> Weights | None:
     """torchvision's weights by the file's name, which contains a hash that identifies the training; None for others."""
     name = Path(path).stem
     return _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
+
+
+def _akamaster_s(path: str) -> str | None:
+    """The name of akamaster's ResNets for CIFAR-10, whose shortcuts no tensor tells; None for other files."""
+    name = Path(path).stem
+    return name if re.search(r"-[0-9a-f]{8}$", name) and name in weights.download.names.AKAMASTER else None
 
 
 def _confirmed(config: Config, stored: Stored) -> Config:

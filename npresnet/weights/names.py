@@ -32,6 +32,16 @@ _OLD_NAMES = {  # the same V1 weights under the names of their older tar and pro
     "resnet101-5d3b4d8f": "resnet101",
     "resnet152-b121ed2d": "resnet152",
 }
+# The ResNets for CIFAR-10 of github.com/akamaster/pytorch_resnet_cifar10, under their authors' names. They cannot be
+# downloaded by name; a file of that name is known to be what it looks like.
+AKAMASTER = (
+    "resnet20-12fca82f",
+    "resnet32-d509ac18",
+    "resnet44-014dd654",
+    "resnet56-4bfd9763",
+    "resnet110-1d1ed7c2",
+    "resnet1202-f3b1deed",
+)
 _RESIZED_AS_V2 = ("resnext101_64x4d.IMAGENET1K_V1",)  # of the V1 weights, the only ones resized to 232
 
 

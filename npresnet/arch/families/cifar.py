@@ -73,7 +73,7 @@ def read(tensors: Tensors) -> Reading:
     has_shortcut, has_downsample = has_projections(tensors, "shortcut"), has_projections(tensors, "downsample")
     option_a = not has_shortcut and not has_downsample and not is_bottleneck(tensors)
     settled = is_usual(tensors)
-    option = {"shortcut": Decision("A", "default", OPTION_A, () if _is_akamaster(tensors) else OTHER_A)}
+    option = {"shortcut": Decision("A", "default", OPTION_A, OTHER_A)}
     decisions, sizes = read_residual(
         tensors,
         Decision(NAME, "inferred"),
@@ -97,11 +97,6 @@ def is_usual(tensors: Tensors) -> bool:
     cut_off = tensors.length("conv1.weight", 0, ndim=4) == 64 and has_projections(tensors, "downsample")
     three_stages = tensors.numbers_after("layer") == [1, 2, 3] and not cut_off
     return three_stages or (has_projections(tensors, "shortcut") and "linear.weight" in tensors)
-
-
-def _is_akamaster(tensors: Tensors) -> bool:
-    """The most widespread networks without projections: their classifier is called linear."""
-    return "linear.weight" in tensors and tensors.numbers_after("layer") == [1, 2, 3]
 
 
 def _for_small_images(decisions: Mapping[str, Decision], settled: bool) -> dict[str, Decision]:

@@ -117,6 +117,8 @@ class Layout(NamedTuple):
         if layout.block == "BasicBlock":
             _check_basic_blocks(layout, options)
         _check_dilation(layout)
+        if "norm_groups" in options and layout.norm != "group_norm":
+            raise ArchitectureError("norm_groups is about GroupNorm; the norms of this net have running statistics")
         return layout
 
     @property

@@ -105,10 +105,11 @@ def test_no_shortcut_at_all():
     assert not any(node.op == "add" for node in network)
 
 
-def test_option_a_is_ambiguous_unless_its_home_is_known():
-    assert built(SMALL)[1]["shortcut"].certainty == "ambiguous"
-    known = basic_net((1, 1, 1), channels=8, stem=3, projection=None, head="linear")
-    assert built(known)[1]["shortcut"].certainty == "custom"
+@pytest.mark.parametrize("head", ["fc", "linear"])
+def test_option_a_is_ambiguous_unless_the_file_is_known(head):
+    tensors = basic_net((1, 1, 1), channels=8, stem=3, projection=None, head=head)
+    assert built(tensors)[1]["shortcut"].alternatives == ("shortcut='A-end'", "shortcut='A-pool'", "shortcut='none'")
+    assert arch.build(tensors, hints={"published": "resnet20-12fca82f"})[1].ambiguous() == {}
 
 
 @pytest.mark.parametrize("kind", ["A", "none"])
@@ -179,3 +180,8 @@ def test_signs_of_caffe_make_stride_and_pool_ambiguous():
 def test_few_classes_make_a_large_stem_ambiguous(classes, warns):
     config = built(basic_net((1, 1), channels=8, classes=classes))[1]
     assert set(config.ambiguous()) == ({"stem_stride", "max_pool"} if warns else set())
+
+
+def test_groups_of_norms_that_have_none():
+    with pytest.raises(ArchitectureError, match="norm_groups is about GroupNorm"):
+        built(LARGE, norm_groups=8)
