@@ -77,5 +77,5 @@ def test_the_face_takes_lists_and_refuses_no_images():
     for refused in (executable.steps, executable.layout):
         with pytest.raises(ShapeError, match="expects at least one image, got 0"):
             refused(shape, 0)
-    with pytest.raises(ShapeError, match=r"expects images \(N, C, H, W\), got \(3, 32, 32\)"):
+    with pytest.raises(ShapeError, match=r"expects images \(N, C, H, W\), or clips .*, got \(3, 32, 32\)"):
         executable.stopwatch(np.zeros((3, 32, 32), np.float32))

@@ -159,9 +159,9 @@ def test_an_activation_s_rounding_is_allowed_for_only_where_it_rounds():
     sums = np.arange(-40.0, 41.0).reshape(1, 1, 9, 9)
     for activation in ACTIVATIONS:
         allowed = activation_rounding(layer_with(activation), sums)
-        assert (np.max(allowed) == 0) == (activation in ("relu", "relu6")), activation
+        assert (np.max(allowed) == 0) == (activation in ("relu", "relu6", "hard_mish")), activation
         assert np.max(allowed) <= 1e-6 * 40
-        assert steepness(layer_with(activation)) <= 1.5
+        assert steepness(layer_with(activation)) <= 1.76  # of SELU; GELU 1.13, SiLU 1.1
     assert steepness(layer_with("relu")) == 1
 
 

@@ -94,6 +94,7 @@ HEADS = Home(
     found_by=r"^(fpn_|(conv_)?rpn_|cls_score_|retnet_)",
     left_out=r"^(fpn_|(conv_)?rpn_|retnet_|fc[67]_|cls_score_|bbox_pred_|head_conv|conv_fcn|(conv5_)?mask_|conv5_mask_"
     r"|_\[mask\]_|kps_)",
+    beside=r"^conv1\.weight$",  # translated: networks of videos keep their names, and know their heads
     note="the heads of a Detectron network; this is its body",
 )
 MOMENTUM = Home(found_by=r"_momentum$", left_out=r"_momentum$|^lr$", note="of the optimizer")
