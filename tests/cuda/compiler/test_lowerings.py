@@ -153,7 +153,7 @@ def carried(op: str) -> list[str]:
     return [name for name in names if ACTIVATIONS[name].is_monotone or not OPERATIONS[op].monotone_only]
 
 
-@pytest.mark.parametrize("op", OPERATIONS)
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if not op.endswith("3d")])  # of clips: tests/cuda/test_clips.py
 def test_every_operation_with_every_activation(gpus, op):
     if op not in LOWERINGS:
         with pytest.raises(ArchitectureError, match=f"y: the GPU backend has no operation {op!r}"):
@@ -174,15 +174,15 @@ def test_every_operation_with_every_activation(gpus, op):
             before, name = (x, node.op) if node.op in ACTIVATIONS else (plain[node.name], None)
             if node.activation is not None:
                 before, name = plain[node.name.removesuffix(f" {node.activation}")], node.activation
-            if op in INEXACT:
-                assert_near(found[node.name], plain[node.name], element)
+            if op in INEXACT or op == "attention_pool2d":  # shares of a seventeenth
+                assert_near(found[node.name], plain[node.name], element, 1 + (node.activation is not None))
                 continue
             activations.assert_applied(found[node.name], before.reshape(plain[node.name].shape), name, stored)
 
 
-def assert_near(found: np.ndarray, right: np.ndarray, element: Element) -> None:
-    """A few roundings of numbers of this size, and one to what the element stores."""
-    step = {"float16": 2.0**-10, "bfloat16": 2.0**-7}.get(element.name, 0.0)
+def assert_near(found: np.ndarray, right: np.ndarray, element: Element, stored: int) -> None:
+    """A few roundings of numbers of this size, and those to the element: an activation may read what was stored."""
+    step = stored * {"float16": 2.0**-10, "bfloat16": 2.0**-7}.get(element.name, 0.0)
     allowed = np.abs(right) * step + (8 + np.abs(right)) * 8 * 2.0**-23
     assert (np.abs(found - right) <= allowed).all(), f"{np.abs(found - right).max():.2e} in {element.name}"
 
