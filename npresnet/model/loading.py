@@ -329,7 +329,7 @@ def _published_file(path: str) -> Weights | None:
 def _akamaster_s(path: str) -> str | None:
     """The name of akamaster's ResNets for CIFAR-10, whose shortcuts no tensor tells; None for other files."""
     name = Path(path).stem
-    return name if re.search(r"-[0-9a-f]{8}$", name) and name in weights.download.names.AKAMASTER else None
+    return name if re.search(r"-[0-9a-f]{8}$", name) and name in weights.download.AKAMASTER else None
 
 
 def _confirmed(config: Config, stored: Stored) -> Config:

@@ -23,12 +23,12 @@ from npresnet.errors import CheckpointError
 from npresnet.system.cache import CACHE_VARIABLE, cache_folder
 from npresnet.weights import names
 from npresnet.weights.checkpoint import sha256
-from npresnet.weights.names import Weights, resolve
+from npresnet.weights.names import AKAMASTER, Weights, resolve
 
 if TYPE_CHECKING:
     from npresnet.weights.transfer import Transfer
 
-__all__ = ["Weights", "cache_folder", "fetch", "resolve"]
+__all__ = ["AKAMASTER", "Weights", "cache_folder", "fetch", "resolve"]
 
 
 def fetch(name: str, *, progress: bool = True) -> Path:

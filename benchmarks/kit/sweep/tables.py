@@ -119,11 +119,17 @@ def sections(entry: Entry) -> list[str]:
         "### Files of other homes",
         _headline(entry["homes"]),
         _homes(entry["homes"]).to_markdown(),
-        "### Other architectures of torchvision and timm",
-        f"By names and shapes alone: {_refusals(entry['strangers'])}.",
-        *_not_resnets(entry["strangers"]),
+        *_strangers(entry["strangers"]),
         f"{made}[benchmarks/results/families.json](../benchmarks/results/families.json).",
     ]
+
+
+def _strangers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What else there is, and how it is refused; nothing where that was not judged."""
+    if not rows:
+        return []
+    title = "### Other architectures of torchvision and timm"
+    return [title, f"By names and shapes alone: {_refusals(rows)}.", *_not_resnets(rows)]
 
 
 def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
