@@ -16,7 +16,7 @@
 #include "../common/clip.cuh"
 #include "../common/epilogue.cuh"
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 4)
 conv3d(const Stored* __restrict__ x, const Stored* __restrict__ weight, const float* bias, const Stored* residual,
        Stored* y, Clip clip) {
   const size_t offset = (size_t)blockIdx.x * blockDim.x + threadIdx.x;  // of the output, in y
