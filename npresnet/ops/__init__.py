@@ -24,8 +24,9 @@ from npresnet.ops.channel_conv1d import channel_conv1d
 from npresnet.ops.channel_max import channel_max
 from npresnet.ops.channel_mean import channel_mean
 from npresnet.ops.concat import concat
-from npresnet.ops.conv2d import conv2d, folded_weight, im2col
+from npresnet.ops.conv2d import conv2d, im2col
 from npresnet.ops.conv3d import conv3d
+from npresnet.ops.convolution import folded_weight
 from npresnet.ops.evo_norm_s0 import evo_norm_s0
 from npresnet.ops.filter_response_norm import filter_response_norm
 from npresnet.ops.flatten import flatten

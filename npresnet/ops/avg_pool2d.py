@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
 from npresnet.ops.max_pool2d import pooled_shape
-from npresnet.ops.record import Operation, Shape, sees_window, window_of
+from npresnet.ops.record import Operation, sees_window, window_of
 from npresnet.ops.windows import check_image, check_padding, sliding_windows
 from npresnet.window import Window
 
@@ -54,16 +55,18 @@ def counted(window: Window, axis: int, size: int, out_size: int, include_pad: bo
     return [min(stop, size + padding) - max(first, -padding) for first, stop in ranges]
 
 
-def _window_of(node: Node) -> Window:
+def undilated(node: Node) -> Window:
+    """A node's window. Raises ShapeError if it is dilated, which no average pool is."""
     window = window_of(node)
     if max(window.dilation) > 1:
         raise ShapeError(f"does not support a dilated window, got {window}")
     return window
 
 
-def _compute(node: Node, x: Array) -> Array:
-    window = _window_of(node)
-    return avg_pool2d(
+def compute_avg_pool(pool: Callable[..., Array], node: Node, x: Array) -> Array:
+    """`avg_pool2d` or `avg_pool3d` with a node's window."""
+    window = undilated(node)
+    return pool(
         x,
         window.kernel_size,
         stride=window.stride,
@@ -73,15 +76,11 @@ def _compute(node: Node, x: Array) -> Array:
     )
 
 
-def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
-    return pooled_shape(node, inputs[0], _window_of(node))
-
-
 AVG_POOL2D = Operation(
     name="avg_pool2d",
     label="average pool",
     title="AvgPool2d",
-    compute=_compute,
-    infer_shape=_infer_shape,
+    compute=partial(compute_avg_pool, avg_pool2d),
+    infer_shape=lambda node, inputs: pooled_shape(node, inputs[0], undilated(node)),
     sees=sees_window,
 )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
-from npresnet.errors import ShapeError
-from npresnet.network import Array, Node
-from npresnet.ops.avg_pool2d import counted
+from npresnet.network import Array
+from npresnet.ops.avg_pool2d import compute_avg_pool, counted, undilated
 from npresnet.ops.max_pool3d import pooled_clip_shape
-from npresnet.ops.record import Operation, Shape, sees_window, window_of
+from npresnet.ops.record import Operation, sees_window
 from npresnet.ops.windows import check_clip, check_padding, sliding_windows
 from npresnet.window import Window
 
@@ -45,34 +44,11 @@ def avg_pool3d(
     return sums / reduce(np.multiply.outer, map(np.array, counts)).astype(x.dtype)
 
 
-def _window_of(node: Node) -> Window:
-    window = window_of(node)
-    if max(window.dilation) > 1:
-        raise ShapeError(f"does not support a dilated window, got {window}")
-    return window
-
-
-def _compute(node: Node, x: Array) -> Array:
-    window = _window_of(node)
-    return avg_pool3d(
-        x,
-        window.kernel_size,
-        stride=window.stride,
-        padding=window.padding,
-        ceil_mode=node.attrs.get("ceil_mode", False),
-        count_include_pad=node.attrs.get("count_include_pad", True),
-    )
-
-
-def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
-    return pooled_clip_shape(node, inputs[0], _window_of(node))
-
-
 AVG_POOL3D = Operation(
     name="avg_pool3d",
     label="3-D average pool",
     title="AvgPool3d",
-    compute=_compute,
-    infer_shape=_infer_shape,
+    compute=partial(compute_avg_pool, avg_pool3d),
+    infer_shape=lambda node, inputs: pooled_clip_shape(node, inputs[0], undilated(node)),
     sees=sees_window,
 )

@@ -6,14 +6,18 @@ As usual in deep learning, "convolution" is cross-correlation: the filter is not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 import numpy as np
 
-from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.add import add, one_shape
-from npresnet.ops.record import Operation, Shape, image_shape, sees_window, window_of
+from npresnet.ops.convolution import (
+    check_convolution,
+    compute_convolution,
+    convolution_macs,
+    convolved_shape,
+    with_residual,
+)
+from npresnet.ops.record import Operation, Shape, image_shape, sees_window
 from npresnet.ops.windows import check_image, sliding_windows
 from npresnet.window import Window
 
@@ -43,7 +47,8 @@ def conv2d(
     Source: PyTorch, torch.nn.Conv2d.
     """
     x, weight = np.asarray(x), np.asarray(weight)
-    _check(x, weight, bias, groups)
+    check_image(x)
+    check_convolution("N, C, H, W", x.shape, weight, bias, groups)
     window = Window.of(weight.shape[2:], stride, padding, dilation)
     N, out_channels, G = len(x), len(weight), groups
 
@@ -79,78 +84,14 @@ def im2col(x: Array, window: Window) -> Array:
     return rows_first.reshape(N, C * KH * KW, OH * OW)  # the copy
 
 
-def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
-    check_image(x)
-    if weight.ndim != 4:
-        raise ShapeError(
-            f"expects filters (out_channels, in_channels/groups, kernel_height, kernel_width), got {weight.shape}"
-        )
-    out_channels, group_channels = weight.shape[:2]
-    if x.shape[1] != group_channels * groups:
-        raise ShapeError(
-            f"expects {group_channels * groups} input channels, got {x.shape[1]}\n"
-            f"  input   {x.shape}   N, C, H, W\n"
-            f"  weight  {weight.shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
-            f"  Each filter reads in_channels/groups channels (groups = {groups})."
-        )
-    if groups < 1 or out_channels % groups:
-        raise ShapeError(f"cannot split {out_channels} filters into {groups} groups of equal size")
-    if bias is not None and np.shape(bias) != (out_channels,):
-        raise ShapeError(f"expects one bias per filter, ({out_channels},), got {np.shape(bias)}")
-
-
-def folded_weight(node: Node) -> Array:
-    """A convolution's filters (O, C/G, KH, KW): weight[o], or weight[o] * scale[o] in float64 with a folded BatchNorm.
-
-    A backend that computes in float32 rounds the product once.
-    """
-    weight, scale = node.params["weight"], node.params.get("scale")
-    if scale is None:
-        return weight
-    scaled: Array = np.multiply(weight, scale[:, None, None, None], dtype=np.float64)
-    return scaled
-
-
 def compute_conv2d(node: Node, x: Array, residual: Array | None = None) -> Array:
-    """`conv(x)`, plus the residual of a fused addition; see passes.fuse."""
-    weight, window = folded_weight(node), window_of(node)
-    if weight.shape[2:] != window.kernel_size:
-        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights of shape {weight.shape}")
-    out = conv2d(
-        x,
-        weight,
-        node.params.get("bias"),
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        groups=node.groups,
-    )
-    return out if residual is None else add(out, residual)
+    """`conv2d` with a node's folded filters, plus a residual."""
+    return compute_convolution(conv2d, node, x, residual)
 
 
 def infer_conv2d(node: Node, inputs: list[Shape]) -> Shape:
     """(O, OH, OW), also the required shape of a residual. Raises ShapeError."""
-    channels, *size = image_shape(inputs[0])
-    out_channels, group_channels, kernel_height, kernel_width = node.params["weight"].shape
-    if channels != group_channels * node.groups:
-        raise ShapeError(
-            f"expects {group_channels * node.groups} input channels, got {channels}\n"
-            f"  input   {inputs[0]}   C, H, W\n"
-            f"  weight  {node.params['weight'].shape}   out_channels, in_channels/groups, kernel_height, kernel_width\n"
-            f"  Each filter reads in_channels/groups channels (groups = {node.groups})."
-        )
-    window, bias = window_of(node), node.params.get("bias")
-    if (kernel_height, kernel_width) != window.kernel_size:
-        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights {node.params['weight'].shape}")
-    if bias is not None and bias.shape != (out_channels,):
-        raise ShapeError(f"expects one bias per filter, ({out_channels},), got {bias.shape}")
-    shape = (out_channels, *window.output_size(size))
-    return shape if len(inputs) == 1 else one_shape(node, [shape, inputs[1]])
-
-
-def conv2d_macs(node: Node, shape: Shape) -> int:
-    """Multiply-adds of a convolution whose result, before a fused pool, has this shape."""
-    return prod(shape) * prod(node.params["weight"].shape[1:])
+    return with_residual(node, convolved_shape("C, H, W", node, image_shape(inputs[0])), inputs)
 
 
 CONV2D = Operation(
@@ -159,7 +100,7 @@ CONV2D = Operation(
     title="Conv2d",
     compute=compute_conv2d,
     infer_shape=infer_conv2d,
-    count_macs=lambda node, inputs, out: conv2d_macs(node, out),
+    count_macs=lambda node, inputs, out: convolution_macs(node, out),
     sees=sees_window,
     inputs=(1, 2),
     fuses=True,

@@ -7,7 +7,8 @@ fewer values.
 from __future__ import annotations
 
 from npresnet.network import Array, Node
-from npresnet.ops.conv2d import compute_conv2d, conv2d_macs, infer_conv2d
+from npresnet.ops.conv2d import compute_conv2d, infer_conv2d
+from npresnet.ops.convolution import convolution_macs
 from npresnet.ops.max_pool2d import compute_max_pool2d, pooled_shape
 from npresnet.ops.record import Operation, Shape, window_of
 from npresnet.window import Window
@@ -32,7 +33,7 @@ CONV2D_MAX_POOL2D = Operation(
     title="Conv2d",
     compute=_compute,
     infer_shape=_infer_shape,
-    count_macs=lambda node, inputs, out: conv2d_macs(node, infer_conv2d(node, inputs)),
+    count_macs=lambda node, inputs, out: convolution_macs(node, infer_conv2d(node, inputs)),
     sees=_sees,
     monotone_only=True,
 )

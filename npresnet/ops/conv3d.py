@@ -10,15 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npresnet.errors import ShapeError
 from npresnet.network import Array, Node
-from npresnet.ops.add import add, one_shape
-from npresnet.ops.conv2d import conv2d_macs
-from npresnet.ops.record import Operation, Shape, clip_shape, sees_window, window_of
+from npresnet.ops.convolution import (
+    check_convolution,
+    compute_convolution,
+    convolution_macs,
+    convolved_shape,
+    with_residual,
+)
+from npresnet.ops.record import Operation, Shape, clip_shape, sees_window
 from npresnet.ops.windows import check_clip, sliding_windows
 from npresnet.window import Window
-
-WEIGHT_AXES = "out_channels, in_channels/groups, kernel_time, kernel_height, kernel_width"
 
 
 def conv3d(
@@ -46,7 +48,8 @@ def conv3d(
     smaller than the window. Source: PyTorch, torch.nn.Conv3d.
     """
     x, weight = np.asarray(x), np.asarray(weight)
-    _check(x, weight, bias, groups)
+    check_clip(x)
+    check_convolution("N, C, T, H, W", x.shape, weight, bias, groups)
     window = Window.of(weight.shape[2:], stride, padding, dilation, axes=3)
     out_size = window.output_size(x.shape[2:])
     windows = sliding_windows(x, window, out_size, fill=0)  # (N, C, OT, OH, OW, KT, KH, KW), no copy yet
@@ -62,70 +65,13 @@ def conv3d(
     return out if bias is None else out + np.asarray(bias, x.dtype)[:, None, None, None]
 
 
-def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> None:
-    check_clip(x)
-    if weight.ndim != 5:
-        raise ShapeError(f"expects filters ({WEIGHT_AXES}), got {weight.shape}")
-    _check_channels(x.shape, weight.shape, groups, "N, C, T, H, W")
-    if groups < 1 or len(weight) % groups:
-        raise ShapeError(f"cannot split {len(weight)} filters into {groups} groups of equal size")
-    _check_bias(len(weight), bias)
-
-
-def _check_channels(shape: Shape, weight: Shape, groups: int, axes: str) -> None:
-    channels = shape[axes.split(", ").index("C")]
-    if channels != weight[1] * groups:
-        raise ShapeError(
-            f"expects {weight[1] * groups} input channels, got {channels}\n"
-            f"  input   {shape}   {axes}\n"
-            f"  weight  {weight}   {WEIGHT_AXES}\n"
-            f"  Each filter reads in_channels/groups channels (groups = {groups})."
-        )
-
-
-def _check_bias(out_channels: int, bias: Array | None) -> None:
-    if bias is not None and np.shape(bias) != (out_channels,):
-        raise ShapeError(f"expects one bias per filter, ({out_channels},), got {np.shape(bias)}")
-
-
-def folded_weight_3d(node: Node) -> Array:
-    """A convolution's filters (O, C/G, KT, KH, KW), with the scale of a folded BatchNorm in float64."""
-    weight, scale = node.params["weight"], node.params.get("scale")
-    if scale is None:
-        return weight
-    scaled: Array = np.multiply(weight, scale[:, None, None, None, None], dtype=np.float64)
-    return scaled
-
-
 def _compute(node: Node, x: Array, residual: Array | None = None) -> Array:
-    """`conv(x)`, plus the residual of a fused addition; see passes.fuse."""
-    weight, window = folded_weight_3d(node), window_of(node)
-    if weight.shape[2:] != window.kernel_size:
-        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights of shape {weight.shape}")
-    out = conv3d(
-        x,
-        weight,
-        node.params.get("bias"),
-        stride=window.stride,
-        padding=window.padding,
-        dilation=window.dilation,
-        groups=node.groups,
-    )
-    return out if residual is None else add(out, residual)
+    return compute_convolution(conv3d, node, x, residual)
 
 
 def _infer_shape(node: Node, inputs: list[Shape]) -> Shape:
     """(O, OT, OH, OW), also the required shape of a residual. Raises ShapeError."""
-    weight, window = node.params["weight"], window_of(node)
-    if weight.ndim != 5:
-        raise ShapeError(f"expects filters ({WEIGHT_AXES}), got {weight.shape}")
-    clip = clip_shape(inputs[0])
-    _check_channels(clip, weight.shape, node.groups, "C, T, H, W")
-    if weight.shape[2:] != window.kernel_size:
-        raise ShapeError(f"expects filters of size {window.kernel_size}, got weights {weight.shape}")
-    _check_bias(len(weight), node.params.get("bias"))
-    shape = (len(weight), *window.output_size(clip[1:]))
-    return shape if len(inputs) == 1 else one_shape(node, [shape, inputs[1]])
+    return with_residual(node, convolved_shape("C, T, H, W", node, clip_shape(inputs[0])), inputs)
 
 
 CONV3D = Operation(
@@ -134,7 +80,7 @@ CONV3D = Operation(
     title="Conv3d",
     compute=_compute,
     infer_shape=_infer_shape,
-    count_macs=lambda node, inputs, out: conv2d_macs(node, out),
+    count_macs=lambda node, inputs, out: convolution_macs(node, out),
     sees=sees_window,
     inputs=(1, 2),
     fuses=True,

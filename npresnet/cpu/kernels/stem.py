@@ -42,7 +42,7 @@ from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.memory import Floats, Memory, split
 from npresnet.cpu.runtime.running import worker_of
 from npresnet.network import Node
-from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.convolution import folded_weight
 from npresnet.ops.record import window_of
 from npresnet.plan.layout import Halo
 from npresnet.plan.steps import Call, Tile

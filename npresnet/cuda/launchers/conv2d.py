@@ -13,7 +13,7 @@ from npresnet.cuda.launch import Launch
 from npresnet.cuda.launchers.linear import bias_of
 from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, Request
 from npresnet.network import INPUT, Array, Node
-from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.convolution import folded_weight
 from npresnet.ops.record import window_of
 
 

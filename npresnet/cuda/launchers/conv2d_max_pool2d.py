@@ -15,7 +15,7 @@ from npresnet.cuda.launchers.linear import bias_of
 from npresnet.cuda.launchers.lowering import Bound, Lowering, Place, Request
 from npresnet.cuda.launchers.stem_pool import PooledStem
 from npresnet.network import INPUT, Node
-from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.convolution import folded_weight
 from npresnet.ops.record import window_of
 
 LAUNCHERS = ("stem_wgmma_pool", "stem_mma_pool")  # each says what it supports

@@ -11,7 +11,7 @@ from npresnet.cuda.launchers.linear import bias_of
 from npresnet.cuda.launchers.lowering import Bound, Lowering, Place
 from npresnet.cuda.launchers.vectors import source_for
 from npresnet.network import Array
-from npresnet.ops.conv3d import folded_weight_3d
+from npresnet.ops.convolution import folded_weight
 
 FILE = "conv3d/conv3d.cu"
 
@@ -52,7 +52,7 @@ class Conv3dLowering(Lowering):
             bound.element,
             x=x,
             weight=place.weights.address(
-                (node.name, is_folded, "conv3d"), lambda: pack(folded_weight_3d(node), bound.element)
+                (node.name, is_folded, "conv3d"), lambda: pack(folded_weight(node), bound.element)
             ),
             bias=place.weights.address((node.name, is_folded, "bias"), lambda: bias_of(node)),
             residual=residual[0] if residual else 0,

@@ -13,7 +13,7 @@ from npresnet.errors import ArchitectureError
 from npresnet.model.model import Model
 from npresnet.network import Array, Network, Node
 from npresnet.ops import run
-from npresnet.ops.conv2d import folded_weight
+from npresnet.ops.convolution import folded_weight
 from npresnet.ops.record import window_of
 from npresnet.ops.registry import activation_of
 from npresnet.plan.shapes import infer_shapes
