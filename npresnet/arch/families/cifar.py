@@ -33,7 +33,8 @@ OTHER_MEANS = "some nets for CIFAR were trained with another mean and std"
 OPTION_A = "no projections: strided identity, channels of zeros on either side"
 OTHER_A = ("shortcut='A-end'", "shortcut='A-pool'", "shortcut='none'")
 OTHER_STEMS = ("stem_stride=2", "stem=[[3, 1, 2]]")
-SIZES: Mapping[int | None, Any] = {10: "cifar10", 100: "cifar10", 200: {"resize": 64, "crop": 64}}  # Tiny ImageNet: 200
+CIFAR, TINY = "cifar10", {"resize": 64, "crop": 64}
+SIZES: Mapping[int | None, Any] = {10: CIFAR, 100: CIFAR, 200: TINY}  # by classes; Tiny ImageNet has 200
 
 # He et al., section 4.2: the defaults of a network specified by its name.
 USUAL: Options = {
@@ -104,16 +105,18 @@ def _for_small_images(decisions: Mapping[str, Decision], settled: bool) -> dict[
     if decisions["in_channels"].value != 3:
         return {}
     classes = decisions["num_classes"].value
-    size, others = SIZES.get(classes, "V1"), ("preprocess='cifar10'", "preprocess={'resize': 64, 'crop': 64}")
-    if settled and size == "V1":
-        size = "cifar10"
-    note = OTHER_MEANS if settled else f"by custom for {classes} classes" if classes in SIZES else "the size is unknown"
-    alternatives = tuple(other for other in others if size != "V1" and repr(size) not in other) or others
-    if settled and size == "cifar10":
-        alternatives = ()
-    names = "cifar10" if classes == 10 and settled else None
-    remark = "" if settled or classes != 10 else "ten classes, but nothing says that they are CIFAR-10's"
-    return {"preprocess": Decision(size, "default", note, alternatives), "labels": Decision(names, "default", remark)}
+    if settled:
+        size, note = SIZES.get(classes, CIFAR), OTHER_MEANS
+        labels = Decision("cifar10" if classes == 10 else None, "default")
+    else:
+        size = SIZES.get(classes, "V1")
+        note = f"by custom for {classes} classes" if classes in SIZES else "the size is unknown"
+        labels = Decision(None, "default", "nothing says that the ten classes are CIFAR-10's" if classes == 10 else "")
+    others = [f"preprocess={other!r}" for other in (CIFAR, TINY) if other != size]
+    return {
+        "preprocess": Decision(size, "default", note, () if settled and size == CIFAR else tuple(others)),
+        "labels": labels,
+    }
 
 
 def build(builder: Builder, options: Options) -> Mapping[str, str]:
