@@ -23,6 +23,12 @@ struct Stacks {
   unsigned char* memory = nullptr;
   int count = 0;
 
+  Stacks() = default;
+  Stacks(const Stacks&) = delete;
+  ~Stacks() {
+    if (mapping) munmap(mapping, mapped);
+  }
+
   unsigned char* top(int i) const { return memory + STACK_BYTES * (static_cast<size_t>(i) + 1); }
   Fiber*& owner(int i) { return *reinterpret_cast<Fiber**>(top(i) - STACK_BYTES + PAGE); }
   bool holds(const void* p) const { return p >= memory && p < memory + STACK_BYTES * static_cast<size_t>(count); }

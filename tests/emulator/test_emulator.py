@@ -213,3 +213,19 @@ def test_several_may_build_the_same_source_at_once(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".headers", ".so"]
+
+
+def test_many_kernels_need_few_of_a_process_s_mappings(monkeypatch):
+    """A stack and its guard are two mappings; Linux allows a process 65,530."""
+    monkeypatch.setattr(emulator, "LIBRARIES_WITH_STACKS", 1)
+    before = mappings()
+    for i in range(3):
+        source = f'extern "C" __global__ void k(int* x) {{ x[threadIdx.x] = {i}; }}\nKERNEL(k)\n'
+        y = np.full(1024, -1, np.int32)
+        emulator.run([launch("k", np.uint64(y.ctypes.data), block=1024)], source=source)
+        assert (y == i).all()
+    assert mappings() < before + 1.5 * 2 * 1024
+
+
+def mappings() -> int:
+    return len(Path("/proc/self/maps").read_text().splitlines())
