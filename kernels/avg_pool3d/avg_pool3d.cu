@@ -20,7 +20,7 @@ __device__ __forceinline__ int clip_counted(int first, int size, int length, int
   return min(first + size, length + border) - max(first, -border);
 }
 
-extern "C" __global__ void __launch_bounds__(256) avg_pool3d(const Stored* __restrict__ x, Stored* y, Clip clip) {
+extern "C" __global__ void __launch_bounds__(256, 4) avg_pool3d(const Stored* __restrict__ x, Stored* y, Clip clip) {
   const size_t offset = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
   if (offset >= clip_outputs(clip)) return;
   const ClipOutput out(offset, clip);

@@ -12,7 +12,7 @@
 #include "../common/intrinsics.cuh"
 #include "../common/values.cuh"
 
-extern "C" __global__ void __launch_bounds__(256) max_pool3d(const Stored* __restrict__ x, Stored* y, Clip clip) {
+extern "C" __global__ void __launch_bounds__(256, 4) max_pool3d(const Stored* __restrict__ x, Stored* y, Clip clip) {
   const size_t offset = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
   if (offset >= clip_outputs(clip)) return;
   const ClipOutput out(offset, clip);
