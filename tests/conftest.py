@@ -35,7 +35,7 @@ def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # shells start background jobs with SIGINT ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "in_a_child: runs in a separate process because it may crash it")
-    config.addinivalue_line("markers", "other_compiler: runs in a separate step of .ci/run, selected by -m")
+    config.addinivalue_line("markers", "compile_matrix: runs in a separate step of .ci/run, selected by -m")
     config.npresnet_data_dir = find_data_dir()
     os.environ["NPRESNET_PREPARED"] = "0"  # tests never write to the user's cache
 

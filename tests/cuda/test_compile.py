@@ -1,7 +1,7 @@
 """Every kernel compiles for every architecture and element that its header names.
 
-The suite has one architecture of each family, by one of CUDA's two compilers. The others, and what the other compiler
-has yet to see, take a minute more and are a step of their own in `.ci/run`: `pytest -m other_compiler
+The suite compiles them for a Hopper, each by one of CUDA's two compilers. All other architectures, and what the other
+compiler has yet to see, take minutes and are a step of their own in `.ci/run`: `pytest -m compile_matrix
 tests/cuda/test_compile.py`.
 """
 
@@ -19,6 +19,7 @@ from tests.support import compiling, programs, sass
 from tests.support.compiling import MAJORS, Compilation
 
 ARCHITECTURES = "sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120".split()
+HOPPER = "sm_90a"
 HAS_WHEELS = (sys.platform, platform.machine()) == ("linux", "x86_64")  # there the extra `test` brings the compilers
 
 pytestmark = pytest.mark.skipif(not HAS_WHEELS, reason="no NVRTC wheels for this platform in the extra `test`")
@@ -31,12 +32,18 @@ def of(architecture: str, turns: list[Compilation]) -> list[Compilation]:
     return [turn for turn in turns if turn.architecture == architecture]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        architecture if architecture == HOPPER else pytest.param(architecture, marks=pytest.mark.compile_matrix)
+        for architecture in ARCHITECTURES
+    ],
+)
 def test_one_of_each_family_compiles_cleanly(architecture):
     assert compiling.problems(of(architecture, FIRST)) == []
 
 
-@pytest.mark.other_compiler
+@pytest.mark.compile_matrix
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_others_and_by_the_other_compiler(architecture):
     assert compiling.problems(of(architecture, SECOND)) == []
@@ -67,7 +74,7 @@ def test_what_is_compiled_here_is_what_devices_are_given(major):
 
 def test_all_sources_are_compiled_for_hopper_by_both_compilers():
     """A Hopper is given sm_90a, whatever the source."""
-    turns = {(turn.file, turn.element, turn.major) for turn in of("sm_90a", [*FIRST, *SECOND])}
+    turns = {(turn.file, turn.element, turn.major) for turn in of(HOPPER, [*FIRST, *SECOND])}
     every = {(file, element) for file in source.sources() for element, _ in programs.targets(file)}
     assert turns == {(*one, major) for one in every for major in MAJORS}
 
