@@ -24,6 +24,7 @@ from benchmarks.kit import determinism, plots
 from benchmarks.kit.pages import replaced
 from benchmarks.kit.script import RESULTS
 from benchmarks.kit.tables import cold_problems, cold_table, layers_table
+from npresnet.arch.families import torchvision
 from npresnet.bench import layer_tables, tables
 from npresnet.teach.ladder import text as ladder
 
@@ -52,15 +53,21 @@ CONDITIONS = {
 
 
 def newest(folder: Path) -> list[Entry]:
-    """The newest results file of each kind and requested BLAS core type; by date, then by name."""
-    found: dict[tuple[str, str], tuple[str, str, Entry]] = {}
+    """The newest results file of each kind, requested BLAS core type and other networks; by date, then by name."""
+    found: dict[tuple[str, str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
         if entry["kind"] in ("gpu", "families"):  # gpu_report.py and families.py write their own pages
             continue
-        key = (entry["kind"], entry.get("coretype") or "")
+        key = (entry["kind"], entry.get("coretype") or "", other_networks(entry))
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])
     return [found[key][2] for key in sorted(found)]
+
+
+def other_networks(entry: Entry) -> str:
+    """The names of a race's networks where none of them is torchvision's, else nothing."""
+    models = {case["model"] for case in entry["cases"]} if entry["kind"] == "cpu" else set()
+    return "" if models & torchvision.ARCHS.keys() else ", ".join(sorted(models))
 
 
 def with_best_peak(entries: Sequence[Entry]) -> list[Entry]:
@@ -123,7 +130,8 @@ def section(entry: Entry) -> str:
         heading = f"**Where the time goes: one thread, step by step**{asked}"
         shown, notes = [layers_table(entry["cases"])], [layer_tables.legend()]
     else:
-        heading = f"**Inference, and memory of each engine's process**{asked}"
+        others = other_networks(entry)
+        heading = f"**Inference, and memory of each engine's process**{others and f': {others}'}{asked}"
         shown, notes = tables.race_tables(entry), [*tables.legends(entry), *tables.problems(entry["cases"])]
     conditions = CONDITIONS.get(entry["kind"], tables.conditions)
     made_by = f"Made by `{entry['command']}`. {conditions(entry)}"

@@ -198,3 +198,15 @@ def test_the_results_that_are_kept_make_a_report():
 def test_the_page_says_what_the_newest_results_say():
     done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_newer_race_of_other_families_stands_beside_torchvision_s(files, tmp_path):
+    other = copy.deepcopy(CPU)
+    other["date"] = "2026-03-01"
+    other["cases"][0]["model"] = "seresnet50"
+    keep(tmp_path, "families", other)
+    assert report.main(files) == 0
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert "**Inference, and memory of each engine's process**\n" in text
+    assert "**Inference, and memory of each engine's process**: seresnet50\n" in text
+    assert text.index("resnet18, batch 1") < text.index("seresnet50, batch 1")
