@@ -27,11 +27,13 @@ class Option(NamedTuple):
               "seen"      follows from some networks' tensors, where it must agree; used as stated for the others
               "free"      does not follow from the tensors; used as stated
               "start"     for random weights only; ignored for given ones
+    always    a "free" one has an effect where the reading of the tensors decided nothing, too
     """
 
     is_valid: Callable[[Any], bool]
     kind: str
     role: Role
+    always: bool = False
 
 
 def is_whole(value: Any, least: int = 1) -> bool:
@@ -127,6 +129,21 @@ def settle(
             )
         settled[name] = Decision(value, origin, known.note if known is not None and known.value == value else "")
     return settled
+
+
+def refuse_idle(
+    decisions: Mapping[str, Decision],
+    given: Mapping[str, Any],
+    origins: Mapping[str, Origin],
+    table: Mapping[str, Option],
+) -> None:
+    """Raise ArchitectureError for an option of what this network does not have, which would change nothing."""
+    for name, value in given.items():
+        if name not in decisions and table[name].role == "free" and not table[name].always:
+            raise ArchitectureError(
+                f"option {name}={short(value)}, {said_by(origins.get(name, 'caller'))}, would change nothing in this "
+                "network; leave it out"
+            )
 
 
 def short(value: Any, limit: int = 60) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from npresnet.arch import families
 from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import KnownOptions, option_table, settle_arch
-from npresnet.arch.options import Option, check_options, given_options, settle
+from npresnet.arch.options import Option, check_options, given_options, refuse_idle, settle
 from npresnet.arch.residual.reading import reconciled
 from npresnet.arch.selection.refusals import naming_foreign
 from npresnet.arch.selection.select import select
@@ -55,7 +55,8 @@ def build(
     with naming_foreign(selected):
         reading = family.read(selected)
     given, who = _with_those_of_a_name(arch, family, table, given, who)
-    decisions = settle(_merged(reading.decisions, implied), given, who, table)
+    found = _merged(reading.decisions, implied)
+    decisions = settle(found, given, who, table)
     if "stem" in decisions:
         decisions = reconciled(decisions, given)
     if hasattr(family, "adjusted"):
@@ -64,6 +65,7 @@ def build(
     values = {name: decision.value for name, decision in decisions.items()}
     with naming_foreign(selected):
         network = assemble(family, selected, {**reading.sizes, **values})
+    refuse_idle(found, given, who, table)
     if hints and "published" in hints:
         decisions = {name: decision._replace(alternatives=()) for name, decision in decisions.items()}
     return network, Config({**decisions, **_non_finite(selected)})

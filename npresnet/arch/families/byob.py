@@ -13,7 +13,7 @@ from typing import Any
 from npresnet.arch.builder import Builder
 from npresnet.arch.families.byob_archs import ARCHS
 from npresnet.arch.family import Options, Reading, fits
-from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
+from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of, short
 from npresnet.arch.residual.attention_pool import TIMM, attention_pool, preprocessing, read_size
 from npresnet.arch.residual.blocks import CONFIGURED
 from npresnet.arch.residual.blocks.configured import CONVS, KERNEL_SIZE, Shape, Style, configured_block, conv_norm
@@ -190,6 +190,11 @@ def build(builder: Builder, options: Options) -> Mapping[str, str]:
         options.get("reduction", 1 / 16),
         options.get("bn_eps", 1e-5),
     )
+    if len(options["stage_strides"]) != len(options["layers"]):
+        raise ArchitectureError(
+            f"stage_strides={short(options['stage_strides'])} has {len(options['stage_strides'])} values, but one is "
+            f"needed for each of the {len(options['layers'])} stages"
+        )
     x = _build_stem(builder, style, options)
     rows = zip(
         *(options[name] for name in ("blocks", "layers", "channels", "inside", "group_size", "stage_strides")),

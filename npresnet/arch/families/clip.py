@@ -11,12 +11,13 @@ from collections.abc import Mapping
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
+from npresnet.arch.head.build import OPTIONS as HEAD_OPTIONS
 from npresnet.arch.options import Option, count
 from npresnet.arch.residual.attention_pool import OPENAI, attention_pool, preprocessing, read_size
 from npresnet.arch.residual.blocks import CLIP
 from npresnet.arch.residual.build import build_body
-from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
 from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.options import without
 from npresnet.arch.residual.reading import read_residual
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
@@ -30,7 +31,12 @@ CUSTOM = "CLIP's average pools"
 TRAINED = "CLIP's own: the position embedding is for images of this size"
 NO_LABELS = (0, "")
 FIXED = {"block": "Bottleneck", "downsample": "avg", "antialias": "avg"}
-OPTIONS: Mapping[str, Option] = {**RESIDUAL, "embedding": count("topology"), "image_size": count("topology")}
+LACKS = ("max_pool", *HEAD_OPTIONS)  # its pools are average pools, its end is the attention pool
+OPTIONS: Mapping[str, Option] = {
+    **without(*LACKS),
+    "embedding": count("topology"),
+    "image_size": count("topology"),
+}
 
 
 def _net(layers: list[int], embedding: int, size: int, width: int = 64) -> Options:
@@ -61,7 +67,6 @@ def read(tensors: Tensors) -> Reading:
     features = tensors.length(f"{OPENAI.proj}.weight", 0, ndim=2)
     known = {
         "num_classes": Decision(None, "inferred", "no classifier: an embedding"),
-        "max_pool": Decision(True, "default", "an average pool of 2x2 in its place: see antialias"),
         "downsample": Decision("avg", "default", CUSTOM),
         "antialias": Decision("avg", "default", CUSTOM),
         "embedding": Decision(features, "inferred", POOLED),
@@ -70,6 +75,7 @@ def read(tensors: Tensors) -> Reading:
     }
     body = tensors.without(tensors.matching(rf"^{OPENAI.node}\."))
     decisions, sizes = read_residual(body, Decision(NAME, "inferred"), labels=NO_LABELS, **known)
+    decisions = {option: decision for option, decision in decisions.items() if option not in LACKS}
     decisions = {"family": decisions["family"], "stem_widths": Decision(sizes["stem_widths"], "inferred"), **decisions}
     name = Decision(name_in(ARCHS, decisions) or ANY, "inferred")
     return Reading({"arch": name, **decisions}, {**sizes, "modules": ()})

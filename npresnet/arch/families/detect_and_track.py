@@ -40,7 +40,7 @@ MEANS = "the repository subtracts 102.9801, 115.9465, 122.7717 from pixels in th
 OPTIONS: Mapping[str, Option] = {
     "block": one_of("BasicBlock", "Bottleneck", role="topology"),
     "layers": Option(is_list_of(is_whole), "a list of whole numbers", "topology"),
-    "body": one_of(*STAGES, role="free"),
+    "body": one_of(*STAGES, role="seen"),
     "time_stride_on": flag("free"),
     "stride_on": one_of("1x1", "3x3", role="free"),
     "frames": count("free"),

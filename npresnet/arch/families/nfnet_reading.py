@@ -54,7 +54,7 @@ def read(tensors: Tensors) -> Reading:
         "gamma_in_activation": Decision(skipinit, "default", DEEPMIND if skipinit else ""),
         "same_padding": Decision(skipinit, "default", DEEPMIND if skipinit else ""),
         "alpha": Decision(0.2, "default"),
-        "gate_gain": Decision(2.0, "default"),
+        **({"gate_gain": Decision(2.0, "default")} if attention != "none" else {}),
         **head.decisions,
     }
     name = name_in(ARCHS, decisions)

@@ -15,8 +15,8 @@ from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, count
 from npresnet.arch.residual.blocks import RES2, res2
 from npresnet.arch.residual.build import build_residual
-from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
 from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.options import without
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -24,7 +24,7 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 
 NAME = "res2net"
 ANY = "res2net"  # the name of networks without a specific one
-OPTIONS: Mapping[str, Option] = {**RESIDUAL, "scale": count("topology")}
+OPTIONS: Mapping[str, Option] = {**without("stride_on"), "scale": count("topology")}
 GRAMMAR = re.compile(
     r"res2(?P<next>net|next)(?P<depth>[0-9]+)(?P<deep>d|_v1b|)(_(?P<width>[0-9]+)w_(?P<scale>[0-9]+)s)?"
 )
@@ -67,7 +67,7 @@ def signature(tensors: Tensors) -> bool:
 
 def read(tensors: Tensors) -> Reading:
     scale, groups = res2.read_scale(tensors)
-    decisions, sizes = timm.read_parts(tensors, NAME, res2.NAMES, groups, scale=Decision(scale, "inferred"))
+    decisions, sizes = timm.read_own_blocks(tensors, NAME, res2.NAMES, groups, scale=Decision(scale, "inferred"))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 

@@ -16,8 +16,8 @@ from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, count
 from npresnet.arch.residual.blocks import SPLIT_ATTENTION, split_attention
 from npresnet.arch.residual.build import build_residual
-from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
 from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.options import without
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
 
@@ -25,7 +25,7 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 
 NAME = "resnest"
 ANY = "resnest"  # the name of networks without a specific one
-OPTIONS: Mapping[str, Option] = {**RESIDUAL, "radix": count("topology"), "avd": timm.AVD}
+OPTIONS: Mapping[str, Option] = {**without("stride_on"), "radix": count("topology"), "avd": timm.AVD}
 AFTER = "usual for radix 2 and cardinality 1; has the pool first"
 BEFORE = "usual for other radix or cardinality"
 GRAMMAR = re.compile(r"resnest(?P<depth>[0-9]+)(?P<stem>[de]?)(_(?P<fast>fast_)?(?P<split>[0-9]s[0-9]x[0-9]+d))?")
@@ -82,7 +82,7 @@ def read(tensors: Tensors) -> Reading:
         "radix": Decision(radix, "inferred"),
         "avd": Decision(avd, "default", AFTER if avd == "last" else BEFORE),
     }
-    decisions, sizes = timm.read_parts(tensors, NAME, split_attention.NAMES, groups, **known)
+    decisions, sizes = timm.read_own_blocks(tensors, NAME, split_attention.NAMES, groups, **known)
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 

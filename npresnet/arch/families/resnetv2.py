@@ -16,6 +16,7 @@ pool (BiT); a deep stem goes with an average pool before the projections. All of
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading
@@ -24,6 +25,8 @@ from npresnet.arch.head.named import Names
 from npresnet.arch.options import Option, count, flag, is_list_of, is_whole, one_of
 from npresnet.arch.residual.options import is_eps
 from npresnet.arch.tensors import Tensors
+from npresnet.config import Decision
+from npresnet.errors import ArchitectureError
 
 NAME = "resnetv2"
 ANY = "resnetv2"
@@ -39,7 +42,7 @@ OPTIONS: Mapping[str, Option] = {
     "stem_type": one_of("7x7", "deep", "tiered", role="topology"),
     "width_factor": count("size"),
     "weight_standardisation": flag("free"),
-    "weight_eps": Option(is_eps, "a number from 0 on", "free"),
+    "weight_eps": Option(is_eps, "a number from 0 on", "free", always=True),
     "pool_border": one_of("zeros", "none", role="free"),
     "avg_down": flag("free"),
     "norm_groups": count("free"),
@@ -102,6 +105,15 @@ def read(tensors: Tensors) -> Reading:
     from npresnet.arch.families import resnetv2_reading  # imported on access: other networks load without it
 
     return resnetv2_reading.read(tensors)
+
+
+def adjusted(decisions: dict[str, Decision], given: Mapping[str, Any]) -> dict[str, Decision]:
+    """Without weight standardisation, no eps of it. Raises ArchitectureError where one was given."""
+    if decisions["weight_standardisation"].value:
+        return decisions
+    if "weight_eps" in given:
+        raise ArchitectureError("weight_eps is about weight standardisation, which this network does not have")
+    return {name: decision for name, decision in decisions.items() if name != "weight_eps"}
 
 
 def build(builder: Builder, options: Options) -> Mapping[str, str]:

@@ -15,8 +15,8 @@ from npresnet.arch.family import Options, Reading, name_in
 from npresnet.arch.options import Option, flag
 from npresnet.arch.residual.blocks import SELECTIVE, selective
 from npresnet.arch.residual.build import build_residual
-from npresnet.arch.residual.layout import OPTIONS as RESIDUAL
 from npresnet.arch.residual.layout import Layout
+from npresnet.arch.residual.options import without
 from npresnet.arch.residual.reading import is_bottleneck
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
@@ -25,7 +25,7 @@ __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "sig
 
 NAME = "sk"
 ANY = "skresnet"  # the name of networks without a specific one
-OPTIONS: Mapping[str, Option] = {**RESIDUAL, "split_input": flag("topology")}
+OPTIONS: Mapping[str, Option] = {**without("stride_on"), "split_input": flag("topology")}
 
 
 def options_of(name: str) -> Options | None:
@@ -56,7 +56,7 @@ def read(tensors: Tensors) -> Reading:
     bottleneck = is_bottleneck(tensors)
     groups, splits = selective.read_selection(tensors, bottleneck)
     names = selective.BOTTLENECK if bottleneck else selective.BASIC
-    decisions, sizes = timm.read_parts(tensors, NAME, names, groups, split_input=Decision(splits, "inferred"))
+    decisions, sizes = timm.read_own_blocks(tensors, NAME, names, groups, split_input=Decision(splits, "inferred"))
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 

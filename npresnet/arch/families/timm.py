@@ -162,8 +162,9 @@ def signature(tensors: Tensors) -> bool:
 
 
 def read(tensors: Tensors) -> Reading:
-    antialias, avd = Decision("none", "default", ALIASED), Decision("none", "default", NO_AVD)
-    decisions, sizes = read_parts(tensors, NAME, antialias=antialias, avd=avd)
+    decisions, sizes = read_parts(tensors, NAME, antialias=Decision("none", "default", ALIASED))
+    if decisions["block"].value != "BasicBlock":
+        decisions["avd"] = Decision("none", "default", NO_AVD)
     return Reading({"arch": Decision(name_of(decisions), "inferred"), **decisions}, sizes)
 
 
@@ -177,6 +178,12 @@ def read_parts(
     decisions, sizes = read_residual(tensors, family, names, groups, labels=(1000, "imagenet"), **{**stem, **known})
     parts = {part: Decision(sizes[part], "inferred") for part in ("stem_widths", "pool_conv")}
     return Reading({"family": family, **parts, **decisions}, sizes)
+
+
+def read_own_blocks(tensors: Tensors, name: str, names: Layers, groups: int, /, **known: Decision) -> Reading:
+    """`read_parts` for blocks with another module in place of the 3x3, which has the stride."""
+    decisions, sizes = read_parts(tensors, name, names, groups, **known)
+    return Reading({name: decision for name, decision in decisions.items() if name != "stride_on"}, sizes)
 
 
 def name_of(decisions: Mapping[str, Decision]) -> str:

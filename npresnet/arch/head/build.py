@@ -49,9 +49,12 @@ def _are_names(value: Any) -> bool:
 # The options of every network with a head.
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
-        "head": Option(_are_names, "a module's name, a list of modules in their order, or 'none'", "free"),
+        "head": Option(_are_names, "a module's name, a list of modules in their order, or 'none'", "free", always=True),
         "head_activation": Option(
-            _are_activations, f"one of {', '.join(ACTIVATIONS)}, ['leaky_relu', slope], or a list of these", "free"
+            _are_activations,
+            f"one of {', '.join(ACTIVATIONS)}, ['leaky_relu', slope], or a list of these",
+            "free",
+            always=True,
         ),
         "global_pool": one_of(*POOLS, role="free"),
         "scores": one_of("softmax", "sigmoid", role="free"),

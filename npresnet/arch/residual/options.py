@@ -51,3 +51,8 @@ OPTIONS: Mapping[str, Option] = {
     "attention": one_of("none", "se", "eca", "cbam", "gc", role="topology"),
     "norm": one_of("batch_norm", "group_norm", role="topology"),
 }
+
+
+def without(*names: str) -> Mapping[str, Option]:
+    """The options of families whose networks lack what these are about."""
+    return {name: option for name, option in OPTIONS.items() if name not in names}
