@@ -81,7 +81,7 @@ COMMON: Mapping[str, Option] = {
     "family": Option(lambda value: isinstance(value, str), "a family's name", "topology"),
     "num_classes": count("size"),
     "in_channels": count("size"),
-    "bgr": flag("free"),  # about images: see `npresnet.Preprocess`
+    "bgr": Option(is_bool, "True or False", "free", always=True),  # about images: see `npresnet.Preprocess`
 }
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from npresnet.arch.builder import Builder
 from npresnet.arch.family import Options, Reading, name_in
-from npresnet.arch.head.build import OPTIONS as HEAD_OPTIONS
 from npresnet.arch.options import Option, count
 from npresnet.arch.residual.attention_pool import OPENAI, attention_pool, preprocessing, read_size
 from npresnet.arch.residual.blocks import CLIP
@@ -31,7 +30,12 @@ CUSTOM = "CLIP's average pools"
 TRAINED = "CLIP's own: the position embedding is for images of this size"
 NO_LABELS = (0, "")
 FIXED = {"block": "Bottleneck", "downsample": "avg", "antialias": "avg"}
-LACKS = ("max_pool", *HEAD_OPTIONS)  # its pools are average pools, its end is the attention pool
+LACKS = (
+    "max_pool",
+    "head_activation",
+    "global_pool",
+    "scores",
+)  # its pools are average pools, its end is the attention pool
 OPTIONS: Mapping[str, Option] = {
     **without(*LACKS),
     "embedding": count("topology"),
