@@ -189,6 +189,16 @@ def read_layers(tensors: Tensors) -> list[int]:
     return depths
 
 
+def _refuse_mixed(tensors: Tensors, blocks: list[str]) -> None:
+    third = {".".join(name.split(".", 2)[:2]) for name in tensors if ".conv3." in name or ".bn3." in name}
+    basic = [block for block in blocks if block not in third]
+    if basic and all(f"{block}.conv1.weight" in tensors for block in basic):
+        raise ArchitectureError(
+            f"{shorten(basic)} have two convolutions, other blocks three: networks of BasicBlocks and Bottlenecks are "
+            "not supported"
+        )
+
+
 def _refuse_gaps(what: str, numbers: list[int], first: int) -> None:
     expected = list(range(first, first + len(numbers)))
     if not numbers or numbers != expected:
@@ -200,7 +210,9 @@ def _refuse_gaps(what: str, numbers: list[int], first: int) -> None:
 
 def read_widths(tensors: Tensors, names: Layers, layers: list[int]) -> Widths:
     """The out_channels of every block's convolutions."""
-    blocks = (f"layer{i}.{j}" for i, depth in enumerate(layers, start=1) for j in range(depth))
+    blocks = [f"layer{i}.{j}" for i, depth in enumerate(layers, start=1) for j in range(depth)]
+    if is_bottleneck(tensors):
+        _refuse_mixed(tensors, blocks)
     return {
         block: tuple(_width(tensors, f"{block}.{conv}", f"{block}.{norm}") for conv, norm in names) for block in blocks
     }

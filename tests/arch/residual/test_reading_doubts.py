@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from npresnet import arch
-from tests.arch.fabric import Tensors, basic_net
+from npresnet.errors import ArchitectureError
+from tests.arch.fabric import Tensors, basic_net, bottleneck_net, without
 
 
 def without_statistics(tensors: Tensors) -> Tensors:
@@ -28,3 +29,13 @@ def test_three_stages_are_he_s_where_they_begin_with_few_channels(channels, proj
     _, config = arch.build(tensors)
     assert ("max_pool" in config.ambiguous()) != is_usual
     assert (config.value("labels") == "cifar10") == is_usual
+
+
+def test_basic_blocks_and_bottlenecks_in_one_network_are_refused_as_what_they_are():
+    mixed = {name: array for name, array in bottleneck_net((2, 1)).items() if not name.startswith("layer2.")}
+    mixed |= {name: array for name, array in basic_net((2, 1)).items() if name.startswith("layer2.")}
+    with pytest.raises(ArchitectureError, match=r"layer2\.0 have two convolutions, other blocks three"):
+        arch.build(mixed)
+    torn = without(bottleneck_net((2, 1)), "layer2.0.conv3.weight")
+    with pytest.raises(ArchitectureError, match=r"layer2\.0\.conv3\.weight is missing"):
+        arch.build(torn)

@@ -76,7 +76,10 @@ BAD = {
     "more than a net": (basic_net() | {"layer1.0.gate": np.ones(3, np.float32)}, ["layer1.0.gate (3,)", "another"]),
     "negative variance": (basic_net() | {"bn1.running_var": np.full(8, -1.0)}, ["bn1.running_var", "negative"]),
     "two classifiers": (basic_net() | linear("linear", 5, 64), ["fc (5 x 64), linear (5 x 64)", "head='linear'"]),
-    "blocks of two kinds": (basic_net() | conv("layer2.0.conv3", 64, 16, 1, 1), ["layer1.0.conv3.weight"]),
+    "blocks of two kinds": (
+        basic_net() | conv("layer2.0.conv3", 64, 16, 1, 1),
+        ["layer1.0", "BasicBlocks and Bottlenecks"],
+    ),
     "projection of the other custom": (basic_net() | conv("layer1.0.shortcut.0", 8, 8, 1, 1), ["shortcut"]),
     "groups that do not divide": (
         bottleneck_net(width=8) | conv("layer1.0.conv2", 8, 3, 3, 3),
