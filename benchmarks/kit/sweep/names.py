@@ -21,7 +21,7 @@ TIMM = {
     "res2net": "",
     "nfnet": "",
     "tresnet": "",
-    "byobnet": "resne|^gernet",
+    "byobnet": "resne|^gernet|^test_byobnet",
     "cspnet": "^cspres",
     "dla": "res2ne",
 }
@@ -31,7 +31,7 @@ NOT_RESNETS = {
     "byoanet": "attention between positions instead of convolutions (botnet, halonet, lambda)",
     "inception_resnet_v2": "Inception's branches",
 }
-TORCHVISION = r"^(wide_)?resne(x)?t[0-9]|^(r3d|mc3|r2plus1d)_18$"
+TORCHVISION = r"^(quantized_)?(wide_)?resne(x)?t[0-9]|^(r3d|mc3|r2plus1d)_18$"
 
 
 class Name(NamedTuple):

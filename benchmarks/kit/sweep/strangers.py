@@ -12,10 +12,14 @@ from benchmarks.kit.sweep.names import NOT_RESNETS, Name, is_resnet
 from benchmarks.kit.sweep.verdicts import Record
 
 # A word of a refusal -> the modules of which it may be said; of others it is a wrong name.
-VISION_TRANSFORMERS = "vit|beit|vision_transformer|cait|deit|eva|xcit|pvt|twins|volo|tnt|coat|nest|hiera|visformer|swin"
+VISION_TRANSFORMERS = (
+    "vit|beit|vision_transformer|cait|deit|eva|xcit|pvt|twins|volo|tnt|coat|nest|hiera|visformer|swin|^pit$"
+)
 RIGHT: dict[str, str] = {
     "hybrid": "hybrid|levit|vit|former",
-    "byoanet": "^byoanet$",
+    "byoanet": "^byo[ab]net$",
+    "MobileViT": "mobilevit|^byobnet$",  # timm builds some of them from byobnet's blocks
+    "DenseNet": "densenet|^rdnet$",  # "revitalized"
     "byobnet": "^byobnet$",
     "cross-stage": "^cspnet$",
     "RegNetZ": "^byobnet$",
@@ -26,7 +30,7 @@ RIGHT: dict[str, str] = {
     "Swin": "swin",
     "MLP": "mlp",
     "MetaFormer": "metaformer",
-    "Ghost": "ghostnet",
+    "Ghost": "ghost",
     "EfficientNet or MobileNet": "efficientnet|mobilenet|mnasnet|tinynet",
     "ShuffleNet": "shufflenet",
     "NASNet": "nasnet",
