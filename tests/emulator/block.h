@@ -74,7 +74,7 @@ struct Product {
   unsigned long long a, b;
   float* sums[128];
   std::vector<unsigned> chunks;  // of shared memory that it reads
-  std::vector<float> factors;    // b as numbers, once a warp has needed them
+  std::vector<Row8> factors;     // b as numbers, once a warp has needed them
   int finished = 0;              // warps that have waited for it
 };
 

@@ -6,6 +6,8 @@
 
 namespace emulator {
 
+typedef float Row8 __attribute__((vector_size(32)));  // eight sums at once
+
 // `values` takes `count` numbers, a multiple of 8.
 template <class B, float (*value)(B)> struct Numbers {
   typedef B Bits;

@@ -69,6 +69,8 @@ inline void run_blocks(const Call& call, const Kernel& kernel, Progress& progres
   b.kernel = kernel.call;
   b.call = &call;
   b.fault[0] = 0;
+  for (auto* users : {&b.being_read, &b.being_written, &b.last_writer}) users->clear();
+  b.unordered.clear();
   b.fibers.resize(static_cast<size_t>(b.threads));
   if (!arena.mapping || !b.stacks.reserve(b.threads)) return progress.fail("there is no memory for a block");
   worker->signal_stack.use();

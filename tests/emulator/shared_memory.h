@@ -4,6 +4,7 @@
 // which lie in the thread-local storage of the kernel's library. Both hold NaN when a block begins.
 #pragma once
 #include <link.h>
+#include <algorithm>
 
 namespace emulator {
 
@@ -71,14 +72,21 @@ inline int find_thread_local(dl_phdr_info* info, size_t, void* found) {
   return 0;
 }
 
+// What lies between the dynamic shared memory and the arrays has had no users since the launch began.
+template <class T> inline void forget_users(std::vector<T>& users, size_t shared, size_t chunks) {
+  users.resize(chunks);
+  std::fill_n(users.begin(), shared, 0);
+  std::fill(users.begin() + STATIC_BASE / CHUNK, users.end(), 0);
+}
+
 inline void poison_shared_memory(Block& b) {
   memset(b.shared, 0xFF, b.shared_bytes);
   memset(b.statics, 0xFF, b.static_bytes);
-  size_t chunks = (STATIC_BASE + b.static_bytes) / CHUNK + 1;
-  b.being_read.assign(chunks, 0);
-  b.being_written.assign(chunks, 0);
-  b.unordered.assign(chunks, 0);
-  b.last_writer.assign(chunks, 0);
+  size_t shared = (b.shared_bytes + CHUNK - 1) / CHUNK, chunks = (STATIC_BASE + b.static_bytes) / CHUNK + 1;
+  forget_users(b.being_read, shared, chunks);
+  forget_users(b.being_written, shared, chunks);
+  forget_users(b.unordered, shared, chunks);
+  forget_users(b.last_writer, shared, chunks);
 }
 
 }  // namespace emulator

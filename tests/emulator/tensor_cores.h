@@ -3,8 +3,6 @@
 
 namespace emulator {
 
-typedef float Row8 __attribute__((vector_size(32)));
-
 template <class Element> struct Mma {
   static constexpr int PER_REGISTER = 4 / sizeof(typename Element::Bits);
   static constexpr int K = 8 * PER_REGISTER;

@@ -41,27 +41,27 @@ template <class Element> inline void read_row(const Tile& tile, int row, float* 
 // The 16 rows of one of the four warps.
 template <class Element> inline void compute_wgmma(Product& product, int warp) {
   constexpr int K = Wgmma<Element>::K;
-  const int N = product.columns;
+  const int N = product.columns, N8 = N / 8;
   Tile a_tile(product.a), b_tile(product.b);
   float a[K], row[K];
   if (product.factors.empty()) {
-    product.factors.resize(K * N);
+    product.factors.resize(static_cast<size_t>(K * N8));
     for (int j = 0; j < N; j++) {
       read_row<Element>(b_tile, j, row);
-      for (int k = 0; k < K; k++) product.factors[static_cast<size_t>(k * N + j)] = row[k];
+      for (int k = 0; k < K; k++) product.factors[static_cast<size_t>(k * N8 + j / 8)][j % 8] = row[k];
     }
   }
   for (int i = 0; i < 16; i++) {
     read_row<Element>(a_tile, warp * 16 + i, a);
     float* const* lanes = product.sums + warp * 32 + i % 8 * 4;  // four lanes share the row
     int half = i / 8 * 2;
-    float sums[256];
-    for (int j = 0; j < N; j++) sums[j] = lanes[j % 8 / 2][j / 8 * 4 + half + j % 2];
+    Row8 sums[256 / 8];
+    for (int j = 0; j < N; j++) sums[j / 8][j % 8] = lanes[j % 8 / 2][j / 8 * 4 + half + j % 2];
     for (int k = 0; k < K; k++) {
-      const float* b = product.factors.data() + k * N;
-      for (int j = 0; j < N; j++) sums[j] += a[k] * b[j];
+      const Row8* b = product.factors.data() + k * N8;
+      for (int j = 0; j < N8; j++) sums[j] += a[k] * b[j];
     }
-    for (int j = 0; j < N; j++) lanes[j % 8 / 2][j / 8 * 4 + half + j % 2] = sums[j];
+    for (int j = 0; j < N; j++) lanes[j % 8 / 2][j / 8 * 4 + half + j % 2] = sums[j / 8][j % 8];
   }
 }
 
