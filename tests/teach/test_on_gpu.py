@@ -129,8 +129,8 @@ def test_pages_by_the_command_line(device, tmp_path, capsys):
 def test_half_precision_is_told(gpus):
     """A page says that numbers were rounded; its sizes count two bytes a number."""
     gpus(capability=90, name=GPU)
-    half, single = (npresnet.load("demo", device="cuda", dtype=dtype, preprocess=SMALL) for dtype in ("float16", "float32"))
-    with half, single:
+    how = {"device": "cuda", "preprocess": SMALL}
+    with npresnet.load("demo", dtype="float16", **how) as half, npresnet.load("demo", **how) as single:
         explained = explain.gather(half, PHOTO, LAYER)
         assert explained.device.dtype == "float16"
         assert "float16" in explained.ways[-1].text
