@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,10 @@ from npresnet.bench.engines import ENGINES, FAST, OURS, Engine, Job, installed
 from npresnet.bench.random_weights import BRANCH_SCALE, randomise_batch_norms
 from npresnet.bench.run import Race, has_failed, report_text, run
 from tests.bench import fake_engines
+from tests.support.children import no_torch_in_children
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+__all__ = ["no_torch_in_children"]
+
 QUICK = Settings(threads=1, rounds=1, seconds=0.0, pause_s=0.0)
 
 
@@ -84,8 +85,7 @@ def test_a_real_model_against_pytorch_from_start_to_json(tmp_path):
     assert "PyTorch eager, NCHW" in report_text(entry)
 
 
-def test_a_weight_file_of_ones_own_and_one_that_cannot_be_read(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+def test_a_weight_file_of_ones_own_and_one_that_cannot_be_read(tmp_path, no_torch_in_children):
     (tmp_path / "broken.npz").write_bytes(b"no weights")
     with npresnet.build("resnet18", num_classes=3) as model:
         model.save(tmp_path / "mine.npz")
@@ -100,8 +100,7 @@ def test_a_weight_file_of_ones_own_and_one_that_cannot_be_read(tmp_path, monkeyp
     assert "CheckpointError" in skipped["reason"]
 
 
-def test_a_run_that_was_cut_goes_on_where_it_was(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+def test_a_run_that_was_cut_goes_on_where_it_was(no_torch_in_children):
     race = Race(["cifar_resnet20"], [1], [], 32, onnx="npresnet")
     registry = {OURS: ENGINES[OURS]}
 
@@ -121,7 +120,7 @@ def test_a_run_that_was_cut_goes_on_where_it_was(monkeypatch):
     assert again([1], cut)["cases"][0]["engines"][OURS]["median_ms"] != 123.0
 
 
-def test_two_files_of_one_name_are_two_cases(tmp_path):
+def test_two_files_of_one_name_are_two_cases(tmp_path, no_torch_in_children):
     for number, name in enumerate(("one", "other")):
         (tmp_path / name).mkdir()
         with npresnet.build("cifar_resnet20", seed=number) as model:
@@ -131,7 +130,7 @@ def test_two_files_of_one_name_are_two_cases(tmp_path):
     assert [case["model"] for case in entry["cases"]] == ["model.npz"] * 2
 
 
-def test_what_is_left_out_is_kept_and_no_folder_told(tmp_path):
+def test_what_is_left_out_is_kept_and_no_folder_told(tmp_path, no_torch_in_children):
     kept = []
     missing = str(tmp_path / "my clients" / "model.pth")
     run(Race([missing], [1], [OURS], 32), QUICK, command="c", say=silent, keep=lambda entry: kept.append(dict(entry)))

@@ -14,13 +14,16 @@ from npresnet import arch, weights
 from npresnet.bench.process import worker_environ
 from npresnet.bench.random_weights import randomise_batch_norms
 from tests.support.checkout import REPOSITORY
+from tests.support.children import no_torch_in_children
+
+__all__ = ["no_torch_in_children"]
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 PHOTO = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
 SCRIPTS = ["vs_peers", "coldstart", "determinism", "families", "gpu_model", "gpu_report", "layers", "memory", "report"]
 
 
-def test_vs_peers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys):
+def test_vs_peers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys, no_torch_in_children):
     output = tmp_path / "found.json"
     words = ["--quick", "--models", "resnet18", "--batches", "1", "--engines", "npresnet", "--size", "32"]
     assert vs_peers.main([*words, "--onnx", "npresnet", "--output", str(output)]) == 0
@@ -45,7 +48,7 @@ def test_layers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys):
     assert str(tmp_path) not in output.read_text()
 
 
-def test_memory_prints_a_table_and_writes_where_it_is_told(tmp_path, capsys):
+def test_memory_prints_a_table_and_writes_where_it_is_told(tmp_path, capsys, no_torch_in_children):
     output = tmp_path / "found.json"
     words = ["--models", "cifar_resnet20", "--batches", "1", "16", "--engines", "npresnet", "--size", "32"]
     assert memory.main([*words, "--onnx", "npresnet", "--output", str(output)]) == 0
@@ -59,7 +62,7 @@ def test_memory_prints_a_table_and_writes_where_it_is_told(tmp_path, capsys):
         assert "median_ms" not in found
 
 
-def test_memory_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
+def test_memory_says_what_it_could_not_measure_and_fails(tmp_path, capsys, no_torch_in_children):
     words = ["--models", "resnet19", "--engines", "npresnet", "--output", str(tmp_path / "none.json")]
     assert memory.main(words) == 1
     printed = capsys.readouterr()
@@ -67,7 +70,7 @@ def test_memory_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
     assert "resnet19 left out: ArchitectureError" in printed.err
 
 
-def test_vs_peers_says_what_it_could_not_measure_and_fails(tmp_path, capsys):
+def test_vs_peers_says_what_it_could_not_measure_and_fails(capsys, no_torch_in_children):
     assert vs_peers.main(["--quick", "--models", "resnet19", "--engines", "npresnet"]) == 1
     printed = capsys.readouterr()
     assert "nothing was measured" in printed.out

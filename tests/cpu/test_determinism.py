@@ -44,7 +44,7 @@ def require(instructions: str) -> str:
 
 
 @pytest.mark.parametrize("instructions", CORE_TYPES)
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 224), ("resnext50_32x4d", 100)])
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 112), ("resnext50_32x4d", 100)])
 def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, instructions):
     core_type = require(instructions)
     one = run_in_a_process(name, "1,2,3", size, core_type)

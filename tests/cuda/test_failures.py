@@ -143,7 +143,7 @@ def test_other_gpus_go_on(gpus):
 
 def test_what_a_model_says_and_auto_chooses(gpus):
     stand_in = gpus()
-    model, x = npresnet.load("demo", device="cuda"), np.zeros((1, 3, 32, 32), np.float32)
+    model, x = npresnet.load("demo", device="cuda"), np.zeros((1, 3, 8, 8), np.float32)
     model(x)
     stand_in.failures.plan("synchronize", 719)
     for _ in range(2):
@@ -190,7 +190,7 @@ class Loud(list):
 
 stand_in = CupyStandIn().install(pytest.MonkeyPatch(), pathlib.Path(tempfile.mkdtemp()))
 stand_in.failures.noise = Loud()
-model, x = npresnet.load("demo", device="cuda"), np.zeros((1, 3, 32, 32), np.float32)
+model, x = npresnet.load("demo", device="cuda"), np.zeros((1, 3, 8, 8), np.float32)
 model(x)
 stand_in.failures.plan("launch graph", 700)
 try:
@@ -212,7 +212,8 @@ def test_the_interpreter_ends_quietly():
 @pytest.mark.parametrize(("status", "words"), [(719, "restart it"), (1, "fails: cudaErrorInvalidValue")])
 def test_in_the_middle_of_a_stream_of_pictures(gpus, call, status, words):
     stand_in = gpus()
-    model, pictures = npresnet.load("demo", device="cuda"), [np.zeros((32, 32, 3), np.uint8)] * 6
+    model = npresnet.build("cifar_resnet8", num_classes=3, device="cuda", preprocess={"resize": 8, "crop": 8})
+    pictures = [np.zeros((8, 8, 3), np.uint8)] * 6
     assert len(list(model.stream(pictures, batch_size=1))) == 6
     stand_in.failures.plan(call, status, after=1)
     with pytest.raises(DeviceError, match=words):

@@ -17,7 +17,8 @@ from tests.support.small import batch
 
 pytestmark = emulator.needed
 
-SIZES = {"resnet18": (2, 32, 25), "resnet50": (1, 24, 17), "resnext50_32x4d": (1, 24, 17)}  # images, height, width
+SIZES = {"resnet18": (2, 32, 25), "resnet26": (1, 24, 17), "resnext26": (1, 24, 17)}  # images, height, width
+OPTIONS = {"resnet18": {}, "resnet26": {}, "resnext26": {"groups": 32, "width_per_group": 4}}
 NARROW = {"width_per_group": 16, "num_classes": 6}
 DILATED = {"groups": 4, "width_per_group": 32, "replace_stride_with_dilation": [False, True, True], "num_classes": 6}
 
@@ -35,7 +36,12 @@ def case(name: str, size: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]
     """(images, float64 logits)"""
     images, height, width = size
     x = batch(images, size=max(height, width))[:, :, :height, :width]
-    return x, ops.run(network_of(name, num_classes=10), x.astype(np.float64))["logits"]
+    return x, ops.run(of_every_kind(name), x.astype(np.float64))["logits"]
+
+
+def of_every_kind(name: str) -> Network:
+    """One of SIZES: basic blocks, bottlenecks, groups."""
+    return network_of(name.replace("resnext", "resnet"), num_classes=10, **OPTIONS[name])
 
 
 @pytest.mark.parametrize("dtype", GATES)
@@ -43,7 +49,7 @@ def case(name: str, size: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]
 def test_a_network_in_every_precision(gpus, name, dtype):
     stand_in = gpus()
     x, exact = case(name, SIZES[name])
-    found = compiled(passes.optimize(network_of(name, num_classes=10)), dtype)(x)["logits"]
+    found = compiled(passes.optimize(of_every_kind(name)), dtype)(x)["logits"]
     assert_within_gate(found, exact, dtype)
     kernels = " ".join(stand_in.kernels)
     assert ("conv2d_registers" in kernels) == (dtype == "float32")

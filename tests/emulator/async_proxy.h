@@ -13,7 +13,7 @@
 namespace emulator {
 
 // Thread `f` wrote these bytes, as threads write.
-OWN inline void note_write(Block& b, Fiber& f, unsigned address, unsigned bytes) {
+inline void note_write(Block& b, Fiber& f, unsigned address, unsigned bytes) {
   check_not_being_read(address, bytes, "a store");
   check_not_being_written(address, bytes, "a store");
   unsigned short number = static_cast<unsigned short>(f.id + 1);
@@ -28,7 +28,7 @@ OWN inline void note_write(Block& b, Fiber& f, unsigned address, unsigned bytes)
 // This thread's writes so far are fenced: they count once it meets others.
 inline void fence_writes(Fiber& f) {
   for (unsigned chunk : f.written) {
-    if (f.block->last_writer[chunk] == f.id + 1) f.block->last_writer[chunk] = 0;
+    if (block().last_writer[chunk] == f.id + 1) block().last_writer[chunk] = 0;
     f.fenced.push_back(chunk);
   }
   f.written.clear();
@@ -36,7 +36,7 @@ inline void fence_writes(Fiber& f) {
 
 // This thread comes to a barrier: who leaves it finds what was fenced.
 inline void publish_writes(Fiber& f) {
-  for (unsigned chunk : f.fenced) f.block->unordered[chunk]--;
+  for (unsigned chunk : f.fenced) block().unordered[chunk]--;
   f.fenced.clear();
 }
 
@@ -67,34 +67,34 @@ inline void check_ordered(unsigned address, unsigned bytes, const char* who, con
   }
 }
 
-OWN inline void on_store(const void* to, size_t bytes) {
+inline void on_store(const void* to, size_t bytes) {
   Block* b = running;
   if (!b) return;
   auto* p = static_cast<const unsigned char*>(to);
   size_t in_shared = static_cast<size_t>(p - b->shared), in_statics = static_cast<size_t>(p - b->statics);
   if (in_shared < b->shared_bytes) {
     note_write(*b, *b->now, static_cast<unsigned>(in_shared), static_cast<unsigned>(bytes));
-  } else if (in_statics < b->static_bytes && to != &running) {
+  } else if (in_statics < b->static_bytes) {
     note_write(*b, *b->now, STATIC_BASE + static_cast<unsigned>(in_statics), static_cast<unsigned>(bytes));
   }
 }
 
 }  // namespace emulator
 
-inline void fence_async_proxy() { emulator::fence_writes(*emulator::me()); }
+void fence_async_proxy() { emulator::fence_writes(*emulator::me()); }
 
 // What g++ -fsanitize=kernel-address calls before a store, given STORES of build.py.
 #define ON_STORE(bytes) \
-  __attribute__((used)) OWN inline void __asan_store##bytes##_noabort(void* to) { emulator::on_store(to, bytes); }
+  void __asan_store##bytes##_noabort(void* to) { emulator::on_store(to, bytes); }
 extern "C" {
 ON_STORE(1)
 ON_STORE(2)
 ON_STORE(4)
 ON_STORE(8)
 ON_STORE(16)
-__attribute__((used)) OWN inline void __asan_storeN_noabort(void* to, size_t bytes) { emulator::on_store(to, bytes); }
-__attribute__((used)) OWN inline void __asan_handle_no_return() {}
-__attribute__((used)) OWN inline void __asan_before_dynamic_init(const void*) {}
-__attribute__((used)) OWN inline void __asan_after_dynamic_init() {}
+void __asan_storeN_noabort(void* to, size_t bytes) { emulator::on_store(to, bytes); }
+void __asan_handle_no_return() {}
+void __asan_before_dynamic_init(const void*) {}
+void __asan_after_dynamic_init() {}
 }
 #undef ON_STORE

@@ -30,18 +30,18 @@ inline void end_phase_if_complete(Mbarrier& barrier) {
 
 }  // namespace emulator
 
-inline void barrier_init(unsigned barrier, int count) {
+void barrier_init(unsigned barrier, int count) {
   emulator::shared_at(barrier, 8, 8, "barrier_init");
   if (count < 1) emulator::fault("barrier_init: a barrier for %d arrivals", count);
   unsigned arrivals = static_cast<unsigned>(count);
   emulator::block().barriers[barrier] = {arrivals, arrivals, 0, 0, emulator::me(), false};
 }
 
-inline void barrier_init_fence() {
+void barrier_init_fence() {
   for (auto& [address, barrier] : emulator::block().barriers) barrier.shown |= barrier.initialised_by == emulator::me();
 }
 
-inline void barrier_arrive(unsigned barrier) {
+void barrier_arrive(unsigned barrier) {
   emulator::publish_writes(*emulator::me());
   emulator::Mbarrier& b = emulator::shown_mbarrier(barrier, emulator::me(), "barrier_arrive");
   if (!b.pending) emulator::fault("barrier_arrive: more than %u arrivals in one phase, address %u", b.count, barrier);
@@ -50,20 +50,16 @@ inline void barrier_arrive(unsigned barrier) {
   emulator::perhaps_pause();
 }
 
-inline void barrier_expect(unsigned barrier, unsigned bytes) {
+void barrier_expect(unsigned barrier, unsigned bytes) {
   if (bytes >= 1u << 20) emulator::fault("barrier_expect: %u bytes, a barrier counts to 2^20 - 1", bytes);
   emulator::shown_mbarrier(barrier, emulator::me(), "barrier_expect").bytes += bytes;
   barrier_arrive(barrier);
 }
 
-inline void barrier_wait(unsigned barrier, unsigned parity) {
+void barrier_wait(unsigned barrier, unsigned parity) {
   emulator::Mbarrier& b = emulator::shown_mbarrier(barrier, emulator::me(), "barrier_wait");
   if (parity > 1) emulator::fault("barrier_wait: parity %u, which is 0 or 1", parity);
   while ((b.phase & 1) == parity) emulator::wait_while(&b.phase, b.phase, "barrier_wait", barrier);
 }
 
-template <int N> inline void registers_dec() {}
-template <int N> inline void registers_inc() {}
-
-inline void wait_for_launch_ahead() { emulator::block().has_waited = true; }
-inline void let_next_launch_begin() {}
+void wait_for_launch_ahead() { emulator::block().has_waited = true; }

@@ -14,19 +14,6 @@
 
 namespace emulator {
 
-struct Block;
-
-enum class Order { ascending, descending, random };
-
-// How a launch is to be run, within what CUDA leaves open.
-struct Options {
-  bool lazy;    // asynchronous work happens as late as it may, or at once
-  Order order;  // which warp goes first
-  unsigned seed;
-  int planted;  // the fault that a test plants in this launch, 0 for none
-  bool pdl;     // it may begin before the launch ahead of it has ended
-};
-
 struct Copy {
   unsigned to;
   const void* from;  // null: zeros
@@ -34,10 +21,8 @@ struct Copy {
 
 constexpr unsigned NO_BARRIER = ~0u;
 
-struct Fiber {
+struct Fiber : SeenThread {
   Context context;
-  Block* block;
-  dim3 thread;
   int id, lane, warp;
   bool done;
   const unsigned* word;  // waits while *word == value; null: can run
@@ -85,10 +70,11 @@ struct TensorCopy {
 // One wgmma of four warps, of which each computes 16 rows: when it waits for it, or at once.
 struct Product {
   void (*compute)(Product&, int warp);
+  int columns;
   unsigned long long a, b;
   float* sums[128];
   std::vector<unsigned> chunks;  // of shared memory that it reads
-  std::vector<float> factors;    // b as numbers, once a warp has needed them
+  std::vector<Row8> factors;     // b as numbers, once a warp has needed them
   int finished = 0;              // warps that have waited for it
 };
 
@@ -114,14 +100,12 @@ struct Left {
   bool ended;  // its block has
 };
 
-struct Block {
-  Options options;
+struct Block : SeenBlock {
   Stacks stacks;
   std::vector<Fiber> fibers;
   Fiber* now;  // the one that runs
   std::vector<int> warp_order;
   int threads, warps, alive;
-  dim3 index, size, grid;
   unsigned random;
 
   Meeting everybody, warp_meetings[32];
@@ -131,7 +115,6 @@ struct Block {
   WarpProducts warp_products[32];
   bool has_waited;  // by wait_for_launch_ahead
 
-  unsigned char* shared;  // dynamic shared memory
   unsigned shared_bytes;
   unsigned char* statics;  // __shared__ arrays
   unsigned static_bytes;
@@ -143,15 +126,15 @@ struct Block {
   int drawn_by;            // the thread that has drawn a ticket, or -1; when everybody had met so often
   unsigned drawn_generation;
 
-  void (*kernel)(const void* arguments);
-  const void* arguments;
+  void (*kernel)(const void* call);
+  const void* call;
   sigjmp_buf end;
   char fault[512];
 };
 
-inline Fiber* me() { return stack_owner(); }  // the CUDA thread that runs
-inline Block& block() { return *me()->block; }
-inline thread_local Block* running = nullptr;  // by this thread of the CPU; for who is not on a fiber's stack
+inline Fiber* me() { return static_cast<Fiber*>(stack_owner()); }  // the CUDA thread that runs
+inline Block& block() { return *static_cast<Block*>(me()->block); }
+static thread_local Block* running = nullptr;  // by this thread of the CPU; for who is not on a fiber's stack
 
 inline unsigned draw(Block& b) {
   b.random = b.random * 1664525u + 1013904223u;
@@ -159,7 +142,7 @@ inline unsigned draw(Block& b) {
 }
 
 // Ends the launch with a message. Only the first fault of a block is kept.
-[[noreturn]] __attribute__((format(printf, 1, 2))) inline void fault(const char* format, ...) {
+void fault(const char* format, ...) {
   Block& b = *running;
   dim3 t = b.now->thread;
   int n = snprintf(b.fault, sizeof b.fault, "block (%u, %u, %u), thread (%u, %u, %u): ", b.index.x, b.index.y,
@@ -218,7 +201,7 @@ inline Fiber* next_fiber(Block& b) {
 inline void switch_to(Fiber* to) {
   Fiber* from = me();
   if (to == from) return;
-  from->block->now = to;
+  block().now = to;
   switch_context(from->context, to->context);
 }
 
@@ -248,8 +231,3 @@ inline void perhaps_pause() {
 }
 
 }  // namespace emulator
-
-#define threadIdx (emulator::me()->thread)
-#define blockIdx (emulator::block().index)
-#define blockDim (emulator::block().size)
-#define gridDim (emulator::block().grid)

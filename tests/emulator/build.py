@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 OPTIONS = "-std=c++17 -O1 -march=native -fPIC -pthread -w -fno-strict-aliasing -fno-stack-protector".split()
 OPTIONS.append("-U_FORTIFY_SOURCE")  # its longjmp takes a jump from a fiber's stack for an attack
 OPTIONS.append("-fno-gnu-unique")  # else libraries share inline thread_local variables: one's __shared__ is another's
+MACHINE_OPTIONS = ["-O2" if option == "-O1" else option for option in OPTIONS]
 # every store calls a function of async_proxy.h, in texts for Hopper's units: common/hopper.cuh is in them
 STORES = "-fsanitize=kernel-address --param=asan-instrumentation-with-call-threshold=0 --param=asan-stack=0".split()
 STORES += "--param=asan-globals=0 --param=asan-instrument-reads=0".split()
@@ -38,15 +39,15 @@ def compiler() -> str | None:
 
 @functools.cache
 def headers_and_compiler() -> bytes:
-    """What, besides the text, a library depends on: the emulator's headers, the compiler, the CPU's instructions."""
+    """What, besides the text, a library depends on: the emulator, the compiler, the CPU's instructions."""
     path = compiler()
     if path is None:
         raise EmulatorError("the emulator needs the compiler g++, which was not found; set CXX or install it")
     macros = subprocess.run(
         [path, *OPTIONS, "-dM", "-E", "-x", "c++", os.devnull], capture_output=True, check=True
     ).stdout
-    options = " ".join(OPTIONS).encode()
-    return options + macros + b"".join(header.read_bytes() for header in sorted(HERE.glob("*.h")))
+    options = " ".join([*OPTIONS, *MACHINE_OPTIONS]).encode()
+    return options + macros + b"".join(path.read_bytes() for path in [HERE / "machine.cpp", *sorted(HERE.glob("*.h"))])
 
 
 def folder() -> Path:
@@ -78,8 +79,9 @@ def build(
         macros += STORES if HOPPERS_UNITS in text else []
     key = hashlib.sha256(b"\0".join([headers_and_compiler(), " ".join(macros).encode(), text.encode()])).hexdigest()
     library = folder() / f"{key[:32]}.so"
+    machine = build_machine(folder())
     if not library.exists():
-        _compile(text, macros, library)
+        _compile(text, macros, library, machine)
     return ctypes.CDLL(str(library))
 
 
@@ -97,37 +99,29 @@ def _headers() -> str:
     return "\n".join(header.read_text(encoding="utf-8") for header in sorted(HERE.glob("*.h")))
 
 
-def _compile(text: str, macros: list[str], library: Path) -> None:
+def _compile(text: str, macros: list[str], library: Path, machine: Path) -> None:
     """Builds under a name of its own beside `library`, then renames."""
-    header = precompiled_header(tuple(macro for macro in macros if not macro.startswith("-DELEMENT")))
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         source, compiled, linked = (Path(scratch) / f"kernel.{suffix}" for suffix in ("cu", "o", "so"))
         source.write_text(text, encoding="utf-8")
-        include = ["-include", str(header)]
+        include = ["-include", str(HERE / "emulator.h")]
         # linked apart, without -fsanitize: what it calls is in sanitizer.h and not in g++'s own library
         _gxx(*OPTIONS, *macros, *include, "-x", "c++", "-c", str(source), "-o", str(compiled))
-        _gxx("-shared", "-pthread", str(compiled), "-o", str(linked))
+        _gxx("-shared", "-pthread", str(compiled), str(machine), "-o", str(linked))
         os.replace(linked, library)
 
 
 @functools.cache
-def precompiled_header(macros: tuple[str, ...]) -> Path:
-    """emulator.h with a compiled form beside it, which g++ takes instead: half of a kernel's compile time was in it.
-
-    macros  all that is given on the command line and that the header may look at
-    """
-    key = hashlib.sha256(b"\0".join([headers_and_compiler(), " ".join(macros).encode()])).hexdigest()
-    place = folder() / f"{key[:32]}.headers"
-    if not place.exists():
+def build_machine(place: Path) -> Path:
+    """The library that runs kernels: whatever does not depend on a kernel's text is compiled once and is in it."""
+    library = place / f"{hashlib.sha256(headers_and_compiler()).hexdigest()[:32]}.machine.so"
+    if not library.exists():
         _forget_old_files()
-        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
-            made = Path(scratch) / "made"
-            made.mkdir()
-            (made / "emulator.h").write_text(f'#include "{HERE / "emulator.h"}"\n', encoding="utf-8")
-            _gxx(*OPTIONS, *macros, "-x", "c++-header", str(made / "emulator.h"), "-o", str(made / "emulator.h.gch"))
-            with contextlib.suppress(OSError):  # another process was faster
-                made.rename(place)
-    return place / "emulator.h"
+        with tempfile.TemporaryDirectory(dir=place) as scratch:
+            linked = Path(scratch) / "machine.so"
+            _gxx(*MACHINE_OPTIONS, "-shared", str(HERE / "machine.cpp"), "-o", str(linked))
+            os.replace(linked, library)
+    return library
 
 
 def _forget_old_files(days: float = 7.0) -> None:

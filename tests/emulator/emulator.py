@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -31,15 +30,12 @@ EVERY_WAY = [
     for schedule in ("ascending", "descending", "random:7")
 ]
 
-LIBRARIES_WITH_STACKS = 8  # of some hundreds that a test run loads
-recent: dict[int, ctypes.CDLL] = {}  # by handle, those that ran last; the last one last
-recent_lock = threading.Lock()
 ORDERS = {"ascending": 0, "descending": 1, "random": 2}
 Edits = tuple[tuple[str, str], ...]
 
 
 class Call(ctypes.Structure):
-    """One launch, as launch.h takes it."""
+    """One launch, as kernel.h takes it."""
 
     _fields_ = [
         ("grid", ctypes.c_uint * 3),
@@ -91,16 +87,6 @@ def run(
         except AttributeError:
             raise EmulatorError(f"{launch.source.file} exports no {launch.kernel}: KERNEL({launch.kernel})?") from None
         _call(function, launch, copies, schedule, threads, planted)
-        _keep_stacks_of(library)
-
-
-def _keep_stacks_of(library: ctypes.CDLL) -> None:
-    """Take them from the library that has not run for longest, lest a process has more mappings than Linux allows."""
-    with recent_lock:
-        recent.pop(library._handle, None)
-        recent[library._handle] = library
-        while len(recent) > LIBRARIES_WITH_STACKS:
-            recent.pop(next(iter(recent))).forget_idle_workers()
 
 
 def parameters(source: Source, kernel: str, architecture: int = 90) -> list[np.dtype]:

@@ -1,7 +1,6 @@
-// Stacks, and the switch from one to another. A fiber never leaves the CPU thread that it began on.
+// Stacks, and the switch from one to another.
 #pragma once
 #include <setjmp.h>
-#include <stdint.h>
 #include <sys/mman.h>
 
 #if !defined(__x86_64__) || defined(EMULATOR_UCONTEXT)
@@ -11,12 +10,7 @@
 
 namespace emulator {
 
-constexpr size_t PAGE = 16384;  // the largest page of a system that we run on
-constexpr size_t STACK_BYTES = 128 << 10;  // address space: only pages that are touched cost memory
-
-struct Fiber;
-
-// Stacks of one block. Each begins with a page that cannot be touched and a word that says whose it is.
+// Stacks of one block; seen.h says how each begins.
 struct Stacks {
   void* mapping = nullptr;
   size_t mapped = 0;
@@ -30,7 +24,7 @@ struct Stacks {
   }
 
   unsigned char* top(int i) const { return memory + STACK_BYTES * (static_cast<size_t>(i) + 1); }
-  Fiber*& owner(int i) { return *reinterpret_cast<Fiber**>(top(i) - STACK_BYTES + PAGE); }
+  SeenThread*& owner(int i) { return *reinterpret_cast<SeenThread**>(top(i) - STACK_BYTES + PAGE); }
   bool holds(const void* p) const { return p >= memory && p < memory + STACK_BYTES * static_cast<size_t>(count); }
 
   // Room for `wanted` stacks, each at a multiple of its size.
@@ -49,12 +43,6 @@ struct Stacks {
     return true;
   }
 };
-
-// Whose stack this is: the running fiber. Only to be asked on a fiber's stack; thread-local storage would be slower.
-inline Fiber* stack_owner() {
-  uintptr_t here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  return *reinterpret_cast<Fiber* const*>((here & ~(STACK_BYTES - 1)) + PAGE);
-}
 
 // Where a fiber stands when it does not run.
 struct Context {

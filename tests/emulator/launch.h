@@ -1,29 +1,10 @@
-// Grids: blocks one after the other, or spread over threads of the CPU; arguments as CUDA's launch takes them; and
-// KERNEL(name), which exports name__launch for Python.
+// Grids: blocks one after the other, or spread over threads of the CPU.
 #pragma once
 #include <atomic>
 #include <numeric>
 #include <thread>
-#include <tuple>
-#include <type_traits>
-#include <utility>
 
 namespace emulator {
-
-// tests/emulator/emulator.py declares the same fields.
-struct Call {
-  unsigned grid[3], block[3];
-  unsigned shared_bytes;
-  int lazy, order;
-  unsigned seed;
-  int planted;
-  int pdl;
-  int cpu_threads;
-  int argument_count;
-  const void* const* arguments;
-  const unsigned* argument_bytes;
-  const char* argument_kinds;  // NumPy's letters: u, i, f, V
-};
 
 // What a launch keeps of one thread of the CPU; used again by later launches, for stacks are slow to make.
 struct Worker {
@@ -45,13 +26,6 @@ inline Worker* take_worker() {
 inline void give_back(Worker* worker) {
   std::lock_guard<std::mutex> hold(idle_workers_lock);
   idle_workers.push_back(worker);
-}
-
-// Every stack with its guard is two of the 65,530 mappings that Linux allows a process: see emulator.py.
-extern "C" void forget_idle_workers() {
-  std::lock_guard<std::mutex> hold(idle_workers_lock);
-  for (Worker* worker : idle_workers) delete worker;
-  idle_workers.clear();
 }
 
 // What all threads of the CPU share while a launch runs.
@@ -77,12 +51,11 @@ inline unsigned long long block_at(unsigned long long i, unsigned long long bloc
   return (i * step + options.seed) % blocks;
 }
 
-inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& progress) {
+inline void run_blocks(const Call& call, const Kernel& kernel, Progress& progress) {
   Worker* worker = take_worker();
   Block& b = worker->block;
   SharedArena arena(call.shared_bytes);
-  ThreadLocal statics;
-  running = nullptr;  // brings this thread's storage into being
+  ThreadLocal statics{kernel.thread_local_storage()};
   dl_iterate_phdr(find_thread_local, &statics);
   b.options = {call.lazy != 0, static_cast<Order>(call.order), call.seed, call.planted, call.pdl != 0};
   b.size = {call.block[0], call.block[1], call.block[2]};
@@ -93,9 +66,11 @@ inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& 
   b.shared_bytes = call.shared_bytes;
   b.statics = statics.memory;
   b.static_bytes = static_cast<unsigned>(statics.bytes);
-  b.kernel = kernel;
-  b.arguments = &call;
+  b.kernel = kernel.call;
+  b.call = &call;
   b.fault[0] = 0;
+  for (auto* users : {&b.being_read, &b.being_written, &b.last_writer}) users->clear();
+  b.unordered.clear();
   b.fibers.resize(static_cast<size_t>(b.threads));
   if (!arena.mapping || !b.stacks.reserve(b.threads)) return progress.fail("there is no memory for a block");
   worker->signal_stack.use();
@@ -111,19 +86,11 @@ inline void run_blocks(const Call& call, void (*kernel)(const void*), Progress& 
   give_back(worker);
 }
 
-template <class T> constexpr const char* accepted_kinds() {
-  if (std::is_pointer_v<T>) return "u";
-  if (std::is_floating_point_v<T>) return "f";
-  if (std::is_integral_v<T>) return "iu";
-  return "V";
-}
-
-template <class T> inline bool accepts(const Call& call, size_t i, Progress& progress) {
-  typedef std::remove_cv_t<T> Value;
-  if (call.argument_bytes[i] == sizeof(Value) && strchr(accepted_kinds<Value>(), call.argument_kinds[i])) return true;
+inline bool accepts(const Parameter& parameter, const Call& call, size_t i, Progress& progress) {
+  if (call.argument_bytes[i] == parameter.bytes && strchr(parameter.kinds, call.argument_kinds[i])) return true;
   char text[200];
-  snprintf(text, sizeof text, "argument %zu is of NumPy's kind %c%u, the kernel takes kind %s of %zu bytes", i,
-           call.argument_kinds[i], call.argument_bytes[i], accepted_kinds<Value>(), sizeof(Value));
+  snprintf(text, sizeof text, "argument %zu is of NumPy's kind %c%u, the kernel takes kind %s of %u bytes", i,
+           call.argument_kinds[i], call.argument_bytes[i], parameter.kinds, parameter.bytes);
   progress.fail(text);
   return false;
 }
@@ -137,57 +104,31 @@ inline bool within_limits(const Call& call, Progress& progress) {
   return !progress.failed;
 }
 
-template <class T> inline std::remove_cv_t<T> load_argument(const void* p) {
-  std::remove_cv_t<T> value;
-  memcpy(static_cast<void*>(&value), p, sizeof value);
-  return value;
+inline bool accepts_all(const Kernel& kernel, const Call& call, Progress& progress) {
+  if (call.argument_count != static_cast<int>(kernel.parameter_count)) {
+    char text[100];
+    snprintf(text, sizeof text, "the kernel takes %zu arguments, not %d", kernel.parameter_count, call.argument_count);
+    progress.fail(text);
+    return false;
+  }
+  if (!within_limits(call, progress)) return false;
+  for (size_t i = 0; i < kernel.parameter_count; i++) {
+    if (!accepts(kernel.parameters[i], call, i, progress)) return false;
+  }
+  return true;
 }
 
-template <auto kernel, class... T, size_t... I>
-inline int launch(const Call& call, Progress& progress, void (*)(T...), std::index_sequence<I...>) {
-  if (call.argument_count != sizeof...(T)) {
-    char text[100];
-    snprintf(text, sizeof text, "the kernel takes %zu arguments, not %d", sizeof...(T), call.argument_count);
-    progress.fail(text);
-    return 1;
-  }
-  if (!within_limits(call, progress) || !(accepts<T>(call, I, progress) && ...)) return 1;
+int launch(const Call& call, const Kernel& kernel, char* message, size_t message_bytes) {
+  Progress progress;
+  progress.message = message;
+  progress.message_bytes = message_bytes;
+  if (!accepts_all(kernel, call, progress)) return 1;
   catch_signals();
-  auto call_kernel = [](const void* p) { kernel(load_argument<T>(static_cast<const Call*>(p)->arguments[I])...); };
   std::vector<std::thread> others;
-  for (int i = 1; i < call.cpu_threads; i++) others.emplace_back([&] { run_blocks(call, call_kernel, progress); });
-  run_blocks(call, call_kernel, progress);
+  for (int i = 1; i < call.cpu_threads; i++) others.emplace_back([&] { run_blocks(call, kernel, progress); });
+  run_blocks(call, kernel, progress);
   for (std::thread& thread : others) thread.join();
   return progress.failed;
 }
 
-template <auto kernel, class... T>
-inline int launch(const Call& call, Progress& progress, void (*typed)(T...)) {
-  return launch<kernel>(call, progress, typed, std::index_sequence_for<T...>{});
-}
-
-// What a driver knows of a kernel's parameters: each one's bytes, and the first of NumPy's letters for it.
-template <class... T> inline int parameters_of(void (*)(T...), unsigned* bytes, char* kinds) {
-  const unsigned sizes[] = {sizeof(std::remove_cv_t<T>)..., 0};
-  const char letters[] = {accepted_kinds<std::remove_cv_t<T>>()[0]..., 0};
-  memcpy(bytes, sizes, sizeof...(T) * sizeof sizes[0]);
-  memcpy(kinds, letters, sizeof...(T));
-  return sizeof...(T);
-}
-
 }  // namespace emulator
-
-// In a text that a test has edited: whether this launch is to go wrong in the way of this number.
-#define PLANTED(number) (emulator::block().options.planted == (number))
-
-// Returns 0, or 1 with a message.
-#define KERNEL(name)                                                                                           \
-  extern "C" int name##__launch(const emulator::Call* call, char* message, size_t message_bytes) {             \
-    emulator::Progress progress;                                                                               \
-    progress.message = message;                                                                                \
-    progress.message_bytes = message_bytes;                                                                    \
-    return emulator::launch<name>(*call, progress, name);                                                      \
-  }                                                                                                            \
-  extern "C" int name##__parameters(unsigned* bytes, char* kinds) {                                            \
-    return emulator::parameters_of(name, bytes, kinds);                                                        \
-  }

@@ -8,7 +8,7 @@ namespace emulator {
 // Where every fiber begins, and whence the last one goes back to run_block.
 inline void fiber_main() {
   Block& b = block();
-  b.kernel(b.arguments);
+  b.kernel(b.call);
   me()->done = true;
   b.alive--;
   release_everybody_if_complete(b);
@@ -78,6 +78,7 @@ inline const char* left_undone(const Block& b, const SharedArena& arena) {
 // Runs one block to its end or its fault. sigsetjmp returns a second time when either is reached.
 inline void run_block(Block& b, const SharedArena& arena, dim3 index) {
   begin_block(b, index);
+  running = &b;
   if (sigsetjmp(b.end, 0) == 0) {
     Context here;
     b.now = &b.fibers[static_cast<size_t>(b.warp_order[0]) * 32];

@@ -23,13 +23,13 @@ struct IndexOutOfBounds {
 }  // namespace emulator
 
 extern "C" {
-__attribute__((used)) inline void __ubsan_handle_type_mismatch_v1(const emulator::MisalignedAccess* found,
+void __ubsan_handle_type_mismatch_v1(const emulator::MisalignedAccess* found,
                                                                   uintptr_t address) {
   emulator::fault("%s:%u: address %#zx is not a multiple of %d", found->where.file, found->where.line, address,
                   1 << found->log_alignment);
 }
 
-__attribute__((used)) inline void __ubsan_handle_out_of_bounds(const emulator::IndexOutOfBounds* found,
+void __ubsan_handle_out_of_bounds(const emulator::IndexOutOfBounds* found,
                                                               uintptr_t index) {
   emulator::fault("%s:%u: index %zd is outside of the array", found->where.file, found->where.line,
                   static_cast<intptr_t>(index));

@@ -1,9 +1,10 @@
 // Shared memory: addresses, checks, poison, and what asynchronous work is still using.
 //
 // An address is an offset into the block's dynamic shared memory, or STATIC_BASE plus one into its __shared__ arrays,
-// which lie in the thread-local storage of this library. Both hold NaN when a block begins.
+// which lie in the thread-local storage of the kernel's library. Both hold NaN when a block begins.
 #pragma once
 #include <link.h>
+#include <algorithm>
 
 namespace emulator {
 
@@ -39,7 +40,7 @@ inline void check_not_being_read(unsigned address, unsigned bytes, const char* w
 }
 
 // An asynchronous copy begins: until it has landed, what was there is gone.
-OWN inline void begin_copy(unsigned address, unsigned bytes, const char* who) {
+inline void begin_copy(unsigned address, unsigned bytes, const char* who) {
   check_not_being_written(address, bytes, who);
   check_not_being_read(address, bytes, who);
   memset(shared_at(address, bytes, CHUNK, who), 0xFF, bytes);
@@ -50,8 +51,9 @@ inline void end_copy(unsigned address, unsigned bytes) {
   for (unsigned chunk = address / CHUNK; chunk < (address + bytes) / CHUNK; chunk++) block().being_written[chunk] = 0;
 }
 
-// This library's thread-local storage, on the calling thread: its __shared__ arrays, and `running`.
+// The thread-local storage, on the calling thread, of the library in whose an address lies.
 struct ThreadLocal {
+  const void* inside;
   unsigned char* memory = nullptr;
   size_t bytes = 0;
 };
@@ -61,29 +63,35 @@ inline int find_thread_local(dl_phdr_info* info, size_t, void* found) {
   for (int i = 0; i < info->dlpi_phnum; i++) {
     auto* memory = static_cast<unsigned char*>(info->dlpi_tls_data);
     size_t bytes = info->dlpi_phdr[i].p_memsz;
-    auto* mine = reinterpret_cast<unsigned char*>(&running);
-    if (info->dlpi_phdr[i].p_type == PT_TLS && memory && mine >= memory && mine < memory + bytes) {
-      *result = {memory, bytes};
+    if (info->dlpi_phdr[i].p_type == PT_TLS && result->inside >= memory && result->inside < memory + bytes) {
+      result->memory = memory;
+      result->bytes = bytes;
       return 1;
     }
   }
   return 0;
 }
 
-OWN inline void poison_shared_memory(Block& b) {
+// What lies between the dynamic shared memory and the arrays has had no users since the launch began.
+template <class T> inline void forget_users(std::vector<T>& users, size_t shared, size_t chunks) {
+  users.resize(chunks);
+  std::fill_n(users.begin(), shared, 0);
+  std::fill(users.begin() + STATIC_BASE / CHUNK, users.end(), 0);
+}
+
+inline void poison_shared_memory(Block& b) {
   memset(b.shared, 0xFF, b.shared_bytes);
   memset(b.statics, 0xFF, b.static_bytes);
-  running = &b;  // which lies among them
-  size_t chunks = (STATIC_BASE + b.static_bytes) / CHUNK + 1;
-  b.being_read.assign(chunks, 0);
-  b.being_written.assign(chunks, 0);
-  b.unordered.assign(chunks, 0);
-  b.last_writer.assign(chunks, 0);
+  size_t shared = (b.shared_bytes + CHUNK - 1) / CHUNK, chunks = (STATIC_BASE + b.static_bytes) / CHUNK + 1;
+  forget_users(b.being_read, shared, chunks);
+  forget_users(b.being_written, shared, chunks);
+  forget_users(b.unordered, shared, chunks);
+  forget_users(b.last_writer, shared, chunks);
 }
 
 }  // namespace emulator
 
-inline unsigned shared_address(const void* pointer) {
+unsigned shared_address(const void* pointer) {
   emulator::Block& b = emulator::block();
   auto* p = static_cast<const unsigned char*>(pointer);
   if (p >= b.shared && p < b.shared + b.shared_bytes) return static_cast<unsigned>(p - b.shared);
@@ -92,5 +100,3 @@ inline unsigned shared_address(const void* pointer) {
   }
   emulator::fault("shared_address: the pointer does not point into shared memory");
 }
-
-#define SHARED_MEMORY(T, name) T* name = reinterpret_cast<T*>(emulator::block().shared)

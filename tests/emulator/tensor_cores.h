@@ -3,8 +3,6 @@
 
 namespace emulator {
 
-typedef float Row8 __attribute__((vector_size(32)));
-
 template <class Element> struct Mma {
   static constexpr int PER_REGISTER = 4 / sizeof(typename Element::Bits);
   static constexpr int K = 8 * PER_REGISTER;
@@ -50,7 +48,7 @@ template <class Element> inline void compute_mma(MmaRegisters* const* lanes) {
 }
 
 template <class Element>
-inline void mma(const char* name, float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+inline void mma(const char* name, float* c, const unsigned* a, unsigned b0, unsigned b1) {
   if (warp_size() < 32) fault("%s needs a whole warp", name);
   MmaRegisters mine{c, a, {b0, b1}};
   whole_warp(name, &mine, compute_mma<Element>);
@@ -77,24 +75,14 @@ template <bool transpose> inline void load_matrices(MatrixRow* const* lanes) {
   }
 }
 
+void mma_float16(float* c, const unsigned* a, unsigned b0, unsigned b1) { mma<Half>("mma_float16", c, a, b0, b1); }
+void mma_bfloat16(float* c, const unsigned* a, unsigned b0, unsigned b1) { mma<Bfloat16>("mma_bfloat16", c, a, b0, b1); }
+void mma_tf32(float* c, const unsigned* a, unsigned b0, unsigned b1) { mma<Tf32>("mma_tf32", c, a, b0, b1); }
+
+void load_matrix_x4(unsigned* r, unsigned address, bool transpose) {
+  if (warp_size() < 32) fault("load_matrix_x4 needs a whole warp");
+  MatrixRow mine{address, r};
+  whole_warp("load_matrix_x4", &mine, transpose ? load_matrices<true> : load_matrices<false>);
+}
+
 }  // namespace emulator
-
-template <bool transpose> inline void load_matrix_x4(unsigned (&r)[4], unsigned address) {
-  if (emulator::warp_size() < 32) emulator::fault("load_matrix_x4 needs a whole warp");
-  emulator::MatrixRow mine{address, r};
-  emulator::whole_warp("load_matrix_x4", &mine, emulator::load_matrices<transpose>);
-}
-
-inline void mma_float16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  emulator::mma<emulator::Half>("mma_float16", c, a, b0, b1);
-}
-
-inline void mma_bfloat16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  if (__CUDA_ARCH__ < 800) emulator::fault("mma_bfloat16 begins with sm_80");
-  emulator::mma<emulator::Bfloat16>("mma_bfloat16", c, a, b0, b1);
-}
-
-inline void mma_tf32(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-  if (__CUDA_ARCH__ < 800) emulator::fault("mma_tf32 begins with sm_80");
-  emulator::mma<emulator::Tf32>("mma_tf32", c, a, b0, b1);
-}

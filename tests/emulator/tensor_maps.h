@@ -2,10 +2,6 @@
 // when no thread can run without them.
 #pragma once
 
-struct alignas(64) TensorMap {
-  unsigned long long opaque[16];
-};
-
 namespace emulator {
 
 static_assert(sizeof(TensorMapFields) == 112 && sizeof(TensorMap) == 128, "tests/emulator/tensor_map.py packs these");
@@ -39,7 +35,7 @@ inline const unsigned char* pixel_address(const TensorMapFields& m, long w, long
 
 // A map of tf32 rounds to the nearest, ties to even, and leaves infinities and NaN alone: nothing that NVIDIA writes says
 // so, but Triton's tests of its option round_f32_to_tf32 do, on hardware.
-OWN inline void round_to_tf32(unsigned char* number) {
+inline void round_to_tf32(unsigned char* number) {
   unsigned bits;
   memcpy(&bits, number, 4);
   if ((bits & 0x7F800000) == 0x7F800000) return;
@@ -48,7 +44,7 @@ OWN inline void round_to_tf32(unsigned char* number) {
 }
 
 // One row of the box; the swizzle exchanges the 16-byte chunks of each 128 bytes by bits 7 to 9 of their address.
-OWN inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
+inline void land_row(const TensorCopy& copy, unsigned row_address, const unsigned char* from) {
   const TensorMapFields& m = copy.map;
   for (unsigned i = 0; i < m.box[0]; i++) {
     unsigned address = row_address + i * m.element_bytes;
@@ -121,11 +117,11 @@ inline void start(TensorCopy copy, const TensorMap* map, const char* who) {
 
 }  // namespace emulator
 
-inline void tensor_copy_2d(unsigned shared_to, const TensorMap* map, unsigned barrier, int x, int y) {
+void tensor_copy_2d(unsigned shared_to, const TensorMap* map, unsigned barrier, int x, int y) {
   emulator::start({{}, shared_to, barrier, {x, y, 0, 0}, {0, 0}}, map, "tensor_copy_2d");
 }
 
-inline void tensor_copy_im2col(unsigned shared_to, const TensorMap* map, unsigned barrier, int c, int w, int h, int n,
+void tensor_copy_im2col(unsigned shared_to, const TensorMap* map, unsigned barrier, int c, int w, int h, int n,
                                int offset_w, int offset_h) {
   emulator::TensorCopy copy{{}, shared_to, barrier, {c, w, h, n}, {offset_w, offset_h}};
   if (offset_w < 0 || offset_w > 255 || offset_h < 0 || offset_h > 255) {

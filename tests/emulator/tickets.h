@@ -28,31 +28,29 @@ inline void publish_left(Block& b) {
   b.left.resize(kept);
 }
 
-}  // namespace emulator
-
-template <class T> inline void leave(T* to, T value) {
-  static_assert(sizeof(T) <= 16, "");
-  emulator::Block& b = emulator::block();
-  if (reinterpret_cast<uintptr_t>(to) % alignof(T)) emulator::fault("a misaligned vector, at %p", to);
+void leave(void* to, const void* value, unsigned bytes, unsigned alignment) {
+  Block& b = block();
+  if (reinterpret_cast<uintptr_t>(to) % alignment) fault("a misaligned vector, at %p", to);
   (void)*reinterpret_cast<const volatile unsigned char*>(to);  // memory that is nobody's is noticed here
   if (!b.options.lazy) {
-    *to = value;
+    memcpy(to, value, bytes);
     return;
   }
-  emulator::Left one = {to, {}, sizeof(T), b.everybody.generation, emulator::me()->id, false};
-  memcpy(one.bytes, &value, sizeof(T));
+  Left one = {to, {}, bytes, b.everybody.generation, me()->id, false};
+  memcpy(one.bytes, value, bytes);
   b.left.push_back(one);
 }
 
-template <class T> inline T find(const T* from) {
-  emulator::Block& b = emulator::block();
-  if (b.drawn_by < 0 || (b.drawn_by != emulator::me()->id && b.drawn_generation >= b.everybody.generation)) {
-    emulator::fault("it looks for what other blocks have left, but has drawn no ticket");
+void check_ticket() {
+  Block& b = block();
+  if (b.drawn_by < 0 || (b.drawn_by != me()->id && b.drawn_generation >= b.everybody.generation)) {
+    fault("it looks for what other blocks have left, but has drawn no ticket");
   }
-  return *from;
 }
 
-inline unsigned draw_ticket(unsigned* counter, unsigned tickets) {
+}  // namespace emulator
+
+unsigned draw_ticket(unsigned* counter, unsigned tickets) {
   emulator::perhaps_pause();
   emulator::Block& b = emulator::block();
   emulator::publish_left(b);

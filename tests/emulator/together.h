@@ -39,24 +39,29 @@ inline void release_everybody_if_complete(Block& b) {
   }
 }
 
-template <class T, class Source> inline T shuffle(const char* name, T value, Source source_lane) {
+int lane() { return me()->lane; }
+
+// Each lane gets the value of its source, if there is one, in the place of its own.
+void shuffle(const char* name, void* value, unsigned bytes, int source_lane) {
   struct Exchange {
-    T given, taken;
+    void* value;
+    unsigned char given[16];
     int source;
-  } mine{value, value, source_lane(me()->lane)};
+  } mine{value, {}, source_lane};
+  if (bytes > sizeof mine.given) fault("%s: a value of %u bytes", name, bytes);
+  memcpy(mine.given, value, bytes);
   int lanes = warp_size();
-  whole_warp(name, &mine, [lanes](Exchange* const* all) {
+  whole_warp(name, &mine, [lanes, bytes](Exchange* const* all) {
     for (int lane = 0; lane < lanes; lane++) {
       int from = all[lane]->source;
-      if (from >= 0 && from < lanes) all[lane]->taken = all[from]->given;
+      if (from >= 0 && from < lanes) memcpy(all[lane]->value, all[from]->given, bytes);
     }
   });
-  return mine.taken;
 }
 
 }  // namespace emulator
 
-inline void __syncthreads() {
+void __syncthreads() {
   emulator::Block& b = emulator::block();
   emulator::publish_writes(*emulator::me());
   unsigned generation = b.everybody.generation;
@@ -69,22 +74,9 @@ inline void __syncthreads() {
   }
 }
 
-inline void warp_sync() {
+void warp_sync() {
   emulator::publish_writes(*emulator::me());
   emulator::whole_warp("warp_sync", static_cast<int*>(nullptr), [](int* const*) {});
 }
 
-template <class T> inline T shuffle_xor(T value, int mask) {
-  return emulator::shuffle("shuffle_xor", value, [mask](int lane) { return lane ^ mask; });
-}
-
-template <class T> inline T shuffle_from(T value, int lane) {
-  return emulator::shuffle("shuffle_from", value, [lane](int) { return lane; });
-}
-
-// The last lanes keep their own value.
-template <class T> inline T shuffle_down(T value, int lanes) {
-  return emulator::shuffle("shuffle_down", value, [lanes](int lane) { return lane + lanes; });
-}
-
-[[noreturn]] inline void __trap() { emulator::fault("__trap() was reached"); }
+void __trap() { emulator::fault("__trap() was reached"); }

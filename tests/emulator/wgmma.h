@@ -32,41 +32,42 @@ template <class Element> struct Wgmma {
 };
 
 // Row `row` of a tile as floats.
-template <class Element> OWN inline void read_row(const Tile& tile, int row, float* values) {
+template <class Element> inline void read_row(const Tile& tile, int row, float* values) {
   unsigned char bits[2][16];
   for (int half = 0; half < 2; half++) memcpy(bits[half], shared_at(tile.chunk(row, half), 16, 16, "wgmma"), 16);
   Element::values(bits, values, Wgmma<Element>::K);
 }
 
 // The 16 rows of one of the four warps.
-template <class Element, int N> OWN inline void compute_wgmma(Product& product, int warp) {
+template <class Element> inline void compute_wgmma(Product& product, int warp) {
   constexpr int K = Wgmma<Element>::K;
+  const int N = product.columns, N8 = N / 8;
   Tile a_tile(product.a), b_tile(product.b);
   float a[K], row[K];
   if (product.factors.empty()) {
-    product.factors.resize(K * N);
+    product.factors.resize(static_cast<size_t>(K * N8));
     for (int j = 0; j < N; j++) {
       read_row<Element>(b_tile, j, row);
-      for (int k = 0; k < K; k++) product.factors[static_cast<size_t>(k * N + j)] = row[k];
+      for (int k = 0; k < K; k++) product.factors[static_cast<size_t>(k * N8 + j / 8)][j % 8] = row[k];
     }
   }
   for (int i = 0; i < 16; i++) {
     read_row<Element>(a_tile, warp * 16 + i, a);
     float* const* lanes = product.sums + warp * 32 + i % 8 * 4;  // four lanes share the row
     int half = i / 8 * 2;
-    float sums[N];
-    for (int j = 0; j < N; j++) sums[j] = lanes[j % 8 / 2][j / 8 * 4 + half + j % 2];
+    Row8 sums[256 / 8];
+    for (int j = 0; j < N; j++) sums[j / 8][j % 8] = lanes[j % 8 / 2][j / 8 * 4 + half + j % 2];
     for (int k = 0; k < K; k++) {
-      const float* b = product.factors.data() + k * N;
-      for (int j = 0; j < N; j++) sums[j] += a[k] * b[j];
+      const Row8* b = product.factors.data() + k * N8;
+      for (int j = 0; j < N8; j++) sums[j] += a[k] * b[j];
     }
-    for (int j = 0; j < N; j++) lanes[j % 8 / 2][j / 8 * 4 + half + j % 2] = sums[j];
+    for (int j = 0; j < N; j++) lanes[j % 8 / 2][j / 8 * 4 + half + j % 2] = sums[j / 8][j % 8];
   }
 }
 
-inline void note_reads(Product& product, int columns) {
+inline void note_reads(Product& product) {
   Block& b = block();
-  for (auto [descriptor, rows] : {std::pair{product.a, 64}, std::pair{product.b, columns}}) {
+  for (auto [descriptor, rows] : {std::pair{product.a, 64}, std::pair{product.b, product.columns}}) {
     Tile tile(descriptor);
     for (int chunk = 0; chunk < rows * 2; chunk++) {
       unsigned address = tile.chunk(chunk / 2, chunk % 2);
@@ -88,26 +89,25 @@ struct WgmmaArguments {
 };
 
 // This warp's next product: the first of the four warps begins it.
-template <class Element, int N>
-inline Product& next_product(const char* name, unsigned long long a, unsigned long long b) {
+inline Product& next_product(const char* name, void (*compute)(Product&, int), int columns, unsigned long long a,
+                             unsigned long long b) {
   Products& all = products();
   size_t place = warp_products().issued++ - all.first;
   if (place == all.in_flight.size()) {
-    all.in_flight.push_back({compute_wgmma<Element, N>, a, b, {}, {}, {}, 0});
-    note_reads(all.in_flight.back(), N);
+    all.in_flight.push_back({compute, columns, a, b, {}, {}, {}, 0});
+    note_reads(all.in_flight.back());
   }
   Product& product = all.in_flight[place];
   if (product.a != a || product.b != b) fault("%s: the threads' descriptors differ", name);
-  if (product.compute != compute_wgmma<Element, N>) fault("%s: another warp is at another wgmma", name);
+  if (product.compute != compute || product.columns != columns) fault("%s: another warp is at another wgmma", name);
   return product;
 }
 
-template <class Element, int N>
-inline void wgmma(const char* name, float* sums, unsigned long long a, unsigned long long b) {
-  static_assert(N % 8 == 0 && 8 <= N && N <= 256, "8 to 256 columns, a multiple of 8");
+inline void wgmma(const char* name, void (*compute)(Product&, int), float* sums, int columns, unsigned long long a,
+                  unsigned long long b) {
   if (me()->warp / 4 * 128 + 128 > block().threads) fault("%s needs four whole warps", name);
   WgmmaArguments mine{sums, a, b};
-  whole_warp(name, &mine, [name](WgmmaArguments* const* threads) {
+  whole_warp(name, &mine, [=](WgmmaArguments* const* threads) {
     for (int i = 0; i < 32; i++) {
       if (threads[i]->a != threads[0]->a || threads[i]->b != threads[0]->b) {
         fault("%s: the threads' descriptors differ", name);
@@ -116,7 +116,7 @@ inline void wgmma(const char* name, float* sums, unsigned long long a, unsigned 
     if (!warp_products().fenced) {
       fault("%s: no wgmma_fence since the block began or since wgmma_wait, so that threads may still use the sums", name);
     }
-    Product& product = next_product<Element, N>(name, threads[0]->a, threads[0]->b);
+    Product& product = next_product(name, compute, columns, threads[0]->a, threads[0]->b);
     const int warp = me()->warp % 4;
     for (int i = 0; i < 32; i++) product.sums[warp * 32 + i] = threads[i]->sums;
     if (!block().options.lazy) product.compute(product, warp);
@@ -135,7 +135,7 @@ inline void finish_product() {
 }
 
 // Finishes all but the youngest `left` groups.
-inline void finish_products(size_t left) {
+inline void finish_all_but(size_t left) {
   WarpProducts& warp = warp_products();
   warp.fenced = false;
   if (warp.groups.size() <= left) return;
@@ -143,34 +143,29 @@ inline void finish_products(size_t left) {
   while (warp.finished < until) finish_product();
 }
 
+void finish_products(unsigned groups_left) {
+  whole_warp("wgmma_wait", static_cast<int*>(nullptr), [=](int* const*) { finish_all_but(groups_left); });
+}
+
+#define WGMMA(name, Element)                                                                   \
+  void name(float* d, int columns, unsigned long long a, unsigned long long b) {               \
+    wgmma(#name, compute_wgmma<Element>, d, columns, a, b);                                    \
+  }
+WGMMA(wgmma_float16, Half)
+WGMMA(wgmma_bfloat16, Bfloat16)
+WGMMA(wgmma_tf32, Tf32)
+#undef WGMMA
+
 }  // namespace emulator
 
-inline void wgmma_fence() {
+void wgmma_fence() {
   emulator::whole_warp("wgmma_fence", static_cast<int*>(nullptr),
                        [](int* const*) { emulator::warp_products().fenced = true; });
 }
 
-inline void wgmma_commit() {
+void wgmma_commit() {
   emulator::whole_warp("wgmma_commit", static_cast<int*>(nullptr), [](int* const*) {
     emulator::WarpProducts& warp = emulator::warp_products();
     warp.groups.push_back(warp.issued);
   });
-}
-
-template <int N> inline void wgmma_results(float (&)[N]) {}
-
-template <int N> inline void wgmma_wait() {
-  emulator::whole_warp("wgmma_wait", static_cast<int*>(nullptr), [](int* const*) { emulator::finish_products(N); });
-}
-
-template <int N> inline void wgmma_float16(float (&d)[N / 2], unsigned long long a, unsigned long long b) {
-  emulator::wgmma<emulator::Half, N>("wgmma_float16", d, a, b);
-}
-
-template <int N> inline void wgmma_bfloat16(float (&d)[N / 2], unsigned long long a, unsigned long long b) {
-  emulator::wgmma<emulator::Bfloat16, N>("wgmma_bfloat16", d, a, b);
-}
-
-template <int N> inline void wgmma_tf32(float (&d)[N / 2], unsigned long long a, unsigned long long b) {
-  emulator::wgmma<emulator::Tf32, N>("wgmma_tf32", d, a, b);
 }

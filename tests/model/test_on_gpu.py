@@ -29,8 +29,13 @@ SMALL = {"resize": 8, "crop": 8}  # pixels, which an emulator has soon computed
 @pytest.fixture
 def model(gpus):
     gpus()
-    with npresnet.load("demo", device="cuda", threads=2, preprocess=SMALL) as model:
+    with small_model() as model:
         yield model
+
+
+def small_model(**how) -> npresnet.Model:
+    """A network of eight layers."""
+    return npresnet.build("cifar_resnet8", num_classes=10, device="cuda", **{"threads": 2, "preprocess": SMALL, **how})
 
 
 def float_logits(model: npresnet.Model, sources: list) -> np.ndarray:
@@ -91,14 +96,14 @@ def test_images_of_different_sizes_in_a_batch(gpus, tmp_path):
     gpus()
     sizes = [(8, 8), (12, 8), (8, 8), (9, 13), (12, 8)]
     sources = [picture(seed, height=height, width=width) for seed, (height, width) in enumerate(sizes)]
-    with npresnet.load("demo", device="cuda", preprocess={"resize": None, "crop": None}) as model:
+    with small_model(preprocess={"resize": None, "crop": None}) as model:
         assert_same(model.predict(sources, batch_size=4), float_logits(model, sources))
 
 
 def test_grey_networks(gpus):
     gpus()
     how = {**SMALL, "mean": [0.4], "std": [0.3]}
-    network = npresnet.build("cifar_resnet20", in_channels=1, device="cuda", preprocess=how)
+    network = small_model(in_channels=1, preprocess=how)
     sources = [picture(1), picture(2)[..., 0]]
     assert_same(network.predict(sources), float_logits(network, sources))
 
@@ -164,7 +169,7 @@ def test_two_threads_at_once(model, tmp_path):
 @pytest.mark.parametrize(("status", "words"), [(1, "fails: cudaErrorInvalidValue"), (700, "has failed .*restart it")])
 def test_a_gpu_that_fails_in_the_middle_raises_after_what_was_computed_before(gpus, tmp_path, status, words):
     stand_in, paths = gpus(), write_pictures(tmp_path / "pictures", 6)
-    with npresnet.load("demo", device="cuda", threads=2, preprocess=SMALL) as model:
+    with small_model() as model:
         right = float_logits(model, paths)
         stream, found = model.stream(paths, batch_size=2), []
         found.append(next(stream)[1])  # the second batch is on its way
@@ -197,7 +202,7 @@ def test_what_an_iterable_raises_comes_after_its_images(model):
 def test_who_stops_early_leaves_nothing_behind(gpus, monkeypatch, tmp_path, end):
     stand_in = gpus()
     paths = write_pictures(tmp_path / "pictures", 8)
-    model = npresnet.load("demo", device="cuda", threads=2, preprocess=SMALL)
+    model = small_model()
     stream = model.stream(paths, batch_size=2)
     next(stream)
     if end == "interrupted":
@@ -224,7 +229,7 @@ def _interrupt(*_: object) -> None:
 def test_too_little_memory_for_a_batch(gpus):
     stand_in = gpus()
     sources = [picture(seed) for seed in range(32)]
-    with npresnet.load("demo", device="cuda", preprocess=SMALL) as model:
+    with small_model() as model:
         right = float_logits(model, sources[:2])
         assert_same(model.predict(sources[:2], batch_size=1), right)
         stand_in.gpus[0].memory_bytes = stand_in.gpus[0].used + 100_000
@@ -244,6 +249,6 @@ def test_times_have_their_parts(model):
 def test_networks_that_read_blue_first(gpus, tmp_path):
     gpus()
     paths = write_pictures(tmp_path / "pictures", 3)
-    with npresnet.load("demo", device="cuda", threads=2, preprocess=SMALL, bgr=True) as model:
+    with small_model(bgr=True) as model:
         assert model.config["preprocess"].value["bgr"] is True
         assert_same(model.predict(paths), float_logits(model, paths))

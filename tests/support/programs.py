@@ -42,7 +42,17 @@ def targets(file: str, root: Path | None = None) -> list[Target]:
 def family(file: str, architecture: str, root: Path | None = None) -> tuple:
     """Equal for architectures of one generation for which the preprocessor makes the same text."""
     number = int(architecture[3:].rstrip("a"))
-    return number // 10, tests_passed(source.read(file, root), number, architecture.endswith("a"))
+    return number // 10, tests_passed(_read(file, root), number, architecture.endswith("a"))
+
+
+def _read(file: str, root: Path | None) -> str:
+    """Read once, if it is a file of ours."""
+    return source.read(file, root) if root else _read_ours(file)
+
+
+@cache
+def _read_ours(file: str) -> str:
+    return source.read(file)
 
 
 @cache

@@ -127,7 +127,7 @@ def layer_with(activation: str, **attrs: float) -> RealLayer:
         Node("last", activation, ("sum",), attrs=attrs),
     )
     network = Network(nodes, {"y": "last"})
-    return find_layer(SimpleNamespace(network=network), "conv", 3 * rng.standard_normal((1, 16, 10, 9), np.float32))
+    return find_layer(SimpleNamespace(network=network), "conv", 3 * rng.standard_normal((1, 16, 5, 4), np.float32))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

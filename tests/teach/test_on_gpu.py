@@ -29,6 +29,8 @@ pytestmark = emulator.needed
 
 PHOTO = picture(1)
 GPU = "NVIDIA Emulated"
+SIZE = 16  # pixels of an image, which an emulator has soon computed
+SMALL = {"resize": SIZE, "crop": SIZE}
 LAYER = "layer2.0.conv2"  # with a residual
 
 
@@ -41,11 +43,11 @@ def device(request, gpus) -> str:
 
 @pytest.fixture
 def load(device) -> Callable[..., Model]:
-    """The demo model on the device; closed after the test."""
+    """The demo model on the device, for small images; closed after the test."""
     opened: list[Model] = []
 
     def load(**options) -> Model:
-        opened.append(npresnet.load("demo", device=device, threads=1, **options))
+        opened.append(npresnet.load("demo", device=device, threads=1, preprocess=SMALL, **options))
         return opened[-1]
 
     yield load
@@ -56,7 +58,7 @@ def load(device) -> Callable[..., Model]:
 def test_the_steps_are_the_network_s(load):
     """What the tools read of the face: every node once and in order, each with its place and its result."""
     model = load()
-    executable, shape, x = model.executable(), (3, 32, 32), model.preprocess(PHOTO)
+    executable, shape, x = model.executable(), (3, SIZE, SIZE), model.preprocess(PHOTO)
     names = [node.name for node in executable.network]
     steps, layout = executable.steps(shape), executable.layout(shape)
     working = [step.name for step in steps if step.name in layout.values]
@@ -112,7 +114,9 @@ def test_trace(load, device):
 
 def test_pages_by_the_command_line(device, tmp_path, capsys):
     (photo,) = write_pictures(tmp_path, 1)
-    words = [photo, "--model", "demo", "--device", device, "-o", str(tmp_path / "page.html")]
+    with npresnet.load("demo", preprocess=SMALL) as model:
+        model.save(tmp_path / "small.npz")
+    words = [photo, "--model", str(tmp_path / "small.npz"), "--device", device, "-o", str(tmp_path / "page.html")]
     for command, told in (("explain", "conv1, channel"), ("trace", "nodes in")):
         assert cli.main([command, *words]) == 0
         assert told in capsys.readouterr().err
@@ -125,7 +129,8 @@ def test_pages_by_the_command_line(device, tmp_path, capsys):
 def test_half_precision_is_told(gpus):
     """A page says that numbers were rounded; its sizes count two bytes a number."""
     gpus(capability=90, name=GPU)
-    with npresnet.load("demo", device="cuda", dtype="float16") as half, npresnet.load("demo", device="cuda") as single:
+    how = {"device": "cuda", "preprocess": SMALL}
+    with npresnet.load("demo", dtype="float16", **how) as half, npresnet.load("demo", **how) as single:
         explained = explain.gather(half, PHOTO, LAYER)
         assert explained.device.dtype == "float16"
         assert "float16" in explained.ways[-1].text
@@ -185,11 +190,11 @@ def test_times_by_layer(device, batch, tmp_path):
     with npresnet.load("demo") as model:
         model.save(tmp_path / "demo.npz")
     found = time_layers(
-        Request(str(tmp_path / "demo.npz"), batch=batch, size=32, seconds=0.0, options=options)
+        Request(str(tmp_path / "demo.npz"), batch=batch, size=SIZE, seconds=0.0, options=options)
     ).to_dict()
     assert json.loads(json.dumps(found)) == found
     assert found["device"] == ("one thread" if device == "cpu" else f"{GPU} (cuda:0), float16")
     assert (found["gemm_peak_gflops"] is None) == (device == "cuda")
     assert all(step["ms"] > 0 for step in found["steps"])
-    assert sum(step["flops"] for step in found["steps"]) == pytest.approx(2 * 40.55e6, rel=0.02)
-    assert "convolution 3x3 16->16, 32x32" in [step["shape"] for step in found["steps"]]
+    assert sum(step["flops"] for step in found["steps"]) == pytest.approx(2 * 40.55e6 * (SIZE / 32) ** 2, rel=0.02)
+    assert f"convolution 3x3 16->16, {SIZE}x{SIZE}" in [step["shape"] for step in found["steps"]]

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from benchmarks.gpu import calls, exact, sanitizer
+from benchmarks.gpu import calls, exact, exact_stem, sanitizer
 from benchmarks.gpu.bench import Bench
 from tests.emulator import emulator
 from tests.emulator.cupy_stand_in import CupyStandIn
@@ -123,6 +123,8 @@ def test_its_program_runs_every_kind_of_kernel(monkeypatch, tmp_path, capsys):
     shape = tiny["3x3 in groups"].shape._replace(groups=8)
     tiny["3x3 in groups"] = tiny["3x3 in groups"]._replace(shape=shape)
     monkeypatch.setattr(exact, "LAYERS", tiny)
+    small = exact_stem.shape_of(Bench(None, None, emulated=True))
+    monkeypatch.setattr(exact_stem, "shape_of", lambda bench: small)
     try:
         sanitizer.main("float16", "cuda")
     finally:
