@@ -47,7 +47,8 @@ def compile(
     fast      True lets BLAS multiply several images together even where their last bits then depend on the batch
     store     where prepacked weights are kept between processes; None keeps none
 
-    Raises ArchitectureError for an unsupported operation, DeviceError where the system cannot start so many threads.
+    Where the system starts fewer threads (a container's limit of processes), these do the work. Raises
+    ArchitectureError for an unsupported operation.
     """
     options = Options(winograd=winograd, exact=not fast)
     return Executable(fuse_max_pool(network), usable_cpus() if threads is None else threads, options, store)
@@ -157,6 +158,8 @@ class Executable:
     # --- run ---------------------------------------------------------------------------------------------------------
 
     def _run(self, team: Team | None, images: Array, outputs: dict[str, Array]) -> None:
+        if team is not None and team.workers == 1:  # the system refuses further threads
+            team = None
         route = self._programs.route(images.shape[1:], len(images), team)
         groups = iter(route.split.groups)  # next() is atomic; a lock could stay held after an interrupt
         if team is None:

@@ -40,8 +40,6 @@ class Interruption:
     def _event(self, frame, event, argument) -> None:
         if event not in ("call", "c_return") or self.reached:
             return
-        if frame.f_code.co_filename == threading.__file__:
-            return  # Python's own Condition, in the start of a thread, is not safe against Ctrl-C
         while frame is not None and not frame.f_code.co_filename.startswith(BACKEND):
             frame = frame.f_back
         if frame is not None:
