@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from npresnet.errors import ImageError
 from npresnet.images.arrays import deep_to_grey, from_array
 from npresnet.images.messages import name_of, reason, too_large
+from npresnet.system.settings import warnings_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,9 +60,13 @@ def read(source: Any, *, exif: bool = False, mode: str = "RGB") -> Image.Image:
 
 @contextmanager
 def image_errors(source: Any) -> Iterator[None]:
-    """Convert exceptions raised in the block to an ImageError that names `source`."""
+    """Convert exceptions raised in the block to an ImageError that names `source`.
+
+    The caller's settings for floating-point errors and Pillow's warnings do not apply inside.
+    """
     try:
-        yield
+        with np.errstate(all="ignore"), warnings_of("PIL"):
+            yield
     except (ImageError, UserWarning):  # UserWarning: raised only by the caller's filter "error"
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data

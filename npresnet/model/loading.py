@@ -34,6 +34,7 @@ from npresnet.model.inputs import npz_path, path_text
 from npresnet.model.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.settings import quiet
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -78,6 +79,7 @@ class Loaded(NamedTuple):
         return Model(self.network, config, self.preprocess, self.labels, self.tensors, self.source, self.content)
 
 
+@quiet
 def load(
     source: StrPath,
     *,
@@ -128,6 +130,7 @@ def load(
     return loaded.model(runtime)
 
 
+@quiet
 def build(
     name: str,
     *,
@@ -160,6 +163,7 @@ def build(
     return _decided(network, config, tensors, source, labels, preprocess).model(runtime)
 
 
+@quiet
 def convert(
     source: StrPath,
     destination: StrPath,

@@ -27,6 +27,7 @@ from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.model.sources import sources_of
 from npresnet.network import Network
+from npresnet.system.settings import quiet
 
 if TYPE_CHECKING:
     from npresnet.model.on_gpu import OnGpu
@@ -152,6 +153,7 @@ class Model:
             return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
         return np.stack(rows)
 
+    @quiet
     def cam(self, image: Any, index: int | None = None) -> Array:
         """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
 
@@ -225,6 +227,7 @@ class Model:
             raise ArchitectureError("expected at least one name of a module, such as 'layer3', got none")
         return self._executables.get(wanted)
 
+    @quiet
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` with the original tensors and all decisions, from which `load` recreates this model.
 
@@ -269,6 +272,7 @@ class Model:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
+    @quiet
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
         """The outputs of `modules` (None: of the network) for a batch x."""
         executable = self._executables.get(modules)

@@ -14,6 +14,7 @@ import numpy as np
 
 from npresnet.errors import ImageError, NpresnetError
 from npresnet.system.files import replacing
+from npresnet.system.settings import quiet
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -72,6 +73,7 @@ def _pages(pictures: Iterator[tuple[Any, str]], rows: int, columns: int) -> Iter
         yield draw_page(cells, rows=rows, columns=columns)
 
 
+@quiet
 def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Image:
     """One page: a white sheet of equal cells, filled row by row."""
     from PIL import Image, ImageDraw

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from npresnet.config import Decision
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
@@ -154,7 +156,8 @@ def parsing(path: Path) -> Iterator[None]:
     npresnet (TypeError, AttributeError, ...).
     """
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except CheckpointError as error:
         raise CheckpointError(f"{path_text(path)}: {error}") from error
     except Exception as error:

@@ -27,6 +27,7 @@ from npresnet.ops.registry import operation_of
 from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
 from npresnet.plan.layout import Halo, no_halo, widest
 from npresnet.plan.shapes import Shape
+from npresnet.system.settings import quiet
 
 Weights = Mapping[str, Any]  # node name -> its lowering's prepared parameters
 
@@ -81,6 +82,7 @@ class Program(NamedTuple):
         return Step(node.name, tiles, flops, size_bytes, lowering.algorithm(bound), barriers)
 
 
+@quiet
 def compile_program(
     network: Network,
     input_shape: Shape,
