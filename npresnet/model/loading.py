@@ -34,6 +34,7 @@ from npresnet.model.inputs import npz_path, path_text
 from npresnet.model.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.memory import no_memory_for
 from npresnet.system.settings import quiet
 
 if TYPE_CHECKING:
@@ -292,11 +293,13 @@ def _told(key: Decision | None) -> Decision | None:
 
 @contextmanager
 def _errors_naming(path: str) -> Iterator[None]:
-    """Add the file's path to ArchitectureErrors."""
+    """Add the file's path to ArchitectureErrors; raise lack of memory as a DeviceError."""
     try:
         yield
     except ArchitectureError as error:
         raise ArchitectureError(f"{path}: {error}") from None
+    except MemoryError as error:
+        raise DeviceError(no_memory_for(path)) from error
 
 
 def _decided(
