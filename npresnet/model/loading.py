@@ -110,7 +110,8 @@ def load(
     preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of its fields to change
     key         which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema",
                 "state.model"; where it ends inside a state dict, a prefix of its names: "encoder_k"
-    threads     by default the number of CPUs that this process may use
+    threads     by default that of the environment, NPRESNET_THREADS or OMP_NUM_THREADS, else the number of CPUs that
+                this process may use. Where the system starts fewer, fewer work
     fast        by default an image's result has the same bits in any batch, at any position in it, and with any number
                 of threads. With True the bits may depend on batch and position: BLAS may process the images of a batch
                 together even if that changes their last bits

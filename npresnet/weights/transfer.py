@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from npresnet.errors import CheckpointError
+from npresnet.system.progress import progress_bar
 from npresnet.system.signals import raise_signals
 from npresnet.weights.pace import LEAST_BYTES_PER_S, Pace
 
@@ -125,12 +126,10 @@ class Transfer:
         return None
 
     def _copy(self, response: Any, file: IO[bytes], start: int, total: int | None) -> None:
-        from tqdm import tqdm
-
         name = self.part.name.removesuffix(".part")
         disable = None if self.progress else True  # None: only where stderr is a terminal
         left = (_MAX_BYTES if total is None else total) - start
-        with tqdm(desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=disable) as bar:
+        with progress_bar(desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=disable) as bar:
             while left > 0 and (chunk := _read(response, min(_CHUNK_BYTES, left))):
                 file.write(chunk)
                 bar.update(len(chunk))
