@@ -94,6 +94,11 @@ def decide_fast(fast: Any) -> Decision:
     return Decision(True, "caller", "an image's last bits may depend on the batch it is in and its place there")
 
 
+def decide_copy(copy: Any) -> bool:
+    """Whether weights are read into memory at once."""
+    return _flag(copy, "copy")
+
+
 def decide_winograd(winograd: Any) -> Decision:
     """Whether 3x3 convolutions may use Winograd's algorithm."""
     if _flag(winograd, "winograd"):

@@ -24,6 +24,7 @@ from npresnet.model.ambiguity import warn_of_ambiguity
 from npresnet.model.decisions import (
     Labels,
     PreprocessLike,
+    decide_copy,
     decide_labels,
     decide_order,
     decide_preprocess,
@@ -34,6 +35,7 @@ from npresnet.model.inputs import npz_path, path_text
 from npresnet.model.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.mapped_file import copied
 from npresnet.system.memory import no_memory_for
 from npresnet.system.settings import quiet
 
@@ -93,6 +95,7 @@ def load(
     threads: int | None = None,
     fast: bool = False,
     winograd: bool = True,
+    copy: bool = False,
     **options: Any,
 ) -> Model:
     """Load a model from a weight file, or by name.
@@ -117,17 +120,21 @@ def load(
                 together even if that changes their last bits
     winograd    False computes 3x3 convolutions as direct sums: slower, with a few times less rounding error in those
                 layers. Either way a network's error stays within twice that of PyTorch's float32
+    copy        True reads the weights into memory at once, which takes longer and more memory. Then nothing that
+                happens to the file matters
     options     settings that tensors do not determine, named as in torchvision's ResNet constructor
                 (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
 
-    A weight file is mapped: while the model is in use, replace the file rather than write into it.
+    A weight file is mapped: while the model is in use, replace the file (`os.replace`) rather than write into it; every
+    call looks whether someone has, and raises CheckpointError.
 
     Warns by AmbiguityWarning, once, of what the file cannot tell although networks in use differ in it, and names the
     options that settle it. Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the
     tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
-    loaded = interpret(find_file(source), arch, labels, preprocess, options, key)
+    is_copied = decide_copy(copy)
+    loaded = interpret(find_file(source), arch, labels, preprocess, options, key, copy=is_copied)
     warn_of_ambiguity(loaded.config, loaded.source.name)
     return loaded.model(runtime)
 
@@ -246,9 +253,14 @@ def interpret(
     preprocess: PreprocessLike = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     key: str | None = None,
+    *,
+    copy: bool = False,
 ) -> Loaded:
     """Read a weight file and make all decisions that do not depend on the device."""
     checkpoint = weights.read(path, key)
+    if copy:
+        with _errors_naming(path):
+            checkpoint = checkpoint._replace(tensors=copied(checkpoint.tensors))
     stored = from_metadata(checkpoint.metadata, path)
     given = {name: value for name, value in options.items() if value is not None}
     if stored is None:

@@ -27,6 +27,7 @@ from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.model.sources import sources_of
 from npresnet.network import Network
+from npresnet.system.mapped_file import files_of
 from npresnet.system.settings import quiet
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Model:
             winograd=config.value("winograd", True),
             fast=config.value("fast", False),
             content=content,
+            files=files_of(tensors.values()),
         )
         self._on_gpu = self._open_on_gpu()
 
@@ -233,6 +235,7 @@ class Model:
 
         The file is replaced atomically. Raises CheckpointError.
         """
+        self._executables.check_files()
         weights.write_npz(
             npz_path(path), self._tensors, to_metadata(self.config, self._preprocess, self.labels, self._source)
         )
