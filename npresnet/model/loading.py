@@ -38,6 +38,7 @@ from npresnet.network import Array, Network
 from npresnet.system.mapped_file import copied
 from npresnet.system.memory import no_memory_for
 from npresnet.system.settings import quiet
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -310,9 +311,9 @@ def _errors_naming(path: str) -> Iterator[None]:
     try:
         yield
     except ArchitectureError as error:
-        raise ArchitectureError(f"{path}: {error}") from None
+        raise ArchitectureError(f"{visible(path)}: {error}") from None
     except MemoryError as error:
-        raise DeviceError(no_memory_for(path)) from error
+        raise DeviceError(no_memory_for(visible(path))) from error
 
 
 def _decided(

@@ -29,6 +29,7 @@ from npresnet.model.sources import sources_of
 from npresnet.network import Network
 from npresnet.system.mapped_file import files_of
 from npresnet.system.settings import quiet
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.model.on_gpu import OnGpu
@@ -270,7 +271,7 @@ class Model:
         return (
             f"<npresnet.Model {value('arch')}: {head}, {parameter_count(self.network) / 1e6:.2f} M parameters, "
             f"{value('device')}{chosen}, {threads if self._on_gpu is None else value('dtype')}, "
-            f"from {self._source.name}{closed}>"
+            f"from {visible(self._source.name)}{closed}>"
         )
 
     # --- inside ----------------------------------------------------------------------------------------------------

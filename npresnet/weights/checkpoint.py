@@ -15,6 +15,7 @@ from npresnet.config import Decision
 from npresnet.errors import CheckpointError, DeviceError
 from npresnet.system.memory import is_memory_error, no_memory_for
 from npresnet.system.signals import raise_signals
+from npresnet.system.text import visible
 from npresnet.weights.contents import Contents
 from npresnet.weights.rivals import MAX_SHARING, Tensors, expansion
 from npresnet.weights.sniff import read_contents
@@ -165,13 +166,15 @@ def parsing(path: Path) -> Iterator[None]:
             yield
     except CheckpointError as error:
         raise_signals(error, before)
-        raise CheckpointError(f"{path_text(path)}: {error}") from error
+        raise CheckpointError(f"{visible(path_text(path))}: {error}") from error
     except Exception as error:
         raise_signals(error, before)
         if is_memory_error(error):
-            raise DeviceError(no_memory_for(path_text(path))) from error
+            raise DeviceError(no_memory_for(visible(path_text(path)))) from error
         reason = f"{type(error).__name__}: {shown(error, 200)}"
-        raise CheckpointError(f"{path_text(path)}: the file is damaged or of an unknown format ({reason}).") from error
+        raise CheckpointError(
+            f"{visible(path_text(path))}: the file is damaged or of an unknown format ({reason})."
+        ) from error
 
 
 def notes(contents: Contents, found: StateDict) -> list[str]:
