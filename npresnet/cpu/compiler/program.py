@@ -64,6 +64,11 @@ class Program(NamedTuple):
             if key is not None:
                 yield name, key
 
+    @property
+    def memory_bytes(self) -> int:
+        """What `bind` allocates, besides steps."""
+        return self.layout.arena_bytes + 4 * sum(self.scratch.values()) * self.workers
+
     def bind(self) -> Plan:
         """The steps, bound to newly allocated memory. Raises DeviceError where memory is insufficient."""
         with _out_of_memory_as_device_error(self.layout):
