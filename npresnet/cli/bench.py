@@ -78,9 +78,9 @@ def _race(args: Namespace, keep: Any) -> dict[str, Any]:
     from npresnet.bench.arguments import settings_of
     from npresnet.bench.engines import installed
     from npresnet.bench.run import Race, run
-    from npresnet.cpu import usable_cpus
+    from npresnet.cpu import default_threads
 
-    args.threads = args.threads or usable_cpus()
+    args.threads = args.threads or default_threads().number
     args.batches = args.batches or BATCHES
     args.engines = args.engines or installed(fast=args.fast)
     race = Race(args.models, args.batches, _with_fast(args.engines, args.fast), args.size, onnx=args.onnx)

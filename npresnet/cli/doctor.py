@@ -18,10 +18,11 @@ import numpy as np
 from npresnet import cpu
 from npresnet.cpu.compiler import prepared
 from npresnet.cpu.runtime.cpus import cgroup_quota, cpuinfo
+from npresnet.errors import DeviceError
 from npresnet.weights import download
 
 CORE_TYPE_VARIABLES = {"openblas": "OPENBLAS_CORETYPE", "mkl": "MKL_ENABLE_INSTRUCTIONS", "blis": "BLIS_ARCH_TYPE"}
-THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "GOTO_NUM_THREADS")
+THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "GOTO_NUM_THREADS")
 VECTORS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "asimd", "sve")
 # OpenBLAS's core types are named after the first processors with the instructions that they use.
 AVX512_CORE_TYPES = ("skylakex", "cooperlake", "sapphirerapids")
@@ -59,7 +60,7 @@ def examine(environ: Mapping[str, str] = os.environ) -> Report:
     report = Report()
     report.facts["npresnet"] = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
     report.facts["CPU"] = f"{cpu_name()}{_in_brackets(cpu_vectors())}"
-    _examine_threads(report)
+    _examine_threads(report, environ)
     _examine_blas(report, cpu.blas_info(), cpu_vectors(), environ)
     _examine_packages(report)
     _examine_gpu(report)
@@ -99,10 +100,21 @@ def cpu_vectors() -> list[str]:
     return [name for name in VECTORS if name in flags]
 
 
-def _examine_threads(report: Report) -> None:
+def _examine_threads(report: Report, environ: Mapping[str, str]) -> None:
     present, usable, quota = os.cpu_count() or 1, cpu.usable_cpus(), cgroup_quota()
     limits = "" if quota is None else f", the container's quota is {quota:g}"
-    report.facts["threads"] = f"{usable} by default ({present} CPUs in the machine{limits})"
+    try:
+        threads = cpu.default_threads(environ)
+    except DeviceError as error:
+        report.facts["threads"] = f"none by default: {error}"
+    else:
+        chosen = f"{threads.note}; " if threads.number != usable else ""
+        report.facts["threads"] = f"{threads.number} by default ({chosen}{present} CPUs in the machine{limits})"
+        if threads.number > usable:
+            report.advice.append(
+                f"{threads.note} asks for more threads than the {usable} CPUs that this process may use; more threads "
+                "on these are slower"
+            )
     if usable < present:
         report.advice.append(
             f"this process may use {usable} of {present} CPUs (affinity or the container's quota); more CPUs would be "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from npresnet.cli.shared import FINE, complain, decisions_of, options_of
+from npresnet.cli.shared import FINE, complain, decisions_of, options_of, say
 from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.system.text import visible
 
 
 def convert(args: Namespace) -> int:
@@ -17,7 +18,8 @@ def convert(args: Namespace) -> int:
     target = npresnet.convert(args.source, args.destination, **decisions_of(args))
     for note in weights.inspect(target).notes:
         complain(note)
-    complain(f"wrote {target}, {os.path.getsize(target):,} bytes; npresnet inspect {target} shows all settings")
+    name = visible(str(target))
+    complain(f"wrote {name}, {os.path.getsize(target):,} bytes; npresnet inspect {name} shows all settings")
     return FINE
 
 
@@ -30,17 +32,17 @@ def inspect(args: Namespace) -> int:
     path = find_file(args.file)
     decided = decisions_of(args)
     known = {name: decided.pop(name) for name in ("arch", "labels", "preprocess", "key")}
-    print(weights.inspect(path, known["key"]))
-    print()
+    say(weights.inspect(path, known["key"]))
+    say("")
     try:
         found = interpret(path, options=decided, **known)
     except (CheckpointError, ArchitectureError) as error:
-        print(f"network    none that is supported: {error}")
+        say(f"network    none that is supported: {error}")
         return FINE
-    print("network    each decision, its origin, and whether it is told, custom or ambiguous")
-    print("\n".join(f"  {line}" for line in str(found.config).splitlines()))
+    say("network    each decision, its origin, and whether it is told, custom or ambiguous")
+    say("\n".join(f"  {line}" for line in str(found.config).splitlines()))
     for name, decision in found.config.ambiguous().items():
-        print(f"ambiguous  {name}: settle with {' or '.join(map(as_argument, decision.alternatives))}")
+        say(f"ambiguous  {name}: settle with {' or '.join(map(as_argument, decision.alternatives))}")
     return FINE
 
 
@@ -53,5 +55,5 @@ def summary(args: Namespace) -> int:
     found = describe(args.network, key=args.key, **options_of(args))
     if os.path.lexists(args.network):  # a file, whose sizes may depend on what it cannot tell
         warn_of_ambiguity(found.config, found.source.name)
-    print(table(found.network, args.input_size or found.input_size, args.batch_size))
+    say(table(found.network, args.input_size or found.input_size, args.batch_size))
     return FINE

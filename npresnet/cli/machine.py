@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from npresnet.cli.shared import FINE, complain
+from npresnet.cli.shared import FINE, complain, say
 
 NEXT_STEPS = """next steps:
   npresnet predict YOUR.jpg --model resnet18    1,000 ImageNet classes; downloads the weights once
@@ -19,7 +19,7 @@ def doctor(args: Namespace) -> int:
     """Print properties of this machine, and advice."""
     from npresnet.cli.doctor import examine
 
-    print(examine())
+    say(examine())
     return FINE
 
 

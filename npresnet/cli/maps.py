@@ -13,6 +13,7 @@ import numpy as np
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
+from npresnet.system.text import visible
 
 MIN_SIDE = 224  # minimum size of written images, in pixels
 
@@ -33,7 +34,9 @@ def embed(args: Namespace) -> int:
         if records:
             _write_npy(args.output, np.stack([embedding for _, embedding in records]))
     else:
-        rows = [{"path": path, "embedding": [_short(value) for value in embedding]} for path, embedding in records]
+        rows = [
+            {"path": visible(path), "embedding": [_short(value) for value in embedding]} for path, embedding in records
+        ]
         print(json.dumps(rows))
     return FAILED if paths.failures or not records else FINE
 
@@ -48,10 +51,10 @@ def cam(args: Namespace) -> int:
         index = prediction.index if args.index is None else args.index
         heat = model.cam(args.image, index)  # (H, W)
         picture = images.cropped(args.image, model.config["preprocess"].value)  # (H, W, 3)
-        label = model.labels[index] if model.labels else str(index)
+        label = visible(model.labels[index]) if model.labels else str(index)
         score = prediction.probabilities[index]
     _write_picture(args.output, _enlarged(overlay.cam(picture, heat)))
-    complain(f"wrote {args.output}: where {args.image} looks like {label} (probability {score:.2%})")
+    complain(f"wrote {visible(args.output)}: where {visible(args.image)} looks like {label} (probability {score:.2%})")
     return FINE
 
 

@@ -1,4 +1,7 @@
-"""Predictions as text, JSON, JSON Lines and CSV, one image at a time."""
+"""Predictions as text, JSON, JSON Lines and CSV, one image at a time.
+
+Control characters and bytes that are no UTF-8, of paths and labels, are written as escapes, see `system.text`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from npresnet.model.prediction import Prediction
+from npresnet.system.text import visible
 
 Emit = Callable[[str], None]  # takes a line without its newline
 
@@ -19,7 +23,8 @@ def record(path: str, prediction: Prediction) -> dict[str, Any]:
     values = prediction.to_dict()
     for candidate in (values, *values["top"]):
         candidate["score"] = candidate["score"] if math.isfinite(candidate["score"]) else None
-    return {"path": path, **values}
+        candidate["label"] = visible(candidate["label"])
+    return {"path": visible(path), **values}
 
 
 class Text:
@@ -34,8 +39,7 @@ class Text:
 
     def add(self, path: str, prediction: Prediction) -> None:
         for rank, candidate in enumerate(prediction.top):
-            name = path if rank == 0 else ""
-            label = candidate.label if candidate.label.isprintable() else ascii(candidate.label)[1:-1]
+            name, label = visible(path) if rank == 0 else "", visible(candidate.label)
             time = f"  {prediction.elapsed_ms:8.1f} ms" if rank == 0 else ""
             self._emit(f"{name:<{self._path_width}}  {label:<28} {candidate.score:7.2%}{time}")
 
@@ -90,7 +94,7 @@ class Csv:
         self._row(("path", "index", "label", "score"))
 
     def add(self, path: str, prediction: Prediction) -> None:
-        self._row((path, prediction.index, prediction.label, prediction.score))
+        self._row((visible(path), prediction.index, visible(prediction.label), prediction.score))
 
     def end(self) -> None:
         pass

@@ -14,6 +14,7 @@ from npresnet.cli.output import Csv, Emit, Json, JsonLines, Text
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
 from npresnet.model.prediction import Prediction, parts_ms_of
+from npresnet.system.progress import progress_bar
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -98,9 +99,7 @@ def _progress_bar(args: Namespace, paths: ImagePaths) -> Any:
     """A progress bar on stderr for folders, if it is a terminal."""
     if not sys.stderr.isatty() or not any(argument == "-" or os.path.isdir(argument) for argument in args.images):
         return None
-    from tqdm import tqdm
-
-    return tqdm(total=paths.total, unit="image", file=sys.stderr, leave=False)
+    return progress_bar(total=paths.total, unit="image", file=sys.stderr, leave=False)
 
 
 def _print_times(model: Model, count: int, elapsed_s: float, spent_ms: Counter[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from npresnet.errors import ArchitectureError, ImageError
+from npresnet.system.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -25,12 +26,17 @@ DEMO_USED = (
 
 def complain(message: str) -> None:
     """Print a line on stderr, above the progress bar if there is one."""
-    line = f"npresnet: {message}"
+    line = f"npresnet: {visible_lines(message)}"
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
     else:
         print(line, file=sys.stderr)
     sys.stderr.flush()
+
+
+def say(text: object) -> None:
+    """Print text on stdout; nothing in it, which may come from a file, acts on the terminal."""
+    print(visible_lines(str(text)))
 
 
 def model_of(args: Namespace) -> Model:
@@ -128,8 +134,8 @@ class ImagePaths:
     def report(self, path: Any, error: ImageError) -> None:
         """Report the error of one image on stderr."""
         self.failures += 1
-        text = str(error)
-        complain(text if str(path) in text else f"{path}: {text}")
+        text, name = str(error), visible(str(path))
+        complain(text if name in text else f"{name}: {text}")
 
     def _find(self, argument: str) -> list[str]:
         from npresnet import images

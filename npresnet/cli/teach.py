@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from npresnet.cli.shared import FAILED, FINE, complain, model_of
+from npresnet.cli.shared import FAILED, FINE, complain, model_of, say
 from npresnet.errors import NpresnetError
 from npresnet.system.files import replacing
 
@@ -38,7 +38,7 @@ def ladder(args: Namespace) -> int:
     if args.json:
         print(json.dumps(climbed.to_dict(), indent=1))
     else:
-        print(text.to_text(climbed))
+        say(text.to_text(climbed))
     return FINE if all(step.status == "equal" for step in climbed.steps) else FAILED
 
 
@@ -69,7 +69,7 @@ def diff(args: Namespace) -> int:
     args.model = args.checkpoint
     with model_of(args) as model:
         found = diff.diff(model, model.preprocess(args.image))
-    print(diff.table(found).to_text())
+    say(diff.table(found).to_text())
     complain(diff.verdict(found))
     return FINE if found.first is None else FAILED
 
@@ -84,7 +84,7 @@ def _start(folder: Path) -> int:
 
     written, kept = start(folder, EXERCISES)
     for path in written:
-        print(path)
+        say(path)
     if kept:
         complain(f"{len(kept)} files were there and stay as they are; delete one to begin it again")
     complain(f"Each file says what to do. Then: npresnet exercise check{_folder_option(folder)}")
@@ -102,7 +102,7 @@ def _check(folder: Path, names: list[str]) -> int:
             f"there are no exercises in {folder}; write them first: npresnet exercise start{_folder_option(folder)}"
         )
         return FAILED
-    print("\n\n".join(map(str, verdicts)))
+    say("\n\n".join(map(str, verdicts)))
     passed = sum(verdict.status == "passed" for verdict in verdicts)
     complain(f"{passed} of {len(verdicts)} pass")
     return FINE if passed == len(verdicts) else FAILED

@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from npresnet.cpu.executable import Executable, compile
 from npresnet.cpu.runtime.blas import blas_info
-from npresnet.cpu.runtime.cpus import usable_cpus
+from npresnet.cpu.runtime.cpus import MAX_THREADS, default_threads, usable_cpus
 
-__all__ = ["Executable", "blas_info", "compile", "usable_cpus"]
+__all__ = ["MAX_THREADS", "Executable", "blas_info", "compile", "default_threads", "usable_cpus"]

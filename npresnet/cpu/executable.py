@@ -18,7 +18,7 @@ from npresnet.cpu.compiler.prepared import Store
 from npresnet.cpu.compiler.programs import BACK, FRONT, Key, Programs, Route
 from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.runtime.blas import guard
-from npresnet.cpu.runtime.cpus import usable_cpus
+from npresnet.cpu.runtime.cpus import default_threads, usable_cpus
 from npresnet.cpu.runtime.running import copy_in, copy_out, run_group
 from npresnet.cpu.runtime.workers import Team, shared_team
 from npresnet.errors import DeviceError, ShapeError
@@ -41,16 +41,17 @@ def compile(
     fast: bool = False,
     store: Store | None = None,
 ) -> Executable:
-    """Prepare `network` (best after `passes.optimize`) to run on `threads` threads, by default all usable CPUs.
+    """Prepare `network` (best after `passes.optimize`) to run on `threads` threads, by default `default_threads`.
 
     winograd  False computes every convolution by the direct sum
     fast      True lets BLAS multiply several images together even where their last bits then depend on the batch
     store     where prepacked weights are kept between processes; None keeps none
 
-    Raises ArchitectureError for an unsupported operation, DeviceError where the system cannot start so many threads.
+    Where the system starts fewer threads (a container's limit of processes), these do the work. Raises
+    ArchitectureError for an unsupported operation.
     """
     options = Options(winograd=winograd, exact=not fast)
-    return Executable(fuse_max_pool(network), usable_cpus() if threads is None else threads, options, store)
+    return Executable(fuse_max_pool(network), default_threads().number if threads is None else threads, options, store)
 
 
 class Executable:
@@ -157,6 +158,8 @@ class Executable:
     # --- run ---------------------------------------------------------------------------------------------------------
 
     def _run(self, team: Team | None, images: Array, outputs: dict[str, Array]) -> None:
+        if team is not None and team.workers == 1:  # the system refuses further threads
+            team = None
         route = self._programs.route(images.shape[1:], len(images), team)
         groups = iter(route.split.groups)  # next() is atomic; a lock could stay held after an interrupt
         if team is None:

@@ -13,6 +13,7 @@ from npresnet.errors import ImageError
 from npresnet.images.finding import find
 from npresnet.images.preprocessing import How, normalised, pixels
 from npresnet.images.presets import preset
+from npresnet.system.settings import quiet
 
 FORMS = "a folder of frames, a list of images, or an array (T, H, W, 3) uint8"
 
@@ -48,6 +49,7 @@ def is_frame(source: Any) -> bool:
     return not isinstance(source, (list, tuple)) and not (hasattr(source, "__array__") and np.ndim(source) == 4)
 
 
+@quiet
 def preprocess_clip(source: Any, how: How = "kinetics") -> NDArray[np.float32]:
     """A network's input for one clip, (1, C, T, H, W) float32: every frame resized, cropped and normalised alike.
 

@@ -6,6 +6,8 @@ import os
 from io import TextIOBase
 from typing import Any
 
+from npresnet.system.text import visible
+
 # First bytes of other file types, and advice.
 _FOREIGN = (
     (b"<!doctype html", "an HTML page, perhaps the error page of a failed download; download the image itself"),
@@ -24,12 +26,12 @@ def name_of(source: Any) -> str:
     from PIL import Image
 
     if isinstance(source, (str, os.PathLike)):
-        return str(os.fspath(source))
+        return visible(os.fsdecode(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"the image in {len(source)} bytes"
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
     if isinstance(file, str) and file:
-        return file
+        return visible(file)
     if isinstance(source, Image.Image):
         return f"the PIL image of mode {source.mode}, {source.width}x{source.height},"
     return "the file object" if hasattr(source, "read") else "the image"

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from npresnet.errors import ImageError
 from npresnet.images.arrays import deep_to_grey, from_array
 from npresnet.images.messages import name_of, reason, too_large
+from npresnet.system.settings import warnings_of
+from npresnet.system.signals import raise_signals
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,12 +62,19 @@ def read(source: Any, *, exif: bool = False, mode: str = "RGB") -> Image.Image:
 
 @contextmanager
 def image_errors(source: Any) -> Iterator[None]:
-    """Convert exceptions raised in the block to an ImageError that names `source`."""
+    """Convert exceptions raised in the block to an ImageError that names `source`.
+
+    The caller's settings for floating-point errors and Pillow's warnings do not apply inside.
+    """
+    before = sys.exc_info()[1]
     try:
-        yield
-    except (ImageError, UserWarning):  # UserWarning: raised only by the caller's filter "error"
+        with np.errstate(all="ignore"), warnings_of("PIL"):
+            yield
+    except (ImageError, UserWarning) as error:  # UserWarning: npresnet's own, raised only by the caller's filter
+        raise_signals(error, before)
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data
+        raise_signals(error, before)
         raise ImageError(f"{name_of(source)} {reason(error, source)}") from error
 
 

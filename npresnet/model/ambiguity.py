@@ -12,6 +12,7 @@ from typing import Any
 from npresnet.config import Config, Decision
 from npresnet.errors import AmbiguityWarning
 from npresnet.images import Preprocess
+from npresnet.system.text import visible
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
@@ -39,7 +40,7 @@ def message_of(decisions: Mapping[str, Decision], name: str, write: Callable[[st
         for option, decision in _without_repetitions(decisions).items()
     ]
     given = "that option" if len(parts) == 1 else "those options"
-    return f"{name} fits more than one network: {'; '.join(parts)}. Give {given} to settle it"
+    return f"{visible(name)} fits more than one network: {'; '.join(parts)}. Give {given} to settle it"
 
 
 def as_argument(alternative: str) -> str:

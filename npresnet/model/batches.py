@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import ImageError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+from npresnet.system.threads import Task, TaskPool
 
 Array = NDArray[Any]
 Read = Callable[[Any], Array]  # image source -> (1, C, H, W) float32, or pixels (H, W, C) uint8
@@ -30,8 +30,7 @@ class Item(NamedTuple):
     elapsed_ms: float
 
 
-if TYPE_CHECKING:
-    Pending = Item | Future[Item] | Exception
+Pending = Item | Task[Item] | Exception
 
 
 def batches(
@@ -43,11 +42,11 @@ def batches(
     are read in the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL
     images, file objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be
     reused by the generator that yields them.
-    """
-    from concurrent.futures import ThreadPoolExecutor
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="npresnet-read") if threads > 1 or in_background else None
-    try:
+    Where the system grants no thread, and after a fork in the child, the caller's thread reads what none has begun.
+    """
+    pool = TaskPool(threads, "npresnet-read") if threads > 1 or in_background else None
+    with pool or nullcontext():
         ahead: deque[list[Pending]] = deque()
         for chunk in _chunks(_start(pool, sources, read), batch_size):
             ahead.append(chunk)
@@ -55,9 +54,6 @@ def batches(
                 yield [_result(pending) for pending in ahead.popleft()]
         while ahead:
             yield [_result(pending) for pending in ahead.popleft()]
-    finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_item(source: Any, read: Read) -> Item:
@@ -86,12 +82,12 @@ def group_by_shape(items: Iterable[Item]) -> list[tuple[list[int], list[Array]]]
     return [([p for p, _ in group], [x for _, x in group]) for group in groups.values()]
 
 
-def _start(pool: ThreadPoolExecutor | None, sources: Iterable[Any], read: Read) -> Iterator[Pending]:
+def _start(pool: TaskPool | None, sources: Iterable[Any], read: Read) -> Iterator[Pending]:
     """Start reading each source; if the iterable itself raises, yield its error last."""
     try:
         for source in sources:
             if pool is not None and isinstance(source, (str, os.PathLike, bytes)):
-                yield pool.submit(read_item, source, read)
+                yield pool.submit(partial(read_item, source, read))
             else:
                 yield read_item(source, read)
     except Exception as error:

@@ -26,7 +26,6 @@ DTYPES = {
     "float16": "float16 values and weights, sums float32",
     "bfloat16": "bfloat16 values and weights, sums float32",
 }
-MAX_THREADS = 4096  # more than any machine supports
 AMPERE_DTYPES = ("tf32", "bfloat16")
 
 Labels = Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] | None
@@ -81,10 +80,11 @@ def decide_dtype(dtype: Any, device: Decision = Decision("cpu", "default")) -> D
 
 
 def decide_threads(threads: int | None) -> Decision:
-    """The caller's number, or the number of CPUs that this process may use."""
+    """The caller's number, else that of NPRESNET_THREADS or OMP_NUM_THREADS, else of the CPUs it may use."""
     if threads is None:
-        return Decision(cpu.usable_cpus(), "default", "CPUs that this process may use")
-    return Decision(as_count(threads, "threads", most=MAX_THREADS), "caller")
+        found = cpu.default_threads()
+        return Decision(found.number, "default", found.note)
+    return Decision(as_count(threads, "threads", most=cpu.MAX_THREADS), "caller")
 
 
 def decide_fast(fast: Any) -> Decision:
@@ -92,6 +92,11 @@ def decide_fast(fast: Any) -> Decision:
     if not _flag(fast, "fast"):
         return Decision(False, "default", "an image's bits do not depend on its batch")
     return Decision(True, "caller", "an image's last bits may depend on the batch it is in and its place there")
+
+
+def decide_copy(copy: Any) -> bool:
+    """Whether weights are read into memory at once."""
+    return _flag(copy, "copy")
 
 
 def decide_winograd(winograd: Any) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from npresnet import cpu, passes
@@ -11,6 +11,7 @@ from npresnet.cpu.compiler import prepared
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.network import Network
 from npresnet.system.locks import Lock
+from npresnet.system.mapped_file import MappedFile
 
 if TYPE_CHECKING:
     from npresnet.cuda import Normalisation, Pipeline
@@ -29,6 +30,7 @@ class Executables:
     device, dtype            as returned by `decisions`: "cpu" and "float32", or "cuda:0" and any dtype
     threads, winograd, fast  options of `cpu.compile`
     content                  the weight file's identity, or ""
+    files                    mapped files that the network's weights lie in; checked by each call, before any compiling
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class Executables:
         winograd: bool = True,
         fast: bool = False,
         content: str = "",
+        files: Sequence[MappedFile] = (),
     ):
         self._network = network
+        self._files = files
         self._backend = _Cpu(threads, winograd, fast, content) if device == "cpu" else _Cuda(device, dtype)
         self._kept: OrderedDict[Modules, Executable] = OrderedDict()
         self._pipelines: dict[Modules, Pipeline] = {}  # at most two: of the classifier, and of its input
@@ -50,7 +54,11 @@ class Executables:
         self.closed = False
 
     def get(self, modules: Modules) -> Executable:
-        """The executable that computes these modules, compiled if necessary. Raises DeviceError after `close`."""
+        """The executable that computes these modules, compiled if necessary.
+
+        Raises DeviceError after `close`, CheckpointError if the weights' file has changed.
+        """
+        self.check_files()
         with self._lock.plain:
             self._require_open()
             executable = self._kept.get(modules)
@@ -64,6 +72,7 @@ class Executables:
 
     def pipeline(self, modules: Modules, pixels: Normalisation) -> Pipeline:
         """On a GPU: what computes these modules from pixels; the normalisation is always the same."""
+        self.check_files()
         with self._lock.plain:
             self._require_open()
             pipeline = self._pipelines.get(modules)
@@ -71,6 +80,11 @@ class Executables:
                 assert isinstance(self._backend, _Cuda)
                 pipeline = self._pipelines[modules] = self._backend.pipeline(self._part(modules), pixels)
             return pipeline
+
+    def check_files(self) -> None:
+        """Raise CheckpointError if a file with weights was written into."""
+        for file in self._files:
+            file.check()
 
     def close(self) -> None:
         """Release all executables."""

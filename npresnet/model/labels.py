@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.system.signals import raise_signals
 
 IMAGENET: tuple[str, ...]  # the 1,000 names in torchvision's order; read on first access
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -91,6 +92,7 @@ def _read_text(path: str) -> str:
             f"no such label file: {path}; check the path, or pass {' or '.join(map(repr, BUILT_IN))}"
         ) from error
     except (OSError, ValueError) as error:
+        raise_signals(error)
         raise CheckpointError(f"the label file {path} cannot be read: {error}") from error
     if len(data) > MAX_FILE_BYTES:
         raise CheckpointError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a file of labels")

@@ -24,6 +24,7 @@ from npresnet.model.ambiguity import warn_of_ambiguity
 from npresnet.model.decisions import (
     Labels,
     PreprocessLike,
+    decide_copy,
     decide_labels,
     decide_order,
     decide_preprocess,
@@ -34,6 +35,10 @@ from npresnet.model.inputs import npz_path, path_text
 from npresnet.model.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.mapped_file import copied
+from npresnet.system.memory import no_memory_for
+from npresnet.system.settings import quiet
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -78,6 +83,7 @@ class Loaded(NamedTuple):
         return Model(self.network, config, self.preprocess, self.labels, self.tensors, self.source, self.content)
 
 
+@quiet
 def load(
     source: StrPath,
     *,
@@ -90,6 +96,7 @@ def load(
     threads: int | None = None,
     fast: bool = False,
     winograd: bool = True,
+    copy: bool = False,
     **options: Any,
 ) -> Model:
     """Load a model from a weight file, or by name.
@@ -107,27 +114,33 @@ def load(
     preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of its fields to change
     key         which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema",
                 "state.model"; where it ends inside a state dict, a prefix of its names: "encoder_k"
-    threads     by default the number of CPUs that this process may use
+    threads     by default that of the environment, NPRESNET_THREADS or OMP_NUM_THREADS, else the number of CPUs that
+                this process may use. Where the system starts fewer, fewer work
     fast        by default an image's result has the same bits in any batch, at any position in it, and with any number
                 of threads. With True the bits may depend on batch and position: BLAS may process the images of a batch
                 together even if that changes their last bits
     winograd    False computes 3x3 convolutions as direct sums: slower, with a few times less rounding error in those
                 layers. Either way a network's error stays within twice that of PyTorch's float32
+    copy        True reads the weights into memory at once, which takes longer and more memory. Then nothing that
+                happens to the file matters
     options     settings that tensors do not determine, named as in torchvision's ResNet constructor
                 (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
 
-    A weight file is mapped: while the model is in use, replace the file rather than write into it.
+    A weight file is mapped: while the model is in use, replace the file (`os.replace`) rather than write into it; every
+    call looks whether someone has, and raises CheckpointError.
 
     Warns by AmbiguityWarning, once, of what the file cannot tell although networks in use differ in it, and names the
     options that settle it. Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the
     tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
-    loaded = interpret(find_file(source), arch, labels, preprocess, options, key)
+    is_copied = decide_copy(copy)
+    loaded = interpret(find_file(source), arch, labels, preprocess, options, key, copy=is_copied)
     warn_of_ambiguity(loaded.config, loaded.source.name)
     return loaded.model(runtime)
 
 
+@quiet
 def build(
     name: str,
     *,
@@ -160,6 +173,7 @@ def build(
     return _decided(network, config, tensors, source, labels, preprocess).model(runtime)
 
 
+@quiet
 def convert(
     source: StrPath,
     destination: StrPath,
@@ -240,9 +254,14 @@ def interpret(
     preprocess: PreprocessLike = None,
     options: Mapping[str, Any] = MappingProxyType({}),
     key: str | None = None,
+    *,
+    copy: bool = False,
 ) -> Loaded:
     """Read a weight file and make all decisions that do not depend on the device."""
     checkpoint = weights.read(path, key)
+    if copy:
+        with _errors_naming(path):
+            checkpoint = checkpoint._replace(tensors=copied(checkpoint.tensors))
     stored = from_metadata(checkpoint.metadata, path)
     given = {name: value for name, value in options.items() if value is not None}
     if stored is None:
@@ -288,11 +307,13 @@ def _told(key: Decision | None) -> Decision | None:
 
 @contextmanager
 def _errors_naming(path: str) -> Iterator[None]:
-    """Add the file's path to ArchitectureErrors."""
+    """Add the file's path to ArchitectureErrors; raise lack of memory as a DeviceError."""
     try:
         yield
     except ArchitectureError as error:
-        raise ArchitectureError(f"{path}: {error}") from None
+        raise ArchitectureError(f"{visible(path)}: {error}") from None
+    except MemoryError as error:
+        raise DeviceError(no_memory_for(visible(path))) from error
 
 
 def _decided(

@@ -27,6 +27,9 @@ from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.model.sources import sources_of
 from npresnet.network import Network
+from npresnet.system.mapped_file import files_of
+from npresnet.system.settings import quiet
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.model.on_gpu import OnGpu
@@ -75,6 +78,7 @@ class Model:
             winograd=config.value("winograd", True),
             fast=config.value("fast", False),
             content=content,
+            files=files_of(tensors.values()),
         )
         self._on_gpu = self._open_on_gpu()
 
@@ -152,6 +156,7 @@ class Model:
             return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
         return np.stack(rows)
 
+    @quiet
     def cam(self, image: Any, index: int | None = None) -> Array:
         """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
 
@@ -225,11 +230,13 @@ class Model:
             raise ArchitectureError("expected at least one name of a module, such as 'layer3', got none")
         return self._executables.get(wanted)
 
+    @quiet
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` with the original tensors and all decisions, from which `load` recreates this model.
 
         The file is replaced atomically. Raises CheckpointError.
         """
+        self._executables.check_files()
         weights.write_npz(
             npz_path(path), self._tensors, to_metadata(self.config, self._preprocess, self.labels, self._source)
         )
@@ -264,11 +271,12 @@ class Model:
         return (
             f"<npresnet.Model {value('arch')}: {head}, {parameter_count(self.network) / 1e6:.2f} M parameters, "
             f"{value('device')}{chosen}, {threads if self._on_gpu is None else value('dtype')}, "
-            f"from {self._source.name}{closed}>"
+            f"from {visible(self._source.name)}{closed}>"
         )
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
+    @quiet
     def _run(self, modules: tuple[str, ...] | None, x: Any) -> dict[str, Array]:
         """The outputs of `modules` (None: of the network) for a batch x."""
         executable = self._executables.get(modules)

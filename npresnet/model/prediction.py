@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from npresnet.ops.activations import sigmoid
 from npresnet.ops.softmax import softmax
+from npresnet.system.settings import quiet
 
 Array = NDArray[Any]
 
 
+@quiet
 def probabilities_of(logits: Array, scores: str = "softmax") -> Array:
     """Of logits (..., num_classes), computed in float64; float32 of the same shape.
 
     scores  "softmax": one class of all, probabilities sum to 1; "sigmoid": each class for itself
     """
     values = np.asarray(logits, dtype=np.float64)
-    with np.errstate(invalid="ignore"):  # infinite logits of a diverged network give NaN without a warning
-        return (sigmoid(values) if scores == "sigmoid" else softmax(values)).astype(np.float32)
+    return (sigmoid(values) if scores == "sigmoid" else softmax(values)).astype(np.float32)
 
 
 def is_binary(logits: int, scores: str, labels: Sequence[str] | None) -> bool:
@@ -81,6 +82,7 @@ class Prediction:
         return prediction
 
     @cached_property
+    @quiet
     def probabilities(self) -> Array:
         """(num_classes,) float32: the softmax or the sigmoids of the logits in float64, rounded once.
 
@@ -90,11 +92,13 @@ class Prediction:
         return probabilities_of(np.append(-self.logits, self.logits) if self._is_binary else self.logits, self.scores)
 
     @cached_property
+    @quiet
     def top(self) -> list[Candidate]:
         """The classes of the largest logits, best first; ties by lower index, NaN last."""
         return [Candidate(int(i), self._name(int(i)), float(self.probabilities[i])) for i in self._best]
 
     @cached_property
+    @quiet
     def _best(self) -> Array:
         if self._is_binary:
             return np.array([1, 0] if self.logits[0] >= 0 else [0, 1])[: self.top_k]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from npresnet.errors import DeviceError
 from npresnet.model.batches import Item, Read, batches, stack_by_shape
 from npresnet.model.prediction import Prediction, Ranking
 
@@ -41,7 +42,12 @@ def rows_on_cpu(sources: Iterable[Any], read: Read, run: Run, batch_size: int, t
     for batch in batches(sources, read, batch_size, threads):
         rows: dict[int, Array] = {}
         start = perf_counter()
-        stacks = stack_by_shape(batch)
+        try:
+            stacks = stack_by_shape(batch)
+        except MemoryError:
+            raise DeviceError(
+                f"a batch of {len(batch)} images needs more memory than there is; use a smaller batch_size"
+            ) from None
         batch = [item._replace(x=None) for item in batch]  # the stacks have copies
         while stacks:
             positions, x = stacks.pop()

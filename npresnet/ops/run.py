@@ -7,6 +7,7 @@ import numpy as np
 from npresnet.errors import ShapeError
 from npresnet.network import INPUT, Array, Network, Node
 from npresnet.ops.registry import activation_of, operation_of
+from npresnet.system.settings import quiet
 
 
 def run(network: Network, x: Array) -> dict[str, Array]:
@@ -35,6 +36,7 @@ def run(network: Network, x: Array) -> dict[str, Array]:
     return {name: values[source] for name, source in network.outputs.items()}
 
 
+@quiet
 def compute(node: Node, inputs: list[Array]) -> Array:
     """One node's result, including its activation."""
     operation = operation_of(node)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from npresnet.network import Array
+from npresnet.system.settings import quiet
 
 
+@quiet
 def softmax(logits: Array, axis: int = -1) -> Array:
     """Probabilities: positive numbers that sum to 1, in the order of the logits.
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from npresnet.system.signals import raise_signals
+
 
 @contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
@@ -27,6 +29,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
             yield file
         os.replace(temporary, destination)
     except OSError as error:
+        raise_signals(error)
         raise OSError(error.errno, error.strerror or str(error), path) from error
     finally:
         if os.path.exists(temporary):

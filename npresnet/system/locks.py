@@ -14,8 +14,9 @@ recreated.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
+
+from npresnet.system.threads import new_lock
 
 
 class Lock:
@@ -27,7 +28,7 @@ class Lock:
 
     def renew(self) -> None:
         """Replace the lock by a new, unlocked one."""
-        self.plain = threading.Lock()
+        self.plain = new_lock()
 
 
 _locks: weakref.WeakSet[Lock] = weakref.WeakSet()

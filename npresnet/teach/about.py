@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npresnet.network import Array
 from npresnet.ops.registry import OPERATIONS
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -53,7 +54,7 @@ def device_of(model: Model) -> Device:
 def name_of(image: Any) -> str:
     """A file's name without its folders, for a page may be handed on; "an image" for one that has none."""
     if isinstance(image, (str, os.PathLike)):
-        return os.path.basename(os.fsdecode(image)).encode("utf-8", "replace").decode("utf-8")
+        return visible(os.path.basename(os.fsdecode(image)))
     return "an image"
 
 
@@ -64,7 +65,7 @@ def predict(model: Model, batch: Array) -> list[tuple[str, float]]:
     from npresnet.model.prediction import Prediction
 
     top = Prediction(model(batch)[0], model.labels, 3, scores=model.config.value("scores", "softmax")).top
-    return [(candidate.label, candidate.score) for candidate in top]
+    return [(visible(candidate.label), candidate.score) for candidate in top]
 
 
 def labels_of(operations: Iterable[str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from npresnet.bench.tables import Table
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.settings import quiet
 from npresnet.teach.steps import merged_into, run_keeping_all
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Diff:
         return next((layer for layer in self.layers if layer.diverges), None)
 
 
+@quiet
 def diff(model: Model, x: Array) -> Diff:
     """Compare all layers on one batch, on the model's own device.
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 from npresnet.passes.fold_batch_norm import scale_and_shift
+from npresnet.system.settings import quiet
 
 Array = NDArray[Any]
 
@@ -73,6 +74,7 @@ def find_pooled(network: Network) -> str:
     return next((node.name for node in reversed(network.nodes) if node.op == "flatten"), last.inputs[0])
 
 
+@quiet
 def class_weight(layers: Sequence[Node], index: int) -> Array:
     """The weight (C,) float64 of each pooled channel in one logit: a row of the product of all layers' matrices.
 
@@ -86,6 +88,7 @@ def class_weight(layers: Sequence[Node], index: int) -> Array:
     return row
 
 
+@quiet
 def activation_map(features: Array, class_weight: Array, height: int, width: int) -> Array:
     """The map of one class, resized to the image and scaled to 0..1.
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from npresnet.errors import ImageError, NpresnetError
 from npresnet.system.files import replacing
+from npresnet.system.settings import quiet
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -72,6 +74,7 @@ def _pages(pictures: Iterator[tuple[Any, str]], rows: int, columns: int) -> Iter
         yield draw_page(cells, rows=rows, columns=columns)
 
 
+@quiet
 def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Image:
     """One page: a white sheet of equal cells, filled row by row."""
     from PIL import Image, ImageDraw
@@ -119,7 +122,7 @@ def _paste(sheet: Image.Image, picture: Any, left: int, top: int) -> None:
 
 def fit_title(title: str, width: int) -> tuple[str, Font]:
     """The title on one line in the largest font that fits; shortened with an ellipsis if none does."""
-    text = " ".join(title.split())[:MAX_LETTERS]
+    text = visible(" ".join(title.split())[:MAX_LETTERS])
     for size in FONT_SIZES:
         font, drawn = _drawable(text, size)
         if font.getlength(drawn) <= width:

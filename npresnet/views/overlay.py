@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import ShapeError
+from npresnet.system.settings import quiet
 
 # Nine colours of "inferno", a perceptually uniform colour map, also legible in grey and for the colour-blind; by
 # Nathaniel J. Smith and Stefan van der Walt, 2015, dedicated to the public domain (CC0).
@@ -21,6 +22,7 @@ INFERNO = (
 COLD, HOT = 0.35, 0.6
 
 
+@quiet
 def cam(picture: NDArray[np.uint8], heat: NDArray[Any]) -> NDArray[np.uint8]:
     """Blend a class activation map with its image.
 
@@ -38,9 +40,11 @@ def cam(picture: NDArray[np.uint8], heat: NDArray[Any]) -> NDArray[np.uint8]:
     luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)  # (H, W), ITU-R BT.601
     opacity = COLD + (HOT - COLD) * heat[:, :, np.newaxis].astype(np.float32)  # (H, W, 1)
     mixed = (1 - opacity) * luma[:, :, np.newaxis] + opacity * colours(heat)
-    return np.rint(mixed).astype(np.uint8)
+    blended: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return blended
 
 
+@quiet
 def colours(heat: NDArray[Any]) -> NDArray[np.uint8]:
     """The colours of heat values in 0..1: (...) -> (..., 3) uint8."""
     found: NDArray[np.uint8] = _table()[np.rint(heat * 255).astype(np.intp)]

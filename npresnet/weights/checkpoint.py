@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from npresnet.config import Decision
-from npresnet.errors import CheckpointError
+from npresnet.errors import CheckpointError, DeviceError
+from npresnet.system.memory import is_memory_error, no_memory_for
+from npresnet.system.signals import raise_signals
+from npresnet.system.text import visible
 from npresnet.weights.contents import Contents
 from npresnet.weights.rivals import MAX_SHARING, Tensors, expansion
 from npresnet.weights.sniff import read_contents
@@ -151,15 +157,24 @@ def parsing(path: Path) -> Iterator[None]:
 
     Readers raise CheckpointError for problems they detect. Any other exception comes from malformed input that a reader
     did not check for; it is chained as the cause. tests/weights/test_fuzz.py fails on causes that can only be bugs in
-    npresnet (TypeError, AttributeError, ...).
+    npresnet (TypeError, AttributeError, ...). What is no damage passes: exceptions of the caller's signal handlers, and
+    lack of memory, which is a DeviceError.
     """
+    before = sys.exc_info()[1]
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except CheckpointError as error:
-        raise CheckpointError(f"{path_text(path)}: {error}") from error
+        raise_signals(error, before)
+        raise CheckpointError(f"{visible(path_text(path))}: {error}") from error
     except Exception as error:
+        raise_signals(error, before)
+        if is_memory_error(error):
+            raise DeviceError(no_memory_for(visible(path_text(path)))) from error
         reason = f"{type(error).__name__}: {shown(error, 200)}"
-        raise CheckpointError(f"{path_text(path)}: the file is damaged or of an unknown format ({reason}).") from error
+        raise CheckpointError(
+            f"{visible(path_text(path))}: the file is damaged or of an unknown format ({reason})."
+        ) from error
 
 
 def notes(contents: Contents, found: StateDict) -> list[str]:

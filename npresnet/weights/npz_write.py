@@ -21,8 +21,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npresnet.errors import CheckpointError
+from npresnet.errors import CheckpointError, DeviceError
 from npresnet.system.files import replacing
+from npresnet.system.memory import no_memory_for
+from npresnet.system.signals import raise_signals
 from npresnet.weights.npz import METADATA
 from npresnet.weights.source import Path, path_text, shown
 
@@ -42,13 +44,28 @@ def write_npz(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping
     Arrays may have any shape, strides and byte order; dtypes are floats, integers and bool. Raises CheckpointError
     if a name or dtype cannot be stored, or the file cannot be written.
     """
-    import zipfile  # here because reading does not need it
-
     arrays = {name: _storable(name, np.asanyarray(array)) for name, array in tensors.items()}
     note = np.array(json.dumps(dict(metadata), allow_nan=False))
-    with _replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with _replacing(path) as file, _archive(file) as archive:
         for name, array in ((METADATA, note), *arrays.items()):
             _write_member(archive, file, f"{name}.npy", array)
+
+
+@contextmanager
+def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """A new archive. After an error, and Ctrl-C is one, it is abandoned rather than closed.
+
+    To close it would raise ValueError in place of the error where a member is open.
+    """
+    import zipfile
+
+    archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
+    try:
+        yield archive
+        archive.close()
+    except BaseException:
+        archive.fp = None  # closed, for its destructor as well
+        raise
 
 
 @contextmanager
@@ -64,7 +81,10 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         with replacing(destination) as file:
             yield file
     except OSError as error:
+        raise_signals(error)
         raise CheckpointError(f"{destination} cannot be written: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise DeviceError(no_memory_for(destination)) from error
 
 
 def _storable(name: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -91,8 +111,9 @@ def _write_member(archive: zipfile.ZipFile, file: IO[bytes], name: str, array: N
     before = file.tell() + _LOCAL_HEADER_BYTES + len(name.encode()) + (_ZIP64_FIELD_BYTES if zip64 else 0)
     info = zipfile.ZipInfo(name)
     info.extra = _padding(before)
-    with archive.open(info, "w", force_zip64=zip64) as member:
-        np.lib.format.write_array(member, array, allow_pickle=False)
+    member = archive.open(info, "w", force_zip64=zip64)
+    np.lib.format.write_array(member, array, allow_pickle=False)
+    member.close()
 
 
 def _padding(position: int) -> bytes:

@@ -1,8 +1,8 @@
 """Source and Span: the bytes of a weight file, memory-mapped, and a range of bytes in a buffer.
 
 A file is mapped read-only, so that opening takes milliseconds at any size and arrays can be views of it. While such
-arrays are in use the file must not be truncated (a bus error on POSIX) and cannot be replaced on Windows. If the file
-system does not support mapping, the file is read into memory.
+arrays are in use the file must not be truncated (a bus error on POSIX) and cannot be replaced on Windows; a model
+notices, see `system.mapped_file`. If the file system does not support mapping, the file is read into memory.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import stat
 from typing import NamedTuple
 
 from npresnet.errors import CheckpointError
+from npresnet.system.mapped_file import MappedFile
 
 Buffer = bytes | mmap.mmap
 Path = str | os.PathLike[str]
@@ -60,7 +61,7 @@ def open_source(path: Path) -> Source:
         _refuse_unusual(os.stat(name))
         with open(name, "rb") as file:
             changed_ns = os.fstat(file.fileno()).st_mtime_ns
-            buffer = _map(file.fileno()) or file.read()
+            buffer = _map(file.fileno(), name) or file.read()
     except CheckpointError:
         raise
     except FileNotFoundError:
@@ -90,9 +91,9 @@ def path_text(path: Path) -> str:
         raise CheckpointError(f"expected a path as str or os.PathLike, got {type(path).__name__}.") from None
 
 
-def _map(descriptor: int) -> mmap.mmap | None:
+def _map(descriptor: int, path: str) -> MappedFile | None:
     try:
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        return MappedFile.of(descriptor, path)
     except OSError:  # some network and FUSE file systems
         return None
 

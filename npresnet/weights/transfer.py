@@ -1,4 +1,8 @@
-"""Resumable download of one file over HTTP (Transfer), by one process at a time (locked)."""
+"""Resumable download of one file over HTTP (Transfer), by one process at a time (locked).
+
+Nothing waits for ever: see `pace` for the limits of a download; who waits for another process gives up where that one
+receives nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from npresnet.errors import CheckpointError
+from npresnet.system.progress import progress_bar
+from npresnet.system.signals import raise_signals
+from npresnet.weights.pace import LEAST_BYTES_PER_S, Pace
+
 TIMEOUT_S = 30.0
 RETRIES = 5  # consecutive attempts that receive no byte
 _MAX_ATTEMPTS = 200
@@ -20,6 +29,7 @@ PAUSE_S = 0.5  # before the first retry; doubled for each further one
 _CHUNK_BYTES = 1 << 18
 _MAX_BYTES = 4 << 30
 _LOCK_POLL_S = 0.2
+STALLED_S = 600.0  # longer than all attempts that receive no byte
 
 
 class Transfer:
@@ -31,6 +41,7 @@ class Transfer:
         self.etag_file = part.with_name(f"{part.name}.etag")
         self.progress = progress
         self.connected = False
+        self._pace = Pace()
 
     def part_bytes(self) -> int:
         return self.part.stat().st_size if self.part.is_file() else 0
@@ -41,18 +52,19 @@ class Transfer:
             leftover.unlink(missing_ok=True)
 
     def run(self) -> None:
-        """Download the missing bytes, retrying as long as attempts make progress.
+        """Download the missing bytes, retrying as long as attempts make progress, see `pace` for what is too slow.
 
         Raises ConnectionError if the server cannot be reached or refuses, OSError if the part cannot be written.
         """
         failures = 0
         for _ in range(_MAX_ATTEMPTS):
             before = self.part_bytes()
+            self._pace.begin()
             problem = self._attempt()
             if problem is None:
                 return
-            failures = failures + 1 if self.part_bytes() <= before else 1
-            if failures >= RETRIES:
+            failures = failures + 1 if self._pace.is_slow or self.part_bytes() <= before else 1
+            if failures >= RETRIES or self._pace.is_over:
                 break
             time.sleep(PAUSE_S * 2 ** (failures - 1))
         raise ConnectionError(problem)
@@ -65,11 +77,15 @@ class Transfer:
         except urllib.error.HTTPError as error:
             return self._refused(error)
         except urllib.error.URLError as error:
+            raise_signals(error)
             reason = str(getattr(error.reason, "strerror", None) or error.reason)
             if not self.connected:
                 raise ConnectionError(reason) from error
             return reason
         except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            raise_signals(error)
+            if self._pace.is_slow:
+                return f"the connection is too slow: {error}, expected {LEAST_BYTES_PER_S:,} a second"
             return f"the connection broke: {str(error) or type(error).__name__}"
         except ValueError as error:  # an invalid address
             raise ConnectionError(str(error)) from error
@@ -81,7 +97,7 @@ class Transfer:
             headers["Range"] = f"bytes={have}-"
             if self.etag_file.is_file():
                 headers["If-Range"] = self.etag_file.read_text()
-        return urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT_S)
+        return self._pace.open(urllib.request.Request(self.url, headers=headers), TIMEOUT_S)
 
     def _refused(self, error: urllib.error.HTTPError) -> str | None:
         if error.code == 416:  # range not satisfiable: the part is complete, or belongs to another version
@@ -110,12 +126,10 @@ class Transfer:
         return None
 
     def _copy(self, response: Any, file: IO[bytes], start: int, total: int | None) -> None:
-        from tqdm import tqdm
-
         name = self.part.name.removesuffix(".part")
         disable = None if self.progress else True  # None: only where stderr is a terminal
         left = (_MAX_BYTES if total is None else total) - start
-        with tqdm(desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=disable) as bar:
+        with progress_bar(desc=name, initial=start, total=total, unit="B", unit_scale=True, disable=disable) as bar:
             while left > 0 and (chunk := _read(response, min(_CHUNK_BYTES, left))):
                 file.write(chunk)
                 bar.update(len(chunk))
@@ -143,16 +157,50 @@ def _extent(response: Any, have: int) -> tuple[int, int | None]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, waiting while another process holds it; the system releases it when a process ends."""
+def locked(path: Path, part: Path) -> Iterator[None]:
+    """Hold a lock file, waiting while another process holds it; the system releases it when a process ends.
+
+    part  what the holder writes
+
+    Raises CheckpointError where the holder has written nothing for STALLED_S: it may have been stopped.
+    """
     with open(path, "a+b") as file:
-        waiting = False
+        waiting = Waiting(path, part)
         while not _try_lock(file):
-            if not waiting:
-                print(f"npresnet: another process is downloading {path.stem}; waiting for it", file=sys.stderr)
-            waiting = True
+            waiting.look()
             time.sleep(_LOCK_POLL_S)
         yield
+
+
+class Waiting:
+    """Waiting for the holder of a lock file."""
+
+    def __init__(self, lock: Path, part: Path):
+        self._lock, self._part = lock, part
+        self._seen: tuple[int, int] | None = None
+        self._since_s: float | None = None
+
+    def look(self) -> None:
+        """Whether the holder goes on."""
+        now_s = time.monotonic()
+        if self._since_s is None:
+            self._since_s = now_s
+            print(f"npresnet: another process is downloading {self._lock.stem}; waiting for it", file=sys.stderr)
+        seen = self._state()
+        if seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        if now_s - self._since_s >= STALLED_S:
+            raise CheckpointError(
+                f"another process holds {self._lock} to download {self._lock.stem}, but has received nothing for "
+                f"{STALLED_S:.0f} s; it may have been stopped. End it, or delete that file, and try again."
+            )
+
+    def _state(self) -> tuple[int, int] | None:
+        try:
+            found = self._part.stat()
+        except OSError:
+            return None
+        return found.st_size, found.st_mtime_ns
 
 
 def _try_lock(file: IO[bytes]) -> bool:

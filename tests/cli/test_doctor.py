@@ -11,6 +11,7 @@ import pytest
 
 from npresnet import cpu
 from npresnet.cli import doctor
+from npresnet.cpu.runtime import cpus
 from tests.support.checkout import REPOSITORY
 
 AVX2 = ["avx2", "fma"]
@@ -87,11 +88,30 @@ def test_a_blas_that_threadpoolctl_does_not_support():
 def test_fewer_cpus_than_the_machine_has(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(cpu, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(cpus, "usable_cpus", lambda: 3)
     monkeypatch.setattr(doctor, "cgroup_quota", lambda: 2.5)
     report = doctor.Report()
-    doctor._examine_threads(report)
+    doctor._examine_threads(report, {})
     assert report.facts["threads"] == "3 by default (64 CPUs in the machine, the container's quota is 2.5)"
     assert "3 of 64 CPUs" in report.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "fact", "advice"),
+    [
+        ({"OMP_NUM_THREADS": "2"}, "2 by default (OMP_NUM_THREADS=2; 3 CPUs in the machine)", 0),
+        ({"OMP_NUM_THREADS": "2", "NPRESNET_THREADS": "7"}, "7 by default (NPRESNET_THREADS=7; 3 CPUs in the", 1),
+        ({"NPRESNET_THREADS": "many"}, "none by default: NPRESNET_THREADS='many' is not a number of threads", 0),
+    ],
+)
+def test_threads_of_the_environment(monkeypatch, environ, fact, advice):
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(cpu, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(doctor, "cgroup_quota", lambda: None)
+    report = doctor.Report()
+    doctor._examine_threads(report, environ)
+    assert report.facts["threads"].startswith(fact)
+    assert len(report.advice) == advice
 
 
 def gpu_report(monkeypatch, *, cupy: str, answer: tuple[bool, str] = (False, "")) -> doctor.Report:

@@ -99,7 +99,7 @@ def test_line_ends_in_names(run, folder, model_file):
     name = "a\nb\r.png"
     (folder / "photos" / "000.png").rename(folder / name)
     (row,) = csv.DictReader(io.StringIO(run("predict", name, "--model", model_file, "--csv").out, newline=""))
-    assert row["path"] == name
+    assert row["path"] == r"a\nb\r.png"
 
 
 def test_stdin(run, folder, model_file):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 
 from npresnet import cpu
+from npresnet.cpu.kernels import gemm
+from npresnet.cpu.runtime.blas import guard
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
 from tests.support.cases import integers
@@ -40,8 +43,6 @@ class Interruption:
     def _event(self, frame, event, argument) -> None:
         if event not in ("call", "c_return") or self.reached:
             return
-        if frame.f_code.co_filename == threading.__file__:
-            return  # Python's own Condition, in the start of a thread, is not safe against Ctrl-C
         while frame is not None and not frame.f_code.co_filename.startswith(BACKEND):
             frame = frame.f_back
         if frame is not None:
@@ -84,6 +85,24 @@ def interrupt_everywhere(images: int, new_workers: bool) -> int:
         team.leave("another call")
         assert np.array_equal(executable(x)["y"], expected)
     raise AssertionError
+
+
+def interrupt_probes() -> int:
+    """The number of moments of a probe of BLAS, of which a first call makes many. All state is restored."""
+    own_threads = blas_threads()
+    for at in count(1):
+        gemm._keeps_bits.cache_clear()
+        with Interruption(at) as interruption, suppress(KeyboardInterrupt):
+            gemm.keeps_bits("gemm", 1, 2, 7, 5, 9)
+        assert blas_threads() == own_threads, f"BLAS is left on one thread after moment {at}"
+        assert not guard._calls
+        if not interruption.reached:
+            return at - 1
+    raise AssertionError
+
+
+def test_ctrl_c_during_the_probes_of_a_first_call(two_blas_threads):
+    assert interrupt_probes() > 100
 
 
 @pytest.mark.parametrize("new_workers", [False, True])

@@ -10,6 +10,7 @@ import pytest
 
 from npresnet.errors import ImageError
 from npresnet.model.batches import Item, batches, stack_by_shape
+from npresnet.system import threads
 
 
 def read(source):
@@ -23,10 +24,10 @@ def values(batch):
     return [None if item.x is None else float(item.x[0, 0, 0, 0]) for item in batch]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_order_is_kept(threads):
+@pytest.mark.parametrize("count", [1, 3])
+def test_order_is_kept(count):
     sources = [str(number) for number in range(11)]  # strings are paths, which are read by threads
-    found = list(batches(sources, read, 4, threads))
+    found = list(batches(sources, read, 4, count))
     assert [values(batch) for batch in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
@@ -56,13 +57,13 @@ def test_other_errors_are_not_hidden():
 
 
 @pytest.mark.parametrize("given", [0, 1, 4, 5, 9])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_images_before_an_error_are_yielded_first(given, threads):
+@pytest.mark.parametrize("count", [1, 2])
+def test_images_before_an_error_are_yielded_first(given, count):
     def sources():
         yield from map(str, range(given))
         raise RuntimeError("the disk is gone")
 
-    found, running = [], batches(sources(), read, 2, threads)
+    found, running = [], batches(sources(), read, 2, count)
     while len(found) < given:
         found += values(next(running))
     assert found == list(range(given))
@@ -114,8 +115,9 @@ def test_one_thread_reads_in_the_callers_thread():
 def test_threads_end_when_the_iterator_is_closed():
     running = batches((str(number) for number in range(1000)), read, 2, 3)
     next(running)
+    assert "npresnet-read" in threads.running()
     running.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("npresnet-read")]
+    assert "npresnet-read" not in threads.running()
 
 
 def test_images_are_stacked_by_shape():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import threading
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import npresnet
 from npresnet import cuda
 from npresnet.cuda import executable as executables
 from npresnet.model.prediction import Prediction
+from npresnet.system import threads
 from tests.cuda.conftest import gpus
 from tests.emulator import emulator
 from tests.emulator.cupy_streams import Event
@@ -215,7 +215,7 @@ def test_who_stops_early_leaves_nothing_behind(gpus, monkeypatch, tmp_path, end)
         with pytest.raises(npresnet.DeviceError, match="closed"):
             list(stream)
     stream.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("npresnet-read")]
+    assert "npresnet-read" not in threads.running()
     model.close()
     del model, stream
     gc.collect()

@@ -82,9 +82,7 @@ def test_a_truncated_download(data_dir):
         weights.read(data_dir / "checkpoints" / "truncated-resnet18-f37072fd.pth")
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RecursionError("too deep"), KeyError("k"), EOFError(), OSError(5, "I/O error")]
-)
+@pytest.mark.parametrize("error", [RecursionError("too deep"), KeyError("k"), EOFError(), OSError(5, "I/O error")])
 def test_other_exceptions_become_a_checkpoint_error_with_their_cause(folder, monkeypatch, error):
     def fails(_):
         raise error

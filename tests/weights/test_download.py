@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from npresnet.errors import CheckpointError
-from npresnet.weights import download, names, transfer
+from npresnet.weights import download, names, pace, transfer
 
 BODY = bytes(range(256)) * 4000  # 1,024,000 bytes
 FILE = "resnet18-f37072fd.pth"
@@ -35,6 +35,8 @@ def cache(tmp_path, monkeypatch, request):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(transfer, "PAUSE_S", 0.001)
     monkeypatch.setattr(transfer, "TIMEOUT_S", 5.0)
+    monkeypatch.setattr(transfer, "_LOCK_POLL_S", 0.01)
+    monkeypatch.setattr(download, "_verified", set())
     digest = hashlib.sha256(BODY).hexdigest()[:8]
     true = names.resolve("resnet18")
     monkeypatch.setattr(download, "resolve", lambda name: {
@@ -47,7 +49,7 @@ def cache(tmp_path, monkeypatch, request):
 def fetched(cache) -> bytes:
     path = download.fetch("resnet18")
     assert path == cache / FILE
-    assert os.listdir(cache) == [FILE], "neither part nor lock remains"
+    assert sorted(os.listdir(cache)) == [f".{FILE}.verified", FILE], "neither part nor lock remains"
     return path.read_bytes()
 
 
@@ -134,7 +136,7 @@ def test_a_wrong_hash_is_reported_and_the_file_deleted(server, cache):
     server.files[f"/{FILE}"] = BODY[:-1] + b"x"
     with pytest.raises(CheckpointError, match=r"SHA-256 begins with .* instead of .*deleted"):
         download.fetch("resnet18")
-    assert not any(name == FILE or name.endswith(".part") for name in os.listdir(cache))
+    assert not any(name == FILE or name.endswith((".part", ".verified")) for name in os.listdir(cache))
     server.files[f"/{FILE}"] = BODY
     assert fetched(cache) == BODY
 
@@ -257,3 +259,131 @@ def test_two_processes_download_once(server, cache, capsys):
 def test_an_unknown_name():
     with pytest.raises(CheckpointError, match=r"no published weights are called 'resnet51'\. Did you mean resnet50"):
         download.fetch("resnet51")
+
+
+def test_a_file_put_there_by_another_process_is_verified_once(server, cache, monkeypatch):
+    hashed = []
+    whole = download.sha256
+    monkeypatch.setattr(download, "sha256", lambda path: hashed.append(path) or whole(path))
+    cache.mkdir()
+    (cache / FILE).write_bytes(BODY)
+    for _ in range(3):
+        assert fetched(cache) == BODY
+        download._verified.clear()  # as in a new process
+    assert hashed == [cache / FILE]
+    assert server.requests == []
+    (cache / FILE).write_bytes(BODY[:-1] + b"x")  # the same size
+    assert fetched(cache) == BODY
+    assert len(server.requests) == 1
+
+
+def test_a_damaged_file_without_a_connection(monkeypatch, cache):
+    monkeypatch.setenv("NPRESNET_WEIGHTS_URL", "http://127.0.0.1:9")
+    cache.mkdir()
+    (cache / FILE).write_bytes(BODY[:1000])
+    with pytest.raises(CheckpointError, match=r"the file in .* is damaged or incomplete"):
+        download.fetch("resnet18")
+
+
+def test_a_cache_that_can_only_be_read_is_verified_once_a_process(monkeypatch, cache):
+    hashed = []
+    whole = download.sha256
+    monkeypatch.setattr(download, "sha256", lambda path: hashed.append(path) or whole(path))
+
+    def refused(_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(download, "replacing", refused)
+    cache.mkdir()
+    (cache / FILE).write_bytes(BODY)
+    assert [download.fetch("resnet18") for _ in range(3)] == [cache / FILE] * 3
+    assert hashed == [cache / FILE]
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_server_that_sends_a_byte_now_and_then(server, monkeypatch, cache, where):
+    """Each byte comes in time for the socket; together they are too slow."""
+    monkeypatch.setattr(pace, "WINDOW_S", 0.1)
+    monkeypatch.setattr(transfer, "RETRIES", 2)
+    server.trickles = where
+    with pytest.raises(CheckpointError, match=r"too slow: only \d+ bytes came in 0 s, expected 1,000 a second"):
+        download.fetch("resnet18")
+    assert len(server.requests) == 2
+    server.trickles = ""
+    assert fetched(cache) == BODY
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_download_has_a_total_time(server, monkeypatch, cache, where):
+    monkeypatch.setattr(pace, "TOTAL_S", 0.2)
+    server.trickles = where
+    with pytest.raises(CheckpointError, match=r"not complete after .* hours; the next attempt continues it"):
+        download.fetch("resnet18")
+    server.trickles = ""
+    monkeypatch.setattr(pace, "TOTAL_S", 60.0)
+    assert fetched(cache) == BODY
+
+
+def test_a_lock_whose_holder_was_stopped_is_not_waited_for_without_end(server, monkeypatch, cache):
+    monkeypatch.setattr(transfer, "STALLED_S", 0.3)
+    cache.mkdir()
+    with (
+        transfer.locked(cache / f"{FILE}.lock", cache / f"{FILE}.part"),
+        pytest.raises(CheckpointError, match=r"another process holds .*lock.* received nothing.*End it, or delete"),
+    ):
+        download.fetch("resnet18")
+    assert fetched(cache) == BODY
+
+
+def test_a_lock_whose_holder_goes_on_is_waited_for(monkeypatch, tmp_path, capsys):
+    part, clock = tmp_path / "a.part", [0.0]
+    monkeypatch.setattr(transfer.time, "monotonic", lambda: clock[0])
+    waiting = transfer.Waiting(tmp_path / "a.lock", part)
+    for count in range(50):
+        part.write_bytes(bytes(count))
+        clock[0] += 0.9 * transfer.STALLED_S
+        waiting.look()
+    clock[0] += transfer.STALLED_S
+    with pytest.raises(CheckpointError, match="stopped"):
+        waiting.look()
+    assert capsys.readouterr().err.count("waiting for it") == 1
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """No HOME, and no entry for this user: what `expanduser` does there."""
+    for name in ("HOME", "XDG_CACHE_HOME", "TORCH_HOME", "NPRESNET_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+
+def test_a_user_without_a_home(homeless, monkeypatch):
+    with pytest.raises(CheckpointError, match=r"no home folder.*set NPRESNET_CACHE"):
+        download.fetch("resnet18")
+
+
+def test_a_user_without_a_home_who_names_a_cache(server, homeless, monkeypatch, cache):
+    monkeypatch.setenv("NPRESNET_CACHE", str(cache))
+    assert fetched(cache) == BODY
+
+
+def test_a_time_limit_of_the_caller_is_no_broken_connection(server, monkeypatch):
+    import signal
+
+    if not hasattr(signal, "SIGUSR1"):
+        pytest.skip("this system has no such signals")
+
+    def too_late(signum, frame):
+        raise TimeoutError("the caller's limit")
+
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        sum(range(1000))
+
+    before = signal.signal(signal.SIGUSR1, too_late)
+    monkeypatch.setattr(transfer.Transfer, "_receive", interrupted)
+    try:
+        with pytest.raises(TimeoutError, match="the caller's limit"):
+            download.fetch("resnet18")
+    finally:
+        signal.signal(signal.SIGUSR1, before)

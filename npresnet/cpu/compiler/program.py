@@ -27,6 +27,7 @@ from npresnet.ops.registry import operation_of
 from npresnet.plan import Layout, Plan, Step, infer_shapes, make_layout
 from npresnet.plan.layout import Halo, no_halo, widest
 from npresnet.plan.shapes import Shape
+from npresnet.system.settings import quiet
 
 Weights = Mapping[str, Any]  # node name -> its lowering's prepared parameters
 
@@ -63,6 +64,11 @@ class Program(NamedTuple):
             if key is not None:
                 yield name, key
 
+    @property
+    def memory_bytes(self) -> int:
+        """What `bind` allocates, besides steps."""
+        return self.layout.arena_bytes + 4 * sum(self.scratch.values()) * self.workers
+
     def bind(self) -> Plan:
         """The steps, bound to newly allocated memory. Raises DeviceError where memory is insufficient."""
         with _out_of_memory_as_device_error(self.layout):
@@ -81,6 +87,7 @@ class Program(NamedTuple):
         return Step(node.name, tiles, flops, size_bytes, lowering.algorithm(bound), barriers)
 
 
+@quiet
 def compile_program(
     network: Network,
     input_shape: Shape,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from npresnet.cpu.compiler.prepack import prepack
 from npresnet.cpu.compiler.prepared import Store
@@ -12,6 +15,7 @@ from npresnet.cpu.compiler.program import Program, compile_program, prepare
 from npresnet.cpu.compiler.split import Split, split_batch
 from npresnet.cpu.compiler.stages import Stages, cut_in_two
 from npresnet.cpu.kernels.lowering import Options
+from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.pool import Pool
 from npresnet.cpu.runtime.running import CUT
 from npresnet.cpu.runtime.schedule import Job
@@ -128,10 +132,31 @@ class Programs:
         """The first of these programs, after the weights of all have been prepacked."""
         if not all(part.is_prepacked for part in needed):
             forms = dict.fromkeys(form for part in needed for form in part.program.prepacked())
+            self._require_memory(needed, forms, 1 if team is None else team.workers)
             prepack(self._weights, forms, self._store, team)
             for part in needed:
                 part.is_prepacked = True
         return needed[0]
+
+    def _require_memory(self, needed: Sequence[Compiled], forms: Iterable[tuple[str, Any]], workers: int) -> None:
+        """Raise DeviceError unless there is memory for these programs, before OpenBLAS is called.
+
+        It ends the process where it finds none. All that a first call allocates is allocated once, untouched, and given
+        back.
+        """
+        missing = [(self._weights[name], key) for name, key in forms if not self._weights[name].has(key)]
+        weights_bytes = sum(4 * prod(filters.prepacked_shape(key)) for filters, key in missing)
+        plans_bytes = max(part.program.memory_bytes for part in needed) * workers
+        size_bytes = weights_bytes + plans_bytes + blas.buffer_bytes() * workers
+        try:
+            np.empty(size_bytes, np.uint8)
+        except MemoryError:
+            raise DeviceError(
+                f"this network needs {size_bytes / 1e6:,.0f} MB to run on {workers} thread{'s' * (workers > 1)} "
+                f"(prepacked weights {weights_bytes / 1e6:,.0f} MB, images {plans_bytes / 1e6:,.0f} MB, and the BLAS): "
+                "more than the memory available. Use fewer threads, smaller images, or raise the limit of this process "
+                "or container"
+            ) from None
 
     def whole(self, input_shape: Shape, workers: int) -> Compiled:
         """All of the network, for one image."""

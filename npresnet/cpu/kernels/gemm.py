@@ -234,13 +234,10 @@ def keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, colum
 def _keeps_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int) -> bool:
     """A number from another BLAS kernel often has the same bits by chance, so where only a few numbers can differ (such
     as the last of an odd number of columns), more trials are run."""
-    call = object()
-    guard.hold(call)  # as in calls of an executable: BLAS on several threads gives other bits
-    try:
-        trials = RAGGED_TRIALS if panel_width(columns) is None else 1
-        return all(_same_bits(form, parts, images, rows, depth, columns, seed) for seed in range(1, 2 * trials, 2))
-    finally:
-        guard.release(call)
+    trials = RAGGED_TRIALS if panel_width(columns) is None else 1
+    return guard.held(  # as in calls of an executable: BLAS on several threads gives other bits
+        lambda: all(_same_bits(form, parts, images, rows, depth, columns, seed) for seed in range(1, 2 * trials, 2))
+    )
 
 
 def _same_bits(form: Form, parts: int, images: int, rows: int, depth: int, columns: int, seed: int) -> bool:

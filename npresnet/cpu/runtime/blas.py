@@ -9,10 +9,13 @@ would record our 1 as the user's setting.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from npresnet.system.locks import Lock
+
+Result = TypeVar("Result")
 
 
 @lru_cache(maxsize=1)
@@ -99,8 +102,29 @@ class SingleThreadedBlas:
                 self._shared = []
                 _take_control()
 
+    def held(self, work: Callable[[], Result]) -> Result:
+        """Do something meanwhile; Ctrl-C at any moment leaves BLAS as it was."""
+        call = object()
+        try:
+            self.hold(call)
+            result = work()
+            self.release(call)
+        except BaseException:
+            self.release(call)  # again: Ctrl-C may have interrupted it
+            raise
+        return result
+
 
 guard = SingleThreadedBlas()
+
+
+BUFFER_BYTES = 32 << 20  # measured: what OpenBLAS maps for each thread that calls it, once
+
+
+@lru_cache(maxsize=1)
+def buffer_bytes() -> int:
+    """Memory that NumPy's BLAS maps for itself for each thread, and ends the process without."""
+    return BUFFER_BYTES if any(library.get("internal_api") == "openblas" for library in _info()) else 0
 
 
 @lru_cache(maxsize=1)

@@ -43,10 +43,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npresnet.cpu.runtime.running import arithmetic, worker_of
-from npresnet.cpu.runtime.workers import closed_gate, open_gate
 from npresnet.network import Array
 from npresnet.plan import Plan
 from npresnet.plan.steps import Call, Tile
+from npresnet.system.threads import closed_gate, open_gate
 
 Span = tuple[int, int]  # addresses of the first byte, and of the first one after
 

@@ -30,17 +30,15 @@ class Stopwatch:
 
     def lap(self) -> list[float]:
         """One pass over all images: milliseconds of each step, the sum over its runs."""
-        call = object()
-        guard.hold(call)  # BLAS on one thread
-        try:
-            with arithmetic():
-                found: list[float] = []
-                for plan in self._plans:
-                    runs = [[_time_ms(step) for step in plan.steps] for _ in range(self._count // len(plan.input))]
-                    found += [sum(times) for times in zip(*runs, strict=True)]
-                return found
-        finally:
-            guard.release(call)
+        return guard.held(self._lap)  # BLAS on one thread
+
+    def _lap(self) -> list[float]:
+        with arithmetic():
+            found: list[float] = []
+            for plan in self._plans:
+                runs = [[_time_ms(step) for step in plan.steps] for _ in range(self._count // len(plan.input))]
+                found += [sum(times) for times in zip(*runs, strict=True)]
+            return found
 
 
 def _time_ms(step: Step) -> float:

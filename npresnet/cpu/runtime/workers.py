@@ -1,4 +1,4 @@
-"""Team: a fixed number of workers that wake within microseconds, and the gates at which they wait for each other.
+"""Team: a number of workers that wake within microseconds.
 
 Worker 0 is the caller's own thread; workers 1.. are threads that each sleep on a lock. Acquiring a held lock is the
 cheapest sleep in Python: one release wakes one thread, where an executor's queue needs two locks and a condition.
@@ -12,31 +12,16 @@ the first run in a forked child, which has none of the parent's threads.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from time import monotonic
 
 from npresnet.cpu.runtime.blas import hold_own_thread
-from npresnet.errors import DeviceError
 from npresnet.system.locks import Lock
+from npresnet.system.threads import closed_gate, open_gate, start_thread
 
 Work = Callable[[], None]
-
-
-def closed_gate() -> Any:
-    """A lock that blocks until `open_gate`; acquiring it closes it again."""
-    gate = threading.Lock()
-    gate.acquire()
-    return gate
-
-
-def open_gate(gate: Any) -> None:
-    """Let one worker pass, now or when it arrives."""
-    try:  # noqa: SIM105  suppress() would take ten times as long
-        gate.release()
-    except RuntimeError:  # already open: only after a failure
-        pass
+RETRY_S = 1.0  # after the system refused a thread, it is asked again not before
 
 
 class _Mailbox:
@@ -75,30 +60,54 @@ class _Mailbox:
 
 
 class Team:
-    """`workers` threads, the caller's among them. `run` serves one call at a time: `try_enter` first, then `leave`."""
+    """At most `wanted` threads, the caller's among them. `run` serves one call at a time: `try_enter`, then `leave`.
 
-    def __init__(self, workers: int):
-        self.workers = workers
+    workers  how many there are: fewer than wanted where the system starts no more. It changes only in `try_enter` and
+             at the start of a `run` that follows neither it nor a successful run
+    """
+
+    def __init__(self, wanted: int):
+        self.wanted = wanted
         self._calls: dict[int, object] = {}  # process -> the call that holds the team there
+        self._give_mailboxes()
+        self._ready_in: int | None = None  # the process whose mailboxes all have a thread that waits
+        self._retry_at_s = 0.0
         self._start_workers()
 
-    def _start_workers(self) -> None:
-        self._mailboxes = [_Mailbox() for _ in range(self.workers - 1)]
+    def _give_mailboxes(self) -> None:
+        self._mailboxes: list[_Mailbox] = []
         self._stop = weakref.finalize(self, _stop, self._mailboxes, os.getpid())
         self._stop.atexit = False  # calls in later exit handlers would block forever; daemon threads need no stop
-        try:
-            for worker, mailbox in enumerate(self._mailboxes, start=1):
-                threading.Thread(target=mailbox.serve, name=f"npresnet-{worker}", daemon=True).start()
-        except RuntimeError as error:
+
+    @property
+    def workers(self) -> int:
+        """How many threads there are, the caller's among them."""
+        return len(self._mailboxes) + 1
+
+    def _start_workers(self) -> None:
+        """Start those that are missing: all of them where the last run failed, and in a forked child."""
+        if self._ready_in != os.getpid():
             self._stop()
-            raise DeviceError(
-                f"threads={self.workers} is more than this system can start: {error}. Use fewer"
-            ) from error
-        self._ready_in: int | None = os.getpid()
+            self._give_mailboxes()
+        self._ready_in = None  # until all have been started
+        while self.workers < self.wanted:
+            self._mailboxes.append(_Mailbox())
+            if not start_thread(self._mailboxes[-1].serve, f"npresnet-{self.workers - 1}"):
+                self._mailboxes.pop()
+                self._retry_at_s = monotonic() + RETRY_S
+                break
+        self._ready_in = os.getpid()
 
     def try_enter(self, call: object) -> bool:
-        """Acquire the team for this call; False where another call holds it. `leave` releases it."""
-        return self._calls.setdefault(os.getpid(), call) is call  # atomic, so Ctrl-C cannot lose the holder
+        """Acquire the team for this call, with workers that are ready; False where another call holds it.
+
+        `leave` releases it.
+        """
+        if self._calls.setdefault(os.getpid(), call) is not call:  # atomic, so Ctrl-C cannot lose the holder
+            return False
+        if self._ready_in != os.getpid() or (self.workers < self.wanted and monotonic() >= self._retry_at_s):
+            self._start_workers()
+        return True
 
     def leave(self, call: object) -> None:
         """Release the team if this call holds it."""
@@ -112,7 +121,6 @@ class Team:
         own work fails, so that the others can stop early; the others' work must call it itself when it fails.
         """
         if self._ready_in != os.getpid():
-            self._stop()
             self._start_workers()
         self._ready_in = None  # until the run has succeeded
         errors = self._run_to_the_end(work, abort)

@@ -28,7 +28,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from npresnet.cuda.launch import Source
@@ -37,6 +37,7 @@ from npresnet.cuda.runtime.nvrtc import Nvrtc
 from npresnet.errors import DeviceError
 from npresnet.system.cache import CACHE_VARIABLE, cache_folder
 from npresnet.system.files import replacing
+from npresnet.system.threads import TaskPool
 
 FORMAT = 1  # raise it with any change of what is compiled that the key does not contain
 LIMIT_BYTES = 256 << 20
@@ -66,9 +67,9 @@ def module_path(wanted: Source, capability: int, major: int | None = None) -> Pa
 def module_paths(wanted: Iterable[Source], capability: int, major: int | None = None) -> dict[Source, Path]:
     """`module_path` of many sources; what has to be compiled is compiled by several threads at once."""
     different = list(dict.fromkeys(wanted))
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        paths = list(pool.map(lambda one: module_path(one, capability, major), different))
-    return dict(zip(different, paths, strict=True))
+    with TaskPool(os.cpu_count() or 1, "npresnet-compile") as pool:
+        tasks = {one: pool.submit(partial(module_path, one, capability, major)) for one in different}
+        return {one: task.result() for one, task in tasks.items()}
 
 
 def architecture(capability: int, supported: tuple[int, ...]) -> str:

@@ -14,6 +14,7 @@ from npresnet.network import INPUT, Array, Node
 from npresnet.ops.record import window_of
 from npresnet.ops.registry import operation_of
 from npresnet.plan.shapes import Shape, infer_shapes
+from npresnet.system.settings import quiet
 from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
 from npresnet.teach.explain.chain import Chain, find_chain, find_conv
 from npresnet.teach.explain.matrix import Matrix, Shown, choose_shown, measure
@@ -116,6 +117,7 @@ class Facts:
     other_layers: list[str] = field(default_factory=list)
 
 
+@quiet
 def gather(
     model: Model,
     image: Any,

@@ -27,6 +27,7 @@ from npresnet.bench.timing import median, time_calls
 from npresnet.cpu.runtime.blas import guard
 from npresnet.network import Array
 from npresnet.ops.conv2d import conv2d
+from npresnet.system.settings import quiet
 from npresnet.teach.ladder.layer import RealLayer
 from npresnet.teach.ladder.rungs import Ceiling, Rung, cpu_rungs
 
@@ -82,6 +83,7 @@ class Ladder:
         return {**header("ladder", self.command, threads=1), **fields, **ceilings, "blas": self.blas, "steps": steps}
 
 
+@quiet
 def climb(
     layer: RealLayer,
     *,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from npresnet.system.text import visible
 from npresnet.teach.pages.plain import plain
 
 FOLDER = Path(__file__).parent
@@ -58,7 +59,7 @@ def assemble(title: str, skeleton: str, data: Any, *, styles: Sequence[str], scr
     )
     return PAGE.format(
         policy=policy,
-        title=html.escape(title),
+        title=html.escape(visible(title)),
         style=style,
         body=_read(skeleton),
         data_id=DATA_ID,

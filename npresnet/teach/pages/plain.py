@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npresnet.system.text import visible_lines
+
 Plain = Any  # None, bool, int, float, str, list, dict
 
 
@@ -17,16 +19,18 @@ def plain(value: Any) -> Plain:
     """Dataclasses, NumPy's arrays and numbers, tuples and mappings as JSON's own types.
 
     A float32 becomes the shortest decimal number that reads back as that float32. JSON has no infinities and no NaN:
-    they become null.
+    they become null. Text has no character that acts on what shows it, see `system.text`.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {visible_lines(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
         return [plain(item) for item in value]
+    if isinstance(value, str):
+        return visible_lines(value)
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, np.integer):

@@ -16,6 +16,7 @@ from npresnet.ops.record import trained_numbers
 from npresnet.ops.registry import activation_of, operation_of
 from npresnet.plan import Step, infer_shapes
 from npresnet.plan.executable import Layout, Stopwatch
+from npresnet.system.settings import quiet
 from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
 from npresnet.teach.pages import pictures
 from npresnet.teach.steps import merged_into, run_keeping_all
@@ -109,6 +110,7 @@ class Facts:
     unfused_bytes: int
 
 
+@quiet
 def gather(model: Model, image: Any) -> Facts:
     """Run `model` on one image step by step, and keep what every step makes. Raises ImageError, ShapeError."""
     batch = model.preprocess(image)  # (1, C, H, W)

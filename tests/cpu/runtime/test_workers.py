@@ -13,8 +13,10 @@ from functools import partial
 
 import pytest
 
-from npresnet.cpu.runtime.workers import Team, closed_gate, open_gate, shared_team
-from npresnet.errors import DeviceError
+from npresnet.cpu.runtime import workers
+from npresnet.cpu.runtime.workers import Team, shared_team
+from npresnet.system import threads
+from npresnet.system.threads import closed_gate, open_gate
 from tests.conftest import REPOSITORY
 from tests.support.children import exit_code
 
@@ -33,12 +35,12 @@ def finishes(function) -> None:
     assert not thread.is_alive(), "a worker hangs"
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 5])
-def test_every_worker_runs_once(workers):
-    team, ran = Team(workers), []
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_every_worker_runs_once(count):
+    team, ran = Team(count), []
     for _ in range(100):
-        team.run([partial(ran.append, worker) for worker in range(workers)], nothing)
-    assert sorted(ran) == sorted(list(range(workers)) * 100)
+        team.run([partial(ran.append, worker) for worker in range(count)], nothing)
+    assert sorted(ran) == sorted(list(range(count)) * 100)
 
 
 @pytest.mark.parametrize("opens_first", [True, False], ids=["open when asked", "opened while waited for"])
@@ -177,22 +179,29 @@ def test_a_team_has_one_call_at_a_time():
     assert team.try_enter(second)
 
 
-def test_a_system_without_threads_to_spare(monkeypatch):
-    started: list[threading.Thread] = []
-    start = threading.Thread.start
+@pytest.mark.parametrize("granted", [0, 2])
+def test_a_system_without_threads_to_spare(monkeypatch, granted):
+    """A limit of processes: fewer workers, which are more again as soon as the system grants them."""
+    left = [granted]
 
-    def start_two(thread: threading.Thread) -> None:
-        if len(started) == 2:
+    def start(function, arguments):
+        if not left[0]:
             raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
+        left[0] -= 1
+        start_new_thread(function, arguments)
 
-    monkeypatch.setattr(threading.Thread, "start", start_two)
-    with pytest.raises(DeviceError, match="threads=4 is more than this system can start"):
-        Team(4)
-    for thread in started:
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
+    start_new_thread = threads.start_new_thread
+    monkeypatch.setattr(threads, "start_new_thread", start)
+    monkeypatch.setattr(workers, "RETRY_S", 0.0)
+    team = Team(4)
+    for expected, more in ((granted + 1, 0), (granted + 1, 99), (4, 0)):
+        assert team.workers == expected
+        ran = []
+        team.run([partial(ran.append, worker) for worker in range(team.workers)], nothing)
+        assert sorted(ran) == list(range(expected))
+        left[0] += more
+        assert team.try_enter(team)
+        team.leave(team)
 
 
 def test_a_team_still_works_while_the_interpreter_exits():
@@ -226,13 +235,15 @@ def test_a_forked_child_starts_workers_of_its_own():
 
 
 def test_threads_end_with_the_last_user_of_a_team():
-    before = set(threading.enumerate())
+    gc.collect()
+    before = len(threads.running())
     team = shared_team(7)
     assert shared_team(7) is team
-    workers = set(threading.enumerate()) - before
-    assert len(workers) == 6
+    team.run([nothing] * 7, nothing)
+    assert len(threads.running()) >= 6
     del team
     gc.collect()
-    for worker in workers:
-        worker.join(PATIENCE_S)
-        assert not worker.is_alive()
+    deadline = time.monotonic() + PATIENCE_S
+    while len(threads.running()) > before:
+        assert time.monotonic() < deadline, threads.running()
+        time.sleep(0.01)
