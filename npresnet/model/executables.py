@@ -11,6 +11,7 @@ from npresnet.cpu.compiler import prepared
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.network import Network
 from npresnet.system.locks import Lock
+from npresnet.system.stamp import Identity
 
 if TYPE_CHECKING:
     from npresnet.cuda import Normalisation, Pipeline
@@ -28,7 +29,7 @@ class Executables:
 
     device, dtype            as returned by `decisions`: "cpu" and "float32", or "cuda:0" and any dtype
     threads, winograd, fast  options of `cpu.compile`
-    content                  the weight file's identity, or ""
+    content                  the weight file's identity; None if the weights are not from a file
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Executables:
         dtype: str = "float32",
         winograd: bool = True,
         fast: bool = False,
-        content: str = "",
+        content: Identity | None = None,
     ):
         self._network = network
         self._backend = _Cpu(threads, winograd, fast, content) if device == "cpu" else _Cuda(device, dtype)
@@ -91,7 +92,7 @@ class Executables:
 class _Cpu:
     """Only the whole network's prepared weights are cached between processes."""
 
-    def __init__(self, threads: int, winograd: bool, fast: bool, content: str):
+    def __init__(self, threads: int, winograd: bool, fast: bool, content: Identity | None):
         self._options: dict[str, Any] = {"threads": threads, "winograd": winograd, "fast": fast}
         self._content = content
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ from npresnet.model.inputs import npz_path, path_text
 from npresnet.model.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.stamp import Identity
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -63,7 +65,7 @@ class Loaded(NamedTuple):
     labels: list[str] | None
     tensors: Mapping[str, Array]
     source: Source
-    content: str = ""  # the weight file's identity, or ""
+    content: Identity | None = None  # the weight file's; None if these weights are not from a file
 
     @property
     def input_size(self) -> tuple[int, ...]:
@@ -175,6 +177,8 @@ def convert(
     The `.npz` holds the original names and values, unfolded, and all settings, the preprocessing, the labels and the
     SHA-256 of the source; plain `numpy.load` reads it. Source and destination may be the same file. The destination is
     replaced atomically. Returns the destination. Raises the errors of `load`.
+
+    The prepared weights of the new file are written, too, where that is possible: see `prepare`.
     """
     target = npz_path(destination)
     path = find_file(source)
@@ -185,6 +189,10 @@ def convert(
     if target.exists() and os.path.samefile(path, target):
         tensors = {name: array.copy() for name, array in tensors.items()}  # Windows cannot replace a mapped file
     weights.write_npz(target, tensors, metadata)
+    del tensors
+    from npresnet.model.preparing import prepare_if_possible
+
+    prepare_if_possible(target)
     return target
 
 
@@ -263,7 +271,15 @@ def interpret(
     if which is not None:
         config = config.with_decisions(key=which)
     found = _decided(network, config, checkpoint.tensors, source, labels, preprocess, stored, checkpoint.facts)
-    return found._replace(content=checkpoint.identity)
+    return found._replace(content=Identity(os.path.basename(path), _stamp(checkpoint.identity, found.config)))
+
+
+def _stamp(file: str, config: Config) -> str:
+    """The file's stamp and a checksum of the settings, some of which change the weights (weight standardisation)."""
+    if not file:
+        return ""
+    values = {name: decision.value for name, decision in config.items() if name != "labels"}
+    return f"{file}; settings {zlib.crc32(repr(values).encode(errors='replace')):08x}"
 
 
 def _build_stored(

@@ -27,6 +27,7 @@ from npresnet.model.metadata import Source, to_metadata
 from npresnet.model.prediction import Prediction
 from npresnet.model.sources import sources_of
 from npresnet.network import Network
+from npresnet.system.stamp import Identity
 
 if TYPE_CHECKING:
     from npresnet.model.on_gpu import OnGpu
@@ -55,7 +56,7 @@ class Model:
         labels: Sequence[str] | None,
         tensors: Mapping[str, Array],
         source: Source,
-        content: str = "",
+        content: Identity | None = None,
     ):
         self.network = network
         self.config = config

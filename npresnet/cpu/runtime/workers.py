@@ -14,14 +14,15 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from npresnet.cpu.runtime.blas import hold_own_thread
 from npresnet.errors import DeviceError
 from npresnet.system.locks import Lock
 
 Work = Callable[[], None]
+Item = TypeVar("Item")
 
 
 def closed_gate() -> Any:
@@ -170,3 +171,28 @@ def shared_team(workers: int) -> Team:
         if team is None:
             team = _teams[workers] = Team(workers)
         return team
+
+
+def share(items: Iterable[Item], work: Callable[[Item], None], team: Team | None) -> None:
+    """Do `work` on every item: each worker takes the next until none remains, or another worker has failed.
+
+    team  workers that this call has entered; None uses this thread alone
+    """
+    queue = iter(items)
+
+    def stop() -> None:
+        for _ in queue:
+            pass
+
+    def take() -> None:
+        try:
+            for item in queue:  # next() of a list's or a range's iterator is atomic
+                work(item)
+        except BaseException:
+            stop()
+            raise
+
+    if team is None:
+        take()
+    else:
+        team.run([take] * team.workers, stop)
