@@ -276,9 +276,11 @@ def interpret(
 
 def _stamp(file: str, config: Config) -> str:
     """The file's stamp and a checksum of the settings, some of which change the weights (weight standardisation)."""
+    from npresnet import __version__
+
     if not file:
         return ""
-    values = {name: decision.value for name, decision in config.items() if name != "labels"}
+    values = [__version__, {name: decision.value for name, decision in config.items() if name != "labels"}]
     return f"{file}; settings {zlib.crc32(repr(values).encode(errors='replace')):08x}"
 
 

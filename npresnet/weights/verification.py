@@ -12,13 +12,14 @@ import numpy as np
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.checkpoint import open_weights, parsing
-from npresnet.weights.inert import as_mapping
+from npresnet.weights.inert import as_mapping, as_tensor
 from npresnet.weights.source import Path, Source, shown
 from npresnet.weights.tensor import NUMPY_DTYPES, Tensor
 from npresnet.weights.zip_file import Member, ZipFile
 
 _CHUNK_BYTES = 1 << 22
 _MAX_SHOWN = 5
+_NAME_CHARS = 200
 
 
 class Verified(NamedTuple):
@@ -134,18 +135,16 @@ def _tensors(root: object) -> Iterator[tuple[str, Tensor]]:
     waiting, seen = [("", root)], set()
     while waiting:
         name, value = waiting.pop()
-        if isinstance(value, Tensor):
-            if value.dtype in NUMPY_DTYPES:
-                yield name or "(the object)", value
-            continue
         if id(value) in seen:
             continue
         seen.add(id(value))
-        entries = as_mapping(value)
-        if entries is None and isinstance(value, (list, tuple)):
-            entries = dict(enumerate(value))
-        if entries:
-            waiting += [(f"{name}.{key}" if name else str(key), entry) for key, entry in reversed(entries.items())]
+        tensor = as_tensor(value)
+        if isinstance(tensor, Tensor) and tensor.dtype in NUMPY_DTYPES:
+            yield name or "(the object)", tensor
+        elif tensor is None:
+            entries = list(enumerate(value)) if isinstance(value, (list, tuple)) else (as_mapping(value) or {}).items()
+            inside = [(f"{name}.{shown(key)}".lstrip(".")[-_NAME_CHARS:], entry) for key, entry in entries]
+            waiting += reversed(inside)
 
 
 def _is_finite(name: str, tensor: Tensor) -> bool:

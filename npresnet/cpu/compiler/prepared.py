@@ -1,6 +1,6 @@
 """Prepacked weights stored in a file of the user's cache, and memory-mapped when the same weights are loaded again.
 
-- A file's head holds all that its numbers depend on: npresnet, NumPy and its BLAS, and for each array the layer, the
+- A file's head holds all that its numbers depend on: NumPy and its BLAS, and for each array the layer, the
   prepacked form, its shape and a checksum of the scale and of some weights. Its name is a checksum of the head.
 - The weights are those that were prepared if the weight file's stamp is (`system.stamp`), else if a checksum of all of
   them is: so a copy of the file, or a container's image, keeps its prepared weights.
@@ -98,8 +98,9 @@ class Store:
             return False
         if found is None:
             return False
-        is_stamped = bool(self._content.stamp) and found.stamp == stamp_field(self._content)
-        if not is_stamped and found.weights_crc != checksum_of_all(wanted, team):
+        stamp = stamp_field(self._content)
+        is_same_file = bool(stamp.strip()) and found.stamp == stamp
+        if not is_same_file and found.weights_crc != checksum_of_all(wanted, team):
             return False
         self.file = self._path(head)
         mark_loaded(self.file)
@@ -136,10 +137,8 @@ class Store:
         return self._path(head)
 
     def _head(self, wanted: Sequence[Wanted]) -> bytes:
-        from npresnet import __version__
-
         described = [[one.name, *one.key, one.shape, checksum(one.filters)] for one in wanted]
-        libraries = [__version__, np.__version__, *blas.versions()]
+        libraries = [np.__version__, *blas.versions()]
         text = json.dumps({"npresnet prepared": FORMAT, "by": libraries, "arrays": described})
         return padded_text(text.encode())
 
