@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.checkpoint import open_weights, parsing
-from npresnet.weights.inert import as_mapping, as_tensor
+from npresnet.weights.inert import Inert, as_mapping, as_tensor
 from npresnet.weights.source import Path, Source, shown
 from npresnet.weights.tensor import NUMPY_DTYPES, Tensor
 from npresnet.weights.zip_file import Member, ZipFile
@@ -142,9 +142,16 @@ def _tensors(root: object) -> Iterator[tuple[str, Tensor]]:
         if isinstance(tensor, Tensor) and tensor.dtype in NUMPY_DTYPES:
             yield name or "(the object)", tensor
         elif tensor is None:
-            entries = list(enumerate(value)) if isinstance(value, (list, tuple)) else (as_mapping(value) or {}).items()
+            entries = _entries(value)
             inside = [(f"{name}.{shown(key)}".lstrip(".")[-_NAME_CHARS:], entry) for key, entry in entries]
             waiting += reversed(inside)
+
+
+def _entries(value: object) -> Iterable[tuple[object, object]]:
+    if isinstance(value, (list, tuple)):
+        return enumerate(value)
+    state = as_mapping(value.state) if isinstance(value, Inert) else None
+    return [*(as_mapping(value) or {}).items(), *(state or {}).items()]
 
 
 def _is_finite(name: str, tensor: Tensor) -> bool:
