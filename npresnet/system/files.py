@@ -58,9 +58,9 @@ def replacing_own(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         yield file
 
 
-def open_own(path: str | os.PathLike[str]) -> int:
-    """A descriptor to read the user's own regular file; never follows a link nor waits for a pipe. Raises OSError."""
-    return _opened(path, own=True)
+def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
+    """A descriptor of the user's own regular file; never follows a link nor waits for a pipe. Raises OSError."""
+    return _opened(path, own=True, flags=flags)
 
 
 def read_regular(path: str | os.PathLike[str], limit_bytes: int) -> bytes:
@@ -115,8 +115,8 @@ def _renamed(destination: str, mode: int) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
 
 
-def _opened(path: str | os.PathLike[str], *, own: bool) -> int:
-    descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT | _BINARY)
+def _opened(path: str | os.PathLike[str], *, own: bool, flags: int = os.O_RDONLY) -> int:
+    descriptor = os.open(path, flags | _NO_LINK | _NO_WAIT | _BINARY)
     try:
         status = os.fstat(descriptor)
         if not (is_own(status) if own else stat.S_ISREG(status.st_mode)):

@@ -3,7 +3,7 @@
 - A file's head holds all that its numbers depend on: NumPy and its BLAS, and for each array the layer, the
   prepacked form, its shape and a checksum of the scale and of some weights. Its name is a checksum of the head.
 - The weights are those that were prepared if the weight file's stamp is (`system.stamp`), else if a checksum of all of
-  them is: so a copy of the file, or a container's image, keeps its prepared weights.
+  them is: so a copy of the file, or a container's image, keeps its prepared weights. Its stamp is then noted.
 - All bytes are checked when a file is mapped (`prepared_file`); only the user's own regular files are accepted.
 - They are written from the second load of the same weights on, so that a script that runs once writes nothing, and by
   `npresnet convert` and `npresnet prepare`.
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npresnet.cpu.compiler.prepared_file import (
+    Opened,
     Record,
     file_bytes,
     padded_text,
@@ -30,7 +31,7 @@ from npresnet.cpu.compiler.prepared_file import (
     stamp_field,
     write_prepared,
 )
-from npresnet.cpu.compiler.prepared_folder import SUFFIX, folder, make_folder, make_room, mark_loaded
+from npresnet.cpu.compiler.prepared_folder import SUFFIX, folder, is_noted, make_folder, make_room, mark_loaded, note
 from npresnet.cpu.kernels.filters import Filters, Key
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.workers import Team, share
@@ -98,15 +99,27 @@ class Store:
             return False
         if found is None:
             return False
-        stamp = stamp_field(self._content)
-        is_same_file = bool(stamp.strip()) and found.stamp == stamp
-        if not is_same_file and found.weights_crc != checksum_of_all(wanted, team):
-            return False
         self.file = self._path(head)
+        is_known = self._is_known(found)
+        if not is_known and found.weights_crc != checksum_of_all(wanted, team):
+            return False
         mark_loaded(self.file)
+        if not is_known and self._content.stamp:
+            note(self.file, self._line(found))
         for (_, filters, key), array in zip(wanted, found.arrays, strict=True):
             filters.adopt(key, array)
         return True
+
+    def _is_known(self, found: Opened) -> bool:
+        """Whether the file was made of this weight file, or was found to be of the same weights."""
+        stamp = stamp_field(self._content)
+        if stamp.strip() and found.stamp == stamp:
+            return True
+        assert self.file is not None
+        return bool(self._content.stamp) and is_noted(self.file, self._line(found))
+
+    def _line(self, found: Opened) -> str:
+        return f"{found.weights_crc:08x} {self._content.stamp!a}"  # one line, whatever a state dict is called
 
     def is_due(self, wanted: Sequence[Wanted]) -> bool:
         """Whether to keep what `fill` did not find: not at the first load. Counts as a load."""

@@ -1,8 +1,9 @@
 """The folder of prepared weights: what is in it, when it was last used, and its limit.
 
     KEY.prepared   prepacked weights, see `prepared_file`
-    KEY.loaded     empty; it is as old as the last load of those weights, whether or not they were prepared. So that a
-                   load never changes a large file (in a container's image that would copy it)
+    KEY.loaded     as old as the last load of those weights, whether or not they were prepared: so that a load never
+                   changes a large file (in a container's image that would copy it). It holds a line for each other
+                   weight file (a copy, the file that was converted) that was found to have the same weights
 
 Only the user's own regular files are counted, changed or deleted: others may have some in a shared cache.
 """
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from npresnet.system.cache import cache_folder
-from npresnet.system.files import PRIVATE, is_own, remove_dead_parts
+from npresnet.system.files import PRIVATE, is_own, open_own, remove_dead_parts
 
 VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
 LIMIT_BYTES = 1_000_000_000
 MARKS = 1_000  # at most so many .loaded files, and none older than MARK_S
 MARK_S = 90 * 24 * 3600
+NOTES_BYTES = 8192
 SUFFIX, MARK = ".prepared", ".loaded"
 
 
@@ -66,6 +68,25 @@ def mark_loaded(prepared: Path) -> bool:
     except OSError:
         pass
     return False
+
+
+def is_noted(prepared: Path, line: str) -> bool:
+    """Whether `note` was called with this line."""
+    try:
+        with open(open_own(prepared.with_suffix(MARK)), "rb") as file:
+            return f"{line}\n".encode() in file.readlines(NOTES_BYTES)
+    except OSError:
+        return False
+
+
+def note(prepared: Path, line: str) -> None:
+    """Add a line to the mark of these weights; nothing where that fails."""
+    with contextlib.suppress(OSError):
+        mark = prepared.with_suffix(MARK)
+        with open(open_own(mark, os.O_WRONLY | os.O_APPEND), "ab") as file:
+            if file.tell() > NOTES_BYTES // 2:
+                file.truncate(0)
+            file.write(f"{line}\n".encode())
 
 
 def kept_in(place: Path) -> list[Kept]:

@@ -198,10 +198,29 @@ def test_without_the_same_stamp_all_weights_are_compared(folder, stamp, team):
     """A copy of the file, and a container's image, have another inode and time."""
     kept(folder)
     other = Identity("copy.npz", stamp)
-    assert Store(folder, other).fill(wanted(), team)
     ones = same_file_other_weights()
     assert not Store(folder, other).fill(ones, team)
     assert not any(one.filters.has(one.key) for one in ones)
+    assert Store(folder, other).fill(wanted(), team)
+
+
+def test_that_another_file_has_the_same_weights_is_noted(folder, monkeypatch):
+    """As the one that was converted: its weights are compared once."""
+    path, _ = kept(folder)
+    other = Identity("source.pth", "inode 8")
+    assert Store(folder, other).fill(wanted())
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "checksum_of_all", None)
+        for content in (other, WEIGHTS):
+            assert Store(folder, content).fill(wanted())
+    assert not Store(folder, Identity("x", "inode")).fill(same_file_other_weights())
+    path.unlink()
+    ones = same_file_other_weights()
+    keep(Store(folder, WEIGHTS), ones)  # under the same name: what was noted holds for it no longer
+    assert not Store(folder, other).fill(wanted())
+    for number in range(300):
+        assert Store(folder, Identity("x", f"inode {number + 20}")).fill(same_file_other_weights())
+    assert path.with_suffix(".loaded").stat().st_size < 9000
 
 
 @pytest.mark.parametrize("stamp", ["", "x" * 400])
@@ -209,8 +228,8 @@ def test_no_stamp_equals_no_stamp_of_another_file(folder, stamp):
     store = Store(folder, Identity("w.npz", stamp))
     ones = wanted()
     keep(store, ones)
-    assert store.fill(wanted())
     assert not store.fill(same_file_other_weights())
+    assert store.fill(wanted())
 
 
 def test_500_flipped_bits_are_all_noticed(folder):
