@@ -7,7 +7,7 @@ A ResNet-18 with random weights; each program is what a user of that library wou
 index. Every OPENBLAS_* variable is unset. The files are in the page cache: the first repetition is not counted.
 
 npresnet stores prepacked weights in the user's cache folder; here that is a folder of this run. It is measured twice:
-in the state from the second process on, and with that folder deleted before each repetition, which prepacks and writes.
+after `npresnet prepare`, and with that folder deleted before each repetition, which then prepacks the weights.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
         say("preparing weights and ONNX file")
         prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
         model = Path(prepared.model)
-        _convert(model, Path(folder) / "cold.npz", environ)
+        _convert(model, Path(folder), environ, options.threads)
         environ["TORCHVISION_OPERATORS"] = _operators_to_declare(environ)
         found = race(
             programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=say
@@ -99,9 +99,11 @@ def main(arguments: list[str]) -> int:
     return int(any(result.status in ("failed", "wrong") for result in found))
 
 
-def _convert(source: Path, target: Path, environ: dict[str, str]) -> None:
-    program = "import sys, npresnet; npresnet.convert(sys.argv[1], sys.argv[2])"
-    subprocess.run([sys.executable, "-c", program, str(source), str(target)], env=environ, check=True)
+def _convert(source: Path, folder: Path, environ: dict[str, str], threads: int) -> None:
+    """Write cold.npz, and prepared weights to the programs' cache."""
+    program = "import sys, npresnet as n; n.prepare(n.convert(*sys.argv[1:3]), threads=int(sys.argv[3]))"
+    words = [sys.executable, "-c", program, str(source), str(folder / "cold.npz"), str(threads)]
+    subprocess.run(words, env={**environ, "NPRESNET_CACHE": str(folder / "cache")}, check=True)
 
 
 def _operators_to_declare(environ: dict[str, str]) -> str:

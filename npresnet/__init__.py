@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from npresnet.model.loading import build, convert, load
     from npresnet.model.model import Model
     from npresnet.model.prediction import Candidate, Prediction
+    from npresnet.model.preparing import prepare
     from npresnet.weights import read_state_dict
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ __all__ = [
     "convert",
     "list_archs",
     "load",
+    "prepare",
     "read_state_dict",
 ]
 
@@ -59,6 +61,7 @@ _HOME = {  # name -> module, imported on first access to keep `import npresnet` 
     "convert": "model.loading",
     "list_archs": "arch",
     "load": "model.loading",
+    "prepare": "model.preparing",
     "read_state_dict": "weights",
 }
 

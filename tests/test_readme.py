@@ -74,7 +74,8 @@ def environ(tmp_path_factory) -> dict[str, str]:
         (scripts / name).chmod(0o755)
     paths = os.pathsep.join([str(scripts), os.environ["PATH"]])
     cache = str(tmp_path_factory.mktemp("cache"))
-    return {**os.environ, "PATH": paths, "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": cache, "TORCH_HOME": cache}
+    caches = {"XDG_CACHE_HOME": cache, "TORCH_HOME": cache, "NPRESNET_PREPARED": "1"}
+    return {**os.environ, "PATH": paths, "PYTHONPATH": str(REPOSITORY), **caches}
 
 
 def run_shell(script: str, folder: Path, environ: dict[str, str]) -> None:

@@ -8,6 +8,7 @@
     pages     explain, trace
     teach     ladder, exercise, diff
     machine   doctor, demo
+    cache     prepare, cache
     shared    models and image paths from arguments, messages
     output    predictions as text, JSON, JSON Lines, CSV
 

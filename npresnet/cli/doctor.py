@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from npresnet import cpu
-from npresnet.cpu.compiler import prepared
+from npresnet.cpu.compiler import prepared_folder as prepared
 from npresnet.cpu.runtime.cpus import cgroup_quota, cpuinfo
 from npresnet.errors import DeviceError
 from npresnet.weights import download

@@ -24,7 +24,10 @@ def convert(args: Namespace) -> int:
 
 
 def inspect(args: Namespace) -> int:
-    """Print container, wrapping and tensors of a file, and all decisions if it holds a supported network."""
+    """Print container, wrapping and tensors of a file, and all decisions if it holds a supported network.
+
+    With --verify the whole file is read first, and what is damaged is an error.
+    """
     from npresnet import weights
     from npresnet.model.ambiguity import as_argument
     from npresnet.model.loading import find_file, interpret
@@ -33,6 +36,8 @@ def inspect(args: Namespace) -> int:
     decided = decisions_of(args)
     known = {name: decided.pop(name) for name in ("arch", "labels", "preprocess", "key")}
     say(weights.inspect(path, known["key"]))
+    if args.verify:
+        say(weights.verify(path))
     say("")
     try:
         found = interpret(path, options=decided, **known)

@@ -41,7 +41,20 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"npresnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
     learning = (_explain, _ladder, _trace, _exercise, _diff)
-    for add in (_predict, _convert, _inspect, _summary, _embed, _cam, _bench, *learning, _doctor, _demo):
+    for add in (
+        _predict,
+        _convert,
+        _prepare,
+        _inspect,
+        _summary,
+        _embed,
+        _cam,
+        _bench,
+        *learning,
+        _doctor,
+        _cache,
+        _demo,
+    ):
         add(commands)
     return parser
 
@@ -72,9 +85,24 @@ def _convert(commands: Commands) -> None:
     _decision_arguments(command)
 
 
+def _prepare(commands: Commands) -> None:
+    command = _command(commands, "prepare", "cache:prepare", "store a file's weights as this CPU reads them")
+    command.add_argument("model", metavar="NAME|FILE", help="a weight file, or a name to download")
+    command.add_argument("--batch-size", type=_from(1), default=1, metavar="N", help="images in a call (1)")
+    _input_size_argument(command, "those of the model")
+    _how_arguments(command)
+    _decision_arguments(command)
+
+
+def _cache(commands: Commands) -> None:
+    command = _command(commands, "cache", "cache:cache", "show what npresnet keeps, or delete the prepared weights")
+    command.add_argument("action", choices=["info", "clear"], help="show all files, or delete the prepared weights")
+
+
 def _inspect(commands: Commands) -> None:
     command = _command(commands, "inspect", "files:inspect", "list the contents of any weight file")
     command.add_argument("file", metavar="FILE", help="a weight file, or a folder with model.safetensors")
+    command.add_argument("--verify", action="store_true", help="read all of it, and verify every checksum")
     _decision_arguments(command)
 
 
@@ -82,9 +110,7 @@ def _summary(commands: Commands) -> None:
     command = _command(commands, "summary", "files:summary", "print torchsummary's table of layers")
     command.add_argument("network", metavar="NAME|FILE", help="an architecture such as resnet50, or a weight file")
     command.add_argument("--batch-size", type=_from(1), default=-1, metavar="N", help="images per batch (-1, any)")
-    command.add_argument(
-        "--input-size", type=_from(1), nargs=3, metavar=("C", "H", "W"), help="shape of an image (usually 3 224 224)"
-    )
+    _input_size_argument(command, "usually 3 224 224")
     _key_argument(command)
     _option_argument(command)
 
@@ -215,11 +241,20 @@ def _model_arguments(command: argparse.ArgumentParser, *, model: bool = True) ->
     group.add_argument(
         "--dtype", default="float32", metavar="T", help="float32; on a GPU also tf32, float16, bfloat16 (float32)"
     )
-    group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
-    group.add_argument("--fast", action="store_true", help="let an image's last bits depend on its batch")
-    group.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions as direct sums")
+    _how_arguments(group)
     group.add_argument("--exif", action="store_true", help="apply the EXIF orientation of photos")
     _decision_arguments(group)
+
+
+def _how_arguments(command: Any) -> None:
+    command.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
+    command.add_argument("--fast", action="store_true", help="let an image's last bits depend on its batch")
+    command.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions as direct sums")
+
+
+def _input_size_argument(command: Any, default: str) -> None:
+    sizes = ("C", "H", "W")
+    command.add_argument("--input-size", type=_from(1), nargs=3, metavar=sizes, help=f"shape of an image ({default})")
 
 
 def _decision_arguments(command: Any) -> None:

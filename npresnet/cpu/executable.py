@@ -105,6 +105,21 @@ class Executable:
             raise
         return outputs
 
+    def prepack(self, shape: Shape) -> None:
+        """Compile for batches of this shape, (N, C, H, W), and prepack the weights, without running anything.
+
+        Raises as a call does.
+        """
+        _check_count(shape[0])
+        self._programs.admit()
+        call, team = object(), self._team
+        try:
+            guard.hold(call)
+            entered = team if team is not None and team.try_enter(call) else None
+            self._programs.route(tuple(shape[1:]), shape[0], entered)
+        finally:
+            _release(call, team)
+
     def as_array(self, x: Any) -> Array:
         """x as a call's argument: a NumPy array."""
         return np.asarray(x)

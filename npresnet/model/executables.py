@@ -12,6 +12,7 @@ from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.network import Network
 from npresnet.system.locks import Lock
 from npresnet.system.mapped_file import MappedFile
+from npresnet.system.stamp import Identity
 
 if TYPE_CHECKING:
     from npresnet.cuda import Normalisation, Pipeline
@@ -29,7 +30,7 @@ class Executables:
 
     device, dtype            as returned by `decisions`: "cpu" and "float32", or "cuda:0" and any dtype
     threads, winograd, fast  options of `cpu.compile`
-    content                  the weight file's identity, or ""
+    content                  the weight file's identity; None if the weights are not from a file
     files                    mapped files that the network's weights lie in; checked by each call, before any compiling
     """
 
@@ -42,7 +43,7 @@ class Executables:
         dtype: str = "float32",
         winograd: bool = True,
         fast: bool = False,
-        content: str = "",
+        content: Identity | None = None,
         files: Sequence[MappedFile] = (),
     ):
         self._network = network
@@ -105,7 +106,7 @@ class Executables:
 class _Cpu:
     """Only the whole network's prepared weights are cached between processes."""
 
-    def __init__(self, threads: int, winograd: bool, fast: bool, content: str):
+    def __init__(self, threads: int, winograd: bool, fast: bool, content: Identity | None):
         self._options: dict[str, Any] = {"threads": threads, "winograd": winograd, "fast": fast}
         self._content = content
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ from npresnet.network import Array, Network
 from npresnet.system.mapped_file import copied
 from npresnet.system.memory import no_memory_for
 from npresnet.system.settings import quiet
+from npresnet.system.stamp import Identity
 from npresnet.system.text import visible
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Loaded(NamedTuple):
     labels: list[str] | None
     tensors: Mapping[str, Array]
     source: Source
-    content: str = ""  # the weight file's identity, or ""
+    content: Identity | None = None  # the weight file's; None if these weights are not from a file
 
     @property
     def input_size(self) -> tuple[int, ...]:
@@ -189,6 +191,8 @@ def convert(
     The `.npz` holds the original names and values, unfolded, and all settings, the preprocessing, the labels and the
     SHA-256 of the source; plain `numpy.load` reads it. Source and destination may be the same file. The destination is
     replaced atomically. Returns the destination. Raises the errors of `load`.
+
+    The prepared weights of the new file are written, too, where that is possible: see `prepare`.
     """
     target = npz_path(destination)
     path = find_file(source)
@@ -199,6 +203,10 @@ def convert(
     if target.exists() and os.path.samefile(path, target):
         tensors = {name: array.copy() for name, array in tensors.items()}  # Windows cannot replace a mapped file
     weights.write_npz(target, tensors, metadata)
+    del tensors
+    from npresnet.model.preparing import prepare_if_possible
+
+    prepare_if_possible(target)
     return target
 
 
@@ -282,7 +290,17 @@ def interpret(
     if which is not None:
         config = config.with_decisions(key=which)
     found = _decided(network, config, checkpoint.tensors, source, labels, preprocess, stored, checkpoint.facts)
-    return found._replace(content=checkpoint.identity)
+    return found._replace(content=Identity(os.path.basename(path), _stamp(checkpoint.identity, found.config)))
+
+
+def _stamp(file: str, config: Config) -> str:
+    """The file's stamp and a checksum of the settings, some of which change the weights (weight standardisation)."""
+    from npresnet import __version__
+
+    if not file:
+        return ""
+    values = [__version__, {name: decision.value for name, decision in config.items() if name != "labels"}]
+    return f"{file}; settings {zlib.crc32(repr(values).encode(errors='replace')):08x}"
 
 
 def _build_stored(

@@ -29,6 +29,7 @@ from npresnet.model.sources import sources_of
 from npresnet.network import Network
 from npresnet.system.mapped_file import files_of
 from npresnet.system.settings import quiet
+from npresnet.system.stamp import Identity
 from npresnet.system.text import visible
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Model:
         labels: Sequence[str] | None,
         tensors: Mapping[str, Array],
         source: Source,
-        content: str = "",
+        content: Identity | None = None,
     ):
         self.network = network
         self.config = config

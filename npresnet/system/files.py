@@ -1,13 +1,31 @@
-"""Atomic replacement of files."""
+"""Atomic replacement of files, and files of a cache that nobody else may have made.
+
+A file is written under a temporary name beside its destination (`.NAME.8 hexadecimal digits.part`) and renamed when
+complete. Its writer holds a lock on it; one that nobody holds was left by a dead process, and the next writer of NAME
+deletes it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from functools import partial
+from typing import IO, Any
 
 from npresnet.system.signals import raise_signals
+
+ABANDONED_S = 3600  # where files cannot be locked: a part not modified for this long has no living writer
+PRIVATE = 0o600
+_PART = r"\.[0-9a-f]{8}\.part"
+_SHARED_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer, or a reader, would block
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -22,15 +40,124 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
         with open(destination, "wb") as file:
             yield file
         return
-    folder, name = os.path.split(destination)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.part")
     try:
-        with open(temporary, "x+b") as file:
+        with _renamed(destination, 0o666) as file:
             yield file
-        os.replace(temporary, destination)
     except OSError as error:
         raise_signals(error)
         raise OSError(error.errno, error.strerror or str(error), path) from error
+
+
+@contextmanager
+def replacing_own(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """As `replacing`, for a file of a cache: nothing but the user's own regular file is replaced, no link is followed.
+
+    The new file is private. Raises FileExistsError where something else is in its place.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not is_own(os.lstat(path)):
+            raise FileExistsError(17, "there is something that is not this user's own regular file", os.fspath(path))
+    with _renamed(os.fspath(path), PRIVATE) as file:
+        yield file
+
+
+def open_own(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
+    """A descriptor of the user's own regular file; never follows a link nor waits for a pipe. Raises OSError."""
+    return _opened(path, own=True, flags=flags)
+
+
+def read_regular(path: str | os.PathLike[str], limit_bytes: int) -> bytes:
+    """A small file of a cache. Raises OSError for a link, a pipe, a folder, and more than `limit_bytes`."""
+    with open(_opened(path, own=False), "rb") as file:
+        found = file.read(limit_bytes + 1)
+    if len(found) > limit_bytes:
+        raise OSError(27, f"expected at most {limit_bytes:,} bytes", os.fspath(path))
+    return found
+
+
+def is_own(status: os.stat_result) -> bool:
+    """Whether this is a regular file of this user that no group and nobody else may write to."""
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & _SHARED_WRITE
+
+
+def remove_dead_parts(folder: str | os.PathLike[str], name: str) -> None:
+    """Delete the temporary files of writers that have died.
+
+    name  a regular expression: of which files
+    """
+    is_part = re.compile(rf"\.{name}{_PART}").fullmatch
+    with contextlib.suppress(OSError):
+        for entry in filter(is_part, os.listdir(folder)):
+            path = os.path.join(folder, entry)
+            with contextlib.suppress(OSError):  # another's, or deleted meanwhile
+                if _has_no_writer(path):
+                    os.unlink(path)
+
+
+@contextmanager
+def _renamed(destination: str, mode: int) -> Iterator[IO[bytes]]:
+    """A new file beside `destination`, renamed to it if the block succeeds, deleted otherwise."""
+    folder, name = os.path.split(destination)
+    remove_dead_parts(folder or ".", re.escape(name))
+    temporary = ""
+    try:
+        while True:
+            temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.part")
+            with open(temporary, "x+b", opener=partial(os.open, mode=mode)) as file:
+                if not _locked(file):
+                    continue  # taken for a dead one before it was locked
+                yield file
+            break
+        os.replace(temporary, destination)
     finally:
-        if os.path.exists(temporary):
+        if os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+def _opened(path: str | os.PathLike[str], *, own: bool, flags: int = os.O_RDONLY) -> int:
+    descriptor = os.open(path, flags | _NO_LINK | _NO_WAIT | _BINARY)
+    try:
+        status = os.fstat(descriptor)
+        if not (is_own(status) if own else stat.S_ISREG(status.st_mode)):
+            raise PermissionError(13, "not a regular file that this user alone may write", os.fspath(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock a new file for as long as it is open; False where it was deleted before that."""
+    with contextlib.suppress(OSError, ImportError):
+        _lock(file.fileno(), wait=True)
+        return os.fstat(file.fileno()).st_nlink > 0
+    return True
+
+
+def _has_no_writer(path: str) -> bool:
+    descriptor = os.open(path, os.O_RDWR | _NO_LINK | _NO_WAIT | _BINARY)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        try:
+            _lock(descriptor, wait=False)
+        except BlockingIOError:
+            return False
+        except (OSError, ImportError):
+            return time.time() - status.st_mtime > ABANDONED_S
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, *, wait: bool) -> None:
+    """Raises BlockingIOError where another holds it, ImportError or OSError where there are no such locks."""
+    import fcntl
+
+    locks: Any = fcntl  # mypy on Windows knows no names of it
+    locks.flock(descriptor, locks.LOCK_EX | (0 if wait else locks.LOCK_NB))

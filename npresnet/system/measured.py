@@ -3,7 +3,7 @@
     {"format": 1, MACHINE: {LAYER: WORDS, ...}, ...}
 
 One entry for each machine, so that machines may share a home folder. A file that cannot be read counts as empty: it
-affects speed, never correctness; what it holds is checked by its reader.
+affects speed, never correctness; what it holds is checked by its reader. Links are not followed, nor pipes waited for.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from npresnet.system.cache import cache_folder
-from npresnet.system.files import replacing
+from npresnet.system.files import read_regular, replacing_own
 
 FORMAT = 1
+LIMIT_BYTES = 16 << 20
 
 
 def path(file: str) -> Path:
@@ -28,7 +29,7 @@ def path(file: str) -> Path:
 def read(file: str) -> dict[str, Any]:
     """Everything in it; {} where it cannot be read."""
     try:
-        whole = json.loads(path(file).read_bytes())
+        whole = json.loads(read_regular(path(file), LIMIT_BYTES))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder, or nested too deeply
         return {}
     return whole if isinstance(whole, dict) and whole.get("format") == FORMAT else {}
@@ -49,7 +50,7 @@ def save_entry(file: str, machine: str, choices: Mapping[str, list[Any] | None])
     whole[machine] = kept | {layer: words for layer, words in choices.items() if words is not None}
     place = path(file)
     os.makedirs(place.parent, exist_ok=True)
-    with replacing(str(place)) as written:
+    with replacing_own(place) as written:
         written.write(json.dumps(whole, indent=1).encode())
     return place
 

@@ -4,8 +4,8 @@ Reading order: source (mapped bytes), tensor (storages and views), inert, pickle
 interpreter that executes no foreign code), torch_globals, numpy_globals (the globals it handles), one file per format:
 zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format detection), shards (folders
 and files that belong together); holders, custom, rivals, keys, state_dict (which dict of tensors, and prefixes); facts,
-class_names, beside (what a file and configurations beside it say); checkpoint (read), inspection; npz_write; names,
-download and transfer (torchvision's published weights).
+class_names, beside (what a file and configurations beside it say); checkpoint (read), inspection, verification;
+npz_write; names, download and transfer (torchvision's published weights).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from npresnet.weights.inspection import Inspection, inspect
     from npresnet.weights.npz_write import write_npz
     from npresnet.weights.shards import find_in_folder
+    from npresnet.weights.verification import verify
 
 __all__ = [
     "Checkpoint",
@@ -30,6 +31,7 @@ __all__ = [
     "read",
     "read_state_dict",
     "sha256",
+    "verify",
     "write_npz",
 ]
 
@@ -37,6 +39,7 @@ _HOME = {  # not needed to load a file
     "Inspection": "inspection",
     "find_in_folder": "shards",
     "inspect": "inspection",
+    "verify": "verification",
     "write_npz": "npz_write",
 }
 

@@ -41,7 +41,8 @@ class Checkpoint(NamedTuple):
     key        which of several state dicts of the file this is; None where there was nothing to decide
     facts      what the file, or a configuration beside it, says about the network besides tensors, see facts.py
     files      paths of what was read: the file itself, the one in a folder, or all shards
-    identity   string that identifies the file and its content, see `identity`, and the state dict in it
+    identity   different after any change of the file, see `identity`, and for each state dict in it; "" where nothing
+               tells
     """
 
     path: str
@@ -98,13 +99,17 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
         found.key,
         facts,
         [source.path for source in sources],
-        "; ".join([*map(identity, sources), *_which(found)]),
+        _joined([*map(identity, sources), *_which(found)]),
     )
 
 
 def read_state_dict(path: Path, key: str | None = None) -> dict[str, Array]:
     """The tensors of a weight file: {name: array}, read-only, in file order. Arguments and errors as for `read`."""
     return read(path, key).tensors
+
+
+def _joined(stamps: list[str]) -> str:
+    return "; ".join(stamps) if all(stamps) else ""
 
 
 def _which(found: StateDict) -> list[str]:
@@ -204,12 +209,11 @@ def _check_expansion(tensors: Tensors, size_bytes: int) -> None:
 
 
 def identity(source: Source) -> str:
-    """A string that differs between files: path, size, modification time and, for a zip archive, its directory's CRC.
+    """The file's stamp, and for a zip archive its directory's CRC; "" without a stamp.
 
-    The directory holds the size and CRC of every member, so it changes with any byte in them even if the modification
-    time does not.
+    The directory holds the size and CRC of every member, so it changes with any byte in them, unless its writer left
+    the CRCs out.
     """
-    text = f"{os.path.realpath(source.path)}, {source.size_bytes} bytes, {source.changed_ns} ns"
-    if not source.head().startswith(b"PK\x03\x04"):
-        return text
-    return f"{text}, directory {zlib.crc32(directory_span(source).read()):08x}"
+    if not source.stamp or not source.head().startswith(b"PK\x03\x04"):
+        return source.stamp
+    return f"{source.stamp}, directory {zlib.crc32(directory_span(source).read()):08x}"

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from npresnet.errors import CheckpointError
 from npresnet.system.mapped_file import MappedFile
+from npresnet.system.stamp import stamp_of
 
 Buffer = bytes | mmap.mmap
 Path = str | os.PathLike[str]
@@ -36,11 +37,11 @@ class Span(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A weight file: its path as given by the caller, all its bytes, and its modification time."""
+    """A weight file: its path as given by the caller, all its bytes, and its stamp (see `system.stamp`)."""
 
     path: str
     span: Span
-    changed_ns: int = 0
+    stamp: str = ""
 
     @property
     def buffer(self) -> Buffer:
@@ -60,7 +61,7 @@ def open_source(path: Path) -> Source:
     try:
         _refuse_unusual(os.stat(name))
         with open(name, "rb") as file:
-            changed_ns = os.fstat(file.fileno()).st_mtime_ns
+            stamp = stamp_of(os.fstat(file.fileno()))
             buffer = _map(file.fileno(), name) or file.read()
     except CheckpointError:
         raise
@@ -71,7 +72,7 @@ def open_source(path: Path) -> Source:
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(f"it cannot be opened: {reason}.") from error
-    return Source(name, Span(buffer, 0, len(buffer)), changed_ns)
+    return Source(name, Span(buffer, 0, len(buffer)), stamp)
 
 
 def _refuse_unusual(status: os.stat_result) -> None:

@@ -2,11 +2,15 @@
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from npresnet.system.files import replacing
+from npresnet.system import files, measured
+from npresnet.system.files import read_regular, remove_dead_parts, replacing, replacing_own
 
 
 def test_the_old_file_is_replaced(tmp_path):
@@ -60,3 +64,125 @@ def test_special_files_are_written_to(tmp_path):
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(Path(pipe).stat().st_mode)
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and locks are POSIX's")
+CONVERT = """
+import os, sys, npresnet.weights.npz_write as npz_write
+def stopped(*_):
+    print("ready", flush=True)
+    sys.stdin.read()
+npz_write._write_member = stopped
+npz_write.write_npz(sys.argv[1], {}, {})
+"""
+
+
+def parts(folder) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.suffix == ".part"]
+
+
+@posix
+def test_a_killed_writers_part_goes_with_the_next_write_of_that_file(tmp_path):
+    """As of `convert`; that of a living writer stays, and so does what another program calls .part."""
+    target, other = tmp_path / "net.npz", tmp_path / "other.npz"
+    command = [sys.executable, "-c", CONVERT]
+    writers = [
+        subprocess.Popen([*command, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for path in (target, target, other)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == b"ready\n"
+    (tmp_path / ".net.npz.part").write_bytes(b"theirs")
+    assert len(parts(tmp_path)) == 4
+    for writer in (writers[0], writers[2]):
+        writer.kill()
+        writer.communicate()
+    with replacing(str(target)) as file:
+        file.write(b"whole")
+    assert len(parts(tmp_path)) == 3
+    writers[1].communicate(b"")
+    assert len(parts(tmp_path)) == 2
+    with replacing(str(other)) as file:
+        file.write(b"whole")
+    assert parts(tmp_path) == [".net.npz.part"]
+
+
+@posix
+def test_without_locks_a_part_is_dead_after_an_hour(tmp_path, monkeypatch):
+    def none(*_, **__):
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(files, "_lock", none)
+    for name, age_s in ((".x.00000000.part", 4000), (".x.00000001.part", 100)):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    with replacing(str(tmp_path / "x")) as file:
+        file.write(b"new")
+    assert sorted(os.listdir(tmp_path)) == [".x.00000001.part", "x"]
+
+
+@posix
+def test_a_part_that_is_a_pipe_or_a_link_is_left_alone(tmp_path):
+    (tmp_path / "precious").write_bytes(b"1")
+    os.mkfifo(tmp_path / ".x.00000000.part")
+    (tmp_path / ".x.00000001.part").symlink_to("precious")
+    remove_dead_parts(tmp_path, "x")
+    assert len(os.listdir(tmp_path)) == 3
+
+
+@posix
+def test_a_new_file_that_was_taken_for_a_dead_one_is_made_again(tmp_path, monkeypatch):
+    """Between its creation and its lock."""
+    lock, late = files._lock, [True]
+
+    def lock_too_late(descriptor, *, wait):
+        if late and wait:
+            late.clear()
+            remove_dead_parts(tmp_path, "x")
+        lock(descriptor, wait=wait)
+
+    monkeypatch.setattr(files, "_lock", lock_too_late)
+    with replacing(str(tmp_path / "x")) as file:
+        file.write(b"new")
+    assert not late
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x", b"new")]
+
+
+def test_a_users_file_keeps_the_permissions_of_the_umask(tmp_path):
+    with replacing(str(tmp_path / "public")) as file:
+        file.write(b"1")
+    (tmp_path / "plain").write_bytes(b"1")
+    assert (tmp_path / "public").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@posix
+@pytest.mark.parametrize("plant", ["pipe", "link", "folder", "long"])
+def test_a_table_of_choices_is_a_small_regular_file(tmp_path, monkeypatch, plant):
+    monkeypatch.setenv("NPRESNET_CACHE", str(tmp_path))
+    path, other = tmp_path / "tuning.json", tmp_path / "other.json"
+    other.write_text('{"format": 1, "here": {"layer": ["gemm"]}}')
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(other),
+        "folder": lambda: path.mkdir(),
+        "long": lambda: path.write_bytes(other.read_bytes() + b" " * (measured.LIMIT_BYTES + 1)),
+    }[plant]()
+    assert measured.read_entry("tuning.json", "here") == {}
+    with pytest.raises(OSError, match=r"at most|regular file|symbolic links"):
+        read_regular(path, measured.LIMIT_BYTES)
+    if plant != "long":
+        with pytest.raises(FileExistsError, match="own regular file"):
+            measured.save_entry("tuning.json", "here", {})
+    path.rmdir() if plant == "folder" else path.unlink()
+    other.rename(path)
+    assert measured.read_entry("tuning.json", "here") == {"layer": ["gemm"]}
+
+
+@posix
+def test_an_own_file_is_private_and_replaces_its_like(tmp_path):
+    for content in (b"1", b"2"):
+        with replacing_own(tmp_path / "own") as file:
+            file.write(content)
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "own").read_bytes() == b"2"
+    assert os.listdir(tmp_path) == ["own"]

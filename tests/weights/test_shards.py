@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from npresnet import weights
 from npresnet.errors import CheckpointError
+from npresnet.system.stamp import settle
 from npresnet.weights.shards import IN_A_FOLDER
 
 INDEX = "model.safetensors.index.json"
@@ -152,7 +153,10 @@ def test_too_many_shards(tmp_path):
 
 def test_the_identity_changes_with_any_shard(tmp_path):
     write_shards(tmp_path)
+    for file in FILES:
+        settle(str(tmp_path / file))
     before = weights.read(tmp_path).identity
+    assert weights.read(tmp_path).identity == before != ""
     os.utime(tmp_path / FILES[2], ns=(1, 1))
     assert weights.read(tmp_path).identity != before
 

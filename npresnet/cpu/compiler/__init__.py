@@ -2,5 +2,5 @@
 
 Read `program` (all of compilation), `programs` (their cache), `lowerings` (every operation), `conv2d`, `conv3d`,
 `choices` and `tuning` (algorithms), `split` and `stages` (a batch between workers; deep layers take several images at
-once), `prepack` and `prepared` (weights, and the file that stores them).
+once), `prepack` and `prepared` (weights, and when they are stored), `prepared_file` and `prepared_folder` (where).
 """

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
-from npresnet.cpu.compiler.prepared import Store, Wanted
+from npresnet.cpu.compiler.prepared import Store, Wanted, checksum_of_all
 from npresnet.cpu.kernels.filters import Key
-from npresnet.cpu.runtime.workers import Team
+from npresnet.cpu.runtime.workers import Team, share
 from npresnet.errors import DeviceError
 
 
@@ -27,34 +27,19 @@ def prepack(
     if not missing:
         return
     is_first = len(missing) == len(wanted)  # later sizes and batches share most forms with the first
-    if is_first and store is not None and store.fill(wanted):
+    store = store if is_first else None
+    if store is not None and store.fill(wanted, team):
         return
+    is_due = store is not None and store.is_due(wanted)
+    before = checksum_of_all(wanted, team) if is_due else 0
     try:
-        _make(missing, team)
+        share(sorted(missing, key=lambda one: -prod(one.shape)), _make, team)
     except MemoryError:
         megabytes = sum(4 * prod(one.shape) for one in missing) / 1e6
         raise DeviceError(f"the prepacked weights take {megabytes:,.0f} MB, more than the memory available") from None
-    if is_first and store is not None:
-        store.keep(wanted)
+    if store is not None and is_due:
+        store.keep(wanted, before, team)
 
 
-def _make(missing: list[Wanted], team: Team | None) -> None:
-    """Each worker takes the next largest until none remains, or another worker has failed."""
-    queue = iter(sorted(missing, key=lambda one: -prod(one.shape)))
-
-    def stop() -> None:
-        for _ in queue:
-            pass
-
-    def take() -> None:
-        try:
-            while one := next(queue, None):  # next() is atomic
-                one.filters.prepacked(one.key)
-        except BaseException:
-            stop()
-            raise
-
-    if team is None:
-        take()
-    else:
-        team.run([take] * team.workers, stop)
+def _make(one: Wanted) -> None:
+    one.filters.prepacked(one.key)

@@ -1,48 +1,47 @@
 """Prepacked weights stored in a file of the user's cache, and memory-mapped when the same weights are loaded again.
 
-    magic and key, JSON padded with spaces to a multiple of 64 bytes | arrays, aligned to 64 bytes | 64 bytes of check
-
-- The key holds all that the numbers depend on: the weight file (`content`), NumPy and its BLAS, and for each array the
-  layer, the prepacked form, its shape and a checksum of the scale and of a few weights. A file is valid if it begins
-  with exactly the bytes that would be written now, has the same length, and its check matches; it is never parsed or
-  executed.
-- The check is a CRC-32 of one number in 508 bytes, eight in a page of memory: it rejects files that a crash truncated
-  or left with pages of zeros, without reading everything twice.
-- A file is renamed into place when complete (`replacing`), so that processes may write and read concurrently. Files are
-  mapped read-only. On POSIX only the user's own files are accepted.
-- All files together hold at most LIMIT_BYTES; the least recently used are evicted.
+- A file's head holds all that its numbers depend on: NumPy and its BLAS, and for each array the layer, the
+  prepacked form, its shape and a checksum of the scale and of some weights. Its name is a checksum of the head.
+- The weights are those that were prepared if the weight file's stamp is (`system.stamp`), else if a checksum of all of
+  them is: so a copy of the file, or a container's image, keeps its prepared weights. Its stamp is then noted.
+- All bytes are checked when a file is mapped (`prepared_file`); only the user's own regular files are accepted.
+- They are written from the second load of the same weights on, so that a script that runs once writes nothing, and by
+  `npresnet convert` and `npresnet prepare`.
+- A file is renamed into place when complete, so that processes may write and read concurrently.
 - Failures of this cache are never errors: without it the weights are prepacked again, with the same bits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import mmap
 import os
-import stat
-import time
 import zlib
-from collections.abc import Iterable, Sequence
-from math import prod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from npresnet.cpu.compiler.prepared_file import (
+    Opened,
+    Record,
+    file_bytes,
+    padded_text,
+    read_prepared,
+    stamp_field,
+    write_prepared,
+)
+from npresnet.cpu.compiler.prepared_folder import SUFFIX, folder, is_noted, make_folder, make_room, mark_loaded, note
 from npresnet.cpu.kernels.filters import Filters, Key
 from npresnet.cpu.runtime import blas
-from npresnet.cpu.runtime.memory import Floats
-from npresnet.system.cache import cache_folder
-from npresnet.system.files import replacing
+from npresnet.cpu.runtime.workers import Team, share
+from npresnet.system.mapping import drop_pages
+from npresnet.system.stamp import Identity
 
-VARIABLE = "NPRESNET_PREPARED"  # "0" switches this cache off
-FORMAT = 5  # increase on any change of the prepacked forms (`filters`) or of the file format
-LIMIT_BYTES = 2 << 30
-ALIGNMENT = 64
-SAMPLE_STEP = 127  # the check covers one number in so many; odd, or it would sample a few filters only
-ABANDONED_S = 3600  # a partial file not modified for this long is deleted
-SUFFIX = ".prepared"
+FORMAT = 6  # increase on any change of the prepacked forms (`filters`) or of the file format
+SAMPLES = 8  # numbers of each layer in the head: each may cost a read from a disk
+
+_loaded: set[str] = set()  # the stamps of what this process has loaded
 
 
 class Wanted(NamedTuple):
@@ -57,146 +56,127 @@ class Wanted(NamedTuple):
         return self.filters.prepacked_shape(self.key)
 
 
-def folder() -> Path | None:
-    """Where prepared weights are stored, beside downloads; None where disabled or without a home folder."""
-    try:
-        return None if os.environ.get(VARIABLE) == "0" else cache_folder() / "prepared"
-    except RuntimeError:
+def store_of(content: Identity | None) -> Store | None:
+    """The user's store for a weight file; None for weights that are not from a file, and where disabled.
+
+    Each call counts as a load of that file.
+    """
+    if content is None:
         return None
-
-
-def store_of(content: str) -> Store | None:
-    """The user's store for the weight file of this identity; None for weights that are not from a file."""
-    place = folder() if content else None
-    return None if place is None else Store(place, content)
+    is_again = content.stamp in _loaded
+    if content.stamp:
+        _loaded.add(content.stamp)
+    place = folder()
+    return None if place is None else Store(place, content, always=is_again)
 
 
 class Store:
     """The prepared files of one weight file.
 
-    folder   created when first written to
-    content  identifies the weights: different text for different weights
+    place    the folder, created when first written to
+    content  the weight file
+    always   whether to write without an earlier load
+    file     the file that was last read or written; None before that
+    problem  why one could not be written
     """
 
-    def __init__(self, folder: Path, content: str):
-        self._folder = folder
+    def __init__(self, place: Path, content: Identity, *, always: bool = False):
+        self._folder = place
         self._content = content
+        self._always = always
+        self.file: Path | None = None
+        self.problem = ""
 
-    def fill(self, wanted: Sequence[Wanted]) -> bool:
-        """Load all wanted forms into their filters from a file; False where there is none."""
+    def fill(self, wanted: Sequence[Wanted], team: Team | None = None) -> bool:
+        """Load all wanted forms into their filters from a file; False where there is none, or not of these weights.
+
+        team  workers that this call has entered, which share the checks; None uses this thread alone
+        """
         head = self._head(wanted)
-        path = self._path(head)
-        offsets, size_bytes = _places(len(head), wanted)
         try:
-            buffer = _map_own(path, size_bytes)
-            if buffer is None or buffer[: len(head)] != head:
-                return False
-            arrays = [
-                np.frombuffer(buffer, np.float32, prod(one.shape), offset).reshape(one.shape)
-                for one, offset in zip(wanted, offsets, strict=True)
-            ]
-            if buffer[-ALIGNMENT:] != _check(arrays):
-                return False
-            os.utime(path)  # mark as recently used
+            found = read_prepared(self._path(head), head, [one.shape for one in wanted], team)
         except (OSError, ValueError):
             return False
-        for (_, filters, key), array in zip(wanted, arrays, strict=True):
+        if found is None:
+            return False
+        self.file = self._path(head)
+        is_known = self._is_known(found)
+        if not is_known and found.weights_crc != checksum_of_all(wanted, team):
+            return False
+        mark_loaded(self.file)
+        if not is_known and self._content.stamp:
+            note(self.file, self._line(found))
+        for (_, filters, key), array in zip(wanted, found.arrays, strict=True):
             filters.adopt(key, array)
         return True
 
-    def keep(self, wanted: Sequence[Wanted]) -> None:
-        """Write the filters' prepacked forms to one file. Where that fails nothing is stored."""
-        head = self._head(wanted)
-        offsets, size_bytes = _places(len(head), wanted)
-        with contextlib.suppress(OSError, ValueError):
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not make_room(self._folder, size_bytes):
-                return
-            with replacing(str(self._path(head))) as file:
-                file.write(head)
-                arrays = [np.ascontiguousarray(filters.prepacked(key)) for _, filters, key in wanted]
-                for array, offset in zip(arrays, offsets, strict=True):
-                    file.seek(offset)
-                    file.write(array.reshape(-1).view(np.uint8).data)
-                file.seek(size_bytes - ALIGNMENT)
-                file.write(_check(arrays))
+    def _is_known(self, found: Opened) -> bool:
+        """Whether the file was made of this weight file, or was found to be of the same weights."""
+        stamp = stamp_field(self._content)
+        if stamp.strip() and found.stamp == stamp:
+            return True
+        assert self.file is not None
+        return bool(self._content.stamp) and is_noted(self.file, self._line(found))
+
+    def _line(self, found: Opened) -> str:
+        return f"{found.weights_crc:08x} {self._content.stamp!a}"  # one line, whatever a state dict is called
+
+    def is_due(self, wanted: Sequence[Wanted]) -> bool:
+        """Whether to keep what `fill` did not find: not at the first load. Counts as a load."""
+        path = self._path(self._head(wanted))
+        return mark_loaded(path) or self._always or os.path.lexists(path)
+
+    def keep(self, wanted: Sequence[Wanted], weights_crc: int, team: Team | None = None) -> None:
+        """Write the filters' prepacked forms to one file. Where that fails nothing is stored.
+
+        weights_crc  `checksum_of_all` before they were prepacked; nothing is stored if the weights changed meanwhile
+        """
+        try:
+            if checksum_of_all(wanted, team) != weights_crc:
+                raise OSError("the weight file was changed meanwhile")
+            self.file = self._write(wanted, weights_crc)
+        except (OSError, ValueError) as error:
+            self.problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+    def _write(self, wanted: Sequence[Wanted], weights_crc: int) -> Path:
+        head, shapes = self._head(wanted), [one.shape for one in wanted]
+        size_bytes = file_bytes(head, shapes)
+        make_folder(self._folder)
+        if not make_room(self._folder, size_bytes):
+            raise OSError(f"they take {size_bytes / 1e6:,.0f} MB")
+        arrays = [filters.prepacked(key) for _, filters, key in wanted]
+        write_prepared(self._path(head), head, Record(self._content, weights_crc), arrays)
+        make_room(self._folder, 0)  # others may have written meanwhile
+        return self._path(head)
 
     def _head(self, wanted: Sequence[Wanted]) -> bytes:
         described = [[one.name, *one.key, one.shape, checksum(one.filters)] for one in wanted]
         libraries = [np.__version__, *blas.versions()]
-        text = json.dumps({"npresnet prepared": FORMAT, "of": self._content, "by": libraries, "arrays": described})
-        return _padded(text.encode())
+        text = json.dumps({"npresnet prepared": FORMAT, "by": libraries, "arrays": described})
+        return padded_text(text.encode())
 
     def _path(self, head: bytes) -> Path:
         return self._folder / f"{zlib.crc32(head):08x}{SUFFIX}"
 
 
 def checksum(filters: Filters) -> int:
-    """Of the stride, the whole scale and a few weights: detects a replaced file of the same size and time."""
+    """Of the layer, its whole scale, and SAMPLES weights from all over it."""
     crc = 0 if filters.scale is None else zlib.crc32(np.ascontiguousarray(filters.scale).tobytes())
-    first, last = filters.weight[0], filters.weight[-1]
-    described = (filters.groups, filters.window.stride, filters.weight.dtype.str, filters.weight.shape)
-    return zlib.crc32(repr(described).encode()) ^ zlib.crc32(first[:4].tobytes() + last[-4:].tobytes(), crc)
+    weight = filters.weight
+    described = (type(filters).__name__, filters.groups, filters.window, weight.dtype.str, weight.shape)
+    places = np.linspace(0, max(0, weight.size - 1), min(SAMPLES, weight.size)).astype(np.intp)
+    samples = weight[np.unravel_index(places, weight.shape)]
+    return zlib.crc32(samples.tobytes(), zlib.crc32(repr(described).encode(), crc))
 
 
-def make_room(folder: Path, size_bytes: int) -> bool:
-    """Delete the least recently used files until `size_bytes` more fit, and partial files of dead processes."""
-    if size_bytes > LIMIT_BYTES:
-        return False
-    for path in folder.glob(f".*{SUFFIX}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink()
-    kept = sorted(_files(folder), key=lambda file: file[1].st_mtime_ns, reverse=True)
-    for path, status in kept:
-        size_bytes += status.st_size
-        if size_bytes > LIMIT_BYTES:
-            with contextlib.suppress(OSError):  # on Windows a file in use cannot be deleted
-                path.unlink()
-    return True
+def checksum_of_all(wanted: Sequence[Wanted], team: Team | None = None) -> int:
+    """A CRC-32 of all weights of all layers. `checksum` has their scales."""
+    layers = list({id(one.filters): one.filters for one in wanted}.values())
+    found = [0] * len(layers)
 
+    def check(index: int) -> None:
+        found[index] = zlib.crc32(np.ascontiguousarray(layers[index].weight).data)
+        drop_pages(layers[index].weight)
 
-def size_bytes_of(folder: Path) -> int:
-    """The total size of the prepared files in a folder."""
-    return sum(status.st_size for _, status in _files(folder))
-
-
-def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        with contextlib.suppress(OSError):  # deleted meanwhile by another process
-            found.append((path, path.stat()))
-    return found
-
-
-def _map_own(path: Path, size_bytes: int) -> mmap.mmap | None:
-    """The file mapped read-only; None for a different length or owner, or a file that is not regular."""
-    with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        if status.st_size != size_bytes or not stat.S_ISREG(status.st_mode):
-            return None
-        if hasattr(os, "getuid") and status.st_uid != os.getuid():
-            return None
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _places(start: int, wanted: Sequence[Wanted]) -> tuple[list[int], int]:
-    """Each array's offset, and the file's length."""
-    offsets = []
-    for one in wanted:
-        offsets.append(start)
-        start += -(-4 * prod(one.shape) // ALIGNMENT) * ALIGNMENT
-    return offsets, start + ALIGNMENT
-
-
-def _check(arrays: Iterable[Floats]) -> bytes:
-    """The last bytes of a file: a checksum of samples of all arrays."""
-    crc = 0
-    for array in arrays:
-        crc = zlib.crc32(array.reshape(-1)[::SAMPLE_STEP].tobytes(), crc)
-    return _padded(f"check {crc:08x}".encode())
-
-
-def _padded(text: bytes) -> bytes:
-    """Pad with spaces and a newline to a multiple of ALIGNMENT."""
-    return text + b" " * (-(len(text) + 1) % ALIGNMENT) + b"\n"
+    share(sorted(range(len(layers)), key=lambda index: -layers[index].weight.nbytes), check, team)
+    return zlib.crc32(np.array(found, "<u4").tobytes())

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
+from typing import TypeVar
 
 from npresnet.cpu.runtime.blas import hold_own_thread
 from npresnet.system.locks import Lock
@@ -22,6 +23,7 @@ from npresnet.system.threads import closed_gate, open_gate, start_thread
 
 Work = Callable[[], None]
 RETRY_S = 1.0  # after the system refused a thread, it is asked again not before
+Item = TypeVar("Item")
 
 
 class _Mailbox:
@@ -178,3 +180,28 @@ def shared_team(workers: int) -> Team:
         if team is None:
             team = _teams[workers] = Team(workers)
         return team
+
+
+def share(items: Iterable[Item], work: Callable[[Item], None], team: Team | None) -> None:
+    """Do `work` on every item: each worker takes the next until none remains, or another worker has failed.
+
+    team  workers that this call has entered; None uses this thread alone
+    """
+    queue = iter(items)
+
+    def stop() -> None:
+        for _ in queue:
+            pass
+
+    def take() -> None:
+        try:
+            for item in queue:  # next() of a list's or a range's iterator is atomic
+                work(item)
+        except BaseException:
+            stop()
+            raise
+
+    if team is None:
+        take()
+    else:
+        team.run([take] * team.workers, stop)

@@ -143,7 +143,7 @@ def test_prepacked_numbers_are_part_of_the_format_of_prepared_files():
 
     dense, grouped = conv(128, 64, 3, 1), conv(64, 64, 3, 16)
     found = [checksum(dense, Key(0, "gemm")), checksum(dense, Key(0, "panels")), checksum(grouped, Key(0, "gemm"))]
-    assert (prepared.FORMAT, found) == (5, [3653347532, 3940707549, 2960521169])
+    assert (prepared.FORMAT, found) == (6, [3653347532, 3940707549, 2960521169])
 
 
 def test_folding_and_prepacking_make_one_copy_of_the_weights_and_no_more():
