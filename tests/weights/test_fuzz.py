@@ -20,7 +20,7 @@ from safetensors.numpy import save as save_safetensors
 
 from npresnet import weights
 from npresnet.errors import CheckpointError
-from npresnet.weights.pickle_machine import Budget
+from npresnet.weights.budget import Budget
 from npresnet.weights.torch_globals import handlers
 from npresnet.weights.unpickle import ACTIONS
 from tests.weights import test_torch_tar
