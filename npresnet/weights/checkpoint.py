@@ -152,7 +152,7 @@ def parsing(path: Path) -> Iterator[None]:
     """Convert any exception raised while reading a file into a CheckpointError that names the file.
 
     Readers raise CheckpointError for problems they detect. Any other exception comes from malformed input that a reader
-    did not check for; it is chained as the cause. tests/weights/test_fuzz.py fails on causes that can only be bugs in
+    did not check for; it is chained as the cause. tests/fuzz fails on causes that can only be bugs in
     npresnet (TypeError, AttributeError, ...).
     """
     try:

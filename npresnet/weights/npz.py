@@ -79,8 +79,8 @@ class _Array:
         keys = sorted(_KEY.findall(self.header))
         if keys != _KEYS:
             raise CheckpointError(
-                f"member {shown(member)} has a header with the keys {shown(', '.join(keys)) or 'none'}; expected each of "
-                f"{', '.join(_KEYS)} once. It is damaged or hostile."
+                f"member {shown(member)} has a header with the keys {shown(', '.join(keys)) or 'none'}; expected "
+                f"each of {', '.join(_KEYS)} once. It is damaged or hostile."
             )
 
     def descr(self) -> str | None:

@@ -1,7 +1,7 @@
 """unpickle runs a Machine; ACTIONS[byte] implements an opcode of protocols 0 to 5, None for an unknown opcode.
 
-Names and semantics are those of Python's `pickletools`. `m` is the machine. COSTS[byte] is charged for each: 1 step, more
-for marks, names and calls, whose placeholders are larger.
+Names and semantics are those of Python's `pickletools`. `m` is the machine. COSTS[byte] is charged for each: 1 step,
+more for marks, names and calls, whose placeholders are larger.
 """
 
 from __future__ import annotations
