@@ -6,9 +6,11 @@ A tensor that no layer reads means that the file contains a different network, s
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
 NORM = r"\.running_(mean|var)$|(^|\.)(bn|norm|gn)[0-9]*\.(weight|bias)$"  # a tensor of a norm
+_NUMBER_DIGITS = 6
 OUTSIDE = "outside."  # before names beside the network that would be taken for its own (see `bodies.translated`)
 
 
@@ -68,9 +71,15 @@ class Tensors:
 
     def numbers_after(self, prefix: str) -> list[int]:
         """The numbers N of all names `<prefix>N.<more>`, sorted: stages after "layer", blocks after "layer1."."""
-        rests = (name[len(prefix) :] for name in self._arrays if name.startswith(prefix))
-        numbers = {number for number, dot, _ in (rest.partition(".") for rest in rests) if dot and _is_number(number)}
-        return sorted(set(map(int, numbers)))
+        names = self._sorted_names
+        below = takewhile(lambda name: name.startswith(prefix), islice(names, bisect_left(names, prefix), None))
+        parts = (name[len(prefix) : len(prefix) + _NUMBER_DIGITS + 1].partition(".") for name in below)
+        return sorted({int(number) for number, dot, _ in parts if dot and _is_number(number)})
+
+    @cached_property
+    def _sorted_names(self) -> list[str]:
+        """Names of one prefix stand together, so that looking below each stage takes one pass over the names in all."""
+        return sorted(self._arrays)
 
     def peek(self, name: str, axes: tuple[str, ...]) -> Array:
         """The tensor, if it is floating point and has these axes, none of them empty."""
@@ -195,7 +204,7 @@ def _clip(name: str, limit: int = 120) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6
+    return text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS
 
 
 def _checked_name(name: object) -> str:

@@ -23,7 +23,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.safetensors import parse_json
+from npresnet.weights.source import Span
 
 if TYPE_CHECKING:
     from npresnet.weights.facts import Facts
@@ -84,7 +86,7 @@ def _read(path: str) -> dict[str, Any]:
         raise CheckpointError(f"it cannot be read ({error.strerror}).") from None
     if len(raw) > _MAX_BYTES:
         raise CheckpointError(f"it is larger than {_MAX_BYTES >> 20} MiB.")
-    return parse_json(raw, "it")
+    return parse_json(Span(raw, 0, len(raw)), "it", Budget(len(raw)))
 
 
 # --- config.json -----------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from npresnet.weights.zip_file import directory_span
 
 BESIDE = ("config.json", "preprocessor_config.json")  # read where they stand beside a weight file
 _CHUNK_BYTES = 1 << 20
+_TENSOR_STEPS = 40  # to make an array and look at its name
 
 
 class Checkpoint(NamedTuple):
@@ -85,6 +86,7 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
     with parsing(path):
         sources, contents = opened = open_weights(path)
         found = find_state_dict(contents.root, key)
+        sources[0].budget.spend(_TENSOR_STEPS * len(found.tensors))
         _check_expansion(found.tensors, sum(source.size_bytes for source in sources))
         tensors = {name: _array(name, tensor) for name, tensor in found.tensors.items()}
         facts, remarks = facts_of(opened, found)
@@ -161,9 +163,9 @@ def parsing(path: Path) -> Iterator[None]:
     """Convert any exception raised while reading a file into a CheckpointError that names the file.
 
     Readers raise CheckpointError for problems they detect. Any other exception comes from malformed input that a reader
-    did not check for; it is chained as the cause. tests/weights/test_fuzz.py fails on causes that can only be bugs in
-    npresnet (TypeError, AttributeError, ...). What is no damage passes: exceptions of the caller's signal handlers, and
-    lack of memory, which is a DeviceError.
+    did not check for; it is chained as the cause. tests/fuzz fails on causes that can only be bugs in npresnet
+    (TypeError, AttributeError, ...). What is no damage passes: exceptions of the caller's signal handlers, and lack of
+    memory, which is a DeviceError.
     """
     before = sys.exc_info()[1]
     try:
@@ -202,7 +204,7 @@ def _array(name: str, tensor: Any) -> Array:
 def _check_expansion(tensors: Tensors, size_bytes: int) -> None:
     """Refuse files whose tensors would take far more memory than their storages once copied."""
     total_bytes, stored_bytes = expansion(tensor for tensor in tensors.values() if isinstance(tensor, Tensor))
-    if total_bytes > EXPANSION_BYTES + MAX_SHARING * max(stored_bytes, size_bytes):
+    if total_bytes > max(EXPANSION_BYTES, stored_bytes) + MAX_SHARING * size_bytes:
         raise CheckpointError(
             f"its tensors expand {stored_bytes:,} stored bytes to {total_bytes:,}; the file is damaged or hostile."
         )

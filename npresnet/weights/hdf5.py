@@ -5,27 +5,29 @@
                                                           attribute of `vars`, or stands in
                                                           `.keras`'s config.json               <layer>.<role>
 
-- Datasets that lie in one piece are mapped, others are copied, at most 256 MiB plus 16 times the file's size in all.
+- Datasets that lie in one piece are mapped, others are copied; copies are charged to the file's Budget, as are objects
+  and links, each of which the HDF5 library takes long to look up.
 - Only hard links are followed; datasets in other files, virtual ones and unusual filters, which could load a plugin,
-  are refused. Groups are visited once, to a depth of 16, 200,000 objects at most.
+  are refused. Groups are visited once, to a depth of 16.
 - An optimizer's variables are left out.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.contents import Contents
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor, dense, numpy_dtype
 
 _MAX_DEPTH = 16
-_MAX_OBJECTS = 200_000
-_COPIED_BYTES = 256 << 20
+_LINK_STEPS, _OBJECT_STEPS, _CHUNK_STEPS = 100, 400, 10
 _FILTERS = (1, 2, 3)  # deflate, shuffle, checksum: in every build of HDF5
 _OPTIMIZERS = ("optimizer", "optimizer_weights", "_optimizer")
 _BATCH_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -46,15 +48,16 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
     contents = Contents("h5" if span is None else "keras", {})
     where = source.span if span is None else span
     tensors: dict[str, Tensor] = {}
+    if span is not None:
+        source.budget.make(span.size_bytes)
     file: Any = source.path if span is None else io.BytesIO(span.read())
     try:
         with h5py.File(file, "r") as root:
-            copied = _Copied(_COPIED_BYTES + 16 * where.size_bytes)
-            for path, dataset in _datasets(h5py, root, contents.notes):
+            for path, dataset in _datasets(h5py, root, contents.notes, source.budget):
                 name = _name(path, dataset, names or {})
                 if name in tensors:
                     raise CheckpointError(f"it holds two variables called {shown(name)}; save one network alone.")
-                tensor = _tensor(name, dataset, where, copied, mapped=root.userblock_size == 0)
+                tensor = _tensor(name, dataset, where, source.budget, mapped=root.userblock_size == 0)
                 if tensor is None:
                     contents.notes.append(f"dataset {shown(path)} holds no numbers and was left out")
                 else:
@@ -77,19 +80,7 @@ def _h5py() -> Any:
     return h5py
 
 
-class _Copied:
-    """Counts the bytes that are copied."""
-
-    def __init__(self, room_bytes: int):
-        self.room_bytes = room_bytes
-
-    def add(self, size_bytes: int) -> None:
-        self.room_bytes -= size_bytes
-        if self.room_bytes < 0:
-            raise CheckpointError("its datasets take far more memory than the file has bytes; damaged or hostile.")
-
-
-def _datasets(h5py: Any, root: Any, notes: list[str]) -> Iterator[tuple[str, Any]]:
+def _datasets(h5py: Any, root: Any, notes: list[str], budget: Budget) -> Iterator[tuple[str, Any]]:
     """(path, dataset) of all that hard links lead to, each once, outer ones first."""
     seen = {h5py.h5o.get_info(root.id).addr}
     level = [("", root)]
@@ -97,6 +88,7 @@ def _datasets(h5py: Any, root: Any, notes: list[str]) -> Iterator[tuple[str, Any
         below = []
         for path, group in level:
             for key in group:
+                budget.spend(_LINK_STEPS)
                 if not depth and key in _OPTIMIZERS:
                     continue
                 link = group.get(key, getlink=True)
@@ -108,8 +100,7 @@ def _datasets(h5py: Any, root: Any, notes: list[str]) -> Iterator[tuple[str, Any
                 if address in seen:
                     continue
                 seen.add(address)
-                if len(seen) > _MAX_OBJECTS:
-                    raise CheckpointError(f"it holds more than {_MAX_OBJECTS:,} objects.")
+                budget.spend(_OBJECT_STEPS)
                 if isinstance(found, h5py.Dataset):
                     yield path + key, found
                 elif isinstance(found, h5py.Group):
@@ -137,7 +128,7 @@ def _told(dataset: Any) -> str | None:
     return told if isinstance(told, str) and 0 < len(told) <= 200 else None
 
 
-def _tensor(name: str, dataset: Any, where: Span, copied: _Copied, *, mapped: bool) -> Tensor | None:
+def _tensor(name: str, dataset: Any, where: Span, budget: Budget, *, mapped: bool) -> Tensor | None:
     """The dataset; None if its numbers are none that NumPy has."""
     known = numpy_dtype(dataset.dtype.str) if dataset.dtype.kind in "fiub" else None
     if known is None or dataset.shape is None:
@@ -151,14 +142,23 @@ def _tensor(name: str, dataset: Any, where: Span, copied: _Copied, *, mapped: bo
     dtype, big_endian = known
     offset = dataset.id.get_offset() if mapped and not filters else None
     if offset is None:
-        copied.add(dataset.nbytes)
+        _charge(dataset, budget)
         raw = dataset[()].tobytes()
         span = Span(raw, 0, len(raw))
     else:
         span = Span(where.buffer, where.start + offset, dataset.nbytes)
         if span.stop > where.stop:
             raise CheckpointError(f"{shown(name)} ends behind the end of the file, which is truncated.")
-    storage = Storage(name, dtype, dataset.size, big_endian, lambda: span)
+    storage = Storage(name, dtype, dataset.size, big_endian, lambda: span, budget=budget)
     tensor = dense(storage, dataset.shape)
     tensor.check()
     return tensor
+
+
+def _charge(dataset: Any, budget: Budget) -> None:
+    """Charge a copy of a dataset: its bytes, read and copied again, and the chunks that HDF5 looks up one by one."""
+    budget.make(2 * dataset.nbytes)
+    if dataset.chunks:
+        budget.make(math.prod(dataset.chunks) * dataset.dtype.itemsize)  # a chunk may be larger than its dataset
+        counts = (-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+        budget.spend(_CHUNK_STEPS * math.prod(counts))

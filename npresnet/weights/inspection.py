@@ -15,6 +15,7 @@ from npresnet.weights.state_dict import StateDict, find_state_dict
 from npresnet.weights.tensor import Tensor, Unreadable
 
 _MAX_ROWS = 10_000
+_TENSOR_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def inspect(path: Path, key: str | None = None) -> Inspection:
     with parsing(path):
         sources, contents = opened = open_weights(path)
         found, problem = _found(contents.root, key)
+        sources[0].budget.spend(_TENSOR_STEPS * len(found.tensors))
         tensors = [_info(name, tensor) for name, tensor in found.tensors.items()]
         others = {name: describe(value) for name, value in found.others.items()}
         facts, remarks = facts_of(opened, found)

@@ -18,7 +18,7 @@ from npresnet.weights.zip_file import ZipFile
 
 WEIGHTS = "model.weights.h5"
 _CONFIG = "config.json"
-_MAX_CONFIG_BYTES = 64 << 20
+_MAX_CONFIG_BYTES = 16 << 20
 _MAX_DEPTH = 8
 
 
@@ -28,7 +28,7 @@ def read_keras(source: Source, archive: ZipFile) -> Contents:
     if _CONFIG in archive.members:
         if archive.members[_CONFIG].size_bytes > _MAX_CONFIG_BYTES:
             raise CheckpointError(f"its {_CONFIG} is larger than {_MAX_CONFIG_BYTES >> 20} MiB.")
-        settings = parse_json(archive.checked(_CONFIG).read(), f"its {_CONFIG}")
+        settings = parse_json(archive.checked(_CONFIG), f"its {_CONFIG}", source.budget)
         _collect(settings.get("config"), "layers/", names, _MAX_DEPTH)
     return read_hdf5(source, archive.checked(WEIGHTS), names)  # damage is found by the checksum, before HDF5 meets it
 

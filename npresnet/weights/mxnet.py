@@ -17,7 +17,7 @@ import struct
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
 from npresnet.weights.source import Source, Span, shown
-from npresnet.weights.tensor import Storage, Tensor, dense, item_bytes
+from npresnet.weights.tensor import MAX_AXES, Storage, Tensor, dense, item_bytes
 
 _HEAD_BYTES = 16
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -25,7 +25,7 @@ _DTYPES = {
     0: "float32", 1: "float64", 2: "float16", 3: "uint8", 4: "int32", 5: "int8", 6: "int64", 7: "bool", 12: "bfloat16",
 }  # fmt: skip
 _MAX_ARRAYS = 200_000
-_MAX_AXES = 32
+_ARRAY_STEPS = 40
 _MAX_NAME_BYTES = 10_000
 
 
@@ -90,7 +90,7 @@ def _read_array(reader: _Reader, number: int) -> Tensor | None:
     (axes,) = reader.numbers("i") if versioned else (first,)
     if axes == (-1 if first == _V3 else 0):
         return None
-    if not 0 <= axes <= _MAX_AXES:
+    if not 0 <= axes <= MAX_AXES:
         raise CheckpointError(f"array {number} of this MXNet file has {axes:,} axes; it is damaged.")
     shape = reader.numbers(f"{axes}{'q' if versioned else 'I'}")
     _, _, kind = reader.numbers("iii")
@@ -101,7 +101,9 @@ def _read_array(reader: _Reader, number: int) -> Tensor | None:
         raise CheckpointError(f"array {number} of this MXNet file has the shape {shown(shape)}; it is damaged.")
     size_bytes = math.prod(shape) * item_bytes(dtype)
     span = Span(reader.source.buffer, reader.skip(size_bytes), size_bytes)
-    tensor = dense(Storage(f"array {number}", dtype, math.prod(shape), open=lambda: span), shape)
+    reader.source.budget.spend(_ARRAY_STEPS)
+    storage = Storage(f"array {number}", dtype, math.prod(shape), open=lambda: span, budget=reader.source.budget)
+    tensor = dense(storage, shape)
     tensor.check()
     return tensor
 

@@ -3,7 +3,8 @@
 - A zip archive of `.npy` files; a member's name without `.npy` is the array's name.
 - A `.npy` file is `93 NUMPY`, two version bytes, the header's length (u16; u32 from version 2 on), a header
   `{'descr': '<f4', 'fortran_order': False, 'shape': (64, 3, 7, 7), }`, and the elements.
-- The header is parsed with regular expressions, never evaluated. It MUST NOT be longer than 10,000 bytes.
+- The header is parsed with regular expressions, never evaluated. It MUST NOT be longer than 10,000 bytes, and MUST have
+  these three keys, each once.
 - Object arrays are pickles and are refused. Arrays of strings or records are left out, with a note.
 - There MUST be at least as many elements as the header declares.
 - Members whose name starts with `__` are not tensors. `__npresnet__` is our metadata: JSON in a 0-d string array.
@@ -28,7 +29,10 @@ from npresnet.weights.zip_file import ZipFile
 METADATA = "__npresnet__"
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER_BYTES = 10_000
-_MAX_METADATA_BYTES = 64 << 20
+_MAX_METADATA_BYTES = 40 << 20  # ten million characters; the names of classes have eight at most
+_ARRAY_STEPS = 40
+_KEY = re.compile(r"""['"]([^'"]*)['"]\s*:""")
+_KEYS = ["descr", "fortran_order", "shape"]
 _DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([^'"]{1,64})['"]""")
 _ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
 _SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d\s,L]*)\)""")
@@ -71,6 +75,13 @@ class _Array:
         self.span = span
         self.header = span.buffer[span.start + 8 + length_bytes : span.start + self.start].decode("latin-1")
         self.size_bytes = span.size_bytes - self.start
+        archive.source.budget.spend(_ARRAY_STEPS)
+        keys = sorted(_KEY.findall(self.header))
+        if keys != _KEYS:
+            raise CheckpointError(
+                f"member {shown(member)} has a header with the keys {shown(', '.join(keys)) or 'none'}; expected "
+                f"each of {', '.join(_KEYS)} once. It is damaged or hostile."
+            )
 
     def descr(self) -> str | None:
         """The dtype code such as "<f4"; None for records."""
@@ -98,7 +109,8 @@ class _Array:
         if known is None:
             return None
         dtype, big_endian = known
-        storage = Storage(self.member, dtype, self.size_bytes // item_bytes(dtype), big_endian, self._elements)
+        numel, budget = self.size_bytes // item_bytes(dtype), self.archive.source.budget
+        storage = Storage(self.member, dtype, numel, big_endian, self._elements, budget=budget)
         order = _ORDER.search(self.header)
         tensor = dense(storage, shape, fortran=order is not None and order[1] == "True")
         tensor.check()
@@ -113,19 +125,23 @@ class _Array:
 
 
 def _read_metadata(archive: ZipFile, member: str) -> dict[str, Any]:
+    if archive.members[member].size_bytes > _MAX_METADATA_BYTES:  # asked before it is inflated
+        raise CheckpointError(f"its metadata is larger than {_MAX_METADATA_BYTES >> 20} MiB.")
     array = _Array(archive, member)
     descr = array.descr() or ""
-    if array.size_bytes > _MAX_METADATA_BYTES or not re.fullmatch(r"[<>]U\d{1,9}|\|u1", descr):
+    if not re.fullmatch(r"[<>]U\d{1,9}|\|u1", descr):
         raise CheckpointError(
             f"member {shown(member)} is not npresnet's metadata: expected a string array, got dtype {shown(descr)}."
         )
+    budget = archive.source.budget
+    budget.make(2 * array.size_bytes)
     raw = array.span.buffer[array.span.start + array.start : array.span.stop]
     encoding = {"<": "utf-32-le", ">": "utf-32-be"}.get(descr[0], "utf-8")
     try:
         text = _ascii(raw, descr) or raw.decode(encoding).rstrip("\0")
     except UnicodeDecodeError as error:
         raise CheckpointError(f"its metadata is not valid text ({shown(error)}); the file is damaged.") from None
-    return parse_json(text.encode(), "its metadata")
+    return parse_json(text, "its metadata", budget)
 
 
 def _ascii(raw: bytes, descr: str) -> str:

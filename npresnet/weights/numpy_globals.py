@@ -8,8 +8,8 @@
 - A scalar is `numpy.core.multiarray.scalar(dtype, bytes)`.
 - Protocol 2 has no bytes type: it writes `_codecs.encode(text, "latin1")`, or `bytes()` if empty; Python 2 strings
   are bytes.
-- The number of bytes MUST equal that of shape and dtype. Every array is charged to the budget because several may refer
-  to the same bytes.
+- The number of bytes MUST equal that of shape and dtype. Every array's bytes are charged to the budget because several
+  may refer to the same.
 - Arrays of objects, strings and records stay inert: their bytes are not read.
 """
 
@@ -19,10 +19,13 @@ from collections.abc import Callable
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.inert import Built, Cell, Global, Inert
-from npresnet.weights.pickle_machine import Budget, Handlers
+from npresnet.weights.pickle_machine import Handlers
 from npresnet.weights.source import Span, shown
 from npresnet.weights.tensor import NUMPY_DTYPES, Storage, Tensor, Unreadable, dense, is_sizes, item_bytes, numpy_dtype
+
+_ARRAY_STEPS = 40  # for each axis 3 more
 
 
 class Dtype(Built):
@@ -71,10 +74,12 @@ def array_tensor(
         return Unreadable(f"a NumPy array of type {shown(dtype.code)}")
     if not isinstance(raw, (bytes, str)):
         raise CheckpointError("its pickle is damaged: an array has no bytes.")
-    budget.copy(len(raw))
+    budget.spend(_ARRAY_STEPS + 3 * len(shape))
+    budget.make(len(raw))
     data = raw.encode("latin-1") if isinstance(raw, str) else raw
     name, big_endian = known
-    storage = Storage("array", name, len(data) // item_bytes(name), big_endian, lambda: Span(data, 0, len(data)))
+    span = Span(data, 0, len(data))
+    storage = Storage("array", name, len(data) // item_bytes(name), big_endian, lambda: span, budget=budget)
     tensor = dense(storage, shape, fortran=fortran)
     tensor.check()
     if tensor.size_bytes != len(data):
@@ -108,7 +113,7 @@ def handlers(budget: Budget) -> Handlers:
     def encode(text: object = None, encoding: object = "latin1", *_: object) -> object:
         """_codecs.encode with latin-1, by which protocol 2 writes bytes."""
         if isinstance(text, str) and encoding in ("latin1", "latin-1"):
-            budget.copy(len(text))
+            budget.make(len(text))
             return text.encode("latin-1")
         return Inert(Global("_codecs", "encode"))
 

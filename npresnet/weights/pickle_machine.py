@@ -7,9 +7,10 @@
   inert.Inert, which records the call.
 - A state (BUILD) is passed to an inert.Built and dropped otherwise (an OrderedDict's `_metadata`).
 - Python 2 byte strings are decoded as latin-1, as is usual for checkpoints.
-- The number of opcodes in a file is limited (2 million), which bounds time and memory: an opcode creates at most one
-  small object or copies bytes of the file. Memo and DUP copy a reference, never the object. Handlers that iterate over
-  an argument MUST charge its length first (Budget.spend, Budget.copy).
+- Opcodes are charged to the file's Budget by what they cost (unpickle.COSTS), which bounds time and memory: an opcode
+  creates one small object, or bytes and text, which are charged as well. Memo and DUP copy a reference, never the
+  object. Handlers MUST charge what they cost beyond CALL_STEPS, and an argument's length before they iterate over it.
+- A memo index MUST be below 2^32, as in the binary opcodes: integers of any length could be made to collide.
 - The machine does not recurse and its result is walked at most two levels deep, so nesting is harmless; open marks are
   limited to 1,000 nevertheless.
 - Dict keys are plain values (or Opaque, compared by identity): hashing neither runs foreign code nor recurses.
@@ -24,35 +25,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.inert import Built, Global, Inert, Opaque
 from npresnet.weights.source import Buffer, shown
 
 Handlers = Mapping[tuple[str, str], Callable[..., object]]
 
-MAX_OPCODES = 2_000_000
+CALL_STEPS = 8  # a call, made by a handler or recorded
+PAIR_STEPS = 3  # a key and its value in a dict, which is looked at again when the state dict is found
+_OPAQUE_STEPS = 6
 _MAX_MARKS = 1_000
+_MAX_MEMO = 1 << 32
 _MAX_NUMBER_BYTES = 1_024
-_COPIES_BYTES = 64 << 20
-
-
-class Budget:
-    """The remaining limits for the pickles of one file: opcodes, and bytes that handlers copy or turn into arrays."""
-
-    __slots__ = ("copies_bytes", "opcodes")
-
-    def __init__(self, size_bytes: int = 0, *, opcodes: int = MAX_OPCODES):
-        self.opcodes = opcodes
-        self.copies_bytes = _COPIES_BYTES + 4 * size_bytes
-
-    def spend(self, opcodes: int) -> None:
-        self.opcodes -= opcodes
-        if self.opcodes < 0:
-            raise CheckpointError(f"its pickles run more than {MAX_OPCODES:,} opcodes, more than any checkpoint needs.")
-
-    def copy(self, size_bytes: int) -> None:
-        self.copies_bytes -= size_bytes
-        if self.copies_bytes < 0:
-            raise CheckpointError("its pickles create far more bytes than the file has; damaged or hostile.")
+_SMALL_BYTES = 64  # covered by the step of an opcode
 
 
 class Machine:
@@ -91,6 +76,8 @@ class Machine:
             raise CheckpointError(
                 f"its pickle needs {size_bytes:,} bytes but only {left:,} are left; it is truncated or damaged."
             )
+        if size_bytes > _SMALL_BYTES:
+            self.budget.make(size_bytes)
         self.position = start + size_bytes
         return self.buffer[start : self.position]
 
@@ -109,9 +96,17 @@ class Machine:
         newline = self.buffer.find(b"\n", self.position, stop)
         if newline < 0:
             raise CheckpointError("its pickle is damaged: a line has no end.")
+        if newline - self.position > _SMALL_BYTES:
+            self.budget.make(newline - self.position)
         text = self.buffer[self.position : newline]
         self.position = newline + 1
         return text
+
+    def decode(self, raw: bytes, encoding: str, errors: str = "strict") -> str:
+        """Bytes as text, which takes one byte a character if all are ASCII, else up to four."""
+        if len(raw) > _SMALL_BYTES:
+            self.budget.make(len(raw) if raw.isascii() and encoding == "utf-8" else 4 * len(raw))
+        return raw.decode(encoding, errors)
 
     def short_line(self) -> bytes:
         return self.line(_MAX_NUMBER_BYTES)
@@ -134,9 +129,14 @@ class Machine:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
+    def store(self, index: int) -> None:
+        if not 0 <= index < _MAX_MEMO:
+            raise CheckpointError(f"its pickle is damaged: it numbers a memo entry {shown(index)}.")
+        self.memo[index] = self.stack[-1]
+
     def recall(self, index: int) -> None:
         if index not in self.memo:
-            raise CheckpointError(f"its pickle is damaged: it reads memo entry {index}, which was never stored.")
+            raise CheckpointError(f"its pickle is damaged: it reads memo entry {shown(index)}, which was never stored.")
         self.stack.append(self.memo[index])
 
     # --- objects -------------------------------------------------------------------------------------------------
@@ -172,15 +172,20 @@ class Machine:
             target = target.items
         if not isinstance(target, dict) or len(pairs) % 2:
             raise CheckpointError(
-                "its pickle is damaged: it sets {len(pairs)} keys and values in a {type(target).__name__}."
+                f"its pickle is damaged: it sets {len(pairs)} keys and values in a {type(target).__name__}."
             )
-        fill(target, pairs)
+        fill(target, pairs, self.budget)
 
 
-def fill(target: dict[object, object], pairs: list[Any]) -> None:
+def fill(target: dict[object, object], pairs: list[Any], budget: Budget) -> None:
     """target[key] = value for key, value, key, value, ..."""
+    budget.spend(PAIR_STEPS * (len(pairs) // 2))
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        target[key if _is_plain(key) else Opaque(key)] = value
+        if _is_plain(key):
+            target[key] = value
+        else:
+            budget.spend(_OPAQUE_STEPS)
+            target[Opaque(key)] = value
 
 
 def _is_plain(key: object) -> bool:

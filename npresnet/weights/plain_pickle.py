@@ -12,21 +12,23 @@ from __future__ import annotations
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
-from npresnet.weights.pickle_machine import Budget, Machine
+from npresnet.weights.pickle_machine import Machine
 from npresnet.weights.source import Source, Span
 from npresnet.weights.tensor import Storage, Tensor
 from npresnet.weights.torch_globals import handlers
 from npresnet.weights.torch_legacy import has_magic, read_torch_legacy
 from npresnet.weights.unpickle import unpickle
 
+_FILE_STEPS = 500
+
 
 def read_plain_pickle(source: Source) -> Contents:
     """The object of the pickle at the file's start."""
     tensors: list[Tensor] = []
-    budget = Budget(source.size_bytes)
+    budget = source.budget
 
     def load_from_bytes(raw: object = None, *_: object) -> Storage:
-        return _nested_storage(raw, source, budget)
+        return _nested_storage(raw, source)
 
     machine = Machine(
         source.buffer,
@@ -40,11 +42,11 @@ def read_plain_pickle(source: Source) -> Contents:
     return Contents("pickle", root, [f"{rest:,} bytes follow the pickle and were ignored"] if rest else [])
 
 
-def _nested_storage(raw: object, source: Source, budget: Budget) -> Storage:
+def _nested_storage(raw: object, source: Source) -> Storage:
     if not isinstance(raw, bytes) or not has_magic(raw[:64]):
         raise CheckpointError("its pickle is damaged: a tensor has no storage.")
-    budget.copy(len(raw))
-    root = read_torch_legacy(Source(source.path, Span(raw, 0, len(raw))), budget).root
+    source.budget.spend(_FILE_STEPS)
+    root = read_torch_legacy(Source(source.path, Span(raw, 0, len(raw)), source.budget)).root
     if not isinstance(root, Storage):
         raise CheckpointError("its pickle is damaged: a tensor has no storage.")
     return root

@@ -16,13 +16,15 @@ import json
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.contents import Contents
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor, dense, item_bytes
 
 _MAX_HEADER_BYTES = 100_000_000
-_MAX_PUNCTUATION = 2_000_000  # brackets and commas: bounds the number of parsed objects
+_MAX_DEPTH = 64
 _LENGTH_BYTES = 8
+_TENSOR_STEPS = 20
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
     "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
@@ -48,31 +50,51 @@ def read_safetensors(source: Source) -> Contents:
             f"its safetensors header claims {header_bytes:,} bytes, but the file ends after {source.size_bytes:,}: "
             "it is truncated. Download or copy it again."
         )
-    header = parse_json(source.buffer[_LENGTH_BYTES:data_start], "its safetensors header")
+    header = parse_json(Span(source.buffer, _LENGTH_BYTES, header_bytes), "its safetensors header", source.budget)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError("its __metadata__ is not a dict of strings, as safetensors requires.")
     data = Span(source.buffer, data_start, source.size_bytes - data_start)
-    stored = {name: _stored(name, entry, data) for name, entry in header.items()}
+    stored = {name: _stored(name, entry, data, source.budget) for name, entry in header.items()}
     _refuse_gaps({name: span for name, (_, span) in stored.items()}, data)
     return Contents("safetensors", {name: tensor for name, (tensor, _) in stored.items()}, metadata=metadata)
 
 
-def parse_json(raw: bytes, what: str) -> dict[str, Any]:
-    """A JSON object with unique names, bounded in time and memory. Raises CheckpointError for anything else."""
-    if sum(raw.count(sign) for sign in (b"[", b"{", b",")) > _MAX_PUNCTUATION:
-        raise CheckpointError(f"{what} has far more entries than any model has tensors.")
+def parse_json(raw: Span | str, what: str, budget: Budget) -> dict[str, Any]:
+    """A JSON object with unique names, 64 levels deep at most. Raises CheckpointError for anything else.
+
+    Charged are the text, four bytes a character where it is not ASCII, twice: whole, and as parsed strings; and a step
+    for each bracket, comma and colon, which bounds the number of parsed objects.
+    """
     try:
-        found = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_distinct, parse_int=_small_int, parse_constant=_no_constant
-        )
+        text = raw if isinstance(raw, str) else _text(raw.read(), budget)
+        budget.make(len(text) if text.isascii() else 4 * len(text))
+        budget.spend(sum(map(text.count, "[{,:")))
+        found = json.loads(text, object_pairs_hook=_distinct, parse_int=_small_int, parse_constant=_no_constant)
     except CheckpointError:
         raise
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{what} is not valid JSON ({shown(error)}); it is damaged.") from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{what} is JSON, but not an object.")
+    _refuse_depth(found, what)
     return found
+
+
+def _text(raw: bytes, budget: Budget) -> str:
+    budget.make(len(raw) if raw.isascii() else 4 * len(raw))
+    return raw.decode("utf-8")
+
+
+def _refuse_depth(found: dict[str, Any], what: str) -> None:
+    """Whoever walks or shows what was parsed may then recurse."""
+    level: list[Any] = [found]
+    for _ in range(_MAX_DEPTH):
+        insides = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [value for inside in insides for value in inside if isinstance(value, (dict, list))]
+        if not level:
+            return
+    raise CheckpointError(f"{what} nests more than {_MAX_DEPTH} deep.")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,7 +116,7 @@ def _no_constant(name: str) -> float:
     raise CheckpointError(f"its JSON holds {name}, which is not valid JSON.")
 
 
-def _stored(name: str, entry: object, data: Span) -> tuple[Tensor, Span]:
+def _stored(name: str, entry: object, data: Span, budget: Budget) -> tuple[Tensor, Span]:
     """A tensor and the span of its data, checked against each other."""
     if not isinstance(entry, dict):
         raise CheckpointError(f"{shown(name)}: its header entry is not a JSON object.")
@@ -109,7 +131,8 @@ def _stored(name: str, entry: object, data: Span) -> tuple[Tensor, Span]:
             f"{data.size_bytes:,} bytes; the file is truncated or damaged."
         )
     span = Span(data.buffer, data.start + begin, end - begin)
-    storage = Storage(name, dtype, span.size_bytes // item_bytes(dtype), open=lambda: span)
+    budget.spend(_TENSOR_STEPS)
+    storage = Storage(name, dtype, span.size_bytes // item_bytes(dtype), open=lambda: span, budget=budget)
     tensor = dense(storage, shape)
     tensor.check()
     if tensor.size_bytes != span.size_bytes:

@@ -3,6 +3,7 @@
 - A folder holds `model.safetensors` or `pytorch_model.bin`, or one of these with `.index.json` behind its name.
 - An index is JSON: `{"metadata": {...}, "weight_map": {tensor's name: file's name, ...}}`.
 - The files ("shards") MUST lie in the index's folder: a name with a path in it is refused.
+- What reading may cost is counted for all shards together.
 - Every shard is read, and mapped, as a file on its own. No two MAY hold a tensor of the same name, and each MUST hold
   the tensors that the index says it has.
 """
@@ -14,6 +15,7 @@ import re
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.contents import Contents
 from npresnet.weights.holders import name_of
 from npresnet.weights.inert import as_mapping
@@ -52,20 +54,20 @@ def open_shards(path: str) -> tuple[list[Source], Contents]:
     names = _shards_of(source) if source.head(1) == b"{" else None
     if names is None:
         return [source], read_contents(source)  # which says what JSON of another kind is
-    return _read(os.path.dirname(path), os.path.basename(path), names)
+    return _read(os.path.dirname(path), os.path.basename(path), names, source.budget)
 
 
 def _shards_of(source: Source) -> dict[str, str] | None:
     """{tensor's name: file's name} of an index; None for JSON of another kind."""
-    if source.size_bytes > _MAX_INDEX_BYTES or b'"weight_map"' not in source.span.read():
+    if source.size_bytes > _MAX_INDEX_BYTES or source.buffer.find(b'"weight_map"') < 0:
         return None
-    names: Any = parse_json(source.span.read(), "its index").get("weight_map")
+    names: Any = parse_json(source.span, "its index", source.budget).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise CheckpointError("its weight_map is not an object of {tensor: file}; the index is damaged.")
     return names
 
 
-def _read(folder: str, index: str, names: dict[str, str]) -> tuple[list[Source], Contents]:
+def _read(folder: str, index: str, names: dict[str, str], budget: Budget) -> tuple[list[Source], Contents]:
     files = list(dict.fromkeys(names.values()))
     if len(files) > _MAX_SHARDS:
         raise CheckpointError(f"its weight_map names {len(files):,} files; the limit is {_MAX_SHARDS}.")
@@ -75,7 +77,7 @@ def _read(folder: str, index: str, names: dict[str, str]) -> tuple[list[Source],
     tensors: dict[object, object] = {}
     whole = Contents("", tensors, [f"{len(files)} shards, listed in {index}"])
     for file in files:
-        source, contents = _open(os.path.join(folder, file), index)
+        source, contents = _open(os.path.join(folder, file), index, budget)
         entries = as_mapping(contents.root) or {}
         if twice := tensors.keys() & entries.keys():
             raise CheckpointError(f"{shown(name_of(min(twice, key=str)))} is in {shown(file)} and in another shard.")
@@ -94,13 +96,13 @@ def _read(folder: str, index: str, names: dict[str, str]) -> tuple[list[Source],
     return sources, whole
 
 
-def _open(path: str, index: str) -> tuple[Source, Contents]:
+def _open(path: str, index: str, budget: Budget) -> tuple[Source, Contents]:
     """A shard and its contents; errors name it."""
     file = shown(os.path.basename(path))
     if not os.path.lexists(path):
         raise CheckpointError(f"shard {file} is missing, although {index} names it. Download it into the same folder.")
     try:
-        source = open_source(path)
+        source = open_source(path, budget)
         if source.head(1) == b"{":
             raise CheckpointError("this is JSON, not weights.")
         return source, read_contents(source)

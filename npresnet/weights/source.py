@@ -15,6 +15,7 @@ from typing import NamedTuple
 from npresnet.errors import CheckpointError
 from npresnet.system.mapped_file import MappedFile
 from npresnet.system.stamp import stamp_of
+from npresnet.weights.budget import Budget
 
 Buffer = bytes | mmap.mmap
 Path = str | os.PathLike[str]
@@ -37,10 +38,14 @@ class Span(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A weight file: its path as given by the caller, all its bytes, and its stamp (see `system.stamp`)."""
+    """A weight file: its path as given by the caller, all its bytes, what reading it may cost, and its stamp.
+
+    stamp  see `system.stamp`
+    """
 
     path: str
     span: Span
+    budget: Budget
     stamp: str = ""
 
     @property
@@ -55,8 +60,11 @@ class Source(NamedTuple):
         return self.buffer[:size_bytes]
 
 
-def open_source(path: Path) -> Source:
-    """Map a file. Raises CheckpointError, without the file's name, if that fails."""
+def open_source(path: Path, budget: Budget | None = None) -> Source:
+    """Map a file. Raises CheckpointError, without the file's name, if that fails.
+
+    budget  of the state dict that the file is a part of; extended by the file's size
+    """
     name = path_text(path)
     try:
         _refuse_unusual(os.stat(name))
@@ -72,7 +80,9 @@ def open_source(path: Path) -> Source:
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(f"it cannot be opened: {reason}.") from error
-    return Source(name, Span(buffer, 0, len(buffer)), stamp)
+    budget = budget or Budget()
+    budget.extend(len(buffer))
+    return Source(name, Span(buffer, 0, len(buffer)), budget, stamp)
 
 
 def _refuse_unusual(status: os.stat_result) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from npresnet.config import Decision
 from npresnet.errors import CheckpointError
@@ -198,5 +199,7 @@ def _no_tensors(top: Entries) -> str:
 
 
 def _listed(names: Iterable[str], limit: int = 3) -> str:
-    found = [shown(name) for name in names]
-    return ", ".join(found[:limit]) + (f" and {len(found) - limit:,} more" if len(found) > limit else "")
+    rest = iter(names)
+    found = [shown(name) for name in islice(rest, limit)]
+    more = sum(1 for _ in rest)
+    return ", ".join(found) + (f" and {more:,} more" if more else "")

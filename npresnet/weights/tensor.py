@@ -15,18 +15,21 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable
+from itertools import accumulate
+from operator import mul
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.source import Span, shown
 
 Array = NDArray[Any]
 
 EXPANSION_BYTES = 64 << 20
-_MAX_AXES = 32  # NumPy's own limit before 2.0
+MAX_AXES = 32  # NumPy's own limit before 2.0
 _MAX_EXTENT = 1 << 48  # of an axis, in elements: larger than any memory, far below overflow
 
 NUMPY_DTYPES = {
@@ -46,6 +49,7 @@ class Storage:
 
     open   None until the container's data has been located
     whole  the storage of which this is a part, starting at its element `skip`; None if it is not a part
+    budget charged for what is copied; None in tests
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Storage:
         open: Callable[[], Span] | None = None,
         whole: Storage | None = None,
         skip: int = 0,
+        budget: Budget | None = None,
     ):
         self.key = key
         self.element = element
@@ -65,6 +70,7 @@ class Storage:
         self.open = open
         self.whole = whole
         self.skip = skip
+        self.budget = budget
         self._elements: dict[str, Array] = {}
 
     @property
@@ -103,14 +109,17 @@ class Storage:
         whole = self.size_bytes // item_bytes(dtype) * item_bytes(dtype)
         raw: Array = np.frombuffer(span.buffer, np.uint8, whole, span.start)
         stored: Array = raw.view(np.dtype(NUMPY_DTYPES[dtype]).newbyteorder(">" if self.big_endian else "<"))
+        if dtype not in ("bool", "bfloat16") and stored.dtype.isnative and stored.flags.aligned:
+            return stored
+        if self.budget is not None:
+            self.budget.make(2 * whole if dtype == "bfloat16" else whole)
         if dtype == "bool":
             flags: Array = raw != 0  # bytes other than 0 and 1 are not valid NumPy bools
             return flags
         if dtype == "bfloat16":
-            widened: Array = (stored.astype(np.uint32) << 16).view(np.float32)
-            return widened
-        if stored.dtype.isnative and stored.flags.aligned:
-            return stored
+            widened = stored.astype(np.uint32)
+            widened <<= 16
+            return widened.view(np.float32)
         return stored.astype(stored.dtype.newbyteorder("="))
 
 
@@ -135,7 +144,7 @@ class Tensor:
     def check(self) -> None:
         """Raise CheckpointError for an invalid view: outside its storage, negative, or excessively large."""
         extents = (self.offset, *self.shape, *self.stride)
-        if len(self.shape) != len(self.stride) or len(self.shape) > _MAX_AXES:
+        if len(self.shape) != len(self.stride) or len(self.shape) > MAX_AXES:
             raise CheckpointError(f"a tensor has {len(self.shape)} sizes and {len(self.stride)} strides.")
         emptied = math.prod(n for n in self.shape if n) if self.numel == 0 else 0  # NumPy limits these, too
         if min(extents) < 0 or max(*extents, emptied) > _MAX_EXTENT:
@@ -191,14 +200,19 @@ def item_bytes(dtype: str) -> int:
 
 def is_sizes(value: object) -> TypeGuard[tuple[int, ...] | list[int]]:
     """A short tuple or list of integers. The length is checked first: thousands of tensors may share a long one."""
-    return isinstance(value, (tuple, list)) and len(value) <= _MAX_AXES and all(type(n) is int for n in value)
+    return isinstance(value, (tuple, list)) and len(value) <= MAX_AXES and all(type(n) is int for n in value)
 
 
 def dense(storage: Storage, shape: Iterable[int], *, fortran: bool = False) -> Tensor:
-    """A tensor that covers its storage, in C order (last axis fastest) or Fortran order (first axis fastest)."""
+    """A tensor that covers its storage, in C order (last axis fastest) or Fortran order (first axis fastest).
+
+    Raises CheckpointError for more axes than NumPy allows.
+    """
     sizes = tuple(shape)
+    if len(sizes) > MAX_AXES:
+        raise CheckpointError(f"a tensor has {len(sizes):,} axes; the limit is {MAX_AXES}.")
     order = sizes if fortran else sizes[::-1]
-    steps = [math.prod(order[:axis]) if 0 not in sizes else 0 for axis in range(len(order))]
+    steps = [*accumulate(order[:-1], mul, initial=1)][: len(order)] if 0 not in sizes else [0] * len(order)
     return Tensor(storage, 0, sizes, tuple(steps if fortran else steps[::-1]), storage.element)
 
 

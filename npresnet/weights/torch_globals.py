@@ -21,8 +21,9 @@ from typing import Any
 
 from npresnet.errors import CheckpointError
 from npresnet.weights import numpy_globals
+from npresnet.weights.budget import Budget
 from npresnet.weights.inert import Cell, Global, as_tensor, describe
-from npresnet.weights.pickle_machine import Budget, Handlers, fill
+from npresnet.weights.pickle_machine import Handlers, fill
 from npresnet.weights.tensor import Storage, Tensor, Unreadable, is_sizes
 
 _STORAGES = {
@@ -39,6 +40,8 @@ _DTYPES = {
     "double": "float64", "float": "float32", "half": "float16",
     "long": "int64", "int": "int32", "short": "int16",
 }  # fmt: skip
+STORAGE_STEPS = 12  # a persistent id looked up
+_TENSOR_STEPS = 30  # rebuilt and checked; for each axis 2 more
 _UNREADABLE = {
     "_rebuild_qtensor": "a quantised tensor",
     "_rebuild_sparse_tensor": "a sparse tensor",
@@ -96,6 +99,7 @@ def handlers(tensors: list[Tensor], budget: Budget) -> Handlers:
     def rebuild(storage: object = None, offset: Any = 0, size: object = (), stride: object = (), *_: object) -> Tensor:
         dtype = storage.element if isinstance(storage, Storage) else ""
         tensor = view_of(storage, offset, size, stride, dtype)
+        budget.spend(_TENSOR_STEPS + 2 * len(tensor.shape))
         tensors.append(tensor)
         return tensor
 
@@ -164,5 +168,5 @@ def dict_of_pairs(pairs: object, budget: Budget) -> dict[object, object]:
     for pair in listed:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise CheckpointError("its pickle is damaged: an OrderedDict is not built from pairs.")
-        fill(made, list(pair))
+        fill(made, list(pair), budget)
     return made

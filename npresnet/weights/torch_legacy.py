@@ -17,11 +17,12 @@ from __future__ import annotations
 import struct
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.contents import Contents
-from npresnet.weights.pickle_machine import Budget, Machine
+from npresnet.weights.pickle_machine import Machine
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor
-from npresnet.weights.torch_globals import handlers, storage_id
+from npresnet.weights.torch_globals import STORAGE_STEPS, handlers, storage_id
 from npresnet.weights.unpickle import unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -34,10 +35,10 @@ def has_magic(head: bytes) -> bool:
     return MAGIC.to_bytes(10, "little") in head[:32] or str(MAGIC).encode() in head[:32]
 
 
-def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
+def read_torch_legacy(source: Source) -> Contents:
     """The object of a protocol 1001 file, with its tensors."""
-    budget = budget or Budget(source.size_bytes)
-    storages = _Storages()
+    budget = source.budget
+    storages = _Storages(budget)
     tensors: list[Tensor] = []
     position = 0
     values = []
@@ -63,7 +64,8 @@ def read_torch_legacy(source: Source, budget: Budget | None = None) -> Contents:
 class _Storages:
     """Storages by key: described by the pickle, with their data after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget):
+        self.budget = budget
         self.roots: dict[str, Storage] = {}
         self.views: dict[str, Storage] = {}
         self.notes: list[str] = []
@@ -72,7 +74,8 @@ class _Storages:
         if isinstance(name, tuple) and len(name) > 1 and name[0] == "module":
             return name[1]
         key, element, numel = storage_id(name)
-        root = self.roots.setdefault(key, Storage(key, element, numel)).same_as(element, numel)
+        self.budget.spend(STORAGE_STEPS)
+        root = self.roots.setdefault(key, Storage(key, element, numel, budget=self.budget)).same_as(element, numel)
         view = name[5] if isinstance(name, tuple) and len(name) > 5 else None
         return root if view is None else self._part(root, view)
 

@@ -22,7 +22,7 @@ from typing import Any
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
 from npresnet.weights.inert import as_mapping
-from npresnet.weights.pickle_machine import Budget, Machine
+from npresnet.weights.pickle_machine import Machine
 from npresnet.weights.source import Source, Span, shown
 from npresnet.weights.tensor import Storage, Tensor, item_bytes
 from npresnet.weights.torch_globals import handlers, storage_dtype, view_of
@@ -31,6 +31,7 @@ from npresnet.weights.unpickle import unpickle
 _BLOCK_BYTES = 512
 _MAX_MEMBERS = 1_000
 _MAX_AXES = 64
+_ENTRY_STEPS = 60
 _PARTS = ("sys_info", "storages", "tensors", "pickle")
 
 
@@ -88,7 +89,7 @@ class _Reader:
     def __init__(self, source: Source, members: dict[str, Span]):
         self.source = source
         self.members = members
-        self.budget = Budget(source.size_bytes)
+        self.budget = source.budget
         self.tensors: list[Tensor] = []
         self.known: dict[str, object] = {}
         info = as_mapping(self._unpickle(members["sys_info"])) or {}
@@ -133,7 +134,8 @@ class _Reader:
     def _read_storages(self, cursor: _Cursor) -> None:
         for _ in range(cursor.count()):
             key, _location, kind = cursor.triple()
-            storage = Storage(_key_text(key), storage_dtype(kind), 0)
+            self.budget.spend(_ENTRY_STEPS)
+            storage = Storage(_key_text(key), storage_dtype(kind), 0, budget=self.budget)
             storage.numel = self._count(cursor, storage)
             span = cursor.skip(storage.size_bytes)
             storage.big_endian = self.order == ">"
@@ -143,6 +145,7 @@ class _Reader:
         for view in views if isinstance(views, list) else ():
             if not isinstance(view, (tuple, list)) or len(view) != 4:
                 raise CheckpointError("its pickle is damaged: the description of a part of a storage is invalid.")
+            self.budget.spend(_ENTRY_STEPS)
             target, root, offset, numel = view
             whole = self.recall(root)
             if not isinstance(whole, Storage):
@@ -163,6 +166,7 @@ class _Reader:
 
     def _read_tensors(self, cursor: _Cursor) -> None:
         for _ in range(cursor.count()):
+            self.budget.spend(_ENTRY_STEPS)
             key, storage_key, _kind = cursor.triple()
             (axes,) = cursor.numbers("i", 1)
             cursor.skip(4)

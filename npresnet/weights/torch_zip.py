@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
-from npresnet.weights.pickle_machine import Budget, Machine
+from npresnet.weights.pickle_machine import Machine
 from npresnet.weights.source import Source, shown
 from npresnet.weights.tensor import Storage, Tensor
-from npresnet.weights.torch_globals import handlers, storage_id
+from npresnet.weights.torch_globals import STORAGE_STEPS, handlers, storage_id
 from npresnet.weights.unpickle import unpickle
 from npresnet.weights.zip_file import ZipFile
 
+_MAX_ORDER_BYTES = 16
 _TORCHSCRIPT = (
     "this is a TorchScript program, not a file of weights. In PyTorch: "
     "`torch.save(torch.jit.load(path).state_dict(), 'weights.pth')`, then read that."
@@ -37,7 +38,7 @@ def read_torch_zip(source: Source, archive: ZipFile, folder: str) -> Contents:
     storages = _Storages(archive, folder)
     tensors: list[Tensor] = []
     span = archive.span(f"{folder}data.pkl")
-    budget = Budget(span.size_bytes)
+    budget = source.budget
     machine = Machine(
         span.buffer,
         span.start,
@@ -76,12 +77,14 @@ class _Storages:
         name = f"{self.folder}byteorder"
         if name not in self.archive.members:
             return False
-        order = self.archive.span(name).read()
+        size_bytes = self.archive.members[name].size_bytes
+        order = self.archive.span(name).read() if size_bytes <= _MAX_ORDER_BYTES else f"{size_bytes:,} bytes"
         if order not in (b"little", b"big"):
             raise CheckpointError(f"its byteorder is {shown(order)}; expected little or big.")
         return order == b"big"
 
     def of_persistent_id(self, name: object) -> Storage:
+        self.archive.source.budget.spend(STORAGE_STEPS)
         key, element, numel = storage_id(name)
         known = self.by_key.get(key)
         if known is None:
@@ -89,7 +92,7 @@ class _Storages:
         return known.same_as(element, numel)
 
     def _open(self, key: str, element: str, numel: int) -> Storage:
-        storage = Storage(key, element, numel, self.big_endian)
+        storage = Storage(key, element, numel, self.big_endian, budget=self.archive.source.budget)
         record = f"{self.folder}data/{key}"
         member = self.archive.members.get(record)
         if member is None:

@@ -1,6 +1,7 @@
 """unpickle runs a Machine; ACTIONS[byte] implements an opcode of protocols 0 to 5, None for an unknown opcode.
 
-Names and semantics are those of Python's `pickletools`. `m` is the machine.
+Names and semantics are those of Python's `pickletools`. `m` is the machine. COSTS[byte] is charged for each: 1 step,
+more for marks, names and calls, whose placeholders are larger.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import Any
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.inert import Global, Inert
-from npresnet.weights.pickle_machine import Machine, global_of
+from npresnet.weights.pickle_machine import CALL_STEPS, PAIR_STEPS, Machine, global_of
 from npresnet.weights.source import shown
 
 Action = Callable[[Machine], object]
 ACTIONS: list[Action | None] = [None] * 256
+COSTS = [1] * 256
 
 _U2, _U4, _U8 = (struct.Struct(code) for code in ("<H", "<I", "<Q"))
 _I4, _F8_BIG = struct.Struct("<i"), struct.Struct(">d")
@@ -29,13 +31,13 @@ def unpickle(m: Machine) -> Any:
 
     Raises CheckpointError for an invalid pickle.
     """
-    buffer, budget = m.buffer, m.budget
+    buffer, budget, costs = m.buffer, m.budget, COSTS
     try:
         while m.position < m.end:
             code = buffer[m.position]
             m.position += 1
-            budget.opcodes -= 1
-            if budget.opcodes < 0:
+            budget.steps -= costs[code]
+            if budget.steps < 0:
                 budget.spend(0)  # raises
             if code == _STOP:
                 return m.stack.pop()
@@ -87,13 +89,13 @@ push("G", lambda m: m.number(_F8_BIG))
 
 # --- strings and bytes -----------------------------------------------------------------------------------------------
 
-push("S", lambda m: _quoted(m.line()))
-push("T", lambda m: m.take(m.number(_I4)).decode("latin-1"))
-push("U", lambda m: m.take(m.byte()).decode("latin-1"))
-push("V", lambda m: m.line().decode("raw-unicode-escape"))
-push(0x8C, lambda m: _utf8(m.take(m.byte())))
-push("X", lambda m: _utf8(m.take(m.number(_U4))))
-push(0x8D, lambda m: _utf8(m.take(m.number(_U8))))
+push("S", lambda m: _quoted(m, m.line()))
+push("T", lambda m: m.decode(m.take(m.number(_I4)), "latin-1"))
+push("U", lambda m: m.decode(m.take(m.byte()), "latin-1"))
+push("V", lambda m: m.decode(m.line(), "raw-unicode-escape"))
+push(0x8C, lambda m: _utf8(m, m.take(m.byte())))
+push("X", lambda m: _utf8(m, m.take(m.number(_U4))))
+push(0x8D, lambda m: _utf8(m, m.take(m.number(_U8))))
 push("C", lambda m: m.take(m.byte()))
 push("B", lambda m: m.take(m.number(_U4)))
 push(0x8E, lambda m: m.take(m.number(_U8)))
@@ -145,7 +147,8 @@ def appends(m: Machine) -> None:
 def set_item(m: Machine) -> None:
     value, key = m.stack.pop(), m.stack.pop()
     target = m.stack[-1]
-    if type(target) is dict and type(key) is str:  # fast path for nearly all items
+    if type(target) is dict and type(key) is str:  # fast path for nearly all items; charged at the next opcode
+        m.budget.steps -= PAIR_STEPS
         target[key] = value
     else:
         m.set_items([key, value])
@@ -173,19 +176,15 @@ opcode("h")(lambda m: m.recall(m.byte()))
 opcode("j")(lambda m: m.recall(m.number(_U4)))
 
 
-def put(m: Machine, index: int) -> None:
-    m.memo[index] = m.stack[-1]
-
-
-opcode("p")(lambda m: put(m, int(m.short_line())))
-opcode("q")(lambda m: put(m, m.byte()))
-opcode("r")(lambda m: put(m, m.number(_U4)))
-opcode(0x94)(lambda m: put(m, len(m.memo)))
+opcode("p")(lambda m: m.store(int(m.short_line())))
+opcode("q")(lambda m: m.store(m.byte()))
+opcode("r")(lambda m: m.store(m.number(_U4)))
+opcode(0x94)(lambda m: m.store(len(m.memo)))
 
 # --- names and calls: nothing is imported, see Machine.call ----------------------------------------------------------
 
 
-push("c", lambda m: global_of(_utf8(m.line()), _utf8(m.line())))
+push("c", lambda m: global_of(_utf8(m, m.line()), _utf8(m, m.line())))
 opcode("b")(Machine.build)
 
 
@@ -210,7 +209,7 @@ def newobj_ex(m: Machine) -> None:
 
 @opcode("i")
 def inst(m: Machine) -> None:
-    what = global_of(_utf8(m.line()), _utf8(m.line()))
+    what = global_of(_utf8(m, m.line()), _utf8(m, m.line()))
     m.call(what, tuple(m.pop_mark()))
 
 
@@ -220,7 +219,7 @@ def obj(m: Machine) -> None:
     m.call(what, tuple(args))
 
 
-push("P", lambda m: m.persistent(_utf8(m.line())))
+push("P", lambda m: m.persistent(_utf8(m, m.line())))
 push("Q", lambda m: m.persistent(m.stack.pop()))
 
 # --- framing ---------------------------------------------------------------------------------------------------------
@@ -247,6 +246,10 @@ def _refuse(m: Machine) -> None:
 for _code in (0x82, 0x83, 0x84, 0x97, 0x98):
     opcode(_code)(_refuse)
 
+for _codes, _steps in ((b"(dl", 2), (b"c\x93", 4), (b"R\x81\x92oiPQ\x8f\x91", CALL_STEPS)):
+    for _code in _codes:
+        COSTS[_code] = _steps
+
 
 def _text_int(text: bytes) -> int | bool:
     if text in (b"00", b"01"):  # protocol 1's booleans
@@ -254,12 +257,12 @@ def _text_int(text: bytes) -> int | bool:
     return int(text)
 
 
-def _utf8(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogatepass")
+def _utf8(m: Machine, raw: bytes) -> str:
+    return m.decode(raw, "utf-8", "surrogatepass")
 
 
-def _quoted(line: bytes) -> str:
+def _quoted(m: Machine, line: bytes) -> str:
     text = line.strip()
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         raise CheckpointError("its pickle is damaged: a string has no quotes.")
-    return codecs.escape_decode(text[1:-1])[0].decode("latin-1")
+    return m.decode(codecs.escape_decode(text[1:-1])[0], "latin-1")

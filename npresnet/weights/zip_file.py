@@ -8,13 +8,14 @@
 - Members are stored (0) or deflated (8); other methods and encryption are refused.
 - Names MUST be unique; the local header MUST repeat the directory's name; members MUST NOT overlap and MUST lie before
   the directory. The number of entries MUST be that of the end record, 200,000 at most.
-- A deflated member MUST have exactly the declared size and CRC. Deflate compresses at most 1:1032, and all members
-  together may inflate to at most 256 MiB plus 16 times the file's size.
+- A deflated member MUST have exactly the declared size and CRC. Deflate compresses at most 1:1032. What is inflated is
+  charged to the file's Budget and written once, straight to where it stays.
 - Nothing is written to disk, so member names are harmless ("../x").
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_COMMENT = 0xFFFF
 _MAX_ENTRIES = 200_000
 _MAX_RATIO = 1_032
-_INFLATED_BYTES = 256 << 20
+_CHUNK_BYTES = 1 << 20
+_PACKED_CHUNK_BYTES = 1 << 16
 _STORED, _DEFLATED = 0, 8
 _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
 
@@ -52,7 +54,6 @@ class ZipFile:
     def __init__(self, source: Source):
         self.source = source
         self.members = _members(source)
-        self._room_bytes = _INFLATED_BYTES + 16 * source.size_bytes
 
     def span(self, name: str) -> Span:
         """A member's bytes: mapped if stored, otherwise inflated into memory."""
@@ -64,30 +65,50 @@ class ZipFile:
         member = self.members[name]
         if member.method != _STORED:
             return self._inflate(member)
+        self.source.budget.make(member.size_bytes)
         return _verified(member, member.packed.read())
 
     def is_stored(self, name: str) -> bool:
         return self.members[name].method == _STORED
 
     def _inflate(self, member: Member) -> Span:
-        self._room_bytes -= member.size_bytes
-        if self._room_bytes < 0:
-            raise CheckpointError(
-                f"it decompresses to far more than its {self.source.size_bytes:,} bytes (member {shown(member.name)}: "
-                f"{member.size_bytes:,}). If it is not a zip bomb, zip it again without compression."
-            )
-        packed = memoryview(self.source.buffer)[member.packed.start : member.packed.stop]
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self.source.budget.make(member.size_bytes)
         try:
-            data = inflater.decompress(packed, member.size_bytes + 1)
+            data = _inflated(member)
         except zlib.error as error:
             raise CheckpointError(f"zip member {shown(member.name)} does not decompress ({error}); damaged.") from None
-        if len(data) != member.size_bytes or not inflater.eof:
+        if data is None:
             raise CheckpointError(f"zip member {shown(member.name)} does not have its declared size; damaged.")
         return _verified(member, data)
 
 
-def _verified(member: Member, data: bytes) -> Span:
+def _inflated(member: Member) -> Buffer | None:
+    """A deflated member's bytes; None if they are not as many as declared."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    packed = memoryview(member.packed.buffer)[member.packed.start : member.packed.stop]
+    if member.size_bytes <= _CHUNK_BYTES:
+        small = inflater.decompress(packed, member.size_bytes + 1)
+        return small if len(small) == member.size_bytes and inflater.eof else None
+    data = _memory(member.size_bytes)  # zlib would make all of it twice: in pieces, then whole
+    for start in range(0, len(packed), _PACKED_CHUNK_BYTES):
+        rest: bytes | memoryview = packed[start : start + _PACKED_CHUNK_BYTES]
+        while piece := inflater.decompress(rest, _CHUNK_BYTES):
+            if data.tell() + len(piece) > member.size_bytes:
+                return None
+            data.write(piece)
+            rest = inflater.unconsumed_tail
+    return data if data.tell() == member.size_bytes and inflater.eof else None
+
+
+def _memory(size_bytes: int) -> mmap.mmap:
+    """Memory for a member, which is returned to the system as soon as nothing refers to it."""
+    try:
+        return mmap.mmap(-1, size_bytes)
+    except OSError as error:
+        raise MemoryError(f"{size_bytes:,} bytes for a zip member") from error
+
+
+def _verified(member: Member, data: Buffer) -> Span:
     if zlib.crc32(data) != member.crc:
         raise CheckpointError(f"zip member {shown(member.name)} is damaged: its checksum (CRC-32) does not match.")
     return Span(data, 0, len(data))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,14 @@ def test_numbers_are_read_as_numbers():
     assert tensors.numbers_after("layer") == [2, 10]
     assert tensors.numbers_after("layer2.") == [9, 10]
     assert tensors.numbers_after("fc.") == []
+
+
+def test_looking_below_each_of_many_stages_takes_one_pass_over_the_names():
+    count = 20_000
+    tensors = Tensors({f"layer{n}.0.conv1.weight": np.ones(1, np.float32) for n in range(count)})
+    start = time.process_time()
+    assert [tensors.numbers_after(f"layer{n}.") for n in tensors.numbers_after("layer")] == [[0]] * count
+    assert time.process_time() - start < 2
 
 
 def test_other_names():

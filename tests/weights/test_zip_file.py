@@ -10,6 +10,7 @@ import zlib
 import pytest
 
 from npresnet.errors import CheckpointError
+from npresnet.weights.budget import Budget
 from npresnet.weights.source import Source, Span
 from npresnet.weights.zip_file import ZipFile
 from tests.weights.fixtures import files
@@ -18,7 +19,7 @@ ENTRY, LOCAL, END = b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"
 
 
 def opened(raw: bytes) -> ZipFile:
-    return ZipFile(Source("test.zip", Span(raw, 0, len(raw))))
+    return ZipFile(Source("test.zip", Span(raw, 0, len(raw)), Budget(len(raw))))
 
 
 def refused(raw: bytes, match: str) -> None:
@@ -174,7 +175,7 @@ def test_bombs():
         raw = raw[: at + 10] + struct.pack("<H", 8) + raw[at + 12 :]
         raw = raw[: at + 16] + struct.pack("<L", zlib.crc32(bytes(50 << 20))) + raw[at + 20 :]
         raw = raw[: at + 24] + struct.pack("<L", 50 << 20) + raw[at + 28 :]
-    refused(raw, "zip bomb")
+    refused(raw, "store it without compression")
     refused(edited(raw, ENTRY, 24, "<L", 2**31), "impossible sizes")
 
 
