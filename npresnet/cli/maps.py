@@ -13,6 +13,7 @@ import numpy as np
 from npresnet.cli.shared import FAILED, FINE, ImagePaths, complain, model_of
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
+from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
 
 MIN_SIDE = 224  # minimum size of written images, in pixels
@@ -86,6 +87,7 @@ def _write_picture(path: str, pixels: Any) -> None:
     try:
         Image.fromarray(pixels).save(data, kind)
     except (OSError, ValueError, KeyError) as error:
+        raise_signals(error)
         raise ImageError(f"{path}: this image cannot be written as {kind}: {error}; use .png") from error
     _write(path, data.getvalue())
 

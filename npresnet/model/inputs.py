@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from npresnet.errors import CheckpointError, ImageError, NpresnetError, ShapeError
 from npresnet.images import Preprocess
 from npresnet.network import Node
+from npresnet.system.signals import raise_signals
 
 Array = NDArray[Any]
 AXES = "N, C, H, W"
@@ -36,6 +37,7 @@ def as_batch(
     except NpresnetError:
         raise
     except (ValueError, TypeError, RuntimeError, BufferError) as error:  # ragged lists; tensors with a gradient
+        raise_signals(error)
         raise ShapeError(f"model(x) expects one array ({axes}), and x cannot be converted to one: {error}") from None
     if array.dtype.kind != "f":
         raise ShapeError(_wrong_dtype(array))

@@ -16,12 +16,16 @@ import threading  # noqa: F401  the thread that imports it first is the main one
 from _thread import LockType, allocate_lock, get_ident, start_new_thread
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 
 _running: dict[int, str] = {}  # thread -> its name
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)
 
 
 def new_lock() -> LockType:
@@ -179,6 +183,9 @@ def _serve(tasks: deque[Task[Any]], idle: deque[LockType], closing: list[bool], 
                 idle.append(gate)
                 if not tasks and not closing:
                     gate.acquire()
+                else:  # awake: another thread's gate is to be opened for the next task
+                    with suppress(ValueError, IndexError):
+                        idle.remove(gate)
                 continue
             task.run()
             del task  # and with it its result, while this thread sleeps

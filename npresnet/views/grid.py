@@ -15,6 +15,7 @@ import numpy as np
 from npresnet.errors import ImageError, NpresnetError
 from npresnet.system.files import replacing
 from npresnet.system.settings import quiet
+from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
 
 if TYPE_CHECKING:
@@ -183,4 +184,5 @@ def _save(page: Image.Image, path: str, kind: str, **options: Any) -> None:
     except NpresnetError:  # raised by the iterable of pictures
         raise
     except (OSError, ValueError) as error:
+        raise_signals(error)
         raise ImageError(f"{path} cannot be written: {error}; check that its folder exists and is writable") from error
