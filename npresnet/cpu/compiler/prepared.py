@@ -35,6 +35,7 @@ from npresnet.cpu.compiler.prepared_folder import SUFFIX, folder, is_noted, make
 from npresnet.cpu.kernels.filters import Filters, Key
 from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.workers import Team, share
+from npresnet.system.files import is_own
 from npresnet.system.mapping import drop_pages
 from npresnet.system.stamp import Identity
 
@@ -124,7 +125,11 @@ class Store:
     def is_due(self, wanted: Sequence[Wanted]) -> bool:
         """Whether to keep what `fill` did not find: not at the first load. Counts as a load."""
         path = self._path(self._head(wanted))
-        return mark_loaded(path) or self._always or os.path.lexists(path)
+        was_loaded = mark_loaded(path)
+        try:
+            return self._always or is_own(os.lstat(path))  # a damaged or stale one; another's would not be replaced
+        except OSError:
+            return was_loaded
 
     def keep(self, wanted: Sequence[Wanted], weights_crc: int, team: Team | None = None) -> None:
         """Write the filters' prepacked forms to one file. Where that fails nothing is stored.

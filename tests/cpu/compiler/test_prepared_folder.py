@@ -67,6 +67,8 @@ def test_what_this_user_did_not_write_is_neither_read_nor_replaced(folder, path,
     keep(store, ones)
     assert store.file is None
     assert "own regular file" in store.problem
+    assert not any(store.is_due(ones) for _ in range(2))
+    path.with_suffix(".loaded").unlink()
     after = [
         (entry.name, entry.lstat()[:7], entry.is_file() and entry.read_bytes()) for entry in sorted(folder.iterdir())
     ]
