@@ -218,6 +218,12 @@ def _model_arguments(command: argparse.ArgumentParser, *, model: bool = True) ->
     group.add_argument("--threads", type=_from(1), metavar="T", help="threads (the CPUs this process may use)")
     group.add_argument("--fast", action="store_true", help="let an image's last bits depend on its batch")
     group.add_argument("--no-winograd", action="store_true", help="compute 3x3 convolutions as direct sums")
+    group.add_argument(
+        "--max-pixels",
+        type=_from(1),
+        metavar="N",
+        help="pixels a picture may have: refuses larger files, or allows more than the usual limits (89 million)",
+    )
     group.add_argument("--exif", action="store_true", help="apply the EXIF orientation of photos")
     _decision_arguments(group)
 
