@@ -22,7 +22,7 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from npresnet.cli.parser import make_parser
@@ -44,10 +44,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
-        code = _run(args)
+        with _pillow_allows(getattr(args, "max_pixels", None)):
+            code = _run(args)
     if argv is None:  # skips the last garbage collection, a tenth of a process's time
         gc.freeze()
     return code
+
+
+@contextlib.contextmanager
+def _pillow_allows(max_pixels: int | None) -> Iterator[None]:
+    """In this process, a command's own, Pillow's limit follows --max-pixels: it checks some formats while decoding."""
+    if max_pixels is None:
+        yield
+        return
+    from PIL import Image
+
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None if before is None else max(before, max_pixels)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _run(args: Any) -> int:

@@ -51,7 +51,8 @@ def cam(args: Namespace) -> int:
         prediction = model.predict(args.image, top=1)
         index = prediction.index if args.index is None else args.index
         heat = model.cam(args.image, index)  # (H, W)
-        picture = images.cropped(args.image, model.config["preprocess"].value)  # (H, W, 3)
+        how, limit = model.config["preprocess"].value, args.max_pixels
+        picture = images.cropped(args.image, how, max_pixels=limit)  # (H, W, 3)
         label = visible(model.labels[index]) if model.labels else str(index)
         score = prediction.probabilities[index]
     _write_picture(args.output, _enlarged(overlay.cam(picture, heat)))

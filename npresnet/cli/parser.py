@@ -242,6 +242,12 @@ def _model_arguments(command: argparse.ArgumentParser, *, model: bool = True) ->
         "--dtype", default="float32", metavar="T", help="float32; on a GPU also tf32, float16, bfloat16 (float32)"
     )
     _how_arguments(group)
+    group.add_argument(
+        "--max-pixels",
+        type=_from(1),
+        metavar="N",
+        help="pixels a picture may have: refuses larger files, or allows more than the usual limits (89 million)",
+    )
     group.add_argument("--exif", action="store_true", help="apply the EXIF orientation of photos")
     _decision_arguments(group)
 

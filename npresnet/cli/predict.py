@@ -79,7 +79,8 @@ def _draw(grid_path: str, written: Iterator[tuple[str, Prediction]], model: Mode
         for path, prediction in written:
             count += 1
             shown = frames_of(path) if model.network.takes_clips else [path]
-            picture = images.cropped(shown[len(shown) // 2], model.config["preprocess"].value)
+            how, limit = model.config["preprocess"].value, model.config.value("max_pixels")
+            picture = images.cropped(shown[len(shown) // 2], how, max_pixels=limit)
             yield picture, f"predict:{prediction.label}"
 
     for page in grid.save_pages(grid_path, pictures()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from npresnet.model.model import Model
 
 FINE, FAILED = 0, 1
+
+# first bytes -> kind of a picture
+PICTURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"\0\0\0": "AVIF or HEIC",
+}
+LONGEST_LINE = 2**15  # characters; the longest path of any system
 
 DEMO_USED = (
     "no --model was given, so the demo model is used; it has only ten classes (airplane, automobile, bird, cat, "
@@ -47,6 +61,7 @@ def model_of(args: Namespace) -> Model:
         complain(DEMO_USED)
     where = {"device": args.device, "dtype": args.dtype}
     runtime = {**where, "threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
+    runtime["max_pixels"] = args.max_pixels
     model = npresnet.load(args.model or "demo", **runtime, **decisions_of(args))
     if args.device == "auto":
         complain(model.config["device"].note)
@@ -93,6 +108,25 @@ def _value(text: str) -> Any:
     return text
 
 
+def not_a_list(line: str) -> str:
+    """What a line of stdin shows stdin to be instead of a list of paths, with the way out; "" for a path."""
+    start = line[:16].encode("utf-8", "surrogateescape")
+    latin = line[:16].encode("latin-1", "replace")  # where the locale is not UTF-8
+    kind = next((kind for sign, kind in PICTURES.items() if start.startswith(sign) or latin.startswith(sign)), "")
+    if kind == "WebP" and line[8:12] != "WEBP" and (len(line) > 8 or os.path.exists(line.strip("\r\n"))):
+        kind = ""  # a path; of a picture the line may end inside the size, the second four bytes
+    if kind:
+        way_out = "save it and pass the file's path, such as `curl -o photo URL && npresnet predict photo`"
+        return f"is a picture ({kind}), where - expects paths, one a line; {way_out}"
+    if "\0" in line:
+        return (
+            "holds NUL characters, where - expects paths as text, one a line, and neither UTF-16 nor separated by NUL"
+        )
+    if len(line) > LONGEST_LINE:
+        return f"has a line of more than {LONGEST_LINE:,} characters, where - expects paths, one a line"
+    return ""
+
+
 class ImagePaths:
     """Iterates over the image files of paths, folders and patterns, `-` for a list on stdin.
 
@@ -122,9 +156,18 @@ class ImagePaths:
             if files is not None:
                 yield from files
             else:
-                for line in sys.stdin:
-                    if line.strip():
-                        yield from self._find(line.strip("\r\n"))
+                yield from self._listed()
+
+    def _listed(self) -> Iterator[str]:
+        """Of the paths on stdin, one a line. What is no text is reported once, and not read on."""
+        while line := sys.stdin.readline(LONGEST_LINE + 1):
+            path = line.strip("\r\n")
+            instead = not_a_list(line)
+            if instead:
+                self.report("standard input", ImageError(f"standard input {instead}"))
+                return
+            if path.strip():
+                yield from self._find(path)
 
     @property
     def width(self) -> int:
@@ -134,7 +177,9 @@ class ImagePaths:
     def report(self, path: Any, error: ImageError) -> None:
         """Report the error of one image on stderr."""
         self.failures += 1
-        text, name = str(error), visible(str(path))
+        from npresnet.images.messages import shortened
+
+        text, name = str(error), visible(shortened(str(path)))
         complain(text if name in text else f"{name}: {text}")
 
     def _find(self, argument: str) -> list[str]:

@@ -3,6 +3,11 @@
     find -> read -> cropped -> preprocess
     paths   RGB image   (224, 224, 3) uint8   (1, 3, 224, 224) float32
 
+    opening, limits          a file's header; how many pixels a picture may have, before and after it is resized
+    orientation, deep        turned by EXIF; 16 and 32 bits to 8
+    bands                    what needs little memory when it is done to some rows after the others
+    preprocessing, bilinear  resize, crop, normalise; without antialias
+
 Networks for clips take frames: `clips` reads a folder, a list or an array of them.
 
 Every step matches torchvision's transforms on PIL images (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`) bit for bit.

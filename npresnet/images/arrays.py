@@ -1,8 +1,7 @@
-"""Convert arrays and images with more than 8 bits per channel to 8-bit PIL images."""
+"""Convert arrays to 8-bit PIL images."""
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +65,10 @@ def _to_uint8(array: Array) -> NDArray[np.uint8]:
             "is neither uint8 nor float; pass image.astype(np.uint8) if the values are in 0..255, "
             "or (image // 257).astype(np.uint8) if they are in 0..65535",
         )
+    if array.dtype.kind in "OUST":  # a column of a table, (N, 1)
+        raise _refused(
+            array, "holds no pixels; if it holds paths or images, pass them as a list: array.ravel().tolist()"
+        )
     raise _refused(array, "has an unsupported dtype; expected uint8, or floats in 0..1")
 
 
@@ -86,41 +89,3 @@ def _unit_to_uint8(array: Array) -> NDArray[np.uint8]:
 
 def _refused(array: Array, reason: str) -> ImageError:
     return ImageError(f"the array of shape {array.shape}, {array.dtype}, {reason}")
-
-
-def deep_to_grey(image: Image.Image, name: str) -> Image.Image:
-    """Convert an image of 16 or 32 bits per pixel (modes I;16, I, F) to 8 bits, mode L; warns if values are scaled.
-
-    name  the image's name in the warning
-
-    I;16 and 16-bit files  round(v / 257), so that 65535 is white
-    I                      as above if all values are in 0..65535
-    F                      trunc(v * 255) if all values are in 0..1
-    I, F in 0..255         converted by Pillow without scaling or warning
-    otherwise              linearly from the minimum (black) to the maximum (white)
-
-    Raises ImageError for NaN and infinity.
-    """
-    from PIL import Image
-
-    values = np.asarray(image)  # (H, W) uint16, int32 or float32
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError(f"{name} holds NaN or infinity, which are not valid pixels; replace these values first")
-    is_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-    if image.mode == "F" and low >= 0 and 0 < high <= 1:
-        grey, how = values * 255, "times 255"
-    elif not is_16_bit and low >= 0 and high <= 255:
-        return image.convert("L")
-    elif is_16_bit or (image.mode == "I" and low >= 0 and high <= 65535):
-        grey, how = (values.astype(np.int64) + 128) // 257, "divided by 257"
-    else:
-        grey = (values.astype(np.float64) - low) * (255 / (high - low)) if high > low else np.zeros(values.shape)
-        how = f"from {low:g}..{high:g} to 0..255"
-    warnings.warn(
-        f"{name} has more than 8 bits per pixel (mode {image.mode}); its values were scaled {how}. To choose the range "
-        "yourself, pass a uint8 array",
-        UserWarning,
-        stacklevel=2,
-    )
-    return Image.fromarray(grey.astype(np.uint8))

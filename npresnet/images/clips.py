@@ -32,7 +32,7 @@ def frames_of(source: Any) -> list[Any]:
         return list(find(source))
     if isinstance(source, (list, tuple)):
         frames = list(source)
-    elif hasattr(source, "__array__") and np.ndim(source) == 4:
+    elif hasattr(source, "__array__") and np.ndim(source) in (1, 4):  # of paths; of pixels
         frames = list(np.asarray(source))
     else:
         got = f"an array of shape {np.shape(source)}" if hasattr(source, "__array__") else type(source).__name__
@@ -50,24 +50,25 @@ def is_frame(source: Any) -> bool:
 
 
 @quiet
-def preprocess_clip(source: Any, how: How = "kinetics") -> NDArray[np.float32]:
+def preprocess_clip(source: Any, how: How = "kinetics", *, max_pixels: int | None = None) -> NDArray[np.float32]:
     """A network's input for one clip, (1, C, T, H, W) float32: every frame resized, cropped and normalised alike.
 
-    source  as for `frames_of`
-    how     a preset's name, a dict of Preprocess's fields, or a Preprocess
+    source      as for `frames_of`
+    how         a preset's name, a dict of Preprocess's fields, or a Preprocess
+    max_pixels  of a frame, as for `preprocess`
 
     Raises ImageError, which names the frame; ArchitectureError for an invalid `how`.
     """
     how = preset(how)
     frames = frames_of(source)
-    taken = [_frame(frame, number, how) for number, frame in enumerate(frames)]
+    taken = [_frame(frame, number, how, max_pixels) for number, frame in enumerate(frames)]
     _check_sizes(frames, taken)
     return np.concatenate([normalised(frame, how)[:, :, np.newaxis] for frame in taken], axis=2)
 
 
-def _frame(frame: Any, number: int, how: Any) -> NDArray[np.uint8]:
+def _frame(frame: Any, number: int, how: Any, max_pixels: int | None) -> NDArray[np.uint8]:
     try:
-        return pixels(frame, how)
+        return pixels(frame, how, max_pixels=max_pixels)
     except ImageError as error:
         if isinstance(frame, (str, os.PathLike)):
             raise  # it names the file

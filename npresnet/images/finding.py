@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from os import PathLike
 
 from npresnet.errors import ImageError
+from npresnet.images.messages import not_a_path, shortened
 
 # Extensions of image files in folders. A file given by its own path may have any name.
 EXTENSIONS = frozenset({
@@ -40,16 +42,27 @@ def _find_one(path: str) -> list[str]:
         return [path]
     if glob.has_magic(path):
         return _matches(path) or _refuse_pattern(path)
-    raise ImageError(f"no such file or folder: {path!r}; check the spelling and the current directory")
+    instead = not_a_path(path)
+    if instead:
+        raise ImageError(f"{shortened(path)!r} is {instead}")
+    raise ImageError(f"no such file or folder: {shortened(path)!r}; check the spelling and the current directory")
 
 
 def _in_folder(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if _is_image_name(entry.name) and entry.is_file()]
+            names = [entry.name for entry in entries if _is_image_name(entry.name) and _is_file(entry)]
     except OSError as error:
         raise ImageError(f"the folder {folder!r} cannot be listed: {error.strerror or error}") from error
     return [os.path.join(folder, name) for name in sorted(names)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Also a link that loops, or leads into a closed folder: reading it raises the error at its place."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return True
 
 
 def _is_image_name(name: str) -> bool:
@@ -57,13 +70,65 @@ def _is_image_name(name: str) -> bool:
 
 
 def _matches(pattern: str) -> list[str]:
-    """Matches of a pattern without duplicates: with `**`, a folder and the files in it both match."""
-    files = [
-        file
-        for match in sorted(glob.glob(pattern, recursive=True))
-        for file in (_in_folder(match) if os.path.isdir(match) else [match])
-    ]
-    return list(dict.fromkeys(files))
+    """Matches of a pattern without duplicates: with `**`, a folder and the files in it both match.
+
+    A folder that cannot be listed is itself one: reading it raises the error at its place.
+    """
+    files: dict[str, None] = {}
+    for match in sorted(_expanded(pattern)):
+        try:
+            files.update(dict.fromkeys(_in_folder(match) if os.path.isdir(match) else [match]))
+        except ImageError:
+            files[match] = None
+    return list(files)
+
+
+def _expanded(pattern: str) -> set[str]:
+    """The paths that match; `**` stands for folders of any depth, also behind links."""
+    head, deep, tail = _at_any_depth(pattern)
+    if not deep:
+        return set(glob.glob(pattern))
+    found: set[str] = set()
+    for base in glob.glob(head) if glob.has_magic(head) else [head]:
+        for folder in _folders(base) if os.path.isdir(base or os.curdir) else ():
+            inside = os.path.join(glob.escape(folder), tail)
+            found.update(_expanded(inside) if tail else [folder])
+            if not tail and pattern.endswith("**"):  # not **/, which is folders alone
+                found.update(glob.glob(os.path.join(inside, "*")))
+    return found - {""}
+
+
+def _at_any_depth(pattern: str) -> tuple[str, bool, str]:
+    """The pattern before and after its first `**`, and whether there is one."""
+    found = re.search(r"(?:^|(?<=[/\\]))\*\*(?:[/\\]+|$)" if os.name == "nt" else r"(?:^|(?<=/))\*\*(?:/+|$)", pattern)
+    return (pattern, False, "") if found is None else (pattern[: found.start()], True, pattern[found.end() :])
+
+
+def _folders(base: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """A folder and those below it that are not hidden; a link to a folder that it lies in is not followed.
+
+    above  (device, inode) of the folders that it lies in
+    """
+    try:
+        found = os.stat(base or os.curdir)
+        with os.scandir(base or os.curdir) as entries:
+            below = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+    except OSError:
+        below = []  # a pattern matches what can be listed
+    else:
+        if (found.st_dev, found.st_ino) in above:
+            return
+        above |= {(found.st_dev, found.st_ino)}
+    yield base
+    for name in below:
+        yield from _folders(os.path.join(base, name), above)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _refuse_folder(folder: str) -> list[str]:
@@ -74,7 +139,9 @@ def _refuse_folder(folder: str) -> list[str]:
 
 
 def _refuse_pattern(pattern: str) -> list[str]:
-    raise ImageError(f"the pattern {pattern!r} matches no file; check the spelling and the current directory")
+    raise ImageError(
+        f"the pattern {shortened(pattern)!r} matches no file; check the spelling and the current directory"
+    )
 
 
 def _text(path: Path) -> str:

@@ -6,7 +6,11 @@ import os
 from io import TextIOBase
 from typing import Any
 
+from npresnet.images.limits import WAY_OUT
 from npresnet.system.text import visible
+
+# JPEG, PNG, GIF, WebP and TIFF in base64, in lower case.
+_BASE64_STARTS = (b"/9j/", b"ivborw0kgg", b"r0lgod", b"uklgr", b"sukqa", b"tu0ak")
 
 # First bytes of other file types, and advice.
 _FOREIGN = (
@@ -18,7 +22,10 @@ _FOREIGN = (
     (b"%pdf", "a PDF; convert its pages to PNG"),
     (b"\x93numpy", "a NumPy file; pass the array: numpy.load(path)"),
     (b"pk\x03\x04", "a zip archive; unpack it first"),
+    *((start, "base64 text; pass the bytes of base64.b64decode(text)") for start in _BASE64_STARTS),
+    (b"data:image/", "a data URL; pass the bytes of base64.b64decode(text.partition(',')[2])"),
 )
+MAX_NAME = 300  # characters of a name in a message; the longest file name is 255
 
 
 def name_of(source: Any) -> str:
@@ -26,7 +33,7 @@ def name_of(source: Any) -> str:
     from PIL import Image
 
     if isinstance(source, (str, os.PathLike)):
-        return visible(os.fsdecode(source))
+        return visible(shortened(os.fsdecode(source)))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"the image in {len(source)} bytes"
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
@@ -37,13 +44,21 @@ def name_of(source: Any) -> str:
     return "the file object" if hasattr(source, "read") else "the image"
 
 
-def too_large(size: tuple[int, int], limit: int) -> str:
-    """The message for an image with more than `limit` pixels."""
-    width, height = size
-    return (
-        f"has {width}x{height} = {width * height} pixels, more than Pillow's limit of {limit}; shrink it "
-        "first, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-    )
+def shortened(text: str) -> str:
+    """A text that may be an image, or an attack, rather than a name: its beginning and its length."""
+    return text if len(text) <= MAX_NAME else f"{text[:60]}... ({len(text):,} characters)"
+
+
+def not_a_path(text: str) -> str:
+    """What a text that is no path holds instead, with advice; "" for what may be one."""
+    start = text[:64].lower().encode("utf-8", "replace")
+    if start.startswith((b"data:", b"http://", b"https://")):
+        if start.startswith(b"data:image/"):
+            return dict(_FOREIGN)[b"data:image/"]
+        return "" if start.startswith(b"data:") else "a URL, not a file; download it first"
+    if len(text) > MAX_NAME and start.startswith(_BASE64_STARTS):
+        return dict(_FOREIGN)[_BASE64_STARTS[0]]
+    return ""
 
 
 def reason(error: Exception, source: Any) -> str:
@@ -52,27 +67,25 @@ def reason(error: Exception, source: Any) -> str:
 
     if isinstance(source, TextIOBase):
         return "was opened as text; open it with mode 'rb', or pass its path"
+    instead = not_a_path(source) if isinstance(source, str) and isinstance(error, (OSError, ValueError)) else ""
+    if instead:
+        return f"is {instead}"
     if isinstance(error, FileNotFoundError):
-        return _missing(source)
+        return "does not exist; check the spelling and the current directory"
     if isinstance(error, PermissionError):
         return "is not readable by this user; check the permissions of the file and its folder"
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(source)
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return (
-            f"has more pixels than Pillow's limit ({error}); shrink it first, or raise "
-            "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"has more pixels than Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS ({error}); {WAY_OUT}. If max_pixels "
+            "allows it, Pillow checks this format again: raise its limit as well"
         )
     if isinstance(error, MemoryError):
         return "does not fit into memory; shrink it first"
-    detail = str(error) or type(error).__name__
+    detail = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    detail = shortened(detail)
     return f"cannot be read: truncated, damaged or not supported by Pillow ({detail}); try to open it in a viewer"
-
-
-def _missing(source: Any) -> str:
-    if str(source).startswith(("http://", "https://")):
-        return "is a URL, not a file; download it first"
-    return "does not exist; check the spelling and the current directory"
 
 
 def _unidentified(source: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -9,81 +10,101 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npresnet.errors import ImageError
+from npresnet.images.bands import Box, converted, row_bands
+from npresnet.images.limits import check_input, check_resized, checked_limit
 from npresnet.images.messages import name_of
 from npresnet.images.presets import Preprocess, Size, preset
-from npresnet.images.reading import image_errors, read
-from npresnet.images.resizing import resize_without_antialias
+from npresnet.images.reading import decoded, image_errors
 
 if TYPE_CHECKING:
     from PIL import Image
 
 How = str | Mapping[str, Any] | Preprocess
 
-# Resizing by the short side can make a strip huge: 1 x 60000 would become 256 x 15 million.
-MAX_RESIZED_PIXELS = 2**27
 
-
-def preprocess(source: Any, how: How = "V1") -> NDArray[np.float32]:
+def preprocess(source: Any, how: How = "V1", *, max_pixels: int | None = None) -> NDArray[np.float32]:
     """Convert an image to the network's input.
 
     x[0,c,i,j] = (pixel[i,j,c] / 255 - mean[c]) / std[c], each step rounded to float32; channels as `how.bgr` says
 
-    source  any source that `read` accepts
-    how     a preset's name, a dict of Preprocess's fields, or a Preprocess
+    source      any source that `read` accepts
+    how         a preset's name, a dict of Preprocess's fields, or a Preprocess
+    max_pixels  of a file, of the picture after it was resized, and of the input where no crop gives its size; None: the
+                limits of limits.py. They are checked before the image is decoded
 
     Returns (1, C, H, W) float32, contiguous; C is 3, or 1 if `how` has one mean. Costs one table look-up per value.
     Raises ImageError; ArchitectureError for an invalid `how`. Source: torchvision.transforms.{ToTensor, Normalize}.
     """
     how = preset(how)
     with image_errors(source):
-        return normalised(_pixels(source, how), how)
+        picture = _picture(source, how, max_pixels)
+        x = np.empty((1, how.channels, picture.height, picture.width), np.float32)
+        for top, band in row_bands(picture):
+            _normalise(_pixels(band, how), how, x[:, :, top : top + band.height])
+        return x
 
 
-def pixels(source: Any, how: How = "V1") -> NDArray[np.uint8]:
+def pixels(source: Any, how: How = "V1", *, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """What `preprocess` normalises: the resized and cropped image, (H, W, C) uint8; C is 3, or 1 for grey networks.
 
-    Its channels are in the network's order. Every source comes to this exactly, floats as well. Raises as `preprocess`
-    does.
+    Its channels are in the network's order. Every source comes to this exactly, floats as well. Arguments and errors
+    are those of `preprocess`.
     """
     how = preset(how)
     with image_errors(source):
-        found = _pixels(source, how)
+        found = _pixels(_picture(source, how, max_pixels), how)
         return np.ascontiguousarray(found) if how.bgr else found
 
 
-def cropped(source: Any, how: How = "V1") -> NDArray[np.uint8]:
+def cropped(source: Any, how: How = "V1", *, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """The resized and cropped image that the network sees: (H, W, 3) uint8, also for grey networks."""
     how = preset(how)
     with image_errors(source):
-        return np.array(_picture(source, how).convert("RGB"))
+        return np.array(_picture(source, how, max_pixels).convert("RGB"))
 
 
-def _pixels(source: Any, how: Preprocess) -> NDArray[np.uint8]:
-    picture = np.asarray(_picture(source, how))
-    if picture.ndim == 2:
-        return picture[:, :, np.newaxis]  # (H, W, C)
-    return picture[:, :, ::-1] if how.bgr else picture
+def _pixels(picture: Image.Image, how: Preprocess) -> NDArray[np.uint8]:
+    """(H, W, C), with the channels in the network's order."""
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        return array[:, :, np.newaxis]
+    return array[:, :, ::-1] if how.bgr else array
 
 
-def _picture(source: Any, how: Preprocess) -> Image.Image:
-    image = read(source, exif=how.exif, mode="RGB" if how.channels == 3 else "L")
-    return _crop(_resize(image, how, name_of(source)), how.crop)
+def _picture(source: Any, how: Preprocess, max_pixels: int | None) -> Image.Image:
+    """Read, resized and cropped, of mode RGB or L as the network needs; sizes are checked before it is decoded."""
+    limit, name = checked_limit(max_pixels), name_of(source)
+    mode = "RGB" if how.channels == 3 else "L"
 
+    def check(size: tuple[int, int]) -> None:
+        resized = resized_size(size, how.resize)
+        check_resized(size, resized, math.prod(resized_size((1, 1), how.resize)), limit, name)
+        if how.crop is None and not isinstance(how.resize, tuple):
+            check_input(size, resized, limit, name)
 
-def _resize(image: Image.Image, how: Preprocess, name: str) -> Image.Image:
-    """Source: torchvision.transforms.functional.resize."""
+    image, convert = decoded(source, exif=how.exif, mode=mode, max_pixels=limit, check=check)
     size = resized_size(image.size, how.resize)
+    wanted = _crop_box(size, how.crop)
     if size == image.size:
-        return image
-    if size[0] * size[1] > MAX_RESIZED_PIXELS:
-        raise ImageError(
-            f"{name} has {image.width}x{image.height} pixels and would be resized to {size[0]}x{size[1]}; crop it "
-            "first, or choose a smaller resize"
-        )
-    if not how.antialias:
-        return resize_without_antialias(image, size)
-    return image.resize(size, _filter(how.interpolation))
+        made = converted(image, convert)
+    elif how.antialias:
+        image = converted(image, convert)  # and the decoded one is let go
+        made = _resize(image, size, how.interpolation)
+    else:
+        from npresnet.images.bilinear import resize_without_antialias
+
+        left, top, right, bottom = wanted
+        x, y = max(left, 0), max(top, 0)
+        made = resize_without_antialias(image, convert, size, (x, y, min(right, size[0]), min(bottom, size[1])))
+        wanted = (left - x, top - y, right - x, bottom - y)
+    if wanted != (0, 0, *made.size):
+        made = made.crop(wanted)  # black outside
+    return made if made.mode == mode else made.convert(mode)
+
+
+def _resize(image: Image.Image, size: tuple[int, int], interpolation: str) -> Image.Image:
+    """Source: torchvision.transforms.functional.resize."""
+    return image.resize(size, _filter(interpolation))
 
 
 def resized_size(size: tuple[int, int], wanted: Size | None) -> tuple[int, int]:
@@ -104,15 +125,13 @@ def _filter(interpolation: str) -> Image.Resampling:
     return Image.Resampling[interpolation.removesuffix("-exact").upper()]
 
 
-def _crop(image: Image.Image, wanted: Size | None) -> Image.Image:
-    """Crop the centre; outside the image is black. Source: torchvision.transforms.functional.center_crop."""
+def _crop_box(size: tuple[int, int], wanted: Size | None) -> Box:
+    """The centre; outside the image is black. Source: torchvision.transforms.functional.center_crop."""
     if wanted is None:
-        return image
+        return (0, 0, *size)
     height, width = (wanted, wanted) if isinstance(wanted, int) else wanted
-    left, top = _offset(image.width, width), _offset(image.height, height)
-    if (left, top) == (0, 0) and image.size == (width, height):
-        return image
-    return image.crop((left, top, left + width, top + height))
+    left, top = _offset(size[0], width), _offset(size[1], height)
+    return left, top, left + width, top + height
 
 
 def _offset(size: int, wanted: int) -> int:
@@ -124,12 +143,16 @@ def _offset(size: int, wanted: int) -> int:
 
 def normalised(pixels: NDArray[np.uint8], how: Preprocess) -> NDArray[np.float32]:
     """Pixels (H, W, C) -> (1, C, H, W) float32, normalised by one table look-up per value."""
-    table = _table(how.mean, how.std)  # (C, 256)
-    height, width, channels = pixels.shape
-    x = np.empty((1, channels, height, width), np.float32)
-    for c in range(channels):
-        np.take(table[c], pixels[:, :, c], out=x[0, c], mode="clip")  # "raise" would copy; indices are in range
+    x = np.empty((1, pixels.shape[2], *pixels.shape[:2]), np.float32)
+    _normalise(pixels, how, x)
     return x
+
+
+def _normalise(pixels: NDArray[np.uint8], how: Preprocess, x: NDArray[np.float32]) -> None:
+    """Pixels (H, W, C) into x (1, C, H, W)."""
+    table = _table(how.mean, how.std)  # (C, 256)
+    for c in range(len(table)):
+        np.take(table[c], pixels[:, :, c], out=x[0, c], mode="clip")  # "raise" would copy; indices are in range
 
 
 @lru_cache(maxsize=16)

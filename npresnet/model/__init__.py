@@ -1,7 +1,7 @@
 """The user-facing model: created by `load` and `build`, used by `predict`.
 
 Reading order: `loading` (weight file or name -> Model), `told` (what a file says beside its tensors), `decisions`,
-`ambiguity`, `labels` and `metadata` (settings that the tensors do not determine), `model` (images in, predictions out),
-`sources` (images or clips), `inputs` and `batches` (checks, and reading ahead), `prediction`, `rows` and `on_gpu`
-(batch after batch, on either backend), and `executables` (the compiled parts of a network).
+`bounds`, `ambiguity`, `labels` and `metadata` (settings that the tensors do not determine), `model` (images in,
+predictions out), `sources` (images or clips), `inputs` and `batches` (checks, and reading ahead), `prediction`, `rows`
+and `on_gpu` (batch after batch, on either backend), and `executables` (the compiled parts of a network).
 """

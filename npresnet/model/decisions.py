@@ -16,6 +16,7 @@ from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.images import Preprocess
 from npresnet.model import labels as label_names
 from npresnet.model import told
+from npresnet.model.bounds import check_told, kind_of
 from npresnet.model.inputs import as_count
 from npresnet.model.metadata import Stored
 
@@ -107,7 +108,7 @@ def decide_winograd(winograd: Any) -> Decision:
 
 
 def decide_runtime(
-    device: Any, dtype: Any, threads: int | None, *, fast: Any = False, winograd: Any = True
+    device: Any, dtype: Any, threads: int | None, *, fast: Any = False, winograd: Any = True, max_pixels: Any = None
 ) -> dict[str, Decision]:
     """Where and how to run; decided before the weights are read, so that invalid arguments fail early."""
     where = decide_device(device)
@@ -117,7 +118,10 @@ def decide_runtime(
         "threads": decide_threads(threads),
         "fast": decide_fast(fast),
         "winograd": decide_winograd(winograd),
+        "max_pixels": Decision(None, "default", "Pillow's limit for files"),
     }
+    if max_pixels is not None:
+        decided["max_pixels"] = Decision(as_count(max_pixels, "max_pixels"), "caller")
     if where.value == "cpu":
         return decided
     notes = {"threads": "they read images", "fast": "no effect on a GPU", "winograd": "no effect on a GPU"}
@@ -130,6 +134,7 @@ def decide_preprocess(
     suggested: Decision,
     facts: Mapping[str, Any] = MappingProxyType({}),
     channels: int = 3,
+    takes_clips: bool = False,
 ) -> tuple[Decision, Preprocess | None]:
     """The caller's preprocessing, else the file's, else the one suggested by file name or architecture.
 
@@ -137,17 +142,21 @@ def decide_preprocess(
     facts     what the file tells, see told.py; a published file's name says more
     channels  of the network's input
 
-    Returns None if no preset applies: for images with a number of channels other than 3.
+    Returns None if no preset applies: for images with a number of channels other than 3. Raises ArchitectureError where
+    the file asks for larger images than bounds.py allows its kind.
     """
     if stored is not None:
         note = "as when the file was converted" if stored.doubts else ""
         decision = Decision(None, "file", note, stored.doubts)
         chosen = stored.preprocess
+        if chosen is not None:
+            check_told(chosen, kind_of(suggested, takes_clips), "the file", given)
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
         said, note = told.preprocess_of(facts, channels)
         if said is not None and suggested.origin != "file":
             decision, chosen = Decision(None, "file", note), said
+            check_told(said, kind_of(suggested, takes_clips), note, given)
         elif said is None and note:
             decision = decision._replace(note="; ".join(text for text in (decision.note, note) if text))
     if given is not None:

@@ -74,6 +74,24 @@ def is_one_image(source: Any) -> bool:
     return not isinstance(source, Iterable)  # images.read raises the error
 
 
+def listed(images: Any) -> Any:
+    """A column of a table, or an array of one axis, that holds paths or other images, as a list; others unchanged.
+
+    Such arrays are NumPy's of strings or objects, and the columns of pandas, polars and their like.
+    """
+    shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
+    if isinstance(images, str) or not isinstance(shape, tuple) or dtype is None:
+        return images
+    kind = getattr(dtype, "kind", None)
+    if shape == () and kind == "U":
+        return images.item()
+    if len(shape) != 1 or not isinstance(images, Iterable):
+        return images
+    if kind in ("U", "O", "T") or (kind is None and isinstance(next(iter(images), None), (str, bytes, os.PathLike))):
+        return list(images)
+    return images
+
+
 def sources_in(paths: Any) -> Iterable[Any]:
     """The image sources for `stream`: folders, also inside an iterable, are replaced by their image files.
 

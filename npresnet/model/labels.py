@@ -18,8 +18,14 @@ BUILT_IN = ("imagenet", "cifar10")
 
 MAX_FILE_BYTES = 16 * 2**20
 _DATA = Path(__file__).parent.parent / "data"
-# Keys of the names in common JSON files: transformers' config.json, torchvision's ImageFolder, hand-made ones.
-_WRAPPERS = ("id2label", "class_to_idx", "labels", "classes", "names")
+MAX_LITERAL_CHARACTERS = 2**20
+# Keys of the names in common JSON files: transformers' config.json, torchvision's ImageFolder, hand-made ones; and
+# what the keys of a dict there are.
+_WRAPPERS = {
+    **dict.fromkeys(("id2label", "idx_to_class", "idx2label", "index_to_name"), "index"),
+    **dict.fromkeys(("class_to_idx", "label2id"), "name"),
+    **dict.fromkeys(("labels", "classes", "names", "class_names", "label_names", "categories"), ""),
+}
 
 Labels = str | os.PathLike[str] | Iterable[Any] | Mapping[Any, Any]
 
@@ -29,9 +35,10 @@ def read(source: Labels | None) -> list[str] | None:
 
     source  None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
             - text: one name per line
-            - JSON: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"], ...}, where the last item is used;
-              {"cat": 0, ...}, as torchvision's class_to_idx; or one of these under "id2label", "class_to_idx",
-              "labels", "classes" or "names"
+            - JSON, or Python as `print` writes it: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"],
+              ...}, where the last item is used; {"cat": 0, ...}, as torchvision's class_to_idx; or one of these under
+              "id2label", "class_to_idx", "labels", "classes", "names" and the like. Of {"0": 0, "1": 1, "10": 2} the
+              keys are the names: they are strings
             A file called "imagenet" takes precedence over the built-in names.
 
     Raises CheckpointError if a file cannot be read, ArchitectureError if its contents are not a list of names.
@@ -78,9 +85,24 @@ def _from_file(path: str) -> list[str]:
         except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
             if path.lower().endswith(".json"):
                 raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-        else:
-            return _from_parsed(parsed, path)
+            parsed = _literal(text)
+            if parsed is None:
+                return _from_lines(text.splitlines(), path)
+        return _from_parsed(parsed, path)
     return _from_lines(text.splitlines(), path)
+
+
+def _literal(text: str) -> Any:
+    """A dict or list as Python writes it, {0: 'cat', 1: 'dog'}; None for anything else."""
+    from ast import literal_eval
+
+    if len(text) > MAX_LITERAL_CHARACTERS:
+        return None
+    try:
+        found = literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return found if isinstance(found, (dict, list, set)) else None
 
 
 def _read_text(path: str) -> str:
@@ -119,15 +141,15 @@ def _from_lines(lines: list[str], path: str) -> list[str]:
 
 def _from_parsed(labels: Any, where: str) -> list[str]:
     if isinstance(labels, Mapping):
-        for key in _WRAPPERS:
+        for key, keys_are in _WRAPPERS.items():
             if isinstance(labels.get(key), (list, Mapping)):
-                return _from_unwrapped(labels[key], where, by_name=key == "class_to_idx")
+                return _from_unwrapped(labels[key], where, keys_are)
     return _from_unwrapped(labels, where)
 
 
-def _from_unwrapped(labels: Any, where: str, *, by_name: bool = False) -> list[str]:
+def _from_unwrapped(labels: Any, where: str, keys_are: str = "") -> list[str]:
     if isinstance(labels, Mapping):
-        names = _in_order(labels, where, by_name)
+        names = _in_order(labels, where, keys_are)
     elif isinstance(labels, Iterable) and not isinstance(labels, (str, bytes, Set)):
         names = list(labels)
     else:
@@ -135,18 +157,44 @@ def _from_unwrapped(labels: Any, where: str, *, by_name: bool = False) -> list[s
     return _not_empty([_name(label, where) for label in names], where)
 
 
-def _in_order(labels: Mapping[Any, Any], where: str, by_name: bool) -> list[Any]:
-    """Names by index, {"0": "cat"}, or indices by name, {"cat": 0}. If both are possible, the former is assumed."""
-    positions = list(range(len(labels)))
-    by_index = {int(key): name for key, name in labels.items() if _is_number(key)}
-    if sorted(by_index) == positions and not by_name:
-        return [by_index[index] for index in positions]
-    if all(map(_is_index, labels.values())) and sorted(labels.values()) == positions:
-        return sorted(labels, key=lambda name: labels[name])
-    raise ArchitectureError(
-        f'{where}: expected a dict {{"0": "cat", ...}} or {{"cat": 0, ...}}, with each index from 0 to '
-        f"{len(labels) - 1} once, got {dict(list(labels.items())[:2])!r:.80}"
-    )
+def _in_order(labels: Mapping[Any, Any], where: str, keys_are: str) -> list[Any]:
+    """Names by index, {"0": "cat"}, or indices by name, {"cat": 0}.
+
+    keys_are  "index", "name", or "" where only the dict itself tells. Where all are numbers, names are strings as in
+              torchvision's class_to_idx: {"0": 0, "1": 1, "10": 2}
+
+    Raises ArchitectureError for a dict of neither kind, and for one of both that names no kind: {0: 1, 1: 2, 2: 0}.
+    """
+    by_index = None if keys_are == "name" else _by_index(labels)
+    by_name = None if keys_are == "index" else _by_name(labels)
+    if by_index is not None and by_name is not None and list(map(str, by_index)) != list(map(str, by_name)):
+        if not all(isinstance(key, str) for key in labels):
+            raise ArchitectureError(
+                f"{where}: {dict(list(labels.items())[:3])!r:.80} can be {{index: name}} or {{name: index}}: all are "
+                'numbers; pass {"class_to_idx": ...}, {"id2label": ...}, or a list of names in the order of the outputs'
+            )
+        by_index = None
+    names = by_name if by_index is None else by_index
+    if names is None:
+        raise ArchitectureError(
+            f'{where}: expected a dict {{"0": "cat", ...}} or {{"cat": 0, ...}}, with each index from 0 to '
+            f"{len(labels) - 1} once, got {dict(list(labels.items())[:2])!r:.80}"
+        )
+    return names
+
+
+def _by_index(labels: Mapping[Any, Any]) -> list[Any] | None:
+    """The values in the order of the keys, if these are all indices from 0 on."""
+    found = {int(key): name for key, name in labels.items() if _is_number(key)}
+    positions = range(len(labels))
+    return [found[index] for index in positions] if sorted(found) == list(positions) else None
+
+
+def _by_name(labels: Mapping[Any, Any]) -> list[Any] | None:
+    """The keys in the order of the values, if these are all indices from 0 on."""
+    if not all(map(_is_index, labels.values())) or sorted(labels.values()) != list(range(len(labels))):
+        return None
+    return sorted(labels, key=lambda name: labels[name])
 
 
 def _is_index(value: Any) -> bool:

@@ -99,6 +99,7 @@ def load(
     fast: bool = False,
     winograd: bool = True,
     copy: bool = False,
+    max_pixels: int | None = None,
     **options: Any,
 ) -> Model:
     """Load a model from a weight file, or by name.
@@ -125,6 +126,9 @@ def load(
                 layers. Either way a network's error stays within twice that of PyTorch's float32
     copy        True reads the weights into memory at once, which takes longer and more memory. Then nothing that
                 happens to the file matters
+    max_pixels  how many pixels a picture file may have, checked before it is decoded; it also allows more where a strip
+                would grow by resizing, and inputs without a crop. None: Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS,
+                and those of npresnet/images/limits.py
     options     settings that tensors do not determine, named as in torchvision's ResNet constructor
                 (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
 
@@ -135,7 +139,7 @@ def load(
     options that settle it. Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the
     tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
     """
-    runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
+    runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     is_copied = decide_copy(copy)
     loaded = interpret(find_file(source), arch, labels, preprocess, options, key, copy=is_copied)
     warn_of_ambiguity(loaded.config, loaded.source.name)
@@ -155,6 +159,7 @@ def build(
     threads: int | None = None,
     fast: bool = False,
     winograd: bool = True,
+    max_pixels: int | None = None,
     **options: Any,
 ) -> Model:
     """Build a model with random weights, initialised as in torchvision; `list_archs()` returns the names.
@@ -163,7 +168,7 @@ def build(
     `zero_init_residual=True` initialises each block as the identity. Raises ArchitectureError for unknown names and
     options, DeviceError if memory is too small.
     """
-    runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd)
+    runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     try:
         tensors = architectures.random_tensors(name, num_classes=num_classes, seed=seed, **options)
     except NpresnetError:
@@ -346,7 +351,12 @@ def _decided(
 ) -> Loaded:
     """Decide preprocessing and labels, for which `config` holds suggestions."""
     preset_decision, preset = decide_preprocess(
-        preprocess, stored, config["preprocess"], facts, config.value("in_channels", 3)
+        preprocess,
+        stored,
+        config["preprocess"],
+        facts,
+        config.value("in_channels", 3),
+        network.takes_clips,
     )
     preset_decision, preset = decide_order(config.get("bgr"), preset_decision, preset)
     num_classes, scores = config["num_classes"].value, config.value("scores", "softmax")

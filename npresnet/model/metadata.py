@@ -24,7 +24,7 @@ from npresnet.images import Preprocess
 
 FORMAT = "npresnet"
 VERSION = 1
-RUNTIME = ("device", "dtype", "threads", "fast", "winograd")
+RUNTIME = ("device", "dtype", "threads", "fast", "winograd", "max_pixels")
 EXCLUDED = (*RUNTIME, "preprocess", "labels", "source")  # the last three have their own entries
 
 

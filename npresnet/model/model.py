@@ -19,6 +19,7 @@ from npresnet.model.executables import Executables, module_names
 from npresnet.model.inputs import (
     as_batch,
     as_count,
+    listed,
     named_error,
     npz_path,
     require_preprocess,
@@ -93,8 +94,9 @@ class Model:
         """Classify images.
 
         images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float in
-                    0..1); or a list or any other iterable of such images. Of a network for clips one clip: a folder of
-                    frames, a list of images or an array (T, H, W, 3); or a list or iterable of such clips
+                    0..1); or a list or any other iterable of such images, also a column of a table. Of a network for
+                    clips one clip: a folder of frames, a list of images or an array (T, H, W, 3); or a list or
+                    iterable of such clips
         top         number of candidates in `Prediction.top`
         batch_size  number of images of an iterable that are read and run together; does not affect the predictions
                     (except the last digits on a GPU, and of a model loaded with fast=True)
@@ -103,7 +105,7 @@ class Model:
         that cannot be read or holds NaN, ArchitectureError if the network has no classifier.
         """
         self._require_classifier()
-        top_k = as_count(top, "top")
+        top_k, images = as_count(top, "top"), listed(images)
         if self._sources.is_one(images):
             if self._on_gpu is not None:
                 return self._on_gpu.row(images, top=self._ranked(top_k)).prediction(self.labels, top_k, self._scores)
@@ -130,6 +132,7 @@ class Model:
         if it raises, the results of its earlier images are yielded first.
         """
         self._require_classifier()
+        paths = listed(paths)
         return self._predictions(self._sources.several(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
 
     def preprocess(self, image: Any) -> Array:
@@ -139,10 +142,12 @@ class Model:
 
         Raises ImageError; ShapeError if preprocessing yields a different number of channels than the network expects.
         """
-        return self._sources.preprocess(image, require_preprocess(self._preprocess, self._channels))
+        how = require_preprocess(self._preprocess, self._channels)
+        return self._sources.preprocess(image, how, self.config.value("max_pixels"))
 
     def embed(self, images: Any, *, batch_size: int = 32) -> Array:
         """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
+        images = listed(images)
         if self._sources.is_one(images):
             if self._on_gpu is not None:
                 return np.asarray(self._on_gpu.row(images, pooled=True).values)
@@ -295,7 +300,8 @@ class Model:
             return None
         from npresnet.model.on_gpu import OnGpu
 
-        return OnGpu(self._executables, self.network, self._preprocess, self._channels, self._threads)
+        limit = self.config.value("max_pixels")
+        return OnGpu(self._executables, self.network, self._preprocess, self._channels, self._threads, limit)
 
     def _predictions(self, sources: Iterable[Any], top_k: int, batch_size: int) -> Iterator[tuple[Any, Outcome]]:
         for row in self._rows(sources, batch_size, top=self._ranked(top_k)):

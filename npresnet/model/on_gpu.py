@@ -34,6 +34,7 @@ class OnGpu:
 
     preprocess, channels  what is known of its images; a mismatch is told when the first one is read
     threads               that decode
+    max_pixels            of a picture, None: the usual limits
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class OnGpu:
         preprocess: images.Preprocess | None,
         channels: int,
         threads: int,
+        max_pixels: int | None = None,
     ):
         self._executables = executables
         self._network = network
         self._preprocess = preprocess
         self._channels = channels
         self._threads = threads
+        self._max_pixels = max_pixels
 
     def row(self, source: Any, *, top: int | None = None, pooled: bool = False) -> Row:
         """As `rows`, of one image. Raises the ImageError of one that cannot be read."""
@@ -73,7 +76,8 @@ class OnGpu:
 
     def _read(self, source: Any) -> Array:
         """(H, W, C) uint8."""
-        return images.pixels(source, require_preprocess(self._preprocess, self._channels))
+        how = require_preprocess(self._preprocess, self._channels)
+        return images.pixels(source, how, max_pixels=self._max_pixels)
 
     def _submit(self, top: int | None, pooled: bool) -> Submit:
         from npresnet.views.cam import find_pooled

@@ -32,7 +32,7 @@ class Sources(Protocol):
     def several(self, paths: Any) -> Iterable[Any]:
         """The sources that `stream` reads."""
 
-    def preprocess(self, source: Any, how: Preprocess) -> Array:
+    def preprocess(self, source: Any, how: Preprocess, max_pixels: int | None) -> Array:
         """The network's input for one."""
 
 
@@ -48,8 +48,8 @@ class Images:
     def several(self, paths: Any) -> Iterable[Any]:
         return sources_in(paths)
 
-    def preprocess(self, source: Any, how: Preprocess) -> Array:
-        return images.preprocess(source, how)
+    def preprocess(self, source: Any, how: Preprocess, max_pixels: int | None) -> Array:
+        return images.preprocess(source, how, max_pixels=max_pixels)
 
 
 class Clips:
@@ -77,10 +77,10 @@ class Clips:
         clips: Iterable[Any] = paths
         return clips
 
-    def preprocess(self, source: Any, how: Preprocess) -> Array:
+    def preprocess(self, source: Any, how: Preprocess, max_pixels: int | None) -> Array:
         from npresnet.images.clips import preprocess_clip
 
-        return preprocess_clip(source, how)
+        return preprocess_clip(source, how, max_pixels=max_pixels)
 
 
 def sources_of(takes_clips: bool) -> Sources:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from npresnet import images
 from npresnet.network import Array
 from npresnet.ops.registry import OPERATIONS
 from npresnet.system.text import visible
@@ -56,6 +57,11 @@ def name_of(image: Any) -> str:
     if isinstance(image, (str, os.PathLike)):
         return visible(os.path.basename(os.fsdecode(image)))
     return "an image"
+
+
+def shown_image(model: Model, image: Any) -> Array:
+    """What the network sees of an image: (H, W, 3) uint8."""
+    return images.cropped(image, model.config["preprocess"].value, max_pixels=model.config.value("max_pixels"))
 
 
 def predict(model: Model, batch: Array) -> list[tuple[str, float]]:

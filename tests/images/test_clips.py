@@ -8,8 +8,8 @@ from PIL import Image
 
 from npresnet import images
 from npresnet.errors import ArchitectureError
+from npresnet.images.bilinear import bilinear
 from npresnet.images.clips import frames_of, is_frame, preprocess_clip
-from npresnet.images.resizing import bilinear
 from tests.support.clips import frames, write_frames
 from tests.support.torchvision_import import import_torchvision
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import glob
 import os
 
 import pytest
 
 from npresnet.errors import ImageError
-from npresnet.images import find
+from npresnet.images import find, read
+from tests.images.pictures import encoded, picture
 
 FILES = ["b.jpg", "a.JPEG", "c.png", ".hidden.jpg", "notes.txt", "d.xyz", "sub/e.jpg", "sub/deep/f.webp", "[x].jpg"]
 
@@ -97,3 +100,143 @@ def test_links(folder):
     assert "./broken.jpg" not in find(".")
     with pytest.raises(ImageError, match="no such file"):
         find("broken.jpg")
+
+
+# --- links and folders that cannot be followed ----------------------------------------------------------------------
+
+links = pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights on Windows")
+
+
+def closed(monkeypatch, *names):
+    """Folders of these names cannot be listed, and links into them not followed; root ignores permissions."""
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if os.path.basename(os.path.normpath(path)) in names:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+@links
+def test_a_bad_link_leaves_the_rest_of_its_folder(folder):
+    """The others are found; the bad one as well, so that reading it says what is wrong with it, at its place."""
+    os.symlink("again.jpg", "sub/again.jpg")
+    os.symlink("two.png", "sub/one.png")
+    os.symlink("one.png", "sub/two.png")
+    assert slashes(find("sub")) == ["sub/again.jpg", "sub/e.jpg", "sub/one.png", "sub/two.png"]
+    assert slashes(find("sub/e*")) == ["sub/e.jpg"]
+    with pytest.raises(ImageError, match=r"again.jpg cannot be read.*symbolic links"):
+        read("sub/again.jpg")
+
+
+def test_a_link_into_a_closed_folder(folder, monkeypatch):
+    class Entry:
+        """What os.scandir gives for a link into a folder without permission."""
+
+        name = "secret.jpg"
+
+        def is_file(self):
+            raise PermissionError(13, "Permission denied", "sub/secret.jpg")
+
+    scandir = os.scandir
+
+    class Listing:
+        def __init__(self, path):
+            self.entries = scandir(path)
+
+        def __enter__(self):
+            return [Entry(), *self.entries]
+
+        def __exit__(self, *_):
+            self.entries.close()
+
+    monkeypatch.setattr(os, "scandir", Listing)
+    assert slashes(find("sub")) == ["sub/e.jpg", "sub/secret.jpg"]
+
+
+def test_a_closed_folder_among_the_matches_of_a_pattern(folder, monkeypatch):
+    closed(monkeypatch, "sub")
+    found = slashes(find(["*.jpg", "*b*"]))
+    assert found == ["[x].jpg", "b.jpg", "b.jpg", "sub"]
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ImageError, match="sub is a folder, which this user may not list"):
+        read("sub")
+
+
+@links
+def test_patterns_of_any_depth_leave_loops(folder):
+    os.symlink(".", "sub/self")
+    os.symlink("..", "sub/deep/up")
+    os.symlink("../../sub", "sub/deep/to_sub")
+    assert slashes(find("**/*.webp")) == ["sub/deep/f.webp"]
+    assert slashes(find("sub/**/*.jpg")) == ["sub/e.jpg"]
+
+
+@links
+def test_patterns_of_any_depth_follow_links_to_other_folders(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "g.jpg").write_bytes(b"")
+    os.symlink(other, "sub/link")
+    os.symlink(other, "also")
+    assert slashes(find("**/g.jpg")) == ["also/g.jpg", "sub/link/g.jpg"]
+
+
+DEEP = ["**", "**/", "**/*", "*/**/*.webp", "**/deep/**", "sub/**/**/f.webp", "**/[ef].*", "s*/**", "./**/e.jpg"]
+DEEP += ["**/.hidden.jpg", "sub/**/", "**/sub/**/*.jpg", "[s]ub/**/deep/*"]
+
+
+@pytest.mark.parametrize("pattern", DEEP)
+def test_patterns_of_any_depth_match_as_glob_does(folder, pattern):
+    matches = sorted(glob.glob(pattern, recursive=True))
+    expected = {match for match in matches if os.path.isfile(match)}
+    for match in filter(os.path.isdir, matches):
+        expected |= set(find_or_none(match))
+    assert {os.path.normpath(path) for path in find(pattern)} == {os.path.normpath(path) for path in expected}
+
+
+def find_or_none(folder):
+    try:
+        return find(folder)
+    except ImageError:
+        return []
+
+
+# --- texts that are no paths ----------------------------------------------------------------------------------------
+
+
+def base64_of(kind):
+    return base64.b64encode(encoded(picture("RGB", 60, 60), kind)).decode()
+
+
+BASE64_KINDS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF")
+TEXTS = [
+    *((kind, base64_of(kind), "is base64 text; pass the bytes of base64") for kind in BASE64_KINDS),
+    ("data URL", "data:image/png;base64," + base64_of("PNG"), "is a data URL; pass the bytes of base64"),
+    ("short data URL", "data:image/gif;base64,R0lGOD", "is a data URL"),
+    ("web", "https://example.org/" + "a" * 3000, "is a URL, not a file; download it first"),
+    ("long", "x" * 3000, "x"),
+    ("long name", "folder/" + "x" * 290 + ".jpg", "folder/x"),
+]
+
+
+@pytest.mark.parametrize(("text", "match"), [row[1:] for row in TEXTS], ids=[row[0] for row in TEXTS])
+def test_texts_that_are_images_are_told_so_shortly(text, match):
+    for function in (read, find):
+        with pytest.raises(ImageError, match=match) as caught:
+            function(text)
+        message = str(caught.value)
+        assert len(message) < 600
+        assert text in message or (text[:60] in message and f"({len(text):,} characters)" in message)
+
+
+@pytest.mark.parametrize("kind", BASE64_KINDS)
+def test_bytes_and_files_of_base64(tmp_path, kind):
+    data = base64_of(kind).encode()
+    (tmp_path / "upload.jpg").write_bytes(data)
+    for source in (data, tmp_path / "upload.jpg"):
+        with pytest.raises(ImageError, match="is base64 text; pass the bytes of"):
+            read(source)
+    with pytest.raises(ImageError, match="is a data URL"):
+        read(b"data:image/jpeg;base64," + data)

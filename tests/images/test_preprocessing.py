@@ -12,6 +12,7 @@ from PIL import Image
 from npresnet.errors import ArchitectureError, ImageError
 from npresnet.images import PRESETS, Preprocess, cropped, preprocess, preprocessing, read
 from npresnet.images.presets import INTERPOLATIONS
+from npresnet.images.reading import decoded
 from tests.images.pictures import by_torchvision, encoded, noise, picture, same_bits
 from tests.support.torchvision_import import import_torchvision
 
@@ -159,8 +160,7 @@ def test_all_sources_of_an_encoded_image_agree(tmp_path):
 # --- planted faults: each must make the comparison with torchvision fail --------------------------------------------
 
 
-def resize_without_antialias(image, how, name):
-    size = preprocessing.resized_size(image.size, how.resize)
+def without_antialias(image, size, interpolation):
     return image.transform(size, Image.Transform.EXTENT, (0, 0, *image.size), Image.Resampling.BILINEAR)
 
 
@@ -170,18 +170,19 @@ def resize_rounding_the_long_side(size, wanted):
     return round(wanted * width / short), round(wanted * height / short)
 
 
-def read_bgr(source, **options):
-    return Image.fromarray(np.asarray(read(source, **options))[:, :, ::-1].copy())
+def decoded_bgr(source, **options):
+    options.pop("check")
+    return Image.fromarray(np.asarray(read(source, **options))[:, :, ::-1].copy()), None
 
 
-def read_in_draft_mode(source, **options):
+def decoded_in_draft_mode(source, **options):
     image = Image.open(source)
     image.draft("RGB", (256, 256))
-    return image.convert("RGB")
+    return image.convert("RGB"), None
 
 
-def read_turned(source, **options):
-    return read(source, **{**options, "exif": True})
+def decoded_turned(source, **options):
+    return decoded(source, **{**options, "exif": True})
 
 
 def table_by_reciprocal(mean, std):
@@ -196,13 +197,13 @@ def table_in_one_step(mean, std):
 
 
 FAULTS = [
-    ("_resize", resize_without_antialias),
+    ("_resize", without_antialias),
     ("resized_size", resize_rounding_the_long_side),
     ("_offset", lambda size, wanted: (size - wanted) // 2),
     ("_offset", lambda size, wanted: int((size - wanted) / 2 + 0.5)),
-    ("read", read_bgr),
-    ("read", read_in_draft_mode),
-    ("read", read_turned),
+    ("decoded", decoded_bgr),
+    ("decoded", decoded_in_draft_mode),
+    ("decoded", decoded_turned),
     ("_table", table_by_reciprocal),
     ("_table", table_in_one_step),
     ("_filter", lambda name: Image.Resampling.BICUBIC),

@@ -119,7 +119,7 @@ def deep(values, dtype) -> Image.Image:
 
 DEEP = [
     ("16 bits", deep([0, 1, 128, 129, 257, 32768, 65535], np.uint16), [0, 0, 0, 1, 1, 128, 255], "divided by 257"),
-    ("dark 16 bits", deep([0, 200], np.uint16), [0, 1], "divided by 257"),
+    ("dark 16 bits", deep([0, 200], np.uint16), [0, 200], "taken as they are, as torchvision does"),
     ("32 bits as 16", deep([0, 257, 65535], np.int32), [0, 1, 255], "divided by 257"),
     ("32 bits", deep([-5, 0, 5], np.int32), [0, 127, 255], "from -5..5 to 0..255"),
     ("32 bits beyond 16", deep([0, 1 << 30], np.int32), [0, 255], "from 0..1.07374e\\+09 to 0..255"),
@@ -155,17 +155,42 @@ def test_both_byte_orders(mode):
         assert np.asarray(read(image))[0, :, 0].tolist() == [0, 1, 255]
 
 
-@pytest.mark.parametrize("exif", [False, True])
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_16_bit_files_are_scaled_by_257_even_if_dark(tmp_path, kind, exif):
-    path = tmp_path / f"dark.{kind.lower()}"
-    values = np.array([0, 128, 129, 255], np.uint16)
+def sixteen_bit_file(path, values):
+    """A grey PNG, TIFF or PPM of 16 bits, by the path's suffix."""
+    kind = path.suffix[1:].upper()
     if kind == "PPM":  # not written by older Pillows
-        path.write_bytes(b"P5 4 1 65535\n" + values.astype(">u2").tobytes())
+        path.write_bytes(b"P5 %d 1 65535\n" % len(values) + np.array(values, ">u2").tobytes())
     else:
         path.write_bytes(encoded(deep(values, np.uint16), kind))
-    with pytest.warns(UserWarning, match=f"dark.{kind.lower()} has more than 8 bits per pixel"):
+
+
+@pytest.mark.parametrize("exif", [False, True])
+@pytest.mark.parametrize("kind", ["png", "tiff", "ppm"])
+def test_16_bit_files_are_scaled_by_257(tmp_path, kind, exif):
+    path = tmp_path / f"deep.{kind}"
+    sixteen_bit_file(path, [0, 128, 129, 256])
+    with pytest.warns(UserWarning, match=rf"deep.{kind} has more than 8 bits per pixel .* scaled divided by 257"):
         assert np.asarray(read(path, exif=exif))[0, :, 0].tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "ppm"])
+def test_16_bit_files_of_8_bit_values_are_torchvisions(tmp_path, kind):
+    """Masks and thermal pictures saved as uint16 by habit: 0..255 of 65,535 is no black picture."""
+    path = tmp_path / f"habit.{kind}"
+    sixteen_bit_file(path, [0, 1, 128, 200, 255])
+    with Image.open(path) as image:
+        expected = np.asarray(image.convert("RGB"))
+    with pytest.warns(UserWarning, match=rf"habit.{kind} .* taken as they are, as torchvision does"):
+        got = np.asarray(read(path))
+    assert np.array_equal(got, expected)
+    assert got[0, :, 0].tolist() == [0, 1, 128, 200, 255]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+def test_black_deep_pictures_are_black_without_a_word(mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not np.asarray(read(Image.new(mode, (3, 2)))).any()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

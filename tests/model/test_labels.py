@@ -221,3 +221,72 @@ def test_one_sigmoid_has_one_or_two_names():
 def test_unknown_attributes():
     with pytest.raises(AttributeError, match="no attribute 'COCO'"):
         _ = labels.COCO
+
+
+# --- classes that are numbers, and whose keys are names ------------------------------------------------------------
+
+
+def sorted_as_folders(count):
+    """torchvision's ImageFolder over folders 0 .. count-1: {"0": 0, "1": 1, "10": 2, ...}."""
+    return {name: index for index, name in enumerate(sorted(map(str, range(count))))}
+
+
+@pytest.mark.parametrize("count", [3, 11, 43, 120])
+@pytest.mark.parametrize("wrapped", [None, "class_to_idx", "label2id", "classes", "names"])
+def test_folders_of_numbers(tmp_path, count, wrapped):
+    table = sorted_as_folders(count)
+    source = table if wrapped is None else {wrapped: table}
+    (tmp_path / "names.json").write_text(json.dumps(source), encoding="utf-8")
+    assert labels.read(source) == labels.read(tmp_path / "names.json") == list(table)
+
+
+def test_what_names_its_keys_is_taken_at_its_word():
+    table = {"0": 2, "1": 0, "2": 1}
+    for key in ("id2label", "idx_to_class", "idx2label", "index_to_name"):
+        assert labels.read({key: table}) == ["2", "0", "1"]
+    for key in ("class_to_idx", "label2id"):
+        assert labels.read({key: table}) == ["1", "2", "0"]
+    assert labels.read({"class_to_idx": {0: 2, 1: 0, 2: 1}}) == ["1", "2", "0"]
+    with pytest.raises(ArchitectureError, match="each index from 0 to 1 once"):
+        labels.read({"id2label": {"ant": 0, "bee": 1}})
+    with pytest.raises(ArchitectureError, match="each index from 0 to 1 once"):
+        labels.read({"class_to_idx": {"0": "ant", "1": "bee"}})
+
+
+def test_numbers_that_name_numbers():
+    """Digits: {index: digit} if the values are no indices; both readings where they agree; else refused."""
+    assert labels.read({0: 3, 1: 5, 2: 8}) == labels.read({"0": 3, "1": 5, "2": 8}) == ["3", "5", "8"]
+    assert labels.read({0: 0, 1: 1, 2: 2}) == ["0", "1", "2"]
+    assert labels.read({0: 1, 1: 0, 2: 2}) == ["1", "0", "2"]  # its own inverse
+    with pytest.raises(
+        ArchitectureError, match=r'can be \{index: name\} or \{name: index\}.*"class_to_idx".*"id2label"'
+    ):
+        labels.read({0: 1, 1: 2, 2: 0})
+
+
+PYTHON = [
+    "{0: 'ant',\n 1: 'bee',\n 2: 'crane'}",
+    "{'ant': 0, 'bee': 1, 'crane': 2}\n",
+    "['ant', 'bee', 'crane']",
+    "{0: 'ant', 1: \"bee\", 2: 'crane',}",
+    "{'class_to_idx': {'ant': 0, 'bee': 1, 'crane': 2}}",
+]
+
+
+@pytest.mark.parametrize("text", PYTHON)
+def test_text_files_of_python(tmp_path, text):
+    """As `print(dataset.class_to_idx)` writes it, and the lists of ImageNet's names that circulate."""
+    (tmp_path / "names.txt").write_text(text, encoding="utf-8")
+    assert labels.read(tmp_path / "names.txt") == ABC
+
+
+@pytest.mark.parametrize("text", ["{ant}\n{bee}\n", "[ant\nbee", "{0: ant}\n", "[__import__('os')]", "{0: 1 + 1}\n"])
+def test_text_files_that_only_look_like_python(tmp_path, text):
+    (tmp_path / "names.txt").write_text(text, encoding="utf-8")
+    assert labels.read(tmp_path / "names.txt") == text.splitlines()
+
+
+def test_sets_have_no_order(tmp_path):
+    (tmp_path / "names.txt").write_text("{'ant', 'bee'}", encoding="utf-8")
+    with pytest.raises(ArchitectureError, match="expected an ordered list"):
+        labels.read(tmp_path / "names.txt")

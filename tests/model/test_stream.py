@@ -67,8 +67,8 @@ def test_while_a_batch_runs_the_next_alone_is_held_beside_it(tmp_path, monkeypat
     images, held = [], []
     preprocess, call = npresnet.images.preprocess, npresnet.Model.__call__
 
-    def counted(*args):
-        x = preprocess(*args)
+    def counted(*args, **options):
+        x = preprocess(*args, **options)
         images.append(weakref.ref(x))
         return x
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npresnet import images
 from npresnet.errors import ShapeError
 from npresnet.network import INPUT, Array, Node
 from npresnet.ops.record import window_of
 from npresnet.ops.registry import operation_of
 from npresnet.plan.shapes import Shape, infer_shapes
 from npresnet.system.settings import quiet
-from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
+from npresnet.teach.about import Device, device_of, labels_of, name_of, predict, shown_image
 from npresnet.teach.explain.chain import Chain, find_chain, find_conv
 from npresnet.teach.explain.matrix import Matrix, Shown, choose_shown, measure
 from npresnet.teach.explain.pixel import Computation, Norm, Pixel, Place, compute_ways, group_channels, work_out
@@ -162,7 +161,7 @@ def gather(
         ways=compute_ways(chain, place, pixel, x, (_backend_in_words(device), summed, result)),
         engine=_engine(model, chain, batch.shape[1:]),
         input_name=chain.conv.inputs[0],
-        photo=pictures.photo(cropped := images.cropped(image, model.config["preprocess"].value)),
+        photo=pictures.photo(cropped := shown_image(model, image)),
         photo_size=cropped.shape[:2],
         input_picture=_mean_picture(x),
         output_picture=_channel_picture(maps.result, place.channel),

@@ -9,7 +9,7 @@ from math import prod
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from npresnet import images, passes
+from npresnet import passes
 from npresnet.bench.layers import window_in_words
 from npresnet.network import INPUT, Array, Network, Node
 from npresnet.ops.record import trained_numbers
@@ -17,7 +17,7 @@ from npresnet.ops.registry import activation_of, operation_of
 from npresnet.plan import Step, infer_shapes
 from npresnet.plan.executable import Layout, Stopwatch
 from npresnet.system.settings import quiet
-from npresnet.teach.about import Device, device_of, labels_of, name_of, predict
+from npresnet.teach.about import Device, device_of, labels_of, name_of, predict, shown_image
 from npresnet.teach.pages import pictures
 from npresnet.teach.steps import merged_into, run_keeping_all
 from npresnet.teach.trace.maps import Maps, draw
@@ -127,7 +127,7 @@ def gather(model: Model, image: Any) -> Facts:
         arch=str(model.config.value("arch")),
         device=device,
         prediction=prediction,
-        photo=pictures.photo(images.cropped(image, model.config["preprocess"].value)),
+        photo=pictures.photo(shown_image(model, image)),
         input_shape=shape,
         nodes_before=len(model.network),
         nodes_folded=len(passes.fold_batch_norm(model.network)),

@@ -1,0 +1,109 @@
+"""Open a picture's file: its format and size are known then, and nothing is decoded yet."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from npresnet.errors import ImageError
+from npresnet.images.limits import check_file
+from npresnet.images.messages import name_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Pillow passes EPS files to Ghostscript, which executes the program in them.
+_REFUSED_FORMATS = {"EPS"}
+
+
+@contextmanager
+def opened(source: Any, max_pixels: int | None) -> Iterator[Image.Image]:
+    """The picture of a path, of bytes or of a binary file object, open until the block ends.
+
+    Raises ImageError for a refused format and for more pixels than `limits.check_file` allows, before decoding.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        source = os.fspath(source)
+        _check_path(source)
+        with _open(source, max_pixels) as image:
+            yield _checked(image, max_pixels, name_of(source))
+    else:  # the caller's file remains open
+        file = BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
+        yield _checked(_open(file, max_pixels), max_pixels, name_of(source))
+
+
+def _check_path(path: str) -> None:
+    found = os.stat(path)
+    if stat.S_ISDIR(found.st_mode):
+        closed = "" if os.access(path, os.R_OK | os.X_OK) else "which this user may not list, "
+        raise ImageError(
+            f"{name_of(path)} is a folder, {closed}not an image; pass the files in it, see npresnet.images.find"
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise ImageError(
+            f"{name_of(path)} is a pipe or device, not a file; save it to one, or read it and pass the bytes"
+        )
+
+
+def _checked(image: Image.Image, max_pixels: int | None, name: str) -> Image.Image:
+    if image.format in _REFUSED_FORMATS:
+        raise ImageError(f"{name} is {image.format}, an executable program rather than pixels; convert it to PNG")
+    check_file(image.size, max_pixels, name)
+    return image
+
+
+def _open(file: Any, max_pixels: int | None) -> Any:
+    from PIL import Image
+
+    if max_pixels is not None and Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        return _open_larger(file)
+    return Image.open(file)  # a path: Pillow then imports only the format of its extension, not five (6 ms)
+
+
+def _open_larger(file: Any) -> Any:
+    """As `Image.open`, for a caller who allows more pixels than Pillow does: its limit is one of the whole process.
+
+    Pillow's registry of formats is asked in the same order; larger files neither warn nor raise. Some formats, as TIFF,
+    are checked again while they are decoded: there twice Pillow's limit stands.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    owned = isinstance(file, str)
+    stream = open(file, "rb") if owned else file  # noqa: SIM115 - closed by the image, or below
+    if not hasattr(stream, "seek"):
+        stream = BytesIO(stream.read())
+    try:
+        for register in (Image.preinit, Image.init):
+            register()
+            for name in Image.ID:
+                image = None if name in _REFUSED_FORMATS else _as(name, stream, file if owned else "")
+                if image is not None:
+                    image._exclusive_fp = owned  # closed with the image
+                    return image
+        raise UnidentifiedImageError(f"cannot identify image file {file!r:.200}")
+    except BaseException:
+        if owned:
+            stream.close()
+        raise
+
+
+def _as(name: str, stream: Any, filename: str) -> Any:
+    """The picture as this format, or None."""
+    import struct
+
+    from PIL import Image
+
+    factory, accepts = Image.OPEN[name]
+    stream.seek(0)
+    try:
+        found = accepts(stream.read(16)) if accepts else True
+        if not found or isinstance(found, str):
+            return None
+        stream.seek(0)
+        return factory(stream, filename)
+    except (SyntaxError, IndexError, TypeError, struct.error):  # Pillow's signs for another format
+        return None
