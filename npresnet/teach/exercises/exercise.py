@@ -51,17 +51,22 @@ class Exercise(NamedTuple):
 
     def solution(self) -> str:
         """The file with nothing taken out."""
-        return self._file(inspect.getsource(self.function))
+        return self._file("".join(self._lines()))
 
     def blank(self) -> str:
         """The file as the reader gets it."""
-        lines = inspect.getsource(self.function).splitlines(keepends=True)
+        lines = self._lines()
         first = _only(lines, self.first)
         last = first + _only(lines[first:], self.last)
         indent = lines[first][: len(lines[first]) - len(lines[first].lstrip())]
         count = last - first + 1
         hole = f"{indent}{BLANK} {count} line{'s' * (count > 1)}\n"
         return self._file("".join([*lines[:first], hole, *lines[last + 1 :]]))
+
+    def _lines(self) -> list[str]:
+        """The function without decorators, which are about its callers."""
+        lines = inspect.getsource(self.function).splitlines(keepends=True)
+        return lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :]
 
     @property
     def source(self) -> str:
