@@ -37,6 +37,7 @@ from npresnet.cpu.runtime import blas
 from npresnet.cpu.runtime.workers import Team, share
 from npresnet.system.files import is_own
 from npresnet.system.mapping import drop_pages
+from npresnet.system.signals import raise_signals
 from npresnet.system.stamp import Identity
 
 FORMAT = 6  # increase on any change of the prepacked forms (`filters`) or of the file format
@@ -96,7 +97,8 @@ class Store:
         head = self._head(wanted)
         try:
             found = read_prepared(self._path(head), head, [one.shape for one in wanted], team)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_signals(error)
             return False
         if found is None:
             return False
@@ -141,6 +143,7 @@ class Store:
                 raise OSError("the weight file was changed meanwhile")
             self.file = self._write(wanted, weights_crc)
         except (OSError, ValueError) as error:
+            raise_signals(error)
             self.problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
 
     def _write(self, wanted: Sequence[Wanted], weights_crc: int) -> Path:
