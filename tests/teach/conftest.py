@@ -12,7 +12,6 @@ from npresnet.teach import explain, trace
 from tests.support import browser as browsers
 from tests.support.layers import KINDS, PHOTO, model_of
 
-
 CLIMB = importlib.import_module("npresnet.teach.ladder.climb")  # the package's own `climb` is its function
 CEILINGS = {name: functools.cache(getattr(CLIMB, name)) for name in ("gemm_peak_gflops", "copy_bandwidth_gb_per_s")}
 
