@@ -44,10 +44,10 @@ def require(instructions: str) -> str:
 
 
 @pytest.mark.parametrize("instructions", CORE_TYPES)
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 112), ("resnext50_32x4d", 100)])
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("resnet50", 112), ("resnext50_32x4d", 68)])
 def test_same_bits_in_every_batch_place_thread_count_and_process(name, size, instructions):
     core_type = require(instructions)
-    one = run_in_a_process(name, "1,2,3", size, core_type)
+    one = run_in_a_process(name, "1,3", size, core_type)
     assert one["core_type"] == core_type
     assert len(one["logits"]) == 8
     for number, bits in one["logits"].items():

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 FULL, SMALL = 224, 64  # image sizes
 COUNT = 8
+NETWORKS = ("resnet18", "resnet34", "resnext50_32x4d")
 SMALL_NETWORKS = ("cifar_resnet20", "demo")
 
 
@@ -43,18 +45,19 @@ def test_rms_error_is_at_most_twice_pytorch_s(name):
 
 def test_another_core_type():
     """Other sums, other choices."""
-    found = errors_with_avx2("64", "resnet18", "resnet34", "resnext50_32x4d")
-    assert len(found) == 3
-    for name, each in found.items():
+    for name in NETWORKS:
+        each = errors_with_avx2()[name]
         assert_well_within_the_rule(each)
         assert any("winograd" in algorithm for algorithm in each["algorithms"]), name
 
 
-def errors_with_avx2(*arguments: str) -> dict[str, dict[str, Any]]:
-    """What `tests.support.rms` finds with OpenBLAS's AVX2 core type, in a process of their own."""
+@cache
+def errors_with_avx2() -> dict[str, dict[str, Any]]:
+    """What `tests.support.rms` finds with OpenBLAS's AVX2 core type, in one process: NETWORKS and SMALL_NETWORKS."""
     core_type = require("avx2")
     environment = {**os.environ, "OPENBLAS_CORETYPE": core_type}
-    command = [sys.executable, "-m", "tests.support.rms", *arguments]
+    words = [f"{name}@{SMALL}" for name in NETWORKS] + [f"{name}@small" for name in SMALL_NETWORKS]
+    command = [sys.executable, "-m", "tests.support.rms", *words]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -83,10 +86,8 @@ def test_small_networks_over_seeds(name):
 
 
 def test_small_networks_over_seeds_with_another_core_type():
-    found = errors_with_avx2("small", *SMALL_NETWORKS)
-    assert len(found) == len(SMALL_NETWORKS)
-    for each in found.values():
-        assert_well_within_the_rule(each)
+    for name in SMALL_NETWORKS:
+        assert_well_within_the_rule(errors_with_avx2()[name])
 
 
 def assert_well_within_the_rule(found: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Print RMS errors of networks with random weights under this process's BLAS kernel: ours and PyTorch's, as JSON.
 
-python -m tests.support.rms SIZE NAME ...    torchvision's networks
-python -m tests.support.rms small NAME ...   those for CIFAR and the demo, over several seeds
+python -m tests.support.rms NAME@SIZE ...   torchvision's networks; NAME@small: those for CIFAR and the demo, over seeds
 """
 
 from __future__ import annotations
@@ -68,10 +67,11 @@ def results_on_small_images(name: str, seed: int, *fast: bool) -> tuple[list[np.
     return ours, theirs, exact
 
 
-def main(size: str, names: list[str]) -> None:
-    found = {name: errors_over_seeds(name) if size == "small" else errors(name, int(size)) for name in names}
+def main(words: list[str]) -> None:
+    wanted = [word.split("@") for word in words]
+    found = {name: errors_over_seeds(name) if size == "small" else errors(name, int(size)) for name, size in wanted}
     print(json.dumps({"core_type": cpu.blas_info()[0].get("architecture"), "errors": found}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1:])
