@@ -116,7 +116,7 @@ class Executable:
         try:
             guard.hold(call)
             entered = team if team is not None and team.try_enter(call) else None
-            self._programs.route(tuple(shape[1:]), shape[0], entered)
+            self._programs.route(tuple(shape[1:]), shape[0], _alone_as_none(entered))
         finally:
             _release(call, team)
 
@@ -173,8 +173,7 @@ class Executable:
     # --- run ---------------------------------------------------------------------------------------------------------
 
     def _run(self, team: Team | None, images: Array, outputs: dict[str, Array]) -> None:
-        if team is not None and team.workers == 1:  # the system refuses further threads
-            team = None
+        team = _alone_as_none(team)
         route = self._programs.route(images.shape[1:], len(images), team)
         groups = iter(route.split.groups)  # next() is atomic; a lock could stay held after an interrupt
         if team is None:
@@ -212,6 +211,11 @@ def _run_groups(
     route.front.plans.give(front)
     for size, back in backs.items():
         route.backs[size].plans.give(back)
+
+
+def _alone_as_none(team: Team | None) -> Team | None:
+    """None for a team without further threads, as where the system refuses them."""
+    return None if team is None or team.workers == 1 else team
 
 
 def _release(call: object, team: Team | None) -> None:

@@ -14,9 +14,11 @@ from npresnet.errors import DeviceError, NpresnetError
 from npresnet.model.decisions import PreprocessLike, decide_runtime
 from npresnet.model.loading import Loaded, StrPath, find_file, interpret
 from npresnet.system.cache import CACHE_VARIABLE
+from npresnet.system.settings import quiet
 from npresnet.system.stamp import settle
 
 
+@quiet
 def prepare(
     source: StrPath,
     *,

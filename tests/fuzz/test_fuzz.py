@@ -62,8 +62,8 @@ FAULTS = {
     "a mistake in disguise": "raise CheckpointError(path) from TypeError()",
     "raised KeyError": "raise KeyError(path)",
     "does not name the file": "raise CheckpointError('damaged')",
-    "differs from": "return Read('', {'w': numpy.ones(3)}, '')",
-    "has no 'v'": "return Read('', {'v': numpy.zeros(3)}, '')",
+    "differs from": "return Read(None, {'w': numpy.ones(3)}, '')",
+    "has no 'v'": "return Read(None, {'v': numpy.zeros(3)}, '')",
     "took 2.": "while time.process_time() < start + 2.1: pass\n    raise CheckpointError(path)",
     "died": "os._exit(1)",
     "hung": "time.sleep(60)",
@@ -79,7 +79,7 @@ from tests.fuzz import runner
 Read = collections.namedtuple("Read", "wrapper tensors prefix")
 def read(path):
     if open(path).read() == "0":
-        return Read("", {{"w": numpy.zeros(3)}}, "")
+        return Read(None, {{"w": numpy.zeros(3)}}, "")
     start = time.process_time()
     {fault}
 weights.read, weights.inspect = read, lambda path: ""
