@@ -49,7 +49,7 @@ def test_threads_start_as_tasks_come():
         gates = [closed_gate() for _ in range(2)]
         tasks = [pool.submit(gate.acquire) for gate in gates]
         deadline = time.monotonic() + 20
-        while len(threads.running()) < 2 and time.monotonic() < deadline:
+        while threads.running().count("test") < 2 and time.monotonic() < deadline:
             time.sleep(0.001)
         assert threads.running().count("test") == 2
         for gate in gates:
