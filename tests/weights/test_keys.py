@@ -9,6 +9,7 @@ import pytest
 
 from npresnet import weights
 from npresnet.errors import CheckpointError
+from npresnet.system.stamp import settle
 from npresnet.weights.keys import find_by_key
 from npresnet.weights.state_dict import find_state_dict
 from tests.weights.fixtures.objects import SHAPES, network, tensor
@@ -138,4 +139,5 @@ def test_every_reader_takes_a_key(folder):
 
 def test_identities_of_two_state_dicts_in_one_file_differ(folder):
     path = folder.write(pickle.dumps({"a": {"w": np.ones(2)}, "b": {"x.w": np.zeros(3), "y.w": np.zeros(4)}}))
+    settle(str(path))
     assert len({weights.read(path, key).identity for key in ("a", "b", "b.x", "b.y")}) == 4
