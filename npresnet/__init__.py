@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from npresnet.arch import list_archs
     from npresnet.config import Config, Decision
     from npresnet.images import Preprocess
+    from npresnet.model import labels
     from npresnet.model.loading import build, convert, load
     from npresnet.model.model import Model
     from npresnet.model.prediction import Candidate, Prediction
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "build",
     "convert",
+    "labels",
     "list_archs",
     "load",
     "prepare",
@@ -67,9 +69,13 @@ _HOME = {  # name -> module, imported on first access to keep `import npresnet` 
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name == "labels":  # a module: `labels.read` reads label files without a model
+        value = import_module(f"{__name__}.model.labels")
+    elif name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
     return value
 
 
