@@ -1,8 +1,7 @@
 """How large a weight file may make images: by the kind of its network. A caller may ask for any size.
 
 A small file's preprocessing could turn every picture into 8,192 x 8,192 pixels, minutes and gigabytes. The sides below
-are beyond those of all published networks of the kind: 480 and 800 of images, 32 to 96 of small ones, 112 to 256 of
-clips.
+are beyond those of all published networks of the kind: 480 and 800 of images, 112 to 256 of clips.
 """
 
 from __future__ import annotations
@@ -10,24 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
-from npresnet.images import Preprocess, preset
+from npresnet.images import Preprocess
 
 # kind of network -> pixels a side, of resize and crop
-MAX_SIDES = {"images": 1024, "small images": 256, "clips": 320}
-SMALL_SIDE = 64  # networks whose usual crop is at most this, as CIFAR's, are those for small images
+MAX_SIDES = {"images": 1024, "clips": 320}
 
 
-def kind_of(suggested: Decision, takes_clips: bool) -> str:
-    """A key of MAX_SIDES.
-
-    suggested  the preprocessing that the architecture suggests
-    """
-    if takes_clips:
-        return "clips"
-    usual = None if suggested.value is None else preset(suggested.value).crop
-    return "small images" if usual is not None and max(_sides(usual)) <= SMALL_SIDE else "images"
+def kind_of(takes_clips: bool) -> str:
+    """A key of MAX_SIDES."""
+    return "clips" if takes_clips else "images"
 
 
 def check_told(how: Preprocess, kind: str, where: str, given: str | Mapping[str, Any] | Preprocess | None) -> None:

@@ -150,13 +150,13 @@ def decide_preprocess(
         decision = Decision(None, "file", note, stored.doubts)
         chosen = stored.preprocess
         if chosen is not None:
-            check_told(chosen, kind_of(suggested, takes_clips), "the file", given)
+            check_told(chosen, kind_of(takes_clips), "the file", given)
     else:
         decision, chosen = suggested, None if suggested.value is None else images.preset(suggested.value)
         said, note = told.preprocess_of(facts, channels)
         if said is not None and suggested.origin != "file":
             decision, chosen = Decision(None, "file", note), said
-            check_told(said, kind_of(suggested, takes_clips), note, given)
+            check_told(said, kind_of(takes_clips), note, given)
         elif said is None and note:
             decision = decision._replace(note="; ".join(text for text in (decision.note, note) if text))
     if given is not None:
@@ -171,13 +171,20 @@ def decide_preprocess(
 
 
 def decide_order(
-    bgr: Decision | None, decision: Decision, how: Preprocess | None
+    bgr: Decision | None, decision: Decision, how: Preprocess | None, given: PreprocessLike = None
 ) -> tuple[Decision, Preprocess | None]:
     """The preprocessing with its channels in the order that the option `bgr` says, where it was given.
 
-    Raises ArchitectureError for a network whose images have not three channels.
+    given  the caller's preprocessing, whose order wins over one that only the file says
+
+    Raises ArchitectureError for a network whose images have not three channels, and where the caller says both orders.
     """
     if bgr is None or (how is not None and how.bgr == bgr.value):
+        return decision, how
+    if isinstance(given, Mapping) and "bgr" in given and bgr.origin == "caller":
+        raise ArchitectureError(f"bgr={bgr.value} contradicts the order in preprocess, bgr={given['bgr']}")
+    fields = isinstance(given, Mapping) and "bgr" not in given and "preset" not in given
+    if given is not None and not fields and bgr.origin == "file":
         return decision, how
     if how is None:
         raise ArchitectureError("bgr is about preprocessing, of which this network has none: give mean and std as well")

@@ -55,6 +55,7 @@ REPLACES: Mapping[str, tuple[str, ...]] = {
     "replace_stride_with_dilation": ("output_stride",),
     "stem": ("stem_stride",),
     "stem_stride": ("stem",),
+    "weight_standardisation": ("weight_eps",),
     "head": ("num_classes", "head_activation", "global_pool", "scores", "embedding"),
 }
 
@@ -358,7 +359,9 @@ def _decided(
         config.value("in_channels", 3),
         network.takes_clips,
     )
-    preset_decision, preset = decide_order(config.get("bgr"), preset_decision, preset)
+    preset_decision, preset = decide_order(config.get("bgr"), preset_decision, preset, preprocess)
+    if preset is not None and config.value("bgr", preset.bgr) != preset.bgr:
+        config = config.with_decisions(bgr=Decision(preset.bgr, "caller"))
     num_classes, scores = config["num_classes"].value, config.value("scores", "softmax")
     labels_decision, names = decide_labels(labels, stored, config["labels"], num_classes, facts, scores)
     origin: Origin = "caller" if stored is None else "file"

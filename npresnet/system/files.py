@@ -94,8 +94,7 @@ def remove_dead_parts(folder: str | os.PathLike[str], name: str) -> None:
         for entry in filter(is_part, os.listdir(folder)):
             path = os.path.join(folder, entry)
             with contextlib.suppress(OSError):  # another's, or deleted meanwhile
-                if _has_no_writer(path):
-                    os.unlink(path)
+                _unlink_if_dead(path)
 
 
 @contextmanager
@@ -111,11 +110,23 @@ def _renamed(destination: str, mode: int) -> Iterator[IO[bytes]]:
                 if not _locked(file):
                     continue  # taken for a dead one before it was locked
                 yield file
+                file.flush()
+                if os.name != "nt":  # while the lock is held: who looks for dead writers must not take it for one
+                    _keep_mode(file, destination, mode)
+                    os.replace(temporary, destination)
             break
-        os.replace(temporary, destination)
+        if os.name == "nt":  # where no open file can be renamed
+            os.replace(temporary, destination)
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+def _keep_mode(file: IO[bytes], destination: str, mode: int) -> None:
+    """A file that is replaced keeps its permissions, unless the new one is to be private."""
+    if mode != PRIVATE:
+        with contextlib.suppress(OSError):
+            os.fchmod(file.fileno(), stat.S_IMODE(os.stat(destination).st_mode))
 
 
 def _opened(path: str | os.PathLike[str], *, own: bool, flags: int = os.O_RDONLY) -> int:
@@ -138,19 +149,21 @@ def _locked(file: IO[bytes]) -> bool:
     return True
 
 
-def _has_no_writer(path: str) -> bool:
+def _unlink_if_dead(path: str) -> None:
+    """Delete a part that no writer holds."""
     descriptor = os.open(path, os.O_RDWR | _NO_LINK | _NO_WAIT | _BINARY)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return False
+            return
         try:
             _lock(descriptor, wait=False)
         except BlockingIOError:
-            return False
+            return
         except (OSError, ImportError):
-            return time.time() - status.st_mtime > ABANDONED_S
-        return True
+            if time.time() - status.st_mtime <= ABANDONED_S:
+                return
+        os.unlink(path)  # while it is locked: a writer that locks it next sees that it is gone
     finally:
         os.close(descriptor)
 

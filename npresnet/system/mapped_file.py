@@ -4,7 +4,9 @@ A new file renamed over its name leaves a mapping as it was; that is how a file 
 the file itself changes the arrays in mid-air, and reading what was cut off ends the process (SIGBUS on POSIX).
 
 `check` costs one fstat, 2 to 3 microseconds. It sees changes since the file was mapped as far as the file system tells
-times apart: some milliseconds.
+times apart: some milliseconds. On memory file systems (tmpfs) what is written through a mapping changes no time, and is
+not seen. Another owner, mode or name is no change; a status change that leaves no trace but its time (the same mode set
+again) is taken for one, for a writer who sets the modification time back looks the same.
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ class MappedFile(mmap.mmap):
     path: str
     _descriptor: int
     _status: os.stat_result
-    _times: tuple[int, int, int]
 
     @classmethod
     def of(cls, descriptor: int, path: str) -> MappedFile:
@@ -37,18 +38,20 @@ class MappedFile(mmap.mmap):
         made.path = path
         made._descriptor = os.dup(descriptor)
         made._status = os.fstat(made._descriptor)
-        made._times = _times(made._status)
         return made
 
     def check(self) -> None:
         """Raise CheckpointError if the file was written into or cut short since it was mapped."""
-        now = os.fstat(self._descriptor)
-        if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == self._times:
+        try:
+            now = os.fstat(self._descriptor)
+        except OSError:  # the program has closed all descriptors, as daemons do: nothing tells any more
             return
-        before = self._status
+        before = self._status  # read once: another thread may accept a change meanwhile
+        if _times(now) == _times(before) or not os.path.samestat(now, before):
+            return
         kept = (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-        if kept and (_links(now) != _links(before) or not self._is_at_its_path(now)):
-            self._status, self._times = now, _times(now)  # another owner or mode; another file has taken its name
+        if kept and (_rights(now) != _rights(before) or not self._is_at_its_path(now)):
+            self._status = now  # another owner or mode; another file has taken its name
             return
         what = "written into" if now.st_size >= before.st_size else "cut short"
         raise CheckpointError(
@@ -72,7 +75,7 @@ def _times(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _links(status: os.stat_result) -> tuple[int, ...]:
+def _rights(status: os.stat_result) -> tuple[int, ...]:
     """What changes the time of a status change, but not a byte."""
     return status.st_nlink, status.st_mode, status.st_uid, status.st_gid
 

@@ -8,11 +8,12 @@ decoder's remark on odd EXIF data neither. npresnet's own warnings are raised wh
 from __future__ import annotations
 
 import functools
+import re
 import warnings
 from _thread import get_ident
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -50,10 +51,19 @@ def warnings_of(module: str) -> Iterator[None]:
     if not any(action == "error" for action, *_ in warnings.filters) or _holder == [get_ident()]:
         yield
         return
-    with _lock.plain, warnings.catch_warnings():
-        warnings.filterwarnings("default", module=rf"{module}(\.|$)")
+    with _lock.plain:
+        # One entry goes in and the same one out: `catch_warnings` would put back what another thread has ended since.
+        entry = ("default", None, Warning, re.compile(rf"{module}(\.|$)"), 0)
+        _change(lambda filters: filters.insert(0, entry))
         _holder[:] = [get_ident()]
         try:
             yield
         finally:
             _holder.clear()
+            _change(lambda filters: filters.remove(entry) if entry in filters else None)
+
+
+def _change(how: Callable[[Any], None]) -> None:
+    """Change the process's filters, and have the registries of what was shown once forget."""
+    how(warnings.filters)
+    getattr(warnings, "_filters_mutated", lambda: None)()

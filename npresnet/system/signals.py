@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from types import FrameType, TracebackType
 
+_ALONE = BaseException()
 
-def raise_signals(error: BaseException, before: BaseException | None = None) -> None:
+
+def raise_signals(error: BaseException, before: BaseException | None = _ALONE) -> None:
     """Raise the exception of a signal handler that `error` is, or hides as its cause or context; else return.
 
-    before  the exception that was being handled when the work began; it and those that it hides do not count
+    before  the exception that was being handled when the work began; it and those that it hides do not count. By
+            default only `error` itself counts, for what it hides may be of before
     """
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and found is not before and id(found) not in seen:
         if _is_from_handler(found.__traceback__):
             raise found
+        if before is _ALONE:
+            return
         seen.add(id(found))
         found = found.__cause__ or found.__context__
 

@@ -12,6 +12,7 @@ mixes two kinds of locks.
 from __future__ import annotations
 
 import os
+import sys
 import threading  # noqa: F401  the thread that imports it first is the main one to it, so it must not be one of ours
 from _thread import LockType, allocate_lock, get_ident, start_new_thread
 from collections import deque
@@ -134,6 +135,7 @@ class TaskPool:
         self._gates: list[LockType] = []
         self._ends: list[LockType] = []
         self._closing: list[bool] = []  # not empty: threads end
+        self._idents: list[int] = []  # of its threads
 
     def submit(self, work: Callable[[], Result]) -> Task[Result]:
         """A call that is made soon."""
@@ -150,7 +152,13 @@ class TaskPool:
     def _start(self) -> None:
         gate, end = closed_gate(), closed_gate()
         tasks, idle, closing = self._tasks, self._idle, self._closing
-        if start_thread(lambda: _serve(tasks, idle, closing, gate, end), self._name):
+        idents = self._idents
+
+        def serve() -> None:
+            idents.append(get_ident())
+            _serve(tasks, idle, closing, gate, end)
+
+        if start_thread(serve, self._name):
             self._gates.append(gate)
             self._ends.append(end)
         else:
@@ -169,6 +177,8 @@ class TaskPool:
         for gate in self._gates:
             open_gate(gate)
         while self._ends:
+            if sys.is_finalizing() or get_ident() in self._idents:
+                break  # at the interpreter's end no thread of ours runs again; a collector's run may be on one of them
             self._ends[-1].acquire()
             self._ends.pop()
 

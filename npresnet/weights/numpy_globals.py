@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ from npresnet.weights.source import Span, shown
 from npresnet.weights.tensor import NUMPY_DTYPES, Storage, Tensor, Unreadable, dense, is_sizes, item_bytes, numpy_dtype
 
 _ARRAY_STEPS = 40  # for each axis 3 more
+_SCALAR_STEPS = 4
+_PLAIN = {"float64": "d", "float32": "f", "int64": "q", "int32": "i"}  # kinds of scalars that logs are full of
 
 
 class Dtype(Built):
@@ -98,10 +101,14 @@ def handlers(budget: Budget) -> Handlers:
 
     def scalar(dtype: object = None, raw: object = b"", *_: object) -> object:
         """A NumPy scalar as a Python number; inert if it is not numeric."""
-        tensor = array_tensor(budget, (), dtype, raw) if isinstance(dtype, Dtype) and dtype.known() else None
-        if isinstance(tensor, Tensor) and tensor.dtype in NUMPY_DTYPES:
-            return tensor.array().item()
-        return Inert(Global("numpy", "scalar"))
+        known = dtype.known() if isinstance(dtype, Dtype) else None
+        if known is None or known[0] not in NUMPY_DTYPES:
+            return Inert(Global("numpy", "scalar"))
+        if known[0] in _PLAIN and type(raw) is bytes and len(raw) == item_bytes(known[0]):
+            budget.spend(_SCALAR_STEPS)  # losses of every iteration are many
+            return struct.unpack((">" if known[1] else "<") + _PLAIN[known[0]], raw)[0]
+        tensor = array_tensor(budget, (), dtype, raw)
+        return tensor.array().item() if isinstance(tensor, Tensor) else Inert(Global("numpy", "scalar"))
 
     def from_buffer(*args: Any) -> Cell:
         """numpy._core.numeric._frombuffer(bytes, dtype, shape, order[, axes])."""

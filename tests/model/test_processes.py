@@ -109,3 +109,15 @@ GREEN = """if True:
 def test_threads_that_a_program_replaces_by_greenlets_after_warm_up(tmp_path):
     """gevent and eventlet replace the names in `threading` and `_thread`: new workers must not become greenlets."""
     assert run(GREEN, *write_pictures(tmp_path, 5)) == ["same"]
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError('mine')"])
+def test_an_unfinished_stream_does_not_hold_up_the_end_of_the_process(end):
+    program = (
+        "import npresnet, numpy as np\n"
+        "model = npresnet.load('demo', threads=1)\n"
+        "stream = model.stream([np.zeros((32, 32, 3), np.uint8)] * 9, batch_size=2)\n"
+        f"next(stream)\n{end}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == (1 if end else 0), done.stderr

@@ -186,3 +186,29 @@ def test_an_own_file_is_private_and_replaces_its_like(tmp_path):
     assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "own").read_bytes() == b"2"
     assert os.listdir(tmp_path) == ["own"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks of parts there")
+def test_a_finished_part_is_nobody_s_prey(tmp_path, monkeypatch):
+    """Another writer of the same file looks for dead parts between the last byte and the rename."""
+    replace = os.replace
+
+    def late(part, destination):
+        remove_dead_parts(str(tmp_path), "net.npz")
+        replace(part, destination)
+
+    monkeypatch.setattr(files.os, "replace", late)
+    with replacing(str(tmp_path / "net.npz")) as file:
+        file.write(b"whole")
+    assert (tmp_path / "net.npz").read_bytes() == b"whole"
+    assert parts(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions there")
+def test_a_replaced_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "net.npz"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    with replacing(str(path)) as file:
+        file.write(b"new")
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o600)

@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -202,3 +203,24 @@ def test_ctrl_c_while_weights_are_written(tmp_path, monkeypatch):
             write_npz(path, old, {})
     assert at > 200
     assert [one for one in said if one.exc_type is ValueError] == []  # zipfile's, of an archive with an open member
+
+
+def test_an_exception_that_was_handled_before_does_not_come_back(tmp_path):
+    """Saving what there is, in answer to a time limit: what fails inside says so itself."""
+    usual = signal.signal(signal.SIGALRM, _time_is_up)
+    model = npresnet.load("demo", threads=1)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        time.sleep(5)
+    except TimeoutError:
+        with pytest.raises(CheckpointError, match="nowhere"):
+            model.save(tmp_path / "nowhere" / "x.npz")
+    else:
+        pytest.fail("the alarm did not ring")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)
+
+
+def _time_is_up(number, frame):
+    raise TimeoutError("my time limit")

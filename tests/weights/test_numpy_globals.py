@@ -123,3 +123,10 @@ def test_invalid_arguments(folder, name, args):
     made = p.call(p.named("numpy.core.multiarray", name), *args)
     folder.refuses(p.pickled(p.mapping(w=made + p.NONE + p.BUILD)))
     folder.refuses(p.pickled(p.mapping(w=p.call(p.named("numpy._core.numeric", "_frombuffer"), *args))))
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_log_of_many_scalars_is_no_attack(folder, protocol):
+    """The loss of each iteration of 200 epochs, beside a small network."""
+    path = folder.write(pickle.dumps({"state_dict": {"w": np.ones(3)}, "losses": [np.float64(1.5)] * 78_000}, protocol))
+    assert weights.read_state_dict(path).keys() == {"w"}

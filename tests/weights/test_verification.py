@@ -155,3 +155,9 @@ def test_own_files_keep_a_checksum_of_every_member(path):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert all(info.CRC for info in archive.infolist())
+
+
+def test_a_date_in_a_name_is_no_hash(tmp_path):
+    path = tmp_path / "resnet8-20240115.pth"
+    write_numpy(path)
+    assert "SHA-256" in str(weights.verify(path))

@@ -10,7 +10,9 @@ from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
-ALL_BODIES = (*BODY, "conv2.", "conv3.", "bn2.", "bn3.", "stem.", "stages.", "norm.", "body.", "attnpool.")
+_OTHERS = ("conv2.", "conv3.", "bn2.", "bn3.", "stem.", "stages.", "norm.", "body.", "attnpool.", "layer0.", "block")
+_KERAS = (*(f"conv{stage}_" for stage in range(1, 6)), "post_bn.")
+ALL_BODIES = (*BODY, *_OTHERS, *_KERAS)
 
 
 def choose_head(

@@ -102,24 +102,24 @@ class Store:
             return False
         if found is None:
             return False
-        self.file = self._path(head)
-        is_known = self._is_known(found)
+        path = self._path(head)
+        is_known = self._is_known(found, path)
         if not is_known and found.weights_crc != checksum_of_all(wanted, team):
             return False
-        mark_loaded(self.file)
+        self.file = path
+        mark_loaded(path)
         if not is_known and self._content.stamp:
-            note(self.file, self._line(found))
+            note(path, self._line(found))
         for (_, filters, key), array in zip(wanted, found.arrays, strict=True):
             filters.adopt(key, array)
         return True
 
-    def _is_known(self, found: Opened) -> bool:
+    def _is_known(self, found: Opened, path: Path) -> bool:
         """Whether the file was made of this weight file, or was found to be of the same weights."""
         stamp = stamp_field(self._content)
         if stamp.strip() and found.stamp == stamp:
             return True
-        assert self.file is not None
-        return bool(self._content.stamp) and is_noted(self.file, self._line(found))
+        return bool(self._content.stamp) and is_noted(path, self._line(found))
 
     def _line(self, found: Opened) -> str:
         return f"{found.weights_crc:08x} {self._content.stamp!a}"  # one line, whatever a state dict is called
@@ -144,6 +144,7 @@ class Store:
             self.file = self._write(wanted, weights_crc)
         except (OSError, ValueError) as error:
             raise_signals(error)
+            self.file = None
             self.problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
 
     def _write(self, wanted: Sequence[Wanted], weights_crc: int) -> Path:

@@ -146,7 +146,9 @@ class Programs:
         """
         missing = [(self._weights[name], key) for name, key in forms if not self._weights[name].has(key)]
         weights_bytes = sum(4 * prod(filters.prepacked_shape(key)) for filters, key in missing)
-        plans_bytes = max(part.program.memory_bytes for part in needed) * workers
+        plans_bytes = max(  # a program that all workers share has one plan, with the scratch of each
+            part.program.memory_bytes * (1 if part.program.workers > 1 else workers) for part in needed
+        )
         size_bytes = weights_bytes + plans_bytes + blas.buffer_bytes() * workers
         try:
             np.empty(size_bytes, np.uint8)

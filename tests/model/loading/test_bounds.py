@@ -10,14 +10,13 @@ import npresnet
 from npresnet.config import Config, Decision
 from npresnet.errors import ArchitectureError
 from npresnet.images import Preprocess, preset
-from npresnet.model.bounds import kind_of
 from npresnet.model.decisions import decide_preprocess
 from npresnet.model.metadata import Source, Stored
 
 # what the architecture suggests, whether it takes clips -> the limit
 KINDS = [
-    ("cifar10", False, 256),
-    ({"preset": "V1", "resize": 64, "crop": 64}, False, 256),
+    ("cifar10", False, 1024),
+    ({"preset": "V1", "resize": 64, "crop": 64}, False, 1024),
     ("V1", False, 1024),
     ({"resize": 448, "crop": 448}, False, 1024),
     (None, False, 1024),
@@ -79,14 +78,14 @@ def test_the_caller_is_not_bounded():
 
 def test_a_saved_model_of_a_caller_asks_again(tmp_path):
     """A file cannot tell who asked when it was written."""
-    with npresnet.build("cifar_resnet8", num_classes=10, preprocess={"resize": 300, "crop": 300}) as model:
+    with npresnet.build("cifar_resnet8", num_classes=10, preprocess={"resize": 1100, "crop": 1100}) as model:
         model.save(tmp_path / "large.npz")
     with pytest.raises(
-        ArchitectureError, match="resize 300 and crop 300; a file may ask for at most 256 pixels a side"
+        ArchitectureError, match="resize 1100 and crop 1100; a file may ask for at most 1024 pixels a side"
     ):
         npresnet.load(tmp_path / "large.npz")
-    with npresnet.load(tmp_path / "large.npz", preprocess={"resize": 300, "crop": 300}) as model:
-        assert preset(model.config["preprocess"].value).crop == 300
+    with npresnet.load(tmp_path / "large.npz", preprocess={"resize": 1100, "crop": 1100}) as model:
+        assert preset(model.config["preprocess"].value).crop == 1100
 
 
 def test_real_sizes_are_within():
@@ -96,4 +95,3 @@ def test_real_sizes_are_within():
     for side in (28, 32, 64, 96, 128, 224):
         decided({"resize": side, "crop": side}, "cifar10")
     decided({"resize": 256, "crop": 256}, "kinetics", True)
-    assert kind_of(Decision("cifar10", "default"), takes_clips=False) == "small images"

@@ -154,3 +154,15 @@ def test_the_order_of_channels(bare, tmp_path):
         assert np.array_equal(model.preprocess(image), x[:, ::-1])
     with pytest.raises(npresnet.ArchitectureError, match="bgr must be True or False"):
         load(bare, bgr="yes")
+
+
+@pytest.mark.parametrize("given", [{"bgr": False}, "cifar10", {"preset": "V1"}], ids=str)
+def test_the_caller_s_order_of_channels_wins_over_the_file_s(tmp_path, given):
+    npresnet.convert("demo", tmp_path / "b.npz", bgr=True)
+    config = npresnet.load(tmp_path / "b.npz", preprocess=given, threads=1).config
+    assert config.value("bgr") is False
+    with npresnet.load(tmp_path / "b.npz", preprocess={"exif": True}, threads=1) as model:
+        assert model.config.value("bgr") is True  # nothing was said about it
+        assert model.config.value("preprocess")["bgr"] is True
+    with pytest.raises(npresnet.ArchitectureError, match="contradicts the order in preprocess"):
+        npresnet.load("demo", bgr=True, preprocess={"bgr": False})
