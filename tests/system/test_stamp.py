@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ NOW_NS = 1_700_000_000_123_456_789
 
 def status(**other):
     old_ns = NOW_NS - 10**10
-    return SimpleNamespace(**{"st_ino": 7, "st_size": 5, "st_mtime_ns": old_ns, "st_ctime_ns": old_ns, **other})
+    usual = {"st_dev": 0, "st_ino": 7, "st_size": 5, "st_mtime_ns": old_ns, "st_ctime_ns": old_ns}
+    return SimpleNamespace(**{**usual, **other})
 
 
 def settled(path) -> str:
@@ -71,3 +73,13 @@ def test_settle_waits_for_new_files_alone(tmp_path):
     start_s = time.perf_counter()
     settle(str(path))
     assert time.perf_counter() - start_s < SETTLED_NS / 2e9
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no file system in memory")
+def test_files_in_memory_have_none():
+    """There a store through a mapping changes no time."""
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(bytes(4096))
+        file.flush()
+        settle(file.name)
+        assert stamp_of(os.stat(file.name)) == ""
