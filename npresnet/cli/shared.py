@@ -115,6 +115,8 @@ def not_a_list(line: str) -> str:
     kind = next((kind for sign, kind in PICTURES.items() if start.startswith(sign) or latin.startswith(sign)), "")
     if kind == "WebP" and line[8:12] != "WEBP" and (len(line) > 8 or os.path.exists(line.strip("\r\n"))):
         kind = ""  # a path; of a picture the line may end inside the size, the second four bytes
+    if kind == "GIF" and line.strip("\r\n").isprintable():
+        kind = ""  # GIF89a.png; in a picture, its size follows the sign
     if kind:
         way_out = "save it and pass the file's path, such as `curl -o photo URL && npresnet predict photo`"
         return f"is a picture ({kind}), where - expects paths, one a line; {way_out}"

@@ -117,8 +117,10 @@ class Executable:
             guard.hold(call)
             entered = team if team is not None and team.try_enter(call) else None
             self._programs.route(tuple(shape[1:]), shape[0], _alone_as_none(entered))
-        finally:
             _release(call, team)
+        except BaseException:
+            _release(call, team)  # again: Ctrl-C may have interrupted it
+            raise
 
     def as_array(self, x: Any) -> Array:
         """x as a call's argument: a NumPy array."""

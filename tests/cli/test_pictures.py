@@ -55,7 +55,7 @@ def test_other_things_on_stdin(run, folder, model_file):
 
 def test_paths_that_begin_like_pictures(run, folder, model_file):
     (folder / "RIFF").mkdir()
-    for name in ("RIFF/a.png", "GIF8.png", "PNG.png", "BMxx.png"):
+    for name in ("RIFF/a.png", "GIF8.png", "GIF89a.png", "PNG.png", "BMxx.png"):
         Image.fromarray(picture(1)).save(folder / name)
         done = run("predict", "-", "--model", model_file, "--csv", stdin=f"{name}\n")
         assert done.code == 0, done.err
