@@ -9,9 +9,9 @@ import sys
 import pytest
 
 import npresnet
-from npresnet.system import threads
 from tests.conftest import REPOSITORY
 from tests.support.children import exit_code
+from tests.support.refused_threads import grant
 from tests.support.small import picture, write_pictures
 
 PATIENCE_S = 60
@@ -57,15 +57,7 @@ def test_a_system_that_starts_no_more_threads(monkeypatch, tmp_path, granted):
     paths = write_pictures(tmp_path, 5)
     with npresnet.build("cifar_resnet20", num_classes=10, threads=1) as model:
         expected = [prediction.logits.tobytes() for prediction in model.predict(paths)]
-    left, start_new_thread = [granted], threads.start_new_thread
-
-    def start(function, arguments):
-        if not left[0]:
-            raise RuntimeError("can't start new thread")
-        left[0] -= 1
-        start_new_thread(function, arguments)
-
-    monkeypatch.setattr(threads, "start_new_thread", start)
+    grant(monkeypatch, granted)
     with npresnet.build("cifar_resnet20", num_classes=10, threads=5) as model:
         assert [prediction.logits.tobytes() for prediction in model.predict(paths)] == expected
         assert model.predict(picture()).index >= 0

@@ -9,6 +9,7 @@ import pytest
 from npresnet.system import threads
 from npresnet.system.threads import TaskPool, closed_gate, open_gate
 from tests.support.children import exit_code
+from tests.support.refused_threads import grant
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
@@ -16,16 +17,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 @pytest.fixture(params=[0, 1, 3], ids="{} granted".format)
 def granted(request, monkeypatch):
     """The system starts so many threads, and then refuses."""
-    left = [request.param]
-    start_new_thread = threads.start_new_thread
-
-    def start(function, arguments):
-        if not left[0]:
-            raise RuntimeError("can't start new thread")
-        left[0] -= 1
-        start_new_thread(function, arguments)
-
-    monkeypatch.setattr(threads, "start_new_thread", start)
+    grant(monkeypatch, request.param)
     return request.param
 
 
