@@ -30,7 +30,8 @@ def inspect(args: Namespace) -> int:
     """
     from npresnet import weights
     from npresnet.model.ambiguity import as_argument
-    from npresnet.model.loading import find_file, interpret
+    from npresnet.model.finding import find_file
+    from npresnet.model.loading import interpret
 
     path = find_file(args.file)
     decided = decisions_of(args)

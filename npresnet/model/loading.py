@@ -7,18 +7,17 @@ default; its origin is recorded in `model.config`.
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.config import Config, Decision, Origin
-from npresnet.errors import ArchitectureError, CheckpointError, DeviceError, NpresnetError
+from npresnet.errors import ArchitectureError, DeviceError, NpresnetError
 from npresnet.images import Preprocess
 from npresnet.model import told
 from npresnet.model.ambiguity import warn_of_ambiguity
@@ -32,6 +31,16 @@ from npresnet.model.decisions import (
     decide_runtime,
     input_size,
 )
+from npresnet.model.finding import (
+    DEMO_NAMES,
+    StrPath,
+    akamaster_s,
+    find_file,
+    holds_weights,
+    looks_like_file,
+    published,
+    published_file,
+)
 from npresnet.model.inputs import npz_path, path_text
 from npresnet.model.metadata import Source, Stored, from_metadata, to_metadata
 from npresnet.model.model import Model
@@ -42,13 +51,6 @@ from npresnet.system.settings import quiet
 from npresnet.system.stamp import Identity
 from npresnet.system.text import visible
 
-if TYPE_CHECKING:
-    from npresnet.weights.names import Weights
-
-DEMO = Path(__file__).parent.parent / "data" / "cifar10-resnet20.npz"
-DEMO_NAMES = ("demo", "cifar10-resnet20")
-SUFFIXES = (".npz", ".pth", ".pt", ".th", ".pkl", ".safetensors", ".bin", ".ckpt", ".tar")
-
 # {option of the caller: those of the file that state the same in another way, or follow from it}
 REPLACES: Mapping[str, tuple[str, ...]] = {
     "output_stride": ("replace_stride_with_dilation",),
@@ -58,8 +60,6 @@ REPLACES: Mapping[str, tuple[str, ...]] = {
     "weight_standardisation": ("weight_eps",),
     "head": ("num_classes", "head_activation", "global_pool", "scores", "embedding"),
 }
-
-StrPath = str | os.PathLike[str]
 
 
 class Loaded(NamedTuple):
@@ -222,43 +222,15 @@ def describe(source: StrPath, *, key: str | None = None, **options: Any) -> Load
     Raises CheckpointError and ArchitectureError.
     """
     text = path_text(source)
-    if _holds_weights(text) or text in DEMO_NAMES:
+    if holds_weights(text) or text in DEMO_NAMES:
         return interpret(find_file(text), options=options, key=key)
-    known = _published(text)
-    if known is None and _looks_like_file(text):
+    known = published(text)
+    if known is None and looks_like_file(text):
         return interpret(text, options=options, key=key)
     name = known.arch if known is not None else text
     tensors = architectures.random_tensors(name, **options)
     network, config = architectures.build(tensors, arch=name, options=options, hints={"published": name})
     return _decided(network, config, tensors, Source(name))
-
-
-def find_file(source: StrPath) -> str:
-    """The path of the weight file given by a path or a name, downloaded if necessary. Raises CheckpointError."""
-    text = path_text(source)
-    if _holds_weights(text):
-        return text
-    if text in DEMO_NAMES:
-        return str(DEMO)
-    if _published(text) is not None:
-        return str(weights.download.fetch(text))
-    if _looks_like_file(text):
-        return text  # the reader raises the error
-    raise CheckpointError(_unknown_name(text))
-
-
-def _published(name: str) -> Weights | None:
-    """torchvision's weights of that name, or None."""
-    return weights.download.resolve(name)  # imported on access, not needed for files
-
-
-def _holds_weights(text: str) -> bool:
-    """Whether this is a file, or a folder with a weight file in it."""
-    return os.path.isfile(text) or (os.path.isdir(text) and weights.find_in_folder(text) is not None)
-
-
-def _looks_like_file(text: str) -> bool:
-    return os.path.lexists(text) or bool(os.path.dirname(text)) or text.lower().endswith(SUFFIXES)
 
 
 def interpret(
@@ -279,8 +251,8 @@ def interpret(
     stored = from_metadata(checkpoint.metadata, path)
     given = {name: value for name, value in options.items() if value is not None}
     if stored is None:
-        published = _published_file(path)
-        known = published.name if published is not None else _akamaster_s(path)
+        published = published_file(path)
+        known = published.name if published is not None else akamaster_s(path)
         facts = checkpoint.facts if known is None else {**checkpoint.facts, "published": known}
         with _errors_naming(path):
             network, config = told.build(checkpoint.tensors, facts, arch, given)
@@ -372,18 +344,6 @@ def _decided(
     return Loaded(network, config, preset, names, tensors, source)
 
 
-def _published_file(path: str) -> Weights | None:
-    """torchvision's weights by the file's name, which contains a hash that identifies the training; None for others."""
-    name = Path(path).stem
-    return _published(name) if re.search(r"-[0-9a-f]{8}$", name) else None
-
-
-def _akamaster_s(path: str) -> str | None:
-    """The name of akamaster's ResNets for CIFAR-10, whose shortcuts no tensor tells; None for other files."""
-    name = Path(path).stem
-    return name if re.search(r"-[0-9a-f]{8}$", name) and name in weights.download.AKAMASTER else None
-
-
 def _confirmed(config: Config, stored: Stored) -> Config:
     """Set the origin to "file" for settings that file and tensors agree on; what was ambiguous remains so."""
     confirmed = {
@@ -392,17 +352,3 @@ def _confirmed(config: Config, stored: Stored) -> Config:
         if name in stored.config and decision.origin != "caller" and decision.value == stored.config[name].value
     }
     return config.with_decisions(**confirmed)
-
-
-def _unknown_name(text: str) -> str:
-    import difflib
-
-    known = [*DEMO_NAMES, *architectures.list_archs()]
-    close = difflib.get_close_matches(text, known, n=3)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    if text in architectures.list_archs():
-        hint = f" It is an architecture without published weights: npresnet.build({text!r}) creates random ones."
-    return (
-        f"{text!r} is neither an existing file nor the name of weights that npresnet can download.{hint} Pass a weight "
-        f"file (.npz, .pth, .pt, .safetensors, ...), a name such as resnet18 or resnet50.IMAGENET1K_V2, or demo"
-    )

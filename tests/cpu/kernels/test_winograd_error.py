@@ -62,7 +62,7 @@ def test_a_layer_s_error_on_random_weights(stride):
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_layer_s_error_on_the_demo_model_s_weights_and_photo(stride):
     with npresnet.load("demo", threads=1) as model:
-        x = model.preprocess(npresnet.model.loading.DEMO.parent / "chelsea.jpg")
+        x = model.preprocess(npresnet.model.finding.DEMO.parent / "chelsea.jpg")
         assert_small_error(layer_errors(model.network, x, stride=stride), stride)
 
 
