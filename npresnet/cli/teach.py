@@ -127,6 +127,6 @@ def _file_of(folder: Path, wanted: Exercise) -> Path:
 
 
 def _folder_option(folder: Path) -> str:
-    from npresnet.cli.parser import EXERCISE_FOLDER
+    from npresnet.cli.parser.learning import EXERCISE_FOLDER
 
     return "" if str(folder) == EXERCISE_FOLDER else f" --folder {folder}"
