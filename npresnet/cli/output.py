@@ -8,23 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from npresnet.model.prediction import Prediction
+from npresnet.model.records import record
 from npresnet.system.text import visible
 
 Emit = Callable[[str], None]  # takes a line without its newline
-
-
-def record(path: str, prediction: Prediction) -> dict[str, Any]:
-    """{path, index, label, score, top: [{index, label, score}]}; NaN scores become None because JSON has no NaN."""
-    values = prediction.to_dict()
-    for candidate in (values, *values["top"]):
-        candidate["score"] = candidate["score"] if math.isfinite(candidate["score"]) else None
-        candidate["label"] = visible(candidate["label"])
-    return {"path": visible(path), **values}
 
 
 class Text:
