@@ -135,8 +135,8 @@ def _others(around: list[Entries], path: Path) -> dict[str, object]:
 
 def _scales(others: dict[str, object]) -> list[str]:
     """Tensors beside the state dict that a calibration of the logits has learned."""
-    named = re.compile(r"(^|\.)(temperatures?|logit_(scale|bias)|calibration|platt_\w+)$").search
-    return [name for name, value in others.items() if as_tensor(value) is not None and named(name)]
+    named = r"(^|\.)(temperatures?|logit_(scale|bias)|calibration|platt_\w+)$"
+    return [name for name, value in others.items() if as_tensor(value) is not None and re.search(named, name)]
 
 
 def _differs(rival: Holder, found: StateDict) -> bool:

@@ -49,7 +49,9 @@ GC = Attention("gc", "se", ("conv_attn", "mlp_scale", ""))
 KINDS = {"se": SE, "eca": ECA, "cbam": CBAM, "gc": GC}
 
 _BLOCK = r"^layer[0-9]+\.[0-9]+\."
-_MODULE = r"(?P<module>se|se_module|se_layer|semodule|eca|eca_layer|attn)"
+_NAMES = ("se", "se_module", "se_layer", "semodule", "eca", "eca_layer", "attn")
+_MODULE = f"(?P<module>{'|'.join(_NAMES)})"
+_MEMBERS = {*_NAMES, "cbam", "ca", "fc1"}  # names in a block that start all forms below
 _GATE = "ChannelGate.mlp.1 ChannelGate.mlp.3 SpatialGate.spatial.conv SpatialGate.spatial.bn"
 # (kind, pattern of the first layer's weight, the layers); the first match counts
 _FORMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -67,6 +69,9 @@ _FORMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 def find_attention(tensors: Tensors) -> Attention | None:
     """The attention that any block of a file has."""
+    members = {name.split(".", 3)[2] for name in tensors if name.startswith("layer") and name.count(".") > 2}
+    if members.isdisjoint(_MEMBERS):  # without compiling a pattern for each form
+        return None
     for kind, pattern, layers in _FORMS:
         for name in tensors.matching(pattern):
             found = re.match(pattern, name)
