@@ -114,6 +114,8 @@ def tensors_of(entries: Entries) -> Tensors:
     for key, value in entries.items():
         tensor = as_tensor(value)
         if tensor is not None:
+            if not isinstance(key, (str, bytes, int)):
+                raise CheckpointError(f"the key of one of its tensors is no name: {describe(key)}.")
             if name_of(key) in found:
                 raise CheckpointError(f"two tensors are called {shown(name_of(key))}; the file is ambiguous.")
             found[name_of(key)] = tensor

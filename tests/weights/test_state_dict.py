@@ -9,6 +9,7 @@ import pytest
 
 from npresnet.errors import CheckpointError
 from npresnet.weights.custom import WRAPPERS
+from npresnet.weights.inert import Inert
 from npresnet.weights.state_dict import PREFIXES, find_state_dict
 from npresnet.weights.tensor import Storage, Tensor
 
@@ -122,6 +123,13 @@ def test_keys_that_are_not_strings():
     assert names({b"conv1.weight": tensor(), 7: tensor(), b"caf\xe9": tensor()}) == ["conv1.weight", "7", "café"]
     with pytest.raises(CheckpointError, match="two tensors are called a"):
         find_state_dict({"a": tensor(), b"a": tensor()})
+
+
+@pytest.mark.parametrize("key", [tensor(), Inert("pkg.Key"), (1, 2), 1.5, None])
+def test_keys_that_are_no_names(key):
+    with pytest.raises(CheckpointError, match="the key of one of its tensors is no name"):
+        find_state_dict({"a": tensor(), key: tensor()})
+    assert find_state_dict({"a": tensor(), key: "no tensor"}).tensors.keys() == {"a"}
 
 
 def test_entries_other_than_tensors_are_left_out_and_named():
