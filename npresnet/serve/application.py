@@ -43,7 +43,8 @@ def app(model: str | Path | Model, **settings: Any) -> Starlette:
     loaded = model if isinstance(model, Model) else npresnet.load(model)
     if loaded.network.takes_clips:
         raise ArchitectureError("this network takes clips, and the server takes pictures; use `npresnet predict`")
-    service = Service(loaded, chosen.name or _name_of(model, loaded), chosen)
+    name = chosen.name or name_of(str(loaded.config.value("arch")) if isinstance(model, Model) else model)
+    service = Service(loaded, name, chosen)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -83,10 +84,7 @@ async def metrics(request: Request) -> Response:
     return service_of(request).metrics.response()
 
 
-def _name_of(given: str | Path | Model, loaded: Model) -> str:
-    """A name for addresses: that of the file without its suffix, else the architecture's."""
-    arch = str(loaded.config.value("arch"))
-    text = (
-        arch if isinstance(given, Model) else re.sub(r"\.(npz|pth?|th|pkl|safetensors|h5|keras)$", "", Path(given).name)
-    )
+def name_of(source: str | Path) -> str:
+    """A model's name in addresses: that of its file, without its suffix."""
+    text = re.sub(r"\.(npz|pth?|th|pkl|safetensors|h5|keras)$", "", Path(source).name)
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:100] or "model"

@@ -59,11 +59,19 @@ class Service:
         self._decoded = asyncio.Semaphore(2 * settings.max_batch)  # pictures that are decoded and not yet computed
         self._rate = 0.0  # images per second, of the last batches
 
-    async def start(self) -> None:
+    def warm(self) -> None:
         """Compile the network for one image and for several, so that the first client does not wait for that."""
+        shape = self.fixed_shape
+        if -1 in shape:
+            shape = input_size(self.model.config, self.how)
+        for images in (1, min(self.settings.max_batch, 2 * self.model.config["threads"].value)):
+            self.width = self.model(np.zeros((images, *shape), np.float32)).shape[1]
+        self.ready = True
+
+    async def start(self) -> None:
+        """`warm`, unless that was done."""
         if not self.ready:
-            await self._batcher.call(self._warm)
-            self.ready = True
+            await self._batcher.call(self.warm)
 
     def close(self) -> None:
         """Stop the threads; the model stays open."""
@@ -135,13 +143,6 @@ class Service:
         rate = images / max(seconds, 1e-6)
         self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
         self.metrics.batches.observe(images)
-
-    def _warm(self) -> None:
-        shape = self.fixed_shape
-        if -1 in shape:
-            shape = input_size(self.model.config, self.how)
-        for images in (1, min(self.settings.max_batch, 2 * self.model.config["threads"].value)):
-            self.width = self.model(np.zeros((images, *shape), np.float32)).shape[1]
 
 
 def preprocess_of(model: Model) -> Preprocess | None:

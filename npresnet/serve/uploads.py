@@ -38,7 +38,7 @@ class Uploads(NamedTuple):
 
 
 def read(content_type: str, body: bytes, max_images: int) -> Uploads:
-    """Raises RefusedError: 400 for what cannot be parsed, 415 for another Content-Type, 422 for too many images or none."""
+    """Raises RefusedError: 400 for what cannot be parsed, 415 for other types, 422 for too many images or none."""
     header = Message()
     header["content-type"] = content_type
     kind = header.get_content_type() if content_type else ""
