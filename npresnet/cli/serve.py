@@ -17,10 +17,11 @@ def serve(args: Namespace) -> int:
         from npresnet.serve.run import bind, run
         from npresnet.serve.settings import Settings
     except ImportError as error:
-        if (error.name or "npresnet").partition(".")[0] == "npresnet":
+        package = (error.name or "npresnet").partition(".")[0]
+        if package == "npresnet":
             raise
         raise NpresnetError(
-            f"serve needs the package {error.name}, which is not installed: pip install 'npresnet[serve]'"
+            f"serve needs the package {package}, which is not installed: pip install 'npresnet[serve]'"
         ) from None
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings["name"] = args.name or name_of(args.model or "demo")

@@ -148,6 +148,8 @@ class Server(uvicorn.Server):
             await asyncio.sleep(POLL_S)
         self.lost = service.working
         self._say(f"stopped; {_requests(self.lost)} cut" if self.lost else "stopped")
+        for connection in list(self.server_state.connections) if self.lost else ():
+            connection.transport.close()  # so that its request is given up as one whose client has gone
         self.should_exit = True
 
 
