@@ -65,10 +65,11 @@ async function look(candidate, blob) {
   try {
     const map = await send(`cam?index=${candidate.index}`, blob);
     if (blob !== chosen || turn !== asked) return;
-    const [left, top, right] = map.box;
+    const [left, top, right, bottom] = map.box;
     heat.style.left = `${100 * left}%`;
     heat.style.top = `${100 * top}%`;
     heat.style.width = `${100 * (right - left)}%`;
+    heat.style.height = `${100 * (bottom - top)}%`;
     heat.src = map.heat;
     seen.textContent = map.label;
     toggle.hidden = false;
