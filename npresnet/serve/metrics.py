@@ -31,6 +31,8 @@ class Metrics:
         self.queue = Gauge("npresnet_queue_images", "Images that wait or are being computed", registry=registry)
         self.working = Gauge("npresnet_requests_in_progress", "Requests in progress", registry=registry)
         self.images = Counter("npresnet_images", "Images, by outcome", ["outcome"], registry=registry)
+        for outcome in ("answered", "failed"):
+            self.images.labels(outcome)  # 0 from the start, so that rates can be taken
         info = Gauge("npresnet_info", "Always 1", ["version", "model"], registry=registry)
         info.labels(npresnet.__version__, model).set(1)
 
