@@ -55,7 +55,6 @@ async def _answer(request: Request, service: Service, body: bytes, index: int | 
     require_classifier(service)
     find_head(service.model.network)  # its words are the answer
     sent = await uploads_of(request, service, body)
-    del body
     if len(sent.images) != 1:
         raise RefusedError(422, f"expected one image, got {len(sent.images)}")
     data = sent.images[0].data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from time import perf_counter
 from typing import Any, TypeVar
@@ -12,14 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from npresnet.errors import NpresnetError
 from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy, error_response, to_refused
 from npresnet.serve.service import Service
+from npresnet.system.text import visible
 
 Result = TypeVar("Result")
 
 # Answered also while the server drains, and however much there is to do.
 ALWAYS = ("/healthz", "/metrics", "/v2/health/live", "/v2/health/ready")
 WATCH_S = 0.1
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # an error quotes what the client sent
+LOG = logging.getLogger("npresnet.serve")
 
 
 class Front:
@@ -38,6 +43,7 @@ class Front:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
+                message["headers"] = [*message.get("headers", ()), NO_SNIFFING]
             await send(message)
 
         try:
@@ -120,8 +126,11 @@ async def together(parts: list[Coroutine[Any, Any, Result]]) -> list[Result]:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Any exception as JSON."""
-    return error_response(to_refused(error))
+    """Any exception as JSON. What is the server's own failure is logged; other exceptions are by the ASGI server."""
+    refused = to_refused(error)
+    if refused.status == 500 and isinstance(error, NpresnetError):
+        LOG.error("%s: %s", type(error).__name__, visible(str(error)))
+    return error_response(refused)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

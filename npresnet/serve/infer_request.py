@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from npresnet.images.limits import MAX_INPUT_PIXELS
 from npresnet.serve.refusals import RefusedError
-from npresnet.serve.uploads import parsed
+from npresnet.serve.uploads import FEW_VALUES, parsed
 
 Array = NDArray[Any]
 MAX_ID = 256
@@ -65,7 +65,8 @@ class InferRequest(NamedTuple):
 def read(body: bytes, header_length: str | None, expected: Expected) -> InferRequest:
     """Parse a body; header_length is the value of Inference-Header-Content-Length. Raises RefusedError 400."""
     size = _header_size(header_length, len(body))
-    head = parsed(memoryview(body)[:size])
+    values = expected.max_images * math.prod(expected.shape) if -1 not in expected.shape else len(body)
+    head = parsed(memoryview(body)[:size], FEW_VALUES + 2 * values)
     if not isinstance(head, dict):
         raise RefusedError(400, f"the request must be a JSON object, got {type(head).__name__}")
     request_id = head.get("id")

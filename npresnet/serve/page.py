@@ -56,6 +56,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+@lru_cache
 def _style() -> str:
     """The look that the teaching pages have as well, and what this page adds."""
     return files("npresnet.teach.pages").joinpath("page.css").read_text(encoding="utf-8") + _file("page.css")

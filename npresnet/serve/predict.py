@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from npresnet.errors import ArchitectureError, ImageError, NpresnetError
+from npresnet.errors import ArchitectureError, ImageError, NpresnetError, ShapeError
 from npresnet.model.prediction import Prediction
 from npresnet.model.records import record
 from npresnet.serve import uploads
@@ -33,7 +33,6 @@ async def predict(request: Request) -> Response:
 async def _answer(request: Request, service: Service, body: bytes, top: int) -> Response:
     require_classifier(service)
     sent = await uploads_of(request, service, body)
-    del body
     with service.admitted(len(sent.images)):
         results = await together([_result(service, image, top) for image in sent.images])
     records = [record(image.path, result) for image, result in zip(sent.images, results, strict=True)]
@@ -54,7 +53,7 @@ async def _result(service: Service, image: Upload, top: int) -> Prediction | Npr
         return image.data
     try:
         return service.prediction(await service.output(image.data), top)
-    except ImageError as error:
+    except (ImageError, ShapeError) as error:  # ShapeError: too small for a network that takes any size
         return error
 
 

@@ -20,6 +20,7 @@ RAW = (
     "application/x-www-form-urlencoded",
 )  # the last is what `curl --data-binary` says
 EXPECTED = "expected an image's bytes (image/*, application/octet-stream), multipart/form-data, or application/json"
+FEW_VALUES = 1000  # of JSON, besides an image's own
 JSON_EXPECTED = 'expected {"image": "<base64>"} or {"images": ["<base64>", ...]}'
 
 
@@ -45,7 +46,7 @@ def read(content_type: str, body: bytes, max_images: int) -> Uploads:
     if kind == "multipart/form-data":
         images = _from_multipart(body, header.get_param("boundary"), max_images)
     elif kind == "application/json":
-        found = parsed(body)
+        found = parsed(body, FEW_VALUES + 2 * max_images)
         if isinstance(found, dict) and found.keys() == {"image"}:
             return Uploads([_from_base64("0", found["image"])], single=True)
         if not isinstance(found, dict) or found.keys() != {"images"} or not isinstance(found["images"], list):
@@ -61,10 +62,16 @@ def read(content_type: str, body: bytes, max_images: int) -> Uploads:
     return Uploads(images, single=False)
 
 
-def parsed(body: bytes | memoryview) -> Any:
-    """A JSON document. Raises RefusedError for anything else, NaN and infinities included."""
+def parsed(body: bytes | memoryview, most_values: int) -> Any:
+    """A JSON document. Raises RefusedError for anything else, NaN and infinities included.
+
+    most_values  bounds lists, objects and their items together: a byte of JSON becomes up to thirty of Python's
+    """
     try:
-        return json.loads(str(body, "utf-8"), parse_constant=_no_constant)
+        text = str(body, "utf-8")
+        if sum(map(text.count, "[{,")) > most_values:
+            raise RefusedError(400, f"the JSON has more values than the {most_values} that any request needs")
+        return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RefusedError(400, f"the body is not valid JSON: {why[:200]}") from None

@@ -121,6 +121,7 @@ def without_data(entry):
         ({"inputs": [floats(shape=[2**62, *SHAPE[1:]])]}, "64 images"),
         ({"inputs": [floats(shape=[2, *SHAPE[1:]])]}, "has the shape [2, 3, 36, 44] and data of the shape"),
         ({"inputs": [floats(data=[[0.0] * SIZE])]}, "data of the shape [1, "),
+        ({"inputs": [floats(data=[[0]] * 65 * SIZE)]}, "more values than the"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + ["a"])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [{}])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [[1.0, 2.0]])]}, "must be numbers"),

@@ -90,8 +90,11 @@ def test_base64_in_json(client, model):
         (b"{", "application/json", 400, "not valid JSON"),
         (b"\xff", "application/json", 400, "not valid JSON"),
         (b'{"image": NaN}', "application/json", 400, "JSON has no NaN"),
-        (b"[" * 100_000, "application/json", 400, "nested too deeply"),
-        (b'{"a":' * 100_000, "application/json", 400, "nested too deeply"),
+        (b"[" * 1100, "application/json", 400, ""),
+        (b'{"a":' * 1100, "application/json", 400, ""),
+        (b"[" * 100_000, "application/json", 400, "more values than the 1128"),
+        (b'{"a":' * 100_000, "application/json", 400, "more values"),
+        (b'{"images": [' + b"0," * 2000 + b"0]}", "application/json", 400, "more values"),
         (b"1" * 10_000, "application/json", 400, "not valid JSON"),
         (b"x", "text/plain", 415, "'text/plain' is not supported"),
         (b"x", "multipart/form-data", 400, "no boundary"),
@@ -152,3 +155,19 @@ def test_grey_network():
         assert client.post("/predict", content=jpeg(1)).json() == expected(model, jpeg(1))
         assert client.get("/v2/models/cifar_resnet20").json()["inputs"][0]["shape"] == [-1, 1, 32, 32]
         assert client.post("/cam", content=jpeg(1)).status_code == 200
+
+
+def test_failures_of_the_server_are_logged_and_not_explained(weights, caplog):
+    model = npresnet.load(weights, threads=1)
+    made = app(model)
+    with TestClient(made, raise_server_exceptions=False) as client:
+        made.state.service._batcher._run = lambda x: 1 / 0
+        hidden = client.post("/predict", content=jpeg(1))
+        assert (hidden.status_code, hidden.json()["error"][:17]) == (500, "an internal error")
+        assert "zero" not in hidden.text
+        made.state.service._batcher._run = model
+        model.close()
+        told = client.post("/predict", content=jpeg(1))
+        assert (told.status_code, "closed" in told.json()["error"]) == (500, True)
+        assert [record.name for record in caplog.records if "DeviceError" in record.message] == ["npresnet.serve"]
+        assert told.headers["x-content-type-options"] == "nosniff"

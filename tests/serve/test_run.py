@@ -66,8 +66,16 @@ def test_drains(weights, stop):
     ]
 
 
-def test_a_request_that_does_not_end_is_cut(weights):
-    with served("--model", weights, "--threads", "1", "--drain-s", "0.2") as server:
+def test_clients_that_go_and_requests_that_do_not_end(weights):
+    """A client that goes before its batch is due costs no computing; a request that takes too long is cut."""
+    with served("--model", weights, "--threads", "1", "--drain-s", "0.2", "--batch-wait-ms", "60000") as server:
+        gone = begun(server, jpeg(1), share=1)
+        until(lambda: b"npresnet_queue_images 1.0" in server.ask("GET", "/metrics")[1])
+        gone.close()
+        until(lambda: b'npresnet_requests_total{code="499",route="predict"} 1.0' in server.ask("GET", "/metrics")[1])
+        metrics = server.ask("GET", "/metrics")[1]
+        assert b"npresnet_queue_images 0.0" in metrics
+        assert b"npresnet_batch_images_count 0.0" in metrics
         sender = begun(server, jpeg(1))
         until(lambda: b"npresnet_requests_in_progress 1.0" in server.ask("GET", "/metrics")[1])
         server.process.send_signal(signal.SIGTERM)
