@@ -30,8 +30,8 @@ LOG = logging.getLogger("npresnet.serve")
 class Front:
     """ASGI middleware: counts requests, and refuses new ones while the server drains or has too many."""
 
-    def __init__(self, inner: ASGIApp, service: Service):
-        self._inner, self._service = inner, service
+    def __init__(self, app: ASGIApp, service: Service):
+        self._inner, self._service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -66,12 +68,16 @@ def _cannot(host: str, port: int, error: Exception) -> str:
 def run(model: Any, bound: socket.socket, *, drain_s: float, say: Say, **settings: Any) -> bool:
     """Serve a model until a signal asks to stop; then close the socket. Whether all requests were answered.
 
+    For a process that does nothing else: it takes its signals, and warnings of single pictures are not shown.
+
     model, settings  of `npresnet.serve.app`
     drain_s          how long requests in progress may take after the signal
     say              is called with lines for the user
 
     Raises ServeError, and what the network's first run raises.
     """
+    warnings.simplefilter("ignore", UserWarning)  # of single pictures: clients would write the log
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the same
     with bound:
         made = app(model, **settings)
         service: Service = made.state.service
@@ -114,6 +120,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say where it listens once it does."""
         await super().startup(sockets)
+        if not self.started:
+            raise ServeError("the server did not start; the lines above say why")
         self._say(self.greeting)
 
     @contextmanager
