@@ -7,30 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tritonclient import http
+from tritonclient.http import aio
+from tritonclient.utils import InferenceServerException
 
 from npresnet.system.text import visible
 from tests.serve.conftest import LABELS, jpeg
 
-tritonclient = pytest.importorskip("tritonclient")
 MODEL = "small_net"
 
 
 @pytest.fixture(scope="module")
-def triton(server):
-    import tritonclient.http as http
-
+def client(server):
     with http.InferenceServerClient(server.address) as client:
-        yield http, client
+        yield client
 
 
-def tensor(http, x: np.ndarray, *, binary: bool = True):
+def tensor(x: np.ndarray, *, binary: bool = True):
     found = http.InferInput("input", x.shape, "FP32")
     found.set_data_from_numpy(x, binary_data=binary)
     return found
 
 
-def test_health_and_metadata(triton):
-    http, client = triton
+def test_health_and_metadata(client):
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready(MODEL)
@@ -55,8 +54,7 @@ def test_health_and_metadata(triton):
 
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("binary", [True, False])
-def test_tensors(triton, model, binary, compression):
-    http, client = triton
+def test_tensors(client, model, binary, compression):
     x = np.concatenate([model.preprocess(jpeg(seed)) for seed in range(3)])
     outputs = [
         http.InferRequestedOutput("logits", binary_data=binary),
@@ -65,7 +63,7 @@ def test_tensors(triton, model, binary, compression):
     ]
     found = client.infer(
         MODEL,
-        [tensor(http, x, binary=binary)],
+        [tensor(x, binary=binary)],
         model_version="1",
         outputs=outputs,
         request_id="the id",
@@ -80,17 +78,15 @@ def test_tensors(triton, model, binary, compression):
     assert found.get_response()["id"] == "the id"
 
 
-def test_classification(triton, model):
-    http, client = triton
+def test_classification(client, model):
     output = http.InferRequestedOutput("probabilities", class_count=2)
-    found = client.infer(MODEL, [tensor(http, model.preprocess(jpeg(4)))], outputs=[output]).as_numpy("probabilities")
+    found = client.infer(MODEL, [tensor(model.preprocess(jpeg(4)))], outputs=[output]).as_numpy("probabilities")
     best = model.predict(jpeg(4)).top[:2]
     assert found.tolist() == [[f"{one.score:f}:{one.index}:{visible(LABELS[one.index])}".encode() for one in best]]
 
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
-def test_encoded_pictures(triton, model, shape):
-    http, client = triton
+def test_encoded_pictures(client, model, shape):
     pictures = http.InferInput("image", shape, "BYTES")
     pictures.set_data_from_numpy(np.array([jpeg(5), jpeg(6, 200, 90, "PNG")], np.object_).reshape(shape))
     found = client.infer(MODEL, [pictures])
@@ -99,11 +95,8 @@ def test_encoded_pictures(triton, model, shape):
     assert [label.decode() for label in found.as_numpy("label")] == [visible(one.label) for one in wanted]
 
 
-def test_errors(triton, model):
-    http, client = triton
-    from tritonclient.utils import InferenceServerException
-
-    x = tensor(http, model.preprocess(jpeg(1)))
+def test_errors(client, model):
+    x = tensor(model.preprocess(jpeg(1)))
     with pytest.raises(InferenceServerException, match="unknown model 'another'") as raised:
         client.infer("another", [x])
     assert raised.value.status() == "404"
@@ -111,17 +104,16 @@ def test_errors(triton, model):
         client.infer(MODEL, [x], outputs=[http.InferRequestedOutput("classes")])
     assert raised.value.status() == "400"
     with pytest.raises(InferenceServerException, match=r"must have the shape \[-1, 3, 36, 44\]"):
-        client.infer(MODEL, [tensor(http, np.zeros((1, 3, 44, 36), np.float32))])
+        client.infer(MODEL, [tensor(np.zeros((1, 3, 44, 36), np.float32))])
     assert client.infer(MODEL, [x]).as_numpy("logits").shape == (1, 6)
 
 
 def test_concurrent_tensors(server, model):
     """Eight clients at once with distinct images: each gets its own, bit for bit as alone."""
-    import tritonclient.http as http
 
     def ask(seed: int):
         with http.InferenceServerClient(server.address) as client:
-            return client.infer(MODEL, [tensor(http, model.preprocess(jpeg(seed)))]).as_numpy("logits")
+            return client.infer(MODEL, [tensor(model.preprocess(jpeg(seed)))]).as_numpy("logits")
 
     with ThreadPoolExecutor(8) as clients:
         found = list(clients.map(ask, range(24)))
@@ -129,12 +121,10 @@ def test_concurrent_tensors(server, model):
     np.testing.assert_array_equal(np.concatenate(found), np.stack(wanted))
 
 
-def test_asynchronous_clients(triton, server, model):
-    http, client = triton
-    x = tensor(http, model.preprocess(jpeg(1)))
+def test_asynchronous_clients(client, server, model):
+    x = tensor(model.preprocess(jpeg(1)))
     wanted = model.predict(jpeg(1)).logits
     np.testing.assert_array_equal(client.async_infer(MODEL, [x]).get_result().as_numpy("logits")[0], wanted)
-    from tritonclient.http import aio
 
     async def ask():
         async with aio.InferenceServerClient(server.address) as other:
