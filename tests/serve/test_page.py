@@ -133,14 +133,17 @@ def test_policy_and_self_containment(client):
         assert mark not in found.text
 
 
-def test_names_are_text(weights):
-    """A model's architecture comes from a file."""
+def test_names_are_text(weights, monkeypatch):
+    """A model's architecture comes from a file, and words about it may quote the file."""
+    monkeypatch.setattr("npresnet.serve.page.why_not", lambda model: "</script><img src=y>")
     model = npresnet.load(weights, threads=1)
     model.config = model.config.with_decisions(arch=Decision("<img src=x>", "file"))
     with TestClient(app(model)) as client:
         text = client.get("/").text
     assert "<img" not in text.partition("<main>")[0]
     assert "&lt;img src=x&gt;" in text
+    assert "</script><img" not in text
+    assert "\\u003c/script>\\u003cimg src=y>" in text
 
 
 @pytest.mark.parametrize("index", [None, 0, 4])
