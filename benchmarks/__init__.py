@@ -4,6 +4,7 @@
     layers        the time of every step
     coldstart     a fresh process from weight file to label; its programs are in cold/
     memory        memory of each engine's process by batch size
+    serve         requests per second of `npresnet serve` and of the programs in serve_peers/
     determinism   whether an image's bits depend on batch, place, threads or process
     families      every ResNet of timm and torchvision, and the files of other homes: right, or asked, or said
     gpu_report    all measurements and checks on a GPU, in three calls

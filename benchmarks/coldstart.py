@@ -21,10 +21,10 @@ from pathlib import Path
 if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.kit.cold import Program, race
+from benchmarks.kit.cold import Program, operators_to_declare, race
 from benchmarks.kit.script import command, default_path, default_text, say
 from benchmarks.kit.tables import cold_problems, cold_table
-from npresnet.bench import machine, results, tables, torchvision_models
+from npresnet.bench import machine, results, tables
 from npresnet.bench.arguments import count
 from npresnet.bench.compare import Settings, prepare_apart
 from npresnet.bench.peers import ONNX
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
         prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
         model = Path(prepared.model)
         _convert(model, Path(folder), environ, options.threads)
-        environ["TORCHVISION_OPERATORS"] = _operators_to_declare(environ)
+        environ["TORCHVISION_OPERATORS"] = operators_to_declare(environ)
         found = race(
             programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=say
         )
@@ -104,14 +104,6 @@ def _convert(source: Path, folder: Path, environ: dict[str, str], threads: int) 
     program = "import sys, npresnet as n; n.prepare(n.convert(*sys.argv[1:3]), threads=int(sys.argv[3]))"
     words = [sys.executable, "-c", program, str(source), str(folder / "cold.npz"), str(threads)]
     subprocess.run(words, env={**environ, "NPRESNET_CACHE": str(folder / "cache")}, check=True)
-
-
-def _operators_to_declare(environ: dict[str, str]) -> str:
-    """The operators that the program with torchvision must declare for this build of torch: usually none."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import torchvision"], env=environ, capture_output=True, text=True, check=False
-    )
-    return " ".join(torchvision_models.operator_names()) if "torchvision::" in done.stderr else ""
 
 
 if __name__ == "__main__":

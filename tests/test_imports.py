@@ -17,11 +17,13 @@ tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tom
 PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
-OPTIONAL = {
+SERVE = {"prometheus_client", "python_multipart", "starlette", "uvicorn"}
+OPTIONAL = SERVE | {
     "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
 }  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
-AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions
+# npresnet.cuda and npresnet.serve are themselves imported only inside functions; a server decodes pictures anyway
+AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}, "serve": SERVE | {"PIL"}}
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
     "argparse", "asyncio", "concurrent.futures", "http.client", "multiprocessing", "sqlite3", "ssl", "tarfile",
     "urllib.request", "zipfile",
@@ -81,6 +83,8 @@ def test_third_party_imports():
         ("cpu/gemm.py", "def f():\n    import torch", set()),
         ("cpu/gemm.py", "import cupy", {"cupy"}),
         ("cuda/gpu.py", "import cupy", set()),
+        ("serve/page.py", "import starlette, jinja2", {"jinja2"}),
+        ("cli/serve.py", "import uvicorn", {"uvicorn"}),
     ],
 )
 def test_refused_imports(path, text, refused):

@@ -131,7 +131,7 @@ def test_pages_have_blocks_of_both_kinds():
 
 
 def test_every_block_is_run_or_has_a_reason():
-    known = readme_commands.RUN_LANGUAGES + readme_commands.SHOWN_LANGUAGES
+    known = readme_commands.RUN_LANGUAGES + readme_commands.SHOWN_LANGUAGES + readme_commands.FILE_LANGUAGES
     assert [f"{block}: {block.language}" for block in ALL_BLOCKS if block.language not in known] == []
     reasons = (*readme_commands.REASONS, None)
     assert [f"{block}: {block.not_run}" for block in ALL_BLOCKS if block.not_run not in reasons] == []

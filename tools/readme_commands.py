@@ -17,12 +17,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 RUN_LANGUAGES = ("sh", "python")
 SHOWN_LANGUAGES = ("text", "json", "csv")  # outputs
+FILE_LANGUAGES = ("dockerfile",)  # files to write
 # reason -> what every block that is left out for it contains
 REASONS = {
     "install": r"pip install",
     "test command": r"pytest",
     "download": r"resnet\d+",
     "gpu": r"cuda",
+    "server": r"npresnet serve|127\.0\.0\.1:8000|docker run",  # tests/serve/test_docs.py runs them
     "benchmark": r"benchmarks/\w+\.py",
     "files": r"\.(pth?|ckpt|safetensors)\b",
 }

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from npresnet.bench import torchvision_models
 from npresnet.bench.memory import maxrss_mb, peak_mb
 from npresnet.bench.process import without_paths
 from npresnet.bench.timing import Stats, median, rotated
@@ -113,6 +114,14 @@ def race(
         say(f"repetition {number + 1} of {repetitions}")
     _refuse_disagreement(results)
     return results
+
+
+def operators_to_declare(environ: Mapping[str, str]) -> str:
+    """The operators that a program with torchvision must declare for this build of torch: usually none."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import torchvision"], env=environ, capture_output=True, text=True, check=False
+    )
+    return " ".join(torchvision_models.operator_names()) if "torchvision::" in done.stderr else ""
 
 
 def _repeat(result: ColdResult, environ: Mapping[str, str], *, counts: bool) -> None:

@@ -4,6 +4,7 @@
     predict   predict
     files     convert, inspect, summary
     maps      embed, cam
+    serve     serve
     bench     bench
     pages     explain, trace
     teach     ladder, exercise, diff

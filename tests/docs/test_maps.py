@@ -11,6 +11,7 @@ import pytest
 WHOLE = (
     *("benchmarks", "benchmarks.gpu", "benchmarks.kit", "npresnet.arch", "npresnet.cli", "npresnet.cpu.compiler"),
     *("npresnet.cpu.runtime", "npresnet.cuda.compiler", "npresnet.cuda.runtime", "npresnet.model", "npresnet.plan"),
+    "npresnet.serve",
 )
 
 

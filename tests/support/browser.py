@@ -38,15 +38,15 @@ class Browser:
         self.problems: list[str] = []
         self.requests: list[str] = []
 
-    def open(self, page: Path, width: int = 1280, height: int = 900, **media: str) -> None:
-        """Load a file in a window of this size; media: prefers_color_scheme="dark", ..."""
+    def open(self, page: Path | str, width: int = 1280, height: int = 900, **media: str) -> None:
+        """Load a file or an address in a window of this size; media: prefers_color_scheme="dark", ..."""
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._collect()
         self.problems, self.requests = [], []
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get(page.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
 
     def run(self, script: str, *arguments: Any) -> Any:
         """The result of a piece of JavaScript."""
@@ -82,11 +82,14 @@ class Browser:
 
     def check_quiet(self) -> None:
         """Fail where the page has console errors, or requested anything but itself and its embedded content."""
+        self.check_server("file:")
+        assert len([url for url in self.requests if url.startswith("file:")]) == 1
+
+    def check_server(self, server: str) -> None:
+        """Fail where the page has console errors, or requested anything of others than the server at this address."""
         self._collect()
         assert self.problems == []
-        outside = [url for url in self.requests if not url.startswith(("file:", "data:"))]
-        assert outside == []
-        assert len([url for url in self.requests if url.startswith("file:")]) == 1
+        assert [url for url in self.requests if not url.startswith((server, "data:", "blob:"))] == []
 
     def close(self) -> None:
         self.driver.quit()
@@ -97,7 +100,9 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             parameters = message["params"]
             is_request = message["method"] == "Network.requestWillBeSent"
-            if is_request and parameters["documentURL"].startswith("file:"):  # not of the browser's own first tab
+            if is_request and parameters["documentURL"].startswith(
+                ("file:", "http:")
+            ):  # not of the browser's own first tab
                 self.requests.append(parameters["request"]["url"])
 
 

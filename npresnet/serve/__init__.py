@@ -1,0 +1,22 @@
+"""A model behind HTTP (extra `serve`): `npresnet serve --model M`, or `npresnet.serve.app(model)` under any server.
+
+    application     app: the routes of one model as a Starlette application
+    settings        Settings: name, batches, limits
+    service         Service: one model in use; who may come in, what is decoded where, what is computed when
+    batching        images that are in flight together are computed together
+    bodies          the bytes of a request, bounded in size, time and inflation
+    uploads         the images in them: raw, multipart, JSON
+    predict, cam    POST /predict, POST /cam
+    open_inference  the Open Inference Protocol, version 2; its requests and answers in infer_request, infer_response
+    metrics, page   GET /metrics, GET /
+    front           before every route: counts, refuses while draining, turns errors into JSON
+    run             npresnet serve: listens, drains on SIGTERM; its connections are bounded in time
+    refusals        errors, and how they are told over HTTP
+
+Starlette, uvicorn, python-multipart and prometheus-client are imported here alone, and this package only by functions.
+"""
+
+from npresnet.serve.application import app
+from npresnet.serve.settings import Settings
+
+__all__ = ["Settings", "app"]

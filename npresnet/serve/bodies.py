@@ -1,0 +1,142 @@
+"""The body of a request: bounded in size, in time, in what it inflates to, and together with all other bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import ClientDisconnect, Request
+
+from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy
+from npresnet.serve.service import Service
+
+LINGER_S = 1.0  # how long the rest of a refused body is read, so that the client sees why before its connection breaks
+ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
+
+
+@asynccontextmanager
+async def received(request: Request, service: Service) -> AsyncIterator[bytes]:
+    """The body, inflated, while it is in use. Raises RefusedError: 408, 413, 415, 400, 503."""
+    held = Held(service)
+    try:
+        yield await _read(request, service, held)
+    finally:
+        held.release()
+
+
+class Held:
+    """Counts one body's bytes among all that are in memory."""
+
+    def __init__(self, service: Service):
+        self._service, self._size = service, 0
+
+    def add(self, size: int) -> None:
+        """Raise RefusedError where all bodies together are too large."""
+        self._size += size
+        self._service.held += size
+        if self._service.held > self._service.settings.max_held:
+            limit = self._service.settings.max_held
+            raise busy(
+                f"the requests in progress hold {limit} bytes, all that this server takes at once; try again, send "
+                "smaller pictures, or let it take more by --max-body-mb",
+                self._service.retry_after_s(),
+            )
+
+    def release(self) -> None:
+        """Its bytes are let go."""
+        self._service.held -= self._size
+        self._size = 0
+
+
+async def _read(request: Request, service: Service, held: Held) -> bytes:
+    settings = service.settings
+    encoding = _encoding(request)
+    try:
+        _check_length(request, settings.max_body)
+        body = await asyncio.wait_for(_collected(request, settings.max_body, held), settings.body_timeout_s)
+    except asyncio.TimeoutError:
+        raise RefusedError(
+            408,
+            f"the request's body took longer than {settings.body_timeout_s:g} s; send it faster, or allow more by "
+            "--body-timeout-s",
+            CLOSE,
+        ) from None
+    except ClientDisconnect:
+        raise RefusedError(GONE, "the client has gone") from None
+    except RefusedError as refusal:
+        refusal.headers.update(CLOSE)
+        await _linger(request)
+        raise
+    if encoding is None:
+        return body
+    inflated = await service.in_pool(inflate, body, encoding, settings.max_body)
+    held.add(len(inflated))
+    return inflated
+
+
+def _encoding(request: Request) -> int | None:
+    name = request.headers.get("content-encoding", "identity").strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name not in ENCODINGS:
+        raise RefusedError(415, f"Content-Encoding {name!r:.60} is not supported; send gzip, deflate or none", CLOSE)
+    return ENCODINGS[name]
+
+
+def _check_length(request: Request, most: int) -> None:
+    """Content-Length, where it is given, before anything is read."""
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
+        raise too_large(most)
+
+
+async def _collected(request: Request, most: int, held: Held) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise too_large(most)
+        held.add(len(part))
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _linger(request: Request) -> None:
+    """Read and forget what still comes, for a moment, unless the client asks first whether it may send at all."""
+    if "expect" in request.headers:
+        return
+
+    async def forget() -> None:
+        while True:
+            message = await request.receive()
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return
+
+    try:
+        await asyncio.wait_for(forget(), LINGER_S)
+    except asyncio.TimeoutError:
+        return
+
+
+def too_large(most: int) -> RefusedError:
+    """413."""
+    return RefusedError(
+        413, f"the request's body has more than {most} bytes; send less at once, or allow more by --max-body-mb"
+    )
+
+
+def inflate(body: bytes, window_bits: int, most: int) -> bytes:
+    """A body of Content-Encoding gzip or deflate. Raises RefusedError: 413 beyond `most` bytes, 400 if damaged."""
+    stream = zlib.decompressobj(window_bits)
+    try:
+        made = stream.decompress(body, most + 1)
+    except zlib.error as error:
+        raise RefusedError(400, f"the body is not what its Content-Encoding says: {error}") from None
+    if len(made) > most:
+        raise too_large(most)
+    if not stream.eof:
+        raise RefusedError(400, "the compressed body is truncated")
+    return made

@@ -1,0 +1,64 @@
+"""Errors of a server, and how they are told over HTTP: a status and {"error": "..."}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from npresnet.errors import ArchitectureError, ImageError, NpresnetError, ShapeError
+from npresnet.system.text import visible_lines
+
+GONE = 499  # the client has gone: nobody reads the answer, metrics count it
+CLOSE = {"connection": "close"}  # after a body that was not read to its end
+
+
+class ServeError(NpresnetError, RuntimeError):
+    """A server cannot be set up: a wrong setting, an address that cannot be used."""
+
+
+class RefusedError(NpresnetError):
+    """A request that is not answered as it was meant.
+
+    status   of the response
+    headers  such as Retry-After
+    """
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def busy(message: str, retry_after_s: int) -> RefusedError:
+    """503: the same request will be answered later."""
+    return RefusedError(503, message, {"retry-after": str(retry_after_s)})
+
+
+def to_refused(error: Exception, *, bad: int = 422) -> RefusedError:
+    """What an error of the model means for a request: the client's mistake (status `bad`), or the server's.
+
+    Another exception than npresnet's is not explained to clients: 500 without its text, for it may hold anything.
+    """
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, (ImageError, ShapeError, ArchitectureError)):
+        return RefusedError(bad, str(error))
+    if isinstance(error, NpresnetError):
+        return RefusedError(500, str(error))
+    if isinstance(error, MemoryError):
+        return busy("the server has not enough memory for this request now", 5)
+    return RefusedError(500, "an internal error; the server's log has the details")
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON of UTF-8; NaN is refused, for JSON has none."""
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return Response(body, status, dict(headers or {}), "application/json")
+
+
+def error_response(refusal: RefusedError) -> Response:
+    """{"error": message}."""
+    return json_response({"error": visible_lines(str(refusal))}, refusal.status, refusal.headers)

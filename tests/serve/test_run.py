@@ -1,0 +1,199 @@
+"""`npresnet serve` as a process: where it listens, what it says, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import time
+
+import pytest
+
+from npresnet.cli import main
+from npresnet.serve import connections
+from npresnet.serve.refusals import ServeError
+from npresnet.serve.run import bind
+from tests.serve.conftest import jpeg
+from tests.serve.test_limits import until
+from tests.support.served import served
+
+
+def test_says_where_it_listens(server):
+    assert server.log[-1] == f"npresnet: listening on {server.url}, model small_net; Ctrl-C stops\n"
+    host, port = server.address.split(":")
+    assert (host, int(port) > 0) == ("127.0.0.1", True)
+
+
+def begun(server, image: bytes, share: int = 2) -> socket.socket:
+    """A connection that has sent a request's headers and a part of its body."""
+    host, port = server.address.split(":")
+    sender = socket.create_connection((host, int(port)), timeout=30)
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(image)}\r\n\r\n".encode()
+    sender.sendall(head + image[: len(image) // share])
+    return sender
+
+
+def answered(sender: socket.socket) -> bytes:
+    parts = []
+    while part := sender.recv(2**16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_drains(weights, stop):
+    """A request in progress is answered after the signal; new ones are refused; readiness goes; exit code 0."""
+    image = jpeg(1)
+    with served("--model", weights, "--threads", "1", "--batch-wait-ms", "0") as server:
+        assert server.ask("GET", "/v2/health/ready")[0] == 200
+        sender = begun(server, image)
+        until(lambda: b"npresnet_requests_in_progress 1.0" in server.ask("GET", "/metrics")[1])
+        server.process.send_signal(stop)
+        until(lambda: server.ask("GET", "/v2/health/ready")[0] == 503)
+        assert server.ask("GET", "/v2/health/live")[0] == 200
+        assert server.ask("GET", "/healthz") == (503, b'{"status":"draining"}')
+        status, refused = server.ask("POST", "/predict", image)
+        assert (status, b"stopping" in refused) == (503, True)
+        assert server.process.poll() is None
+        sender.sendall(image[len(image) // 2 :])
+        with contextlib.closing(sender):
+            assert answered(sender).startswith(b"HTTP/1.1 200 ")
+        code, out, log = server.ended()
+    assert (code, out) == (0, "")
+    assert log.splitlines()[-2:] == [
+        "npresnet: stopping: 1 request in progress; Ctrl-C again stops at once",
+        "npresnet: stopped",
+    ]
+
+
+def test_clients_that_go_and_requests_that_do_not_end(weights):
+    """A client that goes before its batch is due costs no computing; a request that takes too long is cut."""
+    with served("--model", weights, "--threads", "1", "--drain-s", "0.2", "--batch-wait-ms", "60000") as server:
+        gone = begun(server, jpeg(1), share=1)
+        until(lambda: b"npresnet_queue_images 1.0" in server.ask("GET", "/metrics")[1])
+        gone.close()
+        until(lambda: b'npresnet_requests_total{code="499",route="predict"} 1.0' in server.ask("GET", "/metrics")[1])
+        metrics = server.ask("GET", "/metrics")[1]
+        assert b"npresnet_queue_images 0.0" in metrics
+        assert b"npresnet_batch_images_count 0.0" in metrics
+        sender = begun(server, jpeg(1))
+        until(lambda: b"npresnet_requests_in_progress 1.0" in server.ask("GET", "/metrics")[1])
+        server.process.send_signal(signal.SIGTERM)
+        code, _, log = server.ended()
+        sender.close()
+    assert code == 1
+    assert "npresnet: stopped; 1 request cut" in log
+    assert "Traceback" not in log
+
+
+def test_a_refused_body_is_explained_before_the_connection_ends(server):
+    """The client sends more than is read, and still gets the answer."""
+    status, body = server.ask("POST", "/predict", b"x" * (33 * 2**20))
+    assert (status, b"--max-body-mb" in body) == (413, True)
+
+
+def test_endless_chunks(server):
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as sender:
+        sender.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(33 * 16):
+                sender.sendall(chunk)
+        assert sender.recv(13) == b"HTTP/1.1 413 "
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_headers_that_are_no_http(server):
+    host, port = server.address.split(":")
+    for text in (
+        b"\x16\x03\x01\x02",
+        b"GET / HTTP/1.1\r\nA: " + b"x" * 2**17,
+        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    ):
+        with socket.create_connection((host, int(port)), timeout=30) as sender:
+            sender.sendall(text)
+            assert sender.recv(13) in (b"HTTP/1.1 400 ", b"")
+    assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_headers_that_do_not_come(model, monkeypatch):
+    """A connection that sends nothing, or half of its headers, is closed; one that asks is not."""
+    import asyncio
+
+    import uvicorn
+
+    from npresnet.serve import app
+
+    monkeypatch.setattr(connections, "HEADERS_S", 0.3)
+
+    async def scenario() -> tuple[bytes, bytes, float]:
+        server = uvicorn.Server(uvicorn.Config(app(model), http=connections.Connection, log_level="error", port=0))
+        serving = asyncio.ensure_future(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        began = time.monotonic()
+        silent, _ = await asyncio.open_connection("127.0.0.1", port)
+        slow, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost")
+        found = await silent.read(), await slow.read(), time.monotonic() - began
+        server.should_exit = True
+        await serving
+        return found
+
+    silent, slow, took = asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert (silent, slow) == (b"", b"")
+    assert 0.25 < took < 10
+
+
+def test_addresses_that_cannot_be_used(server, capsys):
+    port = server.address.rpartition(":")[2]
+    for arguments, words in (
+        (("--port", port), f"port {port}: the port is in use; choose another by --port"),
+        (("--host", "203.0.113.7"), "203.0.113.7, port 8000: this machine has no such address"),
+        (("--host", "nowhere.invalid"), "this machine has no such address"),
+        (("--host", "a" * 70), "cannot listen on"),
+        (("--max-images", "300"), "raise max_queue"),
+    ):
+        assert main(["serve", "--model", "demo", *arguments]) == 1
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert len(told.err.splitlines()) == 1
+        assert words in told.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--port", "65536"), ("--port", "x"), ("--batch-wait-ms", "-1"), ("--drain-s", "nan")]
+)
+def test_wrong_usage(arguments):
+    with pytest.raises(SystemExit) as raised:
+        main(["serve", *arguments])
+    assert raised.value.code == 2
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client", "python_multipart"])
+def test_missing_extra(package):
+    """In a fresh process, where the package cannot be imported."""
+    import subprocess
+    import sys
+
+    from tests.support.checkout import REPOSITORY
+
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; import npresnet.cli; sys.exit(npresnet.cli.main(['serve']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"npresnet: error: serve needs the package {package}, which is not installed: pip install 'npresnet[serve]'\n"
+    )
+
+
+def test_bind_on_ipv6():
+    try:
+        bound = bind("::1", 0)
+    except ServeError as error:
+        pytest.skip(str(error))
+    with bound:
+        assert bound.family == socket.AF_INET6
