@@ -22,7 +22,15 @@ SUFFIXES = (".npz", ".pth", ".pt", ".th", ".pkl", ".safetensors", ".bin", ".ckpt
 StrPath = str | os.PathLike[str]
 
 
-def find_file(source: StrPath) -> str:
+def find_source(source: weights.Readable) -> weights.Readable:
+    """What `weights.read` reads: a path, as `find_file` gives it, or weights in memory. Raises CheckpointError."""
+    path = weights.path_of(source)
+    if path is None and weights.is_in_memory(source):
+        return source
+    return find_file(path or source)
+
+
+def find_file(source: object) -> str:
     """The path of the weight file given by a path or a name, downloaded if necessary. Raises CheckpointError."""
     text = path_text(source)
     if holds_weights(text):

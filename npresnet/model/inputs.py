@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from npresnet.errors import CheckpointError, ImageError, NpresnetError, ShapeError
 from npresnet.images import Preprocess
 from npresnet.network import Node
+from npresnet.system.foreign import named
 from npresnet.system.signals import raise_signals
 
 Array = NDArray[Any]
@@ -141,15 +142,16 @@ def require_preprocess(how: Preprocess | None, channels: int) -> Preprocess:
     return how
 
 
-def path_text(path: str | os.PathLike[str]) -> str:
+def path_text(path: object) -> str:
     """A path or a name as a string. Raises CheckpointError for other types."""
-    try:
+    if isinstance(path, (str, os.PathLike)):
         return os.fsdecode(path)
-    except TypeError:
-        raise CheckpointError(
-            f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', got "
-            f"{type(path).__name__}"
-        ) from None
+    foreign = named(path)
+    raise CheckpointError(
+        f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', or where weights in "
+        "memory are taken the bytes of a file, a binary file object or {name: array}, got "
+        f"{foreign or type(path).__name__}"
+    )
 
 
 def npz_path(path: str | os.PathLike[str]) -> Path:
