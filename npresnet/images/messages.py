@@ -72,7 +72,7 @@ def reason(error: Exception, source: Any) -> str:
 
     if isinstance(source, TextIOBase):
         return "was opened as text; open it with mode 'rb', or pass its path"
-    if isinstance(error, ValueError) and re.search(r"\bclosed (file|image)", str(error)):
+    if _was_closed(error, source):
         return "was closed before it was read; read it first, inside the `with` block, or pass its path"
     instead = not_a_path(source) if isinstance(source, str) and isinstance(error, (OSError, ValueError)) else ""
     if instead:
@@ -93,6 +93,13 @@ def reason(error: Exception, source: Any) -> str:
     detail = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     detail = shortened(detail)
     return f"cannot be read: truncated, damaged or not supported by Pillow ({detail}); try to open it in a viewer"
+
+
+def _was_closed(error: Exception, source: Any) -> bool:
+    """Whether a file or a picture was closed; Pillow's pictures then have no file, and say so in several ways."""
+    if isinstance(error, (AssertionError, AttributeError)):
+        return hasattr(source, "fp") and source.fp is None
+    return isinstance(error, ValueError) and bool(re.search(r"\bclosed (file|image)", str(error)))
 
 
 def _unidentified(source: Any) -> str:

@@ -86,7 +86,7 @@ def listed(images: Any) -> Any:
 
     Such arrays are NumPy's of strings or objects, and the columns of pandas, polars, pyarrow and their like.
     """
-    if type(images).__module__.startswith("pyarrow") and hasattr(images, "to_pylist"):
+    if type(images).__module__.startswith("pyarrow") and hasattr(images, "to_pylist") and hasattr(images, "type"):
         return _in_pieces(images)
     shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
     if isinstance(images, str) or not isinstance(shape, tuple) or dtype is None:

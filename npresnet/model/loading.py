@@ -215,7 +215,7 @@ def convert(
     warn_of_ambiguity(loaded.config, loaded.source.name)
     metadata, tensors = loaded.metadata(), loaded.tensors
     del loaded
-    if isinstance(path, str) and target.exists() and os.path.samefile(path, target):
+    if isinstance(path, str) and os.path.exists(target) and os.path.samefile(path, target):
         tensors = {name: array.copy() for name, array in tensors.items()}  # Windows cannot replace a mapped file
     weights.write_npz(target, tensors, metadata)
     del tensors

@@ -56,8 +56,13 @@ def named(source: object) -> str:
     for kinds, words in _OWN:
         if isinstance(source, kinds):
             return words
-    for kind in type(source).__mro__:
-        package = str(kind.__module__).partition(".")[0]
-        if (package, kind.__name__) in _KNOWN:
-            return _KNOWN[package, kind.__name__]
+    return named_class(type(source))
+
+
+def named_class(kind: type) -> str:
+    """The same of the objects of a class."""
+    for one in kind.__mro__:
+        package = str(one.__module__).partition(".")[0]
+        if (package, one.__name__) in _KNOWN:
+            return _KNOWN[package, one.__name__]
     return ""
