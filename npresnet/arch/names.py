@@ -83,8 +83,8 @@ def unknown_arch(name: str) -> ArchitectureError:
     import difflib  # only in case of an error
 
     known = list_archs()
-    close = difflib.get_close_matches(name[:60], known, n=3)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    close = difflib.get_close_matches(name[:60], known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
     return ArchitectureError(
         f"unknown architecture {name[:60]!r}.{hint} npresnet.list_archs() returns the {len(known)} known names, "
         "list_archs('*50*') those that match"
