@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,10 +48,11 @@ def in_rgb_order(source: Any) -> Any:
     and pictures know their order.
     """
     if not hasattr(source, "__array__") or isinstance(source, (str, bytes)):
+        kind = "a path" if isinstance(source, (str, PathLike)) else type(source).__name__
         raise ImageError(
-            f"bgr=True is about arrays, whose order nothing tells, as OpenCV's frames; got {type(source).__name__}, "
-            "which knows its own. Leave it out for files, bytes and PIL images. A network that itself reads blue, "
-            "green, red is loaded with bgr=True instead"
+            f"bgr=True is about arrays, whose order nothing tells, as OpenCV's; got {kind}, which knows its own. "
+            "Leave it out for files, bytes and PIL images. A network that itself reads blue, green, red is loaded with "
+            "bgr=True instead"
         )
     try:
         array = np.asarray(source)
@@ -63,6 +65,12 @@ def in_rgb_order(source: Any) -> Any:
 
 
 def _check_shape(array: Array, is_torch: bool) -> None:
+    if array.dtype.kind == "S":
+        raise _refused(
+            array,
+            "holds NumPy's byte strings, which lose zeros at their end, so they cannot hold images; pass a list of "
+            "bytes, or paths as array.astype(str)",
+        )
     if array.ndim == 4:
         raise _refused(
             array,

@@ -30,9 +30,9 @@ def unwrapped(source: Any) -> Any:
         return content
     if content is None and isinstance(path, (str, os.PathLike)):
         return path
-    if source.keys() <= KEYS and source:
+    if source.keys() <= KEYS and source and content is None and path is None:
         raise ImageError("an image cannot be read from a dict whose bytes and path are both empty; leave such rows out")
-    some = ", ".join(f"{key!r:.40}" for key in list(source)[:6]) or "no keys"
+    some = ", ".join(f"{key!r:.40} ({type(value).__name__})" for key, value in list(source.items())[:6]) or "no keys"
     raise ImageError(
         f"an image cannot be read from a dict with {some}; pass the entry that holds the image, such as row['image'], "
         "or {'bytes': ..., 'path': ...}"

@@ -11,6 +11,7 @@ from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.errors import CheckpointError
 from npresnet.model.inputs import path_text
+from npresnet.system.foreign import named
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -27,6 +28,12 @@ def find_source(source: weights.Readable) -> weights.Readable:
     path = weights.path_of(source)
     if path is None and weights.is_in_memory(source):
         return source
+    if path is None and not isinstance(source, (str, os.PathLike)):
+        got = named(source) or type(source).__name__
+        raise CheckpointError(
+            "expected a weight file's path or bytes, a binary file object, {name: array}, or a name such as resnet18; "
+            f"got {got}"
+        )
     return find_file(path or source)
 
 

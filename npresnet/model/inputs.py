@@ -163,8 +163,7 @@ def path_text(path: object) -> str:
         return os.fsdecode(path)
     foreign = named(path)
     raise CheckpointError(
-        f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', or where weights in "
-        "memory are taken the bytes of a file, a binary file object or {name: array}, got "
+        f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', got "
         f"{foreign or type(path).__name__}"
     )
 

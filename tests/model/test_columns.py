@@ -99,6 +99,8 @@ def test_a_missing_value_is_named_by_its_place(model, paths):
 def test_tables_and_arrays_of_pixels_are_none(model, paths):
     with pytest.raises(npresnet.ImageError, match=r"shape \(3, 1\).*holds no pixels; .*as a list: array.ravel"):
         model.predict(np.array(paths)[:, np.newaxis])
+    with pytest.raises(npresnet.ImageError, match=r"cannot hold images; pass a list of bytes, .*array\.astype\(str\)"):
+        model.predict(np.array([b"a.png", b"b.png"]))
     with pytest.raises(npresnet.ImageError, match="has 1 axes"):
         model.predict(np.zeros(100, np.uint8))
     with pytest.raises(npresnet.ImageError, match="has 1 axes"):
@@ -186,7 +188,8 @@ def test_one_dict_is_one_image(model, paths):
         ({"bytes": b"noise", "path": "row 5.png"}, r"^row 5\.png is not an image"),
         ({"bytes": None, "path": "missing.png"}, r"^missing\.png does not exist"),
         ({"bytes": None, "path": None}, r"whose bytes and path are both empty"),
-        ({"image": 1, "label": 2}, r"a dict with 'image', 'label'; pass the entry .* row\['image'\]"),
+        ({"image": 1, "label": 2}, r"a dict with 'image' \(int\), 'label' \(int\); pass the entry .* row\['image'\]"),
+        ({"bytes": 3, "path": 4.5}, r"a dict with 'bytes' \(int\), 'path' \(float\)"),
         ({}, "a dict with no keys"),
     ],
 )

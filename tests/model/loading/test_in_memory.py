@@ -150,16 +150,18 @@ def generator():
     [
         (body, r"got a coroutine, .*await it"),
         (generator, "got a generator"),
-        (lambda: 5, r"\{name: array\}, got int"),
-        (lambda: None, r"\{name: array\}, got NoneType"),
-        (lambda: [b""], r"\{name: array\}, got list"),
-        (lambda: np.zeros(3), r"\{name: array\}, got ndarray"),
+        (lambda: 5, "got int"),
+        (lambda: None, "got NoneType"),
+        (lambda: [b""], "got list"),
+        (lambda: np.zeros(3), "got ndarray"),
         (lambda: generator, "got a function; call it"),
     ],
 )
 def test_what_is_neither(make, words):
     source = make()
-    with pytest.raises(npresnet.CheckpointError, match=f"expected the path of a weight file.*{words}"):
+    with pytest.raises(
+        npresnet.CheckpointError, match=f"expected a weight file's path or bytes, a binary file object, .*{words}"
+    ):
         load(source)
     if hasattr(source, "close"):
         source.close()
