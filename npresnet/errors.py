@@ -9,14 +9,30 @@
 
     AmbiguityWarning (UserWarning)       what the weight file cannot tell was assumed, and an option would settle it
 
-A message is one short paragraph: the file or layer, both shapes with their axes, the violated rule, and the way out.
+A message is one short paragraph: the file or layer, both shapes with their axes, the violated rule, and the way out. It
+has at most MAX_MESSAGE characters, whatever names, shapes or labels it quotes: what is longer loses its middle.
 """
 
 from __future__ import annotations
 
+MAX_MESSAGE = 1000  # characters
+_TAIL = 400  # of them at the end, where the way out stands
+
+
+def shortened(message: str, limit: int = MAX_MESSAGE) -> str:
+    """A message of at most `limit` characters: the beginning, how much was left out, and the end."""
+    if len(message) <= limit:
+        return message
+    left_out = f" [... {len(message) - limit:,} characters left out ...] "
+    tail = min(_TAIL, limit // 2)
+    return message[: limit - tail - len(left_out)] + left_out + message[-tail:]
+
 
 class NpresnetError(Exception):
     """Base class of all exceptions raised by npresnet."""
+
+    def __init__(self, *arguments: object):
+        super().__init__(*(shortened(text) if isinstance(text, str) else text for text in arguments))
 
 
 class CheckpointError(NpresnetError, ValueError):
@@ -46,3 +62,6 @@ class AmbiguityWarning(UserWarning):
     """
 
     for_shells = ""
+
+    def __init__(self, *arguments: object):
+        super().__init__(*(shortened(text) if isinstance(text, str) else text for text in arguments))

@@ -8,6 +8,7 @@ have torchvision's module names, followed by the number of the call if a module 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -51,6 +52,13 @@ class Node:
         object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
         object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
+    def __repr__(self) -> str:
+        """One line, whatever it holds: shapes, no numbers."""
+        shapes = [f"{role} {array.shape}" for role, array in self.params.items()]
+        window = [] if self.window is None else [f"window {self.window.kernel_size}"]
+        what = ", ".join([f"{self.op} of {', '.join(self.inputs)}", *window, *shapes, *filter(None, [self.activation])])
+        return f"<Node {self.name}: {what}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the fields as dicts, because a MappingProxyType cannot be pickled."""
         fields = (self.name, self.op, self.inputs, self.window, self.groups)
@@ -86,6 +94,14 @@ class Network:
         for output, name in self.outputs.items():
             if name not in known:
                 raise ArchitectureError(f"output {output} refers to {name}, but there is no such node")
+
+    def __repr__(self) -> str:
+        """One line: how many nodes, of which operations most, and the outputs."""
+        operations = Counter(node.op for node in self.nodes).most_common(4)
+        most = ", ".join(f"{count} {op}" for op, count in operations)
+        return f"<Network of {len(self.nodes)} nodes ({most or 'empty'}{', ...' * (len(operations) > 3)}) -> " + (
+            f"{', '.join(list(self.outputs)[:4])}{', ...' * (len(self.outputs) > 4)}>"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Network, (self.nodes, dict(self.outputs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import npresnet
 from npresnet.errors import ArchitectureError
 from npresnet.network import INPUT, Network, Node
 
@@ -125,3 +126,13 @@ def test_with_outputs_keeps_what_is_needed(network):
     whole = network.with_outputs(["fc", "layer1"])
     assert [node.name for node in whole] == [node.name for node in network]
     assert dict(whole.outputs) == {"fc": "fc", "layer1": "layer1.0.relu.2"}
+
+
+def test_reprs_are_short_whatever_the_weights():
+    model = npresnet.build("resnet50")
+    assert repr(model.network) == ("<Network of 175 nodes (53 conv2d, 53 batch_norm, 49 relu, 16 add, ...) -> logits>")
+    assert repr(model.network["layer1.0.conv2"]) == (
+        "<Node layer1.0.conv2: conv2d of layer1.0.relu.1, window (3, 3), weight (64, 64, 3, 3)>"
+    )
+    assert max(len(repr(node)) for node in model.network) < 200
+    assert repr(Network((), {})) == "<Network of 0 nodes (empty) -> >"

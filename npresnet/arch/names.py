@@ -12,9 +12,19 @@ from npresnet.config import Decision, Origin
 from npresnet.errors import ArchitectureError
 
 
-def list_archs() -> list[str]:
-    """The names that `random_tensors` and `arch=` accept: torchvision's ten, other depths, CIFAR's."""
-    return list(dict.fromkeys(name for family in families.FAMILIES for name in family.ARCHS))
+def list_archs(pattern: str | None = None) -> list[str]:
+    """The names that `random_tensors` and `arch=` accept: torchvision's ten, other depths, CIFAR's.
+
+    pattern  names that match it alone, as file names do in a shell: "*50*", "cifar_*", "resnet[0-9]*"; None: all
+    """
+    names = list(dict.fromkeys(name for family in families.FAMILIES for name in family.ARCHS))
+    if pattern is None:
+        return names
+    if not isinstance(pattern, str):
+        raise ArchitectureError(f"expected a pattern such as '*50*', got {type(pattern).__name__}")
+    from fnmatch import fnmatchcase
+
+    return [name for name in names if fnmatchcase(name, pattern)]
 
 
 def list_options() -> list[str]:
@@ -72,9 +82,13 @@ def unknown_arch(name: str) -> ArchitectureError:
     """The error for an unknown architecture."""
     import difflib  # only in case of an error
 
-    close = difflib.get_close_matches(name, list_archs(), n=1)
+    known = list_archs()
+    close = difflib.get_close_matches(name[:60], known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return ArchitectureError(f"unknown architecture {name[:60]!r}.{hint} Known are {', '.join(list_archs())}")
+    return ArchitectureError(
+        f"unknown architecture {name[:60]!r}.{hint} npresnet.list_archs() returns the {len(known)} known names, "
+        "list_archs('*50*') those that match"
+    )
 
 
 def settle_arch(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from io import TextIOBase
 from typing import Any
 
 from npresnet.images.limits import WAY_OUT
+from npresnet.images.wrapped import is_scalar, path_of, unwrapped
 from npresnet.system.text import visible
 
 # JPEG, PNG, GIF, WebP and TIFF in base64, in lower case.
@@ -32,13 +35,15 @@ def name_of(source: Any) -> str:
     """A name of the image for messages."""
     from PIL import Image
 
+    if isinstance(source, Mapping) or is_scalar(source):
+        source = path_of(source) or unwrapped(source)
     if isinstance(source, (str, os.PathLike)):
         return visible(shortened(os.fsdecode(source)))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"the image in {len(source)} bytes"
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
     if isinstance(file, str) and file:
-        return visible(file)
+        return visible(shortened(file))
     if isinstance(source, Image.Image):
         return f"the PIL image of mode {source.mode}, {source.width}x{source.height},"
     return "the file object" if hasattr(source, "read") else "the image"
@@ -67,6 +72,8 @@ def reason(error: Exception, source: Any) -> str:
 
     if isinstance(source, TextIOBase):
         return "was opened as text; open it with mode 'rb', or pass its path"
+    if _was_closed(error, source):
+        return "was closed before it was read; read it first, inside the `with` block, or pass its path"
     instead = not_a_path(source) if isinstance(source, str) and isinstance(error, (OSError, ValueError)) else ""
     if instead:
         return f"is {instead}"
@@ -86,6 +93,13 @@ def reason(error: Exception, source: Any) -> str:
     detail = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     detail = shortened(detail)
     return f"cannot be read: truncated, damaged or not supported by Pillow ({detail}); try to open it in a viewer"
+
+
+def _was_closed(error: Exception, source: Any) -> bool:
+    """Whether a file or a picture was closed; Pillow's pictures then have no file, and say so in several ways."""
+    if isinstance(error, (AssertionError, AttributeError)):
+        return hasattr(source, "fp") and source.fp is None
+    return isinstance(error, ValueError) and bool(re.search(r"\bclosed (file|image)", str(error)))
 
 
 def _unidentified(source: Any) -> str:

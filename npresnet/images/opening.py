@@ -41,7 +41,7 @@ def _check_path(path: str) -> None:
     if stat.S_ISDIR(found.st_mode):
         closed = "" if os.access(path, os.R_OK | os.X_OK) else "which this user may not list, "
         raise ImageError(
-            f"{name_of(path)} is a folder, {closed}not an image; pass the files in it, see npresnet.images.find"
+            f"{name_of(path)} is a folder, {closed}not an image; model.stream(folder) classifies the files in it"
         )
     if not stat.S_ISREG(found.st_mode):
         raise ImageError(

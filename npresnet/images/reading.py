@@ -19,6 +19,8 @@ from npresnet.images.bands import converted
 from npresnet.images.limits import check_file, checked_limit
 from npresnet.images.messages import name_of, reason
 from npresnet.images.opening import opened
+from npresnet.images.wrapped import unwrapped
+from npresnet.system.foreign import named
 from npresnet.system.settings import warnings_of
 from npresnet.system.signals import raise_signals
 
@@ -36,9 +38,9 @@ Check = Callable[[tuple[int, int]], None]
 def read(source: Any, *, exif: bool = False, mode: str = "RGB", max_pixels: int | None = None) -> Image.Image:
     """Read an image as torchvision's loader does: drops alpha, expands palettes, takes the first frame of animations.
 
-    source      path; bytes; binary file object; PIL image; or an RGB (not BGR) array:
+    source      path; bytes; Hugging Face's {"bytes", "path"}; binary file object; PIL image; or an RGB (not BGR) array:
                 (H, W, 3), (H, W, 4), (H, W, 1) or (H, W), uint8 or floats in 0..1 (v becomes trunc(v * 255), as in
-                torchvision's ToPILImage)
+                torchvision's ToPILImage; up to 1.001, as resizing leaves some, is 1)
     exif        apply the EXIF orientation
     mode        "RGB", or "L" for grey
     max_pixels  of a file, refused before it is decoded; None: Pillow's own limit, PIL.Image.MAX_IMAGE_PIXELS
@@ -64,20 +66,33 @@ def decoded(
     """
     from PIL import Image
 
-    limit = checked_limit(max_pixels)
+    limit, given = checked_limit(max_pixels), source
+    source = unwrapped(source)
     if isinstance(source, Image.Image):
         return _loaded(source, exif, mode, name_of(source), check)
-    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
+    is_content = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
+    foreign = "" if is_content else named(source)
+    if not foreign and (is_content or hasattr(source, "read")):
         with opened(source, limit) as image:
-            found = _loaded(image, exif, mode, name_of(source), check)
-        check_file(found[0].size, limit, name_of(source))  # an ICO's directory may say less than its picture
+            found = _loaded(image, exif, mode, name_of(given), check)
+        check_file(found[0].size, limit, name_of(given))  # an ICO's directory may say less than its picture
         return found
-    if hasattr(source, "__array__"):
+    if not foreign and hasattr(source, "__array__"):
         return _loaded(from_array(source), False, mode, name_of(source), check)
+    if foreign:
+        raise ImageError(f"an image cannot be read from {foreign}")
     raise ImageError(
-        f"an image cannot be read from {type(source).__name__}; pass a path, the bytes of a file, a binary file "
-        "object, a PIL image, or a uint8 array (H, W, 3)"
+        f"an image cannot be read from {type(source).__name__}{_hint(source)}; pass a path, the bytes of a file, a "
+        "binary file object, a PIL image, or a uint8 array (H, W, 3)"
     )
+
+
+def _hint(source: Any) -> str:
+    """What an object that is no image may be."""
+    if source is None:
+        return " (cv2.imread returns None for a file that it cannot read)"
+    missing = source != source if isinstance(source, float) else type(source).__name__ in ("NAType", "NaTType")
+    return ", a missing value: leave such rows out" if missing else ""
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import ImageError
+from npresnet.images.wrapped import is_awaiting_a_thread
 from npresnet.system.threads import Task, TaskPool
 
 Array = NDArray[Any]
@@ -38,10 +38,10 @@ def batches(
 ) -> Generator[list[Item], None, None]:
     """Yield lists of at most `batch_size` Items, in the order of the sources.
 
-    Files and bytes are read by `threads` threads, one batch ahead, so two batches are in memory. With one thread they
-    are read in the caller's thread, unless `in_background` (for callers that wait for a GPU). Other sources (PIL
-    images, file objects, arrays) are read immediately in the caller's thread because they may be in use elsewhere or be
-    reused by the generator that yields them.
+    Files and bytes, also those in the dicts of a data set, are read by `threads` threads, one batch ahead, so two
+    batches are in memory. With one thread they are read in the caller's thread, unless `in_background` (for callers
+    that wait for a GPU). Other sources (PIL images, file objects, arrays) are read immediately in the caller's thread
+    because they may be in use elsewhere or be reused by the generator that yields them.
 
     Where the system grants no thread, and after a fork in the child, the caller's thread reads what none has begun.
     """
@@ -86,7 +86,7 @@ def _start(pool: TaskPool | None, sources: Iterable[Any], read: Read) -> Iterato
     """Start reading each source; if the iterable itself raises, yield its error last."""
     try:
         for source in sources:
-            if pool is not None and isinstance(source, (str, os.PathLike, bytes)):
+            if pool is not None and is_awaiting_a_thread(source):
                 yield pool.submit(partial(read_item, source, read))
             else:
                 yield read_item(source, read)

@@ -11,6 +11,7 @@ from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.errors import CheckpointError
 from npresnet.model.inputs import path_text
+from npresnet.system.foreign import named
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -22,7 +23,21 @@ SUFFIXES = (".npz", ".pth", ".pt", ".th", ".pkl", ".safetensors", ".bin", ".ckpt
 StrPath = str | os.PathLike[str]
 
 
-def find_file(source: StrPath) -> str:
+def find_source(source: weights.Readable) -> weights.Readable:
+    """What `weights.read` reads: a path, as `find_file` gives it, or weights in memory. Raises CheckpointError."""
+    path = weights.path_of(source)
+    if path is None and weights.is_in_memory(source):
+        return source
+    if path is None and not isinstance(source, (str, os.PathLike)):
+        got = named(source) or type(source).__name__
+        raise CheckpointError(
+            "expected a weight file's path or bytes, a binary file object, {name: array}, or a name such as resnet18; "
+            f"got {got}"
+        )
+    return find_file(path or source)
+
+
+def find_file(source: object) -> str:
     """The path of the weight file given by a path or a name, downloaded if necessary. Raises CheckpointError."""
     text = path_text(source)
     if holds_weights(text):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import operator
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import GeneratorType
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from npresnet.errors import CheckpointError, ImageError, NpresnetError, ShapeError
 from npresnet.images import Preprocess
 from npresnet.network import Node
+from npresnet.system.foreign import named
 from npresnet.system.signals import raise_signals
 
 Array = NDArray[Any]
 AXES = "N, C, H, W"
+_IN_COLUMNS = (str, bytes, os.PathLike, Mapping)
 
 
 def as_batch(
@@ -39,12 +42,14 @@ def as_batch(
     except (ValueError, TypeError, RuntimeError, BufferError) as error:  # ragged lists; tensors with a gradient
         raise_signals(error)
         raise ShapeError(f"model(x) expects one array ({axes}), and x cannot be converted to one: {error}") from None
+    if array.dtype.kind in "OUST":
+        raise ShapeError(_no_numbers(x, array, axes))
     if array.dtype.kind != "f":
-        raise ShapeError(_wrong_dtype(array))
+        raise ShapeError(_wrong_dtype(array, x))
     if array.ndim != len(axes.split(", ")):
         raise ShapeError(_wrong_axes(array, axes))
     if array.shape[1] != in_channels:
-        raise ShapeError(_wrong_channels(array, in_channels, first, axes))
+        raise ShapeError(_wrong_channels(array, in_channels, first, axes, _is_torch(x)))
     if 0 in array.shape[2:]:
         raise ShapeError(f"model(x) expects images of at least one pixel, got {array.shape} ({axes})")
     return array
@@ -65,20 +70,24 @@ def as_count(value: Any, what: str, least: int = 1, most: int = sys.maxsize) -> 
 
 def is_one_image(source: Any) -> bool:
     """Whether `source` is one image rather than an iterable of images."""
-    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
-        return True
+    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview, Mapping)):
+        return True  # a Mapping: Hugging Face's {"bytes", "path"}
+    if isinstance(source, (list, tuple, GeneratorType)):
+        return False
     if hasattr(source, "read") or hasattr(source, "__array__"):
         return True  # a file object, an array
     if hasattr(type(source), "__array_interface__"):  # a PIL image; its instance attribute would load and copy it
         return True
-    return not isinstance(source, Iterable)  # images.read raises the error
+    return not isinstance(source, Iterable) or bool(named(source))  # images.read raises the error
 
 
 def listed(images: Any) -> Any:
     """A column of a table, or an array of one axis, that holds paths or other images, as a list; others unchanged.
 
-    Such arrays are NumPy's of strings or objects, and the columns of pandas, polars and their like.
+    Such arrays are NumPy's of strings or objects, and the columns of pandas, polars, pyarrow and their like.
     """
+    if type(images).__module__.startswith("pyarrow") and hasattr(images, "to_pylist") and hasattr(images, "type"):
+        return _in_pieces(images)
     shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
     if isinstance(images, str) or not isinstance(shape, tuple) or dtype is None:
         return images
@@ -87,9 +96,16 @@ def listed(images: Any) -> Any:
         return images.item()
     if len(shape) != 1 or not isinstance(images, Iterable):
         return images
-    if kind in ("U", "O", "T") or (kind is None and isinstance(next(iter(images), None), (str, bytes, os.PathLike))):
+    if kind in ("U", "O", "T") or (kind == "S" and not isinstance(images, np.ndarray)):  # NumPy's S strips zeros
+        return list(images)
+    if kind is None and (shape[0] == 0 or isinstance(next(iter(images)), (*_IN_COLUMNS, type(None)))):
         return list(images)
     return images
+
+
+def _in_pieces(column: Any) -> Iterator[Any]:
+    """The values of a pyarrow column, whatever its size: bytes are copied out of it one after the other."""
+    return (value.as_py() for value in column)
 
 
 def sources_in(paths: Any) -> Iterable[Any]:
@@ -141,15 +157,15 @@ def require_preprocess(how: Preprocess | None, channels: int) -> Preprocess:
     return how
 
 
-def path_text(path: str | os.PathLike[str]) -> str:
+def path_text(path: object) -> str:
     """A path or a name as a string. Raises CheckpointError for other types."""
-    try:
+    if isinstance(path, (str, os.PathLike)):
         return os.fsdecode(path)
-    except TypeError:
-        raise CheckpointError(
-            f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', got "
-            f"{type(path).__name__}"
-        ) from None
+    foreign = named(path)
+    raise CheckpointError(
+        f"expected the path of a weight file or a name, such as 'resnet18.npz' or 'resnet18', got "
+        f"{foreign or type(path).__name__}"
+    )
 
 
 def npz_path(path: str | os.PathLike[str]) -> Path:
@@ -166,11 +182,29 @@ def npz_path(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _wrong_dtype(array: Array) -> str:
+def _no_numbers(x: Any, array: Array, axes: str) -> str:
+    """A path, bytes, or whatever else `model.predict` may take."""
+    expected = f"model(x) expects preprocessed images, one array ({axes}) of float32, got"
+    foreign = named(x)
+    if foreign:
+        return f"{expected} {foreign}"
+    shown = f" {x!r:.60}" if isinstance(x, (str, os.PathLike, bytes)) else ""
+    shown = f" of dtype {array.dtype}" if x is array else shown
+    return (
+        f"{expected} {type(x).__name__}{shown}. For a path, bytes or other images use model.predict(images); for the "
+        "logits alone model(model.preprocess(images))"
+    )
+
+
+def _is_torch(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "torch"
+
+
+def _wrong_dtype(array: Array, x: Any) -> str:
     if array.dtype == np.uint8:
         way_out = "Convert pixels by model.preprocess(image), or pass the image to model.predict"
     else:
-        way_out = "Cast it: x.astype(numpy.float32)"
+        way_out = "Cast it: x.float()" if _is_torch(x) else "Cast it: x.astype(numpy.float32)"
     return f"model(x) expects normalised floats (float32; float64 and float16 are cast), got {array.dtype}. {way_out}"
 
 
@@ -185,12 +219,13 @@ def _wrong_axes(array: Array, axes: str) -> str:
     return f"model(x) expects four axes ({AXES}), got {array.ndim}: {array.shape}. {way_out}"
 
 
-def _wrong_channels(array: Array, in_channels: int, first: Node, axes: str) -> str:
+def _wrong_channels(array: Array, in_channels: int, first: Node, axes: str, is_torch: bool) -> str:
     way_out = f"Each filter reads all channels: pass ({axes.replace('C', str(in_channels))})"
     if axes != AXES and array.shape[2] == in_channels:
         way_out = "The channels must be the second axis. If x is (N, T, C, H, W), pass x.swapaxes(1, 2)"
     elif axes == AXES and array.shape[3] == in_channels:
-        way_out = "The channels must be the second axis. If x is (N, H, W, C), pass x.transpose(0, 3, 1, 2)"
+        turned = "x.permute(0, 3, 1, 2)" if is_torch else "x.transpose(0, 3, 1, 2)"
+        way_out = f"The channels must be the second axis. If x is (N, H, W, C), pass {turned}"
     return (
         f"{first.name} expects {in_channels} input channels, got {array.shape[1]}\n"
         f"  input   {array.shape}   {axes}\n"

@@ -36,6 +36,7 @@ from npresnet.model.finding import (
     StrPath,
     akamaster_s,
     find_file,
+    find_source,
     holds_weights,
     looks_like_file,
     published,
@@ -72,6 +73,7 @@ class Loaded(NamedTuple):
     tensors: Mapping[str, Array]
     source: Source
     content: Identity | None = None  # the weight file's; None if these weights are not from a file
+    raw: weights.Span | None = None  # the bytes of a weight file that is in memory
 
     @property
     def input_size(self) -> tuple[int, ...]:
@@ -79,7 +81,12 @@ class Loaded(NamedTuple):
         return input_size(self.config, self.preprocess)
 
     def metadata(self) -> dict[str, Any]:
-        return to_metadata(self.config, self.preprocess, self.labels, self.source)
+        source = self.source
+        if self.raw is not None and source.sha256 is None:
+            import hashlib
+
+            source = source._replace(sha256=hashlib.sha256(self.raw.read()).hexdigest())
+        return to_metadata(self.config, self.preprocess, self.labels, source)
 
     def model(self, runtime: Mapping[str, Decision]) -> Model:
         config = self.config.with_decisions(**runtime)
@@ -88,7 +95,7 @@ class Loaded(NamedTuple):
 
 @quiet
 def load(
-    source: StrPath,
+    source: weights.Readable,
     *,
     device: str = "cpu",
     dtype: Any = "float32",
@@ -108,7 +115,9 @@ def load(
     source      a file of any format that `read_state_dict` reads, or a folder with model.safetensors or
                 pytorch_model.bin, which may be spread over shards; "demo", the ten-class model included in npresnet;
                 or a name such as "resnet18" or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the
-                user's cache. An existing file of that name takes precedence
+                user's cache. An existing file of that name takes precedence. Also a file's bytes; a binary file
+                object, read from where it stands; or arrays by name, `{name: array}`, of which read-only ones are used
+                in place. `dict(numpy.load("x.npz"))` of a file that npresnet wrote has its labels and settings, too
     device      "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto",
                 a GPU if one is usable, else the CPU; the choice and its reason are recorded in `model.config`
     dtype       "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster and
@@ -142,7 +151,7 @@ def load(
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     is_copied = decide_copy(copy)
-    loaded = interpret(find_file(source), arch, labels, preprocess, options, key, copy=is_copied)
+    loaded = interpret(find_source(source), arch, labels, preprocess, options, key, copy=is_copied)
     warn_of_ambiguity(loaded.config, loaded.source.name)
     return loaded.model(runtime)
 
@@ -183,7 +192,7 @@ def build(
 
 @quiet
 def convert(
-    source: StrPath,
+    source: weights.Readable,
     destination: StrPath,
     *,
     arch: str | None = None,
@@ -192,7 +201,7 @@ def convert(
     key: str | None = None,
     **options: Any,
 ) -> Path:
-    """Write the weights of any file (or name) that `load` accepts to an `.npz` file that needs no further options.
+    """Write the weights of anything that `load` accepts to an `.npz` file that needs no further options.
 
     The `.npz` holds the original names and values, unfolded, and all settings, the preprocessing, the labels and the
     SHA-256 of the source; plain `numpy.load` reads it. Source and destination may be the same file. The destination is
@@ -201,12 +210,12 @@ def convert(
     The prepared weights of the new file are written, too, where that is possible: see `prepare`.
     """
     target = npz_path(destination)
-    path = find_file(source)
+    path = find_source(source)
     loaded = interpret(path, arch, labels, preprocess, options, key)
     warn_of_ambiguity(loaded.config, loaded.source.name)
     metadata, tensors = loaded.metadata(), loaded.tensors
     del loaded
-    if target.exists() and os.path.samefile(path, target):
+    if isinstance(path, str) and os.path.exists(target) and os.path.samefile(path, target):
         tensors = {name: array.copy() for name, array in tensors.items()}  # Windows cannot replace a mapped file
     weights.write_npz(target, tensors, metadata)
     del tensors
@@ -234,7 +243,7 @@ def describe(source: StrPath, *, key: str | None = None, **options: Any) -> Load
 
 
 def interpret(
-    path: str,
+    source: weights.Readable,
     arch: str | None = None,
     labels: Labels = None,
     preprocess: PreprocessLike = None,
@@ -243,8 +252,9 @@ def interpret(
     *,
     copy: bool = False,
 ) -> Loaded:
-    """Read a weight file and make all decisions that do not depend on the device."""
-    checkpoint = weights.read(path, key)
+    """Read a weight file, or weights in memory, and make all decisions that do not depend on the device."""
+    checkpoint = weights.read(source, key)
+    path = checkpoint.path
     if copy:
         with _errors_naming(path):
             checkpoint = checkpoint._replace(tensors=copied(checkpoint.tensors))
@@ -259,15 +269,17 @@ def interpret(
         if published is not None:
             note = f"the file's name is that of {published.name}"
             config = config.with_decisions(preprocess=Decision(published.preset, "file", note))
-        source = Source.of_files(path, checkpoint.files)
+        origin = Source.of_files(path, checkpoint.files)
     else:
         with _errors_naming(path):
             network, config = _build_stored(checkpoint.tensors, stored, arch, given)
-        source = stored.source
+        origin = stored.source
     which = checkpoint.key or (None if stored is None else _told(stored.config.get("key")))
     if which is not None:
         config = config.with_decisions(key=which)
-    found = _decided(network, config, checkpoint.tensors, source, labels, preprocess, stored, checkpoint.facts)
+    found = _decided(network, config, checkpoint.tensors, origin, labels, preprocess, stored, checkpoint.facts)
+    if not checkpoint.files:
+        return found._replace(raw=checkpoint.raw)
     return found._replace(content=Identity(os.path.basename(path), _stamp(checkpoint.identity, found.config)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from npresnet import images, weights
 from npresnet.config import Config
 from npresnet.errors import ArchitectureError, ImageError
+from npresnet.images.wrapped import path_of
 from npresnet.model.decisions import input_size as default_size
 from npresnet.model.executables import Executables, module_names
 from npresnet.model.inputs import (
@@ -36,6 +38,7 @@ from npresnet.system.text import visible
 if TYPE_CHECKING:
     from npresnet.model.on_gpu import OnGpu
     from npresnet.model.rows import Row
+    from npresnet.model.sources import OneImage
     from npresnet.plan.executable import Executable
 
 Array = NDArray[Any]
@@ -86,20 +89,28 @@ class Model:
 
     # --- images in -------------------------------------------------------------------------------------------------
 
+    @overload  # str is an iterable of str, too: the first that fits counts
+    def predict(  # type: ignore[overload-overlap]
+        self, images: OneImage, *, top: int = 5, batch_size: int = 32, bgr: bool = False
+    ) -> Prediction: ...
     @overload
-    def predict(self, images: list[Any], *, top: int = 5, batch_size: int = 32) -> list[Prediction]: ...
+    def predict(
+        self, images: Iterable[Any], *, top: int = 5, batch_size: int = 32, bgr: bool = False
+    ) -> list[Prediction]: ...
     @overload
-    def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any: ...
-    def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any:
+    def predict(self, images: Any, *, top: int = 5, batch_size: int = 32, bgr: bool = False) -> Any: ...
+    def predict(self, images: Any, *, top: int = 5, batch_size: int = 32, bgr: bool = False) -> Any:
         """Classify images.
 
-        images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float in
-                    0..1); or a list or any other iterable of such images, also a column of a table. Of a network for
-                    clips one clip: a folder of frames, a list of images or an array (T, H, W, 3); or a list or
-                    iterable of such clips
+        images      one image: a path, bytes, a file object, a PIL image, an array (H, W, 3) uint8 (or float in 0..1),
+                    or Hugging Face's {"bytes": ..., "path": ...}; or a list or any other iterable of such images, also
+                    a column of a table (pandas, polars, pyarrow, NumPy). Of a network for clips one clip: a folder of
+                    frames, a list of images or an array (T, H, W, 3); or a list or iterable of such clips
         top         number of candidates in `Prediction.top`
         batch_size  number of images of an iterable that are read and run together; does not affect the predictions
                     (except the last digits on a GPU, and of a model loaded with fast=True)
+        bgr         the images are arrays with their channels in the order blue, green, red, as OpenCV reads them. What
+                    the network itself expects is a decision of `load`
 
         Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
         that cannot be read or holds NaN, ArchitectureError if the network has no classifier.
@@ -108,85 +119,106 @@ class Model:
         top_k, images = as_count(top, "top"), listed(images)
         if self._sources.is_one(images):
             if self._on_gpu is not None:
-                return self._on_gpu.row(images, top=self._ranked(top_k)).prediction(self.labels, top_k, self._scores)
+                row = self._on_gpu.row(images, top=self._ranked(top_k), bgr=bgr)
+                return row.prediction(self.labels, top_k, self._scores)
             start = perf_counter()
-            logits = self(self.preprocess(images))[0]
-            return Prediction(logits, self.labels, top_k, (perf_counter() - start) * 1e3, self._scores)
+            logits = self(self._read(images, bgr))[0]
+            return Prediction(logits, self.labels, top_k, (perf_counter() - start) * 1e3, self._scores, path_of(images))
         predictions = []
-        for position, (source, result) in enumerate(self._predictions(images, top_k, batch_size)):
+        for position, (source, result) in enumerate(self._predictions(images, top_k, batch_size, bgr)):
             if isinstance(result, ImageError):
                 raise named_error(result, source, position, self._sources.word)
             predictions.append(result)
         return predictions
 
     def stream(
-        self, paths: Any, *, top: int = 5, batch_size: int = 32
+        self, paths: Any, *, top: int = 5, batch_size: int = 32, bgr: bool = False
     ) -> Iterator[tuple[Any, Prediction | ImageError]]:
         """Classify images lazily, for folders too large for memory.
 
         paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a
                network for clips an iterable of clips, where a folder is one
+        bgr    as for `predict`
 
         Yields (path, Prediction), or (path, ImageError) for an image that cannot be read, and continues. Two batches
         are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on a GPU two);
         if it raises, the results of its earlier images are yielded first.
         """
         self._require_classifier()
-        paths = listed(paths)
-        return self._predictions(self._sources.several(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
+        sources, top_k = self._sources.several(listed(paths)), as_count(top, "top")
+        return self._predictions(sources, top_k, as_count(batch_size, "batch_size"), bgr)
 
-    def preprocess(self, image: Any) -> Array:
-        """The network's input for an image, (1, 3, H, W) float32, as computed by torchvision's transforms.
+    @quiet
+    def preprocess(self, images: Any, *, bgr: bool = False) -> Array:
+        """The network's input for images, (1, 3, H, W) float32, as computed by torchvision's transforms.
 
-        image  a path, bytes, a file object, a PIL image, or (H, W, 3) uint8; or a clip, which gives (1, 3, T, H, W)
+        images  as for `predict`: one image, or several, which give (N, 3, H, W); or clips, which give (N, 3, T, H, W)
+        bgr     as for `predict`
 
-        Raises ImageError; ShapeError if preprocessing yields a different number of channels than the network expects.
+        Raises ImageError, also for several whose sizes still differ; ShapeError if preprocessing yields a different
+        number of channels than the network expects.
         """
-        how = require_preprocess(self._preprocess, self._channels)
-        return self._sources.preprocess(image, how, self.config.value("max_pixels"))
+        images = listed(images)
+        if self._sources.is_one(images):
+            return self._read(images, bgr)
+        from npresnet.model.rows import each_read
 
-    def embed(self, images: Any, *, batch_size: int = 32) -> Array:
-        """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
+        inputs = list(each_read(images, partial(self._read, bgr=bgr), self._threads, self._sources.word))
+        sizes = dict.fromkeys(x.shape[1:] for x in inputs)
+        if len(sizes) > 1:
+            raise ImageError(
+                f"the inputs of several images must have one size to be one array, but theirs are {list(sizes)[:4]}; "
+                "give a crop in `preprocess` at load, or preprocess them one by one"
+            )
+        return np.concatenate(inputs) if inputs else self._no_inputs()
+
+    def embed(self, images: Any, *, batch_size: int = 32, bgr: bool = False) -> Array:
+        """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N.
+
+        Arguments and errors are those of `predict`; a classifier is not needed.
+        """
         images = listed(images)
         if self._sources.is_one(images):
             if self._on_gpu is not None:
-                return np.asarray(self._on_gpu.row(images, pooled=True).values)
-            return np.asarray(self._pooled(self.preprocess(images))[0])
+                return np.asarray(self._on_gpu.row(images, pooled=True, bgr=bgr).values)
+            return np.asarray(self._pooled(self._read(images, bgr))[0])
         rows = []
-        for position, row in enumerate(self._rows(images, batch_size, pooled=True)):
+        for position, row in enumerate(self._rows(images, batch_size, pooled=True, bgr=bgr)):
             if row.values is None:
                 assert row.item.error is not None
                 raise named_error(row.item.error, row.item.source, position, self._sources.word)
             rows.append(row.values)
-        if not rows:
-            return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
-        return np.stack(rows)
+        return np.stack(rows) if rows else self._pooled(self._no_inputs())
 
+    @overload
+    def cam(  # type: ignore[overload-overlap]
+        self, images: OneImage, index: int | None = None, *, bgr: bool = False
+    ) -> Array: ...
+    @overload
+    def cam(self, images: Iterable[Any], index: int | None = None, *, bgr: bool = False) -> list[Array]: ...
+    @overload
+    def cam(self, images: Any, index: int | None = None, *, bgr: bool = False) -> Any: ...
     @quiet
-    def cam(self, image: Any, index: int | None = None) -> Array:
+    def cam(self, images: Any, index: int | None = None, *, bgr: bool = False) -> Any:
         """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
+
+        images  as for `predict`: one image, or several, which give a list of maps
+        bgr     as for `predict`
 
         H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Where one logit
         decides between two classes, the map of class 0 is that of class 1 with its sign changed. Raises
         ArchitectureError for clips, and unless the network ends in global average pooling and linear layers alone.
         """
-        from npresnet.views.cam import activation_map, class_weight, find_head
+        from npresnet.model.maps import ClassMaps
 
-        pooled, layers = find_head(self.network)
-        x = self.preprocess(image)
-        result = self._run((pooled, layers[-1].name), x)
-        features, logits = result[pooled][0], result[layers[-1].name][0]  # (C, h, w), (num_classes,)
-        prediction = Prediction(logits, self.labels, 1, scores=self._scores)
-        chosen = prediction.index if index is None else as_count(index, "a class index", least=0)
-        if chosen >= len(prediction.probabilities):
-            raise ArchitectureError(
-                f"class index {chosen} is out of range: expected 0 to {len(prediction.probabilities) - 1}"
-            )
-        if len(prediction.probabilities) == len(logits):
-            weight = class_weight(layers, chosen)
-        else:  # one logit: what speaks for class 1 speaks against class 0
-            weight = class_weight(layers, 0) * (1 if chosen else -1)
-        return activation_map(features, weight, *x.shape[2:])
+        maps = ClassMaps(self.network, self._run, self.labels, self._scores)
+        images = listed(images)
+        if self._sources.is_one(images):
+            return maps.of(self._read(images, bgr), index)
+        from npresnet.model.rows import each_read
+
+        inputs = each_read(images, partial(self._read, bgr=bgr), self._threads, self._sources.word)
+        return [maps.of(x, index) for x in inputs]
 
     # --- arrays in -------------------------------------------------------------------------------------------------
 
@@ -303,8 +335,10 @@ class Model:
         limit = self.config.value("max_pixels")
         return OnGpu(self._executables, self.network, self._preprocess, self._channels, self._threads, limit)
 
-    def _predictions(self, sources: Iterable[Any], top_k: int, batch_size: int) -> Iterator[tuple[Any, Outcome]]:
-        for row in self._rows(sources, batch_size, top=self._ranked(top_k)):
+    def _predictions(
+        self, sources: Iterable[Any], top_k: int, batch_size: int, bgr: bool
+    ) -> Iterator[tuple[Any, Outcome]]:
+        for row in self._rows(sources, batch_size, top=self._ranked(top_k), bgr=bgr):
             yield row.item.source, row.item.error or row.prediction(self.labels, top_k, self._scores)
 
     def _ranked(self, top_k: int) -> int | None:
@@ -312,15 +346,31 @@ class Model:
         return top_k if self._scores == "softmax" else None
 
     def _rows(
-        self, sources: Iterable[Any], batch_size: int, *, top: int | None = None, pooled: bool = False
+        self,
+        sources: Iterable[Any],
+        batch_size: int,
+        *,
+        top: int | None = None,
+        pooled: bool = False,
+        bgr: bool = False,
     ) -> Iterator[Row]:
         """For each source its row: logits, of which a GPU ranks the best `top`; or the classifier's input."""
         size = as_count(batch_size, "batch_size")
         if self._on_gpu is not None:
-            return self._on_gpu.rows(sources, size, top=top, pooled=pooled)
+            return self._on_gpu.rows(sources, size, top=top, pooled=pooled, bgr=bgr)
         from npresnet.model.rows import rows_on_cpu
 
-        return rows_on_cpu(sources, self.preprocess, self._pooled if pooled else self, size, self._threads)
+        read = partial(self._read, bgr=bgr)
+        return rows_on_cpu(sources, read, self._pooled if pooled else self, size, self._threads)
+
+    def _read(self, source: Any, bgr: bool) -> Array:
+        """The network's input for one image or clip, (1, C, H, W) float32. Raises ImageError, ShapeError."""
+        how = require_preprocess(self._preprocess, self._channels)
+        source = self._sources.in_rgb_order(source) if bgr else source
+        return self._sources.preprocess(source, how, self.config.value("max_pixels"))
+
+    def _no_inputs(self) -> Array:
+        return np.zeros((0, *default_size(self.config, self._preprocess)), np.float32)
 
     def _require_classifier(self) -> None:
         if not self.config.value("num_classes"):

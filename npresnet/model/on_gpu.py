@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from npresnet import cuda, images
 from npresnet.cuda.executable import chunks
 from npresnet.errors import NpresnetError
+from npresnet.images.arrays import in_rgb_order
 from npresnet.model.batches import Item, batches, group_by_shape, read_item
 from npresnet.model.executables import Executables
 from npresnet.model.inputs import require_preprocess
@@ -53,30 +55,40 @@ class OnGpu:
         self._threads = threads
         self._max_pixels = max_pixels
 
-    def row(self, source: Any, *, top: int | None = None, pooled: bool = False) -> Row:
+    def row(self, source: Any, *, top: int | None = None, pooled: bool = False, bgr: bool = False) -> Row:
         """As `rows`, of one image. Raises the ImageError of one that cannot be read."""
-        item = read_item(source, self._read)
+        item = read_item(source, partial(self._read, bgr=bgr))
         if item.error is not None:
             raise item.error
         (row,) = _submitted([item], self._submit(top, pooled))
         return row
 
     def rows(
-        self, sources: Iterable[Any], batch_size: int, *, top: int | None = None, pooled: bool = False
+        self,
+        sources: Iterable[Any],
+        batch_size: int,
+        *,
+        top: int | None = None,
+        pooled: bool = False,
+        bgr: bool = False,
     ) -> Iterator[Row]:
         """A row for each source: logits, of which the best `top` are ranked; or, pooled, the classifier's input.
+
+        bgr  the sources are arrays with their channels in the order blue, green, red
 
         Errors come at their image's position. Where the consumer stops early, the readers' threads end; batches on
         their way end by themselves, in the pipeline's own memory.
         """
         submit = self._submit(top, pooled)
-        with closing(batches(sources, self._read, batch_size, self._threads, in_background=True)) as ready:
+        read = partial(self._read, bgr=bgr)
+        with closing(batches(sources, read, batch_size, self._threads, in_background=True)) as ready:
             for rows in _one_ahead(ready, submit):
                 yield from rows
 
-    def _read(self, source: Any) -> Array:
+    def _read(self, source: Any, bgr: bool) -> Array:
         """(H, W, C) uint8."""
         how = require_preprocess(self._preprocess, self._channels)
+        source = in_rgb_order(source) if bgr else source
         return images.pixels(source, how, max_pixels=self._max_pixels)
 
     def _submit(self, top: int | None, pooled: bool) -> Submit:

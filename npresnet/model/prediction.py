@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from npresnet.ops.activations import sigmoid
 from npresnet.ops.softmax import softmax
 from npresnet.system.settings import quiet
+from npresnet.system.text import visible
 
 Array = NDArray[Any]
+MAX_SHOWN = 120  # characters of a label or a path in a repr
 
 
 @quiet
@@ -53,6 +56,8 @@ class Prediction:
     top_k       number of candidates in `top`
     elapsed_ms  time spent on this image: reading, preprocessing, and its share of its batch's run
     scores      how logits become probabilities: "softmax" or "sigmoid"
+    source      the path of what was classified, as it was given or as a file object or picture tells it; None if it
+                has none: an image itself is not kept
 
     One logit z with scores="sigmoid" decides between two classes: index 1 from sigmoid(z) = 0.5 on, index 0 below. With
     one label it has one candidate, index 0, whose score is sigmoid(z).
@@ -63,6 +68,7 @@ class Prediction:
     top_k: int = 5
     elapsed_ms: float = field(default=0.0, repr=False)
     scores: str = field(default="softmax", repr=False)
+    source: str | os.PathLike[str] | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -73,9 +79,10 @@ class Prediction:
         parts_ms: Mapping[str, float],
         ranking: Ranking | None,
         scores: str = "softmax",
+        source: str | os.PathLike[str] | None = None,
     ) -> Prediction:
         """With the parts of `elapsed_ms`, see `parts_ms_of`, and with what a GPU has ranked already."""
-        prediction = cls(logits, labels, top_k, sum(parts_ms.values()), scores)
+        prediction = cls(logits, labels, top_k, sum(parts_ms.values()), scores, source)
         vars(prediction)["_parts_ms"] = parts_ms
         if ranking is not None:
             vars(prediction).update(probabilities=ranking[0], _best=ranking[1])
@@ -132,7 +139,24 @@ class Prediction:
         return str(index) if self.labels is None else self.labels[index]
 
     def __repr__(self) -> str:
-        return f"<Prediction {self.label!r}, index {self.index}, score {self.score:.4f}>"
+        """All of `top`, best first."""
+        return f"<Prediction {', '.join(f'{_short(c.label)!r} (index {c.index}) {c.score:.4f}' for c in self.top)}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: all of `top` as a table. Labels and paths are text in it, whatever they hold."""
+        from html import escape
+
+        caption = "" if self.source is None else f"<caption>{escape(_short(os.fsdecode(self.source)))}</caption>"
+        rows = "".join(
+            f"<tr><td>{escape(_short(c.label))}</td><td>{c.index}</td><td>{c.score:.4f}</td></tr>" for c in self.top
+        )
+        head = "<thead><tr><th>label</th><th>index</th><th>score</th></tr></thead>"
+        return f"<table>{caption}{head}<tbody>{rows}</tbody></table>"
+
+
+def _short(text: str) -> str:
+    """In one line of at most MAX_SHOWN characters."""
+    return visible(text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…")
 
 
 def parts_ms_of(prediction: Prediction) -> Mapping[str, float]:

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from npresnet.errors import DeviceError
+from npresnet.images.wrapped import path_of
 from npresnet.model.batches import Item, Read, batches, stack_by_shape
+from npresnet.model.inputs import named_error
 from npresnet.model.prediction import Prediction, Ranking
 
 Array = NDArray[Any]
@@ -34,7 +36,21 @@ class Row(NamedTuple):
     def prediction(self, labels: Sequence[str] | None, top_k: int, scores: str) -> Prediction:
         """Of an image that could be read."""
         assert self.values is not None
-        return Prediction.of(self.values, labels, top_k, self.parts_ms, self.ranking, scores)
+        source = path_of(self.item.source)
+        return Prediction.of(self.values, labels, top_k, self.parts_ms, self.ranking, scores, source)
+
+
+def each_read(sources: Iterable[Any], read: Read, threads: int, word: str) -> Iterator[Array]:
+    """What `read` gives for each source, in order, read ahead. Raises the first ImageError, with its position.
+
+    word  what one of the sources is
+    """
+    items = (item for batch in batches(sources, read, 2 * threads, threads) for item in batch)
+    for position, item in enumerate(items):
+        if item.x is None:
+            assert item.error is not None
+            raise named_error(item.error, item.source, position, word)
+        yield item.x
 
 
 def rows_on_cpu(sources: Iterable[Any], read: Read, run: Run, batch_size: int, threads: int) -> Iterator[Row]:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from npresnet import images
 from npresnet.errors import ImageError
 from npresnet.images import Preprocess
+from npresnet.images.arrays import in_rgb_order
 from npresnet.model.inputs import is_one_image, sources_in
 
 Array = NDArray[Any]
+
+if TYPE_CHECKING:  # what type checkers know of one image; anything else that can be iterated is several
+    from PIL import Image
+
+    OneImage = (
+        str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | Mapping[str, Any]
+        | NDArray[np.uint8] | NDArray[np.floating[Any]]
+    )  # fmt: skip
 
 
 class Sources(Protocol):
@@ -35,6 +45,9 @@ class Sources(Protocol):
     def preprocess(self, source: Any, how: Preprocess, max_pixels: int | None) -> Array:
         """The network's input for one."""
 
+    def in_rgb_order(self, source: Any) -> Any:
+        """One whose arrays have their channels in the order blue, green, red. Raises ImageError for other sources."""
+
 
 class Images:
     """(N, C, H, W)."""
@@ -50,6 +63,9 @@ class Images:
 
     def preprocess(self, source: Any, how: Preprocess, max_pixels: int | None) -> Array:
         return images.preprocess(source, how, max_pixels=max_pixels)
+
+    def in_rgb_order(self, source: Any) -> Any:
+        return in_rgb_order(source)
 
 
 class Clips:
@@ -81,6 +97,9 @@ class Clips:
         from npresnet.images.clips import preprocess_clip
 
         return preprocess_clip(source, how, max_pixels=max_pixels)
+
+    def in_rgb_order(self, source: Any) -> Any:
+        return [in_rgb_order(frame) for frame in source] if isinstance(source, (list, tuple)) else in_rgb_order(source)
 
 
 def sources_of(takes_clips: bool) -> Sources:

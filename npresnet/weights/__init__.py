@@ -1,7 +1,8 @@
 """Weight files: bytes -> {name: array}, and back.
 
-Reading order: budget (what a file may cost), source (mapped bytes), tensor (storages and views), inert, pickle_machine,
-unpickle (a pickle interpreter that executes no foreign code), torch_globals, numpy_globals (the globals it handles),
+Reading order: budget (what a file may cost), source (mapped bytes), memory (bytes and file objects), tensor (storages
+and views), arrays ({name: array}), inert, pickle_machine, unpickle (a pickle interpreter that executes no foreign
+code), torch_globals, numpy_globals (the globals it handles),
 one file per format: zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format
 detection), shards (folders and files that belong together); holders, custom, rivals, keys, state_dict (which dict of
 tensors, and prefixes); facts, class_names, beside (what a file and configurations beside it say); checkpoint (read),
@@ -14,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from npresnet.weights.checkpoint import Checkpoint, read, read_state_dict, sha256
+from npresnet.weights.memory import Readable, is_in_memory, path_of
+from npresnet.weights.source import Span
 
 if TYPE_CHECKING:
     from npresnet.weights import download
@@ -25,9 +28,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Inspection",
+    "Readable",
+    "Span",
     "download",
     "find_in_folder",
     "inspect",
+    "is_in_memory",
+    "path_of",
     "read",
     "read_state_dict",
     "sha256",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,9 +17,10 @@ from npresnet.system.memory import is_memory_error, no_memory_for
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
 from npresnet.weights.contents import Contents
+from npresnet.weights.memory import Readable, is_in_memory, name_of, open_memory, path_of
 from npresnet.weights.rivals import MAX_SHARING, Tensors, expansion
 from npresnet.weights.sniff import read_contents
-from npresnet.weights.source import Path, Source, open_source, path_text, shown
+from npresnet.weights.source import Path, Source, Span, open_source, path_text, shown
 from npresnet.weights.state_dict import StateDict, find_state_dict
 from npresnet.weights.tensor import EXPANSION_BYTES, Array, Tensor
 from npresnet.weights.zip_file import directory_span
@@ -32,8 +33,8 @@ _TENSOR_STEPS = 40  # to make an array and look at its name
 class Checkpoint(NamedTuple):
     """The contents of a weight file.
 
-    path       as given by the caller
-    container  torch zip, torch legacy, torch tar, safetensors, npz or pickle
+    path       as given by the caller; of weights in memory what messages call them
+    container  torch zip, torch legacy, torch tar, safetensors, npz, pickle or arrays
     wrapper    dotted path of the keys that lead to the state dict; None if it is the file's top level
     prefix     prefix removed from the tensors' names, or ""
     tensors    {name: array}, read-only, in file order
@@ -41,9 +42,10 @@ class Checkpoint(NamedTuple):
     notes      sentences about what was kept inert, widened, left out or chosen
     key        which of several state dicts of the file this is; None where there was nothing to decide
     facts      what the file, or a configuration beside it, says about the network besides tensors, see facts.py
-    files      paths of what was read: the file itself, the one in a folder, or all shards
+    files      paths of what was read: the file itself, the one in a folder, or all shards; [] of weights in memory
     identity   different after any change of the file, see `identity`, and for each state dict in it; "" where nothing
                tells
+    raw        all bytes of a file that is in memory; None for files on disk, and for arrays
     """
 
     path: str
@@ -57,6 +59,7 @@ class Checkpoint(NamedTuple):
     facts: dict[str, Any]
     files: list[str]
     identity: str = ""
+    raw: Span | None = None
 
 
 class Opened(NamedTuple):
@@ -66,11 +69,12 @@ class Opened(NamedTuple):
     contents: Contents
 
 
-def read(path: Path, key: str | None = None) -> Checkpoint:
+def read(path: Readable, key: str | None = None) -> Checkpoint:
     """Read a weight file of any supported format without executing code from it.
 
     path  a file; a folder as Hugging Face writes them, with model.safetensors or pytorch_model.bin; or the
-          `.index.json` of one that is spread over several shards
+          `.index.json` of one that is spread over several shards. Also a file's bytes, a binary file object
+          (memory.py), or arrays by name (arrays.py)
     key   which state dict, as a dotted path such as "teacher" or "state.model", see keys.py; by default the one that
           custom names, see custom.py
 
@@ -83,7 +87,9 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
     Raises CheckpointError if the file is missing, unreadable, truncated, hostile or of an unknown format, and if the
     key does not exist.
     """
-    with parsing(path):
+    path = path_of(path) or path
+    name = name_of(path) if is_in_memory(path) else path_text(path)  # type: ignore[arg-type]
+    with parsing(name):
         sources, contents = opened = open_weights(path)
         found = find_state_dict(contents.root, key)
         sources[0].budget.spend(_TENSOR_STEPS * len(found.tensors))
@@ -91,7 +97,7 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
         tensors = {name: _array(name, tensor) for name, tensor in found.tensors.items()}
         facts, remarks = facts_of(opened, found)
     return Checkpoint(
-        path_text(path),
+        name,
         contents.container,
         found.wrapper,
         found.prefix,
@@ -100,14 +106,19 @@ def read(path: Path, key: str | None = None) -> Checkpoint:
         [*notes(contents, found), *remarks],
         found.key,
         facts,
-        [source.path for source in sources],
+        _files(sources),
         _joined([*map(identity, sources), *_which(found)]),
+        sources[0].span if sources[0].in_memory and sources[0].size_bytes else None,
     )
 
 
-def read_state_dict(path: Path, key: str | None = None) -> dict[str, Array]:
+def read_state_dict(path: Readable, key: str | None = None) -> dict[str, Array]:
     """The tensors of a weight file: {name: array}, read-only, in file order. Arguments and errors as for `read`."""
     return read(path, key).tensors
+
+
+def _files(sources: list[Source]) -> list[str]:
+    return [source.path for source in sources if not source.in_memory]
 
 
 def _joined(stamps: list[str]) -> str:
@@ -119,9 +130,17 @@ def _which(found: StateDict) -> list[str]:
     return [] if found.key is None else [f"state dict {found.wrapper}, names below {found.prefix!r}"]
 
 
-def open_weights(path: Path) -> Opened:
-    """Open a file, a folder or an index of shards. Raises CheckpointError."""
-    text = path_text(path)
+def open_weights(path: Readable) -> Opened:
+    """Open a file, a folder or an index of shards; or what is in memory already. Raises CheckpointError."""
+    if isinstance(path, Mapping):
+        from npresnet.weights.arrays import read_arrays
+
+        source, contents = read_arrays(path)
+        return Opened([source], contents)
+    if is_in_memory(path):
+        source = open_memory(path)
+        return Opened([source], read_contents(source))
+    text = path_text(path)  # type: ignore[arg-type]
     if not os.path.isdir(text):
         source = open_source(text)
         if source.head(1) != b"{":
@@ -133,17 +152,16 @@ def open_weights(path: Path) -> Opened:
 
 def facts_of(opened: Opened, found: StateDict) -> tuple[dict[str, Any], list[str]]:
     """What the file and those beside it say besides tensors, and notes about what was ignored."""
-    metadata, files = opened.contents.metadata, [source.path for source in opened.sources]
-    if opened.contents.container == "npz" and metadata:  # npresnet's own, which has every setting
+    metadata, files = opened.contents.metadata, _files(opened.sources)
+    if opened.contents.container in ("npz", "arrays") and metadata:  # npresnet's own, which has every setting
         return {}, []
-    folder = os.path.dirname(files[0])
-    has_config = any(os.path.isfile(os.path.join(folder, name)) for name in BESIDE)
+    has_config = any(os.path.isfile(os.path.join(os.path.dirname(files[0]), name)) for name in BESIDE if files)
     is_pickle = opened.contents.container == "pickle"  # whose name may tell something
     if not (found.others or len(found.around) > 1 or metadata or has_config or is_pickle):
         return {}, []
     from npresnet.weights.facts import collect
 
-    return collect(found.around, metadata, files)
+    return collect(found.around, metadata, files, opened.sources[0].path)
 
 
 def sha256(path: Path) -> str:

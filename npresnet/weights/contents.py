@@ -8,7 +8,7 @@ from typing import Any
 class Contents:
     """The object stored in a container.
 
-    container  "torch zip", "torch legacy", "torch tar", "safetensors", "npz", "pickle"
+    container  "torch zip", "torch legacy", "torch tar", "safetensors", "npz", "pickle", "arrays"
     root       dicts, lists, plain values, inert placeholders, and Tensors that refer to their bytes
     notes      notes of the container's reader
     metadata   npresnet's metadata (npz) or safetensors' strings; otherwise {}

@@ -105,24 +105,27 @@ class Facts:
 
 
 def collect(
-    around: list[dict[object, object]], metadata: Mapping[str, Any], files: list[str]
+    around: list[dict[object, object]], metadata: Mapping[str, Any], files: list[str], name: str = ""
 ) -> tuple[dict[str, Any], list[str]]:
     """The facts that a file tells, and notes about what was ignored.
 
     around    the dicts that lead to the state dict, outermost first
     metadata  safetensors' strings
-    files     the file's path, or those of its shards
+    files     the file's path, or those of its shards; [] of weights in memory
+    name      the file's, or that of what was read from memory
     """
     facts = Facts()
     for entries in reversed(around):
         facts.search(entries)
     known = {*LABELS, *NAMESPACES}
     facts.search({key: from_json(value) if key in known else value for key, value in metadata.items()}, "metadata ")
-    from npresnet.weights.beside import read_beside
     from npresnet.weights.caffe2_facts import say_strides
 
-    read_beside(facts, files)
-    say_strides(facts, around, files[0])
+    if files:
+        from npresnet.weights.beside import read_beside
+
+        read_beside(facts, files)
+    say_strides(facts, around, name or files[0])
     return facts.result()
 
 

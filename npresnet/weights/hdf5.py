@@ -50,7 +50,7 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
     tensors: dict[str, Tensor] = {}
     if span is not None:
         source.budget.make(span.size_bytes)
-    file: Any = source.path if span is None else io.BytesIO(span.read())
+    file: Any = source.path if span is None and not source.in_memory else io.BytesIO(where.read())
     try:
         with h5py.File(file, "r") as root:
             for path, dataset in _datasets(h5py, root, contents.notes, source.budget):

@@ -40,13 +40,15 @@ class Span(NamedTuple):
 class Source(NamedTuple):
     """A weight file: its path as given by the caller, all its bytes, what reading it may cost, and its stamp.
 
-    stamp  see `system.stamp`
+    stamp      see `system.stamp`
+    in_memory  it is no file: `path` is only what messages call it
     """
 
     path: str
     span: Span
     budget: Budget
     stamp: str = ""
+    in_memory: bool = False
 
     @property
     def buffer(self) -> Buffer:

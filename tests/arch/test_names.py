@@ -89,3 +89,28 @@ def test_unknown_names(name):
 def test_a_near_miss_gets_a_hint():
     with pytest.raises(ArchitectureError, match=r"Did you mean resnext50_32x4d\?"):
         arch.build(RESNET50, arch="resnext50_32x4")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "some", "none"),
+    [
+        ("*50*", ["resnet50", "wide_resnet50_2", "resnext50_32x4d"], ["resnet18"]),
+        ("cifar_resnet??", ["cifar_resnet20", "cifar_resnet56"], ["cifar_resnet110", "resnet20"]),
+        ("resnet[13]*", ["resnet18", "resnet34", "resnet101"], ["resnet50"]),
+        ("resnet18", ["resnet18"], ["resnet18d"]),
+        ("RESNET*", [], ["resnet18"]),
+        ("", [], ["resnet18"]),
+    ],
+)
+def test_patterns(pattern, some, none):
+    found, names = arch.list_archs(pattern), arch.list_archs()
+    assert set(some) <= set(found) <= set(names)
+    assert not set(none) & set(found)
+    assert found == [name for name in names if name in found], "the order is that of all"
+
+
+def test_no_pattern_gives_all_and_other_types_are_refused():
+    assert arch.list_archs(None) == arch.list_archs() == arch.list_archs("*")
+    for bad in (50, b"*", ["*50*"]):
+        with pytest.raises(ArchitectureError, match=r"expected a pattern such as '\*50\*', got"):
+            arch.list_archs(bad)

@@ -52,8 +52,37 @@ def test_torch_tensors_in_image_order():
     assert np.array_equal(np.asarray(read(torch.from_numpy(rgb))), rgb)
     with pytest.raises(ImageError, match=r"looks like \(C, H, W\)"):
         read(torch.from_numpy(rgb).permute(2, 0, 1))
+    for image, way_out in (
+        (torch.from_numpy(rgb).permute(2, 0, 1), r"channels must be last: image\.permute\(1, 2, 0\)"),
+        (torch.zeros(1, 9, 9), r"image\.permute\(1, 2, 0\)"),
+        (torch.zeros(9, 9, 3, dtype=torch.int64), r"pass image\.to\(torch\.uint8\) if"),
+        (torch.zeros(9, 9, 3, dtype=torch.bool), r"pass image\.to\(torch\.uint8\) \* 255"),
+    ):
+        with pytest.raises(ImageError, match=way_out):
+            read(image)
     with pytest.raises(ImageError, match="requires grad"):
         read(torch.zeros(4, 4, 3, requires_grad=True))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+@pytest.mark.parametrize("beyond", [0, 1e-6, 5e-4, 1e-3])
+def test_floats_a_thousandth_above_one_are_one(dtype, beyond):
+    floats = np.full((6, 5, 3), 0.25, dtype)
+    expected = np.array(read(floats))
+    floats[1, 2, 0] = np.dtype(dtype).type(1 + beyond)
+    expected[1, 2, 0] = 255
+    before = floats.copy()
+    assert np.array_equal(np.asarray(read(floats)), expected)
+    assert np.array_equal(floats, before)
+
+
+def test_what_resizing_leaves_above_one_is_read():
+    torch = pytest.importorskip("torch")
+    image = torch.from_numpy(np.random.default_rng(4).random((1, 3, 64, 64), np.float32) > 0.5).float()
+    large = torch.nn.functional.interpolate(image, scale_factor=1.7, mode="bilinear", align_corners=True)
+    large = large * (1 / 3) * 3 + 1e-4 * large
+    assert large.max() > 1
+    read(large[0].permute(1, 2, 0))
 
 
 BAD = [
@@ -76,7 +105,8 @@ BAD = [
     (np.full((8, 8, 3), "a"), r"array.ravel\(\).tolist\(\)"),
     (np.full((8, 1), None), r"holds no pixels; if it holds paths"),
     (np.full((8, 8, 3), 254.0), "holds 254; .* divide by 255"),
-    (np.full((8, 8, 3), 1.0001), r"holds 1\.0001;"),
+    (np.full((8, 8, 3), 1.0011), r"holds 1\.0011; .* divide by 255"),
+    (np.full((8, 8, 3), 1.01, np.float16), r"holds 1\.\d+; .* divide by 255"),
     (np.full((8, 8, 3), -0.5, np.float32), r"holds -0.5; .* already normalised, pass it to model\(x\)"),
 ]
 NOT_FINITE = [

@@ -90,7 +90,7 @@ def test_nan_stays_in_its_image(model):
         (np.zeros((1, 3, 32, 32), bool), ["bool"]),
         (np.zeros((1, 3, 32, 32), object), ["object"]),
         (np.array([["a"]]), ["float32"]),
-        (None, ["object"]),
+        (None, ["got NoneType", "model.predict(images)"]),
         (np.float32(1), ["N, C, H, W", "got 0"]),
         (np.zeros((3, 32, 32), np.float32), ["(3, 32, 32)", "x[None]"]),
         (np.zeros((1, 1, 3, 32, 32), np.float32), ["N, C, H, W", "got 5"]),

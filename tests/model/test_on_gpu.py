@@ -252,3 +252,15 @@ def test_networks_that_read_blue_first(gpus, tmp_path):
     with small_model(bgr=True) as model:
         assert model.config["preprocess"].value["bgr"] is True
         assert_same(model.predict(paths), float_logits(model, paths))
+
+
+def test_arrays_in_opencv_s_order_and_where_predictions_come_from(model, tmp_path):
+    images = [picture(seed, height=20) for seed in range(3)]
+    right = float_logits(model, images)
+    frames = [np.ascontiguousarray(image[:, :, ::-1]) for image in images]
+    assert_same(model.predict(frames, bgr=True, batch_size=2), right)
+    assert_same([model.predict(frames[1], bgr=True)], right[1:2])
+    np.testing.assert_array_equal(model.embed(frames, bgr=True), model.embed(images))
+    (path,) = write_pictures(tmp_path / "pictures", 1)
+    found = [model.predict(path), *model.predict([path, images[0], {"bytes": None, "path": path}])]
+    assert [prediction.source for prediction in found] == [path, path, None, path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -63,7 +64,22 @@ def test_to_dict_is_plain_json():
 
 
 def test_repr():
-    assert repr(Prediction(np.array([0, 1], np.float32), ["cat", "dog"])) == "<Prediction 'dog', index 1, score 0.7311>"
+    prediction = Prediction(np.array([0, 1, -3], np.float32), ["cat", "dog", "cow"])
+    assert repr(prediction) == "<Prediction 'dog' (index 1) 0.7214, 'cat' (index 0) 0.2654, 'cow' (index 2) 0.0132>"
+    many = Prediction(np.arange(9, dtype=np.float32), top_k=7)
+    assert repr(many).count("(index") == 7
+    assert "\x1b" not in repr(Prediction(np.ones(1, np.float32), ["\x1b[31m" + "x" * 5000]))
+    assert len(repr(Prediction(np.ones(1, np.float32), ["x" * 5000]))) < 200
+
+
+def test_html_is_a_table_in_which_labels_are_text():
+    evil = '<script>alert("1")</script>&'
+    html = Prediction(np.array([0, 1, 2], np.float32), ["cat", evil, "d"], 2, source=f"{evil}.jpg")._repr_html_()
+    document = ElementTree.fromstring(html)  # well-formed, and nothing but the table's own elements
+    assert {element.tag for element in document.iter()} == {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert document.find("caption").text == f"{evil}.jpg"
+    assert [cell.text for cell in document.findall("tbody/tr/td")] == ["d", "2", "0.6652", evil, "1", "0.2447"]
+    assert "<caption>" not in Prediction(np.ones(2, np.float32))._repr_html_()
 
 
 # --- sigmoids --------------------------------------------------------------------------------------------------------
