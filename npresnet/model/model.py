@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -34,6 +34,7 @@ from npresnet.system.stamp import Identity
 from npresnet.system.text import visible
 
 if TYPE_CHECKING:
+    from npresnet.model.evaluation import Evaluation
     from npresnet.model.on_gpu import OnGpu
     from npresnet.model.rows import Row
     from npresnet.plan.executable import Executable
@@ -161,6 +162,31 @@ class Model:
         if not rows:
             return self._pooled(np.zeros((0, *default_size(self.config, self._preprocess)), np.float32))
         return np.stack(rows)
+
+    def evaluate(
+        self,
+        source: Any,
+        *,
+        classes: str | os.PathLike[str] | Mapping[Any, Any] | None = None,
+        batch_size: int = 32,
+        progress: Callable[[int], Any] | None = None,
+    ) -> Evaluation:
+        """How often the model is right on labelled images: top-1, top-5, each class, the confusion matrix.
+
+        source      a folder with a folder a class, as torchvision's ImageFolder reads it; the path of a CSV of
+                    path,label; or an iterable of pairs (image, label), the image as for `predict`, the label a number
+                    or a name. Streamed: paths are held, pictures are not
+        classes     which name is which class, see `npresnet.model.class_matching`: "names", "sorted", "index", a dict
+                    {name: label or number} or its JSON or CSV file; by default the model's labels
+        batch_size  as for `predict`
+        progress    called with 1 after each image
+
+        Images that cannot be read are counted in `Evaluation.errors` and named. Raises ArchitectureError, which shows
+        both lists, where names and labels do not match; ImageError where there are no labelled images.
+        """
+        from npresnet.model.evaluation import evaluate
+
+        return evaluate(self, self._predictions, source, classes, batch_size, progress)
 
     @quiet
     def cam(self, image: Any, index: int | None = None) -> Array:
