@@ -19,9 +19,11 @@ from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.model.evaluation import ClassResult, Evaluation
+    from npresnet.model.model import Model
 
 MAX_ROWS = 40  # classes of the text's table; of more, the worst
 WORST = 20
+MAX_CLASSES = 5_000  # of a confusion matrix
 
 
 def evaluate(args: Namespace) -> int:
@@ -31,6 +33,7 @@ def evaluate(args: Namespace) -> int:
     _check_name(args.confusion)
     samples = read_samples(args.source)
     with model_of(args) as model:
+        _check_size(args.confusion, model)
         total = len(samples.rows)
         with progress_bar(total=total, unit="image", file=sys.stderr, leave=False, disable=None) as bar:
             found = model.evaluate(samples, classes=args.classes, batch_size=args.batch_size, progress=bar.update)
@@ -90,6 +93,12 @@ def _check_name(path: str | None) -> None:
 
     if Image.registered_extensions().get(os.path.splitext(path)[1].lower()) not in Image.SAVE:
         raise ImageError(f"--confusion {path}: expected a name that ends in .png (or another picture's), or .csv")
+
+
+def _check_size(path: str | None, model: Model) -> None:
+    count = model.config.value("num_classes")
+    if path is not None and count > MAX_CLASSES:
+        raise ImageError(f"--confusion {path}: {count:,} classes make too large a matrix; --json has every class")
 
 
 def _write_confusion(path: str, found: Evaluation) -> None:

@@ -5,14 +5,13 @@ Only paths are held, never pictures. What is not used is said in `Samples.notes`
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 
 from npresnet.errors import ImageError
-from npresnet.images.finding import EXTENSIONS, find
+from npresnet.images.finding import EXTENSIONS
 from npresnet.images.messages import name_of
 from npresnet.model.class_matching import some_of
 from npresnet.model.tables import read_table
@@ -103,21 +102,34 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _images_in(folder: str) -> tuple[list[str], int]:
-    """The image files at any depth, and how many other files there are.
+def _images_in(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> tuple[list[str], int]:
+    """The image files at any depth, and how many other files there are; links are followed, circles are not.
 
-    A folder in it that cannot be listed is itself one: reading it raises the error.
+    A folder that cannot be listed is itself one: reading it raises the error.
+
+    above  (device, inode) of the folders that it lies in
     """
+    images, others = [], 0
     try:
-        with os.scandir(folder):
-            pass
-        found = find(os.path.join(glob.escape(folder), "**", "*"))
+        found = os.stat(folder)
+        with os.scandir(folder) as entries:
+            seen = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
     except OSError:
         return [folder], 0
-    except ImageError:  # nothing in it
+    here = (found.st_dev, found.st_ino)
+    if here in above:
         return [], 0
-    images = [path for path in found if os.path.splitext(path)[1].lower() in EXTENSIONS or os.path.isdir(path)]
-    return images, len(found) - len(images)
+    for name, is_folder in seen:
+        path = os.path.join(folder, name)
+        if is_folder:
+            inside = _images_in(path, above | {here})
+            images += inside[0]
+            others += inside[1]
+        elif os.path.splitext(name)[1].lower() in EXTENSIONS:
+            images.append(path)
+        else:
+            others += 1
+    return images, others
 
 
 def _folder_notes(loose: int, ignored: int, empty: list[str]) -> Iterator[str]:

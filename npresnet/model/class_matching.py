@@ -231,9 +231,8 @@ def _different(found: list[int], names: Sequence[str], model_labels: Labels, kin
     for name, index in zip(names, found, strict=True):
         if kind == "folders" and index in seen:
             label = str(index) if model_labels is None else model_labels[index]
-            raise ArchitectureError(
-                f"the folders {seen[index]!r} and {name!r} both match the class {label!r}. {_WAY_OUT}"
-            )
+            both = some_of([seen[index], name])
+            raise ArchitectureError(f"the folders {both} match the same class, {label!r:.60}. {_WAY_OUT}")
         seen[index] = name
     return found
 

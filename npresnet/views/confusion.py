@@ -27,7 +27,9 @@ NAMED_UP_TO = 100
 COUNTED_UP_TO = 24
 MAX_CELLS = 1_200
 LIST_ROWS = 30
+FAINTEST = 0.45  # of the full colour, in cells of a few pixels
 LIST_WIDTH = 460
+HEADING_WIDTH = 420
 SIZES = ((12, 56), (COUNTED_UP_TO, 40), (50, 20), (NAMED_UP_TO, 14), (300, 4), (600, 2))  # up to so many classes
 TEXT = 13
 
@@ -52,13 +54,18 @@ def draw_confusion(counts: Array, labels: Sequence[str]) -> Image.Image:
     side = next((size for most, size in SIZES if n <= most), 1)
     names = _names_width(labels, side) if is_named else 48
     length = side * len(cells)
-    left, top = MARGIN + names, MARGIN + TEXT + GAP + names
-    width = left + max(length, 280) + MARGIN + (0 if is_named else LIST_WIDTH)
+    left, top = MARGIN + names, MARGIN + TEXT + 2 * GAP + names
+    width = max(left + length + (0 if is_named else LIST_WIDTH), HEADING_WIDTH) + MARGIN
     sheet = Image.new("RGB", (width, max(top + length, 0 if is_named else 640) + MARGIN), WHITE)
-    sheet.paste(Image.fromarray(_colours(cells)).resize((length, length), Image.Resampling.NEAREST), (left, top))
+    sheet.paste(
+        Image.fromarray(_colours(cells, FAINTEST if side < TEXT else 0.0)).resize(
+            (length, length), Image.Resampling.NEAREST
+        ),
+        (left, top),
+    )
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((left - 1, top - 1, left + length, top + length), outline=(160, 160, 160))
-    _write(draw, (left, MARGIN), f"{counts.sum():,} images; rows: true class, columns: predicted class")
+    _write(draw, (MARGIN, MARGIN), f"{counts.sum():,} images; rows: true class, columns: predicted class")
     if is_named:
         _draw_names(sheet, draw, labels, side, left, top, names)
         if n <= COUNTED_UP_TO:
@@ -85,9 +92,9 @@ def _shares(counts: Array) -> NDArray[np.float64]:
     return shares
 
 
-def _colours(counts: Array) -> NDArray[np.uint8]:
-    """(n, n, 3): paper where nothing is, the full colour where a whole row is."""
-    weight = np.sqrt(_shares(counts))[:, :, None]
+def _colours(counts: Array, least: float) -> NDArray[np.uint8]:
+    """(n, n, 3): paper where nothing is, the full colour where a whole row is, `least` of it where anything is."""
+    weight = np.maximum(np.sqrt(_shares(counts)), least * (counts > 0))[:, :, None]
     full = np.where(np.eye(len(counts), dtype=bool)[:, :, None], RIGHT, WRONG)
     colours: NDArray[np.uint8] = np.rint(PAPER + weight * (full - PAPER)).astype(np.uint8)
     return colours
@@ -134,9 +141,9 @@ def _draw_numbers(sheet: Image.Image, draw: ImageDraw.ImageDraw, n: int, length:
         draw.line((left - 5, top + at, left - 1, top + at), fill=INK)
         draw.line((left + at, top - 5, left + at, top - 1), fill=INK)
         _write(draw, (left - GAP - font.getlength(text), top + at - _height(font) / 2), text, font)
-        strip = Image.new("RGB", (40, 16), WHITE)
-        _write(ImageDraw.Draw(strip), (0, 8 - _height(font) / 2), text, font)
-        sheet.paste(strip.rotate(90, expand=True), (left + at - 8, top - 48))
+        strip = Image.new("RGB", (40, 20), WHITE)
+        _write(ImageDraw.Draw(strip), (1, 10 - _height(font) / 2), text, font)
+        sheet.paste(strip.rotate(90, expand=True), (left + at - 10, top - 48))
 
 
 def _draw_list(draw: ImageDraw.ImageDraw, counts: Array, labels: Sequence[str], left: int, top: int) -> None:
