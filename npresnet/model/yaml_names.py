@@ -20,7 +20,9 @@ KEYS = ("names", "classes", "class_names", "labels", "id2label", "class_to_idx")
 KEY = rf"(?:{'|'.join(KEYS)})"
 _ITEM = re.compile(r"-\s+(.*)")
 _PAIR = re.compile(r"""('[^']*'|"[^"]*"|[^:'"#\[\]{},]+?)\s*:\s+(.*)""")
-_PLAIN = re.compile(r"""[^\s'"\[\]{},&*!|>%@`#?:-](?:[^#:,\[\]{}]|:(?=\S)|(?<=\S)#)*""")
+_FIRST = r"""[^\s'"\[\]{},&*!|>%@`#?:-]"""
+_PLAIN = re.compile(rf"{_FIRST}(?:[^#:]|:(?=\S)|(?<=\S)#)*")
+_PLAIN_IN_FLOW = re.compile(rf"{_FIRST}(?:[^#:,\[\]{{}}]|:(?=\S)|(?<=\S)#)*")
 _FLOW_PART = re.compile(r"""((?:'[^']*'|"[^"]*"|[^,'"])*)(?:,|$)""")
 MAX_NAME = 1_000  # characters
 
@@ -77,11 +79,11 @@ def _flow(text: str, path: str, number: int) -> Any:
         parts.append(found[1].strip())
         at = found.end()
     if text[0] == "{":
-        return _pairs([(number, part) for part in parts], path)
-    return [_scalar(part, path, here) for part in parts]
+        return _pairs([(number, part) for part in parts], path, _PLAIN_IN_FLOW)
+    return [_scalar(part, path, here, _PLAIN_IN_FLOW) for part in parts]
 
 
-def _pairs(lines: list[tuple[int, str]], path: str) -> dict[str, Any]:
+def _pairs(lines: list[tuple[int, str]], path: str, plain: re.Pattern[str] = _PLAIN) -> dict[str, Any]:
     """The values are names, or where all are numbers indices."""
     found: dict[str, Any] = {}
     for number, line in lines:
@@ -91,14 +93,14 @@ def _pairs(lines: list[tuple[int, str]], path: str) -> dict[str, Any]:
         key = _scalar(pair[1], path, (number, line))
         if key in found:
             raise _refused(path, [(number, line)], f"the key {key} stands there twice")
-        found[key] = _scalar(pair[2], path, (number, line))
+        found[key] = _scalar(pair[2], path, (number, line), plain)
     by_index = all(key.isdecimal() for key in found)
     if not by_index and all(value.isdecimal() for value in found.values()):
         return {key: int(value) for key, value in found.items()}
     return found
 
 
-def _scalar(text: str, path: str, line: tuple[int, str]) -> str:
+def _scalar(text: str, path: str, line: tuple[int, str], plain: re.Pattern[str] = _PLAIN) -> str:
     """A name without its quotes."""
     text = text.strip()
     if len(text) > MAX_NAME:
@@ -107,7 +109,7 @@ def _scalar(text: str, path: str, line: tuple[int, str]) -> str:
         return text[1:-1].replace("''", "'")
     if len(text) > 1 and text[0] == text[-1] == '"' and not re.search(r'["\\]', text[1:-1]):
         return text[1:-1]
-    if not _PLAIN.fullmatch(text):
+    if not plain.fullmatch(text):
         raise _refused(path, [line], "expected a name, in quotes where it has characters of YAML's own")
     return text
 
