@@ -23,7 +23,6 @@ _PAIR = re.compile(r"""('[^']*'|"[^"]*"|[^:'"#\[\]{},]+?)\s*:\s+(.*)""")
 _FIRST = r"""[^\s'"\[\]{},&*!|>%@`#?:-]"""
 _PLAIN = re.compile(rf"{_FIRST}(?:[^#:]|:(?=\S)|(?<=\S)#)*")
 _PLAIN_IN_FLOW = re.compile(rf"{_FIRST}(?:[^#:,\[\]{{}}]|:(?=\S)|(?<=\S)#)*")
-_FLOW_PART = re.compile(r"""((?:'[^']*'|"[^"]*"|[^,'"])*)(?:,|$)""")
 MAX_NAME = 1_000  # characters
 
 
@@ -71,16 +70,27 @@ def _flow(text: str, path: str, number: int) -> Any:
     here = (number, text)
     if (text[0], text[-1]) not in (("[", "]"), ("{", "}")):
         raise _refused(path, [here], "expected [names] or {index: name}")
-    parts, at, inner = [], 0, text[1:-1].strip().removesuffix(",")
-    while at < len(inner):
-        found = _FLOW_PART.match(inner, at)
-        if found is None or found.end() == at:
-            raise _refused(path, [here], "a quote is not closed")
-        parts.append(found[1].strip())
-        at = found.end()
+    parts = _parts(text[1:-1].strip().removesuffix(","))
+    if parts is None:
+        raise _refused(path, [here], "a quote is not closed")
     if text[0] == "{":
         return _pairs([(number, part) for part in parts], path, _PLAIN_IN_FLOW)
     return [_scalar(part, path, here, _PLAIN_IN_FLOW) for part in parts]
+
+
+def _parts(inner: str) -> list[str] | None:
+    """Between the commas that stand in no quotes, which begin a name: not that of it's. None if one is not closed."""
+    parts, start, quote, is_fresh = [], 0, "", True
+    for position, letter in enumerate(inner):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"" and (is_fresh or inner[position - 1] == letter):  # '' in quotes
+            quote = letter
+        elif letter == ",":
+            parts.append(inner[start:position].strip())
+            start = position + 1
+        is_fresh = letter in ",:" or (letter == " " and is_fresh)
+    return None if quote else [*parts, *([inner[start:].strip()] if inner else [])]
 
 
 def _pairs(lines: list[tuple[int, str]], path: str, plain: re.Pattern[str] = _PLAIN) -> dict[str, Any]:
