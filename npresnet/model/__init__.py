@@ -5,6 +5,6 @@ beside its tensors), `decisions`, `bounds`, `ambiguity`, `labels` with `label_te
 (settings that the tensors do not determine), `model` (images in, predictions out), `preparing` (prepared weights ahead
 of a load), `sources` (images or clips), `inputs` and `batches` (checks, and reading ahead), `prediction`, `rows` and
 `on_gpu` (batch after batch, on either backend), `records` (what is written of one image), `evaluation` with
-`class_folders`, `tables` and `class_matching` (labelled images, and how often a model is right), and `executables` (the
-compiled parts of a network).
+`class_folders`, `tables`, `class_matching` and `class_spelling` (labelled images, and how often a model is right), and
+`executables` (the compiled parts of a network).
 """

@@ -13,14 +13,18 @@ from os import PathLike
 from npresnet.errors import ImageError
 from npresnet.images.finding import EXTENSIONS
 from npresnet.images.messages import name_of
-from npresnet.model.class_matching import some_of
+from npresnet.model.class_spelling import some_of
 from npresnet.model.tables import read_table
 from npresnet.system.text import visible
 
-PATH_COLUMNS = frozenset(
-    {"path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "img_path"}
+PATH_COLUMNS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "img_path"),
+    "name",
 )
-LABEL_COLUMNS = ("label", "class", "class_name", "label_name", "category", "target", "index", "class_index", "y")
+LABEL_COLUMNS = (
+    *("label", "class", "class_name", "label_name", "category", "target", "index", "class_index", "y"),
+    "name",
+)
 
 
 @dataclass(frozen=True)

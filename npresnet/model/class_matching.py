@@ -15,10 +15,7 @@ from __future__ import annotations
 import json
 import operator
 import os
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +23,17 @@ import numpy as np
 
 from npresnet.errors import ArchitectureError
 from npresnet.images.messages import name_of
-from npresnet.model import labels
+from npresnet.model.class_spelling import by_spelling, some_of
 from npresnet.model.tables import read_table
 
 WAYS = ("names", "sorted", "index")
 Classes = str | os.PathLike[str] | Mapping[Any, Any] | None
 Labels = Sequence[str] | None  # of the model, one a class
-_WORDNET_ID = re.compile(r"(n\d{8})(?![0-9A-Za-z])")
-_SAME_ORDER = 900  # of the 1,000 names of ImageNet that a model's labels must have in their places
 _WAY_OUT = (
     'Say which is which by a mapping {"name": "label or number"} (classes={...}, --classes mapping.json), by the order '
     "(classes='sorted') or by numbers (classes='index')"
 )
-_MAPPING_FIRST = frozenset({"folder", "name", "class", "from", "source"})
+_MAPPING_FIRST = ("folder", "name", "class", "from", "source")
 _MAPPING_SECOND = ("label", "index", "class_index", "target", "to", "class", "model")
 
 
@@ -59,13 +54,6 @@ def match(names: Sequence[str], model_labels: Labels, count: int, classes: Class
         found = _all(names, _by_number(count) if way == "index" else _by_name(model_labels, count), kind, model_labels)
         return _different(found, names, model_labels, kind)
     return _all(names, _by_mapping(read_mapping(way), model_labels, count), kind, model_labels)
-
-
-def some_of(names: Iterable[str], most: int = 6) -> str:
-    """The first of them, and how many there are: 'ant', 'bee', ... (10)."""
-    shown = list(names)
-    text = ", ".join(repr(name) if len(name) <= 40 else f"{name[:37]!r}..." for name in shown[:most])
-    return f"{text}, ... ({len(shown):,})" if len(shown) > most else text or "none"
 
 
 def read_mapping(source: Any) -> Mapping[Any, Any]:
@@ -162,6 +150,12 @@ def lookup(model_labels: Labels, count: int, classes: Classes) -> Callable[[Any]
     return find
 
 
+def _is_number(name: Any) -> bool:
+    if isinstance(name, int):
+        return True
+    return isinstance(name, str) and name.isascii() and name.isdecimal() and len(name) < 10
+
+
 def _as_number(label: Any) -> int:
     """Of a Python or NumPy integer, or a tensor of one."""
     try:
@@ -179,18 +173,8 @@ def _by_number(count: int) -> Lookup:
 def _by_name(model_labels: Labels, count: int) -> Lookup:
     if model_labels is None:
         return _by_number(count)
-    tables = [_table(model_labels, spelling) for spelling in (_exact, _loose, _synonyms)]
-    wordnet = _wordnet_ids() if _is_imagenet(model_labels) else {}
-
-    def find(name: Any) -> list[int]:
-        for table, spelling in zip(tables, (_exact, _loose, _synonyms), strict=True):
-            found = sorted({index for form in spelling(str(name)) for index in table.get(form, ())})
-            if found:
-                return found
-        known = _WORDNET_ID.match(str(name))
-        return [wordnet[known[1]]] if known and known[1] in wordnet else []
-
-    return find
+    find = by_spelling(model_labels)
+    return lambda name: find(str(name))
 
 
 def _by_mapping(mapping: Mapping[Any, Any], model_labels: Labels, count: int) -> Lookup:
@@ -235,47 +219,3 @@ def _different(found: list[int], names: Sequence[str], model_labels: Labels, kin
             raise ArchitectureError(f"the folders {both} match the same class, {label!r:.60}. {_WAY_OUT}")
         seen[index] = name
     return found
-
-
-# --- spellings -------------------------------------------------------------------------------------------------------
-
-
-def _exact(name: str) -> list[str]:
-    return [unicodedata.normalize("NFC", name)]  # macOS writes names of files as NFD
-
-
-def _loose(name: str) -> list[str]:
-    return [re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())]
-
-
-def _synonyms(name: str) -> list[str]:
-    return [form for part in name.split(",") for form in _loose(part) if form]
-
-
-def _table(names: Sequence[str], spelling: Callable[[str], list[str]]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        for form in spelling(name):
-            found.setdefault(form, []).append(index)
-    return found
-
-
-def _is_number(name: Any) -> bool:
-    if isinstance(name, int):
-        return True
-    return isinstance(name, str) and name.isascii() and name.isdecimal() and len(name) < 10
-
-
-def _is_imagenet(model_labels: Sequence[str]) -> bool:
-    """Whether the classes are ImageNet's 1,000 in their order, perhaps in other words."""
-    if len(model_labels) != len(labels.IMAGENET):
-        return False
-    pairs = zip(model_labels, labels.IMAGENET, strict=True)
-    return sum(bool({*_synonyms(ours)} & {*_synonyms(theirs)}) for ours, theirs in pairs) >= _SAME_ORDER
-
-
-@lru_cache(maxsize=1)
-def _wordnet_ids() -> dict[str, int]:
-    """{"n01440764": 0, ...}."""
-    path = Path(labels.__file__).parent.parent / "data" / "imagenet_wordnet_ids.txt"
-    return {name: index for index, name in enumerate(path.read_text(encoding="ascii").split())}

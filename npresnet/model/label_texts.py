@@ -6,6 +6,7 @@
     ant,bee,crane            one line of comma-separated values
     ['ant', 'bee']           a list, tuple or dict of Python, also as NumPy prints an array, or without its brackets
     names: [ant, bee]        YAML, see `yaml_names`
+    n02219486 ant            a WordNet id and a name a line, as in Caffe's synset_words.txt: the names
 
 A line that is a number alone is a name; so is one of numbered lines that repeat a number after a space ("2012 Audi").
 """
@@ -180,6 +181,9 @@ def _unquoted(names: list[str], text: str, path: str) -> list[str]:
         if len({name.endswith(",") for name in names[:-1]}) > 1:
             raise refused(text, path, "commas end some lines and not others")
         return [ast.literal_eval(name.removesuffix(",")) for name in names]
+    with_ids = [re.fullmatch(rf"{_WORDNET_ID.pattern}[\s,:]+(\S.*)", name) for name in names]
+    if all(with_ids):
+        return [_without_quotes(found[1]) for found in with_ids if found]
     return names
 
 

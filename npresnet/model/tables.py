@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 
 from npresnet.errors import ImageError
 from npresnet.images.messages import name_of
@@ -14,12 +14,12 @@ SEPARATORS = (",", "\t", ";")
 Row = tuple[int, tuple[str, str]]  # the line's number, the two cells
 
 
-def read_table(path: str, what: str, first: Collection[str], second: Collection[str]) -> Iterator[Row]:
+def read_table(path: str, what: str, first: Sequence[str], second: Sequence[str]) -> Iterator[Row]:
     """The cells of two columns, without the spaces around them; empty lines are left out.
 
-    what    the columns, for messages: "path,label"
-    first   names that the first column has in a header; in `second` the order says which is taken where there are
-            several. A first line that names both is a header, and then other columns may stand between
+    what           the columns, for messages: "path,label"
+    first, second  names that a column has in a header; where there are several, the first of them is taken. A first
+                   line that names both columns is a header, and then there may be others, in any order
 
     Raises ImageError for a file that is no such text, an empty cell, and more than two columns without a header.
     """
@@ -65,12 +65,12 @@ def _separator(line: str) -> str:
     return ","
 
 
-def _columns(cells: list[str], first: Collection[str], second: Collection[str]) -> tuple[int, int] | None:
+def _columns(cells: list[str], first: Sequence[str], second: Sequence[str]) -> tuple[int, int] | None:
     """Where the two columns are; None if the line is no header."""
     names = [cell.lower() for cell in cells]
-    found = next((i for i, name in enumerate(names) if name in first), None)
-    other = next((names.index(name) for name in second if name in names), None)
-    return None if found is None or other is None or found == other else (found, other)
+    one = next((names.index(name) for name in first if name in names), None)
+    two = next((names.index(name) for name in second if name in names and names.index(name) != one), None)
+    return None if one is None or two is None else (one, two)
 
 
 def _row(path: str, what: str, number: int, cells: list[str], columns: tuple[int, int], *, exact: bool) -> Row:

@@ -93,6 +93,8 @@ TABLES = [
     ("quotes", '"path","label"\n"a/1.jpg","cat"\n"b.png","dog"\n'),
     ("empty lines and spaces", "\n\na/1.jpg , cat\n\n  b.png,dog  \n,\n"),
     ("tabs", "path\tlabel\na/1.jpg\tcat\nb.png\tdog\n"),
+    ("the first of several names for a column", "file,imagenet_index,name\na/1.jpg,9,cat\nb.png,7,dog\n"),
+    ("a file's name", "name,label\na/1.jpg,cat\nb.png,dog\n"),
     ("semicolons", "a/1.jpg;cat\nb.png;dog"),
 ]
 

@@ -8,8 +8,9 @@ import json
 import pytest
 
 from npresnet.errors import ArchitectureError
-from npresnet.model import labels
-from npresnet.model.class_matching import lookup, match, some_of
+from npresnet.model import class_spelling, labels
+from npresnet.model.class_matching import lookup, match
+from npresnet.model.class_spelling import some_of
 
 ANIMALS = ["tench, Tinca tinca", "hot dog", "Saint Bernard, St Bernard", "dog"]
 
@@ -80,9 +81,7 @@ def test_wordnet_ids_are_imagenet_s(data_dir):
 
 
 def test_wordnet_ids_are_in_torchvision_s_order():
-    from npresnet.model.class_matching import _wordnet_ids
-
-    ids = list(_wordnet_ids())
+    ids = list(class_spelling._wordnet_ids())
     assert ids == sorted(ids)
     assert len(set(ids)) == 1000
     assert matched(ids, list(labels.IMAGENET)) == list(range(1000))

@@ -62,7 +62,10 @@ READ = [
     ("tench, Tinca tinca\ngoldfish, Carassius auratus\n", FISH[:2]),
     ("bird (2)\nsky [night]\n", ["bird (2)", "sky [night]"]),
     ("rock 'n' roll\nit's\n", ["rock 'n' roll", "it's"]),
-    ("n02219486 ant\nn02206856 bee\n", ["n02219486 ant", "n02206856 bee"]),
+    ("n02219486 ant\nn02206856 bee, wasp\n", ["ant", "bee, wasp"]),
+    ("n02219486,ant\nn02206856,bee\n", ["ant", "bee"]),
+    ("n02219486\nn02206856\n", ["n02219486", "n02206856"]),
+    ("n02219486 ant\nbee\n", ["n02219486 ant", "bee"]),
 ]
 
 
