@@ -120,7 +120,8 @@ class Evaluation:
     def __repr__(self) -> str:
         parts = [f"top-1 {percent(self.top1)}", f"top-5 {percent(self.top5)}"]
         errors = f"{self.errors:,} error{'s' * (self.errors != 1)}"
-        return f"<Evaluation {', '.join(parts)}, {self.images:,} images, {errors}, {self.images_per_s:.1f} images/s>"
+        images = f"{self.images:,} image{'s' * (self.images != 1)}"
+        return f"<Evaluation {', '.join(parts)}, {images}, {errors}, {self.images_per_s:.1f} images/s>"
 
 
 def percent(value: float | None) -> str:

@@ -40,6 +40,8 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 def parse(text: str, path: str) -> Any:
     """A list of names, or what a dict of the text says. Raises ArchitectureError, which shows its first lines."""
     stripped = text.strip()
+    if "\0" in text:
+        raise refused(text, path, "it holds NUL characters, so it is no text")
     if path.lower().endswith((".yaml", ".yml")) or re.search(rf"^{KEY}\s*:", text, re.MULTILINE):
         return read_yaml(text, path)
     if stripped.startswith(("[", "{", "(")) and not _all_in_brackets(stripped.splitlines()):
@@ -81,8 +83,16 @@ def _literal(text: str, path: str) -> Any:
     if not _strings_beside_each_other(text):
         return found
     if re.fullmatch(rf"\[\s*(?:(?:{_STRING})\s*)+\]", text):  # NumPy prints no commas
-        return [ast.literal_eval(one[0]) for one in re.finditer(_STRING, text)]
+        return [_string(one[0], text, path) for one in re.finditer(_STRING, text)]
     raise refused(text, path, "two strings stand beside each other without a comma")
+
+
+def _string(quoted: str, text: str, path: str) -> str:
+    try:
+        found: str = ast.literal_eval(quoted)
+    except (ValueError, SyntaxError):
+        raise refused(text, path, f"{quoted[:40]} is no string as Python prints it") from None
+    return found
 
 
 def _strings_beside_each_other(text: str) -> bool:
@@ -180,7 +190,7 @@ def _unquoted(names: list[str], text: str, path: str) -> list[str]:
     if all(re.fullmatch(rf"(?:{_STRING})", name.removesuffix(",")) for name in names):
         if len({name.endswith(",") for name in names[:-1]}) > 1:
             raise refused(text, path, "commas end some lines and not others")
-        return [ast.literal_eval(name.removesuffix(",")) for name in names]
+        return [_string(name.removesuffix(","), text, path) for name in names]
     with_ids = [re.fullmatch(rf"{_WORDNET_ID.pattern}[\s,:]+(\S.*)", name) for name in names]
     if all(with_ids):
         return [_without_quotes(found[1]) for found in with_ids if found]

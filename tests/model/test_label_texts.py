@@ -118,6 +118,8 @@ REFUSED = [
     ("<!DOCTYPE html>\n<html><body>404</body></html>", "another kind of file"),
     ("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12", "another kind of file"),
     ("'ant',\n'bee'\n'crane'\n", "commas end some lines"),
+    ("'ant'\n'\\xz'\n", "no string as Python prints it"),
+    ("ant\nbee\0\n", "NUL"),
     (f"ant\n{'x' * 2000}\n", "more than 1,000 characters"),
 ]
 
