@@ -45,13 +45,29 @@ class ClassResult:
 class Evaluation:
     """What became of a labelled set of images.
 
-    labels    a name for each class of the model
-    images    images classified; top1 and top5 are of these, in percent
-    correct   how many of them the model's first class is right for; correct5: one of its first five
-    errors    images that could not be classified; `failed` names them: (path or position, why), the first 1,000
-    pairs     {(true class, predicted class): images}
-    seconds   from the first image to the last, reading and compiling included
-    notes     what was not used, and what may be a mistake in the images' folder or table
+    Attributes
+    ----------
+    labels : list of str
+        A name for each class of the model.
+    images : int
+        Images classified; `top1` and `top5` are of these, in percent.
+    correct, correct5 : int
+        How many of them the model's first class is right for, and one of its first five.
+    errors : int
+        Images that could not be classified.
+    failed : list of tuple
+        (path or position, why) of these, of the first 1,000.
+    pairs : dict
+        {(true class, predicted class): images}.
+    seconds : float
+        From the first image to the last, reading and compiling included.
+    notes : list of str
+        What was not used, and what may be a mistake in the images' folder or table.
+
+    Examples
+    --------
+    >>> npresnet.load("demo").evaluate([("cat.jpg", "cat")]).top1
+    100.0
     """
 
     labels: list[str] = field(repr=False)
@@ -93,19 +109,19 @@ class Evaluation:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes): row i, column j counts images of class i that were taken for class j."""
+        """Row i, column j counts images of class i that were taken for class j; (classes, classes) int64."""
         counts = np.zeros((len(self.labels), len(self.labels)), np.int64)
         for pair, count in self.pairs.items():
             counts[pair] = count
         return counts
 
     def confused(self) -> list[tuple[int, int, int]]:
-        """(true class, predicted class, images) of what was wrong, the most frequent first."""
+        """What was wrong, the most frequent first: (true class, predicted class, images)."""
         wrong = [(true, found, count) for (true, found), count in self.pairs.items() if true != found]
         return sorted(wrong, key=lambda entry: (-entry[2], entry[0], entry[1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types: {top1, top5, images, errors, images_per_s, per_class, failed, notes}."""
+        """As JSON types, `{top1, top5, images, errors, images_per_s, per_class, failed, notes}`."""
         return {
             "top1": self.top1,
             "top5": self.top5,

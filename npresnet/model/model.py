@@ -173,16 +173,32 @@ class Model:
     ) -> Evaluation:
         """How often the model is right on labelled images: top-1, top-5, each class, the confusion matrix.
 
-        source      a folder with a folder a class, as torchvision's ImageFolder reads it; the path of a CSV of
-                    path,label; or an iterable of pairs (image, label), the image as for `predict`, the label a number
-                    or a name. Streamed: paths are held, pictures are not
-        classes     which name is which class, see `npresnet.model.class_matching`: "names", "sorted", "index", a dict
-                    {name: label or number} or its JSON or CSV file; by default the model's labels
-        batch_size  as for `predict`
-        progress    called with 1 after each image
+        Images are streamed: their paths are held, pictures are not.
 
-        Images that cannot be read are counted in `Evaluation.errors` and named. Raises ArchitectureError, which shows
-        both lists, where names and labels do not match; ImageError where there are no labelled images.
+        Parameters
+        ----------
+        source
+            A folder with a folder a class, as torchvision's ImageFolder reads it; the path of a CSV of path,label; or
+            an iterable of pairs (image, label), the image as for `predict`, the label a number or a name.
+        classes : str, dict or path
+            Which name is which class: "names", the model's labels, "sorted", "index", a dict {name: label or number} or
+            its JSON or CSV file; by default what is clear, see `npresnet.model.class_matching`.
+        batch_size : int
+            As for `predict`.
+        progress : callable
+            Called with 1 after each image.
+
+        Returns
+        -------
+        Evaluation
+            Images that cannot be read are counted in its `errors` and named.
+
+        Raises
+        ------
+        ArchitectureError
+            Names and labels do not match; the message shows both lists.
+        ImageError
+            There are no labelled images.
         """
         from npresnet.model.evaluation import evaluate
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from npresnet.views.grid import INK, WHITE, _drawable
+from npresnet.views.fonts import drawable
+from npresnet.views.grid import INK, WHITE
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-    from npresnet.views.grid import Font
+    from npresnet.views.fonts import Font
 
 # Lengths in pixels
 MARGIN = 24
@@ -102,7 +103,7 @@ def _colours(counts: Array, least: float) -> NDArray[np.uint8]:
 
 def _names_width(labels: Sequence[str], side: int) -> int:
     font_size = min(TEXT, side)
-    widest = max(_drawable(label[:60], font_size)[0].getlength(label[:60]) for label in labels)
+    widest = max(drawable(label[:60], font_size)[0].getlength(label[:60]) for label in labels)
     return min(220, int(widest) + GAP)
 
 
@@ -163,7 +164,7 @@ def _draw_list(draw: ImageDraw.ImageDraw, counts: Array, labels: Sequence[str], 
 
 def _fitted(text: str, room: int, size: int) -> tuple[str, Font]:
     """On one line, in this size if it fits, else shortened."""
-    font, drawn = _drawable(text, size)
+    font, drawn = drawable(text, size)
     if font.getlength(drawn) <= room:
         return drawn, font
     while len(drawn) > 1 and font.getlength(drawn + "..") > room:
@@ -179,4 +180,4 @@ def _height(font: Font) -> float:
 def _write(
     draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Font | None = None, ink: tuple[int, ...] = INK
 ) -> None:
-    draw.text(at, text, ink, _drawable(text, TEXT)[0] if font is None else font)
+    draw.text(at, text, ink, drawable(text, TEXT)[0] if font is None else font)
