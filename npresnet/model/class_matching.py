@@ -47,7 +47,7 @@ def match(names: Sequence[str], model_labels: Labels, count: int, classes: Class
 
     Raises ArchitectureError if a name has no class, or several, and if two folders have the same one without a mapping.
     """
-    way = classes if classes is not None else _usual_way(names, model_labels, count, kind)
+    way = usual_way(names, model_labels, count, kind) if classes is None else classes
     if isinstance(way, str) and way in WAYS:
         if way == "sorted":
             return _in_order(names, count, kind)
@@ -89,8 +89,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # --- which way -------------------------------------------------------------------------------------------------------
 
 
-def _usual_way(names: Sequence[str], model_labels: Labels, count: int, kind: str) -> str:
-    """Raises ArchitectureError where numbers can be read in two ways."""
+def usual_way(names: Sequence[str], model_labels: Labels, count: int, kind: str) -> str:
+    """What None means. Raises ArchitectureError where numbers can be read in two ways."""
     numbers = all(_is_number(name) for name in names)
     if model_labels is not None:
         if numbers and kind == "labels":

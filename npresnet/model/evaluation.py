@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from npresnet.errors import ArchitectureError, ImageError
 from npresnet.images.messages import name_of
 from npresnet.model.class_folders import Samples, read_samples
-from npresnet.model.class_matching import Classes, lookup, match
+from npresnet.model.class_matching import Classes, lookup, match, usual_way
 from npresnet.model.inputs import as_count, listed
 from npresnet.model.prediction import Prediction
 
@@ -159,7 +159,11 @@ def evaluate(
     if isinstance(source, (str, os.PathLike)):
         source = read_samples(source)
     if isinstance(source, Samples):
-        pairs, notes = _of_samples(model, source, classes, len(labels)), list(source.notes)
+        notes = list(source.notes)
+        if classes is None:
+            classes = usual_way(source.names, model.labels, len(labels), source.kind)
+            notes += _told(classes, source, model.labels)
+        pairs = _of_samples(model, source, classes, len(labels))
     else:
         pairs, notes = _of_iterable(source, lookup(model.labels, len(labels), classes)), []
     tally = _Tally(labels, notes)
@@ -211,6 +215,16 @@ def _labels_of(model: Model) -> list[str]:
             "0.5 on], so that its one logit decides between two"
         )
     return list(map(str, range(count))) if model.labels is None else list(model.labels)
+
+
+def _told(way: str, samples: Samples, model_labels: list[str] | None) -> list[str]:
+    """How names became classes, where the model's labels did not say so."""
+    if way == "sorted":
+        what = f"the {len(samples.names)} {samples.kind} in sorted order are its classes, as torchvision numbers them"
+        return [f"the model has no labels: {what}"]
+    if way == "index" and model_labels is not None:
+        return ["the labels are numbers, which are taken as those of the classes"]
+    return []
 
 
 def _of_samples(model: Model, samples: Samples, classes: Classes, count: int) -> Iterator[tuple[Any, int]]:

@@ -83,7 +83,9 @@ def test_a_table(model, known, pairs, tmp_path, use_names):
     with open(tmp_path / "set.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerows((path, model.labels[true] if use_names else true) for path, true in pairs)
-    check(model.evaluate(tmp_path / "set.csv", batch_size=5), known, pairs, model.labels)
+    found = model.evaluate(tmp_path / "set.csv", batch_size=5)
+    check(found, known, pairs, model.labels)
+    assert found.notes == ([] if use_names else ["the labels are numbers, which are taken as those of the classes"])
 
 
 def test_an_iterable_of_pairs(model, known, pairs):
@@ -171,6 +173,9 @@ def test_a_model_without_labels_takes_folders_in_sorted_order(tmp_path):
         found = model.evaluate(tmp_path)
         guess = model.predict(str(tmp_path / "bee" / "000.png")).index
     assert found.confusion[:, guess].tolist() == [1, 1, 1]  # the picture is the same in each
+    assert found.notes == [
+        "the model has no labels: the 3 folders in sorted order are its classes, as torchvision numbers them"
+    ]
 
 
 def test_not_labelled(model, tmp_path, pairs):
