@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from npresnet.config import Config, Decision
     from npresnet.images import Preprocess
     from npresnet.model import labels
+    from npresnet.model.evaluation import Evaluation
     from npresnet.model.loading import build, convert, load
     from npresnet.model.model import Model
     from npresnet.model.prediction import Candidate, Prediction
@@ -36,6 +37,7 @@ __all__ = [
     "Config",
     "Decision",
     "DeviceError",
+    "Evaluation",
     "ImageError",
     "Model",
     "NpresnetError",
@@ -56,6 +58,7 @@ _HOME = {  # name -> module, imported on first access to keep `import npresnet` 
     "Candidate": "model.prediction",
     "Config": "config",
     "Decision": "config",
+    "Evaluation": "model.evaluation",
     "Model": "model.model",
     "Prediction": "model.prediction",
     "Preprocess": "images",

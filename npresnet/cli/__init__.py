@@ -2,6 +2,7 @@
 
     parser    arguments and help
     predict   predict
+    evaluate  eval
     files     convert, inspect, summary
     maps      embed, cam
     serve     serve

@@ -76,7 +76,8 @@ def diff(args: Namespace) -> int:
 
 def exercise(args: Namespace) -> int:
     """Write the exercises, or check what a reader made of them."""
-    return _start(Path(args.folder)) if args.action == "start" else _check(Path(args.folder), args.names)
+    folder = Path(args.folder)
+    return _start(folder) if args.action == "start" else _check(folder, args.names, args.limit)
 
 
 def _start(folder: Path) -> int:
@@ -91,12 +92,13 @@ def _start(folder: Path) -> int:
     return FINE
 
 
-def _check(folder: Path, names: list[str]) -> int:
+def _check(folder: Path, names: list[str], limit_s: float) -> int:
     """Check those named, or all files that are there; 1 unless every one passes."""
-    from npresnet.teach.exercises import EXERCISES, check
+    from npresnet.teach.exercises import EXERCISES, check_files
 
     chosen = [_find(name, EXERCISES) for name in names] or list(EXERCISES)
-    verdicts = [check(found, _file_of(folder, found)) for found in chosen if names or _files(folder, found)]
+    files = [(found, _file_of(folder, found)) for found in chosen if names or _files(folder, found)]
+    verdicts = list(check_files(files, limit_s))
     if not verdicts:
         complain(
             f"there are no exercises in {folder}; write them first: npresnet exercise start{_folder_option(folder)}"

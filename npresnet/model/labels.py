@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from numbers import Integral
@@ -19,7 +20,6 @@ BUILT_IN = ("imagenet", "cifar10")
 
 MAX_FILE_BYTES = 16 * 2**20
 _DATA = Path(__file__).parent.parent / "data"
-MAX_LITERAL_CHARACTERS = 2**20
 # Keys of the names in common JSON files: transformers' config.json, torchvision's ImageFolder, hand-made ones; and
 # what the keys of a dict there are.
 _WRAPPERS = {
@@ -34,15 +34,36 @@ Labels = str | os.PathLike[str] | Iterable[Any] | Mapping[Any, Any]
 def read(source: Labels | None) -> list[str] | None:
     """The class names, in the order of the network's outputs.
 
-    source  None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
-            - text: one name per line
-            - JSON, or Python as `print` writes it: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"],
-              ...}, where the last item is used; {"cat": 0, ...}, as torchvision's class_to_idx; or one of these under
-              "id2label", "class_to_idx", "labels", "classes", "names" and the like. Of {"0": 0, "1": 1, "10": 2} the
-              keys are the names: they are strings
-            A file called "imagenet" takes precedence over the built-in names.
+    Parameters
+    ----------
+    source : list, dict, path or None
+        None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
 
-    Raises CheckpointError if a file cannot be read, ArchitectureError if its contents are not a list of names.
+        - JSON: a list of names; `{"0": "cat", ...}`; `{"0": ["n02123045", "cat"], ...}`, where the last item is used;
+          `{"cat": 0, ...}`, as torchvision's class_to_idx; or one of these under "id2label", "class_to_idx", "labels",
+          "classes", "names" and the like
+        - a list or dict as Python or NumPy prints it; YAML with `names:`; text of a name a line, of "0:cat" lines, or
+          of one line of comma-separated names, see `npresnet.model.label_texts`
+
+        Items of a list are names, numbers too. Of a dict whose values are numbers, `{"0": 0, "1": 1, "10": 2}`, the
+        keys are the names where they are text; text values, `{"0": "7", "1": "3"}`, are names. A file called "imagenet"
+        takes precedence over the built-in names.
+
+    Returns
+    -------
+    list of str or None
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be read.
+    ArchitectureError
+        Its contents are not clearly a list of names.
+
+    Examples
+    --------
+    >>> npresnet.labels.read({"bees": 1, "ants": 0})
+    ['ants', 'bees']
     """
     if source is None:
         return None
@@ -82,28 +103,24 @@ def _from_file(path: str) -> list[str]:
     text = _read_text(path)
     if text.lstrip().startswith(("[", "{")) or path.lower().endswith(".json"):
         try:
-            parsed = json.loads(text)
+            return _from_parsed(json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path)), path)
         except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
+            if isinstance(error, ArchitectureError):
+                raise
             if path.lower().endswith(".json"):
                 raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-            parsed = _literal(text)
-            if parsed is None:
-                return _from_lines(text.splitlines(), path)
-        return _from_parsed(parsed, path)
-    return _from_lines(text.splitlines(), path)
+    from npresnet.model.label_texts import parse  # not needed at start
+
+    return _from_parsed(parse(text, path), path)
 
 
-def _literal(text: str) -> Any:
-    """A dict or list as Python writes it, {0: 'cat', 1: 'dog'}; None for anything else."""
-    from ast import literal_eval
-
-    if len(text) > MAX_LITERAL_CHARACTERS:
-        return None
-    try:
-        found = literal_eval(text.strip())
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return None
-    return found if isinstance(found, (dict, list, set)) else None
+def _once(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
+    """json.loads would keep the last of two equal keys."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ArchitectureError(f"{path}: the key {twice!r:.60} stands there twice; remove the one that is wrong")
+    return found
 
 
 def _read_text(path: str) -> str:
@@ -126,18 +143,6 @@ def _read_text(path: str) -> str:
         raise CheckpointError(
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); check that it is a label file"
         ) from error
-
-
-def _from_lines(lines: list[str], path: str) -> list[str]:
-    names = [line.strip() for line in lines]
-    while names and not names[-1]:
-        names.pop()
-    if "" in names:
-        raise ArchitectureError(
-            f"line {names.index('') + 1} of {path} is empty, so the names after it would be assigned to wrong classes; "
-            "remove the line, or add the missing name"
-        )
-    return _not_empty(names, path)
 
 
 def _from_parsed(labels: Any, where: str) -> list[str]:

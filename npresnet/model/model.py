@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from types import TracebackType
@@ -36,6 +36,7 @@ from npresnet.system.stamp import Identity
 from npresnet.system.text import visible
 
 if TYPE_CHECKING:
+    from npresnet.model.evaluation import Evaluation
     from npresnet.model.on_gpu import OnGpu
     from npresnet.model.rows import Row
     from npresnet.model.sources import OneImage
@@ -189,6 +190,47 @@ class Model:
                 raise named_error(row.item.error, row.item.source, position, self._sources.word)
             rows.append(row.values)
         return np.stack(rows) if rows else self._pooled(self._no_inputs())
+
+    def evaluate(
+        self,
+        source: Any,
+        *,
+        classes: str | os.PathLike[str] | Mapping[Any, Any] | None = None,
+        batch_size: int = 32,
+        progress: Callable[[int], Any] | None = None,
+    ) -> Evaluation:
+        """How often the model is right on labelled images: top-1, top-5, each class, the confusion matrix.
+
+        Images are streamed: their paths are held, pictures are not.
+
+        Parameters
+        ----------
+        source
+            A folder with a folder a class, as torchvision's ImageFolder reads it; the path of a CSV of path,label; or
+            an iterable of pairs (image, label), the image as for `predict`, the label a number or a name.
+        classes : str, dict or path
+            Which name is which class: "names", the model's labels, "sorted", "index", a dict {name: label or number} or
+            its JSON or CSV file; by default what is clear, see `npresnet.model.class_matching`.
+        batch_size : int
+            As for `predict`.
+        progress : callable
+            Called with 1 after each image.
+
+        Returns
+        -------
+        Evaluation
+            Images that cannot be read are counted in its `errors` and named.
+
+        Raises
+        ------
+        ArchitectureError
+            Names and labels do not match; the message shows both lists.
+        ImageError
+            There are no labelled images.
+        """
+        from npresnet.model.evaluation import evaluate
+
+        return evaluate(self, self._predictions, source, classes, batch_size, progress)
 
     @overload
     def cam(  # type: ignore[overload-overlap]

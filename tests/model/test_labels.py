@@ -280,8 +280,8 @@ def test_text_files_of_python(tmp_path, text):
     assert labels.read(tmp_path / "names.txt") == ABC
 
 
-@pytest.mark.parametrize("text", ["{ant}\n{bee}\n", "[ant\nbee", "{0: ant}\n", "[__import__('os')]", "{0: 1 + 1}\n"])
-def test_text_files_that_only_look_like_python(tmp_path, text):
+@pytest.mark.parametrize("text", ["{ant}\n{bee}\n", "[ant]\n[bee]", "(ant)\n(bee)"])
+def test_names_in_brackets(tmp_path, text):
     (tmp_path / "names.txt").write_text(text, encoding="utf-8")
     assert labels.read(tmp_path / "names.txt") == text.splitlines()
 

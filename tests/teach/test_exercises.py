@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from npresnet.teach.exercises import EXERCISES, check, check_text, start
+from npresnet.teach.exercises import EXERCISES, check, check_files, check_text, start
 from npresnet.teach.exercises.exercise import BLANK
 
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
@@ -123,3 +123,46 @@ def test_start_overwrites_nothing(tmp_path):
     assert check(EXERCISES[0], written[0]).status == "passed"
     assert check(EXERCISES[1], written[1]).status == "to do"
     assert check(EXERCISES[1], folder / "missing.py").status == "wrong"
+
+
+# --- in a process of its own ------------------------------------------------------------------------------------------
+
+
+def write(folder, name: str, *lines: str):
+    """The exercise, and a file whose blank holds these lines."""
+    exercise = BY_NAME[name]
+    text = exercise.blank()
+    hole = next(line for line in text.splitlines() if BLANK in line)
+    indent = hole[: len(hole) - len(hole.lstrip())]
+    path = folder / f"{name}.py"
+    path.write_text(text.replace(hole, "\n".join(indent + line for line in lines)))
+    return exercise, path
+
+
+def test_loops_without_an_end_and_programs_that_end_the_process_cost_one_verdict_each(tmp_path):
+    files = [
+        write(tmp_path, "fold", "while True:", "    pass"),
+        write(tmp_path, "output_size", "import os", "os._exit(7)"),
+        write(tmp_path, "softmax", "for _ in iter(int, 1):", "    np.zeros(9).sum()"),
+        write(tmp_path, "groups", "raise SystemExit(3)"),
+    ]
+    good = BY_NAME["im2col"], tmp_path / "im2col.py"
+    good[1].write_text(BY_NAME["im2col"].solution())
+    verdicts = list(check_files([*files, good], limit_s=1))
+    assert [verdict.exercise for verdict in verdicts] == [exercise.name for exercise, _ in [*files, good]]
+    assert [verdict.status for verdict in verdicts] == ["wrong"] * 4 + ["passed"]
+    told = [verdict.text for verdict in verdicts]
+    (line,) = (n for n, line in enumerate(files[0][1].read_text().splitlines(), 1) if "while True:" in line)
+    assert any(told[0].startswith(f"{files[0][1]}, line {n}: not done after 1 s") for n in (line, line + 1))
+    assert "loop that does not end" in told[0]
+    assert "exit code 7" in told[1]
+    assert "not done after 1 s" in told[2]
+    assert "SystemExit: 3" in told[3]
+
+
+def test_modules_of_the_current_folder_are_not_taken(tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('the reader's own numpy.py')")
+    path = tmp_path / "softmax.py"
+    path.write_text(BY_NAME["softmax"].solution())
+    monkeypatch.chdir(tmp_path)
+    assert check(BY_NAME["softmax"], path).status == "passed"

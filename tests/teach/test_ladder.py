@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from npresnet.teach import rungs as by_hand_rungs
 from npresnet.teach.ladder import RealLayer, climb, find_layer, text
 from npresnet.teach.ladder.climb import activation_rounding, steepness
 from npresnet.teach.ladder.rungs import Rung, cpu_rungs
+from npresnet.teach.ladder.showing import band_of, why_bands, why_columns
 from npresnet.window import Window
 
 NAMES = ["seven loops", "tap by tap", "im2col + GEMM", "tiled and fused", "npresnet"]
@@ -188,3 +190,52 @@ def test_what_is_told(models):
     again = json.loads(json.dumps(found.to_dict()))
     assert again["kind"] == "ladder"
     assert again["steps"][0]["computed"] < 1
+
+
+# --- what a rung shows of itself --------------------------------------------------------------------------------------
+
+
+def timed_as(*times_ms: float) -> list[Rung]:
+    """The CPU's rungs with these times instead of the host's clock."""
+    return [rung._replace(clock=lambda layer, ms=ms: ms) for rung, ms in zip(cpu_rungs(), times_ms, strict=True)]
+
+
+def test_a_rung_that_gains_nothing_says_why(models):
+    layer = layer_of(models, "resnet18", "layer1.0.conv1")  # 64 channels, 12 x 10: columns of 276 kB
+    told = climb(layer, model="", image="", seconds=0.0, rungs=timed_as(9, 2, 3, 3, 1))
+    notes = [step.note for step in told.steps]
+    assert notes[:2] == ["", ""]
+    assert "Not faster here than tap by tap. The columns are 0.28 MB, 9.0 times the input" in notes[2]
+    assert "instead of 9" in notes[2]
+    assert "64 filters of 64 channels" in notes[2]
+    assert "Not faster here than im2col + GEMM. The columns of the whole layer, 0.28 MB, fit the cache" in notes[3]
+    assert notes[4] == ""
+    assert f"tiled and fused: {notes[3]}" in text.to_text(told)
+    assert told.to_dict()["steps"][3]["note"] == notes[3]
+    better = climb(layer, model="", image="", seconds=0.0, rungs=timed_as(9, 4, 3, 2, 1))
+    assert [step.note for step in better.steps] == [""] * 5
+
+
+def test_large_columns_are_made_in_bands_and_one_tap_is_one_product(models):
+    layer = layer_of(models, "resnet18", "layer1.0.conv1")
+    wide = replace(layer, x=np.zeros((1, 64, 60, 200), np.float32))  # a row of columns: 460,800 bytes
+    assert band_of(wide) == 2
+    assert "30 bands of 2 rows" in why_bands(wide)
+    assert band_of(replace(layer, x=np.zeros((1, 64, 60, 2000), np.float32))) == 1
+    assert band_of(layer) == 12
+    assert "With one tap" in why_columns(layer_of(models, "resnet50", "layer1.0.conv3"))
+
+
+def test_the_code_is_the_rung_s_own(models):
+    layer = layer_of(models, "resnet18", "layer1.0.conv1")
+    found = climb(layer, model="", image="", seconds=0.0)
+    codes = [step.code for step in found.steps]
+    assert codes[0] == inspect.getsource(by_hand_rungs.seven_loops).strip()
+    assert "def tap_by_tap(" in codes[1]
+    assert "def conv2d(" in codes[2]
+    assert "def im2col(" in codes[2]
+    assert "def tiled_and_fused(" in codes[3]
+    assert codes[4].startswith("# winograd")
+    assert "matmul(float32[" in codes[4]
+    assert all("code" not in step for step in found.to_dict()["steps"])
+    assert json.dumps("def tap_by_tap(")[1:-1] in text.to_page(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from npresnet.teach.ladder import text
@@ -28,6 +30,7 @@ STEPS = [
     Step("mma", "tensor cores", 200, "a GPU", "not equal: 3 of 9 whole numbers are wrong", 1.0, 0.5),
     Step("wgmma", "Hopper", 210, "a GPU", "equal", 1.0, 1e-4, 0.01, 470.0, None, 12.0, None),
 ]
+STEPS[1] = replace(STEPS[1], note="Not faster here than x.", code="def <b>f</b>():\n    return 1")
 SHAPE = {"x": [1, 16, 32, 32], "weight": [16, 16, 3, 3], "out": [1, 16, 32, 32], "stride": [1, 1], "groups": 1}
 HOSTILE = "</script><img src=x onerror=document.title='broken'>.png"
 
@@ -58,6 +61,13 @@ def test_the_ladder_is_quiet_and_shows_every_rung(browser, page, width, scheme):
     )
     assert [row[0] for row in rows] == [step.name for step in STEPS]
     assert rows[1][1:5] == ["0.2151", "21.93", "41 %", "0.6524"]
+    assert [row[8] for row in rows] == [step.status for step in STEPS]
+    notes = "return [...document.querySelectorAll('#bars .rung')].map(r => r.querySelector('.note')?.textContent ?? '')"
+    assert browser.run(notes) == [step.note for step in STEPS]
+    codes = "return [...document.querySelectorAll('#bars .rung')].map(r => r.querySelector('pre')?.textContent ?? '')"
+    assert browser.run(codes) == [step.code for step in STEPS]
+    browser.run("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert fits(browser)
     assert rows[2][1:6] == [""] * 5  # not equal: no time
     assert rows[3][3] == ""  # a ceiling that was not measured
     assert "3 of 9 whole numbers are wrong" in browser.text("#bars")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from npresnet.cli.parser import bench, files, learning, machine, maps, predict, serve
+from npresnet.cli.parser import bench, evaluate, files, learning, machine, maps, predict, serve
 
 EXAMPLES = """examples:
   npresnet demo                                     the included model on the included photo; works offline
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   npresnet predict photos/ --json > labels.json     stdout carries only data
   npresnet convert my.pth my.npz --labels names.txt
   npresnet serve --model my.npz                     HTTP: a page, POST /predict, the Open Inference Protocol
+  npresnet eval photos/ --model my.npz              accuracy on a folder with a folder a class
   npresnet bench resnet50 --batches 1 8             compared with PyTorch, ONNX Runtime, OpenVINO if installed
   npresnet bench resnet50 --layers                  time of each layer
   npresnet explain dog.jpg -o page.html             where one number of a feature map comes from
@@ -26,6 +27,7 @@ See npresnet COMMAND --help for details."""
 
 COMMANDS = (
     predict.predict,
+    evaluate.evaluate,
     files.convert,
     machine.prepare,
     files.inspect,

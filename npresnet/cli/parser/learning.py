@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from npresnet.cli.parser.shared import Commands, add_command, model_arguments
+from npresnet.cli.parser.shared import Commands, add_command, at_least, model_arguments
 
 EXERCISE_FOLDER = "npresnet-exercises"
 
@@ -48,6 +48,9 @@ def exercise(commands: Commands) -> None:
     command.add_argument("action", choices=["start", "check"], help="write the files, or check them")
     command.add_argument("names", nargs="*", metavar="NAME", help="check only these, such as im2col (all)")
     command.add_argument("--folder", default=EXERCISE_FOLDER, metavar="DIR", help=f"their folder ({EXERCISE_FOLDER})")
+    command.add_argument(
+        "--limit", type=at_least(1), default=60, metavar="S", help="seconds that each may take before it is ended (60)"
+    )
 
 
 def diff(commands: Commands) -> None:

@@ -9,13 +9,15 @@ An exercise is the package's own function without those lines, so the solution i
     catalogue   which there are, in order
     cases       the inputs that they are checked on
     checking    run a reader's file on them
+    running     the same in a process with a time limit
     pictures    the patch behind a wrong number, drawn with characters
 """
 
 from __future__ import annotations
 
 from npresnet.teach.exercises.catalogue import EXERCISES
-from npresnet.teach.exercises.checking import Verdict, check, check_text
+from npresnet.teach.exercises.checking import Verdict, check_text
 from npresnet.teach.exercises.exercise import Exercise, start
+from npresnet.teach.exercises.running import check, check_files
 
-__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "check_text", "start"]
+__all__ = ["EXERCISES", "Exercise", "Verdict", "check", "check_files", "check_text", "start"]

@@ -28,8 +28,8 @@ class Verdict(NamedTuple):
         return "\n".join([f"{self.exercise}: {self.status}. {first}", *("  " + line for line in rest)])
 
 
-def check(exercise: Exercise, path: Path) -> Verdict:
-    """Run the reader's file. It is the reader's own program: it is executed."""
+def check_file(exercise: Exercise, path: Path) -> Verdict:
+    """Run the reader's file in this process, for as long as it takes; see `running`, which has a clock."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:

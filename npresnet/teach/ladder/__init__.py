@@ -2,6 +2,7 @@
 
 layer    a layer of a model with the numbers that a photo brings to it
 rungs    the ways to compute it
+showing  their code, and why one may gain nothing on a layer
 climb    prove, time, compare with what the machine can do
 text     the result as a table and as a page
 """

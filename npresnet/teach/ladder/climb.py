@@ -43,6 +43,8 @@ class Step:
     computed    the part of the layer that was computed; the time is that of the whole, extrapolated if this is below 1
     error       RMS of (out - float64) over RMS of float64
     ms          median; gflops counts 2 FLOPs for each multiply-add of the direct sum, whatever the algorithm
+    note        why it is no faster than the rung before, if it is not
+    code        what computes it, as text
     """
 
     name: str
@@ -57,6 +59,8 @@ class Step:
     of_peak: float | None = None
     gb_per_s: float | None = None
     of_bandwidth: float | None = None
+    note: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,14 @@ class Ladder:
     command: str = "npresnet ladder"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, with the heading that all results files have; a figure is rounded to five digits."""
+        """Plain JSON types, with the heading that all results files have; a figure is rounded to five digits.
+
+        Without the code, which is the page's.
+        """
         fields = {name: value for name, value in asdict(self).items() if name not in ("blas", "command")}
         steps = [{name: _rounded(value) for name, value in step.items()} for step in fields.pop("steps")]
+        for step in steps:
+            del step["code"]
         ceilings = {name: _rounded(fields.pop(name)) for name in ("gemm_peak_gflops", "bandwidth_gb_per_s")}
         return {**header("ladder", self.command, threads=1), **fields, **ceilings, "blas": self.blas, "steps": steps}
 
@@ -100,10 +109,11 @@ def climb(
         guard.hold(call)
         ceiling = Ceiling(gemm_peak_gflops(), copy_bandwidth_gb_per_s())
         rungs = cpu_rungs() if rungs is None else rungs
-        steps = []
+        steps: list[Step] = []
         for rung in rungs:
             say(f"{rung.name}: {rung.idea}")
-            steps.append(_timed(_proved(rung, layer), rung, layer, seconds, ceiling))
+            timed = _timed(_proved(rung, layer), rung, layer, seconds, ceiling)
+            steps.append(replace(timed, note=_note(timed, steps, rung, layer), code=rung.code(layer)))
     finally:
         guard.release(call)
     told = (model, layer.name, image, _shape(layer), layer.macs, layer.size_bytes)
@@ -195,6 +205,14 @@ def _timed(step: Step, rung: Rung, layer: RealLayer, seconds: float, ceiling: Ce
     limit, gflops, gb_per_s = rung.ceiling or ceiling, 2 * layer.macs / ms / 1e6, layer.size_bytes / ms / 1e6
     of_peak, of_bandwidth = _share(gflops, limit.gflops), _share(gb_per_s, limit.gb_per_s)
     return replace(step, ms=ms, gflops=gflops, gb_per_s=gb_per_s, of_peak=of_peak, of_bandwidth=of_bandwidth)
+
+
+def _note(step: Step, before: Sequence[Step], rung: Rung, layer: RealLayer) -> str:
+    """Why the step is no faster than the last one on its device that has a time; "" if it is faster."""
+    earlier = [other for other in before if other.ms is not None and other.device == step.device]
+    if step.ms is None or not earlier or step.ms < (earlier[-1].ms or 0.0):
+        return ""
+    return f"Not faster here than {earlier[-1].name}. {rung.why_not(layer)}"
 
 
 def _share(rate: float, limit: float) -> float | None:

@@ -50,7 +50,7 @@ def gpu_rungs(gpu: Gpu, layer: RealLayer, limits: Mapping[str, Ceiling]) -> list
             rounding = 0.0 if dtype == "float32" else 2.0**-11
             rung = Rung(name.removeprefix("conv2d_"), told, run, lines, gpu.name)
             rung = rung._replace(rounding=rounding, rounded=partial(_rounded, element))
-            found.append(rung._replace(clock=_clock(run), ceiling=limits[dtype]))
+            found.append(rung._replace(clock=_clock(run), ceiling=limits[dtype], code=_kernel_file(module.FILE)))
     return found
 
 
@@ -130,6 +130,10 @@ def _shape_of(layer: RealLayer) -> ConvShape:
 
 def _channels_last(array: Array) -> Array:
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+
+
+def _kernel_file(file: str) -> Callable[[RealLayer], str]:
+    return lambda layer: (kernel_root() / file).read_text(encoding="utf-8")
 
 
 def _code_lines(file: str) -> int:

@@ -20,6 +20,7 @@ from npresnet.ops.conv2d import conv2d, im2col
 from npresnet.ops.winograd import BALANCED_POINTS, transforms
 from npresnet.teach import rungs
 from npresnet.teach.ladder.layer import RealLayer
+from npresnet.teach.ladder.showing import band_of, calls_of, source_of, why_bands, why_calls, why_columns
 from npresnet.window import Window
 
 CPU = "CPU, one thread"
@@ -47,6 +48,8 @@ class Rung(NamedTuple):
     rounded  what can be stored of an exact result
     ceiling  of where it runs; None is one thread of the CPU
     amplification  how many times a direct sum's rounding the algorithm's may be
+    code     layer -> what computes it, as text
+    why_not  layer -> why it may be no faster than the rung before
     """
 
     name: str
@@ -60,6 +63,8 @@ class Rung(NamedTuple):
     rounding: float = 0.0
     rounded: Callable[[Array], Array] | None = None
     ceiling: Ceiling | None = None
+    code: Callable[[RealLayer], str] = source_of()
+    why_not: Callable[[RealLayer], str] = why_calls
 
 
 def cpu_rungs() -> list[Rung]:
@@ -67,13 +72,21 @@ def cpu_rungs() -> list[Rung]:
     columns = count_lines(im2col) + count_lines(windows.sliding_windows)
     tiled, whole = count_lines(rungs.tiled_and_fused) + columns, count_lines(conv2d) + columns
     engine = sum(map(count_lines, (backend_conv2d, direct, winograd, winograd_matrices, tiling, gemm, filters)))
-    return [
+    found = [
         Rung("seven loops", "the definition, a multiply-add at a time", _loops, count_lines(rungs.seven_loops)),
         Rung("tap by tap", "NumPy: all positions at once", _plain(rungs.tap_by_tap), count_lines(rungs.tap_by_tap)),
         Rung("im2col + GEMM", "windows as columns, one product", _plain(rungs.im2col_product), whole),
         Rung("tiled and fused", "bands that fit the cache, epilogue in it", _tiled, tiled),
         Rung("npresnet", "the CPU backend, one thread", _backend(True), engine, CPU, _backend(False), amplification()),
     ]
+    shown: tuple[dict[str, Any], ...] = (
+        {"code": source_of(rungs.seven_loops)},
+        {"code": source_of(rungs.tap_by_tap)},
+        {"code": source_of(conv2d, im2col, windows.sliding_windows), "why_not": why_columns},
+        {"code": source_of(rungs.tiled_and_fused, im2col, windows.sliding_windows), "why_not": why_bands},
+        {"code": _backend_calls},
+    )
+    return [rung._replace(**more) for rung, more in zip(found, shown, strict=True)]
 
 
 def amplification(m: int = 4) -> float:
@@ -142,7 +155,7 @@ def _plain(rung: Callable[..., Array]) -> Callable[[RealLayer], Callable[[], Arr
 def _tiled(layer: RealLayer) -> Callable[[], Array]:
     """A ReLU is done band by band, as the rung's code shows it; another activation after all bands."""
     is_relu = layer.node.activation == "relu"
-    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=is_relu)
+    fused = partial(rungs.tiled_and_fused, bias=layer.bias, residual=layer.residual, relu=is_relu, band=band_of(layer))
 
     def call() -> Array:
         out = fused(layer.x, layer.weight, layer.window, layer.node.groups)
@@ -151,13 +164,22 @@ def _tiled(layer: RealLayer) -> Callable[[], Array]:
     return call
 
 
+def _step(layer: RealLayer, use_winograd: bool) -> tuple[Any, Any]:
+    """A plan of the network that leads to the layer, and its step there."""
+    plan = cpu.compile(layer.network, threads=1, winograd=use_winograd).plan(layer.network_input)
+    (step,) = (step for step in plan.steps if step.name == layer.name)
+    return plan, step
+
+
+def _backend_calls(layer: RealLayer) -> str:
+    return calls_of(_step(layer, use_winograd=True)[1])
+
+
 def _backend(use_winograd: bool) -> Callable[[RealLayer], Callable[[], Array]]:
     """The layer's step in a plan of the network that leads to it, fed with the layer's own input."""
 
     def prepare(layer: RealLayer) -> Callable[[], Array]:
-        shape = layer.network_input
-        plan = cpu.compile(layer.network, threads=1, winograd=use_winograd).plan(shape)
-        (step,) = (step for step in plan.steps if step.name == layer.name)
+        plan, step = _step(layer, use_winograd)
         plan.outputs["x"][...] = layer.x
         if layer.residual is not None:
             plan.outputs["residual"][...] = layer.residual
@@ -168,7 +190,8 @@ def _backend(use_winograd: bool) -> Callable[[RealLayer], Callable[[], Array]]:
                 for tile in step.tiles:
                     for kernel, args in tile:
                         kernel(*args)
-            return out
+            found: Array = out
+            return found
 
         return call
 

@@ -26,6 +26,7 @@ def legend(entry: Entry) -> list[str]:
         for step in entry["steps"]
         if step["computed"] < 1
     ]
+    parts += [f"{step['name']}: {step['note']}" for step in entry["steps"] if step.get("note")]
     peak, bandwidth = entry["gemm_peak_gflops"], entry["bandwidth_gb_per_s"]
     parts.append(
         f"peak: {peak:.1f} GFLOP/s, the product of 1024x1024 matrices; copying: {bandwidth:.1f} GB/s read and written; "
@@ -59,7 +60,8 @@ def to_text(ladder: Ladder) -> str:
 def to_page(ladder: Ladder) -> str:
     """A self-contained HTML page."""
     entry = ladder.to_dict()
-    data = {**entry, "conditions": conditions(entry)}
+    steps = [{**shown, "code": step.code} for shown, step in zip(entry["steps"], ladder.steps, strict=True)]
+    data = {**entry, "steps": steps, "conditions": conditions(entry)}
     title = f"{ladder.layer} climbs the ladder"
     return assemble(title, "ladder.html", data, styles=["page.css", "ladder.css"], scripts=["page.js", "ladder.js"])
 

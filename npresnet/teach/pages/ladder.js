@@ -37,6 +37,11 @@ function ticks() {
   return marks;
 }
 
+function code(step) {
+  if (!step.code) return null;
+  return make("details", { class: "small" }, make("summary", {}, `code of ${step.name}`), make("pre", { tabindex: "0" }, step.code));
+}
+
 for (const step of DATA.steps) {
   const right = step.ms === null ? make("span", { class: "failed-text" }, step.status) : make("span", { class: "time" }, time(step.ms));
   byId("bars").append(
@@ -45,6 +50,8 @@ for (const step of DATA.steps) {
       { class: "rung", role: "listitem" },
       make("div", { class: "what" }, make("span", {}, make("b", {}, step.name), ` ${step.idea}`), right),
       make("div", { class: "track", "aria-hidden": "true" }, bar(step), ...ticks()),
+      step.note ? make("p", { class: "small note" }, step.note) : null,
+      code(step),
     ),
   );
   const figures = step.ms === null
@@ -57,6 +64,7 @@ for (const step of DATA.steps) {
       {},
       make("td", {}, step.name),
       ...[...figures, error, whole(step.lines)].map((text) => make("td", { class: "figure" }, text)),
+      make("td", { class: step.status === "equal" ? "" : "failed-text" }, step.status),
     ),
   );
 }

@@ -1,0 +1,179 @@
+"""Labelled images on disk: class folders, as torchvision's ImageFolder reads them, or a CSV of path,label.
+
+Only paths are held, never pictures. What is not used is said in `Samples.notes`: nothing is left out without a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from os import PathLike
+
+from npresnet.errors import ImageError
+from npresnet.images.finding import EXTENSIONS
+from npresnet.images.messages import name_of
+from npresnet.model.class_spelling import some_of
+from npresnet.model.tables import read_table
+from npresnet.system.text import visible
+
+PATH_COLUMNS = (
+    *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "img_path"),
+    "name",
+)
+LABEL_COLUMNS = (
+    *("label", "class", "class_name", "label_name", "category", "target", "index", "class_index", "y"),
+    "name",
+)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and the names of their classes.
+
+    where   the folder or file, for messages
+    kind    "folders" or "labels": what the names are
+    names   every class, sorted as torchvision does; also one without images
+    rows    (path, name) of each image
+    notes   what was left out, and what may be a mistake
+    """
+
+    where: str
+    kind: str
+    names: list[str]
+    rows: list[tuple[str, str]]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_samples(source: str | PathLike[str]) -> Samples:
+    """The images of a folder of class folders, or of a CSV file. Raises ImageError."""
+    path = os.fspath(source)
+    if os.path.isdir(path):
+        return _from_folder(path)
+    if not os.path.exists(path):
+        raise ImageError(
+            f"no such file or folder: {name_of(path)}; expected a folder with a folder a class, or a CSV of path,label"
+        )
+    if os.path.splitext(path)[1].lower() in EXTENSIONS:
+        raise ImageError(
+            f"{name_of(path)} is one image, whose class nothing tells; pass a folder with a folder a class, or a CSV "
+            "of path,label"
+        )
+    return _from_table(path)
+
+
+# --- class folders ---------------------------------------------------------------------------------------------------
+
+
+def _from_folder(folder: str) -> Samples:
+    names, loose = _listed(folder)
+    if not names:
+        files = f"{loose} files, but no folders" if loose else "no folders"
+        raise ImageError(
+            f"{name_of(folder)} holds {files}; expected a folder a class, such as "
+            f"{os.path.join(visible(folder), 'dog', '1.jpg')}, or pass a CSV of path,label"
+        )
+    rows: list[tuple[str, str]] = []
+    empty: list[str] = []
+    ignored = 0
+    for name in names:
+        found, others = _images_in(os.path.join(folder, name))
+        rows += [(file, name) for file in found]
+        ignored += others
+        if not found:
+            empty.append(name)
+    if not rows:
+        raise ImageError(
+            f"{name_of(folder)} holds {len(names)} folders ({some_of(names)}), but no image file in any of them"
+        )
+    return Samples(folder, "folders", names, rows, list(_folder_notes(loose, ignored, empty)))
+
+
+def _listed(folder: str) -> tuple[list[str], int]:
+    """The class folders, sorted, and how many files lie beside them; hidden entries are neither."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise ImageError(f"the folder {name_of(folder)} cannot be listed: {error.strerror or error}") from error
+    return sorted(name for name, is_folder in seen if is_folder), sum(not is_folder for _, is_folder in seen)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that loops, or leads into a closed folder
+        return False
+
+
+def _images_in(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> tuple[list[str], int]:
+    """The image files at any depth, and how many other files there are; links are followed, circles are not.
+
+    A folder that cannot be listed is itself one: reading it raises the error.
+
+    above  (device, inode) of the folders that it lies in
+    """
+    images, others = [], 0
+    try:
+        found = os.stat(folder)
+        with os.scandir(folder) as entries:
+            seen = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+    except OSError:
+        return [folder], 0
+    here = (found.st_dev, found.st_ino)
+    if here in above:
+        return [], 0
+    for name, is_folder in seen:
+        path = os.path.join(folder, name)
+        if is_folder:
+            inside = _images_in(path, above | {here})
+            images += inside[0]
+            others += inside[1]
+        elif os.path.splitext(name)[1].lower() in EXTENSIONS:
+            images.append(path)
+        else:
+            others += 1
+    return images, others
+
+
+def _folder_notes(loose: int, ignored: int, empty: list[str]) -> Iterator[str]:
+    if loose:
+        yield f"{_count(loose, 'file')} beside the class folders ignored"
+    if ignored:
+        yield f"{_count(ignored, 'file')} without the extension of an image ignored"
+    if empty:
+        yield f"{_count(len(empty), 'class folder')} without images: {some_of(empty)}"
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _from_table(path: str) -> Samples:
+    rows: list[tuple[str, str]] = []
+    base = os.path.dirname(path)
+    lines: dict[tuple[str, str], int] = {}
+    again = []
+    for line, (name, label) in read_table(path, "path,label", PATH_COLUMNS, LABEL_COLUMNS):
+        row = (os.path.join(base, name), label)  # an absolute path stays
+        if row in lines:
+            again.append(line)
+        lines.setdefault(row, line)
+        rows.append(row)
+    if not rows:
+        raise ImageError(f"{name_of(path)} holds no rows; expected lines of path,label")
+    return Samples(path, "labels", sorted({label for _, label in rows}), rows, list(_table_notes(lines, again)))
+
+
+def _table_notes(lines: dict[tuple[str, str], int], again: list[int]) -> Iterator[str]:
+    if again:
+        yield f"{_count(len(again), 'row')} said before, the first in line {again[0]}; each counts"
+    first: dict[str, int] = {}
+    for (path, _), line in lines.items():
+        if path in first:
+            yield f"{name_of(path)} has one label in line {first[path]} and another in line {line}; each row counts"
+            return
+        first[path] = line
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

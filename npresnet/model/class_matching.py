@@ -1,0 +1,221 @@
+"""Which class of a model the name of a class folder, or a label of a table, means: by rule, or refused.
+
+    "names"   the model's labels: the same text; else the same but for case, spaces, "_" and "-"; else one of several
+              synonyms ("tench, Tinca tinca"); of ImageNet's classes also WordNet ids ("n02110341", "n02110341-dog")
+    "sorted"  the names in sorted order are the classes, as torchvision's ImageFolder numbers them
+    "index"   the names are the classes' numbers
+    mapping   {name: label or number}: a dict, or a JSON or CSV file
+
+None takes "names"; "sorted" where the model has no labels and there are as many names as classes; "index" where all
+labels of a table are numbers. What two of these would read differently is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npresnet.errors import ArchitectureError
+from npresnet.images.messages import name_of
+from npresnet.model.class_spelling import by_spelling, some_of
+from npresnet.model.tables import read_table
+
+WAYS = ("names", "sorted", "index")
+Classes = str | os.PathLike[str] | Mapping[Any, Any] | None
+Labels = Sequence[str] | None  # of the model, one a class
+_WAY_OUT = (
+    'Say which is which by a mapping {"name": "label or number"} (classes={...}, --classes mapping.json), by the order '
+    "(classes='sorted') or by numbers (classes='index')"
+)
+_MAPPING_FIRST = ("folder", "name", "class", "from", "source")
+_MAPPING_SECOND = ("label", "index", "class_index", "target", "to", "class", "model")
+
+
+def match(names: Sequence[str], model_labels: Labels, count: int, classes: Classes, kind: str) -> list[int]:
+    """The class of each name.
+
+    names         different from each other, sorted
+    model_labels  one a class, or None
+    count         number of classes
+    kind          of the names, for messages: "folders" or "labels"
+
+    Raises ArchitectureError if a name has no class, or several, and if two folders have the same one without a mapping.
+    """
+    way = usual_way(names, model_labels, count, kind) if classes is None else classes
+    if isinstance(way, str) and way in WAYS:
+        if way == "sorted":
+            return _in_order(names, count, kind)
+        found = _all(names, _by_number(count) if way == "index" else _by_name(model_labels, count), kind, model_labels)
+        return _different(found, names, model_labels, kind)
+    return _all(names, _by_mapping(read_mapping(way), model_labels, count), kind, model_labels)
+
+
+def read_mapping(source: Any) -> Mapping[Any, Any]:
+    """A dict, or the JSON object or the CSV rows of a file. Raises ArchitectureError, ImageError of a CSV."""
+    if isinstance(source, Mapping):
+        return source
+    if not isinstance(source, (str, os.PathLike)):
+        raise ArchitectureError(
+            f"classes must be one of {', '.join(map(repr, WAYS))}, a dict or a file, got {source!r:.60}"
+        )
+    path = os.fspath(source)
+    if not os.path.isfile(path):
+        raise ArchitectureError(f"classes {path!r} is neither {', '.join(map(repr, WAYS))} nor an existing file")
+    if path.lower().endswith(".json"):
+        try:
+            found = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+        except (OSError, ValueError, RecursionError) as error:
+            raise ArchitectureError(f"the mapping {name_of(path)} cannot be read as JSON: {error}") from error
+        if isinstance(found, Mapping):
+            return found
+        raise ArchitectureError(f'the mapping {name_of(path)} is not an object {{"name": "label or number"}}')
+    return _once([cells for _, cells in read_table(path, "name,label", _MAPPING_FIRST, _MAPPING_SECOND)])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) != value:
+            raise ArchitectureError(f"the mapping says both {found[name]!r:.40} and {value!r:.40} of {name!r:.60}")
+    return found
+
+
+# --- which way -------------------------------------------------------------------------------------------------------
+
+
+def usual_way(names: Sequence[str], model_labels: Labels, count: int, kind: str) -> str:
+    """What None means. Raises ArchitectureError where numbers can be read in two ways."""
+    numbers = all(_is_number(name) for name in names)
+    if model_labels is not None:
+        if numbers and kind == "labels":
+            by_name = [_by_name(model_labels, count)(name) for name in names]
+            if not any(by_name):
+                return "index"
+            if by_name != [[int(name)] for name in names]:
+                raise ArchitectureError(
+                    f"the labels {some_of(names)} are numbers, and so are labels of the model, "
+                    f"{some_of(model_labels)}; say which is meant: classes='index', the numbers of the classes, or "
+                    "classes='names'"
+                )
+        return "names"
+    if numbers:
+        if kind == "folders" and len(names) == count and list(map(int, names)) != list(range(count)):
+            raise ArchitectureError(
+                f"the folders {some_of(names)} are numbers, which torchvision sorts as text, and the model has no "
+                "labels; say which is meant: classes='index', the numbers of the classes, or classes='sorted', "
+                "torchvision's order"
+            )
+        return "index"
+    if len(names) == count:
+        return "sorted"
+    raise ArchitectureError(
+        f"the model has {count} classes and no labels, and the {kind} are {len(names)}: {some_of(names)}. Load it with "
+        f"labels=, or say which is which by a mapping (classes={{...}}, --classes mapping.json)"
+    )
+
+
+def _in_order(names: Sequence[str], count: int, kind: str) -> list[int]:
+    if len(names) != count:
+        raise ArchitectureError(
+            f"classes='sorted' needs as many {kind} as the model has classes, {count}; got {len(names)}: "
+            f"{some_of(names)}"
+        )
+    return list(range(count))
+
+
+# --- one name --------------------------------------------------------------------------------------------------------
+
+Lookup = Callable[[Any], list[int]]  # name -> the classes that it may mean
+
+
+def lookup(model_labels: Labels, count: int, classes: Classes) -> Callable[[Any], int]:
+    """For labels that come one by one: what gives the class of a number or a name. It raises ArchitectureError."""
+    if isinstance(classes, str) and classes == "sorted":
+        raise ArchitectureError("classes='sorted' needs all names at once; pass a folder, a CSV, or a mapping")
+    by_number, by_name = _by_number(count), _by_name(model_labels, count)
+    if classes is not None and classes not in WAYS:
+        by_name = by_number = _by_mapping(read_mapping(classes), model_labels, count)
+
+    def find(label: Any) -> int:
+        is_name = isinstance(label, str)
+        take = by_name if is_name and classes != "index" else by_number
+        return _all([label if is_name else _as_number(label)], take, "labels", model_labels)[0]
+
+    return find
+
+
+def _is_number(name: Any) -> bool:
+    if isinstance(name, int):
+        return True
+    return isinstance(name, str) and name.isascii() and name.isdecimal() and len(name) < 10
+
+
+def _as_number(label: Any) -> int:
+    """Of a Python or NumPy integer, or a tensor of one."""
+    try:
+        if not isinstance(label, (bool, np.bool_)):
+            return operator.index(label)
+    except TypeError:
+        pass
+    raise ArchitectureError(f"expected pairs (image, label), the label a number or a name, got {label!r:.60}")
+
+
+def _by_number(count: int) -> Lookup:
+    return lambda name: [int(name)] if _is_number(name) and 0 <= int(name) < count else []
+
+
+def _by_name(model_labels: Labels, count: int) -> Lookup:
+    if model_labels is None:
+        return _by_number(count)
+    find = by_spelling(model_labels)
+    return lambda name: find(str(name))
+
+
+def _by_mapping(mapping: Mapping[Any, Any], model_labels: Labels, count: int) -> Lookup:
+    """A number in the mapping is that of a class; a text is a label of the model, else a number."""
+    by_name, by_number = _by_name(model_labels, count), _by_number(count)
+
+    def find(name: Any) -> list[int]:
+        target = mapping.get(name, mapping.get(str(name)))
+        if isinstance(target, str):
+            return by_name(target) or by_number(target)
+        return by_number(_as_number(target)) if target is not None else []
+
+    return find
+
+
+def _all(names: Sequence[Any], find: Lookup, kind: str, model_labels: Labels) -> list[int]:
+    """The one class of each name. Raises ArchitectureError, which shows both lists."""
+    found = [find(name) for name in names]
+    for name, indices in zip(names, found, strict=True):
+        if len(indices) > 1:
+            raise ArchitectureError(
+                f"{str(name)!r:.60} may be any of the classes {indices[:5]} of the model. {_WAY_OUT}"
+            )
+    lost = [str(name) for name, indices in zip(names, found, strict=True) if not indices]
+    if lost:
+        known = "none" if model_labels is None else some_of(model_labels)
+        of = "" if len(lost) == len(names) else f" of {len(names)}"
+        raise ArchitectureError(
+            f"{len(lost)}{of} {kind} match no class of the model: {some_of(lost)}; the model's labels: {known}. "
+            f"{_WAY_OUT}"
+        )
+    return [indices[0] for indices in found]
+
+
+def _different(found: list[int], names: Sequence[str], model_labels: Labels, kind: str) -> list[int]:
+    """Two folders for one class may be a mistake; labels of a table may be spelled in several ways."""
+    seen: dict[int, str] = {}
+    for name, index in zip(names, found, strict=True):
+        if kind == "folders" and index in seen:
+            label = str(index) if model_labels is None else model_labels[index]
+            both = some_of([seen[index], name])
+            raise ArchitectureError(f"the folders {both} match the same class, {label!r:.60}. {_WAY_OUT}")
+        seen[index] = name
+    return found

@@ -1,0 +1,74 @@
+"""How names of classes are spelled: forms of a name that mean the same, and ImageNet's WordNet ids."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from npresnet.model import labels
+
+_WORDNET_ID = re.compile(r"(n\d{8})(?![0-9A-Za-z])")
+_SAME_ORDER = 900  # of the 1,000 names of ImageNet that a model's labels must have in their places
+
+
+def some_of(names: Iterable[str], most: int = 6) -> str:
+    """The first of them, and how many there are: 'ant', 'bee', ... (10)."""
+    shown = list(names)
+    text = ", ".join(repr(name) if len(name) <= 40 else f"{name[:37]!r}..." for name in shown[:most])
+    return f"{text}, ... ({len(shown):,})" if len(shown) > most else text or "none"
+
+
+def by_spelling(model_labels: Sequence[str]) -> Callable[[str], list[int]]:
+    """What gives the classes whose label a name may be: the same text; else the same but for case, spaces, "_" and "-";
+    else one of several synonyms; else, of ImageNet's classes, a WordNet id."""
+    tables = [(spelling, _table(model_labels, spelling)) for spelling in (_exact, _loose, _synonyms)]
+    wordnet = _wordnet_ids() if _is_imagenet(model_labels) else {}
+
+    def find(name: str) -> list[int]:
+        for spelling, table in tables:
+            found = sorted({index for form in spelling(name) for index in table.get(form, ())})
+            if found:
+                return found
+        known = _WORDNET_ID.match(name)
+        return [wordnet[known[1]]] if known and known[1] in wordnet else []
+
+    return find
+
+
+def _exact(name: str) -> list[str]:
+    return [unicodedata.normalize("NFC", name)]  # macOS writes names of files as NFD
+
+
+def _loose(name: str) -> list[str]:
+    form = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+    return [form] if form else []
+
+
+def _synonyms(name: str) -> list[str]:
+    return [form for part in name.split(",") for form in _loose(part)]
+
+
+def _table(names: Sequence[str], spelling: Callable[[str], list[str]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        for form in spelling(name):
+            found.setdefault(form, []).append(index)
+    return found
+
+
+def _is_imagenet(model_labels: Sequence[str]) -> bool:
+    """Whether the classes are ImageNet's 1,000 in their order, perhaps in other words."""
+    if len(model_labels) != len(labels.IMAGENET):
+        return False
+    pairs = zip(model_labels, labels.IMAGENET, strict=True)
+    return sum(bool({*_synonyms(ours)} & {*_synonyms(theirs)}) for ours, theirs in pairs) >= _SAME_ORDER
+
+
+@lru_cache(maxsize=1)
+def _wordnet_ids() -> dict[str, int]:
+    """{"n01440764": 0, ...}."""
+    path = Path(labels.__file__).parent.parent / "data" / "imagenet_wordnet_ids.txt"
+    return {name: index for index, name in enumerate(path.read_text(encoding="ascii").split())}

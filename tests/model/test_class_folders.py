@@ -1,0 +1,151 @@
+"""Which images class folders or a table have: those of torchvision's ImageFolder, and nothing left out silently."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from npresnet.errors import ImageError
+from npresnet.model.class_folders import read_samples
+from tests.support.torchvision_import import import_torchvision
+
+
+def touch(root, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+def relative(samples, root) -> list[tuple[str, str]]:
+    return [(os.path.relpath(path, root), name) for path, name in samples.rows]
+
+
+def test_the_same_images_and_classes_as_torchvision(tmp_path):
+    """Folders in a class folder, extensions in capitals, links to files and folders; [ ] in a name is no pattern."""
+    root = tmp_path / "set"
+    touch(root, "b/2.jpg", "b/1.PNG", "b/deep/er/3.jpeg", "a [1-2]/x.webp", "C/1.tif", "b/notes.txt")
+    touch(tmp_path, "elsewhere/4.jpg")
+    (root / "b" / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "d").symlink_to(tmp_path / "elsewhere")
+    (root / "C" / "link.png").symlink_to(root / "b" / "1.PNG")
+    found = read_samples(root)
+    theirs = import_torchvision().datasets.ImageFolder(str(root))
+    assert found.names == theirs.classes == ["C", "a [1-2]", "b", "d"]
+    assert sorted(found.rows) == sorted((path, theirs.classes[index]) for path, index in theirs.samples)
+    assert len(found.rows) == 8
+    assert found.notes == ["1 file without the extension of an image ignored"]
+
+
+def test_what_is_not_used_is_said(tmp_path):
+    touch(tmp_path, "cat/1.jpg", "cat/.hidden.jpg", "cat/._1.jpg", ".ipynb_checkpoints/1.jpg", "loose.jpg", "README.md")
+    touch(tmp_path, "dog/Thumbs.db", "dog/.DS_Store", "dog/list.json")
+    found = read_samples(tmp_path)
+    assert found.names == ["cat", "dog"]  # an empty class folder is a class: it has its place in the sorted order
+    assert relative(found, tmp_path) == [("cat/1.jpg", "cat")]
+    assert found.notes == [
+        "2 files beside the class folders ignored",
+        "2 files without the extension of an image ignored",
+        "1 class folder without images: 'dog'",
+    ]
+
+
+def test_a_folder_that_is_its_own_part_ends(tmp_path):
+    touch(tmp_path, "cat/1.jpg")
+    (tmp_path / "cat" / "again").symlink_to(tmp_path / "cat")
+    assert relative(read_samples(tmp_path), tmp_path) == [("cat/1.jpg", "cat")]
+
+
+def test_dangling_links_are_images_that_fail(tmp_path):
+    touch(tmp_path, "cat/1.jpg")
+    (tmp_path / "cat" / "2.jpg").symlink_to(tmp_path / "nowhere")
+    assert [path for path, _ in relative(read_samples(tmp_path), tmp_path)] == ["cat/1.jpg", "cat/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "match"),
+    [
+        (["1.jpg", "2.jpg"], "2 files, but no folders"),
+        ([], "no folders"),
+        (["cat/notes.txt", "dog/notes.txt"], "2 folders .'cat', 'dog'., but no image"),
+    ],
+)
+def test_folders_without_class_folders(tmp_path, names, match):
+    touch(tmp_path, *names)
+    with pytest.raises(ImageError, match=match):
+        read_samples(tmp_path)
+
+
+def test_neither_folder_nor_table(tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        read_samples(tmp_path / "missing")
+    touch(tmp_path, "one.jpg")
+    with pytest.raises(ImageError, match="is one image"):
+        read_samples(tmp_path / "one.jpg")
+
+
+TABLES = [
+    ("no header", "a/1.jpg,cat\nb.png,dog\n"),
+    ("header", "path,label\na/1.jpg,cat\nb.png,dog\n"),
+    ("header in another order, more columns", "id,Class,Score,FileName\n7,cat,.5,a/1.jpg\n8,dog,.1,b.png\n"),
+    ("mark of UTF-8, Windows", "\ufeffimage,label\r\na/1.jpg,cat\r\nb.png,dog\r\n"),
+    ("quotes", '"path","label"\n"a/1.jpg","cat"\n"b.png","dog"\n'),
+    ("empty lines and spaces", "\n\na/1.jpg , cat\n\n  b.png,dog  \n,\n"),
+    ("tabs", "path\tlabel\na/1.jpg\tcat\nb.png\tdog\n"),
+    ("the first of several names for a column", "file,imagenet_index,name\na/1.jpg,9,cat\nb.png,7,dog\n"),
+    ("a file's name", "name,label\na/1.jpg,cat\nb.png,dog\n"),
+    ("semicolons", "a/1.jpg;cat\nb.png;dog"),
+]
+
+
+@pytest.mark.parametrize("text", [row[1] for row in TABLES], ids=[row[0] for row in TABLES])
+def test_tables(tmp_path, text):
+    (tmp_path / "set.csv").write_bytes(text.encode("utf-8"))
+    found = read_samples(tmp_path / "set.csv")
+    assert relative(found, tmp_path) == [("a/1.jpg", "cat"), ("b.png", "dog")]
+    assert (found.names, found.notes) == (["cat", "dog"], [])
+
+
+def test_tables_of_utf_16_and_paths_with_commas(tmp_path):
+    (tmp_path / "set.csv").write_bytes('path,label\n"a, b.jpg",grüner Frosch\n'.encode("utf-16"))
+    assert relative(read_samples(tmp_path / "set.csv"), tmp_path) == [("a, b.jpg", "grüner Frosch")]
+
+
+def test_absolute_paths_stay_and_others_start_at_the_table(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "set.csv").write_text(f"{tmp_path / 'x.jpg'},a\n../y.jpg,b\n")
+    monkeypatch.chdir(tmp_path / "deep")
+    for name in ("set.csv", tmp_path / "deep" / "set.csv"):
+        paths = [os.path.abspath(path) for path, _ in read_samples(name).rows]
+        assert paths == [str(tmp_path / "x.jpg"), str(tmp_path / "y.jpg")]
+
+
+def test_rows_said_twice_count_twice_and_are_told(tmp_path):
+    (tmp_path / "set.csv").write_text("path,label\na.jpg,cat\nb.jpg,dog\na.jpg,cat\na.jpg,dog\n")
+    found = read_samples(tmp_path / "set.csv")
+    assert len(found.rows) == 4
+    again, two = found.notes
+    assert "1 row said before, the first in line 4" in again
+    assert "a.jpg has one label in line 2 and another in line 5" in two
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"a.jpg,cat\nb.jpg\n", "line 2 .* has 1 cells"),
+        (b"a.jpg,cat,0.5\n", "line 1 .* has 3 cells.*must name them"),
+        (b"path,label\na, b.jpg,cat\n", "line 2 .* has 3 cells.*quotes"),
+        (b"path,label\n,cat\n", "line 2 .* an empty cell"),
+        (b"path,label\na.jpg,\n", "line 2 .* an empty cell"),
+        (b"path,label\n", "no rows"),
+        (b"", "no rows"),
+        (b'a.jpg,"cat\n', "cannot be read as a CSV"),
+        (b"caf\xe9.jpg,cat\n", "not UTF-8"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path, data, match):
+    (tmp_path / "set.csv").write_bytes(data)
+    with pytest.raises(ImageError, match=match) as caught:
+        read_samples(tmp_path / "set.csv")
+    assert "set.csv" in str(caught.value)

@@ -1,0 +1,238 @@
+"""Label files as people write, print and download them: read by a rule, or refused with their first lines."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from npresnet.errors import ArchitectureError
+from npresnet.model import labels
+
+ABC = ["ant", "bee", "crane"]
+FISH = ["tench, Tinca tinca", "goldfish, Carassius auratus", "great white shark, white shark"]
+
+READ = [
+    ("0:ant\n1:bee\n2:crane\n", ABC),
+    ("0: ant\n1 : bee\n2:  crane\n", ABC),
+    ("0 ant\n1 bee\n2 crane", ABC),
+    ("0,ant\n1,bee\n2,crane\n", ABC),
+    ("0\tant\n1\tbee\n2\tcrane\n", ABC),
+    ("0;ant\n1;bee\n2;crane\n", ABC),
+    ("2 crane\n0 ant\n1 bee\n", ABC),
+    ("00 ant\n01 bee\n02 crane\n", ABC),
+    ("ant,0\nbee,1\ncrane,2\n", ABC),
+    ("crane\t2\nant\t0\nbee\t1\n", ABC),
+    ("ant: 0\nbee: 1\ncrane: 2\n", ABC),
+    ("index,name\n0,ant\n1,bee\n2,crane\n", ABC),
+    ("class,id\ncrane,2\nant,0\nbee,1\n", ABC),
+    ('0,"ant"\n1,"bee"\n2,"crane"\n', ABC),
+    ('0,"tench, Tinca tinca"\n1,"goldfish, Carassius auratus"\n2,"great white shark, white shark"\n', FISH),
+    ("0:tench, Tinca tinca\n1:goldfish, Carassius auratus\n2:great white shark, white shark\n", FISH),
+    ("0,n02219486,ant\n1,n02206856,bee\n2,n02012849,crane\n", ABC),
+    ("0 7-up\n1 3 musketeers\n2 10:30", ["7-up", "3 musketeers", "10:30"]),
+    ("0 Class 1\n1 Class 2\n", ["Class 1", "Class 2"]),
+    # one line
+    ("ant,bee,crane", ABC),
+    ("ant, bee, crane\n\n", ABC),
+    ('"ant","bee","crane"', ABC),
+    ('ant,"bee, big",crane', ["ant", "bee, big", "crane"]),
+    ("ant;bee;crane", ABC),
+    ("ant\tbee\tcrane\n", ABC),
+    ("3,1,2", ["3", "1", "2"]),
+    ("0,1,2", ["0", "1", "2"]),
+    ("fake\n", ["fake"]),
+    ("0 fake\n", ["fake"]),
+    # printed
+    (str(ABC), ABC),
+    (str(tuple(ABC)), ABC),
+    (str(np.array(ABC)), ABC),
+    (np.array2string(np.array([f"name {i}" for i in range(40)]), threshold=100), [f"name {i}" for i in range(40)]),
+    ("'ant',\n'bee',\n'crane',\n", ABC),
+    ('"ant"\n"bee"\n"crane"', ABC),
+    (repr(dict(enumerate(FISH))).replace(", 1", ",\n 1"), FISH),
+    # names that look like more
+    ("2012 Audi\n2012 BMW\n2011 Audi\n", ["2012 Audi", "2012 BMW", "2011 Audi"]),
+    ("7 up\ncola\n", ["7 up", "cola"]),
+    ("zone 0\nzone 1\nzone 2\n", ["zone 0", "zone 1", "zone 2"]),
+    ("737-800\n737-900\n", ["737-800", "737-900"]),
+    ("10\n20\n30\n", ["10", "20", "30"]),
+    ("tench, Tinca tinca\ngoldfish, Carassius auratus\n", FISH[:2]),
+    ("bird (2)\nsky [night]\n", ["bird (2)", "sky [night]"]),
+    ("rock 'n' roll\nit's\n", ["rock 'n' roll", "it's"]),
+    ("n02219486 ant\nn02206856 bee, wasp\n", ["ant", "bee, wasp"]),
+    ("n02219486,ant\nn02206856,bee\n", ["ant", "bee"]),
+    ("n02219486\nn02206856\n", ["n02219486", "n02206856"]),
+    ("n02219486 ant\nbee\n", ["n02219486 ant", "bee"]),
+]
+
+
+def read(folder, text: str, name: str = "labels.txt") -> list[str]:
+    (folder / name).write_text(text, encoding="utf-8")
+    return labels.read(folder / name)
+
+
+@pytest.mark.parametrize(("text", "expected"), READ, ids=[row[0][:30] for row in READ])
+def test_texts(tmp_path, text, expected):
+    assert read(tmp_path, text) == expected
+    assert read(tmp_path, text.replace("\n", "\r\n")) == expected
+
+
+def test_keras_s_index_and_the_dict_of_imagenet_s_names(tmp_path):
+    index = {str(i): [f"n{i:08d}", name] for i, name in enumerate(labels.IMAGENET)}
+    assert read(tmp_path, json.dumps(index), "imagenet_class_index.json") == list(labels.IMAGENET)
+    text = "{" + ",\n ".join(f"{i}: {name!r}" for i, name in enumerate(labels.IMAGENET)) + "}"
+    assert read(tmp_path, text, "imagenet1000_clsidx_to_labels.txt") == list(labels.IMAGENET)
+
+
+REFUSED = [
+    ("1 ant\n2 bee\n3 crane\n", "not the indices from 0 to 2"),
+    ("1:ant\n2:bee\n", "not the indices from 0 to 1"),
+    ("0:ant\n0:bee\n", "not the indices from 0 to 1"),
+    ("0,ant\n2,crane\n", "not the indices from 0 to 1"),
+    ("ant,1\nbee,2\n", "not the indices from 0 to 1"),
+    ("ant,3\nbee,3\n", "not the indices from 0 to 1"),
+    ("5 cats\n10 dogs\n", "not the indices from 0 to 1"),
+    ("index,name\n1,ant\n2,bee\n", "not the indices from 0 to 1"),
+    ("index,name\n0,ant\nbee\n", "other lines lack"),
+    ("ant 0\nbee 1\ncrane 2\n", "its index or part of its name"),
+    ("1 ant", "not the indices from 0 to 0"),
+    ("0,ant", "one class or two"),
+    ("ant,1", "one class or two"),
+    ("['ant', 'bee' 'crane']", "without a comma"),
+    ("{0: 'ant' 'bee'}", "without a comma"),
+    ("['ant' 'bee' ... 'yak' 'zebra']", "neither JSON nor a list"),
+    ("[ant\nbee", "neither JSON nor a list"),
+    ("[ant, bee]", "neither JSON nor a list"),
+    ("{0: ant}\n", "neither JSON nor a list"),
+    ("[__import__('os')]", "neither JSON nor a list"),
+    ("{0: 1 + 1}\n", "neither JSON nor a list"),
+    ("{0: 'ant', 1: 'bee', 1: 'crane'}", "stands there twice"),
+    ('{"id": 0, "name": "ant"}\n{"id": 1, "name": "bee"}\n', "neither JSON nor a list"),
+    ("classes = ['ant', 'bee']\n", "code"),
+    ("array(['ant', 'bee'],\n      dtype='<U3')", "code"),
+    ("dict_keys(['ant', 'bee'])", "code"),
+    ("CLASSES = [\n  'ant',\n  'bee',\n]\n", "code"),
+    ("<!DOCTYPE html>\n<html><body>404</body></html>", "another kind of file"),
+    ("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 12", "another kind of file"),
+    ("'ant',\n'bee'\n'crane'\n", "commas end some lines"),
+    ("'ant'\n'\\xz'\n", "no string as Python prints it"),
+    ("ant\nbee\0\n", "NUL"),
+    (f"ant\n{'x' * 2000}\n", "more than 1,000 characters"),
+]
+
+
+@pytest.mark.parametrize(("text", "match"), REFUSED, ids=[row[0][:30] for row in REFUSED])
+def test_texts_that_are_refused(tmp_path, text, match):
+    with pytest.raises(ArchitectureError, match=match) as caught:
+        read(tmp_path, text)
+    shown = str(caught.value)
+    assert "labels.txt" in shown
+    assert f"It begins: {text.splitlines()[0][:60].strip()}" in shown
+    assert "one name a line" in shown
+    assert len(shown) < 1000
+
+
+def test_a_key_that_json_says_twice(tmp_path):
+    for name in ("labels.json", "labels.txt"):
+        with pytest.raises(ArchitectureError, match="'1' stands there twice"):
+            read(tmp_path, '{"0": "ant", "1": "bee", "1": "crane"}', name)
+
+
+def test_numbers_that_are_names(tmp_path):
+    """The rule: items of a list are names; of a dict the numbers that are no text are indices."""
+    assert read(tmp_path, "[5, 3, 0]") == ["5", "3", "0"]
+    assert read(tmp_path, '{"0": "7", "1": "3"}') == ["7", "3"]
+    assert read(tmp_path, '{"0": 0, "1": 1, "10": 2}') == ["0", "1", "10"]
+
+
+@pytest.mark.parametrize(
+    "text", ["'" + "\\'" * 400_000, "1" + "\t" * 900 + "x\n" * 3, "(" * 200_000, "a" + "\t" * 10**6]
+)
+def test_hostile_texts_take_no_time(tmp_path, text):
+    start = time.process_time()
+    with pytest.raises(ArchitectureError):
+        labels.check(read(tmp_path, text), 1000)
+    assert time.process_time() - start < 5
+
+
+# --- YAML ------------------------------------------------------------------------------------------------------------
+
+YAML = [
+    "names: [ant, bee, crane]\n",
+    "names: ['ant', \"bee\", crane]  # animals\n",
+    "names:\n  - ant\n  - bee\n  - crane\n",
+    "names:\n- ant\n- 'bee'\n- crane\n",
+    "names:\n  0: ant\n  1: bee\n  2: crane\n",
+    "names:\n  2: crane\n  0: ant\n  1: bee\n",
+    "names: {0: ant, 1: bee, 2: crane}\n",
+    "names: {ant: 0, crane: 2, bee: 1}\n",
+    "names:\n  ant: 0\n  bee: 1\n  crane: 2\n",
+    "# COCO\npath: ../set  # root\ntrain: images\nnc: 3\n\nnames:\n  0: ant\n  # the second\n  1: bee\n\n  2: crane\n\n"
+    "download: |\n  import os\n  names = []\n",
+    "names: [ant,\n  bee,\n  crane,\n]\nnc: 3\n",
+    "---\nclasses: [ant, bee, crane]\n...\n",
+    "- ant\n- bee\n- crane\n",
+    "\ufeffnames: [ant, bee, crane]",
+]
+
+
+@pytest.mark.parametrize("text", YAML)
+def test_yaml(tmp_path, text):
+    assert read(tmp_path, text, "data.yaml") == ABC
+    if "names:" in text or "classes:" in text:
+        assert read(tmp_path, text, "data.txt") == ABC
+
+
+def test_yaml_s_words_quotes_and_numbers(tmp_path):
+    text = "names: [no, 'it''s', \"a, b\", 'x # y', 12, traffic light, c#, -5 is no name of a list]\n"
+    names = ["no", "it's", "a, b", "x # y", "12", "traffic light", "c#"]
+    assert read(tmp_path, text.replace(", -5 is no name of a list", ""), "data.yml") == names
+    with pytest.raises(ArchitectureError, match="in quotes"):
+        read(tmp_path, text, "data.yml")
+
+
+NOT_YAML = [
+    ("nc: 3\n", "found 0"),
+    ("names: [a, b]\nclasses: [c, d]\n", "found 2"),
+    ("names: &n [ant, bee]\n", "expected .names."),
+    ("names: ant\n", "expected .names."),
+    ("names:\n  - ant\n  - bee: 2\n", "in quotes"),
+    ("names:\n  - [ant]\n", "in quotes"),
+    ("names:\n  - !!str ant\n", "in quotes"),
+    ("names:\n  0: ant\n    1: bee\n", "same indentation"),
+    ("names:\n  0: ant\n  0: bee\n", "stands there twice"),
+    ("names:\n  - 'ant\n  - bee\n", "in quotes"),
+    ("names: ['ant, bee]\n", "not closed"),
+    ("names: [ant, , bee]\n", "in quotes"),
+    ("names: [ant, bee\nnc: 2\n", "expected .names."),
+    ('names: ["a\\nb", bee]\n', "in quotes"),
+    ("names: |\n  ant\n  bee\n", "expected .names."),
+    ("names:\nnc: 2\n", "expected names under the key"),
+]
+
+
+@pytest.mark.parametrize(("text", "match"), NOT_YAML, ids=[row[0] for row in NOT_YAML])
+def test_other_yaml_is_refused(tmp_path, text, match):
+    with pytest.raises(ArchitectureError, match=match) as caught:
+        read(tmp_path, text, "data.yaml")
+    assert "data.yaml, line " in str(caught.value)
+
+
+def test_gaps_in_yaml_are_gaps(tmp_path):
+    with pytest.raises(ArchitectureError, match="each index from 0 to 1 once"):
+        read(tmp_path, "names:\n  1: ant\n  2: bee\n", "data.yaml")
+
+
+def test_yaml_as_pyyaml_reads_it(tmp_path):
+    """Where PyYAML is there, it agrees on what it writes itself."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    names = ["ant", "it's", "a, b", "x: y", "#1", "- dash", "no", "12", "", "naïve 蟻"]
+    names.remove("")
+    for shape in (names, dict(enumerate(names))):
+        how = {"allow_unicode": True, "width": 10**6}
+        assert read(tmp_path, yaml.safe_dump({"nc": 9, "names": shape}, **how), "d.yaml") == names
+        flow = yaml.safe_dump(shape, default_flow_style=True, **how)
+        assert read(tmp_path, f"nc: 9\nnames: {flow}", "d.yaml") == names

@@ -1,0 +1,90 @@
+"""The picture of a confusion matrix: cells in their places, readable for 2, 10 and 1,000 classes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from npresnet.views import confusion
+
+
+def counts_of(n: int) -> np.ndarray:
+    """All right, but for class 1, half of which is taken for the last one; class 0 has no images."""
+    counts = np.diag(np.full(n, 40))
+    counts[0, 0] = 0
+    counts[1, 1] = counts[1, n - 1] = 20
+    if n == 2:
+        counts[1] = (20, 20)
+    return counts
+
+
+def cells_of(picture: Image.Image, n: int) -> np.ndarray:
+    """(n, n, 3): a corner of each cell; the frame says where they are."""
+    pixels = np.asarray(picture).astype(int)
+    frame = (pixels == 160).all(axis=2)
+    (top, bottom), (left, right) = (np.flatnonzero(frame.sum(1 - axis) > 100)[[0, -1]] for axis in (0, 1))
+    rows = top + 1 + (np.arange(n) * (bottom - top - 1)) // n
+    columns = left + 1 + (np.arange(n) * (right - left - 1)) // n
+    return pixels[rows][:, columns]
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 24, 60, 100, 200, 1000])
+def test_cells(n):
+    counts = counts_of(n)
+    picture = confusion.draw_confusion(counts, [f"class {i}" for i in range(n)])
+    cells = cells_of(picture, n)
+    is_paper = (cells == confusion.PAPER).all(axis=2)
+    np.testing.assert_array_equal(is_paper, counts == 0)
+    for row, column in np.argwhere(counts):
+        red, _, blue = cells[row, column]
+        assert (blue > red) == (row == column)
+    if n > 2:
+        assert tuple(cells[2, 2]) == tuple(confusion.RIGHT)
+    assert max(picture.size) < 1_700
+
+
+def test_one_in_a_thousand_is_seen():
+    counts = np.diag(np.full(1000, 5000))
+    counts[400, 700] = 1
+    cells = cells_of(confusion.draw_confusion(counts, ["x"] * 1000), 1000)
+    assert np.abs(cells[400, 700] - confusion.PAPER).max() > 60
+
+
+def test_more_classes_than_pixels_share_cells():
+    n = 2 * confusion.MAX_CELLS - 1  # the last cell is one class
+    counts = np.diag(np.full(n, 3))
+    counts[7, n - 1] = 9
+    picture = confusion.draw_confusion(counts, [str(i) for i in range(n)])
+    cells = cells_of(picture, confusion.MAX_CELLS)
+    assert tuple(cells[3, -1]) != tuple(confusion.PAPER)
+    assert tuple(cells[4, -1]) == tuple(confusion.PAPER)
+    assert tuple(cells[-1, -1]) == tuple(confusion.RIGHT)
+
+
+def test_names_and_counts_are_drawn():
+    counts = counts_of(10)
+    with_names = np.asarray(confusion.draw_confusion(counts, [f"class {i}" for i in range(10)]))
+    without = np.asarray(confusion.draw_confusion(counts, [" " * 7] * 9 + ["class 9"]))
+    assert with_names.shape == without.shape
+    changed = np.argwhere((with_names != without).any(axis=2))
+    assert len(changed) > 500  # 18 names of 7 letters
+    other = counts.copy()
+    other[5, 5] = 80  # the same share of its row
+    changed = np.argwhere(
+        (
+            np.asarray(confusion.draw_confusion(other, ["x"] * 10))
+            != np.asarray(confusion.draw_confusion(counts, ["x"] * 10))
+        ).any(axis=2)
+    )
+    assert 0 < len(changed) < 2000
+
+
+def test_names_of_any_length_and_script():
+    names = ["蟻", "x" * 500, "naïve", "\x1b[31m"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # where no font has the first one
+        picture = confusion.draw_confusion(np.eye(4, dtype=int), names)
+    assert picture.width < 700
