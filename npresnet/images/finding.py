@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import pathlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from os import PathLike
 
@@ -126,7 +128,7 @@ def _folders(base: str) -> Iterator[str]:
 
     Those that cannot be listed are among them.
     """
-    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(base, frozenset())]
+    waiting = [(base, _parents(base))]
     while waiting:  # rather than recursion: folders may be deeper than Python's stack
         folder, above = waiting.pop()  # above: (device, inode) of the folders that it lies in
         below: list[str] = []
@@ -142,6 +144,16 @@ def _folders(base: str) -> Iterator[str]:
             pass
         yield folder
         waiting += [(os.path.join(folder, name), above) for name in reversed(below)]
+
+
+def _parents(folder: str) -> frozenset[tuple[int, int]]:
+    """(device, inode) of the folders that this one lies in."""
+    found: set[tuple[int, int]] = set()
+    for parent in pathlib.Path(os.path.realpath(folder or os.curdir)).parents:
+        with suppress(OSError):
+            status = os.stat(parent)
+            found.add((status.st_dev, status.st_ino))
+    return frozenset(found)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

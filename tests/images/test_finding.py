@@ -254,14 +254,6 @@ def test_recursive_costs_a_closed_folder_alone(folder, monkeypatch):
         find("sub", recursive=True)
 
 
-def test_recursive_deeper_than_pythons_stack(folder):
-    deep = folder / "empty" / "/".join("d" * 1200)
-    deep.mkdir(parents=True)
-    (deep / "a.png").write_bytes(b"")
-    (found,) = find("empty", recursive=True)
-    assert found.endswith("d/a.png")
-
-
 # --- texts that are no paths ----------------------------------------------------------------------------------------
 
 
