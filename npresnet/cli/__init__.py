@@ -3,14 +3,17 @@
     parser    arguments and help
     predict   predict
     files     convert, inspect, summary
-    maps      embed, cam
+    embed     embed
+    cam       cam; classes: which class an argument means
     bench     bench
     pages     explain, trace
     teach     ladder, exercise, diff
     machine   doctor, demo
     cache     prepare, cache
-    shared    models and image paths from arguments, messages
-    output    predictions as text, JSON, JSON Lines, CSV
+    paths     which images the arguments mean; progress
+    stdin     `-`: paths, or the bytes of an image
+    shared    models from arguments, messages
+    output    records as text, JSON, JSON Lines, CSV, Parquet, on stdout or in a file
 
 stdout carries only data; messages and progress go to stderr. Exit code 0: success, 1: something failed, 2: wrong usage.
 """
@@ -26,10 +29,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from npresnet.cli.parser import make_parser
-from npresnet.cli.shared import complain
+from npresnet.cli.shared import FAILED, MISUSED, complain
 from npresnet.errors import AmbiguityWarning, NpresnetError
 
-FAILED, MISUSED = 1, 2
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + signal number, as in shells
 
 

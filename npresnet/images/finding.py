@@ -164,7 +164,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _refuse_folder(folder: str, recursive: bool) -> list[str]:
-    deeper = "nor do the folders below it" if recursive else "for images in folders below it use recursive (--recursive)"
+    deeper = (
+        "nor do the folders below it" if recursive else "for images in folders below it use recursive (--recursive)"
+    )
     raise ImageError(
         f"the folder {folder!r} holds no image files ({' '.join(sorted(EXTENSIONS))}); {deeper}; for files of other "
         "names pass their own paths"

@@ -94,12 +94,17 @@ def _unidentified(source: Any) -> str:
     start = _first_bytes(source)
     if not start:
         return "is empty (0 bytes)"
-    for signature, advice in _FOREIGN:
-        if start.lstrip().lower().startswith(signature):
-            return f"is {advice}"
+    instead = foreign(start)
+    if instead:
+        return f"is {instead}"
     if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif"):
         return "is HEIC; install pillow-heif and call pillow_heif.register_heif_opener(), or convert it to JPEG"
     return f"is not an image that Pillow {PIL.__version__} can read (it begins with {bytes(start[:12])!r})"
+
+
+def foreign(start: bytes) -> str:
+    """What a file that begins so is instead of an image, with advice; "" where that is not known."""
+    return next((advice for sign, advice in _FOREIGN if start.lstrip().lower().startswith(sign)), "")
 
 
 def _first_bytes(source: Any, count: int = 64) -> bytes:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import npresnet
-from npresnet.cli import output
 from npresnet.model.prediction import Prediction
+from npresnet.model.records import record as record_of
 from tests.support.checkout import REPOSITORY
 from tests.support.small import write_pictures
 
@@ -37,7 +37,7 @@ def test_json_can_be_read_after_an_error(run, folder, model_file, monkeypatch, f
 
 
 def test_json_has_no_nan():
-    record = output.record("a.png", Prediction(np.full(3, np.nan, np.float32)))
+    record = record_of("a.png", Prediction(np.full(3, np.nan, np.float32)))
     assert json.loads(json.dumps(record, allow_nan=False))["score"] is None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from npresnet.cli.parser import bench, files, learning, machine, maps, predict
+from npresnet.cli.parser import bench, files, inside, learning, machine, predict
 
 EXAMPLES = """examples:
   npresnet demo                                     the included model on the included photo; works offline
@@ -29,8 +29,8 @@ COMMANDS = (
     machine.prepare,
     files.inspect,
     files.summary,
-    maps.embed,
-    maps.cam,
+    inside.embed,
+    inside.cam,
     bench.bench,
     learning.explain,
     learning.ladder,
