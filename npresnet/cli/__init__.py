@@ -12,6 +12,7 @@
     cache     prepare, cache
     paths     which images the arguments mean; progress
     stdin     `-`: paths, or the bytes of an image
+    completion  what a shell completes
     shared    models from arguments, messages
     output    records as text, JSON, JSON Lines, CSV, Parquet, on stdout or in a file
 
@@ -39,10 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Wrong usage raises SystemExit(2), as in argparse."""
     _prepare_streams()
     parser = make_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        from npresnet.cli.completion import complete
+
+        complete(parser)
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help(sys.stderr)
         return MISUSED
-    args = parser.parse_args(argv)
+    args = parser.parse_args(_help_wanted(argv))
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
@@ -51,6 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # skips the last garbage collection, a tenth of a process's time
         gc.freeze()
     return code
+
+
+def _help_wanted(argv: Sequence[str] | None) -> Sequence[str] | None:
+    """`npresnet help [COMMAND]` as people type it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return [*words[1:2], "--help"] if words[:1] == ["help"] else argv
 
 
 @contextlib.contextmanager

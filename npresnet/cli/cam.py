@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from argparse import Namespace
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from npresnet.cli.classes import class_index
@@ -54,7 +53,7 @@ class Targets:
         self._is_folder = output.endswith(("/", os.sep)) or os.path.isdir(output)
         if paths.total != 1 and not self._is_folder and NAME not in os.path.basename(output):
             misuse(
-                f"there may be several images, and {visible(output)} is one file; pass a folder, such as -o maps/, or a "
+                f"there may be several images, and {visible(output)} is one file; pass a folder, as in -o maps/, or a "
                 f"pattern with {NAME}, such as -o '{NAME}{ENDING}'"
             )
         self._output = os.path.join(output, f"{NAME}{ENDING}") if self._is_folder else output

@@ -66,7 +66,7 @@ class ImagePaths:
         return min(MAX_WIDTH, max(longest, 0 if self.total else USUAL_WIDTH))
 
     def as_clips(self) -> None:
-        """For a network for clips: every argument, or line of stdin, is one; with --recursive every folder of frames."""
+        """For a network for clips: every argument, or line of stdin, is one; with --recursive every folder below it."""
         self._are_clips = True
         for number, (argument, files) in enumerate(zip(self._arguments, self._files, strict=True)):
             if files and argument not in self._refused:

@@ -9,8 +9,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from npresnet.cli.parser.suggesting import did_you_mean
 from npresnet.errors import ArchitectureError
-from npresnet.system.text import visible, visible_lines
+from npresnet.system.text import visible_lines
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -81,7 +82,8 @@ def options_of(args: Namespace, arguments: Sequence[str] = ()) -> dict[str, Any]
             raise ArchitectureError(f"--option {text} has no value; write it as NAME=VALUE, such as stride_on=3x3")
         name = name.strip().replace("-", "_")
         if name not in OPTIONS and name not in arguments:  # "device" and others would be taken as arguments of `load`
-            raise ArchitectureError(f"unknown option {name[:60]!r}; expected one of {', '.join(OPTIONS)}")
+            hint = did_you_mean(name, [*OPTIONS, *arguments]) or f"expected one of {', '.join(OPTIONS)}"
+            raise ArchitectureError(f"unknown option {name[:60]!r}; {hint}")
         options[name] = _value(value)
     return options
 

@@ -24,7 +24,8 @@ _BINARY = re.compile(
 # Of those that begin like a path; how each goes on tells it from one.
 _LIKE_A_PATH = re.compile(rb"GIF8|RIFF|BM|qoif|8BPS|DDS |P[1-7fF]\s")
 _PICTURE = re.compile(
-    rb"GIF8[79]a.{4}|RIFF.{4}WEBP|BM.{4}\0\0\0\0|qoif.{8}[\3\4]|8BPS\0|DDS \x7c\0\0\0|P[1-6]\s+[#\d]|P7\s+WIDTH|P[fF]\s+\d",
+    rb"GIF8[79]a.{4}|RIFF.{4}WEBP|BM.{4}\0\0\0\0|qoif.{8}[\3\4]|8BPS\0|DDS \x7c\0\0\0"
+    rb"|P[1-6]\s+[#\d]|P7\s+WIDTH|P[fF]\s+\d",
     re.DOTALL,
 )
 _FOREIGN = (b"<", b"%pdf", b"pk\3\4", b"\x93numpy", b"version https://git-lfs")

@@ -77,7 +77,7 @@ def _listed(folder: str) -> list[str]:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Also a link that leads nowhere, in a circle, or into a closed folder: reading it raises the error at its place."""
+    """Also a link that leads nowhere, in a circle or into a closed folder: reading it raises the error at its place."""
     try:
         return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:

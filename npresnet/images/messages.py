@@ -25,6 +25,8 @@ _FOREIGN = (
     *((start, "base64 text; pass the bytes of base64.b64decode(text)") for start in _BASE64_STARTS),
     (b"data:image/", "a data URL; pass the bytes of base64.b64decode(text.partition(',')[2])"),
 )
+# Brands of HEIC, HEIF sequences and AVIF: ISO/IEC 23008-12, annexes B to E.
+_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avif", b"avis"}
 MAX_NAME = 300  # characters of a name in a message; the longest file name is 255
 
 
@@ -91,14 +93,19 @@ def reason(error: Exception, source: Any) -> str:
 def _unidentified(source: Any) -> str:
     import PIL
 
-    start = _first_bytes(source)
+    start = first_bytes(source)
     if not start:
         return "is empty (0 bytes)"
     instead = foreign(start)
     if instead:
         return f"is {instead}"
-    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif"):
-        return "is HEIC; install pillow-heif and call pillow_heif.register_heif_opener(), or convert it to JPEG"
+    if is_heif(start) and "HEIF" in PIL.Image.OPEN:
+        return "is HEIC or AVIF, but pillow-heif cannot read it: truncated, damaged or of a kind that it does not know"
+    if is_heif(start):
+        return (
+            "is HEIC or AVIF, which this Pillow cannot read; npresnet uses pillow-heif where it is installed: "
+            "python -m pip install pillow-heif, or convert the image to JPEG"
+        )
     return f"is not an image that Pillow {PIL.__version__} can read (it begins with {bytes(start[:12])!r})"
 
 
@@ -107,7 +114,13 @@ def foreign(start: bytes) -> str:
     return next((advice for sign, advice in _FOREIGN if start.lstrip().lower().startswith(sign)), "")
 
 
-def _first_bytes(source: Any, count: int = 64) -> bytes:
+def is_heif(start: bytes) -> bool:
+    """Whether a file that begins so is HEIC or AVIF, by the brands of its first box."""
+    return start[4:8] == b"ftyp" and any(start[place : place + 4] in _HEIF for place in (8, *range(16, 40, 4)))
+
+
+def first_bytes(source: Any, count: int = 64) -> bytes:
+    """Of bytes, a file object or a path; b"?" where they cannot be read."""
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             return bytes(source[:count])

@@ -53,6 +53,6 @@ _JAMO = range(0x1160, 0x1200)  # vowels and finals of Hangul, drawn into the blo
 
 
 def _columns(letter: str) -> int:
-    if letter != _SOFT_HYPHEN and unicodedata.category(letter) in ("Mn", "Me", "Mc", "Cf") or ord(letter) in _JAMO:
+    if (letter != _SOFT_HYPHEN and unicodedata.category(letter) in ("Mn", "Me", "Mc", "Cf")) or ord(letter) in _JAMO:
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

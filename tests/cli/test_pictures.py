@@ -36,7 +36,7 @@ def test_a_picture_on_stdin_is_read(run, folder, model_file, kind, encoding):
 
 @pytest.mark.parametrize("size", [0x0A0A, 0x0A, 0x0D0A])
 def test_a_line_end_in_a_picture_s_header(run, folder, model_file, size):
-    """Width and height of a GIF, which follow its sign, may be line ends; so may the bytes of a BMP's and WebP's size."""
+    """Width and height of a GIF, which follow its sign, may be line ends; so may the bytes of a BMP's size."""
     data = encoded(Image.new("P", (size, 1)), "GIF")
     assert b"\n" in data[6:8]
     assert run("predict", "-", "--model", model_file, stdin=data).code == 0

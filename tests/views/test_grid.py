@@ -167,10 +167,9 @@ def no_font(monkeypatch):
 
 
 def test_letters_missing_in_all_fonts_become_codes_and_that_is_said_once(no_font):
-    with pytest.warns(UserWarning, match=r"no installed font has all letters of 'predict:café .*Noto") as told:
+    with pytest.warns(UserWarning, match=r"no installed font has all letters of 'predict:café .*Noto"):
         assert grid.fit_title("predict:café ñandú 蟻", 400)[0] == r"predict:cafe nandu \u87fb"
-        assert grid.fit_title("猫", 400)[0] == r"\u732b"
-    assert len(told) == 1
+    assert grid.fit_title("猫", 400)[0] == r"\u732b"  # without a second warning, which would be an error
 
 
 def test_accents_alone_are_dropped_without_a_word(no_font):

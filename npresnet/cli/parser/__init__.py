@@ -1,6 +1,7 @@
 """The argument parser: one function a command, in files of commands that belong together, in the order of the help.
 
-shared    how a command is added, and what several have
+shared      how a command is added, and what several have
+suggesting  argparse with "did you mean"
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 
 from npresnet.cli.parser import bench, files, inside, learning, machine, predict
+from npresnet.cli.parser.suggesting import Parser
 
 EXAMPLES = """examples:
   npresnet demo                                     the included model on the included photo; works offline
@@ -47,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `npresnet`."""
     from npresnet import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="npresnet",
         description="ResNet inference with NumPy: image classification, class activation maps, embeddings.",
         epilog=EXAMPLES,
