@@ -116,7 +116,7 @@ def _writer(args: Namespace, form: str, kind: Predictions, emit: Emit, paths: Im
 def _results(
     args: Namespace, top: int, paths: ImagePaths, model: Model, writer: Writer, bar: Any, spent_ms: Counter[str]
 ) -> Iterator[tuple[Any, Prediction]]:
-    """Classify the images and write the records; yields each prediction once it was written, its times in `spent_ms`."""
+    """Classify the images and write the records; yields each prediction once it was written; its times go to spent_ms."""
     try:
         for source, result in model.stream(paths, top=top, batch_size=args.batch_size):
             outcome = paths.outcome(source, result)

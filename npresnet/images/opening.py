@@ -70,7 +70,7 @@ def _open(file: Any, max_pixels: int | None) -> Any:
 
 
 def _register_heif(file: Any) -> bool:
-    """Have Pillow read HEIC, and AVIF where it does not itself, by pillow-heif: False for other files, or without it."""
+    """Have Pillow read HEIC, and AVIF where it cannot, by pillow-heif. False for other files, or without that."""
     from npresnet.images.messages import first_bytes, is_heif
 
     if not is_heif(first_bytes(file)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,10 +82,8 @@ def _alike(text: str) -> list[str]:
     from npresnet.weights.names import ALL
 
     known = [*DEMO_NAMES, *dict.fromkeys(weights.arch for weights in ALL), *(weights.name for weights in ALL)]
-    try:
+    with suppress(OSError, ValueError):
         known += [name for name in os.listdir(os.path.dirname(text) or ".")[:10_000] if name.lower().endswith(SUFFIXES)]
-    except (OSError, ValueError):
-        pass
     names = {name.lower(): name for name in reversed(known)}
     begun = [name for name in names if len(text) > 3 and name.startswith(text.lower())]
     close = [*sorted(begun, key=len)[:1], *difflib.get_close_matches(text.lower(), names, n=3)]

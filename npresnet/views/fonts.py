@@ -61,8 +61,8 @@ def in_ascii(text: str) -> str:
     if shown != plain and not _told:
         _told.append(shown)
         warnings.warn(
-            f"no installed font has all letters of {visible(text)!r}: pictures show their codes instead, as in {shown!r};"
-            " install a font that has them, such as Noto Sans CJK",
+            f"no installed font has all letters of {visible(text)!r}: pictures show their codes, as in {shown!r}; "
+            "install a font that has them, such as Noto Sans CJK",
             stacklevel=2,
         )
     return shown

@@ -81,6 +81,6 @@ def test_brands(brand):
 
 def test_a_damaged_file_is_told_as_damaged(tmp_path, heic, unregistered):
     (tmp_path / "photo.heic").write_bytes(heic[:200])
-    with pytest.raises(ImageError, match="photo.heic .*(damaged|truncated)") as caught:
+    with pytest.raises(ImageError, match=r"photo.heic .*(damaged|truncated)") as caught:
         read(tmp_path / "photo.heic")
     assert "pip install" not in str(caught.value)

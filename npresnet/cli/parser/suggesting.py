@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         """The parser of the command that was parsed."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                chosen = action.choices.get(getattr(found, action.dest, None))
+                chosen = action.choices.get(getattr(found, action.dest, ""))
                 if isinstance(chosen, Parser):
                     return chosen
         return self
