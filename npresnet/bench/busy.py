@@ -15,8 +15,11 @@ LOAD_PER_CPU = 0.5
 
 
 class CpuTimes(NamedTuple):
-    """Clock ticks of all CPUs since the system began: of which they computed; and wanted to, while the host of a virtual
-    machine ran another one (stolen)."""
+    """Clock ticks of all CPUs since the system began.
+
+    busy    of which they computed
+    stolen  of which they wanted to, while the host of this virtual machine ran another one
+    """
 
     total: int
     busy: int

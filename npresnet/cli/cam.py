@@ -35,10 +35,10 @@ def cam(args: Namespace) -> int:
         try:
             for source in paths:
                 count += _map(source, paths, targets, model, index, args.max_pixels)
-                if bar:
+                if bar is not None:
                     bar.update()
         finally:
-            if bar:
+            if bar is not None:
                 bar.close()
     return FAILED if paths.failures or not count else FINE
 

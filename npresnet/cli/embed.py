@@ -37,7 +37,7 @@ def embed(args: Namespace) -> int:
         if model.network.takes_clips:
             paths.as_clips()
         bar = progress_of(paths)
-        emit = bar.write if bar else print
+        emit = print if bar is None else bar.write
         count = _write(args.output, form, _size_of(model), _results(paths, model, args.batch_size, bar), emit)
     if args.output not in (None, STDOUT) and (count or form not in ARRAYS):
         say_written(args.output, count + paths.failures, paths.failures)
@@ -122,10 +122,10 @@ def _results(paths: ImagePaths, model: Model, batch_size: int, bar: Any) -> Iter
         while batch := list(islice(sources, 1 if model.network.takes_clips else batch_size)):
             for source, result in zip(batch, _embedded(batch, model), strict=True):
                 yield paths.name(source), paths.outcome(source, result)
-                if bar:
+                if bar is not None:
                     bar.update()
     finally:
-        if bar:
+        if bar is not None:
             bar.close()
 
 

@@ -42,7 +42,7 @@ def predict(args: Namespace) -> int:
         bar = progress_of(paths)
         kind = Predictions(min(top, max(2, model.config.value("num_classes") or 2)), model.labels or ())
         spent_ms: Counter[str] = Counter()
-        with _writer(args, form, kind, bar.write if bar else print, paths) as writer:
+        with _writer(args, form, kind, print if bar is None else bar.write, paths) as writer:
             results = _results(args, top, paths, model, writer, bar, spent_ms)
             count = _draw(args.grid, results, paths, model) if args.grid else sum(1 for _ in results)
         if args.output not in (None, STDOUT):
@@ -116,7 +116,7 @@ def _writer(args: Namespace, form: str, kind: Predictions, emit: Emit, paths: Im
 def _results(
     args: Namespace, top: int, paths: ImagePaths, model: Model, writer: Writer, bar: Any, spent_ms: Counter[str]
 ) -> Iterator[tuple[Any, Prediction]]:
-    """Classify the images and write the records; yields each prediction once it was written; its times go to spent_ms."""
+    """Classify the images and write the records; yields each prediction once it is written, and adds up its times."""
     try:
         for source, result in model.stream(paths, top=top, batch_size=args.batch_size):
             outcome = paths.outcome(source, result)
@@ -124,10 +124,10 @@ def _results(
             if not isinstance(outcome, ImageError):
                 spent_ms.update(parts_ms_of(outcome))
                 yield source, outcome
-            if bar:
+            if bar is not None:
                 bar.update()
     finally:
-        if bar:
+        if bar is not None:
             bar.close()
 
 
