@@ -53,7 +53,8 @@ def _find_one(path: str, recursive: bool) -> list[str]:
     instead = not_a_path(path)
     if instead:
         raise ImageError(f"{shortened(path)!r} is {instead}")
-    raise ImageError(f"no such file or folder: {shortened(path)!r}; check the spelling and the current directory")
+    link = f", a link to {os.readlink(path)!r}" if os.path.islink(path) else ""
+    raise ImageError(f"no such file or folder: {shortened(path)!r}{link}; check the spelling and the current directory")
 
 
 def _in_folder(folder: str, recursive: bool = False) -> list[str]:

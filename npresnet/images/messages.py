@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from io import TextIOBase
 from typing import Any
@@ -72,6 +73,11 @@ def reason(error: Exception, source: Any) -> str:
     instead = not_a_path(source) if isinstance(source, str) and isinstance(error, (OSError, ValueError)) else ""
     if instead:
         return f"is {instead}"
+    if isinstance(error, OSError) and isinstance(source, (str, os.PathLike)) and os.path.islink(source):
+        if isinstance(error, FileNotFoundError):
+            return f"is a link to {visible(shortened(os.fsdecode(os.readlink(source))))}, which does not exist"
+        if error.errno == errno.ELOOP:
+            return "cannot be read: it is one of several symbolic links that lead in a circle"
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the spelling and the current directory"
     if isinstance(error, PermissionError):

@@ -98,8 +98,10 @@ def test_links(folder):
     os.symlink("nowhere.jpg", "broken.jpg")
     assert "./link.png" in find(".")
     assert "./broken.jpg" in find("."), "reading it says what is wrong with it, at its place"
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError, match=r"no such file or folder: 'broken.jpg', a link to 'nowhere.jpg'"):
         find("broken.jpg")
+    with pytest.raises(ImageError, match=r"broken.jpg is a link to nowhere.jpg, which does not exist"):
+        read("broken.jpg")
 
 
 # --- links and folders that cannot be followed ----------------------------------------------------------------------
