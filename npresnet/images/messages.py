@@ -75,7 +75,7 @@ def reason(error: Exception, source: Any) -> str:
         return f"is {instead}"
     if isinstance(error, OSError) and isinstance(source, (str, os.PathLike)) and os.path.islink(source):
         if isinstance(error, FileNotFoundError):
-            return f"is a link to {visible(shortened(os.fsdecode(os.readlink(source))))}, which does not exist"
+            return f"is a link to {visible(shortened(os.readlink(os.fsdecode(source))))}, which does not exist"
         if error.errno == errno.ELOOP:
             return "cannot be read: it is one of several symbolic links that lead in a circle"
     if isinstance(error, FileNotFoundError):
