@@ -32,6 +32,7 @@ from typing import Any
 from npresnet.cli.parser import make_parser
 from npresnet.cli.shared import FAILED, MISUSED, complain
 from npresnet.errors import AmbiguityWarning, NpresnetError
+from npresnet.system.text import visible
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + signal number, as in shells
 
@@ -92,7 +93,7 @@ def _run(args: Any) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
-        complain(f"error: {error.filename or 'the output'}: {error.strerror or error}")
+        complain(f"error: {visible(str(error.filename or 'the output'))}: {error.strerror or error}")
     except MemoryError:
         complain("error: not enough memory; try --batch-size 1, or smaller images")
     except KeyboardInterrupt:

@@ -137,6 +137,14 @@ class ImagePaths:
         return list(dict.fromkeys(map(os.path.dirname, files))) if self._recursive else [argument]
 
 
+def one_image(argument: str) -> str | bytes:
+    """The image of a command that takes one: its path, or the bytes that stand on standard input for `-`."""
+    found = read_stdin() if argument == STDIN else argument
+    if isinstance(found, (str, bytes)):
+        return found
+    raise ImageError("standard input is no image, and this command takes one: pass its path")
+
+
 def progress_of(paths: ImagePaths, unit: str = "image") -> Any:
     """A progress bar on stderr where it is a terminal and there is more than one image; else None."""
     if paths.total == 1 or not sys.stderr.isatty():

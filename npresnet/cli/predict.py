@@ -145,7 +145,10 @@ def _draw(grid_path: str, results: Iterator[tuple[Any, Prediction]], paths: Imag
             count += 1
             shown = frames_of(source) if model.network.takes_clips else [source]
             how, limit = model.config["preprocess"].value, model.config.value("max_pixels")
-            picture = images.cropped(shown[len(shown) // 2], how, max_pixels=limit)
+            try:
+                picture = images.cropped(shown[len(shown) // 2], how, max_pixels=limit)
+            except ImageError:  # it was there a moment ago
+                picture = None
             yield picture, grid.title_of(prediction.label, prediction.score, paths.name(source))
 
     for page in grid.save_pages(grid_path, pictures()):

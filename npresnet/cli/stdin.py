@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import IO
 
+from npresnet.cli.shared import complain
 from npresnet.errors import ImageError
 
 EXPECTED = "- expects paths, one a line, or the bytes of one image"
@@ -37,7 +38,7 @@ def read_stdin() -> bytes | Iterator[str]:
     Raises ImageError, also while the paths come, where it is neither.
     """
     if sys.stdin.isatty():
-        print(f"npresnet: {EXPECTED}; type paths, and end with Ctrl-D (Windows: Ctrl-Z)", file=sys.stderr, flush=True)
+        complain(f"{EXPECTED}; type paths, and end with Ctrl-D (Windows: Ctrl-Z)")
     raw: IO[bytes] = getattr(sys.stdin, "buffer", None) or BytesIO(sys.stdin.read().encode("utf-8", "surrogateescape"))
     start = raw.readline(LONGEST_LINE + 1)
     if not start:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 # Control characters of ASCII and Latin-1, Unicode's line ends, marks that reverse the direction of text, and halves of
 # surrogate pairs, which no encoding can write (the bytes of a path that is no UTF-8).
@@ -29,6 +28,8 @@ def width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
+    import unicodedata  # not needed to load a model
+
     columns, before = 0, _JOINER
     for letter in text:
         if (before == _JOINER and columns) or (letter in _SKIN and columns):
@@ -53,6 +54,8 @@ _JAMO = range(0x1160, 0x1200)  # vowels and finals of Hangul, drawn into the blo
 
 
 def _columns(letter: str) -> int:
+    import unicodedata
+
     if (letter != _SOFT_HYPHEN and unicodedata.category(letter) in ("Mn", "Me", "Mc", "Cf")) or ord(letter) in _JAMO:
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

@@ -58,6 +58,14 @@ def test_abbreviations_and_values_that_begin_with_a_dash_stay(run, folder, model
     assert (folder / "out.csv").exists()
 
 
+def test_images_before_and_behind_options(run, folder, model_file):
+    words = ("predict", "photos/000.png", "--csv", "photos/001.png", "--model", model_file, "photos/002.png")
+    done = run(*words)
+    assert done.code == 0
+    assert [line.split(",")[0] for line in done.out.splitlines()[1:]] == [f"photos/00{n}.png" for n in range(3)]
+    assert run("doctor", "photos/000.png").code == 2
+
+
 def test_an_image_in_place_of_the_command(run, folder):
     done = run("photos/000.png")
     assert done.code == 2

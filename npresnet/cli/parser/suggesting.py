@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
+
+from npresnet.system.text import visible
 
 MOST = 3  # suggestions
 
@@ -29,10 +30,15 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's; unknown options are told with the usage of their own command."""
+        """As argparse's; images may also follow options; unknown options are told with their own command's usage."""
         found, unknown = self.parse_known_args(args, namespace)
+        command = self._of(found)
+        if not any(word.startswith("-") for word in unknown):
+            for action in command._actions:
+                if action.nargs == "+" and not action.option_strings:
+                    getattr(found, action.dest).extend(unknown)
+                    unknown = []
         if unknown:
-            command = self._of(found)
             early = next((word for word in unknown if word.partition("=")[0] in command._option_string_actions), None)
             if early is not None:
                 command.error(f"{early} belongs after the command: {command.prog} ... {early}")
@@ -42,7 +48,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print usage and the message, with suggestions for options that do not exist, and exit with 2."""
         hints = [f"; {hint}" for hint in map(self._hint, self._options_given()) if hint and hint not in message]
-        super().error(message + "".join(dict.fromkeys(hints)))
+        super().error(visible(message + "".join(dict.fromkeys(hints))))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -82,6 +88,8 @@ class Parser(argparse.ArgumentParser):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """ "did you mean a or b?" of names spelled alike, whatever their case; "" where there are none."""
+    import difflib  # only in case of an error
+
     names = {name.lstrip("-").lower(): name for name in known}
     wanted = word.lstrip("-").lower()
     close = difflib.get_close_matches(wanted, names, n=MOST)
