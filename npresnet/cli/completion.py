@@ -13,8 +13,11 @@ from typing import Any
 Names = Callable[[], Sequence[str]]
 
 
-def complete(parser: argparse.ArgumentParser) -> None:
-    """Write the completions for what argcomplete's variables say, and end the process. Nothing without argcomplete."""
+def complete(parser: argparse.ArgumentParser, **how: Any) -> None:
+    """Write the completions for what argcomplete's variables say, and end the process. Nothing without argcomplete.
+
+    how  arguments of `argcomplete.autocomplete`, for tests
+    """
     try:
         import argcomplete
     except ImportError:
@@ -24,7 +27,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
         names = NAMES.get(action.dest)
         if action.choices is None and names is not None:
             action.completer = _either(names, files) if action.dest in OF_FILES else _of(names)  # type: ignore[attr-defined]
-    argcomplete.autocomplete(parser, always_complete_options="long", default_completer=files)
+    argcomplete.autocomplete(parser, always_complete_options="long", default_completer=files, **how)
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

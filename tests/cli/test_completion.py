@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import io
 import subprocess
 import sys
 
 import pytest
 
-from npresnet.cli.completion import NAMES
-from tests.cli.test_predict_streams import environ
+from npresnet.cli.completion import NAMES, complete
+from npresnet.cli.parser import make_parser
+from tests.cli.test_predict_streams import command, environ
 
 CASES = [
     ("npresnet pre", ["predict", "prepare"], ["embed"]),
@@ -27,29 +28,30 @@ CASES = [
 ]
 
 
-def completions(line: str, folder: str) -> list[str]:
-    """As argcomplete's shell function asks for them."""
-    out = os.path.join(folder, "completions")
-    asked = {
-        "_ARGCOMPLETE": "1",
-        "_ARGCOMPLETE_STDOUT_FILENAME": out,
-        "_ARGCOMPLETE_IFS": "\n",
-        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
-        "COMP_LINE": line,
-        "COMP_POINT": str(len(line)),
-    }
-    words = [sys.executable, "-m", "npresnet"]
-    subprocess.run(words, env={**environ(), **asked}, cwd=folder, check=False, capture_output=True, timeout=60)
-    with open(out) as file:
-        return [word.rstrip() for word in file.read().split("\n")]
+def asked(line: str) -> dict[str, str]:
+    """What argcomplete's shell function sets."""
+    words = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}
+    return {**words, "COMP_LINE": line, "COMP_POINT": str(len(line))}
 
 
 @pytest.mark.parametrize(("line", "among", "not_among"), CASES, ids=[case[0] for case in CASES])
-def test_completions(folder, line, among, not_among):
+def test_completions(folder, monkeypatch, line, among, not_among):
     (folder / "my.npz").write_bytes(b"")
-    found = completions(line, str(folder))
+    for name, value in asked(line).items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        complete(make_parser(), exit_method=sys.exit, output_stream=out)
+    found = [word.rstrip() for word in out.getvalue().split("\n")]
     assert set(among) <= set(found)
     assert not set(not_among) & set(found)
+
+
+def test_the_command_completes_where_a_shell_asks(folder):
+    env = {**environ(), **asked("npresnet pre"), "_ARGCOMPLETE_STDOUT_FILENAME": str(folder / "out")}
+    done = subprocess.run(command(), env=env, cwd=folder, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (folder / "out").read_text().split() == ["predict", "prepare"]
 
 
 def test_names_are_those_that_can_be_given():
