@@ -14,7 +14,7 @@ from npresnet.errors import ImageError
 from npresnet.system.text import visible, width
 
 STDIN = "-"
-USUAL_WIDTH, MAX_WIDTH = 30, 60  # of a path, in columns
+USUAL_WIDTH, MAX_WIDTH = 30, 80  # of a path, in columns
 
 
 class ImagePaths:

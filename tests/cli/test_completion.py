@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import json
 import subprocess
 import sys
 
-import pytest
-
-from npresnet.cli.completion import NAMES, complete
-from npresnet.cli.parser import make_parser
+from npresnet.cli.completion import NAMES
 from tests.cli.test_predict_streams import command, environ
 
 CASES = [
@@ -34,17 +31,33 @@ def asked(line: str) -> dict[str, str]:
     return {**words, "COMP_LINE": line, "COMP_POINT": str(len(line))}
 
 
-@pytest.mark.parametrize(("line", "among", "not_among"), CASES, ids=[case[0] for case in CASES])
-def test_completions(folder, monkeypatch, line, among, not_among):
-    (folder / "my.npz").write_bytes(b"")
-    for name, value in asked(line).items():
-        monkeypatch.setenv(name, value)
+# In a process of its own, for argcomplete opens file descriptor 9. Prints the completions of each line of stdin.
+PROGRAM = """
+import io, json, os, sys
+from npresnet.cli.completion import complete
+from npresnet.cli.parser import make_parser
+for asked in json.load(sys.stdin):
+    os.environ.update(asked)
     out = io.StringIO()
-    with pytest.raises(SystemExit):
+    try:
         complete(make_parser(), exit_method=sys.exit, output_stream=out)
-    found = [word.rstrip() for word in out.getvalue().split("\n")]
-    assert set(among) <= set(found)
-    assert not set(not_among) & set(found)
+    except SystemExit:
+        print(json.dumps([word.rstrip() for word in out.getvalue().split(chr(10))]), flush=True)
+os._exit(0)
+"""
+
+
+def test_completions(folder, subtests):
+    (folder / "my.npz").write_bytes(b"")
+    lines = json.dumps([asked(line) for line, *_ in CASES])
+    words = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(words, input=lines, cwd=folder, env=environ(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for (line, among, not_among), answer in zip(CASES, done.stdout.splitlines(), strict=True):
+        with subtests.test(line):
+            found = set(json.loads(answer))
+            assert set(among) <= found
+            assert not set(not_among) & found
 
 
 def test_the_command_completes_where_a_shell_asks(folder):
