@@ -60,7 +60,11 @@ def _is_picture(start: bytes) -> bool:
         return True
     if not _PICTURE.match(start):
         return False
-    return start[:1] == b"P" or any(byte < 32 and byte not in b"\t\r\n" for byte in start[:SIGN_BYTES])
+    return start[:1] == b"P" or _is_binary(start[:SIGN_BYTES])
+
+
+def _is_binary(start: bytes) -> bool:
+    return any(byte < 32 and byte not in b"\t\r\n" for byte in start)
 
 
 def _whole(start: bytes, raw: IO[bytes]) -> bytes:
@@ -75,6 +79,8 @@ def _refuse_foreign(start: bytes) -> None:
         from npresnet.images.messages import foreign
 
         raise ImageError(f"standard input is {foreign(start) or 'markup'}; {EXPECTED}")
+    if b"\0" not in start and _is_binary(start):
+        raise ImageError(f"standard input begins with {start[:12]!r}, which is no text and no known image; {EXPECTED}")
 
 
 def _paths(start: bytes, raw: IO[bytes]) -> Iterator[str]:

@@ -97,6 +97,7 @@ def test_a_picture_in_a_pipe(model_file):
         (b"x" * (LONGEST_LINE + 10), f"has a line of more than {LONGEST_LINE:,} characters"),
         (b"<!DOCTYPE html>\n<html><body>404\n</body></html>", "an HTML page, perhaps the error page"),
         (b"  <svg xmlns='x'>\n</svg>", "an SVG drawing"),
+        (b"\xf9\xca\x94\x07U\xef\xc3 \x1b[31m\n", "is no text and no known image"),
         (b"%PDF-1.7\n%...\n", "a PDF"),
         (b"PK\x03\x04\x14 photos", "a zip archive"),
     ],
