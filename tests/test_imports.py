@@ -19,7 +19,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
 SERVE = {"prometheus_client", "python_multipart", "starlette", "uvicorn"}
 OPTIONAL = SERVE | {
-    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
+    "argcomplete", "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "pillow_heif", "pyarrow", "ray",
+    "safetensors", "timm", "torch", "torchvision",
 }  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
 # npresnet.cuda and npresnet.serve are themselves imported only inside functions; a server decodes pictures anyway

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from npresnet.bench import layer_tables, machine, tables
+from npresnet.bench.busy import CpuTimes, busy_text, cpu_times, stolen_text
 from npresnet.bench.compare import Say, Settings, compare_model
-from npresnet.bench.engines import ENGINES, OURS, Engine
+from npresnet.bench.engines import ENGINES, FAST, OURS, Engine, installed
 from npresnet.bench.prepare import Request
 from npresnet.bench.process import Process, WorkerError, worker_environ
 from npresnet.bench.results import geometric_means, header
 
 Entry = dict[str, Any]
+NO_PEERS = (
+    "no other engine is installed, so npresnet is timed alone; to compare it with ONNX Runtime, OpenVINO and PyTorch: "
+    "python -m pip install 'npresnet[bench]', or one of onnxruntime, openvino, torch"
+)
 LIBRARIES = ("numpy", "torch", "onnxruntime", "openvino")
 
 
@@ -49,6 +54,9 @@ def run(
     A model that cannot be prepared is reported and recorded under "skipped"; the others continue. `earlier` is the
     entry of an interrupted run: its cases are reused where machine, versions, settings and engines are the same.
     """
+    started = _begun(say)
+    if set(installed(registry)) <= {OURS, FAST}:
+        say(NO_PEERS)
     shown: Entry = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
     shown |= {"coretype": settings.coretype, "onnx": race.onnx, "seed": race.seed}
     shown |= {"versions": machine.library_versions(LIBRARIES), "gemm_peak_gflops": _gemm_peak(settings, say)}
@@ -68,6 +76,7 @@ def run(
                 keep(entry)
         except WorkerError as problem:
             leave_out(entry, model, problem, say, keep)
+    _ended(started, say)
     return entry
 
 
@@ -76,6 +85,7 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
 
     Each case has its own process, and as much time for its passes as an engine has in a race.
     """
+    started = _begun(say)
     shown: Entry = {"threads": 1, "seconds": settings.rounds * settings.seconds, "coretype": settings.coretype}
     entry = header("layers", command, **shown, cases=[], skipped=[])
     for model, batch in ((model, batch) for model in race.models for batch in race.batches):
@@ -90,7 +100,20 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
         else:
             entry["cases"].append(case)
             keep(entry)
+    _ended(started, say)
     return entry
+
+
+def _begun(say: Say) -> CpuTimes | None:
+    """Warn where the machine is busy."""
+    if text := busy_text():
+        say(text)
+    return cpu_times()
+
+
+def _ended(started: CpuTimes | None, say: Say) -> None:
+    if text := stolen_text(started):
+        say(text)
 
 
 def leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Callable[[Entry], None]) -> None:
@@ -138,7 +161,8 @@ def report_text(entry: Entry) -> str:
     cases = entry["cases"]
     if not cases:
         return "nothing was measured"
-    parts = [table.to_text() for table in tables.race_tables(entry)]
+    times, *others = tables.race_tables(entry)
+    parts = [table.to_text() for table in (times, tables.rates_table(cases), *others)]
     return "\n\n".join([*parts, "\n".join([*tables.legends(entry), *tables.problems(cases), tables.conditions(entry)])])
 
 

@@ -39,6 +39,12 @@ class Table:
         ]
         return "\n".join([texts[0].rstrip(), "-" * len(texts[0]), *(text.rstrip() for text in texts[1:])])
 
+    def without_empty(self) -> Table:
+        """Without the columns that have no value."""
+        kept = [i for i in range(len(self.header)) if i == 0 or any(row[i] for row in self.rows)]
+        texts = [place for place, i in enumerate(kept) if i in self.texts]
+        return Table([self.header[i] for i in kept], [[row[i] for i in kept] for row in self.rows], texts)
+
     def to_markdown(self) -> str:
         """A GitHub table."""
         rule = ["---" if i in self.texts else "---:" for i in range(len(self.header))]
@@ -56,7 +62,8 @@ def race_tables(entry: Mapping[str, Any]) -> list[Table]:
     """All tables of an entry of kind "cpu": times, ratios, the best peer, memory, errors."""
     cases = entry["cases"]
     times = times_table(cases, entry.get("gemm_peak_gflops"))
-    return [times, ratios_table(cases), best_table(cases), memory_table(cases), error_table(cases)]
+    tables = [times, ratios_table(cases), best_table(cases), memory_table(cases), error_table(cases)]
+    return [table for table in map(Table.without_empty, tables) if len(table.header) > 1]
 
 
 def times_table(cases: Sequence[Case], peak_gflops: float | None = None) -> Table:
@@ -72,6 +79,13 @@ def times_table(cases: Sequence[Case], peak_gflops: float | None = None) -> Tabl
     floors = [f"{floor_ms(case['macs'], peak_gflops, case['threads']):.2f}" for case in cases]
     rows = [[*row, floor] for row, floor in zip(rows, floors, strict=True)]
     return Table(["ms per image", *map(title, names), "floor (direct)"], rows)
+
+
+def rates_table(cases: Sequence[Case]) -> Table:
+    """Images a second at the median time, and the milliseconds of a call that one in twenty exceeds."""
+    names = engine_names(cases)
+    rows = [[_case_title(case), *(_rate_cell(case, name) for name in names)] for case in cases]
+    return Table(["images/s (p95 ms of a call)", *map(title, names)], rows).without_empty()
 
 
 def ratios_table(cases: Sequence[Case]) -> Table:
@@ -203,6 +217,14 @@ def _time_cell(case: Case, name: str) -> str:
         return NO_TIME.get(entry["status"], "") if entry else ""
     low, middle, high = (entry[key] / case["batch"] for key in ("p25_ms", "median_ms", "p75_ms"))
     return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+
+def _rate_cell(case: Case, name: str) -> str:
+    entry = case["engines"].get(name, {})
+    if "median_ms" not in entry:
+        return ""
+    late = f" ({entry['p95_ms']:.2f})" if "p95_ms" in entry else ""
+    return f"{1e3 * case['batch'] / entry['median_ms']:.1f}{late}"
 
 
 def _ratio_cell(case: Case, name: str) -> str:

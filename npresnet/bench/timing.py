@@ -28,7 +28,7 @@ def time_calls(
 
 @dataclass(frozen=True)
 class Stats:
-    """Summary of times: the median, the middle half, the extremes."""
+    """Summary of times: the median, the middle half, the extremes, and what one call in twenty exceeds."""
 
     median_ms: float
     p25_ms: float
@@ -36,13 +36,14 @@ class Stats:
     min_ms: float
     max_ms: float
     calls: int
+    p95_ms: float
 
     @classmethod
     def of(cls, times_ms: Iterable[float]) -> Stats:
         """Stats of at least one time."""
         ordered = sorted(times_ms)
-        middle, low, high = (quantile(ordered, share) for share in (0.5, 0.25, 0.75))
-        return cls(middle, low, high, ordered[0], ordered[-1], len(ordered))
+        middle, low, high, late = (quantile(ordered, share) for share in (0.5, 0.25, 0.75, 0.95))
+        return cls(middle, low, high, ordered[0], ordered[-1], len(ordered), late)
 
     def to_dict(self) -> dict[str, float]:
         """Plain numbers, rounded to a tenth of a microsecond."""

@@ -4,15 +4,19 @@
     predict   predict
     evaluate  eval
     files     convert, inspect, summary
-    maps      embed, cam
+    embed     embed
+    cam       cam; classes: which class an argument means
     serve     serve
     bench     bench
     pages     explain, trace
     teach     ladder, exercise, diff
     machine   doctor, demo
     cache     prepare, cache
-    shared    models and image paths from arguments, messages
-    output    predictions as text, JSON, JSON Lines, CSV
+    paths     which images the arguments mean; progress
+    stdin     `-`: paths, or the bytes of an image
+    completion  what a shell completes
+    shared    models from arguments, messages
+    output    records as text, JSON, JSON Lines, CSV, Parquet, on stdout or in a file
 
 stdout carries only data; messages and progress go to stderr. Exit code 0: success, 1: something failed, 2: wrong usage.
 """
@@ -28,10 +32,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from npresnet.cli.parser import make_parser
-from npresnet.cli.shared import complain
+from npresnet.cli.shared import FAILED, MISUSED, complain
 from npresnet.errors import AmbiguityWarning, NpresnetError
+from npresnet.system.text import visible
 
-FAILED, MISUSED = 1, 2
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + signal number, as in shells
 
 
@@ -39,10 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Wrong usage raises SystemExit(2), as in argparse."""
     _prepare_streams()
     parser = make_parser()
+    if "_ARGCOMPLETE" in os.environ:
+        from npresnet.cli.completion import complete
+
+        complete(parser)
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help(sys.stderr)
         return MISUSED
-    args = parser.parse_args(argv)
+    args = parser.parse_args(_help_wanted(argv))
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
@@ -51,6 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # skips the last garbage collection, a tenth of a process's time
         gc.freeze()
     return code
+
+
+def _help_wanted(argv: Sequence[str] | None) -> Sequence[str] | None:
+    """`npresnet help [COMMAND]` as people type it."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return [*words[1:2], "--help"] if words[:1] == ["help"] else argv
 
 
 @contextlib.contextmanager
@@ -81,7 +95,7 @@ def _run(args: Any) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
-        complain(f"error: {error.filename or 'the output'}: {error.strerror or error}")
+        complain(f"error: {visible(str(error.filename or 'the output'))}: {error.strerror or error}")
     except MemoryError:
         complain("error: not enough memory; try --batch-size 1, or smaller images")
     except KeyboardInterrupt:

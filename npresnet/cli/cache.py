@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from npresnet.cli.shared import FINE, complain, decisions_of
+from npresnet.system.text import visible
 
 HELD = (("tuning.json", "tuning"), ("cuda_tuning.json", "tuning"), ("cuda", "CUDA kernels"))
 
@@ -21,7 +22,7 @@ def prepare(args: Namespace) -> int:
     shape = {"input_size": args.input_size, "batch_size": args.batch_size}
     how = {"threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
     file = npresnet.prepare(args.model, **shape, **how, **decided)
-    complain(f"prepared {args.model}: {file}, {os.path.getsize(file):,} bytes")
+    complain(f"prepared {visible(args.model)}: {visible(str(file))}, {os.path.getsize(file):,} bytes")
     return FINE
 
 
@@ -39,7 +40,7 @@ def _info() -> int:
     if place is None:
         return FINE
     kept = kept_in(place / "prepared")
-    print(f"folder       {place}")
+    print(f"folder       {visible(str(place))}")
     off = f"; {VARIABLE}=0: not used" if os.environ.get(VARIABLE) == "0" else ""
     print(f"prepared     {_sizes([one.size_bytes for one in kept])} of at most {LIMIT_BYTES / 1e6:,.0f} MB{off}")
     for one in kept:

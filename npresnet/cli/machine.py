@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def demo(args: Namespace) -> int:
     print(f"{photo.name}, npresnet's sample photo, shows:")
     for candidate in prediction.top:
         print(f"  {candidate.label:<12} {candidate.score:7.2%}")
-    print(f"in {prediction.elapsed_ms:.1f} ms, by a CIFAR-10 ResNet-20 of 0.27 M parameters", flush=True)
+    sys.stdout.flush()  # before what follows on stderr
+    complain(f"in {prediction.elapsed_ms:.1f} ms, by a CIFAR-10 ResNet-20 of 0.27 M parameters")
     complain(NEXT_STEPS.rstrip())
     return FINE

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from npresnet.cli.paths import one_image
 from npresnet.cli.shared import FINE, complain, model_of
 from npresnet.system.files import replacing
+from npresnet.system.text import visible
 
 
 def explain(args: Namespace) -> int:
@@ -13,10 +15,10 @@ def explain(args: Namespace) -> int:
     from npresnet.teach import explain
 
     with model_of(args) as model:
-        facts = explain.gather(model, args.image, args.layer, args.at, args.channel)
+        facts = explain.gather(model, one_image(args.image), args.layer, args.at, args.channel)
     _write(args.output, explain.render(facts))
     place = f"channel {facts.channel}, row {facts.row}, column {facts.col}"
-    complain(f"wrote {args.output}: {facts.layer}, {place} is {facts.step_output:.6g}; open it in a browser")
+    complain(f"wrote {visible(args.output)}: {facts.layer}, {place} is {facts.step_output:.6g}; open it in a browser")
     return FINE
 
 
@@ -25,10 +27,12 @@ def trace(args: Namespace) -> int:
     from npresnet.teach import trace
 
     with model_of(args) as model:
-        facts = trace.gather(model, args.image)
+        facts = trace.gather(model, one_image(args.image))
     _write(args.output, trace.render(facts))
     counts = f"{facts.nodes_before} nodes in {len(facts.steps)} steps"
-    complain(f"wrote {args.output}: {counts}, {facts.total_ms:.1f} ms {facts.device.timed}; open it in a browser")
+    complain(
+        f"wrote {visible(args.output)}: {counts}, {facts.total_ms:.1f} ms {facts.device.timed}; open it in a browser"
+    )
     return FINE
 
 

@@ -6,9 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from npresnet.cli.paths import one_image
 from npresnet.cli.shared import FAILED, FINE, complain, model_of, say
 from npresnet.errors import NpresnetError
 from npresnet.system.files import replacing
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -26,15 +28,23 @@ def ladder(args: Namespace) -> int:
     from npresnet.teach.ladder.rungs import cpu_rungs
 
     with model_of(args) as model:
-        image = args.image or Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
+        sample = Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
+        image = one_image(args.image) if args.image else sample
         layer = find_layer(model, args.layer, model.preprocess(image))
         name, command = str(model.config.value("arch")), _command(args, layer.name)
         rungs = cpu_rungs() + _gpu_rungs(model, layer)
-        climbed = climb(layer, model=name, image=Path(image).name, command=command, say=complain, rungs=rungs)
+        climbed = climb(
+            layer,
+            model=name,
+            image="standard input" if isinstance(image, bytes) else Path(image).name,
+            command=command,
+            say=complain,
+            rungs=rungs,
+        )
     if args.html:
         with replacing(args.html) as file:
             file.write(text.to_page(climbed).encode("utf-8"))
-        complain(f"wrote {args.html}; open it in a browser")
+        complain(f"wrote {visible(args.html)}; open it in a browser")
     if args.json:
         print(json.dumps(climbed.to_dict(), indent=1))
     else:
@@ -68,7 +78,7 @@ def diff(args: Namespace) -> int:
 
     args.model = args.checkpoint
     with model_of(args) as model:
-        found = diff.diff(model, model.preprocess(args.image))
+        found = diff.diff(model, model.preprocess(one_image(args.image)))
     say(diff.table(found).to_text())
     complain(diff.verdict(found))
     return FINE if found.first is None else FAILED

@@ -17,14 +17,16 @@ Pillow is imported only when an image is read.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from npresnet.images.preprocessing import cropped, pixels, preprocess
+from npresnet.images.preprocessing import crop_in_photo, cropped, pixels, preprocess
 from npresnet.images.presets import PRESETS, Preprocess, preset
 from npresnet.images.reading import read
 
 if TYPE_CHECKING:
     from npresnet.images.finding import EXTENSIONS, find
 
-__all__ = ["EXTENSIONS", "PRESETS", "Preprocess", "cropped", "find", "pixels", "preprocess", "preset", "read"]
+__all__ = [
+    "EXTENSIONS", "PRESETS", "Preprocess", "crop_in_photo", "cropped", "find", "pixels", "preprocess", "preset", "read",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

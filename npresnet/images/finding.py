@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+import pathlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from os import PathLike
 
 from npresnet.errors import ImageError
@@ -20,35 +23,52 @@ EXTENSIONS = frozenset({
 Path = str | PathLike[str]
 
 
-def find(paths: Path | Iterable[Path]) -> list[str]:
+def find(paths: Path | Iterable[Path], *, recursive: bool = False) -> list[str]:
     """The image files that paths refer to, in the order given.
 
-    paths  one path or several:
-           - a file: itself, whatever its name, even if it looks like a pattern
-           - a folder: its image files, sorted by name, without hidden files and subfolders
-           - a pattern (`*`, `?`, `[a-z]`, `**` for any depth): its matches as in a shell, sorted
+    paths      one path or several:
+               - a file: itself, whatever its name, even if it looks like a pattern
+               - a folder: its image files, sorted by name, without hidden files and subfolders
+               - a pattern (`*`, `?`, `[a-z]`, `**` for any depth): its matches as in a shell, sorted
+    recursive  of a folder (also one that a pattern matches) the files in the folders below it, too: a folder's own
+               files first, then those of each folder in it, sorted by name. Links to folders are followed, except into
+               a folder that the link lies in. Of a folder below that cannot be listed its own path is given, so that
+               reading it raises the error at its place
 
-    Raises ImageError for a path that does not exist, and for a folder or pattern without images.
+    A link that leads nowhere or in a circle is found as well, for the same reason. Raises ImageError for a path that
+    does not exist, and for a folder or pattern without images.
     """
     if isinstance(paths, (str, PathLike)):
         paths = [paths]
-    return [file for path in paths for file in _find_one(_text(path))]
+    return [file for path in paths for file in _find_one(_text(path), recursive)]
 
 
-def _find_one(path: str) -> list[str]:
+def _find_one(path: str, recursive: bool) -> list[str]:
     if os.path.isdir(path):
-        return _in_folder(path) or _refuse_folder(path)
+        return _in_folder(path, recursive) or _refuse_folder(path, recursive)
     if os.path.exists(path):
         return [path]
     if glob.has_magic(path):
-        return _matches(path) or _refuse_pattern(path)
+        return _matches(path, recursive) or _refuse_pattern(path)
     instead = not_a_path(path)
     if instead:
         raise ImageError(f"{shortened(path)!r} is {instead}")
-    raise ImageError(f"no such file or folder: {shortened(path)!r}; check the spelling and the current directory")
+    link = f", a link to {os.readlink(path)!r}" if os.path.islink(path) else ""
+    raise ImageError(f"no such file or folder: {shortened(path)!r}{link}; check the spelling and the current directory")
 
 
-def _in_folder(folder: str) -> list[str]:
+def _in_folder(folder: str, recursive: bool = False) -> list[str]:
+    """Raises ImageError where the folder itself cannot be listed."""
+    found = _listed(folder)
+    for below in islice(_folders(folder), 1, None) if recursive else ():
+        try:
+            found += _listed(below)
+        except ImageError:
+            found.append(below)
+    return found
+
+
+def _listed(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if _is_image_name(entry.name) and _is_file(entry)]
@@ -58,9 +78,9 @@ def _in_folder(folder: str) -> list[str]:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Also a link that loops, or leads into a closed folder: reading it raises the error at its place."""
+    """Also a link that leads nowhere, in a circle or into a closed folder: reading it raises the error at its place."""
     try:
-        return entry.is_file()
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
         return True
 
@@ -69,7 +89,7 @@ def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
-def _matches(pattern: str) -> list[str]:
+def _matches(pattern: str, recursive: bool) -> list[str]:
     """Matches of a pattern without duplicates: with `**`, a folder and the files in it both match.
 
     A folder that cannot be listed is itself one: reading it raises the error at its place.
@@ -77,7 +97,7 @@ def _matches(pattern: str) -> list[str]:
     files: dict[str, None] = {}
     for match in sorted(_expanded(pattern)):
         try:
-            files.update(dict.fromkeys(_in_folder(match) if os.path.isdir(match) else [match]))
+            files.update(dict.fromkeys(_in_folder(match, recursive) if os.path.isdir(match) else [match]))
         except ImageError:
             files[match] = None
     return list(files)
@@ -104,24 +124,37 @@ def _at_any_depth(pattern: str) -> tuple[str, bool, str]:
     return (pattern, False, "") if found is None else (pattern[: found.start()], True, pattern[found.end() :])
 
 
-def _folders(base: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """A folder and those below it that are not hidden; a link to a folder that it lies in is not followed.
+def _folders(base: str) -> Iterator[str]:
+    """A folder and those below it that are not hidden, by depth first; a link to a folder that it lies in is left out.
 
-    above  (device, inode) of the folders that it lies in
+    Those that cannot be listed are among them.
     """
-    try:
-        found = os.stat(base or os.curdir)
-        with os.scandir(base or os.curdir) as entries:
-            below = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
-    except OSError:
-        below = []  # a pattern matches what can be listed
-    else:
-        if (found.st_dev, found.st_ino) in above:
-            return
-        above |= {(found.st_dev, found.st_ino)}
-    yield base
-    for name in below:
-        yield from _folders(os.path.join(base, name), above)
+    waiting = [(base, _parents(base))]
+    while waiting:  # rather than recursion: folders may be deeper than Python's stack
+        folder, above = waiting.pop()  # above: (device, inode) of the folders that it lies in
+        below: list[str] = []
+        try:
+            found = os.stat(folder or os.curdir)
+            here = (found.st_dev, found.st_ino)
+            if here in above:
+                continue
+            above |= {here}
+            with os.scandir(folder or os.curdir) as entries:
+                below = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+        except OSError:
+            pass
+        yield folder
+        waiting += [(os.path.join(folder, name), above) for name in reversed(below)]
+
+
+def _parents(folder: str) -> frozenset[tuple[int, int]]:
+    """(device, inode) of the folders that this one lies in."""
+    found: set[tuple[int, int]] = set()
+    for parent in pathlib.Path(os.path.realpath(folder or os.curdir)).parents:
+        with suppress(OSError):
+            status = os.stat(parent)
+            found.add((status.st_dev, status.st_ino))
+    return frozenset(found)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -131,10 +164,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _refuse_folder(folder: str) -> list[str]:
+def _refuse_folder(folder: str, recursive: bool) -> list[str]:
+    deeper = (
+        "nor do the folders below it" if recursive else "for images in folders below it use recursive (--recursive)"
+    )
     raise ImageError(
-        f"the folder {folder!r} holds no image files ({' '.join(sorted(EXTENSIONS))}). For images in subfolders pass "
-        f"a pattern: {os.path.join(folder, '**', '*.jpg')!r}; for other files their own paths"
+        f"the folder {folder!r} holds no image files ({' '.join(sorted(EXTENSIONS))}); {deeper}; for files of other "
+        "names pass their own paths"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ _FOREIGN = (
     *((start, "base64 text; pass the bytes of base64.b64decode(text)") for start in _BASE64_STARTS),
     (b"data:image/", "a data URL; pass the bytes of base64.b64decode(text.partition(',')[2])"),
 )
+# Brands of HEIC, HEIF sequences and AVIF: ISO/IEC 23008-12, annexes B to E.
+_HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avif", b"avis"}
 MAX_NAME = 300  # characters of a name in a message; the longest file name is 255
 
 
@@ -77,6 +80,11 @@ def reason(error: Exception, source: Any) -> str:
     instead = not_a_path(source) if isinstance(source, str) and isinstance(error, (OSError, ValueError)) else ""
     if instead:
         return f"is {instead}"
+    if isinstance(error, OSError) and isinstance(source, (str, os.PathLike)) and os.path.islink(source):
+        if isinstance(error, FileNotFoundError):
+            return f"is a link to {visible(shortened(os.readlink(os.fsdecode(source))))}, which does not exist"
+        if error.errno == errno.ELOOP:
+            return "cannot be read: it is one of several symbolic links that lead in a circle"
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the spelling and the current directory"
     if isinstance(error, PermissionError):
@@ -105,18 +113,34 @@ def _was_closed(error: Exception, source: Any) -> bool:
 def _unidentified(source: Any) -> str:
     import PIL
 
-    start = _first_bytes(source)
+    start = first_bytes(source)
     if not start:
         return "is empty (0 bytes)"
-    for signature, advice in _FOREIGN:
-        if start.lstrip().lower().startswith(signature):
-            return f"is {advice}"
-    if start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypheif"):
-        return "is HEIC; install pillow-heif and call pillow_heif.register_heif_opener(), or convert it to JPEG"
+    instead = foreign(start)
+    if instead:
+        return f"is {instead}"
+    if is_heif(start) and "HEIF" in PIL.Image.OPEN:
+        return "is HEIC or AVIF, but pillow-heif cannot read it: truncated, damaged or of a kind that it does not know"
+    if is_heif(start):
+        return (
+            "is HEIC or AVIF, which this Pillow cannot read; npresnet uses pillow-heif where it is installed: "
+            "python -m pip install pillow-heif, or convert the image to JPEG"
+        )
     return f"is not an image that Pillow {PIL.__version__} can read (it begins with {bytes(start[:12])!r})"
 
 
-def _first_bytes(source: Any, count: int = 64) -> bytes:
+def foreign(start: bytes) -> str:
+    """What a file that begins so is instead of an image, with advice; "" where that is not known."""
+    return next((advice for sign, advice in _FOREIGN if start.lstrip().lower().startswith(sign)), "")
+
+
+def is_heif(start: bytes) -> bool:
+    """Whether a file that begins so is HEIC or AVIF, by the brands of its first box."""
+    return start[4:8] == b"ftyp" and any(start[place : place + 4] in _HEIF for place in (8, *range(16, 40, 4)))
+
+
+def first_bytes(source: Any, count: int = 64) -> bytes:
+    """Of bytes, a file object or a path; b"?" where they cannot be read."""
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):
             return bytes(source[:count])

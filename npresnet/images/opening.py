@@ -57,11 +57,33 @@ def _checked(image: Image.Image, max_pixels: int | None, name: str) -> Image.Ima
 
 
 def _open(file: Any, max_pixels: int | None) -> Any:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if max_pixels is not None and Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         return _open_larger(file)
-    return Image.open(file)  # a path: Pillow then imports only the format of its extension, not five (6 ms)
+    try:
+        return Image.open(file)  # a path: Pillow then imports only the format of its extension, not five (6 ms)
+    except UnidentifiedImageError:
+        if not _register_heif(file):
+            raise
+        return Image.open(file)
+
+
+def _register_heif(file: Any) -> bool:
+    """Have Pillow read HEIC, and AVIF where it cannot, by pillow-heif. False for other files, or without that."""
+    from npresnet.images.messages import first_bytes, is_heif
+
+    if not is_heif(first_bytes(file)):
+        return False
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    getattr(pillow_heif, "register_avif_opener", lambda: None)()  # of its versions before 1.0
+    if hasattr(file, "seek"):
+        file.seek(0)
+    return True
 
 
 def _open_larger(file: Any) -> Any:
@@ -77,7 +99,7 @@ def _open_larger(file: Any) -> Any:
     if not hasattr(stream, "seek"):
         stream = BytesIO(stream.read())
     try:
-        for register in (Image.preinit, Image.init):
+        for register in (Image.preinit, Image.init, lambda: _register_heif(stream)):
             register()
             for name in Image.ID:
                 image = None if name in _REFUSED_FORMATS else _as(name, stream, file if owned else "")

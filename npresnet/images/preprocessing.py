@@ -63,6 +63,19 @@ def cropped(source: Any, how: How = "V1", *, max_pixels: int | None = None) -> N
         return np.array(_picture(source, how, max_pixels).convert("RGB"))
 
 
+def crop_in_photo(size: tuple[int, int], how: How = "V1") -> tuple[float, float, float, float]:
+    """Where the network's input lies in a photo of that size (width, height): (left, top, right, bottom) in its pixels.
+
+    Beyond the photo where the crop is larger than the resized image: what is there is black. With W the photo's width,
+    w that of the resized image and l the crop's left edge in it, left = l * W / w; likewise the others.
+    """
+    how = preset(how)
+    resized = resized_size(size, how.resize)
+    left, top, right, bottom = _crop_box(resized, how.crop)
+    x, y = size[0] / resized[0], size[1] / resized[1]
+    return left * x, top * y, right * x, bottom * y
+
+
 def _pixels(picture: Image.Image, how: Preprocess) -> NDArray[np.uint8]:
     """(H, W, C), with the channels in the network's order."""
     array = np.asarray(picture)

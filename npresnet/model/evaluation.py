@@ -27,7 +27,7 @@ MAX_FAILED = 1_000  # names of images that failed; all are counted
 
 Progress = Callable[[int], Any]
 Outcome = Prediction | ImageError
-Run = Callable[[Iterable[Any], int, int], Iterable[tuple[Any, Outcome]]]  # images, top, batch_size
+Run = Callable[[Iterable[Any], int, int, bool], Iterable[tuple[Any, Outcome]]]  # images, top, batch_size, bgr
 
 
 @dataclass(frozen=True)
@@ -266,5 +266,5 @@ def _outcomes(run: Run, pairs: Iterable[tuple[Any, int]], batch_size: int) -> It
             waiting.append(true)
             yield image
 
-    for image, result in run(images(), TOP, batch_size):
+    for image, result in run(images(), TOP, batch_size, False):
         yield image, waiting.popleft(), result

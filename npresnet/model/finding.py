@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from npresnet import weights
 from npresnet.errors import CheckpointError
 from npresnet.model.inputs import path_text
 from npresnet.system.foreign import named
+from npresnet.system.text import visible
 
 if TYPE_CHECKING:
     from npresnet.weights.names import Weights
@@ -78,10 +80,7 @@ def akamaster_s(path: str) -> str | None:
 
 
 def _unknown_name(text: str) -> str:
-    import difflib
-
-    known = [*DEMO_NAMES, *architectures.list_archs()]
-    close = difflib.get_close_matches(text, known, n=3)
+    close = _alike(text)
     hint = f" Did you mean {' or '.join(close)}?" if close else ""
     if text in architectures.list_archs():
         hint = f" It is an architecture without published weights: npresnet.build({text!r}) creates random ones."
@@ -89,3 +88,18 @@ def _unknown_name(text: str) -> str:
         f"{text!r} is neither an existing file nor the name of weights that npresnet can download.{hint} Pass a weight "
         f"file (.npz, .pth, .pt, .safetensors, ...), a name such as resnet18 or resnet50.IMAGENET1K_V2, or demo"
     )
+
+
+def _alike(text: str) -> list[str]:
+    """Names like this one of what can be loaded: published weights, the demo, files in the same folder."""
+    import difflib
+
+    from npresnet.weights.names import ALL
+
+    known = [*DEMO_NAMES, *dict.fromkeys(weights.arch for weights in ALL), *(weights.name for weights in ALL)]
+    with suppress(OSError, ValueError):
+        known += [name for name in os.listdir(os.path.dirname(text) or ".")[:10_000] if name.lower().endswith(SUFFIXES)]
+    names = {name.lower(): name for name in reversed(known)}
+    begun = [name for name in names if len(text) > 3 and name.startswith(text.lower())]
+    close = [*sorted(begun, key=len)[:1], *difflib.get_close_matches(text.lower(), names, n=3)]
+    return [visible(names[name]) for name in dict.fromkeys(close)]

@@ -1,11 +1,15 @@
-"""Pages of images in a 4x4 grid with titles, as written by `npresnet predict --grid out.png`."""
+"""Pages of images in a 4x4 grid with titles, as written by `npresnet predict --grid out.png`.
+
+A title has one line or two, such as a label with its probability and a file's name. The last page is as large as what
+is on it.
+"""
 
 from __future__ import annotations
 
+import math
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -17,25 +21,26 @@ from npresnet.system.files import replacing
 from npresnet.system.settings import quiet
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
+from npresnet.views.fonts import drawable
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+    from npresnet.views.fonts import Font
 
 # Lengths in pixels
 CELL = 224
 GAP = 20
 MARGIN = 28
-TITLE = 26
-BASELINE = 17
-FONT_SIZES = (17, 16, 15, 14, 13)
+TITLE = 44
+BASELINES = (17, 35)
+FONT_SIZES = ((17, 16, 15, 14, 13), (13, 12, 11))  # of the first line, and of the second
+NAME_END = 8  # letters of a file's name that are kept where it is shortened
 MAX_LETTERS = 200  # longer titles never fit
-# Of Linux, Windows and macOS
-SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "segoeui.ttf", "arial.ttf", "Arial Unicode.ttf", "Arial.ttf")
 
 WHITE = (255, 255, 255)
 INK = (32, 32, 32)
+PALE = (110, 110, 110)  # of the second line
 FAINT = (225, 225, 225)  # the frame of an image that could not be read
 
 SEVERAL_PAGES = (".pdf", ".tif", ".tiff")
@@ -48,7 +53,7 @@ def save_pages(path: str | PathLike[str], pictures: Pictures, *, rows: int = 4, 
 
     path      the first page; further pages are called out-2.png, out-3.png, ... A .pdf or .tif holds all pages
     pictures  an iterable, possibly lazy, of pairs (picture, title): a (H, W, 3) or (H, W) uint8 array, a PIL image, or
-              None for an empty frame
+              None for an empty frame; the title's second line, if any, stands behind a line end
 
     Returns the files written, [] if there are no pictures. Only one page is in memory at a time, except with .pdf and
     .tif. Files are replaced atomically. Raises ImageError if a page cannot be written.
@@ -77,9 +82,12 @@ def _pages(pictures: Iterator[tuple[Any, str]], rows: int, columns: int) -> Iter
 
 @quiet
 def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Image:
-    """One page: a white sheet of equal cells, filled row by row."""
+    """One page: a white sheet of equal cells, filled row by row; rows and columns that would be empty are left out."""
     from PIL import Image, ImageDraw
 
+    cells = list(cells)
+    rows = min(rows, max(1, math.ceil(len(cells) / columns)))
+    columns = min(columns, max(1, len(cells)))
     width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP
     height = 2 * MARGIN + rows * (TITLE + CELL) + (rows - 1) * GAP
     sheet = Image.new("RGB", (width, height), WHITE)
@@ -96,16 +104,30 @@ def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Imag
     return sheet
 
 
+def title_of(label: str, score: float, name: str) -> str:
+    """Two lines: "dog 99 %", and the name of the file without its folder."""
+    return f"{visible(label)} {percent(score)}\n{visible(os.path.basename(name))}"
+
+
+def percent(score: float) -> str:
+    """A probability: "99 %"."""
+    return "? %" if math.isnan(score) else f"{100 * score:.0f} %"
+
+
 def _draw_title(draw: ImageDraw.ImageDraw, title: str, left: int, top: int) -> None:
-    """Draw a title centred above its cell; all font sizes share one baseline."""
+    """Draw a title centred above its cell; all font sizes share one baseline a line."""
     from PIL import ImageFont
 
-    text, font = fit_title(title, CELL)
-    start = left + (CELL - font.getlength(text)) / 2
-    if isinstance(font, ImageFont.FreeTypeFont):
-        draw.text((start, top + BASELINE), text, INK, font, anchor="ls")
-    else:  # bitmap fonts do not support anchors
-        draw.text((start, top + BASELINE - 11), text, INK, font)
+    first, _, second = title.partition("\n")
+    score = re.search(r" \S+ %$", first)
+    lines = [(first, INK, len(score[0]) if score else 0), (second, PALE, NAME_END if len(second) > NAME_END else 0)]
+    for (line, colour, keep), baseline, sizes in zip(lines, BASELINES, FONT_SIZES, strict=True):
+        text, font = fit_title(line, CELL, sizes, keep)
+        start = left + (CELL - font.getlength(text)) / 2
+        if isinstance(font, ImageFont.FreeTypeFont):
+            draw.text((start, top + baseline), text, colour, font, anchor="ls")
+        else:  # bitmap fonts do not support anchors
+            draw.text((start, top + baseline - 11), text, colour, font)
 
 
 def _paste(sheet: Image.Image, picture: Any, left: int, top: int) -> None:
@@ -121,49 +143,19 @@ def _paste(sheet: Image.Image, picture: Any, left: int, top: int) -> None:
     sheet.paste(fitted, (left + (CELL - size[0]) // 2, top))
 
 
-def fit_title(title: str, width: int) -> tuple[str, Font]:
-    """The title on one line in the largest font that fits; shortened with an ellipsis if none does."""
-    text = visible(" ".join(title.split())[:MAX_LETTERS])
-    for size in FONT_SIZES:
-        font, drawn = _drawable(text, size)
+def fit_title(title: str, width: int, sizes: Sequence[int] = FONT_SIZES[0], keep: int = 0) -> tuple[str, Font]:
+    """The title on one line in the largest font that fits; shortened by an ellipsis before its last `keep` letters."""
+    text = visible(" ".join(title.split()))
+    if len(text) > MAX_LETTERS:
+        text = text[: MAX_LETTERS - keep] + text[len(text) - keep :]
+    for size in sizes:
+        font, drawn = drawable(text, size)
         if font.getlength(drawn) <= width:
             return drawn, font
-    while drawn and font.getlength(drawn.rstrip() + "...") > width:
+    drawn, end = drawn[: len(drawn) - keep], drawn[len(drawn) - keep :]
+    while drawn and font.getlength(drawn.rstrip() + "..." + end) > width:
         drawn = drawn[:-1]
-    return drawn.rstrip() + "...", font
-
-
-def _drawable(text: str, size: int) -> tuple[Font, str]:
-    """A font, and the text restricted to its characters: Pillow's built-in font has little beyond ASCII."""
-    font = None if text.isascii() else _system_font(size)
-    if font is not None:
-        return font, text
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return _built_in_font(size), plain.encode("ascii", "replace").decode("ascii")
-
-
-@lru_cache(maxsize=len(FONT_SIZES))
-def _built_in_font(size: int) -> Font:
-    from PIL import ImageFont
-
-    try:
-        return ImageFont.load_default(size=size)
-    except (TypeError, ImportError, OSError):  # before Pillow 10.1, or without FreeType: 6x11 pixels per letter
-        return ImageFont.load_default()
-
-
-@lru_cache(maxsize=len(FONT_SIZES))
-def _system_font(size: int) -> Font | None:
-    """An installed font with many alphabets, or None."""
-    from PIL import ImageFont
-
-    for name in SYSTEM_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except (OSError, ImportError):
-            continue
-    return None
+    return drawn.rstrip() + "..." + end, font
 
 
 def _format(path: str, suffix: str) -> str:

@@ -1,15 +1,18 @@
-"""Blend a heat map with its image, as in `npresnet cam IMG -o out.png`."""
+"""Blend a heat map with its image, or with the photo that the image was cropped from: `npresnet cam IMG -o out.png`."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import ShapeError
 from npresnet.system.settings import quiet
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Nine colours of "inferno", a perceptually uniform colour map, also legible in grey and for the colour-blind; by
 # Nathaniel J. Smith and Stefan van der Walt, 2015, dedicated to the public domain (CC0).
@@ -20,6 +23,8 @@ INFERNO = (
 
 # Opacity of the colour at heat 0 and 1.
 COLD, HOT = 0.35, 0.6
+DIM = 0.5  # brightness of what the network does not see
+BAND = 256  # rows that are blended at a time
 
 
 @quiet
@@ -42,6 +47,41 @@ def cam(picture: NDArray[np.uint8], heat: NDArray[Any]) -> NDArray[np.uint8]:
     mixed = (1 - opacity) * luma[:, :, np.newaxis] + opacity * colours(heat)
     blended: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
     return blended
+
+
+@quiet
+def on_photo(photo: Image.Image, heat: NDArray[Any], box: tuple[float, float, float, float]) -> Image.Image:
+    """Blend a class activation map with the whole photo, at the photo's size.
+
+    out = cam(photo, heat) inside the box, bilinear between the map's values;  photo * DIM outside, which the network
+    does not see
+
+    photo  of mode RGB, (width, height)
+    heat   (H, W) float in 0..1: of the network's input
+    box    where that lies in the photo, as given by npresnet.images.crop_in_photo; it may reach beyond the photo
+
+    Returns an image of mode RGB and the photo's size. Works by bands of rows, so that a large photo needs little more
+    memory than its own.
+    """
+    from PIL import Image
+
+    left, top, right, bottom = box
+    x, y = heat.shape[1] / (right - left), heat.shape[0] / (bottom - top)  # values of the map in a pixel of the photo
+    first, last = max(0, round(left)), min(photo.width, round(right))
+    map_ = Image.fromarray(np.pad(heat.astype(np.float32), 1, mode="edge"))  # so that its border has neighbours
+    made = Image.new("RGB", photo.size)
+    for row in range(0, photo.height, BAND):
+        pixels = np.asarray(photo.crop((0, row, photo.width, min(row + BAND, photo.height))))
+        shown = np.rint(pixels * np.float32(DIM)).astype(np.uint8)
+        start, stop = max(round(top), row) - row, min(round(bottom), row + len(pixels)) - row
+        if start < stop and first < last:
+            place = (x, 0, (first - left) * x + 1, 0, y, (row + start - top) * y + 1)
+            size = (last - first, stop - start)
+            part = map_.transform(size, Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
+            values = np.clip(np.asarray(part), 0, 1)
+            shown[start:stop, first:last] = cam(pixels[start:stop, first:last], values)
+        made.paste(Image.fromarray(shown), (0, row))
+    return made
 
 
 @quiet

@@ -6,6 +6,7 @@ import pytest
 
 from npresnet.bench import tables
 from npresnet.bench.results import ratios
+from npresnet.bench.run import report_text
 from tests.bench.entries import MACHINE, engine
 
 
@@ -45,6 +46,33 @@ def test_ratios_and_their_geometric_mean(entry):
     assert rows[1][:2] == ["resnet18, batch 2", "0.50 (0.50-0.50)"]
     assert rows[2][:2] == ["geometric mean", "1.00"]
     assert rows[0][2:] == [""]
+
+
+def test_no_table_has_an_empty_column(entry):
+    for table in tables.race_tables(entry):
+        assert all(any(row[i] for row in table.rows) for i in range(1, len(table.header))), table.header
+
+
+def test_without_peers_only_tables_with_figures_are_left(entry):
+    for case in entry["cases"]:
+        case["engines"] = {"npresnet": {**engine(20.0), "p95_ms": 31.0, "error": 2e-7, "peak_mb": 100.0}}
+        case["ratios"] = ratios(case["engines"])
+    titles = [table.header[0] for table in tables.race_tables(entry)]
+    assert titles == ["ms per image", "peak (steady) MB", "RMS error, 1e-7 of the logits"]
+    text = report_text(entry)
+    assert "ratio" not in text
+    assert "peer" not in text
+    assert "best" not in text
+
+
+def test_images_a_second_and_the_95th_percentile(entry):
+    for case in entry["cases"]:
+        case["engines"]["npresnet"]["p95_ms"] = 31.25
+    table = tables.rates_table(entry["cases"])
+    assert table.header == ["images/s (p95 ms of a call)", "npresnet", "PyTorch eager, NCHW"]
+    assert table.rows[0][1:] == ["50.0 (31.25)", "25.0"]  # of results from before it was kept, without it
+    assert table.rows[1][1:] == ["100.0 (31.25)", "200.0"]  # batch 2
+    assert "100.0 (31.25)" in report_text(entry)
 
 
 def test_the_column_of_fast_is_our_own_gain(entry):

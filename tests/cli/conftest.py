@@ -24,10 +24,11 @@ class Result:
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """run("predict", "a.jpg", ..., stdin="...") -> Result(code, out, err)."""
+    """run("predict", "a.jpg", ..., stdin="...") -> Result(code, out, err); stdin may be text or bytes."""
 
-    def run(*words: object, stdin: str = "") -> Result:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+    def run(*words: object, stdin: str | bytes = "", encoding: str = "utf-8") -> Result:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding, "surrogateescape"))
         try:
             code = cli.main([str(word) for word in words])
         except SystemExit as stop:  # argparse

@@ -77,6 +77,18 @@ def test_other_commands(run, hostile):
     assert acting("".join(strings_of(json.loads(done.out)))) == []
     for words in (
         ("cam", hostile, "--model", "hostile.npz", "-o", "cam.png"),
+        ("cam", hostile, "--model", "hostile.npz", "-o", "c\n\x1b[2Jam.png"),
+        ("cam", hostile, "--model", "hostile.npz", "-o", "ma\nps/"),
+        ("embed", hostile, "--model", "hostile.npz", "-o", "e\n\x1b[2J.npz"),
+        ("predict", hostile, "--model", "hostile.npz", "-o", "p\n\x1b[2J.csv"),
+        ("predict", hostile, "--model", "hostile.npz", "-o", "absent\n/\x1b[2J.csv"),
+        ("predict", hostile, "--model", "hostile.npz", "-o", "p\n\x1b[2J"),
+        ("predict", hostile, "--model", "hostile.npz", "--grid", "g\n\x1b[2J.png"),
+        ("predict", hostile, "--model", "hostile.npz", "\x1b[2J\n*"),
+        ("explain", hostile, "--model", "hostile.npz", "-o", "x\n\x1b[2J.html"),
+        ("cam", hostile, "--model", "hostile.npz", "-o", "c.png", "--index", "\x1b[2J\n"),
+        ("pre\x1b[2Jdict", hostile),
+        ("predict", hostile, "--js\x1b[2Jn"),
         ("inspect", "hostile.npz"),
         ("inspect", hostile),
         ("predict", "missing\x1b[2J.png", "--model", "hostile.npz"),
@@ -88,6 +100,7 @@ def test_other_commands(run, hostile):
         done = run(*words)
         assert done.out + done.err
         assert acting(done.out + done.err) == [], words
+        assert all(line.startswith(("npresnet", "usage", " ")) for line in done.err.splitlines()), words
 
 
 @pytest.mark.parametrize("page", ["explain", "trace"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -43,7 +44,8 @@ def test_what_is_no_clip_is_reported(clips, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "is one image, but this network takes clips" in err
     assert "missing" in err
-    assert out.splitlines()[-1].startswith("1 clip in")
+    assert len(out.splitlines()) == 1
+    assert err.splitlines()[-1].startswith("npresnet: 1 clip in")
 
 
 def test_a_grid_shows_the_frame_in_the_middle(clips, tmp_path, capsys):
@@ -51,7 +53,15 @@ def test_a_grid_shows_the_frame_in_the_middle(clips, tmp_path, capsys):
     grid = tmp_path / "grid.png"
     assert main(["predict", *folders, "--model", path, "--grid", str(grid), "--threads", "1"]) == 0
     assert grid.stat().st_size > 0
-    assert "2 clips in" in capsys.readouterr().out
+    assert "2 clips in" in capsys.readouterr().err
+
+
+def test_recursive_means_the_folders_of_frames_below(clips, capsys, monkeypatch):
+    path, folders = clips
+    above = os.path.dirname(folders[0])
+    assert main(["predict", above, "missing", "--recursive", "--model", path, "--csv", "--threads", "1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [*sorted(folders), "missing"]
 
 
 def test_embed_and_summary(clips, capsys):

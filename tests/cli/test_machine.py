@@ -35,5 +35,7 @@ def test_demo_sees_the_cat(run):
     assert prediction.label == "cat"
     first = done.out.splitlines()[1].split()
     assert (first[0], first[1]) == ("cat", f"{prediction.score:.2%}")
+    assert "ms" not in done.out, "times are on stderr"
+    assert " ms, by a CIFAR-10 ResNet-20" in done.err
     assert "next steps" in done.err
     assert "npresnet predict" in done.err

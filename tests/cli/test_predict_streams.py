@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import npresnet
-from npresnet.cli import output
 from npresnet.model.prediction import Prediction
+from npresnet.model.records import record as record_of
 from tests.support.checkout import REPOSITORY
 from tests.support.small import write_pictures
 
@@ -37,7 +37,7 @@ def test_json_can_be_read_after_an_error(run, folder, model_file, monkeypatch, f
 
 
 def test_json_has_no_nan():
-    record = output.record("a.png", Prediction(np.full(3, np.nan, np.float32)))
+    record = record_of("a.png", Prediction(np.full(3, np.nan, np.float32)))
     assert json.loads(json.dumps(record, allow_nan=False))["score"] is None
 
 
@@ -69,27 +69,51 @@ def test_file_names_that_are_no_text(folder, model_file):
     assert rb"caf\udce9.png," in done.stdout  # a reader of CSV expects text
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
-def test_a_bar_for_folders_where_somebody_watches(folder, model_file):
-    """On a terminal stderr shows how far it is; stdout stays data."""
+def on_a_terminal(*words: object, stdin: bytes = b"") -> tuple[str, bytes]:
+    """(stdout, what the terminal shows that is the command's stderr)."""
     import fcntl
     import pty
     import termios
 
-    write_pictures(folder / "many", 30)
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    words = command("predict", "many", "--model", model_file, "--csv", "--batch-size", 4)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environ())
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": theirs}
+    process = subprocess.Popen(command(*words), env=environ(), **pipes)
     os.close(theirs)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(stdin, timeout=60)
     shown = b""
     while chunk := _read(ours):
         shown += chunk
     os.close(ours)
-    assert process.returncode == 0
+    assert process.returncode == 0, shown
+    return out.decode(), shown
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("images", ["files", "stdin"])
+def test_a_bar_where_somebody_watches(folder, model_file, images):
+    """On a terminal stderr shows how far it is, whatever the images are; stdout stays data."""
+    paths = write_pictures(folder / "many", 30)
+    given = {"files": paths, "stdin": ["-"]}[images]
+    listed = "\n".join(paths).encode() if images == "stdin" else b""
+    out, shown = on_a_terminal("predict", *given, "--model", model_file, "--csv", "--batch-size", 4, stdin=listed)
     assert len(list(csv.DictReader(io.StringIO(out)))) == 30
-    assert b"/30 [" in shown
+    assert (b"image [" if images == "stdin" else b"/30 [") in shown
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("words", [("embed", "-o", "x.npy"), ("cam", "-o", "maps/")], ids=lambda words: words[0])
+def test_a_bar_of_other_commands(folder, model_file, words):
+    _, shown = on_a_terminal(words[0], "photos/*.png", "--model", model_file, *words[1:])
+    assert b"/5 [" in shown
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_no_bar_for_one_image(folder, model_file):
+    data = (folder / "photos" / "000.png").read_bytes()
+    for words, stdin in ((["photos/000.png"], b""), (["-"], data)):
+        _, shown = on_a_terminal("predict", *words, "--model", model_file, "--csv", stdin=stdin)
+        assert shown == b""
 
 
 def _read(terminal: int) -> bytes:

@@ -97,9 +97,11 @@ def test_links(folder):
     os.symlink("b.jpg", "link.png")
     os.symlink("nowhere.jpg", "broken.jpg")
     assert "./link.png" in find(".")
-    assert "./broken.jpg" not in find(".")
-    with pytest.raises(ImageError, match="no such file"):
+    assert "./broken.jpg" in find("."), "reading it says what is wrong with it, at its place"
+    with pytest.raises(ImageError, match=r"no such file or folder: 'broken.jpg', a link to 'nowhere.jpg'"):
         find("broken.jpg")
+    with pytest.raises(ImageError, match=r"broken.jpg is a link to nowhere.jpg, which does not exist"):
+        read("broken.jpg")
 
 
 # --- links and folders that cannot be followed ----------------------------------------------------------------------
@@ -201,6 +203,57 @@ def find_or_none(folder):
         return find(folder)
     except ImageError:
         return []
+
+
+# --- recursive ------------------------------------------------------------------------------------------------------
+
+
+def test_recursive(folder):
+    for name in ("sub/deep/a.png", "sub/deep/.secret/x.png", "also/z.jpg", "sub/b.png", "sub/deep/notes.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    below = ["also/z.jpg", "sub/b.png", "sub/e.jpg", "sub/deep/a.png", "sub/deep/f.webp"]
+    assert slashes(find(".", recursive=True)) == ["./[x].jpg", "./a.JPEG", "./b.jpg", "./c.png"] + [
+        f"./{name}" for name in below
+    ]
+    assert slashes(find(["sub", "c.png"], recursive=True)) == [*below[1:], "c.png"]
+    assert slashes(find("s?b", recursive=True)) == below[1:]
+    assert slashes(find("sub/", recursive=True)) == below[1:]
+    assert slashes(find("sub")) == ["sub/b.png", "sub/e.jpg"]
+
+
+def test_recursive_where_only_folders_below_hold_images(folder):
+    (folder / "empty" / "one" / "two").mkdir(parents=True)
+    with pytest.raises(ImageError, match="nor do the folders below it"):
+        find("empty", recursive=True)
+    (folder / "empty" / "one" / "two" / "a.png").write_bytes(b"")
+    with pytest.raises(ImageError, match="--recursive"):
+        find("empty")
+    assert slashes(find("empty", recursive=True)) == ["empty/one/two/a.png"]
+
+
+@links
+def test_recursive_ends_in_spite_of_links(folder, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (other / "g.jpg").write_bytes(b"")
+    os.symlink(".", "sub/self")
+    os.symlink("../..", "sub/deep/up")
+    os.symlink(other, "sub/link")
+    os.symlink("nowhere", "sub/nowhere.png")
+    os.symlink("nowhere", "sub/nofolder")
+    os.symlink("circle", "sub/circle")
+    expected = ["sub/e.jpg", "sub/nowhere.png", "sub/deep/f.webp", "sub/link/g.jpg"]
+    assert slashes(find("sub", recursive=True)) == expected
+
+
+def test_recursive_costs_a_closed_folder_alone(folder, monkeypatch):
+    (folder / "sub" / "zoo").mkdir()
+    (folder / "sub" / "zoo" / "z.png").write_bytes(b"")
+    closed(monkeypatch, "deep")
+    assert slashes(find("sub", recursive=True)) == ["sub/e.jpg", "sub/deep", "sub/zoo/z.png"]
+    closed(monkeypatch, "sub")
+    with pytest.raises(ImageError, match="cannot be listed"):
+        find("sub", recursive=True)
 
 
 # --- texts that are no paths ----------------------------------------------------------------------------------------

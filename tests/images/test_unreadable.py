@@ -26,7 +26,7 @@ FOREIGN = [
     ("pdf", b"%PDF-1.7\n%...", "PDF"),
     ("zip", b"PK\x03\x04" + bytes(30), "zip archive"),
     ("npy", b"\x93NUMPY\x01\x00" + bytes(30), r"numpy.load\(path\)"),
-    ("heic", b"\x00\x00\x00\x18ftypheic" + bytes(30), "pillow-heif"),
+    ("heic", b"\x00\x00\x00\x18ftypheic" + bytes(30), "HEIC or AVIF"),
     ("eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n", "executable program"),
     ("zeros", bytes(5000), "not an image that Pillow"),
 ]

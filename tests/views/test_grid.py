@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
 from npresnet.errors import ImageError
-from npresnet.views import grid
+from npresnet.views import fonts, grid
 
 WIDTH = 2 * grid.MARGIN + 4 * grid.CELL + 3 * grid.GAP
+ROW = grid.TITLE + grid.CELL + grid.GAP
 HEIGHT = 2 * grid.MARGIN + 4 * (grid.TITLE + grid.CELL) + 3 * grid.GAP
+
+
+ONE = (2 * grid.MARGIN + grid.CELL, 2 * grid.MARGIN + grid.TITLE + grid.CELL)  # the size of a page of one picture
 
 
 def colour(number: int) -> tuple[int, int, int]:
@@ -42,8 +48,8 @@ def test_one_page(tmp_path):
     path = tmp_path / "out.png"
     assert grid.save_pages(path, [(plain(n), f"predict:{n}") for n in range(6)]) == [str(path)]
     page = Image.open(path)
-    assert (page.mode, page.size) == ("RGB", (WIDTH, HEIGHT))
-    for number in range(16):
+    assert (page.mode, page.size) == ("RGB", (WIDTH, HEIGHT - 2 * ROW)), "two rows; there is no white paper below"
+    for number in range(8):
         if number < 6:
             assert (cell(page, number) == colour(number)).all()
             assert not is_white(title(page, number))
@@ -71,7 +77,8 @@ def test_number_of_pages(tmp_path, count, pages):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
     if count == 17:
         assert (cell(Image.open(written[1]), 0) == colour(16)).all()
-        assert is_white(cell(Image.open(written[1]), 1))
+        assert Image.open(written[0]).size == (WIDTH, HEIGHT)
+        assert Image.open(written[1]).size == ONE
 
 
 def test_pages_are_written_as_pictures_arrive(tmp_path):
@@ -98,7 +105,7 @@ def test_formats_that_hold_all_pages(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "bmp", "PNG"])
 def test_other_formats(tmp_path, suffix):
     (path,) = grid.save_pages(tmp_path / f"out.{suffix}", [(plain(3), "three")])
-    assert Image.open(path).size == (WIDTH, HEIGHT)
+    assert Image.open(path).size == ONE
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 20), (448, 224), (1, 5), (3000, 20), (32, 32)])
@@ -133,6 +140,7 @@ TITLES += ["predict:Œuvre – é", "predict:蟻", "two\nlines\tand\rmore", "\0\
 
 
 @pytest.mark.parametrize("text", TITLES, ids=lambda text: ascii(text[:20]))
+@pytest.mark.filterwarnings("ignore:no installed font")
 def test_titles_fit(text):
     drawn, font = grid.fit_title(text, grid.CELL)
     assert font.getlength(drawn) <= grid.CELL
@@ -148,18 +156,85 @@ def test_titles_are_shortened_only_if_necessary():
     assert not shortened.endswith(" ...")
 
 
-def test_letters_missing_in_all_fonts_become_ascii(monkeypatch):
-    monkeypatch.setattr(grid, "_system_font", lambda size: None)
-    assert grid.fit_title("predict:café ñandú 蟻", grid.CELL)[0] == "predict:cafe nandu ?"
+@pytest.fixture
+def no_font(monkeypatch):
+    """No font of the system's."""
+    monkeypatch.setattr(fonts, "_fonts", lambda: ())
+    monkeypatch.setattr(fonts, "_told", [])
+    fonts._font_with.cache_clear()
+    yield
+    fonts._font_with.cache_clear()
 
 
+def test_letters_missing_in_all_fonts_become_codes_and_that_is_said_once(no_font):
+    with pytest.warns(UserWarning, match=r"no installed font has all letters of 'predict:café .*Noto"):
+        assert grid.fit_title("predict:café ñandú 蟻", 400)[0] == r"predict:cafe nandu \u87fb"
+    assert grid.fit_title("猫", 400)[0] == r"\u732b"  # without a second warning, which would be an error
+
+
+def test_accents_alone_are_dropped_without_a_word(no_font):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert grid.fit_title("café", 400)[0] == "cafe"
+
+
+def test_a_font_that_has_the_letters_is_used(monkeypatch):
+    """Of several fonts the one without empty boxes, wherever it lies."""
+    tried = [name for name in ("DejaVuSans.ttf", "DejaVuSansMono.ttf") if fonts.system_font(name, 12)]
+    if not tried:
+        pytest.skip("no DejaVu fonts")
+    monkeypatch.setattr(fonts, "_fonts", lambda: tuple(tried))
+    monkeypatch.setattr(fonts, "_has", lambda path, letter: path == tried[-1] or letter == "é")
+    fonts._font_with.cache_clear()
+    assert grid.fit_title("Собака é", 400)[1] is fonts.system_font(tried[-1], 17)
+    assert grid.fit_title("é", 400)[1] is fonts.system_font(tried[0], 17)
+    fonts._font_with.cache_clear()
+
+
+def test_an_empty_box_is_no_letter():
+    name = next((name for name in fonts.SYSTEM_FONTS[:2] if fonts.system_font(name, 12)), None)
+    if name is None:
+        pytest.skip("no system font")
+    assert fonts._has(name, "é")
+    assert fonts._has(name, "Ж")
+    assert not fonts._has(name, "猫"), "DejaVu and Noto Sans have no Chinese"
+
+
+@pytest.mark.parametrize(
+    ("score", "text"), [(0.99, "99 %"), (1.0, "100 %"), (0.504, "50 %"), (0.004, "0 %"), (float("nan"), "? %")]
+)
+def test_percent(score, text):
+    assert grid.title_of("dog", score, "a/b/dog.jpg") == f"dog {text}\ndog.jpg"
+
+
+def test_a_long_label_keeps_its_probability_and_a_long_name_its_ending(monkeypatch):
+    drawn = []
+    fit_title = grid.fit_title
+    monkeypatch.setattr(grid, "fit_title", lambda *args: drawn.append(fit_title(*args)) or drawn[-1])
+    grid.draw_page([(None, grid.title_of("West Highland white terrier " * 9, 0.5, "photo " * 70 + "end.jpg"))])
+    (label, font), (name, small) = drawn
+    assert label.startswith("West Highland")
+    assert label.endswith("... 50 %")
+    assert name.endswith("end.jpg")
+    assert max(font.getlength(label), small.getlength(name)) <= grid.CELL
+
+
+def test_a_second_line_is_below_the_first():
+    one, two = (title(grid.draw_page([(None, text)]), 0) for text in ("dog 99 %", "dog 99 %\nphoto.jpg"))
+    half = grid.TITLE // 2 + 2
+    assert np.array_equal(one[:half], two[:half])
+    assert is_white(one[half:])
+    assert not is_white(two[half:])
+
+
+@pytest.mark.filterwarnings("ignore:no installed font")
 def test_without_freetype(monkeypatch):
     fixed = (
         ImageFont.load_default_imagefont() if hasattr(ImageFont, "load_default_imagefont") else ImageFont.load_default()
     )
     assert not isinstance(fixed, ImageFont.FreeTypeFont)
-    monkeypatch.setattr(grid, "_system_font", lambda size: None)
-    monkeypatch.setattr(grid, "_built_in_font", lambda size: fixed)
+    monkeypatch.setattr(fonts, "_font_with", lambda letters: None)
+    monkeypatch.setattr(fonts, "built_in_font", lambda size: fixed)
     page = grid.draw_page([(plain(4), "predict:an animal with a long name, 蟻, gjpqy")])
     assert not is_white(title(page, 0))
     assert (cell(page, 0) == colour(4)).all()

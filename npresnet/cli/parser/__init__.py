@@ -1,13 +1,15 @@
 """The argument parser: one function a command, in files of commands that belong together, in the order of the help.
 
-shared    how a command is added, and what several have
+shared      how a command is added, and what several have
+suggesting  argparse with "did you mean"
 """
 
 from __future__ import annotations
 
 import argparse
 
-from npresnet.cli.parser import bench, evaluate, files, learning, machine, maps, predict, serve
+from npresnet.cli.parser import bench, evaluate, files, inside, learning, machine, predict, serve
+from npresnet.cli.parser.suggesting import Parser
 
 EXAMPLES = """examples:
   npresnet demo                                     the included model on the included photo; works offline
@@ -32,8 +34,8 @@ COMMANDS = (
     machine.prepare,
     files.inspect,
     files.summary,
-    maps.embed,
-    maps.cam,
+    inside.embed,
+    inside.cam,
     serve.serve,
     bench.bench,
     learning.explain,
@@ -51,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of `npresnet`."""
     from npresnet import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="npresnet",
         description="ResNet inference with NumPy: image classification, class activation maps, embeddings.",
         epilog=EXAMPLES,

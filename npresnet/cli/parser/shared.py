@@ -47,6 +47,10 @@ def model_arguments(command: argparse.ArgumentParser, *, model: bool = True) -> 
     decision_arguments(group)
 
 
+def recursive_argument(command: Any) -> None:
+    command.add_argument("--recursive", action="store_true", help="of folders, the images in all folders below, too")
+
+
 def how_arguments(command: Any) -> None:
     command.add_argument("--threads", type=at_least(1), metavar="T", help="threads (the CPUs this process may use)")
     command.add_argument("--fast", action="store_true", help="let an image's last bits depend on its batch")
