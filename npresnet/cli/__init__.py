@@ -2,6 +2,7 @@
 
     parser    arguments and help
     predict   predict
+    cluster   predict --ray
     files     convert, inspect, summary
     maps      embed, cam
     bench     bench

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 def predict(args: Namespace) -> int:
     """Print each image's labels; with --grid, draw them, too. Images that cannot be read are reported and skipped."""
+    if args.ray is not None or args.output or args.resume or args.workers:
+        from npresnet.cli import cluster
+
+        return cluster.predict(args)
     paths = ImagePaths(args.images)
     if paths.total == 0:  # errors were already reported
         empty = _writer(args, print, paths)
