@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -44,15 +45,14 @@ def resolve(source: str | os.PathLike[str], *, filesystem: Any = None, recursive
     recursive   with the folders inside a folder. In a pattern, * and [a-z] stand for characters of one name, ** for
                 folders of any depth
 
-    In a folder and for a pattern, files with the endings of pictures that are not hidden; a file that is named may have
-    any ending. Sorted, none twice. Raises ImageError where there is none, or the file system does not answer.
+    In a folder, files with the endings of pictures; a file that is named, or that a pattern matches, may have any.
+    Hidden ones are left out. Sorted, none twice. Raises ImageError where there is none, or the file system does not answer.
     """
     text = os.fspath(source)
     if filesystem is not None:
         return Pictures(filesystem, [Picture(path, path) for path in _listed(filesystem, text, recursive, text)])
     if not ADDRESS.match(text):
-        folder = recursive and os.path.isdir(text)
-        found = images.find(os.path.join(text, "**") if folder else text)
+        found = _below(text) if recursive and os.path.isdir(text) else images.find(text)
         return Pictures(None, [Picture(path, os.path.abspath(path)) for path in dict.fromkeys(found)])
     plain, mark, options = text.partition("?")
     base, pattern = _split(plain)
@@ -84,6 +84,12 @@ def unreadable(picture: Picture, error: Exception) -> ImageError:
 def _read_local(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _below(folder: str) -> list[str]:
+    """The pictures in a folder and those below it."""
+    found = images.find(os.path.join(glob.escape(folder), "**"))
+    return [path for path in found if _is_picture(os.path.basename(path))] or images.find(folder)
 
 
 def _opened(address: str, text: str) -> tuple[Any, str]:
@@ -123,16 +129,20 @@ def _listed(filesystem: Any, path: str, recursive: bool, text: str) -> list[str]
         raise ImageError(_refused(text, error)) from error
     start = len(base.rstrip("/")) + 1 if base else 0
     inside = ((file.path[start:], file.path) for file in found if file.type == fs.FileType.File)
-    paths = sorted(path for name, path in inside if _is_picture(name) and matches(name))
+    wanted = _is_picture if base == path else _is_visible
+    paths = sorted(path for name, path in inside if wanted(name) and matches(name))
     if not paths:
         deeper = "" if recursive else ". Folders inside it are read with recursive=True, or by a pattern with **"
         raise ImageError(f"{shortened(text)!r} holds no image files ({' '.join(sorted(EXTENSIONS))}){deeper}")
     return paths
 
 
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") for part in name.split("/"))
+
+
 def _is_picture(name: str) -> bool:
-    hidden = any(part.startswith(".") for part in name.split("/"))
-    return not hidden and os.path.splitext(name)[1].lower() in EXTENSIONS
+    return _is_visible(name) and os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def _split(path: str) -> tuple[str, str]:

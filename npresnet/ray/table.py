@@ -11,10 +11,10 @@ COLUMNS = ("path", "index", "label", "score", "top", "error")
 
 
 def schema(metadata: Mapping[bytes, bytes] | None = None) -> Any:
-    """path, index int32, label, score float32, top: list of {index, label, score}, error; null where there is none."""
+    """path, index int64, label, score float64, top: list of {index, label, score}, error; null where there is none."""
     pa = arrow()
-    candidate = pa.struct([("index", pa.int32()), ("label", pa.string()), ("score", pa.float32())])
-    types = (pa.string(), pa.int32(), pa.string(), pa.float32(), pa.list_(candidate), pa.string())
+    candidate = pa.struct([("index", pa.int64()), ("label", pa.string()), ("score", pa.float64())])
+    types = (pa.string(), pa.int64(), pa.string(), pa.float64(), pa.list_(candidate), pa.string())
     return pa.schema(list(zip(COLUMNS, types, strict=True)), metadata=metadata)
 
 
