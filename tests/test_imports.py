@@ -18,7 +18,8 @@ PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
 OPTIONAL = {
-    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
+    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "pyarrow", "ray", "safetensors", "timm", "torch",
+    "torchvision",
 }  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
 AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions

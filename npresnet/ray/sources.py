@@ -46,7 +46,8 @@ def resolve(source: str | os.PathLike[str], *, filesystem: Any = None, recursive
                 folders of any depth
 
     In a folder, files with the endings of pictures; a file that is named, or that a pattern matches, may have any.
-    Hidden ones are left out. Sorted, none twice. Raises ImageError where there is none, or the file system does not answer.
+    Hidden ones are left out. Sorted, none twice. Raises ImageError where there is none, or the file system does not
+    answer.
     """
     text = os.fspath(source)
     if filesystem is not None:

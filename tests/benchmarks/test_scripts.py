@@ -20,7 +20,18 @@ __all__ = ["no_torch_in_children"]
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 PHOTO = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
-SCRIPTS = ["vs_peers", "coldstart", "determinism", "families", "gpu_model", "gpu_report", "layers", "memory", "report"]
+SCRIPTS = [
+    "vs_peers",
+    "coldstart",
+    "determinism",
+    "families",
+    "gpu_model",
+    "gpu_report",
+    "layers",
+    "memory",
+    "ray_scaling",
+    "report",
+]
 
 
 def test_vs_peers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys, no_torch_in_children):

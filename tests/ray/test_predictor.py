@@ -78,7 +78,7 @@ def test_an_empty_batch(path):
 
 def test_columns_that_are_missing_or_would_be_lost(path):
     predictor = Predictor(path)
-    with pytest.raises(ImageError, match="needs a column 'bytes'.*this one has 'picture'"):
+    with pytest.raises(ImageError, match=r"needs a column 'bytes'.*this one has 'picture'"):
         predictor({"picture": column([b""])})
     with pytest.raises(ImageError, match=r"'label' are called as Predictor's results.*rename_columns"):
         predictor({"bytes": column([b""]), "label": column(["truth"])})

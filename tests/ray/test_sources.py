@@ -133,7 +133,7 @@ def test_nothing_found(source, words, mock):
 
 
 def test_an_unknown_kind_of_address():
-    with pytest.raises(ImageError, match="'ftpx://host/a.jpg' cannot be read: .*s3://"):
+    with pytest.raises(ImageError, match=r"'ftpx://host/a.jpg' cannot be read: .*s3://"):
         resolve("ftpx://host/a.jpg")
 
 
