@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> int:
         parts = parts_of(model, photos, folder)
         found: dict[int, list[dict[str, float]]] = {workers: [] for workers in WORKERS}
         with _cluster():
+            parts["hand out, take in and write, in one process"] = coordination(photos, folder)
             for number in range(rounds):
                 for workers in WORKERS:
                     found[workers].append(run(model, photos, folder / f"{number}-{workers}.parquet", workers))
@@ -134,6 +135,42 @@ def parts_of(model: str, photos: Path, folder: Path) -> dict[str, float]:
             "network": _ms(lambda: opened(batch), len(batch)),
             "write": _ms(write, 125 * len(pictures[:BATCH])),
         }
+
+
+class Idle:
+    """A worker that computes nothing."""
+
+    def __init__(self, rows: Any):
+        self._rows = rows
+
+    def open(self) -> None:
+        """There is no model."""
+
+    def run(self, which: int, pictures: Any) -> Any:
+        """As many rows as pictures."""
+        return self._rows.slice(0, len(pictures))
+
+
+def coordination(photos: Path, folder: Path) -> float:
+    """Milliseconds of CPU time an image, in the process that hands out chunks and writes rows: workers do nothing."""
+    from collections import deque
+
+    import ray
+
+    from npresnet.ray.job import BATCHES, Chunk, _Job
+    from npresnet.ray.output import Output
+    from npresnet.ray.sources import Picture
+    from npresnet.ray.table import table
+
+    top = [{"index": index, "label": "a label", "score": 0.2} for index in range(5)]
+    pictures = [Picture(f"{photos}/{number:05d}.jpg", f"{photos}/{number:05d}.jpg") for number in range(32 * BATCHES)]
+    rows = table([{"path": picture.shown, **top[0], "top": top} for picture in pictures])
+    actor = ray.remote(Idle).options(num_cpus=1)
+    todo = deque(Chunk(0, pictures) for _ in range(200))
+    job = _Job(ray, lambda: actor.remote(rows), Output(folder / "idle", {}, resume=False), todo)
+    began = process_time()
+    done = job.run(max(WORKERS))
+    return round((process_time() - began) * 1e3 / done.images, 4)
 
 
 def scaling_table(entry: Any) -> Table:

@@ -23,6 +23,7 @@ REASONS = {
     "test command": r"pytest",
     "download": r"resnet\d+",
     "gpu": r"cuda",
+    "cluster": r"\b(s3|hdfs)://|\bray\.(init|data)|\bserve\.run",
     "benchmark": r"benchmarks/\w+\.py",
     "files": r"\.(pth?|ckpt|safetensors)\b",
 }
