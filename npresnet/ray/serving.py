@@ -10,7 +10,7 @@ from typing import Any
 
 from npresnet.errors import DeviceError
 from npresnet.model.loading import load
-from npresnet.ray.cluster import INSTALL, agreed, library
+from npresnet.ray.cluster import agreed, library
 
 
 def deployment(
@@ -32,23 +32,33 @@ def deployment(
     load_options  of `npresnet.load`
     settings      of `npresnet.serve.app`: name, max_batch, batch_wait_ms, ...; limits are of each replica
 
-    Raises DeviceError if Ray Serve is not installed. A file that cannot be loaded fails the deployment, which says why.
+    Raises DeviceError if Ray Serve or the packages of `npresnet serve` are not installed, and the server's error for
+    settings it does not have. A file that cannot be loaded fails the deployment, which says why.
     """
-    library()
-    try:
-        from ray import serve
-    except ImportError as error:
-        raise DeviceError(f"this needs Ray Serve: {INSTALL} ({error})") from None
+    serve = _serve(settings)
     build = partial(_application, os.fspath(model), dict(load_options), settings)
     options = {"num_cpus": num_cpus, "num_gpus": num_gpus}
     made = serve.deployment(serve.ingress(_as_function(build))())
     return made.options(name="npresnet", num_replicas=num_replicas, ray_actor_options=options).bind()
 
 
+def _serve(settings: dict[str, Any]) -> Any:
+    """The module `ray.serve`, where everything is installed that replicas need, and the settings are sound."""
+    library()
+    try:
+        from ray import serve
+
+        from npresnet.serve import Settings  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise DeviceError(f"this needs Ray Serve: python -m pip install 'npresnet[ray,serve]' ({error})") from None
+    Settings.of(settings)
+    return serve
+
+
 def _application(model: str, load_options: dict[str, Any], settings: dict[str, Any]) -> Any:
     """In a replica: the ASGI application of its own model."""
-    from npresnet.serve import app
-    from npresnet.serve.application import name_of
+    from npresnet.serve import app  # type: ignore[import-not-found, unused-ignore]
+    from npresnet.serve.application import name_of  # type: ignore[import-not-found, unused-ignore]
 
     opened = load(model, **agreed(load_options))
     return app(opened, **{"name": name_of(model), **settings})

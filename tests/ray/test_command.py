@@ -11,7 +11,7 @@ import pytest
 
 from npresnet.cli import main
 from npresnet.errors import DeviceError
-from npresnet.ray import predict
+from npresnet.ray import deployment, predict
 from npresnet.ray.cluster import library
 from tests.support.small import write_pictures
 
@@ -70,6 +70,12 @@ def test_a_folder_called_ray_is_not_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
     with pytest.raises(DeviceError, match=r"this needs Ray: python -m pip install 'npresnet\[ray\]'"):
         library()
+
+
+def test_a_server_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "npresnet.serve", None)
+    with pytest.raises(DeviceError, match=r"python -m pip install 'npresnet\[ray,serve\]'"):
+        deployment()
 
 
 def test_importing_the_package_imports_neither():
