@@ -9,6 +9,7 @@
     families      every ResNet of timm and torchvision, and the files of other homes: right, or asked, or said
     gpu_report    all measurements and checks on a GPU, in three calls
     gpu_model     predictions for a GPU by a model: needs none, and measures nothing
+    ray_scaling   one worker and two on a local Ray cluster, and what each part costs
     report        docs/performance.md from the files in results/
 
 The scripts' parts are in `kit` and `gpu`; most of the measuring is done by `npresnet.bench`, which `npresnet bench`

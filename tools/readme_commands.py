@@ -25,6 +25,7 @@ REASONS = {
     "download": r"resnet\d+",
     "gpu": r"cuda",
     "server": r"npresnet serve|127\.0\.0\.1:8000|docker run",  # tests/serve/test_docs.py runs them
+    "cluster": r"\b(s3|hdfs)://|\bray\.(init|data)|\bserve\.run",
     "benchmark": r"benchmarks/\w+\.py",
     "files": r"\.(pth?|ckpt|safetensors)\b",
 }

@@ -2,6 +2,7 @@
 
     parser    arguments and help
     predict   predict
+    cluster   predict --ray
     evaluate  eval
     files     convert, inspect, summary
     embed     embed

@@ -27,6 +27,10 @@ Outcome = Prediction | ImageError
 
 def predict(args: Namespace) -> int:
     """Print or write each image's labels; with --grid, draw them, too. Images that cannot be read are reported."""
+    if args.ray is not None or args.resume or args.workers:
+        from npresnet.cli import cluster
+
+        return cluster.predict(args)
     form = form_of(args, TEXT)
     top = args.top or (1 if form in (TEXT, "csv") else 5)
     paths = ImagePaths.of(args)

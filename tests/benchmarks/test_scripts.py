@@ -29,6 +29,7 @@ SCRIPTS = [
     "gpu_report",
     "layers",
     "memory",
+    "ray_scaling",
     "report",
     "serve",
 ]

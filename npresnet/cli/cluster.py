@@ -1,0 +1,92 @@
+"""`npresnet predict SOURCE --ray`: the same work on a Ray cluster."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+from npresnet.cli.shared import DEMO_USED, FAILED, FINE, complain, decisions_of
+from npresnet.system.progress import progress_bar
+
+MISUSED = 2
+# arguments that print, for which there is no place: the rows go to the output
+PRINTING = ("json", "jsonl", "csv", "grid")
+
+
+def predict(args: Namespace) -> int:
+    """Write a row for each picture; 1 if some have errors."""
+    wrong = _misuse(args)
+    if wrong:
+        complain(f"error: {wrong}")
+        return MISUSED
+    from npresnet.ray import predict as predict_on_ray
+
+    if args.model is None:
+        complain(DEMO_USED)
+    bar = _Bar() if sys.stderr.isatty() else None
+    try:
+        done = predict_on_ray(
+            args.images,
+            args.output,
+            model=args.model or "demo",
+            address=args.ray or None,
+            resume=args.resume,
+            workers=args.workers,
+            num_cpus=args.threads,
+            top=args.top or 5,
+            batch_size=args.batch_size,
+            recursive=getattr(args, "recursive", False),
+            advance=bar,
+            **_where(args),
+            **decisions_of(args),
+        )
+    except KeyboardInterrupt:
+        complain(f"what is done is in {args.output} and goes on with --resume")
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
+    complain(_told(done))
+    return FAILED if done.errors else FINE
+
+
+def _misuse(args: Namespace) -> str:
+    """What the arguments lack or have too much of; "" if nothing."""
+    if args.ray is None:
+        return "--resume and --workers are for --ray"
+    if args.output is None:
+        return "--ray needs -o OUT.parquet, where the rows go"
+    if "-" in args.images:
+        return "--ray takes folders, patterns and addresses, not a list on stdin"
+    given = next((name for name in PRINTING if getattr(args, name)), None)
+    return f"--{given} and --ray exclude each other: the rows go to {args.output}" if given else ""
+
+
+def _where(args: Namespace) -> dict[str, Any]:
+    how = {"fast": args.fast, "winograd": not args.no_winograd, "max_pixels": args.max_pixels}
+    return {"device": args.device, "dtype": args.dtype, **how}
+
+
+def _told(done: Any) -> str:
+    parts = [f"{done.images} image{'s' * (done.images != 1)}"]
+    parts += [f"{done.errors} with an error"] if done.errors else []
+    parts += [f"{done.skipped} done before"] if done.skipped else []
+    parts += [f"{done.deaths} worker{'s' * (done.deaths != 1)} died and was replaced"] if done.deaths else []
+    return f"wrote {done.output}: {', '.join(parts)}"
+
+
+class _Bar:
+    """A progress bar that begins with the first chunk."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = progress_bar(total=total, unit="image", file=sys.stderr, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

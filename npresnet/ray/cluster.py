@@ -1,0 +1,133 @@
+"""Ray itself: the library, the connection to a cluster, and how many workers fit into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from npresnet.errors import DeviceError
+
+ANSWER_S = 5.0  # for an address to accept a connection: Ray itself would try for minutes, then end the process
+MOST_CPUS = 4  # of a worker that nobody gave a number: more workers of few threads scale better than the reverse
+INSTALL = "python -m pip install 'npresnet[ray]'"
+
+
+def library() -> Any:
+    """The module `ray`. Raises DeviceError where it is not installed."""
+    try:
+        import ray
+
+        ray.init  # noqa: B018 - a folder called ray would be imported as a package without contents
+    except (ImportError, AttributeError) as error:
+        raise DeviceError(f"this needs Ray: {INSTALL} ({error})") from None
+    return ray
+
+
+def arrow() -> Any:
+    """The module `pyarrow`, with its file systems. Raises DeviceError where it is not installed."""
+    try:
+        import pyarrow
+        import pyarrow.fs
+    except ImportError as error:
+        raise DeviceError(f"this needs pyarrow: {INSTALL} ({error})") from None
+    return pyarrow
+
+
+@contextlib.contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """Ray, connected for the block; a connection that exists already is used, and kept.
+
+    address  "host:port", "ray://host:port", "auto" or "local" (a cluster of this machine's own, which ends with the
+             block); None: that of RAY_ADDRESS, else a cluster that runs on this machine, else "local"
+
+    Raises DeviceError if nothing answers there.
+    """
+    ray = library()
+    if ray.is_initialized():
+        yield ray
+        return
+    _require_answer(address or os.environ.get("RAY_ADDRESS", ""))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that starts here; npresnet reports to nobody
+    try:
+        ray.init(
+            address=address or None,
+            include_dashboard=None if address not in (None, "", "local") else False,
+            log_to_driver=False,  # what workers print; their errors come back as results
+            logging_level="ERROR",
+        )
+    except (ConnectionError, ValueError, RuntimeError, OSError, SystemExit) as error:
+        raise DeviceError(_unreachable(address or "local", str(error))) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise DeviceError where "host:port" accepts no connection."""
+    found = re.fullmatch(r"(?:ray://)?(.+):(\d+)/?", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise DeviceError(_unreachable(address, str(error))) from None
+
+
+def _unreachable(address: str, reason: str) -> str:
+    return (
+        f"no Ray cluster answers at {address}: {' '.join(reason.split())[:300]}. `ray status` on the head node shows "
+        "the address; without one, --ray (address=None) uses a cluster of this machine or starts one"
+    )
+
+
+def default_cpus(nodes: list[dict[str, Any]]) -> int:
+    """CPUs of a worker: what the smallest node has, at most MOST_CPUS."""
+    cpus = [int(_of(node, "CPU")) for node in nodes if _of(node, "CPU") >= 1]
+    return min([MOST_CPUS, *cpus])
+
+
+def places(nodes: list[dict[str, Any]], num_cpus: float, num_gpus: float) -> int:
+    """How many workers of these needs the nodes hold at once. Raises DeviceError if it is none."""
+    needs = {name: need for name, need in (("CPU", num_cpus), ("GPU", num_gpus)) if need > 0}
+    count = sum(min((int(_of(node, name) // need) for name, need in needs.items()), default=1) for node in nodes)
+    if count:
+        return count
+    has = "; ".join(f"{_of(node, 'CPU'):g} CPUs, {_of(node, 'GPU'):g} GPUs" for node in nodes[:8])
+    raise DeviceError(
+        f"no node of the cluster holds a worker with {num_cpus:g} CPUs and {num_gpus:g} GPUs; they have {has}. Ask for "
+        "less (--threads, num_cpus, num_gpus), or say --workers N where nodes are started on demand"
+    )
+
+
+def _of(node: dict[str, Any], name: str) -> float:
+    return float(node.get("Resources", {}).get(name, 0))
+
+
+def granted() -> dict[str, float] | None:
+    """What Ray granted this process, {"CPU": 2.0, "GPU": 1.0}; None outside a worker."""
+    if "ray" not in sys.modules:
+        return None
+    ray = library()
+    if not ray.is_initialized() or ray.get_runtime_context().worker.mode != ray.WORKER_MODE:
+        return None
+    found: dict[str, float] = ray.get_runtime_context().get_assigned_resources()
+    return found
+
+
+def agreed(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of `load` with threads and device as Ray has granted them, where the caller did not say.
+
+    A worker with num_cpus=2 computes with two threads, one with less than 2 with one; one that has a GPU uses it.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    found = granted()
+    if found is None:
+        return given
+    device = {"device": "cuda"} if found.get("GPU", 0) > 0 else {}
+    return {"threads": max(1, int(found.get("CPU", 1))), **device, **given}

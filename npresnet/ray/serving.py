@@ -1,0 +1,73 @@
+"""deployment: the HTTP server of `npresnet serve` as a Ray Serve application, in as many replicas as machines hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from npresnet.errors import DeviceError
+from npresnet.model.loading import load
+from npresnet.ray.cluster import agreed, library
+
+
+def deployment(
+    model: str | os.PathLike[str] = "demo",
+    *,
+    num_replicas: int | str = 1,
+    num_cpus: int = 1,
+    num_gpus: float = 0,
+    load_options: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
+) -> Any:
+    """An application for `ray.serve.run`, or for the command `serve run module:name`: every route of `npresnet serve`.
+
+    model         a file that each node has under this path, or a name; each replica maps it. Not the object store: what
+                  lies there goes with the process that put it, and a deployment outlives that
+    num_replicas  processes, or "auto"
+    num_cpus      of each replica, also its threads
+    num_gpus      of each replica; it computes there
+    load_options  of `npresnet.load`
+    settings      of `npresnet.serve.app`: name, max_batch, batch_wait_ms, ...; limits are of each replica
+
+    Raises DeviceError if Ray Serve or the packages of `npresnet serve` are not installed, and the server's error for
+    settings it does not have. A file that cannot be loaded fails the deployment, which says why.
+    """
+    serve = _serve(settings)
+    build = partial(_application, os.fspath(model), dict(load_options), settings)
+    options = {"num_cpus": num_cpus, "num_gpus": num_gpus}
+    made = serve.deployment(serve.ingress(_as_function(build))())
+    return made.options(name="npresnet", num_replicas=num_replicas, ray_actor_options=options).bind()
+
+
+def _serve(settings: dict[str, Any]) -> Any:
+    """The module `ray.serve`, where everything is installed that replicas need, and the settings are sound."""
+    library()
+    try:
+        from ray import serve
+
+        from npresnet.serve import Settings  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise DeviceError(f"this needs Ray Serve: python -m pip install 'npresnet[ray,serve]' ({error})") from None
+    Settings.of(settings)
+    return serve
+
+
+def _application(model: str, load_options: dict[str, Any], settings: dict[str, Any]) -> Any:
+    """In a replica: the ASGI application of its own model."""
+    from npresnet.serve import app  # type: ignore[import-not-found, unused-ignore]
+    from npresnet.serve.application import name_of  # type: ignore[import-not-found, unused-ignore]
+
+    opened = load(model, **agreed(load_options))
+    return app(opened, **{"name": name_of(model), **settings})
+
+
+def _as_function(build: Callable[[], Any]) -> Callable[[], Any]:
+    """Ray Serve tells a builder from an application by its being a function."""
+
+    def builder() -> Any:
+        return build()
+
+    return builder

@@ -1,0 +1,180 @@
+"""Which pictures a SOURCE means, on any file system of pyarrow's, and their bytes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from npresnet import images
+from npresnet.errors import ImageError
+from npresnet.images.finding import EXTENSIONS
+from npresnet.images.messages import name_of, reason, shortened
+from npresnet.ray.cluster import arrow
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a drive of Windows, C:\, is none
+
+
+class Picture(NamedTuple):
+    """A picture file.
+
+    shown  as in the output: a local path as it was given, else the whole address
+    path   in its file system
+    """
+
+    shown: str
+    path: str
+
+
+class Pictures(NamedTuple):
+    """Picture files of one file system of pyarrow's; None: of this machine's, with the names that Python has."""
+
+    filesystem: Any
+    files: list[Picture]
+
+
+def resolve(source: str | os.PathLike[str], *, filesystem: Any = None, recursive: bool = False) -> Pictures:
+    """The picture files of a file, a folder or a pattern.
+
+    source      a local path, or the address of anything pyarrow reads: file://, s3://bucket/photos, gs://, hdfs://;
+                their options follow a ? (s3://bucket/photos?region=eu-central-1)
+    filesystem  a pyarrow.fs.FileSystem in which `source` is a path
+    recursive   with the folders inside a folder. In a pattern, * and [a-z] stand for characters of one name, ** for
+                folders of any depth
+
+    In a folder, files with the endings of pictures; a file that is named, or that a pattern matches, may have any.
+    Hidden ones are left out. Sorted, none twice. Raises ImageError where there is none, or the file system does not
+    answer.
+    """
+    text = os.fspath(source)
+    if filesystem is not None:
+        return Pictures(filesystem, [Picture(path, path) for path in _listed(filesystem, text, recursive, text)])
+    if not ADDRESS.match(text):
+        found = _below(text) if recursive and os.path.isdir(text) else images.find(text)
+        return Pictures(None, [Picture(path, os.path.abspath(path)) for path in dict.fromkeys(found)])
+    plain, mark, options = text.partition("?")
+    base, pattern = _split(plain)
+    filesystem, root = _opened(base + mark + options, text)
+    whole = f"{root.rstrip('/')}/{pattern}" if pattern else root
+    parts = urlsplit(base)
+    front = f"{parts.scheme}://{parts.netloc if root.startswith('/') else ''}"
+    return Pictures(filesystem, [Picture(front + path, path) for path in _listed(filesystem, whole, recursive, text)])
+
+
+def opener(filesystem: Any) -> Callable[[str], bytes]:
+    """The function that reads a file of this file system. It raises OSError."""
+    if filesystem is None:
+        return _read_local
+
+    def read(path: str) -> bytes:
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            found: bytes = stream.read()
+        return found
+
+    return read
+
+
+def unreadable(picture: Picture, error: Exception) -> ImageError:
+    """The error of a picture whose bytes could not be had."""
+    return ImageError(f"{name_of(picture.shown)} {reason(error, picture.shown)}")
+
+
+def _read_local(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _below(folder: str) -> list[str]:
+    """The pictures in a folder and those below it."""
+    found = images.find(os.path.join(glob.escape(folder), "**"))
+    return [path for path in found if _is_picture(os.path.basename(path))] or images.find(folder)
+
+
+def _opened(address: str, text: str) -> tuple[Any, str]:
+    try:
+        found: tuple[Any, str] = arrow().fs.FileSystem.from_uri(address)
+    except (ValueError, OSError) as error:
+        raise ImageError(_refused(text, error)) from error
+    return found
+
+
+def _refused(text: str, error: Exception) -> str:
+    return (
+        f"{shortened(text)!r} cannot be read: {shortened(' '.join(str(error).split()))}. A source is a local path, or "
+        "an address that pyarrow.fs.FileSystem.from_uri opens (file://, s3://, gs://, hdfs://)"
+    )
+
+
+def _listed(filesystem: Any, path: str, recursive: bool, text: str) -> list[str]:
+    """The picture files that a path or pattern means, sorted."""
+    fs = arrow().fs
+    base, pattern = _split(path)
+    matches: Callable[[str], Any] = bool
+    try:
+        (info,) = filesystem.get_file_info([path])
+        if info.type == fs.FileType.File:
+            return [path]
+        if info.type == fs.FileType.Directory:
+            base = path
+        elif pattern:
+            matches, recursive = re.compile(_expression(pattern)).fullmatch, "/" in pattern or "**" in pattern
+        else:
+            raise ImageError(f"no such file or folder: {shortened(text)!r}; check the spelling")
+        found = filesystem.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=recursive))
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(_refused(text, error)) from error
+    start = len(base.rstrip("/")) + 1 if base else 0
+    inside = ((file.path[start:], file.path) for file in found if file.type == fs.FileType.File)
+    wanted = _is_picture if base == path else _is_visible
+    paths = sorted(path for name, path in inside if wanted(name) and matches(name))
+    if not paths:
+        deeper = "" if recursive else ". Folders inside it are read with recursive=True, or by a pattern with **"
+        raise ImageError(f"{shortened(text)!r} holds no image files ({' '.join(sorted(EXTENSIONS))}){deeper}")
+    return paths
+
+
+def _is_visible(name: str) -> bool:
+    return not any(part.startswith(".") for part in name.split("/"))
+
+
+def _is_picture(name: str) -> bool:
+    return _is_visible(name) and os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A path before the first part that is a pattern, and the rest; ? is none, for in an address options follow it."""
+    parts = path.split("/")
+    first = next((place for place, part in enumerate(parts) if "*" in part or "[" in part), len(parts))
+    return "/".join(parts[:first]), "/".join(parts[first:])
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a pattern: * within a name, ** over folders, [a-z] and [!a-z] one character."""
+    made = ""
+    for token in re.findall(r"\*\*/|\*\*|\*|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL):
+        if token in ("**/", "**", "*"):
+            made += {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*"}[token]
+        elif len(token) > 2:
+            made += (
+                "[" + ("^" if token[1] == "!" else "") + re.sub(r"([\\^\[])", r"\\\1", token[1:-1].lstrip("!")) + "]"
+            )
+        else:
+            made += re.escape(token)
+    return made
+
+
+def chunks(files: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+    """Lists of at most `size`."""
+    found: list[Picture] = []
+    for file in files:
+        found.append(file)
+        if len(found) == size:
+            yield found
+            found = []
+    if found:
+        yield found
