@@ -12,7 +12,7 @@ ROW = re.compile(
 )
 UNITS = {"": 1, " MiB": 2**20, " GiB": 2**30}
 CONSTANT = re.compile(r"^(_?(?:MAX|MOST|LIMIT)_\w+|_?MAX)\b(?=[ :][^=\n]*=)", re.M)
-LOOKED_THROUGH = ("weights", "images", "model", "system", "arch/head", "arch/selection")
+LOOKED_THROUGH = ("weights", "images", "model", "system", "arch/head", "arch/selection", "serve")
 
 
 def rows() -> list[re.Match[str]]:
