@@ -42,7 +42,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=count, default=15)
     parser.add_argument("--threads", type=count, default=2)
     parser.add_argument("--image", type=Path, default=PHOTO)
-    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one core type, such as Haswell")
     parser.add_argument("--quick", action="store_true", help="one repetition; kept only where --output says so")
     parser.add_argument("--output", type=Path, help=default_text("coldstart"))
     return parser.parse_args(arguments)
@@ -76,7 +75,7 @@ def main(arguments: list[str]) -> int:
     """Run, print the table, write the JSON. 1 where a program that is installed failed or disagreed."""
     options = parse(arguments)
     repetitions = 1 if options.quick else options.repetitions
-    environ = worker_environ(options.threads, coretype=options.openblas_coretype)
+    environ = worker_environ(options.threads)
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # all libraries' modules are compiled once
     with tempfile.TemporaryDirectory(prefix="npresnet-cold-") as folder:
         say("preparing weights and ONNX file")
@@ -87,7 +86,7 @@ def main(arguments: list[str]) -> int:
         found = race(
             programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=say
         )
-    shown = {"threads": options.threads, "repetitions": repetitions, "coretype": options.openblas_coretype}
+    shown = {"threads": options.threads, "repetitions": repetitions}
     programs_found = {result.program.name: result.to_dict() for result in found}
     shown |= {"model": "resnet18", "versions": machine.library_versions(LIBRARIES)}
     entry = results.header("coldstart", command("coldstart", arguments), **shown, programs=programs_found)
