@@ -81,8 +81,8 @@ def main(arguments: list[str]) -> int:
         say("preparing weights and ONNX file")
         prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
         model = Path(prepared.model)
-        _convert(model, Path(folder), environ, options.threads)
-        environ["TORCHVISION_OPERATORS"] = _operators_to_declare(environ)
+        convert(model, Path(folder), environ, options.threads)
+        environ["TORCHVISION_OPERATORS"] = operators_to_declare(environ)
         found = race(
             programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=say
         )
@@ -98,14 +98,16 @@ def main(arguments: list[str]) -> int:
     return int(any(result.status in ("failed", "wrong") for result in found))
 
 
-def _convert(source: Path, folder: Path, environ: dict[str, str], threads: int) -> None:
+def convert(source: Path, folder: Path, environ: dict[str, str], threads: int) -> None:
     """Write cold.npz, and prepared weights to the programs' cache."""
     program = "import sys, npresnet as n; n.prepare(n.convert(*sys.argv[1:3]), threads=int(sys.argv[3]))"
     words = [sys.executable, "-c", program, str(source), str(folder / "cold.npz"), str(threads)]
-    subprocess.run(words, env={**environ, "NPRESNET_CACHE": str(folder / "cache")}, check=True)
+    subprocess.run(
+        words, env={**environ, "NPRESNET_CACHE": str(folder / "cache"), "NPRESNET_PREPARED": "1"}, check=True
+    )
 
 
-def _operators_to_declare(environ: dict[str, str]) -> str:
+def operators_to_declare(environ: dict[str, str]) -> str:
     """The operators that the program with torchvision must declare for this build of torch: usually none."""
     done = subprocess.run(
         [sys.executable, "-c", "import torchvision"], env=environ, capture_output=True, text=True, check=False

@@ -20,7 +20,7 @@ from typing import Any
 if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.kit import determinism, plots
+from benchmarks.kit import determinism, draft, folder, plots
 from benchmarks.kit.pages import replaced
 from benchmarks.kit.script import RESULTS
 from benchmarks.kit.tables import cold_problems, cold_table, layers_table
@@ -124,6 +124,12 @@ def section(entry: Entry) -> str:
     if entry["kind"] == "coldstart":
         heading = f"**A fresh process from weight file to label** ({entry['model']}{asked})"
         shown, notes = [cold_table(entry)], cold_problems(entry)
+    elif entry["kind"] == "folder":
+        heading = f"**A folder of photos to labels**, whole processes ({entry['model']})"
+        shown, notes = [folder.table(entry)], folder.notes(entry)
+    elif entry["kind"] == "draft":
+        heading = "**Photos scaled while they are decoded** (`draft=True`)"
+        shown, notes = [draft.table(found) for found in entry["sets"]], []
     elif entry["kind"] == "memory":
         heading = f"**Memory of each engine's process, batch by batch**{asked}"
         shown, notes = [tables.memory_table(entry["cases"])], tables.problems(entry["cases"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from PIL import Image
 
-MARGIN = 2
+MARGIN = 3
 _FORMATS = ("JPEG", "MPO")  # MPO: a JPEG file with further ones behind it, as phones write for depth or HDR
 
 

@@ -39,8 +39,8 @@ class Preprocess:
     antialias      whether resizing averages over all pixels, as Pillow does; False takes the two neighbours along each
                    axis (bilinear only), as torchvision's presets for video do
     bgr            the order of the channels, also of mean and std, is blue, green, red
-    draft          let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least twice what `resize`
-                   needs: faster for photos, close to torchvision's result and not equal to it
+    draft          let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least three times what
+                   `resize` needs: faster for photos, close to torchvision's result and not equal to it
 
     Raises ArchitectureError for invalid values.
     Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
