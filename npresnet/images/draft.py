@@ -4,8 +4,8 @@
 
 libjpeg then computes fewer pixels of each block of 8x8 and gives them as averages. What follows, Resize with its own
 filter, sees a picture that is smooth already: close to the whole picture's result, not equal to it. So it is never done
-unless it is asked for. benchmarks/draft.py measured how far off it is, and why MARGIN is what it is: see
-docs/performance.md.
+unless it is asked for. benchmarks/draft.py counts the labels that change: with a MARGIN of 3 a quarter (enlarged
+pictures) or two fifths (photos) as many as with 2; see docs/performance.md.
 """
 
 from __future__ import annotations
