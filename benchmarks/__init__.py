@@ -2,7 +2,9 @@
 
     vs_peers      speed and error compared with PyTorch, ONNX Runtime and OpenVINO
     layers        the time of every step
-    coldstart     a fresh process from weight file to label; its programs are in cold/
+    coldstart     a fresh process from weight file to label; its programs, and folder's, are in cold/
+    folder        a folder of photos to labels, whole processes
+    draft         what changes where photos are scaled while they are decoded
     memory        memory of each engine's process by batch size
     serve         requests per second of `npresnet serve` and of the programs in serve_peers/
     determinism   whether an image's bits depend on batch, place, threads or process

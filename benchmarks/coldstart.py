@@ -42,7 +42,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=count, default=15)
     parser.add_argument("--threads", type=count, default=2)
     parser.add_argument("--image", type=Path, default=PHOTO)
-    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one core type, such as Haswell")
     parser.add_argument("--quick", action="store_true", help="one repetition; kept only where --output says so")
     parser.add_argument("--output", type=Path, help=default_text("coldstart"))
     return parser.parse_args(arguments)
@@ -76,18 +75,18 @@ def main(arguments: list[str]) -> int:
     """Run, print the table, write the JSON. 1 where a program that is installed failed or disagreed."""
     options = parse(arguments)
     repetitions = 1 if options.quick else options.repetitions
-    environ = worker_environ(options.threads, coretype=options.openblas_coretype)
+    environ = worker_environ(options.threads)
     environ.pop("PYTHONDONTWRITEBYTECODE", None)  # all libraries' modules are compiled once
     with tempfile.TemporaryDirectory(prefix="npresnet-cold-") as folder:
         say("preparing weights and ONNX file")
         prepared = prepare_apart(Request("resnet18", folder), Settings(options.threads))
         model = Path(prepared.model)
-        _convert(model, Path(folder), environ, options.threads)
+        convert(model, Path(folder), environ, options.threads)
         environ["TORCHVISION_OPERATORS"] = operators_to_declare(environ)
         found = race(
             programs(Path(folder), model, options.image, options.threads), environ, repetitions=repetitions, say=say
         )
-    shown = {"threads": options.threads, "repetitions": repetitions, "coretype": options.openblas_coretype}
+    shown = {"threads": options.threads, "repetitions": repetitions}
     programs_found = {result.program.name: result.to_dict() for result in found}
     shown |= {"model": "resnet18", "versions": machine.library_versions(LIBRARIES)}
     entry = results.header("coldstart", command("coldstart", arguments), **shown, programs=programs_found)
@@ -99,11 +98,13 @@ def main(arguments: list[str]) -> int:
     return int(any(result.status in ("failed", "wrong") for result in found))
 
 
-def _convert(source: Path, folder: Path, environ: dict[str, str], threads: int) -> None:
+def convert(source: Path, folder: Path, environ: dict[str, str], threads: int) -> None:
     """Write cold.npz, and prepared weights to the programs' cache."""
     program = "import sys, npresnet as n; n.prepare(n.convert(*sys.argv[1:3]), threads=int(sys.argv[3]))"
     words = [sys.executable, "-c", program, str(source), str(folder / "cold.npz"), str(threads)]
-    subprocess.run(words, env={**environ, "NPRESNET_CACHE": str(folder / "cache")}, check=True)
+    subprocess.run(
+        words, env={**environ, "NPRESNET_CACHE": str(folder / "cache"), "NPRESNET_PREPARED": "1"}, check=True
+    )
 
 
 if __name__ == "__main__":

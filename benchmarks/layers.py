@@ -2,7 +2,7 @@
 
     python benchmarks/layers.py                                     resnet18 and resnet50 at batch 1 and 8
     python benchmarks/layers.py --models wide_resnet50_2 --batches 1
-    python benchmarks/layers.py --openblas-coretype Haswell         as on a machine with AVX2 only
+    python benchmarks/layers.py --isa avx2                          as on a machine with AVX2 only
 
 `npresnet bench --layers` prints the same; this stores it for report.py, which plots it. Close other programs first.
 """

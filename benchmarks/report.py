@@ -20,12 +20,13 @@ from typing import Any
 if not __package__:  # run as a script: npresnet and benchmarks are those of this checkout
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.kit import determinism, plots
+from benchmarks.kit import determinism, draft, folder, plots
 from benchmarks.kit.pages import replaced
 from benchmarks.kit.script import RESULTS
 from benchmarks.kit.tables import cold_problems, cold_table, layers_table
 from npresnet.arch.families import torchvision
 from npresnet.bench import layer_tables, tables
+from npresnet.bench.isa import TITLES
 from npresnet.teach.ladder import text as ladder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +46,7 @@ NOTHING_MEASURED = """\
 Nothing has been measured on a GPU yet: the kernels were written and proved without one (below). `npresnet ladder
 --device cuda --json` times this ladder, and `benchmarks/report.py` puts its results here; `benchmarks/gpu_report.py`
 proves and times every kernel, and writes a page of its own."""
+_HELD = {"": "", **{isa: f", every engine held to {name}" for isa, name in TITLES.items()}}
 CONDITIONS = {
     "layers": layer_tables.conditions,
     "determinism": determinism.conditions,
@@ -53,15 +55,20 @@ CONDITIONS = {
 
 
 def newest(folder: Path) -> list[Entry]:
-    """The newest results file of each kind, requested BLAS core type and other networks; by date, then by name."""
+    """The newest results file of each kind, instruction set and other networks; by date, then by name."""
     found: dict[tuple[str, str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
         if entry["kind"] in ("gpu", "families", "serve"):  # their scripts write pages of their own
             continue
-        key = (entry["kind"], entry.get("coretype") or "", other_networks(entry))
+        key = (entry["kind"], held_to(entry), other_networks(entry))
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])
     return [found[key][2] for key in sorted(found)]
+
+
+def held_to(entry: Entry) -> str:
+    """The instruction set to which all engines were held, or an OpenBLAS core type for npresnet alone, else nothing."""
+    return entry.get("isa") or entry.get("coretype") or ""
 
 
 def other_networks(entry: Entry) -> str:
@@ -71,15 +78,15 @@ def other_networks(entry: Entry) -> str:
 
 
 def with_best_peak(entries: Sequence[Entry]) -> list[Entry]:
-    """Races with the largest GEMM peak of all results for their processor and BLAS core type: a busy machine reaches
+    """Races with the largest GEMM peak of all results for their processor and instruction set: a busy machine reaches
     less than it can."""
     found: dict[tuple[str, str], float] = {}
     for entry in entries:
-        key = (entry["machine"]["cpu"], entry.get("coretype") or "")
+        key = (entry["machine"]["cpu"], held_to(entry))
         peaks = [of.get("gemm_peak_gflops") or 0.0 for of in (entry, *_cases(entry))]
         found[key] = max(found.get(key, 0.0), *peaks)
     return [
-        {**entry, "gemm_peak_gflops": found[entry["machine"]["cpu"], entry.get("coretype") or ""]}
+        {**entry, "gemm_peak_gflops": found[entry["machine"]["cpu"], held_to(entry)]}
         if entry["kind"] == "cpu" and entry.get("gemm_peak_gflops")
         else entry
         for entry in entries
@@ -91,7 +98,7 @@ def _cases(entry: Entry) -> list[Entry]:
 
 
 def pictures(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Kind -> the entry of its picture: the default BLAS core type's results, which come first, where available."""
+    """Kind -> the entry of its picture: results of engines that were not held, which come first, where available."""
     shown = {entry["kind"]: entry for entry in reversed(entries)}
     return {kind: shown[kind] for kind in PICTURES if kind in shown}
 
@@ -113,10 +120,16 @@ def picture_link(kind: str) -> str:
 
 def section(entry: Entry) -> str:
     """One results file as Markdown: heading, tables, engines without times, conditions, command."""
-    asked = f", OpenBLAS asked for its core type {entry['coretype']}" if entry.get("coretype") else ""
+    asked = _HELD.get(held_to(entry), f", OpenBLAS asked for its core type {held_to(entry)}")
     if entry["kind"] == "coldstart":
         heading = f"**A fresh process from weight file to label** ({entry['model']}{asked})"
         shown, notes = [cold_table(entry)], cold_problems(entry)
+    elif entry["kind"] == "folder":
+        heading = f"**A folder of photos to labels**, whole processes ({entry['model']})"
+        shown, notes = [folder.table(entry)], folder.notes(entry)
+    elif entry["kind"] == "draft":
+        heading = "**Photos scaled while they are decoded** (`draft=True`)"
+        shown, notes = [draft.table(found) for found in entry["sets"]], []
     elif entry["kind"] == "memory":
         heading = f"**Memory of each engine's process, batch by batch**{asked}"
         shown, notes = [tables.memory_table(entry["cases"])], tables.problems(entry["cases"])

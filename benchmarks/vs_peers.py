@@ -5,7 +5,7 @@
     python benchmarks/vs_peers.py --models all --resume             resume such a run after an interrupt
     python benchmarks/vs_peers.py --models resnet50d seresnet50     timm's names, beside timm's own modules
     python benchmarks/vs_peers.py --models r3d_18 --size 112        clips of 16 frames, beside torchvision's
-    python benchmarks/vs_peers.py --openblas-coretype Haswell       as on a machine with AVX2 only
+    python benchmarks/vs_peers.py --isa avx2                        every engine as on a machine with AVX2 only
 
 Float32, equal threads, each engine in its own process with every OPENBLAS_* variable unset. Engines that are not
 installed are left out (`pip install 'npresnet[bench]'` installs them all). Close other programs first.
@@ -64,7 +64,7 @@ def _keep(options: argparse.Namespace, entry: Entry) -> None:
 
 
 def _earlier(options: argparse.Namespace) -> Entry | None:
-    path = _path(options, results.header("cpu", "", coretype=options.openblas_coretype))
+    path = _path(options, results.header("cpu", "", isa=options.isa))
     return read(path) if path else None
 
 

@@ -47,11 +47,12 @@ class Program:
 
 @dataclass(frozen=True)
 class Run:
-    """One whole process. peak_mb is None where unavailable."""
+    """One whole process. peak_mb and cpu_ms, of all its threads and processes, are None where unavailable."""
 
     printed: str
     wall_ms: float
     peak_mb: float | None
+    cpu_ms: float | None = None
 
 
 @dataclass
@@ -70,7 +71,10 @@ class ColdResult:
             return {**entry, "reason": self.reason}
         peaks = [run.peak_mb for run in self.runs if run.peak_mb is not None]
         memory = {"peak_mb": round(median(peaks), 1)} if peaks else {}
-        return {**entry, "printed": self.runs[-1].printed, **Stats.of(r.wall_ms for r in self.runs).to_dict(), **memory}
+        times_ms = [run.cpu_ms for run in self.runs if run.cpu_ms is not None]
+        work = {"cpu_ms": round(median(times_ms), 1)} if times_ms else {}
+        stats = Stats.of(run.wall_ms for run in self.runs).to_dict()
+        return {**entry, "printed": self.runs[-1].printed, **stats, **memory, **work}
 
 
 class ProgramError(Exception):
@@ -88,7 +92,7 @@ def run_once(program: Program, environ: Mapping[str, str], *, timeout_s: float =
         deadline = threading.Timer(timeout_s, _kill, [child])
         deadline.start()
         try:
-            maxrss, code = _wait(child)
+            maxrss, cpu_ms, code = _wait(child)
             wall_ms = (time.perf_counter() - start) * 1e3
         finally:
             deadline.cancel()
@@ -96,23 +100,30 @@ def run_once(program: Program, environ: Mapping[str, str], *, timeout_s: float =
     if code != 0:
         last = complaint.splitlines()[-1] if complaint else "it said nothing"
         raise ProgramError(without_paths(f"exit code {code}: {last}"))
-    return Run(printed, wall_ms, _credible(maxrss))
+    return Run(printed, wall_ms, _credible(maxrss), cpu_ms)
 
 
 def race(
-    programs: Sequence[Program], environ: Mapping[str, str], *, repetitions: int, say: Callable[[str], None]
+    programs: Sequence[Program],
+    environ: Mapping[str, str],
+    *,
+    repetitions: int,
+    say: Callable[[str], None],
+    timeout_s: float = 120.0,
+    judge: Callable[[Sequence[ColdResult]], None] | None = None,
 ) -> list[ColdResult]:
     """Run the programs in turn, `repetitions` times after one that is not counted.
 
-    A program that fails, or prints another index than the first that works, is recorded without times.
+    A program that fails is recorded without times; so is one that `judge` calls wrong in its result: by default, one
+    that prints another index than most.
     """
     results = [ColdResult(program) for program in programs]
     for number in range(-1, repetitions):
         for result in rotated(results, max(number, 0)):
             if result.status == "ok":
-                _repeat(result, environ, counts=number >= 0)
+                _repeat(result, environ, counts=number >= 0, timeout_s=timeout_s)
         say(f"repetition {number + 1} of {repetitions}")
-    _refuse_disagreement(results)
+    (judge or _refuse_disagreement)(results)
     return results
 
 
@@ -124,13 +135,13 @@ def operators_to_declare(environ: Mapping[str, str]) -> str:
     return " ".join(torchvision_models.operator_names()) if "torchvision::" in done.stderr else ""
 
 
-def _repeat(result: ColdResult, environ: Mapping[str, str], *, counts: bool) -> None:
+def _repeat(result: ColdResult, environ: Mapping[str, str], *, counts: bool, timeout_s: float) -> None:
     missing = result.program.missing()
     if missing:
         result.status, result.reason = "absent", f"needs {', '.join(missing)}"
         return
     try:
-        run = run_once(result.program, environ)
+        run = run_once(result.program, environ, timeout_s=timeout_s)
     except ProgramError as problem:
         result.status, result.reason = "failed", str(problem)
         return
@@ -148,13 +159,13 @@ def _refuse_disagreement(results: Sequence[ColdResult]) -> None:
             result.status, result.reason = "wrong", f"printed {', '.join(sorted(wrong))}, the others {agreed}"
 
 
-def _wait(child: subprocess.Popen[bytes]) -> tuple[int | None, int]:
-    """The child's ru_maxrss, where available, and its exit code."""
+def _wait(child: subprocess.Popen[bytes]) -> tuple[int | None, float | None, int]:
+    """The child's ru_maxrss and CPU time in ms, where available, and its exit code."""
     if not hasattr(os, "wait4"):
-        return None, child.wait()
+        return None, None, child.wait()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss, child.returncode
+    return usage.ru_maxrss, (usage.ru_utime + usage.ru_stime) * 1e3, child.returncode
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,7 @@ def run(
 ) -> Entry:
     """An entry of kind "memory", without times; otherwise like `npresnet.bench.run.run`."""
     few_calls = replace(settings, rounds=1, seconds=0.0, pause_s=0.0)
-    shown: Entry = {"threads": settings.threads, "coretype": settings.coretype}
+    shown: Entry = {"threads": settings.threads}
     entry = header("memory", command, **shown, cases=[], skipped=[])
     for model in race.models:
         request = Request(model, "", race.size, race.seed, race.onnx)

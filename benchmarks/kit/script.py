@@ -32,8 +32,8 @@ def say(line: str) -> None:
 
 
 def default_path(kind: str, entry: Mapping[str, Any]) -> Path:
-    """results/<kind>-<processor>[-<requested OpenBLAS core type>]-<date>.json"""
-    words = [kind, slug(entry["machine"]["cpu"]), (entry.get("coretype") or "").lower(), entry["date"]]
+    """results/<kind>-<processor>[-<instruction set>]-<date>.json"""
+    words = [kind, slug(entry["machine"]["cpu"]), entry.get("isa") or "", entry["date"]]
     return RESULTS / ("-".join(filter(None, words)) + ".json")
 
 

@@ -9,6 +9,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from npresnet.bench.engines import ENGINES
+from npresnet.bench.isa import ISAS
 
 if TYPE_CHECKING:
     from npresnet.bench.compare import Settings
@@ -40,10 +41,10 @@ def add_engines(parser: Any, *, engines: list[str] | None = None, threads: int |
 
 
 def add_pace(parser: Any) -> None:
-    """Arguments for the duration and the BLAS core type."""
+    """Arguments for the duration and the instruction set."""
     parser.add_argument("--rounds", type=count, default=7, metavar="N", help="interleaved rounds (7)")
     parser.add_argument("--seconds", type=float, default=0.4, metavar="S", help="of calls an engine and round (0.4)")
-    parser.add_argument("--openblas-coretype", metavar="NAME", help="ask OpenBLAS for one core type, such as Haswell")
+    parser.add_argument("--isa", choices=ISAS, help="hold every engine to these instructions, and check that it obeys")
     parser.add_argument("--quick", action="store_true", help="one short round: to try it out, not to measure")
 
 
@@ -51,10 +52,9 @@ def settings_of(options: argparse.Namespace, threads: int) -> Settings:
     """The settings of a measurement."""
     from npresnet.bench.compare import Settings
 
-    coretype = options.openblas_coretype
     if options.quick:
-        return Settings(threads, rounds=1, seconds=0.05, pause_s=0.05, coretype=coretype)
-    return Settings(threads, options.rounds, options.seconds, coretype=coretype)
+        return Settings(threads, rounds=1, seconds=0.05, pause_s=0.05, isa=options.isa)
+    return Settings(threads, options.rounds, options.seconds, isa=options.isa)
 
 
 def count(text: str) -> int:

@@ -36,7 +36,7 @@ class Settings:
     rounds: int = 7
     seconds: float = 0.4
     pause_s: float = 0.2
-    coretype: str | None = None
+    isa: str | None = None  # to which every engine is held
     error_factor: float = 10.0
     prepare_timeout_s: float = 900.0
     load_timeout_s: float = 300.0
@@ -101,10 +101,16 @@ class Racer:
         if missing:
             self.result.give_up("absent", f"needs {', '.join(missing)}")
             return
+        if self.settings.isa and self.engine.free:
+            self.result.give_up("free", self.engine.free)
+            return
         with self._failures_end_it():
-            self.process = Process(worker_environ(self.settings.threads, coretype=self.settings.coretype))
+            self.process = Process(worker_environ(self.settings.threads, isa=self.settings.isa))
             self._load(prepared, batch)
             self._check(Path(prepared.folder), bound)
+        if self.settings.isa and self.process is not None:
+            with self._failures_end_it():
+                self._check_instructions()
 
     def take_turn(self) -> None:
         """Make one round's calls."""
@@ -155,6 +161,14 @@ class Racer:
         self.result.error = relative_rms_error(found, expected)
         if not self.result.error <= bound:  # NaN is wrong too
             self._end("wrong", f"RMS error {self.result.error:.1e} of the logits, more than {bound:.1e}")
+
+    def _check_instructions(self) -> None:
+        """Ask which instructions it uses; one that was not held as it was told is not timed."""
+        assert self.process is not None
+        said = self.process.ask("instructions", timeout_s=self.settings.call_timeout_s)
+        self.result.instructions, self.result.independent = said["main"], said["independent"]
+        if said["disobedience"]:
+            self._end("failed", f"not held to {self.settings.isa}: {said['disobedience']}")
 
     @contextmanager
     def _failures_end_it(self) -> Iterator[None]:

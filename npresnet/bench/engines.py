@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from npresnet.bench.isa import Report
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -17,12 +19,14 @@ class Engine:
     title    in tables
     needs    import names of the libraries that must be installed
     loader   "module:function" of a `Loader`; only the worker imports it
+    free     why it cannot be held to an instruction set; nothing where it can
     """
 
     name: str
     title: str
     needs: tuple[str, ...]
     loader: str
+    free: str = ""
 
     def missing(self) -> list[str]:
         """The libraries that this engine needs and that are not installed."""
@@ -54,17 +58,20 @@ class Loaded:
     feed       converts a (batch, C, H, W) array to the engine's input; not timed
     run        the timed call; its result converts to an array (batch, features)
     versions   library -> version
+    report     of its input: what it says of the instructions that it uses; None where it cannot tell
     """
 
     feed: Callable[[Any], Any]
     run: Callable[[Any], Any]
     versions: Mapping[str, str]
+    report: Callable[[Any], Report] | None = None
 
 
 Loader = Callable[[Job], Loaded]
 
 OURS, FAST = "npresnet", "npresnet-fast"
 _PEERS = "npresnet.bench.peers"
+_FREE = "it has no setting that holds it to an instruction set"
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
@@ -73,7 +80,7 @@ ENGINES: dict[str, Engine] = {
         Engine("torch", "PyTorch eager, NCHW", ("torch",), f"{_PEERS}:torch_eager"),
         Engine("torch-channels-last", "PyTorch eager, channels_last", ("torch",), f"{_PEERS}:torch_channels_last"),
         Engine("torch-compile", "torch.compile, frozen", ("torch",), f"{_PEERS}:torch_compile"),
-        Engine("onnxruntime", "ONNX Runtime", ("onnxruntime",), f"{_PEERS}:onnxruntime"),
+        Engine("onnxruntime", "ONNX Runtime", ("onnxruntime",), f"{_PEERS}:onnxruntime", _FREE),
         Engine("openvino", "OpenVINO", ("openvino",), f"{_PEERS}:openvino"),
     )
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npresnet.bench import words
 from npresnet.bench.engines import Job, Loaded
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def ours(job: Job) -> Loaded:
     import npresnet
 
     model = npresnet.load(job.model, threads=job.threads, **job.options)
-    return Loaded(feed=_unchanged, run=model, versions={"npresnet": npresnet.__version__, "numpy": np.__version__})
+    versions = {"npresnet": npresnet.__version__, "numpy": np.__version__}
+    return Loaded(feed=_unchanged, run=model, versions=versions, report=lambda x: words.of_numpy())
 
 
 def ours_fast(job: Job) -> Loaded:
@@ -35,7 +37,8 @@ def ours_fast(job: Job) -> Loaded:
 def torch_eager(job: Job) -> Loaded:
     """PyTorch as most programs use it: eager, NCHW."""
     torch, module, versions = _torch_module(job)
-    return Loaded(torch.from_numpy, _without_gradient(torch, module), versions)
+    run = _without_gradient(torch, module)
+    return Loaded(torch.from_numpy, run, versions, lambda x: words.of_torch(torch, lambda: run(x)))
 
 
 def torch_channels_last(job: Job) -> Loaded:
@@ -48,7 +51,8 @@ def torch_channels_last(job: Job) -> Loaded:
     def feed(x: np.ndarray) -> Any:
         return torch.from_numpy(x).contiguous(memory_format=order)
 
-    return Loaded(feed, _without_gradient(torch, module), versions)
+    run = _without_gradient(torch, module)
+    return Loaded(feed, run, versions, lambda x: words.of_torch(torch, lambda: run(x)))
 
 
 def torch_compile(job: Job) -> Loaded:
@@ -57,8 +61,8 @@ def torch_compile(job: Job) -> Loaded:
     inductor: Any = importlib.import_module("torch._inductor.config")
     inductor.freezing = True
     inductor.compile_threads = 1  # no helper processes beside the measured one
-    compiled = torch.compile(module, dynamic=False)
-    return Loaded(torch.from_numpy, _without_gradient(torch, compiled), versions)
+    run = _without_gradient(torch, torch.compile(module, dynamic=False))
+    return Loaded(torch.from_numpy, run, versions, lambda x: words.of_inductor(torch, lambda: run(x)))
 
 
 def onnxruntime(job: Job) -> Loaded:
@@ -88,12 +92,14 @@ def openvino(job: Job) -> Loaded:
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
     }
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    compiled = core.compile_model(model, "CPU", settings)
+    request = compiled.create_infer_request()
 
     def run(x: np.ndarray) -> Any:
         return request.infer({0: x}, share_inputs=True, share_outputs=True)[0]
 
-    return Loaded(_unchanged, run, {"openvino": ov.__version__.split("-")[0]})
+    versions = {"openvino": ov.__version__.split("-")[0]}
+    return Loaded(_unchanged, run, versions, lambda x: words.of_openvino(compiled))
 
 
 def _torch_module(job: Job) -> tuple[Any, torch.nn.Module, dict[str, str]]:

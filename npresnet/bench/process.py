@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import npresnet
+from npresnet.bench.isa import environ as held_to
 
 PACKAGE_PARENT = Path(npresnet.__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
-_TUNING = tuple("OPENBLAS_ GOTO_ OMP_ GOMP_ KMP_ MKL_ BLIS_ VECLIB_ DNNL_ ONEDNN_ TORCHINDUCTOR_".split())
+_TUNING = tuple(
+    "OPENBLAS_ GOTO_ OMP_ GOMP_ KMP_ MKL_ BLIS_ VECLIB_ DNNL_ ONEDNN_ TORCHINDUCTOR_ ATEN_CPU_ NPY_DISABLE_".split()
+)
 ENDING_S = 20.0  # a process that waits for a driver may outlive SIGKILL
 
 
@@ -42,13 +45,15 @@ class WorkerHungError(WorkerError):
     last_words = ""
 
 
-def worker_environ(threads: int, *, coretype: str | None = None) -> dict[str, str]:
+def worker_environ(threads: int, *, isa: str | None = None, coretype: str | None = None) -> dict[str, str]:
     """The environment of a worker: no external tuning variables, every OPENBLAS_* unset, equal threads.
 
-    `coretype` selects an OpenBLAS core type by name (OPENBLAS_CORETYPE), the only such variable ever set.
+    isa       the instruction set to which every library is held, see `npresnet.bench.isa`
+    coretype  an OpenBLAS core type by name (OPENBLAS_CORETYPE), for npresnet alone
     """
     environ = {name: value for name, value in os.environ.items() if not name.upper().startswith(_TUNING)}
     environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    environ.update(held_to(isa))
     if coretype:
         environ["OPENBLAS_CORETYPE"] = coretype
     path = [str(PACKAGE_PARENT), *filter(None, [environ.get("PYTHONPATH")])]

@@ -13,14 +13,17 @@ from npresnet.bench import machine
 from npresnet.bench.engines import FAST, OURS
 from npresnet.bench.timing import Stats, geometric_mean, median
 
-Status = Literal["ok", "absent", "failed", "wrong"]
+Status = Literal["ok", "absent", "free", "failed", "wrong"]
 
 
 @dataclass
 class EngineResult:
     """One engine on one case. Only "ok" has times.
 
-    status        absent: not installed; failed: raised, died or hung; wrong: its logits differ from the reference's
+    status        absent: not installed; free: cannot be held to the instruction set; failed: raised, died, hung, or
+                  was not held; wrong: its logits differ from the reference's
+    instructions  what its parts say of the instructions that they use, where it was held; independent: those that chose
+                  for themselves
     error         RMS error relative to the RMS of the reference's logits
     rounds_ms     for each round, the milliseconds of each call (one call = one batch)
     """
@@ -35,6 +38,8 @@ class EngineResult:
     resident_mb: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
     blas: list[dict[str, Any]] = field(default_factory=list)
+    instructions: dict[str, str] = field(default_factory=dict)
+    independent: dict[str, str] = field(default_factory=dict)
 
     @property
     def stats(self) -> Stats | None:
@@ -49,6 +54,7 @@ class EngineResult:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types: Stats and each round's median instead of all times."""
         entry = {name: value for name, value in asdict(self).items() if name != "rounds_ms" and value not in ("", None)}
+        entry = {name: value for name, value in entry.items() if value or name not in ("instructions", "independent")}
         if self.stats:
             entry |= {**self.stats.to_dict(), "round_medians_ms": [round(median(times), 4) for times in self.rounds_ms]}
         return entry

@@ -58,7 +58,7 @@ def run(
     if set(installed(registry)) <= {OURS, FAST}:
         say(NO_PEERS)
     shown: Entry = {"threads": settings.threads, "rounds": settings.rounds, "seconds": settings.seconds}
-    shown |= {"coretype": settings.coretype, "onnx": race.onnx, "seed": race.seed}
+    shown |= {"isa": settings.isa, "onnx": race.onnx, "seed": race.seed}
     shown |= {"versions": machine.library_versions(LIBRARIES), "gemm_peak_gflops": _gemm_peak(settings, say)}
     entry = header("cpu", command, **shown, cases=[], geometric_means={}, skipped=[])
     engines = race.chosen(registry)
@@ -86,14 +86,16 @@ def run_layers(race: Race, settings: Settings, *, command: str, say: Say, keep: 
     Each case has its own process, and as much time for its passes as an engine has in a race.
     """
     started = _begun(say)
-    shown: Entry = {"threads": 1, "seconds": settings.rounds * settings.seconds, "coretype": settings.coretype}
+    shown: Entry = {"threads": 1, "seconds": settings.rounds * settings.seconds, "isa": settings.isa}
     entry = header("layers", command, **shown, cases=[], skipped=[])
     for model, batch in ((model, batch) for model in race.models for batch in race.batches):
         say(f"{Path(model).name} batch {batch}: timing every step on {settings.options.get('device', 'one thread')}")
         wanted = {"model": model, "batch": batch, "size": race.size, "seed": race.seed, "options": settings.options}
         try:
-            with Process(worker_environ(1, coretype=settings.coretype)) as process:
+            with Process(worker_environ(1, isa=settings.isa)) as process:
                 timeout_s = settings.prepare_timeout_s + shown["seconds"]
+                if settings.isa:
+                    _require_obedience(process, settings)
                 case = process.ask("layers", timeout_s=timeout_s, seconds=shown["seconds"], **wanted)
         except WorkerError as problem:
             leave_out(entry, model, problem, say, keep)
@@ -116,6 +118,13 @@ def _ended(started: CpuTimes | None, say: Say) -> None:
         say(text)
 
 
+def _require_obedience(process: Process, settings: Settings) -> None:
+    """Raise WorkerError unless this process's BLAS and NumPy say that they are held to the instruction set."""
+    said = process.ask("instructions", timeout_s=settings.prepare_timeout_s)
+    if said["disobedience"]:
+        raise WorkerError(f"not held to {settings.isa}: {said['disobedience']}")
+
+
 def leave_out(entry: Entry, model: str, problem: WorkerError, say: Say, keep: Callable[[Entry], None]) -> None:
     """Report and record under "skipped" why a model was left out; of its file only the name."""
     name = Path(model).name
@@ -129,7 +138,7 @@ def same_conditions(entry: Entry, earlier: Entry) -> bool:
     """Whether two runs may share a table: the same kind, machine, versions and settings; load averages may differ."""
 
     def conditions(of: Entry) -> Entry:
-        names = ("kind", "threads", "rounds", "seconds", "coretype", "onnx", "seed", "versions")
+        names = ("kind", "threads", "rounds", "seconds", "isa", "onnx", "seed", "versions")
         kept = {name: of.get(name) for name in names}
         return {**kept, **{name: value for name, value in of["machine"].items() if not name.startswith("load")}}
 
@@ -175,7 +184,7 @@ def has_failed(entry: Entry) -> bool:
 def _gemm_peak(settings: Settings, say: Say) -> float | None:
     """GFLOP/s of one thread, in a process like those of the race."""
     try:
-        with Process(worker_environ(1, coretype=settings.coretype)) as process:
+        with Process(worker_environ(1, isa=settings.isa)) as process:
             return round(float(process.ask("peak", timeout_s=settings.call_timeout_s)["gemm_peak_gflops"]), 1)
     except WorkerError as problem:
         say(f"the GEMM peak is unknown: {problem}")

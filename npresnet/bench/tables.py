@@ -9,6 +9,7 @@ from typing import Any
 
 from npresnet.bench import machine
 from npresnet.bench.engines import ENGINES, FAST, OURS
+from npresnet.bench.isa import held_text
 from npresnet.bench.peak import floor_ms
 from npresnet.bench.results import geometric_means
 
@@ -16,7 +17,8 @@ Case = Mapping[str, Any]  # CaseResult.to_dict()
 EAGER = ("torch", "torch-channels-last")
 COMPILING = ("torch-compile", "onnxruntime", "openvino")
 BUSY = 0.5  # the load average from which the machine counts as used by others
-NO_TIME = {"absent": "not installed", "failed": "failed", "wrong": "wrong result"}
+SHOWN_NOWHERE = ("absent", "free")
+NO_TIME = {"absent": "not installed", "free": "left out", "failed": "failed", "wrong": "wrong result"}
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Table:
 
 
 def engine_names(cases: Sequence[Case]) -> list[str]:
-    """The installed engines in their order, ours first."""
+    """The installed engines in their order, ours first; without those that cannot be held."""
     found = ((name, entry["status"]) for case in cases for name, entry in case["engines"].items())
-    names = list(dict.fromkeys(name for name, status in found if status != "absent"))
+    names = list(dict.fromkeys(name for name, status in found if status not in SHOWN_NOWHERE))
     return sorted(names, key=lambda name: name != OURS)
 
 
@@ -149,7 +151,7 @@ def problems(cases: Sequence[Case]) -> list[str]:
     """A sentence for each engine without a time."""
     sentences = (
         f"{title(name)}: {NO_TIME[entry['status']]} ({entry.get('reason', '')})"
-        + ("" if entry["status"] == "absent" else f", {_case_title(case)}")
+        + ("" if entry["status"] in SHOWN_NOWHERE else f", {_case_title(case)}")
         for case in cases
         for name, entry in case["engines"].items()
         if entry["status"] != "ok"
@@ -166,6 +168,8 @@ def legends(entry: Mapping[str, Any]) -> list[str]:
             "that this BLAS reached at best on 1024x1024 matrices; Winograd's algorithm multiplies less and may get "
             "below it."
         )
+    if entry.get("isa"):
+        found.append(held_text(entry, title))
     if any(FAST in case["ratios"] for case in entry["cases"]):
         found.append(f"Under {title(FAST)!r} the ratio is the default's time / that with fast=True.")
     return found

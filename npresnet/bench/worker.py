@@ -4,6 +4,7 @@
     {"do": "load", "loader", "job"}        load the engine
     {"do": "check", "images", "save_to"}   run all images, save the results
     {"do": "time", "seconds"}              milliseconds of each call
+    {"do": "instructions"}                 what the engine, or else NumPy, says of the instructions that it uses
     {"do": "peak"}                         the GEMM peak of this machine
     {"do": "layers", ...}                  npresnet's time step by step (see `layers`)
     {"do": "info"}                         memory, versions, BLAS
@@ -26,7 +27,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from npresnet.bench import machine, memory
+from npresnet.bench import isa, machine, memory, words
 from npresnet.bench.engines import Job, Loaded
 from npresnet.bench.timing import time_calls
 
@@ -64,6 +65,13 @@ class Worker:
     def time(self, seconds: float) -> dict[str, Any]:
         engine, fed = self._loaded(), self.fed
         return {"times_ms": time_calls(lambda: engine.run(fed), seconds=seconds)}
+
+    def instructions(self) -> dict[str, Any]:
+        if self.engine is None:
+            report = words.of_numpy()
+        else:
+            report = self.engine.report(self.fed) if self.engine.report else isa.Report({})
+        return {"disobedience": isa.disobedience(report), "main": report.main, "independent": isa.independent(report)}
 
     def peak(self) -> dict[str, Any]:
         from npresnet.bench.peak import gemm_peak_gflops

@@ -121,5 +121,5 @@ def _command(args: Namespace) -> str:
     words += ["--onnx", args.onnx] if args.onnx != "auto" and not args.layers else []
     words += ["--size", str(args.size), "--rounds", str(args.rounds), "--seconds", f"{args.seconds:g}"]
     words += ["--device", args.device, "--dtype", args.dtype] if args.device != "cpu" else []
-    words += ["--openblas-coretype", args.openblas_coretype] if args.openblas_coretype else []
+    words += ["--isa", args.isa] if args.isa else []
     return shlex.join(words)

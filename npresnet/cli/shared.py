@@ -103,17 +103,16 @@ def _value(text: str) -> Any:
 
 
 def _preprocess(args: Namespace) -> Any:
-    """--preprocess and --exif as an argument of `load`."""
-    chosen, exif = args.preprocess, getattr(args, "exif", False)
+    """--preprocess, --exif and --draft as an argument of `load`."""
+    chosen = args.preprocess
+    flags = {name: True for name in ("exif", "draft") if getattr(args, name, False)}
     if chosen is not None and chosen.lstrip().startswith("{"):
         try:
             chosen = json.loads(chosen)
         except (ValueError, RecursionError) as error:
             raise ArchitectureError(f"--preprocess is not valid JSON: {error}") from None
-    if exif:
-        return {**chosen, "exif": True} if isinstance(chosen, dict) else _with_exif(chosen)
+    if flags:
+        if isinstance(chosen, dict):
+            return {**chosen, **flags}
+        return flags if chosen is None else {"preset": chosen, **flags}
     return chosen
-
-
-def _with_exif(preset: str | None) -> dict[str, Any]:
-    return {"exif": True} if preset is None else {"preset": preset, "exif": True}

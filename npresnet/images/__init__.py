@@ -5,12 +5,14 @@
 
     opening, limits          a file's header; how many pixels a picture may have, before and after it is resized
     orientation, deep        turned by EXIF; 16 and 32 bits to 8
+    draft                    JPEG files scaled while they are decoded, if that is asked for
     bands                    what needs little memory when it is done to some rows after the others
     preprocessing, bilinear  resize, crop, normalise; without antialias
 
 Networks for clips take frames: `clips` reads a folder, a list or an array of them.
 
-Every step matches torchvision's transforms on PIL images (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`) bit for bit.
+Every step matches torchvision's transforms on PIL images (`Resize`, `CenterCrop`, `ToTensor`, `Normalize`) bit for bit,
+unless `draft` is asked for.
 Pillow is imported only when an image is read.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,14 +95,15 @@ def _picture(source: Any, how: Preprocess, max_pixels: int | None) -> Image.Imag
         if how.crop is None and not isinstance(how.resize, tuple):
             check_input(size, resized, limit, name)
 
-    image, convert = decoded(source, exif=how.exif, mode=mode, max_pixels=limit, check=check)
-    size = resized_size(image.size, how.resize)
+    draft = partial(_at_most, how=how) if how.draft else None
+    image, convert, part = decoded(source, exif=how.exif, mode=mode, max_pixels=limit, check=check, draft=draft)
+    size = resized_size(part.size, how.resize)
     wanted = _crop_box(size, how.crop)
-    if size == image.size:
+    if size == part.size:
         made = converted(image, convert)
     elif how.antialias:
         image = converted(image, convert)  # and the decoded one is let go
-        made = _resize(image, size, how.interpolation)
+        made = _resize(image, size, how.interpolation, part.box)
     else:
         from npresnet.images.bilinear import resize_without_antialias
 
@@ -115,9 +116,11 @@ def _picture(source: Any, how: Preprocess, max_pixels: int | None) -> Image.Imag
     return made if made.mode == mode else made.convert(mode)
 
 
-def _resize(image: Image.Image, size: tuple[int, int], interpolation: str) -> Image.Image:
-    """Source: torchvision.transforms.functional.resize."""
-    return image.resize(size, _filter(interpolation))
+def _resize(
+    image: Image.Image, size: tuple[int, int], interpolation: str, box: tuple[float, float, float, float]
+) -> Image.Image:
+    """The box of an image, usually all of it. Source: torchvision.transforms.functional.resize."""
+    return image.resize(size, _filter(interpolation), box)
 
 
 def resized_size(size: tuple[int, int], wanted: Size | None) -> tuple[int, int]:
@@ -130,6 +133,12 @@ def resized_size(size: tuple[int, int], wanted: Size | None) -> tuple[int, int]:
     if width <= height:
         return wanted, int(wanted * height / width)
     return int(wanted * width / height), wanted
+
+
+def _at_most(size: tuple[int, int], how: Preprocess) -> tuple[int, int]:
+    """(width, height) after Resize, whichever way EXIF turns the picture before it."""
+    resized = resized_size(size, how.resize)
+    return (max(resized),) * 2 if how.exif and isinstance(how.resize, tuple) else resized  # else it turns with it
 
 
 def _filter(interpolation: str) -> Image.Resampling:

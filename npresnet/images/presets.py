@@ -39,6 +39,8 @@ class Preprocess:
     antialias      whether resizing averages over all pixels, as Pillow does; False takes the two neighbours along each
                    axis (bilinear only), as torchvision's presets for video do
     bgr            the order of the channels, also of mean and std, is blue, green, red
+    draft          let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least three times what
+                   `resize` needs: faster for photos, close to torchvision's result and not equal to it
 
     Raises ArchitectureError for invalid values.
     Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
@@ -52,6 +54,7 @@ class Preprocess:
     exif: bool = False
     antialias: bool = True
     bgr: bool = False
+    draft: bool = False
 
     def __post_init__(self) -> None:
         checked = {
@@ -63,12 +66,18 @@ class Preprocess:
             "exif": _flag("exif", self.exif),
             "antialias": _flag("antialias", self.antialias),
             "bgr": _flag("bgr", self.bgr),
+            "draft": _flag("draft", self.draft),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         _check_channels(self.mean, self.std, bgr=self.bgr)
         if not self.antialias and self.interpolation != "bilinear":
             raise ArchitectureError(f"antialias=False needs interpolation='bilinear', got {self.interpolation!r}")
+        if self.draft and (not self.antialias or self.interpolation.startswith("nearest")):
+            raise ArchitectureError(
+                "draft=True takes averages of pixels, and this preprocessing single ones: it needs antialias=True and "
+                f"another interpolation than nearest, got antialias={self.antialias}, {self.interpolation!r}"
+            )
 
     @property
     def channels(self) -> int:
@@ -116,6 +125,7 @@ class Preprocess:
             "turned by EXIF" if self.exif else "",
             "" if self.antialias else "not antialiased",
             "channels BGR" if self.bgr else "",
+            "JPEG scaled while decoding" if self.draft else "",
         ]
         text = ", ".join(step for step in steps if step)
         return f"{self.name}: {text}" if self.name else text

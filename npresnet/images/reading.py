@@ -16,6 +16,7 @@ import numpy as np
 from npresnet.errors import ImageError
 from npresnet.images.arrays import from_array
 from npresnet.images.bands import converted
+from npresnet.images.draft import Part, scaled_down, whole
 from npresnet.images.limits import check_file, checked_limit
 from npresnet.images.messages import name_of, reason
 from npresnet.images.opening import opened
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _GREY = ("1", "L", "LA", "La")
 
 Check = Callable[[tuple[int, int]], None]
+Resized = Callable[[tuple[int, int]], tuple[int, int]]
 
 
 def read(source: Any, *, exif: bool = False, mode: str = "RGB", max_pixels: int | None = None) -> Image.Image:
@@ -50,19 +52,27 @@ def read(source: Any, *, exif: bool = False, mode: str = "RGB", max_pixels: int 
     own: do not modify it. Raises ImageError.
     """
     with image_errors(source):
-        image, convert = decoded(source, exif=exif, mode=mode, max_pixels=max_pixels)
+        image, convert, _ = decoded(source, exif=exif, mode=mode, max_pixels=max_pixels)
         made = converted(image, convert)
         return made if made.mode == mode else made.convert(mode)
 
 
 def decoded(
-    source: Any, *, exif: bool = False, mode: str = "RGB", max_pixels: int | None = None, check: Check | None = None
-) -> tuple[Image.Image, Convert]:
-    """As `read`, but not yet converted: a loaded, upright image, and what converts it, or any band of its rows.
+    source: Any,
+    *,
+    exif: bool = False,
+    mode: str = "RGB",
+    max_pixels: int | None = None,
+    check: Check | None = None,
+    draft: Resized | None = None,
+) -> tuple[Image.Image, Convert, Part]:
+    """As `read`, but not yet converted: a loaded, upright image, what converts it, or any band of its rows, and the
+    part of it that is the picture.
 
     Grey images become L first, whatever the mode: the three channels of RGB would be equal.
 
     check  is called with the picture's size (width, height) before it is decoded
+    draft  what the picture of a size is resized to at most: JPEG files may be scaled while they are decoded
     """
     from PIL import Image
 
@@ -74,7 +84,7 @@ def decoded(
     foreign = "" if is_content else named(source)
     if not foreign and (is_content or hasattr(source, "read")):
         with opened(source, limit) as image:
-            found = _loaded(image, exif, mode, name_of(given), check)
+            found = _loaded(image, exif, mode, name_of(given), check, draft)
         check_file(found[0].size, limit, name_of(given))  # an ICO's directory may say less than its picture
         return found
     if not foreign and hasattr(source, "__array__"):
@@ -113,25 +123,31 @@ def image_errors(source: Any) -> Iterator[None]:
         raise ImageError(f"{name_of(source)} {reason(error, source)}") from error
 
 
-def _loaded(image: Image.Image, exif: bool, mode: str, name: str, check: Check | None) -> tuple[Image.Image, Convert]:
+def _loaded(
+    image: Image.Image, exif: bool, mode: str, name: str, check: Check | None, draft: Resized | None = None
+) -> tuple[Image.Image, Convert, Part]:
     if min(image.size) < 1:
         raise ImageError(f"{name} has no pixels")
     said = image.size
     if check is not None:
         check(said)
+    part = None if draft is None else scaled_down(image, draft(said))
     image.load()
-    if check is not None and image.size != said:
-        check(image.size)
+    if part is None:
+        part = whole(image.size)
+        if check is not None and image.size != said:
+            check(image.size)
     if exif:
-        from npresnet.images.orientation import upright
+        from npresnet.images.orientation import orientation, upright
 
+        part = part.turned(orientation(image), image.size)
         image = upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         from npresnet.images.deep import deep_to_grey
 
-        return image, deep_to_grey(image, name)
+        return image, deep_to_grey(image, name), part
     wanted = "L" if image.mode in _GREY else mode
-    return image, None if image.mode == wanted else lambda band: _in_mode(band, wanted)
+    return image, None if image.mode == wanted else lambda band: _in_mode(band, wanted), part
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:

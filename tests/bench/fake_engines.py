@@ -6,6 +6,7 @@ named by the option `diary` gets a line for every call.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from npresnet.bench.engines import Engine, Job, Loaded
+from npresnet.bench.isa import Report
 
 VERSIONS = {"fake": "1.0"}
 LOADING_S = 0.02  # at least, of the engine called npresnet
@@ -91,6 +93,19 @@ def dies_later(job: Job) -> Loaded:
         return mean(x)
 
     return _loaded(job, "dies_later", run)
+
+
+def _saying(job: Job, name: str, **parts: str) -> Loaded:
+    return dataclasses.replace(_loaded(job, name, mean), report=lambda x: Report(parts, {"pooling": "x_avx512"}))
+
+
+def obeys(job: Job) -> Loaded:
+    """Says what its environment tells it."""
+    return _saying(job, "obeys", kernels=f"jit_{os.environ.get('ONEDNN_MAX_CPU_ISA', 'AVX512').lower()}")
+
+
+def disobeys(job: Job) -> Loaded:
+    return _saying(job, "disobeys", kernels="jit_avx2, jit_avx512_core")
 
 
 def hangs(job: Job) -> Loaded:

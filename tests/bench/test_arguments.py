@@ -16,9 +16,9 @@ def parse(*words: str) -> argparse.Namespace:
 
 
 def test_what_is_said_reaches_the_settings():
-    options = parse("--rounds", "3", "--seconds", "1.5", "--openblas-coretype", "Haswell", "--batches", "2", "4")
+    options = parse("--rounds", "3", "--seconds", "1.5", "--isa", "avx2", "--batches", "2", "4")
     settings = arguments.settings_of(options, threads=5)
-    assert (settings.threads, settings.rounds, settings.seconds, settings.coretype) == (5, 3, 1.5, "Haswell")
+    assert (settings.threads, settings.rounds, settings.seconds, settings.isa) == (5, 3, 1.5, "avx2")
     assert (options.batches, options.size, options.engines, options.threads) == ([2, 4], 224, None, None)
 
 
@@ -27,7 +27,9 @@ def test_quick_is_one_short_round():
     assert (settings.rounds, settings.seconds) == (1, 0.05)
 
 
-@pytest.mark.parametrize("words", [("--batches", "0"), ("--threads", "-1"), ("--rounds", "x"), ("--engines", "caffe")])
+@pytest.mark.parametrize(
+    "words", [("--batches", "0"), ("--threads", "-1"), ("--rounds", "x"), ("--isa", "mmx"), ("--engines", "caffe")]
+)
 def test_nonsense_is_wrong_usage(words, capsys):
     with pytest.raises(SystemExit) as stop:
         parse(*words)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from itertools import groupby
 from pathlib import Path
 
@@ -84,6 +85,33 @@ def test_an_engine_that_is_not_installed_is_left_out_and_said_so(prepared):
     case, lines = compare(prepared, engine("npresnet"), engine("honest", "surely_not_installed"))
     assert case.engines["honest"].status == "absent"
     assert "a batch 2: honest absent needs surely_not_installed" in lines
+
+
+def test_an_engine_that_is_held_is_asked_whether_it_obeyed(prepared):
+    free = dataclasses.replace(engine("honest"), name="free", free="nothing holds it")
+    engines = [engine("npresnet", loader="obeys"), engine("obeys"), engine("disobeys"), engine("honest"), free]
+    case, lines = compare(prepared, *engines, isa="avx2")
+    found = case.engines
+    assert {name: result.status for name, result in found.items()} == {
+        "npresnet": "ok",
+        "obeys": "ok",
+        "disobeys": "failed",
+        "honest": "failed",
+        "free": "free",
+    }
+    assert found["obeys"].instructions == {"kernels": "jit_avx2"}
+    assert found["obeys"].independent == {"pooling": "x_avx512"}
+    assert "kernels says 'jit_avx2, jit_avx512_core'" in found["disobeys"].reason
+    assert "does not say" in found["honest"].reason, "silence is not obedience"
+    assert set(case.to_dict()["ratios"]) == {"obeys"}
+    assert "a batch 2: free free nothing holds it" in lines
+
+
+def test_nobody_is_asked_where_nobody_was_held(prepared):
+    free = dataclasses.replace(engine("honest"), name="free", free="nothing holds it")
+    case, _ = compare(prepared, engine("npresnet"), engine("disobeys"), free)
+    assert {result.status for result in case.engines.values()} == {"ok"}
+    assert "instructions" not in case.to_dict()["engines"]["disobeys"]
 
 
 def test_without_ours_there_are_times_but_no_ratios(prepared):

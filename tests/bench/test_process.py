@@ -53,6 +53,15 @@ def test_a_core_type_asked_for_is_the_only_openblas_variable(monkeypatch):
     }
 
 
+def test_one_instruction_set_holds_every_library(monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx512")
+    assert not {"ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES"} & worker_environ(1).keys()
+    environ = worker_environ(1, isa="avx2")
+    assert (environ["ONEDNN_MAX_CPU_ISA"], environ["ATEN_CPU_CAPABILITY"]) == ("AVX2", "avx2")
+    assert environ["OPENBLAS_CORETYPE"] == "Haswell"
+
+
 def test_what_libraries_print_does_not_disturb_the_answers():
     with Process(worker_environ(1)) as process:
         start = time.perf_counter()

@@ -23,7 +23,7 @@ def entry() -> dict:
     cases[1]["engines"]["torch"] = engine(10.0)
     for case in cases:
         case["ratios"] = ratios(case["engines"])
-    about = {"kind": "cpu", "date": "2026-01-31", "command": "python benchmarks/vs_peers.py", "coretype": None}
+    about = {"kind": "cpu", "date": "2026-01-31", "command": "python benchmarks/vs_peers.py", "isa": None}
     return {**about, "threads": 2, "machine": MACHINE, "cases": cases}
 
 

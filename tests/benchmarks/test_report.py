@@ -105,6 +105,21 @@ def test_the_newest_file_of_each_kind_and_core_type_counts(files, tmp_path):
     assert "vs_peers.py --models resnet18" in text
 
 
+def test_a_race_in_which_all_were_held_stands_beside_the_other(files, tmp_path):
+    held = {**copy.deepcopy(CPU), "isa": "avx2", "command": "a command with --isa"}
+    engines = held["cases"][0]["engines"]
+    engines["onnxruntime"] = {"engine": "onnxruntime", "status": "free", "reason": "nothing holds it"}
+    engines["npresnet"]["instructions"] = {"OpenBLAS": "Haswell"}
+    keep(tmp_path, "cpu-z80-avx2", held)
+    report.main(files)
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert "vs_peers.py --models resnet18" in text
+    section = text.partition("each engine's process**, every engine held to AVX2")[2]
+    assert "Every engine was held to AVX2, and says itself what it uses. npresnet: OpenBLAS Haswell." in section
+    assert "ONNX Runtime: left out (nothing holds it)" in section
+    assert "| ONNX Runtime |" not in section.partition("\n\n**")[0]
+
+
 def layers_entry(**more) -> dict:
     about = {key: CPU[key] for key in ("date", "coretype", "machine")}
     return {**about, "kind": "layers", "command": "python benchmarks/layers.py", "cases": [layers_case()], **more}

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import layers, memory, vs_peers
+from benchmarks import draft, folder, layers, memory, vs_peers
 from benchmarks.kit.cold import Program, run_once
 from npresnet import arch, weights
 from npresnet.bench.process import worker_environ
@@ -20,19 +20,9 @@ __all__ = ["no_torch_in_children"]
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 PHOTO = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
-SCRIPTS = [
-    "vs_peers",
-    "coldstart",
-    "determinism",
-    "families",
-    "gpu_model",
-    "gpu_report",
-    "layers",
-    "memory",
-    "ray_scaling",
-    "report",
-    "serve",
-]
+SCRIPTS = (
+    "vs_peers coldstart determinism draft families folder gpu_model gpu_report layers memory ray_scaling report serve"
+).split()
 
 
 def test_vs_peers_prints_tables_and_writes_where_it_is_told(tmp_path, capsys, no_torch_in_children):
@@ -135,3 +125,26 @@ def test_cold_programs_agree_on_the_photo(tmp_path):
         printed.append(run_once(Program(name, name, arguments), worker_environ(1)).printed)
     assert printed[0].isdigit()
     assert len(set(printed)) == 1
+
+
+def test_folder_programs_agree_and_the_entry_goes_where_it_is_told(tmp_path, capsys, no_torch_in_children):
+    output = tmp_path / "found.json"
+    words = ["--photos", "3", "--megapixels", "0.1", "0.2", "--quick", "--programs", "npresnet", "onnxruntime"]
+    assert folder.main([*words, "--threads", "1", "--output", str(output)]) == 0
+    assert "npresnet, draft=True" in capsys.readouterr().out
+    entry = json.loads(output.read_text())
+    assert entry["kind"] == "folder"
+    programs = entry["programs"]
+    assert list(programs) == ["npresnet", "npresnet.draft", "onnxruntime.0", "onnxruntime.2"]
+    assert all(program.get("different", 0) == 0 for program in programs.values())
+    assert programs["npresnet"]["cpu_ms"] > 0
+    assert str(tmp_path) not in output.read_text()
+
+
+def test_draft_says_what_changes(tmp_path, capsys):
+    output = tmp_path / "found.json"
+    assert draft.main(["--crops", "1", "--photos", "1", "--cifar", "4", "--output", str(output)]) == 0
+    entry = json.loads(output.read_text())
+    assert entry["kind"] == "draft"
+    assert [len(found["rows"]) for found in entry["sets"]] == [5] * len(entry["sets"])
+    assert "at least 3 times" in capsys.readouterr().out

@@ -42,13 +42,13 @@ def test_tables_on_stdout_and_progress_on_stderr(run, raced):
 
 def test_everything_that_is_said_is_passed_on(run, raced, tmp_path):
     words = "bench resnet34 dir/mine.pth --batches 2 4 --threads 3 --engines torch --rounds 5 --seconds 0.5 --size 64"
-    assert run(*words.split(), "--openblas-coretype", "Haswell").code == 0
+    assert run(*words.split(), "--isa", "avx2").code == 0
     race, settings = raced["race"], raced["settings"]
     assert (race.models, race.batches, race.engines) == (["resnet34", "dir/mine.pth"], [2, 4], ["torch"])
-    assert (settings.threads, settings.rounds, settings.seconds, settings.coretype) == (3, 5, 0.5, "Haswell")
+    assert (settings.threads, settings.rounds, settings.seconds, settings.isa) == (3, 5, 0.5, "avx2")
     assert raced["command"] == (
         "npresnet bench resnet34 mine.pth --batches 2 4 --threads 3 --engines torch --size 64 --rounds 5 --seconds 0.5 "
-        "--openblas-coretype Haswell"
+        "--isa avx2"
     )
 
 

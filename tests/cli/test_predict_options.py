@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def test_labels_and_preprocessing(run, folder, model_file):
     assert json.loads(run(*words, "--preprocess", "cifar10").out) == plain
     assert json.loads(run(*words, "--preprocess", '{"resize": 40}').out) != plain
     assert "not valid JSON" in run(*words, "--preprocess", "{resize").err
+
+
+def test_draft(run, folder, model_file):
+    """A photo that is large enough to be decoded small; together with the other ways to choose preprocessing."""
+    sample = Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
+    Image.open(sample).resize((640, 480)).save("large.jpg", quality=95)
+    words = ["predict", "large.jpg", "--model", model_file, "--json"]
+    for more in ([], ["--exif"], ["--preprocess", "cifar10"], ["--preprocess", '{"resize": 40, "crop": 32}']):
+        plain, drafted = (json.loads(run(*words, *more, *flag).out)[0] for flag in ([], ["--draft"]))
+        assert plain["score"] != drafted["score"]
+        assert abs(plain["score"] - drafted["score"]) < 0.1
 
 
 def test_exif(run, folder, model_file):

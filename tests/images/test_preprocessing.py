@@ -11,6 +11,7 @@ from PIL import Image
 
 from npresnet.errors import ArchitectureError, ImageError
 from npresnet.images import PRESETS, Preprocess, cropped, preprocess, preprocessing, read
+from npresnet.images.draft import whole
 from npresnet.images.presets import INTERPOLATIONS
 from npresnet.images.reading import decoded
 from tests.images.pictures import by_torchvision, encoded, noise, picture, same_bits
@@ -160,7 +161,7 @@ def test_all_sources_of_an_encoded_image_agree(tmp_path):
 # --- planted faults: each must make the comparison with torchvision fail --------------------------------------------
 
 
-def without_antialias(image, size, interpolation):
+def without_antialias(image, size, interpolation, box):
     return image.transform(size, Image.Transform.EXTENT, (0, 0, *image.size), Image.Resampling.BILINEAR)
 
 
@@ -171,14 +172,16 @@ def resize_rounding_the_long_side(size, wanted):
 
 
 def decoded_bgr(source, **options):
-    options.pop("check")
-    return Image.fromarray(np.asarray(read(source, **options))[:, :, ::-1].copy()), None
+    options = {name: value for name, value in options.items() if name not in ("check", "draft")}
+    image = Image.fromarray(np.asarray(read(source, **options))[:, :, ::-1].copy())
+    return image, None, whole(image.size)
 
 
 def decoded_in_draft_mode(source, **options):
     image = Image.open(source)
     image.draft("RGB", (256, 256))
-    return image.convert("RGB"), None
+    image = image.convert("RGB")
+    return image, None, whole(image.size)
 
 
 def decoded_turned(source, **options):

@@ -44,6 +44,9 @@ def model_arguments(command: argparse.ArgumentParser, *, model: bool = True) -> 
         help="pixels a picture may have: refuses larger files, or allows more than the usual limits (89 million)",
     )
     group.add_argument("--exif", action="store_true", help="apply the EXIF orientation of photos")
+    group.add_argument(
+        "--draft", action="store_true", help="scale JPEG photos while decoding: faster, not equal to torchvision"
+    )
     decision_arguments(group)
 
 

@@ -29,10 +29,10 @@ def test_slug(name, expected):
     assert script.slug(name) == expected
 
 
-def test_a_results_file_is_named_after_processor_core_type_and_day():
-    entry = {"machine": {"cpu": "Zilog Z80"}, "coretype": "Haswell", "date": "2026-01-31"}
-    assert script.default_path("cpu", entry) == script.RESULTS / "cpu-zilog-z80-haswell-2026-01-31.json"
-    assert script.default_path("cpu", {**entry, "coretype": None}).name == "cpu-zilog-z80-2026-01-31.json"
+def test_a_results_file_is_named_after_processor_instruction_set_and_day():
+    entry = {"machine": {"cpu": "Zilog Z80"}, "isa": "avx2", "date": "2026-01-31"}
+    assert script.default_path("cpu", entry) == script.RESULTS / "cpu-zilog-z80-avx2-2026-01-31.json"
+    assert script.default_path("cpu", {**entry, "isa": None}).name == "cpu-zilog-z80-2026-01-31.json"
 
 
 def test_a_results_file_is_read_back_where_there_is_one(tmp_path):
