@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import codecs
 import hashlib
 import importlib
 import importlib.metadata
@@ -55,7 +56,7 @@ class Smoke:
             "python": ".".join(map(str, sys.version_info[:2])),
             "optimize": str(sys.flags.optimize),
             "safe_path": str(int(getattr(sys.flags, "safe_path", False))),
-            "encoding": f"{locale.getpreferredencoding(False)} {sys.getfilesystemencoding()}".lower(),
+            "encoding": f"{_plain(sys.getfilesystemencoding())}/{_plain(locale.getpreferredencoding(False))}",
             "core": _blas_core(),
             "numpy": numpy.__version__,
             "pillow": PIL.__version__,
@@ -74,10 +75,10 @@ class Smoke:
         record = importlib.metadata.distribution("npresnet")
         _equal(record.version, npresnet.__version__, "the version of the metadata")
         files = [file for file in record.files or () if file.parts[0] == "npresnet" and file.suffix != ".pyc"]
-        code = [file for file in files if file.suffix == ".py"]
+        code = {file for file in files if file.suffix == ".py" and file.stem.isidentifier()}
         _true(len(code) > 200 and len(files) > len(code) + 70, f"only {len(files)} files are recorded")
         for file in files:
-            if file.suffix == ".py":
+            if file in code:
                 importlib.import_module(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
             if file.suffix != ".py" or not IS_FROZEN:
                 digest = hashlib.new(file.hash.mode, (home.parent / file).read_bytes()).digest()
@@ -230,6 +231,10 @@ def _in_threads(count: int, function) -> list:
         worker.join()
     _equal(len(results), count, "the number of threads that gave a result")
     return results
+
+
+def _plain(encoding: str) -> str:
+    return codecs.lookup(encoding).name
 
 
 def _can_write(folder: Path) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def weights() -> dict:
-    """A ResNet-18 of twelve classes (with ten it might be one for small images); every number is made by integers and one product, so the same everywhere."""
+    """A ResNet-18 of twelve classes; with ten it might as well be one for small images."""
     tensors = {"conv1.weight": (64, 3, 7, 7), **_norm("bn1", 64)}
     for stage, (inputs, channels) in enumerate([(64, 64), (64, 128), (128, 256), (256, 512)], start=1):
         for block in range(2):
