@@ -70,10 +70,11 @@ class Process:
         module: str = "npresnet.bench.worker",
         last_lines: int = 1,
     ):
+        python = interpreter()
         self._last_lines = last_lines
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         self._child = subprocess.Popen(
-            [interpreter(), "-m", module],
+            [python, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

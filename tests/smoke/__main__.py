@@ -1,6 +1,6 @@
-"""`python -m tests.smoke dist/npresnet-*.whl`: the smoke check on every Python of this machine. Exit code 1: one failed.
+"""The smoke check on every Python of this machine: `python -m tests.smoke dist/npresnet-*.whl`
 
-Without a wheel it builds one. Packages come from the index that pip uses.
+Exit code 1 if one failed. Without a wheel it builds one. Packages come from the index that pip uses.
 """
 
 from __future__ import annotations
@@ -145,9 +145,7 @@ def _build(folder: Path) -> Path:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.smoke", description=__doc__)
     parser.add_argument("wheel", type=Path, nargs="?", help="npresnet's wheel (default: build it)")
-    parser.add_argument(
-        "--python", action="append", default=[], help="one more interpreter; may be given several times"
-    )
+    parser.add_argument("--python", action="append", default=[], help="one more; may be given several times")
     return parser.parse_args(arguments)
 
 

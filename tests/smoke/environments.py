@@ -43,7 +43,8 @@ def floors(wheel: Path) -> list[str]:
     (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     required = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist") or []
     found = [re.fullmatch(r"([\w.-]+)>=([\w.]+)", line) for line in required if "extra ==" not in line]
-    assert all(found) and found, f"not all of {required} say from which version on"
+    if not found or None in found:
+        raise ValueError(f"not all of {required} say from which version on")
     return [f"{match[1]}=={match[2]}" for match in found if match]
 
 

@@ -126,7 +126,7 @@ def run(cell: Cell, folder: Path) -> Result:
 
 
 def different_bits(results: Sequence[Result]) -> list[str]:
-    """Where the same NumPy with the same BLAS kernels gave other logits than elsewhere. Whatever ran them, it must not."""
+    """Where the same NumPy with the same BLAS kernels gave other logits than elsewhere, whatever ran them."""
     seen: dict[tuple[str, ...], tuple[str, str]] = {}
     found = []
     for result in results:
