@@ -18,10 +18,14 @@ PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
 OPTIONAL = {
-    "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch", "torchvision",
+    "PyInstaller", "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "ray", "safetensors", "timm", "torch",
+    "torchvision",
 }  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
-AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}}  # npresnet.cuda is itself imported only inside functions
+AT_MODULE_LEVEL_IN = {
+    "cuda": {"cupy"},  # npresnet.cuda is itself imported only inside functions
+    "_pyinstaller": {"PyInstaller"},  # PyInstaller imports it
+}
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
     "argparse", "asyncio", "concurrent.futures", "http.client", "multiprocessing", "sqlite3", "ssl", "tarfile",
     "urllib.request", "zipfile",

@@ -87,6 +87,6 @@ def _probe(path: str) -> Interpreter | None:
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    if not found.pop("is_cpython") or tuple(found["version"]) < (3, 10):
+    if not isinstance(found, dict) or not found.pop("is_cpython") or tuple(found["version"]) < (3, 10):
         return None
     return Interpreter(Path(found["path"]), tuple(found["version"]), found["has_gil"], found["has_library"])

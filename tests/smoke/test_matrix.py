@@ -72,9 +72,8 @@ def test_the_one_that_runs_is_found(tmp_path, monkeypatch):
 
 
 def test_floors_are_the_wheels(tmp_path):
-    metadata = (
-        "Name: x\nRequires-Dist: numpy>=1.26\nRequires-Dist: pillow>=10.0\nRequires-Dist: ray>=2.9; extra == 'ray'\n"
-    )
+    required = ("numpy>=1.26", "pillow>=10.0", "ray>=2.9; extra == 'ray'")
+    metadata = "".join(f"Requires-Dist: {line}\n" for line in required)
     with zipfile.ZipFile(tmp_path / "x.whl", "w") as archive:
         archive.writestr("x-1.dist-info/METADATA", metadata)
     assert floors(tmp_path / "x.whl") == ["numpy==1.26", "pillow==10.0"]
