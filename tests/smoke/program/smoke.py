@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 
 from checks import Smoke
 
-CHECKS = ("interpreter", "package", "kernels", "demo", "resnet18", "files", "commands", "gil")
+CHECKS = ("interpreter", "package", "kernels", "demo", "resnet18", "files", "workers", "commands", "gil")
 
 
 def main() -> int:
