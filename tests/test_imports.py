@@ -19,12 +19,13 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
 SERVE = {"prometheus_client", "python_multipart", "starlette", "uvicorn"}
 OPTIONAL = SERVE | {
-    "argcomplete", "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "pillow_heif", "pyarrow", "ray",
-    "safetensors", "timm", "torch", "torchvision",
+    "PyInstaller", "argcomplete", "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "pillow_heif", "pyarrow",
+    "ray", "safetensors", "timm", "torch", "torchvision",
 }  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
-# npresnet.cuda and npresnet.serve are themselves imported only inside functions; a server decodes pictures anyway
-AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}, "serve": SERVE | {"PIL"}}
+# npresnet.cuda and npresnet.serve are themselves imported only inside functions; a server decodes pictures anyway; PyInstaller
+# imports its hook
+AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}, "serve": SERVE | {"PIL"}, "_pyinstaller": {"PyInstaller"}}
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
     "argparse", "asyncio", "concurrent.futures", "http.client", "multiprocessing", "sqlite3", "ssl", "tarfile",
     "urllib.request", "zipfile",

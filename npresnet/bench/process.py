@@ -9,7 +9,6 @@ import queue
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import npresnet
 from npresnet.bench.isa import environ as held_to
+from npresnet.system.interpreter import interpreter
 
 PACKAGE_PARENT = Path(npresnet.__file__).resolve().parent.parent
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS")
@@ -75,10 +75,11 @@ class Process:
         module: str = "npresnet.bench.worker",
         last_lines: int = 1,
     ):
+        python = interpreter()
         self._last_lines = last_lines
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         self._child = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [python, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

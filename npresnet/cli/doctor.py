@@ -18,7 +18,8 @@ import numpy as np
 from npresnet import cpu
 from npresnet.cpu.compiler import prepared_folder as prepared
 from npresnet.cpu.runtime.cpus import cgroup_quota, cpuinfo
-from npresnet.errors import DeviceError
+from npresnet.errors import DeviceError, NpresnetError
+from npresnet.system.interpreter import interpreter
 from npresnet.weights import download
 
 CORE_TYPE_VARIABLES = {"openblas": "OPENBLAS_CORETYPE", "mkl": "MKL_ENABLE_INSTRUCTIONS", "blis": "BLIS_ARCH_TYPE"}
@@ -207,7 +208,11 @@ def _ask_cupy() -> tuple[bool, str]:
     """Whether a GPU is usable, and its description or the problem; in a subprocess, as loading CuPy takes a second."""
     import subprocess
 
-    done = subprocess.run([sys.executable, "-c", OPEN_GPU], capture_output=True, text=True, check=False)
+    try:
+        python = interpreter()
+    except NpresnetError as error:
+        return False, str(error)
+    done = subprocess.run([python, "-c", OPEN_GPU], capture_output=True, text=True, check=False)
     answer, _, text = done.stdout.strip().partition(" ")
     return answer == "yes", text or done.stderr.strip()[-300:]
 

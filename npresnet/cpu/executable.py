@@ -8,7 +8,8 @@ A call that finds the workers busy with another call runs in its own thread alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from npresnet.cpu.kernels.lowering import Options
 from npresnet.cpu.runtime.blas import guard
 from npresnet.cpu.runtime.cpus import default_threads, usable_cpus
 from npresnet.cpu.runtime.running import copy_in, copy_out, run_group
-from npresnet.cpu.runtime.workers import Team, shared_team
+from npresnet.cpu.runtime.workers import Team, shared_team, taken_from
 from npresnet.errors import DeviceError, ShapeError
 from npresnet.network import Array, Network
 from npresnet.passes import fuse_max_pool
@@ -177,7 +178,7 @@ class Executable:
     def _run(self, team: Team | None, images: Array, outputs: dict[str, Array]) -> None:
         team = _alone_as_none(team)
         route = self._programs.route(images.shape[1:], len(images), team)
-        groups = iter(route.split.groups)  # next() is atomic; a lock could stay held after an interrupt
+        groups = deque(route.split.groups)
         if team is None:
             _run_groups(route, groups, [], images, outputs)
             return
@@ -195,14 +196,16 @@ class Executable:
 
 
 def _run_groups(
-    route: Route, groups: Iterator[tuple[int, int]], failed: list[bool], images: Array, outputs: Mapping[str, Array]
+    route: Route, groups: deque[tuple[int, int]], failed: list[bool], images: Array, outputs: Mapping[str, Array]
 ) -> None:
     """One worker: takes the next group of images until none remains, or another worker has failed."""
     assert route.front is not None
     backs: dict[int, Plan] = {}
     try:
         front = route.front.plans.take()
-        while not failed and (group := next(groups, None)):
+        for group in taken_from(groups):
+            if failed:
+                break
             size = group[1] - group[0]
             if size in route.backs and size not in backs:
                 backs[size] = route.backs[size].plans.take()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 from npresnet.config import Config, Decision
@@ -14,7 +14,7 @@ from npresnet.errors import AmbiguityWarning
 from npresnet.images import Preprocess
 from npresnet.system.text import visible
 
-PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+PACKAGE = __name__.partition(".")[0]
 
 
 def warn_of_ambiguity(config: Config, name: str) -> None:
@@ -79,6 +79,11 @@ def _changes(value: Any) -> Any:
 def _callers_level() -> int:
     """The stack level, as `warnings.warn` counts it, of the line outside this package that asked for the model."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back is not None and _package(frame) == PACKAGE:
         level, frame = level + 1, frame.f_back
     return level
+
+
+def _package(frame: FrameType) -> str:
+    """By the module's name, not its file's: in a frozen program code has no absolute path."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

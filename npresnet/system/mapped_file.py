@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,9 +66,10 @@ class MappedFile(mmap.mmap):
         except OSError:
             return False
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        """`close` is kept here: at the interpreter's end the module's own names may be gone before a mapping is."""
         if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
+            close(self._descriptor)
 
 
 def _times(status: os.stat_result) -> tuple[int, int, int]:

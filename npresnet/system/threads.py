@@ -145,7 +145,7 @@ class TaskPool:
         self._tasks.append(task)
         if len(self._gates) < self._threads:
             self._start()
-        if self._idle:
+        with suppress(IndexError):  # none sleeps: those about to look again see the task themselves
             open_gate(self._idle.pop())
         return task
 

@@ -11,6 +11,7 @@ import pytest
 import npresnet
 from npresnet import arch, weights
 from npresnet.config import Decision
+from npresnet.model import ambiguity
 from npresnet.model.ambiguity import as_argument, message_of
 from tests.arch.fabric import basic_net, bottleneck_net
 
@@ -45,6 +46,15 @@ def test_one_warning_names_what_is_assumed_and_the_options(small_stem):
     for words in ("max_pool=False is assumed", "max_pool=True", "stem_stride=2", "preprocess="):
         assert words in text
     assert said[0].filename == __file__
+
+
+def test_it_is_the_callers_line_in_a_frozen_program_too(small_stem, monkeypatch):
+    """Where code has no absolute path."""
+    warn = ambiguity.warn_of_ambiguity
+    monkeypatch.setattr(warn, "__code__", warn.__code__.replace(co_filename="npresnet/model/ambiguity.py"))
+    model, said = heard(lambda: npresnet.load(small_stem, threads=1))
+    model.close()
+    assert [warning.filename for warning in said] == [__file__]
 
 
 def test_options_silence_what_they_settle(small_stem):

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections import deque
 
 import pytest
 
@@ -34,6 +35,18 @@ def test_every_task_is_made_once(granted):
             assert [task.result() for task in tasks] == [n * n for n in range(round_ % 7)]
     assert len(made) == sum(round_ % 7 for round_ in range(50))
     assert "test" not in threads.running()
+
+
+def test_a_thread_that_was_about_to_sleep_has_seen_the_task():
+    """It takes its gate back while the task is being submitted."""
+
+    class Emptied(deque):
+        def __bool__(self):
+            return True
+
+    with TaskPool(1, "test") as pool:
+        pool._idle = Emptied()
+        assert pool.submit(lambda: 5).result() == 5
 
 
 def test_threads_start_as_tasks_come():

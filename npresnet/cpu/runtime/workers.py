@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TypeVar
 
@@ -187,21 +188,31 @@ def share(items: Iterable[Item], work: Callable[[Item], None], team: Team | None
 
     team  workers that this call has entered; None uses this thread alone
     """
-    queue = iter(items)
-
-    def stop() -> None:
-        for _ in queue:
-            pass
+    queue = deque(items)
 
     def take() -> None:
         try:
-            for item in queue:  # next() of a list's or a range's iterator is atomic
+            for item in taken_from(queue):
                 work(item)
         except BaseException:
-            stop()
+            queue.clear()
             raise
 
     if team is None:
         take()
     else:
-        team.run([take] * team.workers, stop)
+        team.run([take] * team.workers, queue.clear)
+
+
+def taken_from(queue: deque[Item]) -> Iterator[Item]:
+    """Items of a queue that several threads empty, each item by one of them.
+
+    Without a lock, which could stay held after an interrupt: `popleft` is atomic. next() of an iterator that threads
+    share is not where Python has no GIL: it may give one item to two of them.
+    """
+    while True:
+        try:
+            item = queue.popleft()
+        except IndexError:
+            return
+        yield item
