@@ -21,6 +21,8 @@ BATCHES, LAYERS_BATCHES, TUNED_BATCHES = [1, 8], [1], [1, 32, 256]
 def bench(args: Namespace) -> int:
     """Measure, print tables, keep JSON. 1 where a model was left out or an engine that is installed shows no time."""
     if args.tune:
+        if args.isa:
+            complain("--isa holds the processes of a comparison; --tune measures in this one, as it is")
         return _tune(args)
     from npresnet.bench import results
     from npresnet.bench.run import has_failed, report_text
