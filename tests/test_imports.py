@@ -23,8 +23,8 @@ OPTIONAL = SERVE | {
     "ray", "safetensors", "timm", "torch", "torchvision",
 }  # fmt: skip
 AT_MODULE_LEVEL = {"numpy"}
-# npresnet.cuda and npresnet.serve are themselves imported only inside functions; a server decodes pictures anyway; PyInstaller
-# imports its hook
+# npresnet.cuda and npresnet.serve are themselves imported only inside functions; a server decodes pictures anyway;
+# PyInstaller imports its hook
 AT_MODULE_LEVEL_IN = {"cuda": {"cupy"}, "serve": SERVE | {"PIL"}, "_pyinstaller": {"PyInstaller"}}
 HEAVY = RUN_TIME - {"numpy"} | OPTIONAL | {
     "argparse", "asyncio", "concurrent.futures", "http.client", "multiprocessing", "sqlite3", "ssl", "tarfile",
