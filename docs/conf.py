@@ -33,8 +33,7 @@ exclude_patterns = ["lessons", "**/*.ipynb", "**/*.py"]
 default_role = "code"  # `x` is code, as in Markdown: docstrings and lessons are read in both
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|np|PIL|os|collections|typing|types|pathlib)\..*"),  # there is no inventory of other projects
-    ("py:class", r"(NDArray|Array|Any|Path|Identity|StrPath|Labels|PreprocessLike|Self)"),
+    ("py:class", r"path|array|iterable|sequence|optional|Path|Network|Executable"),  # words of docstrings
 ]
 suppress_warnings = [
     "config.cache",  # sphinx-gallery keeps classes in its settings

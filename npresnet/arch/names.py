@@ -13,7 +13,17 @@ from npresnet.errors import ArchitectureError
 
 
 def list_archs() -> list[str]:
-    """The names that `random_tensors` and `arch=` accept: torchvision's ten, other depths, CIFAR's."""
+    """The names that `build` and `arch=` accept: torchvision's ten, other depths, CIFAR's.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> npresnet.list_archs()[:3]
+    ['resnet18', 'resnet34', 'resnet50']
+    """
     return list(dict.fromkeys(name for family in families.FAMILIES for name in family.ARCHS))
 
 

@@ -34,15 +34,34 @@ Labels = str | os.PathLike[str] | Iterable[Any] | Mapping[Any, Any]
 def read(source: Labels | None) -> list[str] | None:
     """The class names, in the order of the network's outputs.
 
-    source  None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
-            - text: one name per line
-            - JSON, or Python as `print` writes it: a list of names; {"0": "cat", ...}; {"0": ["n02123045", "cat"],
-              ...}, where the last item is used; {"cat": 0, ...}, as torchvision's class_to_idx; or one of these under
-              "id2label", "class_to_idx", "labels", "classes", "names" and the like. Of {"0": 0, "1": 1, "10": 2} the
-              keys are the names: they are strings
-            A file called "imagenet" takes precedence over the built-in names.
+    Parameters
+    ----------
+    source : list, dict, path or None
+        None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
 
-    Raises CheckpointError if a file cannot be read, ArchitectureError if its contents are not a list of names.
+        - text: one name per line
+        - JSON, or Python as `print` writes it: a list of names; `{"0": "cat", ...}`; `{"0": ["n02123045", "cat"],
+          ...}`, where the last item is used; `{"cat": 0, ...}`, as torchvision's class_to_idx; or one of these under
+          "id2label", "class_to_idx", "labels", "classes", "names" and the like. Of `{"0": 0, "1": 1, "10": 2}` the keys
+          are the names: they are strings
+
+        A file called "imagenet" takes precedence over the built-in names.
+
+    Returns
+    -------
+    list of str or None
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be read.
+    ArchitectureError
+        Its contents are not a list of names.
+
+    Examples
+    --------
+    >>> npresnet.labels.read({"bees": 1, "ants": 0})
+    ['ants', 'bees']
     """
     if source is None:
         return None

@@ -105,40 +105,79 @@ def load(
 ) -> Model:
     """Load a model from a weight file, or by name.
 
-    source      a file of any format that `read_state_dict` reads, or a folder with model.safetensors or
-                pytorch_model.bin, which may be spread over shards; "demo", the ten-class model included in npresnet;
-                or a name such as "resnet18" or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the
-                user's cache. An existing file of that name takes precedence
-    device      "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto",
-                a GPU if one is usable, else the CPU; the choice and its reason are recorded in `model.config`
-    dtype       "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster and
-                less precise. Sums are always float32
-    arch        the expected architecture; raises if the tensors do not match it
-    labels      names of the classes: a list, a text or JSON file, "imagenet" or "cifar10"
-    preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of its fields to change
-    key         which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema",
-                "state.model"; where it ends inside a state dict, a prefix of its names: "encoder_k"
-    threads     by default that of the environment, NPRESNET_THREADS or OMP_NUM_THREADS, else the number of CPUs that
-                this process may use. Where the system starts fewer, fewer work
-    fast        by default an image's result has the same bits in any batch, at any position in it, and with any number
-                of threads. With True the bits may depend on batch and position: BLAS may process the images of a batch
-                together even if that changes their last bits
-    winograd    False computes 3x3 convolutions as direct sums: slower, with a few times less rounding error in those
-                layers. Either way a network's error stays within twice that of PyTorch's float32
-    copy        True reads the weights into memory at once, which takes longer and more memory. Then nothing that
-                happens to the file matters
-    max_pixels  how many pixels a picture file may have, checked before it is decoded; it also allows more where a strip
-                would grow by resizing, and inputs without a crop. None: Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS,
-                and those of npresnet/images/limits.py
-    options     settings that tensors do not determine, named as in torchvision's ResNet constructor
-                (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
+    Parameters
+    ----------
+    source : path or str
+        A file of any format that `read_state_dict` reads, or a folder with model.safetensors or pytorch_model.bin,
+        which may be spread over shards; "demo", the ten-class model included in npresnet; or a name such as "resnet18"
+        or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the user's cache. An existing file of that
+        name takes precedence.
+    device : str
+        "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto", a GPU if
+        one is usable, else the CPU; the choice and its reason are recorded in `model.config`.
+    dtype : str
+        "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster and less
+        precise. Sums are always float32.
+    arch : str, optional
+        The expected architecture; raises if the tensors do not match it.
+    labels : list, dict or path, optional
+        Names of the classes: a list, a text or JSON file, "imagenet" or "cifar10".
+    preprocess : str, dict or Preprocess, optional
+        "V1", "V2", "cifar10", a `Preprocess`, or a dict of its fields to change.
+    key : str, optional
+        Which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema", "state.model";
+        where it ends inside a state dict, a prefix of its names: "encoder_k".
+    threads : int, optional
+        By default that of the environment, NPRESNET_THREADS or OMP_NUM_THREADS, else the number of CPUs that this
+        process may use. Where the system starts fewer, fewer work.
+    fast : bool
+        By default an image's result has the same bits in any batch, at any position in it, and with any number of
+        threads. With True the bits may depend on batch and position: BLAS may process the images of a batch together
+        even if that changes their last bits.
+    winograd : bool
+        False computes 3x3 convolutions as direct sums: slower, with a few times less rounding error in those layers.
+        Either way a network's error stays within twice that of PyTorch's float32.
+    copy : bool
+        True reads the weights into memory at once, which takes longer and more memory. Then nothing that happens to the
+        file matters.
+    max_pixels : int, optional
+        How many pixels a picture file may have, checked before it is decoded; it also allows more where a strip would
+        grow by resizing, and inputs without a crop. None: Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS, and those of
+        npresnet/images/limits.py.
+    **options
+        Settings that tensors do not determine, named as in torchvision's ResNet constructor
+        (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`.
 
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read or downloaded.
+    ArchitectureError
+        The tensors are not a supported ResNet, or contradict an option.
+    DeviceError
+        The device is not available.
+
+    Warns
+    -----
+    AmbiguityWarning
+        Once, of what the file cannot tell although networks in use differ in it, with the options that settle it.
+
+    Notes
+    -----
     A weight file is mapped: while the model is in use, replace the file (`os.replace`) rather than write into it; every
     call looks whether someone has, and raises CheckpointError.
 
-    Warns by AmbiguityWarning, once, of what the file cannot tell although networks in use differ in it, and names the
-    options that settle it. Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the
-    tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
+    Examples
+    --------
+    >>> model = npresnet.load("demo")
+    >>> model.predict("cat.jpg").label
+    'cat'
+    >>> model.config["arch"].value, model.config["arch"].origin
+    ('cifar_resnet20', 'file')
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     is_copied = decide_copy(copy)
@@ -163,11 +202,37 @@ def build(
     max_pixels: int | None = None,
     **options: Any,
 ) -> Model:
-    """Build a model with random weights, initialised as in torchvision; `list_archs()` returns the names.
+    """Build a model with random weights, initialised as in torchvision.
 
-    The same seed gives the same weights with the same version of NumPy. Other arguments are those of `load`;
-    `zero_init_residual=True` initialises each block as the identity. Raises ArchitectureError for unknown names and
-    options, DeviceError if memory is too small.
+    Parameters
+    ----------
+    name : str
+        One of `list_archs()`.
+    num_classes : int
+        Outputs of the classifier.
+    seed : int
+        The same seed gives the same weights with the same version of NumPy.
+    device, dtype, labels, preprocess, threads, fast, winograd, max_pixels
+        As for `load`.
+    **options
+        As for `load`; `zero_init_residual=True` initialises each block as the identity.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ArchitectureError
+        An unknown name or option.
+    DeviceError
+        Memory is too small.
+
+    Examples
+    --------
+    >>> model = npresnet.build("resnet18", num_classes=2, labels=["ants", "bees"])
+    >>> model(np.zeros((4, 3, 64, 64), np.float32)).shape
+    (4, 2)
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     try:
@@ -195,10 +260,27 @@ def convert(
     """Write the weights of any file (or name) that `load` accepts to an `.npz` file that needs no further options.
 
     The `.npz` holds the original names and values, unfolded, and all settings, the preprocessing, the labels and the
-    SHA-256 of the source; plain `numpy.load` reads it. Source and destination may be the same file. The destination is
-    replaced atomically. Returns the destination. Raises the errors of `load`.
+    SHA-256 of the source; plain `numpy.load` reads it. The prepared weights of the new file are written, too, where
+    that is possible: see `prepare`.
 
-    The prepared weights of the new file are written, too, where that is possible: see `prepare`.
+    Parameters
+    ----------
+    source : path or str
+        As for `load`.
+    destination : path
+        Replaced atomically; may be the source.
+    arch, labels, preprocess, key, **options
+        As for `load`.
+
+    Returns
+    -------
+    Path
+        The destination.
+
+    Raises
+    ------
+    NpresnetError
+        The errors of `load`.
     """
     target = npz_path(destination)
     path = find_file(source)

@@ -45,11 +45,16 @@ Outcome = Prediction | ImageError
 class Model:
     """A network that is ready to run. Created by `load` and `build`; may be called from several threads concurrently.
 
-    config   all decisions made at load, with their origins: file, inferred, default, caller
-    labels   the names of the classes, or None if unknown; then classes are named by index
-    network  the nodes, named as in the checkpoint, with unfolded weights
-
     A model is a context manager. `close()`, or deleting the last reference, frees its memory and threads.
+
+    Attributes
+    ----------
+    config : Config
+        All decisions made at load, with their origins: file, inferred, default, caller.
+    labels : list of str or None
+        The names of the classes; None if unknown, then classes are named by index.
+    network : Network
+        The nodes, named as in the checkpoint, with unfolded weights.
     """
 
     def __init__(
@@ -93,16 +98,35 @@ class Model:
     def predict(self, images: Any, *, top: int = 5, batch_size: int = 32) -> Any:
         """Classify images.
 
-        images      one image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float in
-                    0..1); or a list or any other iterable of such images, also a column of a table. Of a network for
-                    clips one clip: a folder of frames, a list of images or an array (T, H, W, 3); or a list or
-                    iterable of such clips
-        top         number of candidates in `Prediction.top`
-        batch_size  number of images of an iterable that are read and run together; does not affect the predictions
-                    (except the last digits on a GPU, and of a model loaded with fast=True)
+        Parameters
+        ----------
+        images
+            One image: a path, bytes, a file object, a PIL image, or an array (H, W, 3) uint8 (or float in 0..1); or a
+            list or any other iterable of such images, also a column of a table. Of a network for clips one clip: a
+            folder of frames, a list of images or an array (T, H, W, 3); or a list or iterable of such clips.
+        top : int
+            Number of candidates in `Prediction.top`.
+        batch_size : int
+            Number of images of an iterable that are read and run together; does not affect the predictions (except the
+            last digits on a GPU, and of a model loaded with fast=True).
 
-        Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
-        that cannot be read or holds NaN, ArchitectureError if the network has no classifier.
+        Returns
+        -------
+        Prediction or list of Prediction
+            One for one image, a list in order for several.
+
+        Raises
+        ------
+        ImageError
+            An image cannot be read, or holds NaN.
+        ArchitectureError
+            The network has no classifier.
+
+        Examples
+        --------
+        >>> model = npresnet.load("demo")
+        >>> [prediction.label for prediction in model.predict(["cat.jpg", np.zeros((32, 32, 3), np.uint8)], top=1)][0]
+        'cat'
         """
         self._require_classifier()
         top_k, images = as_count(top, "top"), listed(images)
@@ -124,29 +148,76 @@ class Model:
     ) -> Iterator[tuple[Any, Prediction | ImageError]]:
         """Classify images lazily, for folders too large for memory.
 
-        paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a
-               network for clips an iterable of clips, where a folder is one
+        Two batches are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on
+        a GPU two); if it raises, the results of its earlier images are yielded first.
 
-        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read, and continues. Two batches
-        are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on a GPU two);
-        if it raises, the results of its earlier images are yielded first.
+        Parameters
+        ----------
+        paths
+            A folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a network
+            for clips an iterable of clips, where a folder is one.
+        top, batch_size : int
+            As for `predict`.
+
+        Yields
+        ------
+        tuple
+            (path, Prediction), or (path, ImageError) for an image that cannot be read; the others go on.
+
+        Examples
+        --------
+        >>> for path, result in npresnet.load("demo").stream(["cat.jpg", "missing.jpg"]):
+        ...     print(path, type(result).__name__)
+        cat.jpg Prediction
+        missing.jpg ImageError
         """
         self._require_classifier()
         paths = listed(paths)
         return self._predictions(self._sources.several(paths), as_count(top, "top"), as_count(batch_size, "batch_size"))
 
     def preprocess(self, image: Any) -> Array:
-        """The network's input for an image, (1, 3, H, W) float32, as computed by torchvision's transforms.
+        """The network's input for an image, as computed by torchvision's transforms.
 
-        image  a path, bytes, a file object, a PIL image, or (H, W, 3) uint8; or a clip, which gives (1, 3, T, H, W)
+        Parameters
+        ----------
+        image
+            A path, bytes, a file object, a PIL image, or (H, W, 3) uint8; or a clip.
 
-        Raises ImageError; ShapeError if preprocessing yields a different number of channels than the network expects.
+        Returns
+        -------
+        array
+            (1, 3, H, W) float32; (1, 3, T, H, W) of a clip.
+
+        Raises
+        ------
+        ImageError
+            The image cannot be read.
+        ShapeError
+            Preprocessing yields a different number of channels than the network expects.
         """
         how = require_preprocess(self._preprocess, self._channels)
         return self._sources.preprocess(image, how, self.config.value("max_pixels"))
 
     def embed(self, images: Any, *, batch_size: int = 32) -> Array:
-        """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N."""
+        """The pooled features before the classifier.
+
+        Parameters
+        ----------
+        images
+            As for `predict`.
+        batch_size : int
+            As for `predict`.
+
+        Returns
+        -------
+        array
+            (D,) float32 for one image, (N, D) for an iterable of N.
+
+        Examples
+        --------
+        >>> npresnet.load("demo").embed("cat.jpg").shape
+        (64,)
+        """
         images = listed(images)
         if self._sources.is_one(images):
             if self._on_gpu is not None:
@@ -164,11 +235,25 @@ class Model:
 
     @quiet
     def cam(self, image: Any, index: int | None = None) -> Array:
-        """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
+        """The class activation map of a class: exact, needs no gradient, see `npresnet.views.cam`.
 
-        H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Where one logit
-        decides between two classes, the map of class 0 is that of class 1 with its sign changed. Raises
-        ArchitectureError for clips, and unless the network ends in global average pooling and linear layers alone.
+        Parameters
+        ----------
+        image
+            As for `preprocess`.
+        index : int, optional
+            The class; by default the best. Where one logit decides between two classes, the map of class 0 is that of
+            class 1 with its sign changed.
+
+        Returns
+        -------
+        array
+            (H, W) float32 in 0..1; H and W are those of the preprocessed image.
+
+        Raises
+        ------
+        ArchitectureError
+            For clips, and unless the network ends in global average pooling and linear layers alone.
         """
         from npresnet.views.cam import activation_map, class_weight, find_head
 
@@ -193,12 +278,29 @@ class Model:
     def __call__(self, x: Any) -> Array:
         """Run the network on preprocessed images.
 
-        x  (N, C, H, W) float32, already normalised, of a network for clips (N, C, T, H, W); float64 and float16 are
-           cast. Any strides; never modified. On a GPU also CuPy arrays and other GPU arrays by DLPack; then the result
-           is a CuPy array
+        Parameters
+        ----------
+        x : array
+            (N, C, H, W) float32, already normalised, of a network for clips (N, C, T, H, W); float64 and float16 are
+            cast. Any strides; never modified. On a GPU also CuPy arrays and other GPU arrays by DLPack; then the result
+            is a CuPy array.
 
-        Returns the logits (N, num_classes) float32, or the embedding (N, D) if there is no classifier; the array
-        is owned by the caller. NaN in an image affects only that image's result. Raises ShapeError.
+        Returns
+        -------
+        array
+            The logits (N, num_classes) float32, or the embedding (N, D) if there is no classifier; owned by the caller.
+            NaN in an image affects only that image's result.
+
+        Raises
+        ------
+        ShapeError
+            Another number of axes or channels, or integers, complex numbers and objects.
+
+        Examples
+        --------
+        >>> model = npresnet.load("demo")
+        >>> model(model.preprocess("cat.jpg")).shape
+        (1, 10)
         """
         (result,) = self._run(None, x).values()
         return result
@@ -206,18 +308,48 @@ class Model:
     def features(self, x: Any, names: Iterable[str]) -> dict[str, Array]:
         """The outputs of modules inside the network, as torchvision's forward hooks return them.
 
-        x      (N, C, H, W) as for `model(x)`
-        names  names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; the last output of a
-               module that runs several times (a block's "relu")
+        Parameters
+        ----------
+        x : array
+            (N, C, H, W) as for `model(x)`.
+        names : iterable of str
+            Names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; the last output of a module
+            that runs several times (a block's "relu").
 
-        Returns {name: (N, ...) float32}. The first call with new names compiles that part of the network; the most
-        recent ones are cached. Raises ArchitectureError for unknown names.
+        Returns
+        -------
+        dict
+            {name: (N, ...) float32}. The first call with new names compiles that part of the network; the most recent
+            ones are cached.
+
+        Raises
+        ------
+        ArchitectureError
+            Unknown names.
+
+        Examples
+        --------
+        >>> model = npresnet.load("demo")
+        >>> model.features(model.preprocess("cat.jpg"), ["layer2"])["layer2"].shape
+        (1, 32, 16, 16)
         """
         wanted = module_names(names)
         return self._run(wanted, x) if wanted else {}
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
-        """The table of the `torchsummary` package; input_size is (C, H, W) or (C, T, H, W), by default the model's."""
+        """The table of the `torchsummary` package.
+
+        Parameters
+        ----------
+        input_size : tuple of int, optional
+            (C, H, W) or (C, T, H, W), by default the model's.
+        batch_size : int
+            Shown as the first axis of shapes, and counted in the sizes; -1 is one image.
+
+        Returns
+        -------
+        str
+        """
         from npresnet.views.summary import summary
 
         shape = default_size(self.config, self._preprocess) if input_size is None else input_size
@@ -226,10 +358,21 @@ class Model:
     def executable(self, modules: Iterable[str] | None = None) -> Executable:
         """The compiled network that `model(x)` runs, on either device: its steps, memory layout and timings.
 
-        modules  names as for `features`, at least one: the part of the network that computes them
+        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`.
 
-        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`. Raises ArchitectureError
-        for unknown names.
+        Parameters
+        ----------
+        modules : iterable of str, optional
+            Names as for `features`, at least one: the part of the network that computes them.
+
+        Returns
+        -------
+        Executable
+
+        Raises
+        ------
+        ArchitectureError
+            Unknown names.
         """
         wanted = None if modules is None else module_names(modules)
         if wanted == ():
@@ -240,7 +383,15 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` with the original tensors and all decisions, from which `load` recreates this model.
 
-        The file is replaced atomically. Raises CheckpointError.
+        Parameters
+        ----------
+        path : path
+            Replaced atomically.
+
+        Raises
+        ------
+        CheckpointError
+            The file cannot be written, or the weight file of this model was written into.
         """
         self._executables.check_files()
         weights.write_npz(

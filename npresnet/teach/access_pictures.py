@@ -39,7 +39,8 @@ def draw(access: WarpAccess) -> Picture:
     does = "stores to" if access.writes else "loads from"
     title = f"line {access.line}: a warp {does} {escape(access.array)}: {_cost(access)}"
     return Picture(
-        f'<svg class="warp" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">'
+        f'<svg class="warp" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{title}">'
         f'<style>{STYLE}</style><text class="title" x="{LEFT}" y="18">{title}</text>{lanes}{body}</svg>'
     )
 
