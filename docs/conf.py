@@ -30,6 +30,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["lessons", "**/*.ipynb", "**/*.py"]
+smartquotes = False  # "cpu" is to be copied
 default_role = "code"  # `x` is code, as in Markdown: docstrings and lessons are read in both
 nitpicky = True
 nitpick_ignore_regex = [
@@ -68,6 +69,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"npresnet {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = {page: [] for page in site_pages.TOP if page not in site_pages.CHAPTERS}
+html_favicon = "_static/icon.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
@@ -75,7 +79,7 @@ html_theme_options = {
     "navbar_align": "left",
     "navigation_with_keys": False,
     "show_prev_next": True,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 8,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

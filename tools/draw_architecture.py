@@ -47,7 +47,7 @@ ROOMS = {
 }
 # The data's way, upwards: where, and what it is afterwards
 WAY = (
-    ("weights", "a file becomes {name: array}; nothing in it is run"),
+    ("weights", "a file becomes {name: array}, none of it run"),
     ("arch", "names and shapes become a Network"),
     ("passes", "BatchNorms folded, steps fused"),
     ("plan", "every value gets a place in one arena"),

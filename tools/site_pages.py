@@ -61,7 +61,8 @@ def _fitted_link(link: re.Match[str], folder: str, site_folder: str) -> str:
     path, _, anchor = target.partition("#")
     name = posixpath.normpath(posixpath.join(folder, path))
     if name in INLINE:
-        return f"```{{raw}} html\n:file: {posixpath.relpath(name, site_folder)}\n```"
+        drawing = (REPOSITORY / name).read_text(encoding="utf-8")
+        return f'```{{raw}} html\n<div class="drawing" tabindex="0">\n{drawing}</div>\n```'
     page = page_of(name)
     if page is None and (REPOSITORY / name).is_dir():
         return text

@@ -6,10 +6,11 @@ A ResNet looks at a photo through small windows. Everything it knows about cats 
 grids of numbers, called filters, over the picture, multiplying and adding. This lesson does that once by hand, then
 with seven loops, then with the real weights of a trained network, and checks that all agree.
 
-You need Python and NumPy. Each cell can be run, changed, and run again.
+You need Python, NumPy, and matplotlib for the pictures. Each cell can be run, changed, and run again.
 """
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -101,6 +102,24 @@ difference = np.abs(by_hand - inside).max()
 print(f"largest difference {difference:.1e} of numbers up to {np.abs(inside).max():.2f}")
 
 # %% [markdown]
+# What do the filters ask? Here is the photo as the network gets it, 32 x 32 pixels, and the answers of the three filters
+# that answer most strongly: bright where the patch looks like the filter, dark where it looks like its opposite.
+
+# %%
+strongest = np.argsort(-by_network[0].std(axis=(1, 2)))[:3]
+pixels = photo[0].transpose(1, 2, 0)
+figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
+figure.suptitle("A photo and the answers of three filters")
+axes[0].imshow((pixels - pixels.min()) / (pixels.max() - pixels.min()))
+axes[0].set_xlabel("photo")
+for axis, channel in zip(axes[1:], strongest, strict=True):
+    axis.imshow(by_network[0, channel], cmap="gray")
+    axis.set_xlabel(f"filter {channel}")
+for axis in axes:
+    axis.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
 # How much work is the whole layer? Each output costs `C * KH * KW` multiply-adds, and there are `O * OH * OW` of them:
 
 # %%
@@ -111,8 +130,8 @@ print(
 )
 
 # %% [markdown]
-# And that is the smallest layer there is. A ResNet-50 needs 4,089 million for a photo. Python takes about a microsecond for each, so the loops would need over an
-# hour; npresnet takes a few hundredths of a second. How that is possible is the rest of this book.
+# And that is the smallest layer there is. A ResNet-50 needs 4,089 million for a photo. Python takes about a microsecond
+# for each, so the loops would need over an hour; npresnet takes a few hundredths of a second. How that is possible is the rest of this book.
 #
 # Try it
 # ------

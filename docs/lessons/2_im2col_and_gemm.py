@@ -10,6 +10,7 @@ price of copying the picture. This lesson builds that matrix, looks at it, and c
 # %%
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -46,6 +47,19 @@ print(product)
 print("the same as sliding:", bool((product.reshape(1, 2, 2, 2) == tap_by_tap(x, weight, Window.of(2))).all()))
 
 # %% [markdown]
+# Of a real photo, each row of the matrix is the whole picture, unrolled and shifted by one tap. Here are the nine rows of
+# the red channel under a 3 x 3 window, at the first four rows of places:
+
+# %%
+model = npresnet.load("demo")
+photo = model.preprocess(npresnet.__path__[0] + "/data/chelsea.jpg")
+figure, axis = plt.subplots(figsize=(9, 2.6), layout="constrained")
+axis.imshow(im2col(photo, Window.of(3, 1, 1))[0, :9, :128], aspect="auto", cmap="gray")
+axis.set(title="im2col's matrix: the same pixels, nine times", xlabel="place l = i * OW + j", ylabel="tap u * KW + v")
+axis.set_yticks(range(9))
+plt.show()
+
+# %% [markdown]
 # What it costs
 # -------------
 #
@@ -76,8 +90,6 @@ for name, C, size, kernel, stride in [
 # The rungs of the ladder on a layer of the demo model, with the numbers of a real photo:
 
 # %%
-model = npresnet.load("demo")
-photo = model.preprocess(npresnet.__path__[0] + "/data/chelsea.jpg")
 inside = model.features(photo, ["layer1.0.relu"])["layer1.0.relu"]  # (1, 16, 32, 32)
 weight = model.network["layer1.1.conv1"].params["weight"]
 window = Window.of(3, 1, 1)

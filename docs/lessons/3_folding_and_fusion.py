@@ -9,6 +9,7 @@ piece of the result is still in the cache.
 """
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -70,8 +71,17 @@ def traffic_bytes(of) -> int:
     return sum(values[name].size_bytes for node in of for name in (*node.inputs, node.name))
 
 
-for name, of in [("as written", network), ("folded", passes.fold_batch_norm(network)), ("fused", fused)]:
-    print(f"{name:12s} {len(of):4d} steps  {traffic_bytes(of) / 1e6:6.0f} MB of feature maps read and written")
+stages = {"as written": network, "folded": passes.fold_batch_norm(network), "fused": fused}
+megabytes = {name: traffic_bytes(of) / 1e6 for name, of in stages.items()}
+for name, of in stages.items():
+    print(f"{name:12s} {len(of):4d} steps  {megabytes[name]:6.0f} MB of feature maps read and written")
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 2.4), layout="constrained")
+axis.bar_label(axis.barh(list(stages)[::-1], list(megabytes.values())[::-1], color="#5b7fb0"), fmt="%.0f", padding=3)
+axis.set(title="Feature maps read and written, one photo, ResNet-50", xlabel="MB")
+axis.margins(x=0.1)
+plt.show()
 
 # %% [markdown]
 # Fusion

@@ -8,6 +8,7 @@ lesson measures both speeds on your machine, works out which layers they limit, 
 """
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -41,15 +42,28 @@ print(f"so a byte from memory must be worth {peak / bandwidth:.0f} FLOPs, or the
 # %%
 network = passes.optimize(npresnet.build("resnet50").network)
 layout = make_layout(network, (3, 224, 224))
+intensity = {}
 for name in ("conv1", "layer1.0.conv1", "layer1.0.conv2", "layer3.1.conv2", "layer4.1.conv2", "layer4.2.conv3", "fc"):
     node = network[name]
     values = sum(layout.values[value].size_bytes for value in (*node.inputs, name))
     weights = sum(4 * array.size for array in node.params.values())
     flops = 2 * layout.macs[name]
+    intensity[name] = flops / (values + weights)
     print(
         f"{name:15s} {flops / 1e6:6.1f} MFLOP  {values / 1e6:5.2f} MB of values, {weights / 1e6:5.2f} MB of weights,"
-        f" {flops / (values + weights):5.1f} FLOPs a byte"
+        f" {intensity[name]:5.1f} FLOPs a byte"
     )
+
+# %%
+figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
+flops_per_byte = np.geomspace(0.25, 400, 100)
+axis.loglog(flops_per_byte, np.minimum(peak, flops_per_byte * bandwidth), color="#33618f")
+for name, value in intensity.items():
+    axis.plot(value, min(peak, value * bandwidth), "o", color="#a8590f")
+    axis.annotate(name, (value, min(peak, value * bandwidth)), (0, -8), textcoords="offset points", rotation=-35)
+axis.set(title="The roofline of this machine", xlabel="FLOPs a byte", ylabel="GFLOP/s at most")
+axis.margins(y=0.35)
+plt.show()
 
 # %% [markdown]
 # Look at the last layers: few pixels, megabytes of weights. For one image each weight is used 49 times in layer 4, and

@@ -9,6 +9,7 @@ lesson ends at their door.
 """
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 from npresnet.teach.access_pictures import draw
@@ -70,6 +71,14 @@ x, y = np.zeros(256, np.float32), np.zeros(32, np.float32)
 for step in (1, 2, 8):
     load = launch(gather, x, y, step).warps()[0]
     print(f"step {step}: {len(load.sectors):2d} sectors, at best {load.least_sectors}")
+
+# %%
+steps = range(1, 9)
+figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
+axis.bar(steps, [len(launch(gather, x, y, step).warps()[0].sectors) for step in steps], color="#5b7fb0")
+axis.axhline(4, color="#a8590f", linestyle="--")
+axis.set(title="Sectors that a warp of 32 threads reads; 4 at best", xlabel="step between neighbours", ylabel="sectors")
+plt.show()
 
 # %%
 draw(launch(gather, x, y, 1).warps()[0])

@@ -11,6 +11,7 @@ The paper is He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recogniti
 # %%
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -144,6 +145,19 @@ for index in np.argsort(-probabilities)[:3]:
 
 # %%
 heat = model.cam(npresnet.__path__[0] + "/data/chelsea.jpg")
+pixels = photo[0].transpose(1, 2, 0)
+figure, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
+figure.suptitle("A photo, and what in it speaks for cat")
+for axis in axes:
+    axis.imshow((pixels - pixels.min()) / (pixels.max() - pixels.min()))
+    axis.set(xticks=[], yticks=[])
+axes[1].imshow(heat, cmap="inferno", alpha=0.6)
+plt.show()
+
+# %% [markdown]
+# The same map for a terminal:
+
+# %%
 for row in heat[::4, ::2]:
     print("".join(" .:-=+*#%@"[int(value * 9.99)] for value in row))
 

@@ -23,7 +23,7 @@ MISSING = "these tests drive Chromium: install the packages chromium and chromiu
 
 
 class Browser:
-    """One window. `problems` are console errors since the last `open`, `requests` the requested addresses."""
+    """One window. Since the last `open`: `problems`, all that the console says; `errors`, without its notes; `requests`."""
 
     def __init__(self, profile: Path):
         from selenium import webdriver
@@ -36,17 +36,18 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self.problems: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[str] = []
 
-    def open(self, page: Path, width: int = 1280, height: int = 900, **media: str) -> None:
-        """Load a file in a window of this size; media: prefers_color_scheme="dark", ..."""
+    def open(self, page: Path | str, width: int = 1280, height: int = 900, **media: str) -> None:
+        """Load a file, or an address of this machine, in a window of this size; media: prefers_color_scheme="dark"."""
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._collect()
-        self.problems, self.requests = [], []
+        self.problems, self.errors, self.requests = [], [], []
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get(page.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
 
     def run(self, script: str, *arguments: Any) -> Any:
         """The result of a piece of JavaScript."""
@@ -80,6 +81,12 @@ class Browser:
         at = {"x": box[0] + x * box[2], "y": box[1] + y * box[3]}
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", **at})
 
+    def noise(self) -> list[str]:
+        """Console errors and warnings since `open`, and requests to anywhere but files and this machine."""
+        self._collect()
+        local = ("file:", "data:", "blob:", "http://127.0.0.1:")
+        return [*self.errors, *(f"requested {url}" for url in self.requests if not url.startswith(local))]
+
     def check_quiet(self) -> None:
         """Fail where the page has console errors, or requested anything but itself and its embedded content."""
         self._collect()
@@ -92,12 +99,15 @@ class Browser:
         self.driver.quit()
 
     def _collect(self) -> None:
-        self.problems += [entry["message"] for entry in self.driver.get_log("browser")]
+        entries = self.driver.get_log("browser")
+        self.problems += [entry["message"] for entry in entries]
+        self.errors += [entry["message"] for entry in entries if entry["level"] != "INFO"]
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             parameters = message["params"]
             is_request = message["method"] == "Network.requestWillBeSent"
-            if is_request and parameters["documentURL"].startswith("file:"):  # not of the browser's own first tab
+            of_a_page = ("file:", "http:")  # not of the browser's own first tab
+            if is_request and parameters["documentURL"].startswith(of_a_page):
                 self.requests.append(parameters["request"]["url"])
 
 
