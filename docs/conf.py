@@ -30,7 +30,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["lessons", "**/*.ipynb", "**/*.py"]
-smartquotes = False  # "cpu" is to be copied
+smartquotes_action = "D"  # dashes; no quotes, for "cpu" is to be copied
 default_role = "code"  # `x` is code, as in Markdown: docstrings and lessons are read in both
 nitpicky = True
 nitpick_ignore_regex = [
@@ -63,6 +63,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "plot_gallery": True,
     "abort_on_example_error": True,
     "write_computation_times": False,
+    "min_reported_time": 3600,  # seconds: a page says nothing of its own making
 }
 
 html_theme = "pydata_sphinx_theme"

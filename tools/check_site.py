@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,12 +29,13 @@ sys.path.insert(0, str(REPOSITORY))
 from tests.support import browser as browsers  # noqa: E402
 
 WIDTHS = (1280, 360)
+PATIENCE_S = 20.0
 LEFT_OVER = r"\]\([\w./#-]+\)|^#{1,4} |```|:(?:doc|ref|class|func):`|^\.\. \w+::"
 STATE = """
     const body = (document.querySelector("article") || document.querySelector("main")).cloneNode(true);
     body.querySelectorAll("pre, code, script, style").forEach(e => e.remove());
     return {
-        excess: document.scrollingElement.scrollWidth - innerWidth,
+        excess: document.scrollingElement.scrollWidth - arguments[0],  // not innerWidth: a telephone zooms out to fit
         broken: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src),
         links: [...document.querySelectorAll("a[href]")].map(a => a.href),
         ids: [...document.querySelectorAll("[id]")].map(e => e.id),
@@ -66,9 +68,24 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def problems_of_page(browser: browsers.Browser, address: str, page: str, width: int) -> Iterator[str]:
+def waited(browser: browsers.Browser, script: str) -> bool:
+    """Whether a piece of JavaScript becomes true within PATIENCE_S."""
+    end = time.monotonic() + PATIENCE_S
+    while not browser.run(script):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def problems_of_page(
+    browser: browsers.Browser, address: str, page: str, width: int, states: dict[str, dict[str, list[str]]]
+) -> Iterator[str]:
     browser.open(address + page, width)
-    state = browser.run(STATE)
+    if not waited(browser, "return document.readyState === 'complete' && document.querySelector('main') !== null"):
+        yield "did not load"
+        return
+    state = states[page] = browser.run(STATE, width)
     if state["excess"] > 0:
         yield f"{state['excess']} pixels stick out at the right"
     yield from (f"picture not loaded: {source}" for source in state["broken"])
@@ -91,14 +108,9 @@ def problems_of_links(folder: Path, address: str, states: dict[str, dict[str, li
 
 
 def search_problems(browser: browsers.Browser, address: str) -> Iterator[str]:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     browser.open(f"{address}search.html?q=winograd")
-    found = "return document.querySelectorAll('#search-results li a').length"
-    try:
-        WebDriverWait(browser.driver, 20).until(lambda driver: driver.execute_script(found) >= 2)
-    except Exception as error:  # selenium's TimeoutException, which may not be imported here
-        yield f"a search for winograd finds nothing: {type(error).__name__}"
+    if not waited(browser, "return document.querySelectorAll('#search-results li a').length >= 2"):
+        yield "a search for winograd finds nothing"
     yield from browser.noise()
 
 
@@ -112,16 +124,17 @@ def take_screenshots(browser: browsers.Browser, address: str, folder: Path) -> N
 
 
 def check(folder: Path, screenshots: Path | None) -> list[str]:
-    pages = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html") if "_static" not in path.parts)
+    pages = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*.html") if "_static" not in path.parts
+    )
     problems, states = [], {}
     with tempfile.TemporaryDirectory() as profile, served(folder) as address:
         browser = browsers.Browser(Path(profile))
         try:
             for width in WIDTHS:
                 for page in pages:
-                    found = list(problems_of_page(browser, address, page, width))
-                    problems += [f"{page} at {width} pixels: {problem}" for problem in found]
-                    states[page] = browser.run(STATE)
+                    of_page = problems_of_page(browser, address, page, width, states)
+                    problems += [f"{page} at {width} pixels: {problem}" for problem in of_page]
             problems += [f"{page}: {problem}" for page, problem in problems_of_links(folder, address, states)]
             problems += [f"search: {problem}" for problem in search_problems(browser, address)]
             if screenshots is not None:

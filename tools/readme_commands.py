@@ -23,6 +23,7 @@ REASONS = {
     "test command": r"pytest",
     "download": r"resnet\d+",
     "gpu": r"cuda",
+    "site": r"-m sphinx",
     "benchmark": r"benchmarks/\w+\.py",
     "files": r"\.(pth?|ckpt|safetensors)\b",
 }

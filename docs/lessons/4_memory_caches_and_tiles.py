@@ -59,10 +59,9 @@ figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
 flops_per_byte = np.geomspace(0.25, 400, 100)
 axis.loglog(flops_per_byte, np.minimum(peak, flops_per_byte * bandwidth), color="#33618f")
 for name, value in intensity.items():
-    axis.plot(value, min(peak, value * bandwidth), "o", color="#a8590f")
-    axis.annotate(name, (value, min(peak, value * bandwidth)), (0, -8), textcoords="offset points", rotation=-35)
+    axis.plot(value, min(peak, value * bandwidth), "o", label=name)
 axis.set(title="The roofline of this machine", xlabel="FLOPs a byte", ylabel="GFLOP/s at most")
-axis.margins(y=0.35)
+axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 plt.show()
 
 # %% [markdown]

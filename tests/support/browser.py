@@ -23,7 +23,7 @@ MISSING = "these tests drive Chromium: install the packages chromium and chromiu
 
 
 class Browser:
-    """One window. Since the last `open`: `problems`, all that the console says; `errors`, without its notes; `requests`."""
+    """One window. Since the last `open`: `problems`, all console messages; `errors`, the bad ones; `requests`."""
 
     def __init__(self, profile: Path):
         from selenium import webdriver
@@ -113,13 +113,18 @@ class Browser:
 
 def start(profile: Path) -> Browser:
     """A browser; skips the test where there is none, and fails it where CI requires one."""
+    require()
+    return Browser(profile)
+
+
+def require() -> None:
+    """Skip the test where there is no browser; fail it where CI requires one."""
     try:
         import selenium  # noqa: F401
     except ImportError:
         _missing()
     if _chromium() is None or shutil.which("chromedriver") is None:
         _missing()
-    return Browser(profile)
 
 
 def _missing() -> None:
