@@ -40,7 +40,7 @@ class Browser:
         self.requests: list[str] = []
 
     def open(self, page: Path | str, width: int = 1280, height: int = 900, **media: str) -> None:
-        """Load a file, or an address of this machine, in a window of this size; media: prefers_color_scheme="dark"."""
+        """Load a file or an address in a window of this size; media: prefers_color_scheme="dark", ..."""
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._collect()
@@ -106,8 +106,9 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             parameters = message["params"]
             is_request = message["method"] == "Network.requestWillBeSent"
-            of_a_page = ("file:", "http:")  # not of the browser's own first tab
-            if is_request and parameters["documentURL"].startswith(of_a_page):
+            if is_request and parameters["documentURL"].startswith(
+                ("file:", "http:")
+            ):  # not of the browser's own first tab
                 self.requests.append(parameters["request"]["url"])
 
 
