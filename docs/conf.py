@@ -34,7 +34,7 @@ smartquotes_action = "D"  # dashes; no quotes, for "cpu" is to be copied
 default_role = "code"  # `x` is code, as in Markdown: docstrings and lessons are read in both
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:class", r"path|array|iterable|sequence|optional|Path|Network|Executable"),  # words of docstrings
+    ("py:class", r"path|file|array|iterable|callable|sequence|optional|Path|Network|Executable"),  # words of docstrings
 ]
 suppress_warnings = [
     "config.cache",  # sphinx-gallery keeps classes in its settings
