@@ -88,12 +88,12 @@ class Layer(NamedTuple):
 
 
 def read_layers() -> list[Layer]:
-    """The layers of the contract, topmost first, without `__main__`."""
+    """The layers of the contract, topmost first, without those whose names begin with an underscore."""
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     contract = text[text.index(f'name = "{CONTRACT}"') :]
     listed = contract[contract.index("\nlayers = [") : contract.index("\n]")]
     layers = [Layer(tuple(re.findall(r"\w+", line)), "|" in line) for line in re.findall(r'"([^"]+)"', listed)]
-    kept = [Layer(tuple(room for room in layer.rooms if room != "__main__"), layer.independent) for layer in layers]
+    kept = [Layer(tuple(room for room in layer.rooms if room[0] != "_"), layer.independent) for layer in layers]
     return [layer for layer in kept if layer.rooms]
 
 
