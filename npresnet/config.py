@@ -12,13 +12,19 @@ Certainty = Literal["told", "custom", "ambiguous"]
 class Decision(NamedTuple):
     """One setting: its value, its origin, a note if the reason is not obvious, and what else it could be.
 
-    file      stored in the weight file (npresnet's metadata, the file's wrapper or name), or in a file beside it
-    inferred  derived from the names and shapes of the tensors
-    default   not determined by the tensors; the usual value, which the caller can override
-    caller    passed by the caller
-
-    alternatives  options as the caller would write them ("max_pool=True"), for which networks in real use have exactly
-                  these tensors: any makes the decision ambiguous
+    Attributes
+    ----------
+    value
+        What was decided.
+    origin : str
+        "file": stored in the weight file (npresnet's metadata, the file's wrapper or name), or in a file beside it;
+        "inferred": derived from the names and shapes of the tensors; "default": not determined by the tensors, the
+        usual value, which the caller can override; "caller": passed by the caller.
+    note : str
+        The reason, where it is not obvious.
+    alternatives : tuple of str
+        Options as the caller would write them ("max_pool=True"), for which networks in real use have exactly these
+        tensors: any makes the decision ambiguous.
     """
 
     value: Any
@@ -28,14 +34,25 @@ class Decision(NamedTuple):
 
     @property
     def certainty(self) -> Certainty:
-        """told: by file, tensors or caller; custom: the usual value, and nothing speaks against it; or ambiguous."""
+        """How sure it is, "told", "custom" or "ambiguous".
+
+        Told by file, tensors or caller; custom is the usual value, and nothing speaks against it; ambiguous has
+        alternatives.
+        """
         if self.alternatives:
             return "ambiguous"
         return "custom" if self.origin == "default" else "told"
 
 
 class Config(Mapping[str, Decision]):
-    """A read-only, ordered table of decisions: `config["arch"].value`, `config["arch"].origin`; prints as a table."""
+    """A read-only, ordered table of decisions, which prints as a table.
+
+    Examples
+    --------
+    >>> config = npresnet.load("demo", threads=1).config
+    >>> config["threads"].value, config["threads"].origin
+    (1, 'caller')
+    """
 
     def __init__(self, decisions: Mapping[str, Decision] | None = None):
         self._decisions = dict(decisions or {})
@@ -62,7 +79,7 @@ class Config(Mapping[str, Decision]):
         return {name: decision for name, decision in self.items() if decision.alternatives}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As JSON types: {name: {"value", "origin", "note"}}, and "alternatives" of those that are ambiguous."""
+        """As JSON types, `{name: {"value", "origin", "note"}}`, and "alternatives" of those that are ambiguous."""
         return {name: _entry(decision) for name, decision in self.items()}
 
     def __str__(self) -> str:

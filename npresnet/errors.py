@@ -58,7 +58,10 @@ class DeviceError(NpresnetError, RuntimeError):
 class AmbiguityWarning(UserWarning):
     """A weight file fits several networks in real use; the message says which is assumed and what settles it.
 
-    for_shells  the same message with the options as arguments of the command line
+    Attributes
+    ----------
+    for_shells : str
+        The same message with the options as arguments of the command line.
     """
 
     for_shells = ""

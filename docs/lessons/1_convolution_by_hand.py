@@ -1,13 +1,16 @@
-# %% [markdown]
-# # 1. Convolution by hand
-#
-# A ResNet looks at a photo through small windows. Everything it knows about cats and cars it learns by sliding little
-# grids of numbers, called filters, over the picture, multiplying and adding. This lesson does that once by hand, then
-# with seven loops, then with the real weights of a trained network, and checks that all agree.
-#
-# You need Python and NumPy. Each cell can be run, changed, and run again.
+"""
+1. Convolution by hand
+======================
+
+A ResNet looks at a photo through small windows. Everything it knows about cats and cars it learns by sliding little
+grids of numbers, called filters, over the picture, multiplying and adding. This lesson does that once by hand, then
+with seven loops, then with the real weights of a trained network, and checks that all agree.
+
+You need Python, NumPy, and matplotlib for the pictures. Each cell can be run, changed, and run again.
+"""
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -15,7 +18,8 @@ from npresnet.teach.rungs import seven_loops, tap_by_tap
 from npresnet.window import Window
 
 # %% [markdown]
-# ## One number
+# One number
+# ----------
 #
 # Take a picture of 4 x 4 grey pixels and a filter of 3 x 3. Lay the filter on the upper left corner, multiply each pixel
 # by the number that lies on it, and add up the nine products. That sum is one pixel of the result.
@@ -32,14 +36,13 @@ print("sum:", (patch * edge).sum())
 # The sum is large because the patch looks like the filter: bright left, dark right. Where the picture is flat, the left
 # and the right column cancel. A filter is a question, and the sum is how strongly the patch says yes.
 #
-# ## Sliding
+# Sliding
+# -------
 #
 # Now move the filter one pixel at a time. On a picture `H` pixels high, a filter of `KH` rows has `H - KH + 1` places to
-# stand; a border of `padding` zeros on each side gives `2 * padding` more, and a `stride` of 2 visits every second one:
+# stand; a border of `padding` zeros on each side gives `2 * padding` more, and a `stride` of 2 visits every second one::
 #
-# ```text
-# OH = (H + 2*padding - dilation*(KH - 1) - 1) // stride + 1
-# ```
+#     OH = (H + 2*padding - dilation*(KH - 1) - 1) // stride + 1
 #
 # It is the one piece of arithmetic that everybody gets wrong once, so npresnet has it in exactly one place.
 
@@ -50,18 +53,17 @@ for padding, stride in [(0, 1), (1, 1), (1, 2), (3, 2)]:
     print(f"padding {padding}, stride {stride}: 4x4 pixels give", size)
 
 # %% [markdown]
-# ## Channels, filters, images
+# Channels, filters, images
+# -------------------------
 #
 # A photo has three channels, red, green and blue, and inside a network there are hundreds. A filter has a grid for each
 # of them, and adds up over all: that is how channels are mixed. A layer has many filters, and each makes one channel of
-# the result. And networks take several images at once. That is all there is to the seven loops:
+# the result. And networks take several images at once. That is all there is to the seven loops::
 #
-# ```text
-# out[n,o,i,j] = sum over c,u,v of weight[o,c,u,v] * x[n, c, row, column]
+#     out[n,o,i,j] = sum over c,u,v of weight[o,c,u,v] * x[n, c, row, column]
 #
-# row    = i*stride + u*dilation - padding
-# column = j*stride + v*dilation - padding
-# ```
+#     row    = i*stride + u*dilation - padding
+#     column = j*stride + v*dilation - padding
 #
 # over images `n`, filters `o`, rows `i`, columns `j`, and inside the sum over channels `c` and the filter's taps `u, v`.
 # Outside the picture `x` is 0. (A mathematician would flip the filter first and call this cross-correlation. The field
@@ -81,7 +83,8 @@ print("shape", slow.shape, "- the same numbers:", bool((slow == fast).all()))
 # a bug. With real weights the order matters in the last digits, because a float32 keeps about seven of them. That is
 # rounding, not error; lesson 2 looks at it closely.
 #
-# ## A real one
+# A real one
+# ----------
 #
 # npresnet comes with a small network trained on ten kinds of things, and a photo of a cat. Here is its first layer, 16
 # filters of 3 x 3 on three channels, computed by the loops on a corner of the photo, and by npresnet on all of it.
@@ -99,6 +102,24 @@ difference = np.abs(by_hand - inside).max()
 print(f"largest difference {difference:.1e} of numbers up to {np.abs(inside).max():.2f}")
 
 # %% [markdown]
+# What do the filters ask? Here is the photo as the network gets it, 32 x 32 pixels, and the answers of the three filters
+# that answer most strongly: bright where the patch looks like the filter, dark where it looks like its opposite.
+
+# %%
+strongest = np.argsort(-by_network[0].std(axis=(1, 2)))[:3]
+pixels = photo[0].transpose(1, 2, 0)
+figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
+figure.suptitle("A photo and the answers of three filters")
+axes[0].imshow((pixels - pixels.min()) / (pixels.max() - pixels.min()))
+axes[0].set_xlabel("photo")
+for axis, channel in zip(axes[1:], strongest, strict=True):
+    axis.imshow(by_network[0, channel], cmap="gray")
+    axis.set_xlabel(f"filter {channel}")
+for axis in axes:
+    axis.set(xticks=[], yticks=[])
+plt.show()
+
+# %% [markdown]
 # How much work is the whole layer? Each output costs `C * KH * KW` multiply-adds, and there are `O * OH * OW` of them:
 
 # %%
@@ -109,10 +130,11 @@ print(
 )
 
 # %% [markdown]
-# And that is the smallest layer there is. A ResNet-50 needs 4,089 million for a photo. Python takes about a microsecond for each, so the loops would need over an
-# hour; npresnet takes a few hundredths of a second. How that is possible is the rest of this book.
+# And that is the smallest layer there is. A ResNet-50 needs 4,089 million for a photo. Python takes about a microsecond
+# for each, so the loops would need over an hour; npresnet takes a few hundredths of a second. How that is possible is the rest of this book.
 #
-# ## Try it
+# Try it
+# ------
 #
 # - `npresnet explain YOUR.jpg -o page.html` follows one number of any layer, on your own photo.
 # - `npresnet exercise start`, then the exercises `output_size` and `position`.

@@ -1,12 +1,15 @@
-# %% [markdown]
-# # 3. BatchNorm folding and fusion
-#
-# Between two convolutions of a ResNet stand a BatchNorm, a ReLU and sometimes an addition. They hardly compute anything,
-# and yet a naive program spends a good part of its time in them, because each reads a whole feature map from memory and
-# writes it back. The cure costs nothing: fold the BatchNorm into the convolution's own numbers, and do the rest while a
-# piece of the result is still in the cache.
+"""
+3. BatchNorm folding and fusion
+===============================
+
+Between two convolutions of a ResNet stand a BatchNorm, a ReLU and sometimes an addition. They hardly compute anything,
+and yet a naive program spends a good part of its time in them, because each reads a whole feature map from memory and
+writes it back. The cure costs nothing: fold the BatchNorm into the convolution's own numbers, and do the rest while a
+piece of the result is still in the cache.
+"""
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -15,15 +18,14 @@ from npresnet.ops import batch_norm, conv2d
 from npresnet.plan import make_layout
 
 # %% [markdown]
-# ## A line after a line is a line
+# A line after a line is a line
+# -----------------------------
 #
 # While it learns, BatchNorm measures the mean and the variance of each channel and brings them to 0 and 1. When learning
-# is over, the measurements are frozen, and what is left is a line through each channel:
+# is over, the measurements are frozen, and what is left is a line through each channel::
 #
-# ```text
-# y = (x - mean) / sqrt(var + eps) * gamma + beta
-#   = scale * x + shift        scale = gamma / sqrt(var + eps),  shift = beta - mean * scale
-# ```
+#     y = (x - mean) / sqrt(var + eps) * gamma + beta
+#       = scale * x + shift        scale = gamma / sqrt(var + eps),  shift = beta - mean * scale
 #
 # A convolution is linear too, so scaling its result is scaling its filters, and adding to its result is a bias. Two
 # operations become one, and the second disappears.
@@ -53,7 +55,8 @@ print(f"without eps a channel's factor is {larger:.0f} times as large: its varia
 print(f"and the result differs by up to {np.abs(wrong - folded).max():.1e}")
 
 # %% [markdown]
-# ## Count the bytes
+# Count the bytes
+# ---------------
 #
 # How much does it save? Each operation reads and writes its whole feature map. Take a ResNet-50 on one photo, and count
 # the nodes and the bytes before and after npresnet's two passes:
@@ -68,17 +71,25 @@ def traffic_bytes(of) -> int:
     return sum(values[name].size_bytes for node in of for name in (*node.inputs, node.name))
 
 
-for name, of in [("as written", network), ("folded", passes.fold_batch_norm(network)), ("fused", fused)]:
-    print(f"{name:12s} {len(of):4d} steps  {traffic_bytes(of) / 1e6:6.0f} MB of feature maps read and written")
+stages = {"as written": network, "folded": passes.fold_batch_norm(network), "fused": fused}
+megabytes = {name: traffic_bytes(of) / 1e6 for name, of in stages.items()}
+for name, of in stages.items():
+    print(f"{name:12s} {len(of):4d} steps  {megabytes[name]:6.0f} MB of feature maps read and written")
+
+# %%
+figure, axis = plt.subplots(figsize=(6, 2.4), layout="constrained")
+axis.bar_label(axis.barh(list(stages)[::-1], list(megabytes.values())[::-1], color="#5b7fb0"), fmt="%.0f", padding=3)
+axis.set(title="Feature maps read and written, one photo, ResNet-50", xlabel="MB")
+axis.margins(x=0.1)
+plt.show()
 
 # %% [markdown]
-# ## Fusion
+# Fusion
+# ------
 #
-# The second pass takes what follows a convolution (the residual's addition and the ReLU) into the convolution's own step:
+# The second pass takes what follows a convolution (the residual's addition and the ReLU) into the convolution's own step::
 #
-# ```text
-# out = relu(conv(x) + bias + residual)
-# ```
+#     out = relu(conv(x) + bias + residual)
 #
 # The backend computes a tile of the product, and while those few kilobytes are still in the cache it adds the bias and
 # the residual and clamps at 0. Nothing else changes: the same numbers, fewer trips to memory. Here is a block before and
@@ -93,7 +104,8 @@ for of in (network, fused):
     print()
 
 # %% [markdown]
-# ## Proof
+# Proof
+# -----
 #
 # A pass is a function from network to network, so it is easy to check: run both, slowly, in float64, and compare.
 
@@ -106,7 +118,8 @@ print(f"largest difference {np.abs(before - after).max():.1e} of logits up to {n
 # The folded biases are rounded to float32 once, which is the difference you see. All else is worked out in float64: numbers
 # rounded twice would lose a digit for nothing.
 #
-# ## Try it
+# Try it
+# ------
 #
 # - The exercises `batch_norm` and `fold`.
 # - `npresnet trace YOUR.jpg -o page.html` shows the steps before and after, with their feature maps.

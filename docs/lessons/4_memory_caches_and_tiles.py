@@ -1,11 +1,14 @@
-# %% [markdown]
-# # 4. Memory, caches and tiles
-#
-# A core of a modern CPU can do dozens of multiply-adds in the time in which memory delivers a single number. So the
-# question behind every fast program is: once a number is here, how much do I do with it before it leaves again? This
-# lesson measures both speeds on your machine, works out which layers they limit, and cuts a convolution into tiles.
+"""
+4. Memory, caches and tiles
+===========================
+
+A core of a modern CPU can do dozens of multiply-adds in the time in which memory delivers a single number. So the
+question behind every fast program is: once a number is here, how much do I do with it before it leaves again? This
+lesson measures both speeds on your machine, works out which layers they limit, and cuts a convolution into tiles.
+"""
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -18,7 +21,8 @@ from npresnet.teach.rungs import tiled_and_fused
 from npresnet.window import Window
 
 # %% [markdown]
-# ## Two ceilings
+# Two ceilings
+# ------------
 #
 # How fast can one core of this machine multiply, and how fast can it copy? A product of large matrices is the best that
 # BLAS can do; a copy of an array that fits in no cache is what memory can do.
@@ -38,15 +42,27 @@ print(f"so a byte from memory must be worth {peak / bandwidth:.0f} FLOPs, or the
 # %%
 network = passes.optimize(npresnet.build("resnet50").network)
 layout = make_layout(network, (3, 224, 224))
+intensity = {}
 for name in ("conv1", "layer1.0.conv1", "layer1.0.conv2", "layer3.1.conv2", "layer4.1.conv2", "layer4.2.conv3", "fc"):
     node = network[name]
     values = sum(layout.values[value].size_bytes for value in (*node.inputs, name))
     weights = sum(4 * array.size for array in node.params.values())
     flops = 2 * layout.macs[name]
+    intensity[name] = flops / (values + weights)
     print(
         f"{name:15s} {flops / 1e6:6.1f} MFLOP  {values / 1e6:5.2f} MB of values, {weights / 1e6:5.2f} MB of weights,"
-        f" {flops / (values + weights):5.1f} FLOPs a byte"
+        f" {intensity[name]:5.1f} FLOPs a byte"
     )
+
+# %%
+figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
+flops_per_byte = np.geomspace(0.25, 400, 100)
+axis.loglog(flops_per_byte, np.minimum(peak, flops_per_byte * bandwidth), color="#33618f")
+for name, value in intensity.items():
+    axis.plot(value, min(peak, value * bandwidth), "o", label=name)
+axis.set(title="The roofline of this machine", xlabel="FLOPs a byte", ylabel="GFLOP/s at most")
+axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+plt.show()
 
 # %% [markdown]
 # Look at the last layers: few pixels, megabytes of weights. For one image each weight is used 49 times in layer 4, and
@@ -54,7 +70,8 @@ for name in ("conv1", "layer1.0.conv1", "layer1.0.conv2", "layer3.1.conv2", "lay
 # of them. npresnet's CPU backend takes four images at a time through the deep layers, and one at a time through the
 # first, whose values would not fit the cache four times over.
 #
-# ## Where the values live
+# Where the values live
+# ---------------------
 #
 # A network does not need all its feature maps at once. Each is alive from the step that makes it to the last step that
 # reads it, and two that are never alive together may share the same memory. npresnet works this out before it runs:
@@ -73,7 +90,8 @@ for name in ("conv1", "maxpool", "layer1.0.conv1", "layer1.0.conv2", "layer1.0.d
     )
 
 # %% [markdown]
-# ## Tiles
+# Tiles
+# -----
 #
 # im2col's matrix is nine times the picture, and goes to memory and back. So do not make all of it. Take a band of a few
 # rows of the output, make the columns of that band alone, multiply, add bias and residual, clamp, and go on to the next.
@@ -104,7 +122,8 @@ for band in (1, 2, 4, 5, 13, 100):
     print(f"bands of {band:3d}: equal to the plain convolution:", bool((tiled == plain).all()))
 
 # %% [markdown]
-# ## Fewer multiplications
+# Fewer multiplications
+# ---------------------
 #
 # One more way out: multiply less. Winograd's minimal filtering computes a 4 x 4 patch of a 3 x 3 convolution with 36
 # multiplications instead of 144, at the price of additions and of a little more rounding. In one dimension it is easy to
@@ -123,7 +142,8 @@ print("six products: ", *np.correlate(d, g))
 # The sums of filter numbers are made once, when the network is loaded. `npresnet/ops/winograd.py` derives the matrices for
 # any size, and says why the points 0, 5/8, -5/8, 3/2 and -3/2 lose the fewest digits.
 #
-# ## Try it
+# Try it
+# ------
 #
 # - The exercise `ragged_tile`.
 # - `npresnet bench resnet50 --layers` lists every step of a network with its share of the peak that you measured above.

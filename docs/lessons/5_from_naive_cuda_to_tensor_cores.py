@@ -1,12 +1,15 @@
-# %% [markdown]
-# # 5. From naive CUDA to tensor cores
-#
-# A GPU runs thousands of threads at once, and is still mostly waiting for memory. Fast kernels are about who reads which
-# byte, how often, and who waits for whom. You do not need a GPU to learn that: here a thread is a Python generator, and
-# the machine that runs it counts every access and catches every race. The real kernels are in `kernels/`, and this
-# lesson ends at their door.
+"""
+5. From naive CUDA to tensor cores
+==================================
+
+A GPU runs thousands of threads at once, and is still mostly waiting for memory. Fast kernels are about who reads which
+byte, how often, and who waits for whom. You do not need a GPU to learn that: here a thread is a Python generator, and
+the machine that runs it counts every access and catches every race. The real kernels are in `kernels/`, and this
+lesson ends at their door.
+"""
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
 
 from npresnet.teach.access_pictures import draw
@@ -14,7 +17,8 @@ from npresnet.teach.simt import KernelError, launch
 from npresnet.teach.simt_kernels import TILE, conv1d_direct, conv1d_shared, matmul_direct, matmul_tiled
 
 # %% [markdown]
-# ## Threads, blocks, warps
+# Threads, blocks, warps
+# ----------------------
 #
 # A kernel is a function that every thread runs, each with its own number. Threads come in blocks, and inside a block in
 # *warps* of 32, which execute each instruction together. The usual first line works out which number is mine:
@@ -49,7 +53,8 @@ except KernelError as error:
     print(error)
 
 # %% [markdown]
-# ## Coalescing: read your neighbour's bytes together
+# Coalescing: read your neighbour's bytes together
+# ------------------------------------------------
 #
 # Memory answers in sectors of 32 bytes: eight float32. When the 32 threads of a warp read 32 neighbouring numbers, four
 # sectors do. When they read every eighth number, each thread needs a sector of its own, and seven eighths of what the
@@ -68,6 +73,14 @@ for step in (1, 2, 8):
     print(f"step {step}: {len(load.sectors):2d} sectors, at best {load.least_sectors}")
 
 # %%
+steps = range(1, 9)
+figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
+axis.bar(steps, [len(launch(gather, x, y, step).warps()[0].sectors) for step in steps], color="#5b7fb0")
+axis.axhline(4, color="#a8590f", linestyle="--")
+axis.set(title="Sectors that a warp of 32 threads reads; 4 at best", xlabel="step between neighbours", ylabel="sectors")
+plt.show()
+
+# %%
 draw(launch(gather, x, y, 1).warps()[0])
 
 # %%
@@ -77,7 +90,8 @@ draw(launch(gather, x, y, 2).warps()[0])
 # So the first rule: neighbouring threads read neighbouring addresses. It decides how arrays should lie. A convolution whose
 # threads take neighbouring *channels* wants the channels of a pixel beside each other: NHWC, which is what npresnet uses.
 #
-# ## Shared memory: read once, use often
+# Shared memory: read once, use often
+# -----------------------------------
 #
 # A filter of nine taps along a row: each output reads nine inputs, so each input is read nine times. A block has a little
 # memory of its own, on the chip and about as fast as registers. Let the block bring its piece of `x` there once, halo
@@ -92,7 +106,8 @@ for kernel in (conv1d_direct, conv1d_shared):
     print(f"{kernel.__name__:14s} sectors of x read: {loads:3d}   right: {bool((y == np.correlate(x, taps)).all())}")
 
 # %% [markdown]
-# ## The barrier
+# The barrier
+# -----------
 #
 # Threads of different warps run at their own pace. A thread that reads what another one brought must know that it has
 # arrived: `__syncthreads()`, here a `yield`. Leave it out, and on a GPU the result is right on most days. Here it is an
@@ -114,7 +129,8 @@ except KernelError as error:
     print(error)
 
 # %% [markdown]
-# ## Tiles: the matrix product
+# Tiles: the matrix product
+# -------------------------
 #
 # With im2col in mind (lesson 2), a convolution is a matrix product, so everything rests on this kernel. One thread for
 # each entry of `C = A @ B` reads a whole row and a whole column. In tiles, a block brings a square of `A` and a square of
@@ -134,7 +150,8 @@ for kernel in (matmul_direct, matmul_tiled):
 # that eight numbers of `A` and eight of `B` make 64 products; and while one tile is multiplied, the next is already on
 # its way.
 #
-# ## Bank conflicts
+# Bank conflicts
+# --------------
 #
 # Shared memory has 32 banks, each a 4-byte word wide. A warp that reads 32 words of 32 banks gets them in one turn; 32
 # words of one bank take 32 turns. Reading a column of a 32 x 32 array does just that. One unused number at the end of each
@@ -166,7 +183,8 @@ for r in range(8):
     print("row", r, "chunks stored at", [c ^ (r % 8) for c in range(8)])
 
 # %% [markdown]
-# ## Tensor cores
+# Tensor cores
+# ------------
 #
 # The last level is a different instruction. `mma.sync` lets a whole warp multiply a 16 x 16 by a 16 x 8 matrix of half
 # precision numbers at once: 2,048 multiply-adds, where 32 threads with ordinary ones would do 32. The price is that the
@@ -186,13 +204,15 @@ error = np.sqrt(np.mean(((halves[0] * halves[1]).sum(1) - exact) ** 2) / np.mean
 print(f"inputs rounded to half: error {error:.1e}; 2^-11 is {2**-11:.1e}")
 
 # %% [markdown]
-# ## The real thing
+# The real thing
+# --------------
 #
 # The folder `kernels/conv2d` is a ladder of files, one idea each, and its README says what each costs and gains: `direct`,
 # `im2col` and `gemm`, `tiled`, `registers`, `mma`, `wgmma`, `wgmma_tma`. Each begins with its equation and with what the
 # next one mends. You have now met every idea in them.
 #
-# ## Try it
+# Try it
+# ------
 #
 # - The exercise `shared_memory`.
 # - Draw the loads of `matmul_direct` for `b` and for `a`. Which one is coalesced, and why does the other hurt less than it

@@ -1,14 +1,17 @@
-# %% [markdown]
-# # 6. Residual networks, end to end
-#
-# All the parts are there. This lesson puts them together: why a shortcut makes a deep network learn, what a bottleneck
-# saves, what the shortcuts cost, and how a photo becomes the word "cat", with every number counted.
-#
-# The paper is He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (2015).
+"""
+6. Residual networks, end to end
+================================
+
+All the parts are there. This lesson puts them together: why a shortcut makes a deep network learn, what a bottleneck
+saves, what the shortcuts cost, and how a photo becomes the word "cat", with every number counted.
+
+The paper is He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition" (2015).
+"""
 
 # %%
 from itertools import pairwise
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import npresnet
@@ -16,15 +19,14 @@ from npresnet.plan import make_layout
 from npresnet.teach import by_hand
 
 # %% [markdown]
-# ## The shortcut
+# The shortcut
+# ------------
 #
 # Stack 56 plain layers and the network does worse than with 20, even on the pictures it has learned from. Not because it
 # cannot be good: the extra layers could simply pass their input on. They cannot *find* that by training. So He and
-# colleagues built it in. A block computes what should be added to its input, and the input goes past it unchanged:
+# colleagues built it in. A block computes what should be added to its input, and the input goes past it unchanged::
 #
-# ```text
-# out = relu(x + f(x))
-# ```
+#     out = relu(x + f(x))
 #
 # If nothing should change, `f` has only to be zero, which is easy to learn.
 
@@ -43,7 +45,8 @@ for before, after in pairwise(names):
 # Those are the real blocks of the demo model on a real photo. Most change their input by a part of its own size; only the
 # last one, which has to come to a decision, makes it over.
 #
-# ## The bottleneck's arithmetic
+# The bottleneck's arithmetic
+# ---------------------------
 #
 # Deep networks need many channels, and a 3 x 3 convolution costs the square of their number. A bottleneck first squeezes
 # 256 channels into 64 by a 1 x 1 convolution, does the 3 x 3 there, and expands again:
@@ -71,7 +74,8 @@ for name in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resn
 # `resnext50_32x4d` has 32 groups: each filter of its 3 x 3 layers sees 4 channels instead of 128. The arithmetic of those
 # layers falls to a 32nd, so they can be wider for the same price.
 #
-# ## What shortcuts cost: options A, B and C
+# What shortcuts cost: options A, B and C
+# ---------------------------------------
 #
 # Where a stage begins, the result has twice the channels and half the pixels on a side, and `x` cannot simply be added.
 # The paper tries three ways:
@@ -106,7 +110,8 @@ for name in ("resnet34", "resnet50"):
 # For bottlenecks option C would cost a good part of the network again: the shortcut is where they are widest. That is why
 # identity shortcuts matter most for the deep ones.
 #
-# ## From a photo to a word
+# From a photo to a word
+# ----------------------
 #
 # `npresnet/teach/by_hand.py` is a whole ResNet-18 in about sixty lines: the network, a block, four operations, NumPy and
 # nothing else. Here it is beside npresnet, on random weights, which any mistake would upset as well as trained ones:
@@ -131,7 +136,8 @@ for index in np.argsort(-probabilities)[:3]:
     print(f"{model.labels[index]:12s} {probabilities[index]:7.2%}")
 
 # %% [markdown]
-# ## Where it looked
+# Where it looked
+# ---------------
 #
 # The last feature maps know *what* and still know roughly *where*: the classifier adds them up over all places. Take its
 # weights for one class and do not add up, and you have a map of what spoke for that class (Zhou et al. 2016, "Learning
@@ -139,11 +145,25 @@ for index in np.argsort(-probabilities)[:3]:
 
 # %%
 heat = model.cam(npresnet.__path__[0] + "/data/chelsea.jpg")
+pixels = photo[0].transpose(1, 2, 0)
+figure, axes = plt.subplots(1, 2, figsize=(6, 3), layout="constrained")
+figure.suptitle("A photo, and what in it speaks for cat")
+for axis in axes:
+    axis.imshow((pixels - pixels.min()) / (pixels.max() - pixels.min()))
+    axis.set(xticks=[], yticks=[])
+axes[1].imshow(heat, cmap="inferno", alpha=0.6)
+plt.show()
+
+# %% [markdown]
+# The same map for a terminal:
+
+# %%
 for row in heat[::4, ::2]:
     print("".join(" .:-=+*#%@"[int(value * 9.99)] for value in row))
 
 # %% [markdown]
-# ## Try it
+# Try it
+# ------
 #
 # - The exercises `shortcut`, `max_pool_padding` and `softmax`.
 # - `npresnet cam YOUR.jpg -o cam.png --model resnet18`, and `npresnet predict` on your own photos.

@@ -42,8 +42,19 @@ class Preprocess:
     draft          let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least three times what
                    `resize` needs: faster for photos, close to torchvision's result and not equal to it
 
-    Raises ArchitectureError for invalid values.
+    Raises
+    ------
+    ArchitectureError
+        Invalid values.
+
+    Notes
+    -----
     Source: torchvision.transforms.{Resize, CenterCrop, ToTensor, Normalize}.
+
+    Examples
+    --------
+    >>> npresnet.Preprocess(resize=232).name
+    'V2'
     """
 
     resize: Size | None = 256

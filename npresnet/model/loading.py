@@ -142,12 +142,36 @@ def load(
     options     settings that tensors do not determine, named as in torchvision's ResNet constructor
                 (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
 
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read or downloaded.
+    ArchitectureError
+        The tensors are not a supported ResNet, or contradict an option.
+    DeviceError
+        The device is not available.
+
+    Warns
+    -----
+    AmbiguityWarning
+        Once, of what the file cannot tell although networks in use differ in it, with the options that settle it.
+
+    Notes
+    -----
     A weight file is mapped: while the model is in use, replace the file (`os.replace`) rather than write into it; every
     call looks whether someone has, and raises CheckpointError.
 
-    Warns by AmbiguityWarning, once, of what the file cannot tell although networks in use differ in it, and names the
-    options that settle it. Raises CheckpointError if the file cannot be read or downloaded, ArchitectureError if the
-    tensors are not a supported ResNet or contradict an option, DeviceError if the device is not available.
+    Examples
+    --------
+    >>> model = npresnet.load("demo")
+    >>> model.predict("cat.jpg").label
+    'cat'
+    >>> model.config["arch"].value, model.config["arch"].origin
+    ('cifar_resnet20', 'file')
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     is_copied = decide_copy(copy)
@@ -172,11 +196,37 @@ def build(
     max_pixels: int | None = None,
     **options: Any,
 ) -> Model:
-    """Build a model with random weights, initialised as in torchvision; `list_archs()` returns the names.
+    """Build a model with random weights, initialised as in torchvision.
 
-    The same seed gives the same weights with the same version of NumPy. Other arguments are those of `load`;
-    `zero_init_residual=True` initialises each block as the identity. Raises ArchitectureError for unknown names and
-    options, DeviceError if memory is too small.
+    Parameters
+    ----------
+    name : str
+        One of `list_archs()`.
+    num_classes : int
+        Outputs of the classifier.
+    seed : int
+        The same seed gives the same weights with the same version of NumPy.
+    device, dtype, labels, preprocess, threads, fast, winograd, max_pixels
+        As for `load`.
+    **options
+        As for `load`; `zero_init_residual=True` initialises each block as the identity.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ArchitectureError
+        An unknown name or option.
+    DeviceError
+        Memory is too small.
+
+    Examples
+    --------
+    >>> model = npresnet.build("resnet18", num_classes=2, labels=["ants", "bees"])
+    >>> model(np.zeros((4, 3, 64, 64), np.float32)).shape
+    (4, 2)
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     try:
@@ -204,10 +254,27 @@ def convert(
     """Write the weights of anything that `load` accepts to an `.npz` file that needs no further options.
 
     The `.npz` holds the original names and values, unfolded, and all settings, the preprocessing, the labels and the
-    SHA-256 of the source; plain `numpy.load` reads it. Source and destination may be the same file. The destination is
-    replaced atomically. Returns the destination. Raises the errors of `load`.
+    SHA-256 of the source; plain `numpy.load` reads it. The prepared weights of the new file are written, too, where
+    that is possible: see `prepare`.
 
-    The prepared weights of the new file are written, too, where that is possible: see `prepare`.
+    Parameters
+    ----------
+    source : path or str
+        As for `load`.
+    destination : path
+        Replaced atomically; may be the source.
+    arch, labels, preprocess, key, **options
+        As for `load`.
+
+    Returns
+    -------
+    Path
+        The destination.
+
+    Raises
+    ------
+    NpresnetError
+        The errors of `load`.
     """
     target = npz_path(destination)
     path = find_source(source)

@@ -49,11 +49,16 @@ Outcome = Prediction | ImageError
 class Model:
     """A network that is ready to run. Created by `load` and `build`; may be called from several threads concurrently.
 
-    config   all decisions made at load, with their origins: file, inferred, default, caller
-    labels   the names of the classes, or None if unknown; then classes are named by index
-    network  the nodes, named as in the checkpoint, with unfolded weights
-
     A model is a context manager. `close()`, or deleting the last reference, frees its memory and threads.
+
+    Attributes
+    ----------
+    config : Config
+        All decisions made at load, with their origins: file, inferred, default, caller.
+    labels : list of str or None
+        The names of the classes; None if unknown, then classes are named by index.
+    network : Network
+        The nodes, named as in the checkpoint, with unfolded weights.
     """
 
     def __init__(
@@ -113,8 +118,23 @@ class Model:
         bgr         the images are arrays with their channels in the order blue, green, red, as OpenCV reads them. What
                     the network itself expects is a decision of `load`
 
-        Returns a Prediction for one image, a list of Predictions in order for several. Raises ImageError for an image
-        that cannot be read or holds NaN, ArchitectureError if the network has no classifier.
+        Returns
+        -------
+        Prediction or list of Prediction
+            One for one image, a list in order for several.
+
+        Raises
+        ------
+        ImageError
+            An image cannot be read, or holds NaN.
+        ArchitectureError
+            The network has no classifier.
+
+        Examples
+        --------
+        >>> model = npresnet.load("demo")
+        >>> [prediction.label for prediction in model.predict(["cat.jpg", np.zeros((32, 32, 3), np.uint8)], top=1)][0]
+        'cat'
         """
         self._require_classifier()
         top_k, images = as_count(top, "top"), listed(images)
@@ -141,9 +161,25 @@ class Model:
                network for clips an iterable of clips, where a folder is one
         bgr    as for `predict`
 
-        Yields (path, Prediction), or (path, ImageError) for an image that cannot be read, and continues. Two batches
-        are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on a GPU two);
-        if it raises, the results of its earlier images are yielded first.
+        Parameters
+        ----------
+        paths
+            A folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a network
+            for clips an iterable of clips, where a folder is one.
+        top, batch_size : int
+            As for `predict`.
+
+        Yields
+        ------
+        tuple
+            (path, Prediction), or (path, ImageError) for an image that cannot be read; the others go on.
+
+        Examples
+        --------
+        >>> for path, result in npresnet.load("demo").stream(["cat.jpg", "missing.jpg"]):
+        ...     print(path, type(result).__name__)
+        cat.jpg Prediction
+        missing.jpg ImageError
         """
         self._require_classifier()
         sources, top_k = self._sources.several(listed(paths)), as_count(top, "top")
@@ -267,12 +303,29 @@ class Model:
     def __call__(self, x: Any) -> Array:
         """Run the network on preprocessed images.
 
-        x  (N, C, H, W) float32, already normalised, of a network for clips (N, C, T, H, W); float64 and float16 are
-           cast. Any strides; never modified. On a GPU also CuPy arrays and other GPU arrays by DLPack; then the result
-           is a CuPy array
+        Parameters
+        ----------
+        x : array
+            (N, C, H, W) float32, already normalised, of a network for clips (N, C, T, H, W); float64 and float16 are
+            cast. Any strides; never modified. On a GPU also CuPy arrays and other GPU arrays by DLPack; then the result
+            is a CuPy array.
 
-        Returns the logits (N, num_classes) float32, or the embedding (N, D) if there is no classifier; the array
-        is owned by the caller. NaN in an image affects only that image's result. Raises ShapeError.
+        Returns
+        -------
+        array
+            The logits (N, num_classes) float32, or the embedding (N, D) if there is no classifier; owned by the caller.
+            NaN in an image affects only that image's result.
+
+        Raises
+        ------
+        ShapeError
+            Another number of axes or channels, or integers, complex numbers and objects.
+
+        Examples
+        --------
+        >>> model = npresnet.load("demo")
+        >>> model(model.preprocess("cat.jpg")).shape
+        (1, 10)
         """
         (result,) = self._run(None, x).values()
         return result
@@ -280,18 +333,48 @@ class Model:
     def features(self, x: Any, names: Iterable[str]) -> dict[str, Array]:
         """The outputs of modules inside the network, as torchvision's forward hooks return them.
 
-        x      (N, C, H, W) as for `model(x)`
-        names  names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; the last output of a
-               module that runs several times (a block's "relu")
+        Parameters
+        ----------
+        x : array
+            (N, C, H, W) as for `model(x)`.
+        names : iterable of str
+            Names of torchvision's modules, such as "layer3", "layer1.0.conv2", "avgpool"; the last output of a module
+            that runs several times (a block's "relu").
 
-        Returns {name: (N, ...) float32}. The first call with new names compiles that part of the network; the most
-        recent ones are cached. Raises ArchitectureError for unknown names.
+        Returns
+        -------
+        dict
+            {name: (N, ...) float32}. The first call with new names compiles that part of the network; the most recent
+            ones are cached.
+
+        Raises
+        ------
+        ArchitectureError
+            Unknown names.
+
+        Examples
+        --------
+        >>> model = npresnet.load("demo")
+        >>> model.features(model.preprocess("cat.jpg"), ["layer2"])["layer2"].shape
+        (1, 32, 16, 16)
         """
         wanted = module_names(names)
         return self._run(wanted, x) if wanted else {}
 
     def summary(self, input_size: Sequence[int] | None = None, batch_size: int = -1) -> str:
-        """The table of the `torchsummary` package; input_size is (C, H, W) or (C, T, H, W), by default the model's."""
+        """The table of the `torchsummary` package.
+
+        Parameters
+        ----------
+        input_size : tuple of int, optional
+            (C, H, W) or (C, T, H, W), by default the model's.
+        batch_size : int
+            Shown as the first axis of shapes, and counted in the sizes; -1 is one image.
+
+        Returns
+        -------
+        str
+        """
         from npresnet.views.summary import summary
 
         shape = default_size(self.config, self._preprocess) if input_size is None else input_size
@@ -300,10 +383,21 @@ class Model:
     def executable(self, modules: Iterable[str] | None = None) -> Executable:
         """The compiled network that `model(x)` runs, on either device: its steps, memory layout and timings.
 
-        modules  names as for `features`, at least one: the part of the network that computes them
+        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`.
 
-        It is owned by the model: do not close it. See `npresnet.plan.executable.Executable`. Raises ArchitectureError
-        for unknown names.
+        Parameters
+        ----------
+        modules : iterable of str, optional
+            Names as for `features`, at least one: the part of the network that computes them.
+
+        Returns
+        -------
+        Executable
+
+        Raises
+        ------
+        ArchitectureError
+            Unknown names.
         """
         wanted = None if modules is None else module_names(modules)
         if wanted == ():
@@ -314,7 +408,15 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an `.npz` with the original tensors and all decisions, from which `load` recreates this model.
 
-        The file is replaced atomically. Raises CheckpointError.
+        Parameters
+        ----------
+        path : path
+            Replaced atomically.
+
+        Raises
+        ------
+        CheckpointError
+            The file cannot be written, or the weight file of this model was written into.
         """
         self._executables.check_files()
         weights.write_npz(

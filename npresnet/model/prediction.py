@@ -40,7 +40,17 @@ Ranking = tuple[Array, Array]  # probabilities (num_classes,) float32, the best 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One class with its index, name and probability."""
+    """One class with its probability.
+
+    Attributes
+    ----------
+    index : int
+        The place of its logit.
+    label : str
+        Its name; the index as text where names are unknown.
+    score : float
+        Its probability.
+    """
 
     index: int
     label: str
@@ -61,6 +71,27 @@ class Prediction:
 
     One logit z with scores="sigmoid" decides between two classes: index 1 from sigmoid(z) = 0.5 on, index 0 below. With
     one label it has one candidate, index 0, whose score is sigmoid(z).
+
+    Attributes
+    ----------
+    logits : array
+        (num_classes,) float32.
+    labels : sequence of str or None
+        The names of the classes; if unknown, classes are named by index.
+    top_k : int
+        Number of candidates in `top`.
+    elapsed_ms : float
+        Time spent on this image: reading, preprocessing, and its share of its batch's run.
+    scores : str
+        How logits become probabilities: "softmax" or "sigmoid".
+
+    Examples
+    --------
+    >>> prediction = npresnet.load("demo").predict("cat.jpg", top=2)
+    >>> prediction.label, prediction.index, len(prediction.top)
+    ('cat', 3, 2)
+    >>> prediction.logits.shape, prediction.logits.dtype
+    ((10,), dtype('float32'))
     """
 
     logits: Array
@@ -91,7 +122,7 @@ class Prediction:
     @cached_property
     @quiet
     def probabilities(self) -> Array:
-        """(num_classes,) float32: the softmax or the sigmoids of the logits in float64, rounded once.
+        """The softmax or the sigmoids of the logits in float64, rounded once to float32; (num_classes,).
 
         (2,) where one logit decides between two classes. A GPU adds up in another order, which may change a probability
         by one step of float32.
@@ -127,7 +158,7 @@ class Prediction:
         return self.top[0].score
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types: {index, label, score, top: [{index, label, score}]}."""
+        """As JSON types, `{index, label, score, top: [{index, label, score}]}`."""
         top = [{"index": c.index, "label": c.label, "score": c.score} for c in self.top]
         return {**top[0], "top": top}
 

@@ -35,13 +35,30 @@ def prepare(
 ) -> Path:
     """Write the prepared weights of a file (or name) to the user's cache: later loads on this CPU start faster.
 
-    source      as for `load`
-    input_size  (C, H, W) of a preprocessed image, (C, T, H, W) of a clip; by default the model's
-    batch_size  number of images in a call. Other sizes and batches share most of what is prepared
-    others      as for `load`, and as they will be given to it
+    Prepared weights take one or two times the file's size. Nothing is ever wrong without them.
 
-    Prepared weights take one or two times the file's size. Returns the file that was written, or found. Nothing is
-    ever wrong without it. Raises the errors of `load`, and DeviceError where nothing can be written.
+    Parameters
+    ----------
+    source : path or str
+        As for `load`.
+    input_size : tuple of int, optional
+        (C, H, W) of a preprocessed image, (C, T, H, W) of a clip; by default the model's.
+    batch_size : int
+        Number of images in a call. Other sizes and batches share most of what is prepared.
+    arch, preprocess, key, threads, fast, winograd, **options
+        As for `load`, and as they will be given to it.
+
+    Returns
+    -------
+    Path
+        The file that was written, or found.
+
+    Raises
+    ------
+    DeviceError
+        Nothing can be written.
+    NpresnetError
+        The errors of `load`.
     """
     path = find_file(source)
     with contextlib.suppress(OSError):  # the reader raises the error

@@ -14,21 +14,33 @@ WIDTH, LEFT, TOP, BOX = 960, 16, 40, 14  # pixels
 PITCH = (WIDTH - 2 * LEFT) / WARP
 MOST_SECTORS = 32  # drawn; more are counted in the title alone
 
-STYLE = (
-    "text{font:11px system-ui,sans-serif;fill:#333}.title{font-size:13px;font-weight:600}"
-    ".lane{fill:#dbe7f5;stroke:#33618f}.idle{fill:#fff;stroke:#bbb}.wire{stroke:#33618f;stroke-width:1;opacity:.7}"
-    ".sector{fill:none;stroke:#888}.touched{fill:#fbe3c8;stroke:#a8590f}.cell{fill:#d9771a}"
+STYLE = (  # of this picture alone: a page has one style for all that is in it
+    ".warp{background:#fff}.warp text{font:11px system-ui,sans-serif;fill:#333}"
+    ".warp .title{font-size:13px;font-weight:600}"
+    ".warp .lane{fill:#dbe7f5;stroke:#33618f}.warp .idle{fill:#fff;stroke:#bbb}"
+    ".warp .wire{stroke:#33618f;stroke-width:1;opacity:.7}.warp .sector{fill:none;stroke:#888}"
+    ".warp .touched{fill:#fbe3c8;stroke:#a8590f}.warp .cell{fill:#d9771a}"
 )
 
 
-def draw(access: WarpAccess) -> str:
+class Picture(str):
+    """An SVG document, which notebooks show as a picture."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def draw(access: WarpAccess) -> Picture:
     """The access as an SVG document."""
     body, height = _shared(access) if access.shared else _global(access)
     lanes = "".join(_lane(lane, lane in access.cells) for lane in range(WARP))
     does = "stores to" if access.writes else "loads from"
     title = f"line {access.line}: a warp {does} {escape(access.array)}: {_cost(access)}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}">'
+    return Picture(
+        f'<svg class="warp" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{title}">'
         f'<style>{STYLE}</style><text class="title" x="{LEFT}" y="18">{title}</text>{lanes}{body}</svg>'
     )
 

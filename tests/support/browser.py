@@ -23,7 +23,7 @@ MISSING = "these tests drive Chromium: install the packages chromium and chromiu
 
 
 class Browser:
-    """One window. `problems` are console errors since the last `open`, `requests` the requested addresses."""
+    """One window. Since the last `open`: `problems`, all console messages; `errors`, the bad ones; `requests`."""
 
     def __init__(self, profile: Path):
         from selenium import webdriver
@@ -36,6 +36,7 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self.problems: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[str] = []
 
     def open(self, page: Path | str, width: int = 1280, height: int = 900, **media: str) -> None:
@@ -43,7 +44,7 @@ class Browser:
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._collect()
-        self.problems, self.requests = [], []
+        self.problems, self.errors, self.requests = [], [], []
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         self.driver.get(page if isinstance(page, str) else page.as_uri())
@@ -80,6 +81,12 @@ class Browser:
         at = {"x": box[0] + x * box[2], "y": box[1] + y * box[3]}
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", **at})
 
+    def noise(self) -> list[str]:
+        """Console errors and warnings since `open`, and requests to anywhere but files and this machine."""
+        self._collect()
+        local = ("file:", "data:", "blob:", "http://127.0.0.1:")
+        return [*self.errors, *(f"requested {url}" for url in self.requests if not url.startswith(local))]
+
     def check_quiet(self) -> None:
         """Fail where the page has console errors, or requested anything but itself and its embedded content."""
         self.check_server("file:")
@@ -95,7 +102,9 @@ class Browser:
         self.driver.quit()
 
     def _collect(self) -> None:
-        self.problems += [entry["message"] for entry in self.driver.get_log("browser")]
+        entries = self.driver.get_log("browser")
+        self.problems += [entry["message"] for entry in entries]
+        self.errors += [entry["message"] for entry in entries if entry["level"] != "INFO"]
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             parameters = message["params"]
@@ -108,13 +117,18 @@ class Browser:
 
 def start(profile: Path) -> Browser:
     """A browser; skips the test where there is none, and fails it where CI requires one."""
+    require()
+    return Browser(profile)
+
+
+def require() -> None:
+    """Skip the test where there is no browser; fail it where CI requires one."""
     try:
         import selenium  # noqa: F401
     except ImportError:
         _missing()
     if _chromium() is None or shutil.which("chromedriver") is None:
         _missing()
-    return Browser(profile)
 
 
 def _missing() -> None:

@@ -1,4 +1,4 @@
-"""The ladder's page and a lesson in a real browser: quiet, self-contained, inside the window, the right numbers."""
+"""The ladder's page in a real browser: quiet, self-contained, inside the window, the right numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 
 from npresnet.teach.ladder import text
 from npresnet.teach.ladder.climb import Ladder, Step
-from tests.support.checkout import REPOSITORY
-from tools import render_lessons
 
 STEPS = [
     Step(
@@ -44,8 +42,8 @@ def page(tmp_path_factory):
 
 
 def fits(browser) -> bool:
-    """Nothing sticks out of the window at the right."""
-    return browser.run("return document.scrollingElement.scrollWidth <= innerWidth")
+    """Nothing sticks out of the window at the right; not innerWidth, for a telephone zooms out to fit."""
+    return browser.run("return document.scrollingElement.scrollWidth <= document.documentElement.clientWidth")
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -81,14 +79,3 @@ def test_bars_are_logarithmic(browser, page):
     assert widths[2] == 0
     decade = (widths[0] - widths[1]) / 4.252  # log10(3842 / 0.2151)
     assert widths[1] - widths[3] == pytest.approx(decade * 1.3326, rel=0.02)  # log10(0.2151 / 0.01)
-
-
-@pytest.mark.parametrize("width", [1280, 360])
-def test_a_lesson_is_quiet_and_fits(browser, tmp_path, width):
-    lessons = sorted((REPOSITORY / "docs" / "lessons").glob("*.py"))
-    path = tmp_path / "lesson.html"
-    path.write_text(render_lessons.render(lessons[0], lessons), encoding="utf-8")
-    browser.open(path, width)
-    browser.check_quiet()
-    assert fits(browser)
-    assert browser.text("h1") == "1. Convolution by hand"
