@@ -13,9 +13,21 @@ from npresnet.errors import ArchitectureError
 
 
 def list_archs(pattern: str | None = None) -> list[str]:
-    """The names that `random_tensors` and `arch=` accept: torchvision's ten, other depths, CIFAR's.
+    """The names that `build` and `arch=` accept: torchvision's ten, other depths, CIFAR's.
 
-    pattern  names that match it alone, as file names do in a shell: "*50*", "cifar_*", "resnet[0-9]*"; None: all
+    Parameters
+    ----------
+    pattern : str, optional
+        Names that match it alone, as file names do in a shell: "*50*", "cifar_*", "resnet[0-9]*"; None: all.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> npresnet.list_archs("wide_*")
+    ['wide_resnet50_2', 'wide_resnet101_2']
     """
     names = list(dict.fromkeys(name for family in families.FAMILIES for name in family.ARCHS))
     if pattern is None:

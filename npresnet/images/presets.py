@@ -30,17 +30,29 @@ INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "ham
 class Preprocess:
     """Resize, crop, scale to 0..1, order the channels, then x[c] = (x[c] - mean[c]) / std[c].
 
-    resize         length of the short side, keeping the aspect ratio; or (height, width); None: no resizing
-    crop           side of the central square, or (height, width); padded with black; None: no cropping
-    mean, std      one number per channel, for pixels in 0..1: three for RGB, one for grey networks; with bgr in the
-                   order blue, green, red
-    interpolation  bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos
-    exif           apply the EXIF orientation; torchvision does not
-    antialias      whether resizing averages over all pixels, as Pillow does; False takes the two neighbours along each
-                   axis (bilinear only), as torchvision's presets for video do
-    bgr            the order of the channels, also of mean and std, is blue, green, red
-    draft          let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least three times what
-                   `resize` needs: faster for photos, close to torchvision's result and not equal to it
+    Attributes
+    ----------
+    resize : int, tuple or None
+        Length of the short side, keeping the aspect ratio; or (height, width); None: no resizing.
+    crop : int, tuple or None
+        Side of the central square, or (height, width); padded with black; None: no cropping.
+    mean : tuple of float
+        One number per channel, for pixels in 0..1: three for RGB, one for grey networks; with bgr in the order blue,
+        green, red.
+    std : tuple of float
+        Likewise.
+    interpolation : str
+        bilinear, bicubic, nearest, nearest-exact, box, hamming or lanczos.
+    exif : bool
+        Apply the EXIF orientation; torchvision does not.
+    antialias : bool
+        Whether resizing averages over all pixels, as Pillow does; False takes the two neighbours along each axis
+        (bilinear only), as torchvision's presets for video do.
+    bgr : bool
+        The order of the channels, also of mean and std, is blue, green, red.
+    draft : bool
+        Let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least twice what `resize` needs:
+        faster for photos, close to torchvision's result and not equal to it.
 
     Raises
     ------

@@ -50,24 +50,21 @@ class Evaluation:
     labels : list of str
         A name for each class of the model.
     images : int
-        Images classified; `top1` and `top5` are of these, in percent.
-    correct, correct5 : int
-        How many of them the model's first class is right for, and one of its first five.
+        Images classified; top1 and top5 are of these, in percent.
+    correct : int
+        How many of them the model's first class is right for.
+    correct5 : int
+        How many of them one of its first five is right for.
     errors : int
         Images that could not be classified.
     failed : list of tuple
-        (path or position, why) of these, of the first 1,000.
+        Those images: (path or position, why), the first 1,000.
     pairs : dict
         {(true class, predicted class): images}.
     seconds : float
         From the first image to the last, reading and compiling included.
     notes : list of str
         What was not used, and what may be a mistake in the images' folder or table.
-
-    Examples
-    --------
-    >>> npresnet.load("demo").evaluate([("cat.jpg", "cat")]).top1
-    100.0
     """
 
     labels: list[str] = field(repr=False)
@@ -109,14 +106,14 @@ class Evaluation:
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """Row i, column j counts images of class i that were taken for class j; (classes, classes) int64."""
+        """Row i, column j counts images of class i that were taken for class j; (classes, classes)."""
         counts = np.zeros((len(self.labels), len(self.labels)), np.int64)
         for pair, count in self.pairs.items():
             counts[pair] = count
         return counts
 
     def confused(self) -> list[tuple[int, int, int]]:
-        """What was wrong, the most frequent first: (true class, predicted class, images)."""
+        """What was wrong, as (true class, predicted class, images), the most frequent first."""
         wrong = [(true, found, count) for (true, found), count in self.pairs.items() if true != found]
         return sorted(wrong, key=lambda entry: (-entry[2], entry[0], entry[1]))
 

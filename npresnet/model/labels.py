@@ -39,15 +39,15 @@ def read(source: Labels | None) -> list[str] | None:
     source : list, dict, path or None
         None, which returns None; a list of names; "imagenet" or "cifar10"; a dict or the path of a file:
 
-        - JSON: a list of names; `{"0": "cat", ...}`; `{"0": ["n02123045", "cat"], ...}`, where the last item is used;
-          `{"cat": 0, ...}`, as torchvision's class_to_idx; or one of these under "id2label", "class_to_idx", "labels",
-          "classes", "names" and the like
+        - JSON: a list of names; `{"0": "cat", ...}`; `{"0": ["n02123045", "cat"], ...}`, where the last item is
+          used; `{"cat": 0, ...}`, as torchvision's class_to_idx; or one of these under "id2label", "class_to_idx",
+          "labels", "classes", "names" and the like
         - a list or dict as Python or NumPy prints it; YAML with `names:`; text of a name a line, of "0:cat" lines, or
           of one line of comma-separated names, see `npresnet.model.label_texts`
 
-        Items of a list are names, numbers too. Of a dict whose values are numbers, `{"0": 0, "1": 1, "10": 2}`, the
-        keys are the names where they are text; text values, `{"0": "7", "1": "3"}`, are names. A file called "imagenet"
-        takes precedence over the built-in names.
+        Items of a list are names, numbers too. Of a dict whose keys and values are all numbers the values are the
+        indices where the keys are text, `{"0": 0, "1": 1, "10": 2}`; where text is a number, `{"0": "7", "1": "3"}`, it
+        is a name. A file called "imagenet" takes precedence over the built-in names.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def read(source: Labels | None) -> list[str] | None:
     CheckpointError
         A file cannot be read.
     ArchitectureError
-        Its contents are not clearly a list of names.
+        Its contents are not a list of names.
 
     Examples
     --------

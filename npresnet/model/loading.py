@@ -112,35 +112,50 @@ def load(
 ) -> Model:
     """Load a model from a weight file, or by name.
 
-    source      a file of any format that `read_state_dict` reads, or a folder with model.safetensors or
-                pytorch_model.bin, which may be spread over shards; "demo", the ten-class model included in npresnet;
-                or a name such as "resnet18" or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the
-                user's cache. An existing file of that name takes precedence. Also a file's bytes; a binary file
-                object, read from where it stands; or arrays by name, `{name: array}`, of which read-only ones are used
-                in place. `dict(numpy.load("x.npz"))` of a file that npresnet wrote has its labels and settings, too
-    device      "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto",
-                a GPU if one is usable, else the CPU; the choice and its reason are recorded in `model.config`
-    dtype       "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster and
-                less precise. Sums are always float32
-    arch        the expected architecture; raises if the tensors do not match it
-    labels      names of the classes: a list, a text or JSON file, "imagenet" or "cifar10"
-    preprocess  "V1", "V2", "cifar10", a Preprocess, or a dict of its fields to change
-    key         which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema",
-                "state.model"; where it ends inside a state dict, a prefix of its names: "encoder_k"
-    threads     by default that of the environment, NPRESNET_THREADS or OMP_NUM_THREADS, else the number of CPUs that
-                this process may use. Where the system starts fewer, fewer work
-    fast        by default an image's result has the same bits in any batch, at any position in it, and with any number
-                of threads. With True the bits may depend on batch and position: BLAS may process the images of a batch
-                together even if that changes their last bits
-    winograd    False computes 3x3 convolutions as direct sums: slower, with a few times less rounding error in those
-                layers. Either way a network's error stays within twice that of PyTorch's float32
-    copy        True reads the weights into memory at once, which takes longer and more memory. Then nothing that
-                happens to the file matters
-    max_pixels  how many pixels a picture file may have, checked before it is decoded; it also allows more where a strip
-                would grow by resizing, and inputs without a crop. None: Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS,
-                and those of npresnet/images/limits.py
-    options     settings that tensors do not determine, named as in torchvision's ResNet constructor
-                (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`
+    Parameters
+    ----------
+    source : path, str, bytes, file or dict
+        A file of any format that `read_state_dict` reads, or a folder with model.safetensors or pytorch_model.bin,
+        which may be spread over shards; "demo", the ten-class model included in npresnet; or a name such as "resnet18"
+        or "resnet50.IMAGENET1K_V2", whose weights are downloaded once to the user's cache. An existing file of that
+        name takes precedence. Also a file's bytes; a binary file object, read from where it stands; or arrays by name,
+        `{name: array}`, of which read-only ones are used in place. `dict(numpy.load("x.npz"))` of a file that npresnet
+        wrote has its labels and settings, too.
+    device : str
+        "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto", a GPU if
+        one is usable, else the CPU; the choice and its reason are recorded in `model.config`.
+    dtype : str
+        "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster and less
+        precise. Sums are always float32.
+    arch : str, optional
+        The expected architecture; raises if the tensors do not match it.
+    labels : list, dict or path, optional
+        Names of the classes: a list, a text or JSON file, "imagenet" or "cifar10".
+    preprocess : str, dict or Preprocess, optional
+        "V1", "V2", "cifar10", a `Preprocess`, or a dict of its fields to change.
+    key : str, optional
+        Which state dict of a file that holds several, as a dotted path: "teacher", "state_dict_ema", "state.model";
+        where it ends inside a state dict, a prefix of its names: "encoder_k".
+    threads : int, optional
+        By default that of the environment, NPRESNET_THREADS or OMP_NUM_THREADS, else the number of CPUs that this
+        process may use. Where the system starts fewer, fewer work.
+    fast : bool
+        By default an image's result has the same bits in any batch, at any position in it, and with any number of
+        threads. With True the bits may depend on batch and position: BLAS may process the images of a batch together
+        even if that changes their last bits.
+    winograd : bool
+        False computes 3x3 convolutions as direct sums: slower, with a few times less rounding error in those layers.
+        Either way a network's error stays within twice that of PyTorch's float32.
+    copy : bool
+        True reads the weights into memory at once, which takes longer and more memory. Then nothing that happens to the
+        file matters.
+    max_pixels : int, optional
+        How many pixels a picture file may have, checked before it is decoded; it also allows more where a strip would
+        grow by resizing, and inputs without a crop. None: Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS, and those of
+        npresnet/images/limits.py.
+    **options
+        Settings that tensors do not determine, named as in torchvision's ResNet constructor
+        (`replace_stride_with_dilation=[False, True, True]`), plus `stride_on="1x1"` or `"3x3"`.
 
     Returns
     -------
@@ -259,7 +274,7 @@ def convert(
 
     Parameters
     ----------
-    source : path or str
+    source
         As for `load`.
     destination : path
         Replaced atomically; may be the source.

@@ -108,15 +108,21 @@ class Model:
     def predict(self, images: Any, *, top: int = 5, batch_size: int = 32, bgr: bool = False) -> Any:
         """Classify images.
 
-        images      one image: a path, bytes, a file object, a PIL image, an array (H, W, 3) uint8 (or float in 0..1),
-                    or Hugging Face's {"bytes": ..., "path": ...}; or a list or any other iterable of such images, also
-                    a column of a table (pandas, polars, pyarrow, NumPy). Of a network for clips one clip: a folder of
-                    frames, a list of images or an array (T, H, W, 3); or a list or iterable of such clips
-        top         number of candidates in `Prediction.top`
-        batch_size  number of images of an iterable that are read and run together; does not affect the predictions
-                    (except the last digits on a GPU, and of a model loaded with fast=True)
-        bgr         the images are arrays with their channels in the order blue, green, red, as OpenCV reads them. What
-                    the network itself expects is a decision of `load`
+        Parameters
+        ----------
+        images
+            One image: a path, bytes, a file object, a PIL image, an array (H, W, 3) uint8 (or float in 0..1), or
+            Hugging Face's `{"bytes": ..., "path": ...}`; or a list or any other iterable of such images, also a column
+            of a table (pandas, polars, pyarrow, NumPy). Of a network for clips one clip: a folder of frames, a list of
+            images or an array (T, H, W, 3); or a list or iterable of such clips.
+        top : int
+            Number of candidates in `Prediction.top`.
+        batch_size : int
+            Number of images of an iterable that are read and run together; does not affect the predictions (except the
+            last digits on a GPU, and of a model loaded with fast=True).
+        bgr : bool
+            The images are arrays with their channels in the order blue, green, red, as OpenCV reads them. What the
+            network itself expects is a decision of `load`.
 
         Returns
         -------
@@ -157,16 +163,15 @@ class Model:
     ) -> Iterator[tuple[Any, Prediction | ImageError]]:
         """Classify images lazily, for folders too large for memory.
 
-        paths  a folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a
-               network for clips an iterable of clips, where a folder is one
-        bgr    as for `predict`
+        Two batches are in memory, and a third one while a batch is stacked. An iterable is consumed one batch ahead (on
+        a GPU two); if it raises, the results of its earlier images are yielded first.
 
         Parameters
         ----------
         paths
             A folder, a glob, or any iterable of images that `predict` accepts; folders in it are expanded. Of a network
             for clips an iterable of clips, where a folder is one.
-        top, batch_size : int
+        top, batch_size, bgr
             As for `predict`.
 
         Yields
@@ -187,13 +192,24 @@ class Model:
 
     @quiet
     def preprocess(self, images: Any, *, bgr: bool = False) -> Array:
-        """The network's input for images, (1, 3, H, W) float32, as computed by torchvision's transforms.
+        """The network's input for images, as computed by torchvision's transforms.
 
-        images  as for `predict`: one image, or several, which give (N, 3, H, W); or clips, which give (N, 3, T, H, W)
-        bgr     as for `predict`
+        Parameters
+        ----------
+        images, bgr
+            As for `predict`: one image, or several; or clips.
 
-        Raises ImageError, also for several whose sizes still differ; ShapeError if preprocessing yields a different
-        number of channels than the network expects.
+        Returns
+        -------
+        array
+            (1, 3, H, W) float32 of one image, (N, 3, H, W) of several; (N, 3, T, H, W) of clips.
+
+        Raises
+        ------
+        ImageError
+            An image cannot be read, or several still differ in size.
+        ShapeError
+            Preprocessing yields a different number of channels than the network expects.
         """
         images = listed(images)
         if self._sources.is_one(images):
@@ -210,9 +226,22 @@ class Model:
         return np.concatenate(inputs) if inputs else self._no_inputs()
 
     def embed(self, images: Any, *, batch_size: int = 32, bgr: bool = False) -> Array:
-        """The pooled features before the classifier: (D,) float32 for one image, (N, D) for an iterable of N.
+        """The pooled features before the classifier.
 
-        Arguments and errors are those of `predict`; a classifier is not needed.
+        Parameters
+        ----------
+        images, batch_size, bgr
+            As for `predict`.
+
+        Returns
+        -------
+        array
+            (D,) float32 for one image, (N, D) for an iterable of N.
+
+        Examples
+        --------
+        >>> npresnet.load("demo").embed("cat.jpg").shape
+        (64,)
         """
         images = listed(images)
         if self._sources.is_one(images):
@@ -237,25 +266,25 @@ class Model:
     ) -> Evaluation:
         """How often the model is right on labelled images: top-1, top-5, each class, the confusion matrix.
 
-        Images are streamed: their paths are held, pictures are not.
+        Images that cannot be read are counted in `Evaluation.errors` and named.
 
         Parameters
         ----------
-        source
+        source : path or iterable
             A folder with a folder a class, as torchvision's ImageFolder reads it; the path of a CSV of path,label; or
-            an iterable of pairs (image, label), the image as for `predict`, the label a number or a name.
-        classes : str, dict or path
-            Which name is which class: "names", the model's labels, "sorted", "index", a dict {name: label or number} or
-            its JSON or CSV file; by default what is clear, see `npresnet.model.class_matching`.
+            an iterable of pairs (image, label), the image as for `predict`, the label a number or a name. Streamed:
+            paths are held, pictures are not.
+        classes : str, dict or path, optional
+            Which name is which class, see `npresnet.model.class_matching`: "names", "sorted", "index", a dict
+            `{name: label or number}` or its JSON or CSV file; by default the model's labels.
         batch_size : int
             As for `predict`.
-        progress : callable
+        progress : callable, optional
             Called with 1 after each image.
 
         Returns
         -------
         Evaluation
-            Images that cannot be read are counted in its `errors` and named.
 
         Raises
         ------
@@ -278,14 +307,27 @@ class Model:
     def cam(self, images: Any, index: int | None = None, *, bgr: bool = False) -> Any: ...
     @quiet
     def cam(self, images: Any, index: int | None = None, *, bgr: bool = False) -> Any:
-        """The class activation map of class `index` (by default the best): (H, W) float32 in 0..1.
+        """The class activation map of a class: exact, needs no gradient, see `npresnet.views.cam`.
 
-        images  as for `predict`: one image, or several, which give a list of maps
-        bgr     as for `predict`
+        Parameters
+        ----------
+        images
+            As for `predict`: one image, or several.
+        index : int, optional
+            The class; by default the best. Where one logit decides between two classes, the map of class 0 is that of
+            class 1 with its sign changed.
+        bgr : bool
+            As for `predict`.
 
-        H and W are those of the preprocessed image. Exact, needs no gradient, see `npresnet.views.cam`. Where one logit
-        decides between two classes, the map of class 0 is that of class 1 with its sign changed. Raises
-        ArchitectureError for clips, and unless the network ends in global average pooling and linear layers alone.
+        Returns
+        -------
+        array or list of array
+            (H, W) float32 in 0..1; H and W are those of the preprocessed image. A list of them for several images.
+
+        Raises
+        ------
+        ArchitectureError
+            For clips, and unless the network ends in global average pooling and linear layers alone.
         """
         from npresnet.model.maps import ClassMaps
 

@@ -61,14 +61,6 @@ class Candidate:
 class Prediction:
     """The classification of one image.
 
-    logits      (num_classes,) float32
-    labels      the names of the classes; if unknown, classes are named by index
-    top_k       number of candidates in `top`
-    elapsed_ms  time spent on this image: reading, preprocessing, and its share of its batch's run
-    scores      how logits become probabilities: "softmax" or "sigmoid"
-    source      the path of what was classified, as it was given or as a file object or picture tells it; None if it
-                has none: an image itself is not kept
-
     One logit z with scores="sigmoid" decides between two classes: index 1 from sigmoid(z) = 0.5 on, index 0 below. With
     one label it has one candidate, index 0, whose score is sigmoid(z).
 
@@ -84,6 +76,9 @@ class Prediction:
         Time spent on this image: reading, preprocessing, and its share of its batch's run.
     scores : str
         How logits become probabilities: "softmax" or "sigmoid".
+    source : path or None
+        The path of what was classified, as it was given or as a file object or picture tells it; None if it has none:
+        an image itself is not kept.
 
     Examples
     --------

@@ -113,7 +113,36 @@ def read(path: Readable, key: str | None = None) -> Checkpoint:
 
 
 def read_state_dict(path: Readable, key: str | None = None) -> dict[str, Array]:
-    """The tensors of a weight file: {name: array}, read-only, in file order. Arguments and errors as for `read`."""
+    """The tensors of a weight file, read without executing code from it.
+
+    Wrapping of any depth and known prefixes are removed.
+
+    Parameters
+    ----------
+    path : path, bytes, file or dict
+        A file of any format; a folder as Hugging Face writes them, with model.safetensors or pytorch_model.bin; or the
+        `.index.json` of one that is spread over several shards. Also a file's bytes, a binary file object, or arrays by
+        name.
+    key : str, optional
+        Which state dict of a file that holds several, as a dotted path: "teacher", "state.model".
+
+    Returns
+    -------
+    dict
+        {name: array}, in file order. Arrays are read-only and keep their dtype, except that bfloat16 is widened to
+        float32. Where possible they are views of the mapped file, which must not change while they are in use.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, unreadable, truncated, hostile or of an unknown format, or the key does not exist.
+
+    Examples
+    --------
+    >>> tensors = npresnet.read_state_dict("demo.npz")
+    >>> tensors["conv1.weight"].shape
+    (16, 3, 3, 3)
+    """
     return read(path, key).tensors
 
 
