@@ -132,7 +132,7 @@ def _guarded(session: Session, task: Callable[[], None], what: str) -> None:
 
 def _seen(result: Result) -> str:
     facts = result.facts
-    return f": NumPy {facts['numpy']}, {facts['core']}" if "numpy" in facts else ""
+    return f": NumPy {facts['numpy']}, Pillow {facts['pillow']}, {facts['core']}" if "numpy" in facts else ""
 
 
 def _build(folder: Path) -> Path:
