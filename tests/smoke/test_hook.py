@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import importlib
+import sys
 from pathlib import Path
 
-import tomllib
+import pytest
 
 from npresnet import _pyinstaller
 from tests.support.checkout import REPOSITORY
 from tests.test_imports import RUN_TIME, imported, parse, third_party
 
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
 WANTED = {"cupy", "h5py", "PyInstaller"}  # where they are installed: a GPU, Keras's files; the hook itself
 HOOK = REPOSITORY / "npresnet" / "_pyinstaller" / "hook-npresnet.py"
 
