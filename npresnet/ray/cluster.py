@@ -61,7 +61,7 @@ def connected(address: str | None) -> Iterator[Any]:
             logging_level="ERROR",
         )
     except (ConnectionError, ValueError, RuntimeError, OSError, SystemExit) as error:
-        raise DeviceError(_unreachable(address or "local", str(error))) from error
+        raise DeviceError(_unreachable(address or "local", _reason(error))) from error
     try:
         yield ray
     finally:
@@ -77,6 +77,12 @@ def _require_answer(address: str) -> None:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S).close()
     except (OSError, OverflowError) as error:
         raise DeviceError(_unreachable(address, str(error))) from None
+
+
+def _reason(error: BaseException) -> str:
+    """The error, and the last line of the one behind it, which alone may say that a token is missing."""
+    behind = str(error.__cause__ or "").strip().splitlines()
+    return ": ".join([str(error), *behind[-1:]])
 
 
 def _unreachable(address: str, reason: str) -> str:

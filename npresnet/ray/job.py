@@ -27,6 +27,8 @@ from npresnet.system.text import visible
 BATCHES = 8  # of a chunk: long enough that handing it out costs nothing, short enough to be done again
 DEATHS = 3  # of workers with one chunk, and of workers in a row that did not even open the model
 
+SAME_VERSION = "Every node needs npresnet, in the version of this one: python -m pip install 'npresnet[ray]'"
+
 Source = str | os.PathLike[str]
 
 
@@ -157,12 +159,14 @@ class _Job:
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from error
         except self._ray.exceptions.RayError as error:
+            if "creation task" in str(error):  # nothing of ours has run: the node cannot import it
+                raise DeviceError(f"a worker cannot start: {_last_line(error)}. {SAME_VERSION}") from error
             self._lost_opening += 1
             self._summary = self._summary._replace(deaths=self._summary.deaths + 1)
             if self._lost_opening >= DEATHS:
                 raise DeviceError(
                     f"{DEATHS} workers in a row ended while they loaded the model, perhaps for lack of memory: "
-                    f"{_first_line(error)}. Fewer workers, each with more CPUs (--workers, --threads), need less"
+                    f"{_last_line(error)}. Fewer workers, each with more CPUs (--workers, --threads), need less"
                 ) from error
             self._open_one()
             return
@@ -249,5 +253,6 @@ def _cause(error: Any) -> BaseException:
     return error if isinstance(error, BaseException) else RuntimeError(str(error))
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+def _last_line(error: BaseException) -> str:
+    """Where Ray's messages say the reason, after the traceback."""
+    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()[:300]
