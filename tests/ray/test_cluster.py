@@ -62,7 +62,9 @@ def ray():
     mark = uuid.uuid4().hex
     os.environ[MARK], os.environ["RAY_USAGE_STATS_ENABLED"] = mark, "0"
     try:
+        assert not ray.is_initialized()
         ray.init(
+            address="local",
             num_cpus=2,
             include_dashboard=False,
             object_store_memory=80 * 2**20,
