@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from npresnet.errors import CheckpointError, DeviceError
-from npresnet.ray.job import Chunk, _Job, _size
+from npresnet.ray.chunks import Chunk, chunk_size
+from npresnet.ray.job import _Job
 from npresnet.ray.sources import Picture
 from npresnet.ray.table import table
 
@@ -163,4 +164,4 @@ def test_workers_that_never_open(message, words):
     [(100_000, 4, 32, 256), (100, 4, 32, 25), (1000, 4, 32, 63), (3, 8, 32, 1), (9, 1, 2, 3), (0, 2, 4, 1)],
 )
 def test_chunks_keep_all_workers_busy(pictures, workers, batch_size, expected):
-    assert _size(pictures, workers, batch_size) == expected
+    assert chunk_size(pictures, workers, batch_size) == expected
