@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -166,15 +166,3 @@ def _expression(pattern: str) -> str:
         else:
             made += re.escape(token)
     return made
-
-
-def chunks(files: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
-    """Lists of at most `size`."""
-    found: list[Picture] = []
-    for file in files:
-        found.append(file)
-        if len(found) == size:
-            yield found
-            found = []
-    if found:
-        yield found
