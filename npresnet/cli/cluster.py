@@ -54,7 +54,9 @@ def predict(args: Namespace) -> int:
 def _misuse(args: Namespace) -> str:
     """What the arguments lack or have too much of; "" if nothing."""
     if args.ray is None:
-        return "-o, --resume and --workers are for --ray; without it results go to stdout: npresnet predict ... --csv"
+        if args.resume or args.workers:
+            return "--resume and --workers are for --ray"
+        return "-o is for --ray; without it results go to stdout: npresnet predict ... --csv"
     if args.output is None:
         return "--ray needs -o OUT.parquet, where the rows go"
     if "-" in args.images:
