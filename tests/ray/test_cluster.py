@@ -236,7 +236,6 @@ def test_ray_data_with_a_killed_actor(ray, path, tmp_path):
 
 
 def test_the_server_as_a_deployment(ray, path, tmp_path):
-    pytest.importorskip("npresnet.serve", reason="npresnet has no server")
     from ray import serve
 
     (photo,) = write_pictures(tmp_path, 1, height=61, width=44)
