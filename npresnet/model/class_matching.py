@@ -1,6 +1,6 @@
 """Which class of a model the name of a class folder, or a label of a table, means: by rule, or refused.
 
-    "names"   the model's labels: the same text; else the same but for case, spaces, "_" and "-"; else one of several
+    "names"   the model's labels: the same text; else the same but for case, spaces, "_" and "-", or one of several
               synonyms ("tench, Tinca tinca"); of ImageNet's classes also WordNet ids ("n02110341", "n02110341-dog")
     "sorted"  the names in sorted order are the classes, as torchvision's ImageFolder numbers them
     "index"   the names are the classes' numbers
