@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from npresnet.errors import DeviceError, ImageError, NpresnetError
@@ -93,24 +94,30 @@ def predict(
     placed = {name: options.pop(name, None) for name in ("device", "dtype", "fast", "winograd", "max_pixels")}
     loaded = read(model, **options)
     identity = fingerprint(loaded)
-    run = {"model": identity, "top": top, "dtype": str(placed["dtype"] or "float32")}
-    written = Output(output, run, resume=resume)
-    found = _new(groups, written.done)
-    skipped = sum(len(group.files) for group in groups) - sum(len(files) for files in found)
-    if not any(found):
-        written.complete()
-        return Summary(written.name, skipped=skipped)
-    with connected(address) as ray:
-        cpus = num_cpus or default_cpus(ray.nodes())
-        gpus = (1 if str(placed["device"]).startswith("cuda") else 0) if num_gpus is None else num_gpus
-        count = workers or places(ray.nodes(), cpus, gpus)
-        size = _size(sum(map(len, found)), count, batch_size)
-        todo = deque(Chunk(which, part) for which, files in enumerate(found) for part in chunks(files, size))
-        weights = Weights(ray.put(loaded), loaded.source.name, identity)
-        arguments = (weights, [group.filesystem for group in groups], top, batch_size, placed)
-        actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
-        job = _Job(ray, lambda: actor.remote(*arguments), written, todo, advance)
-        return job.run(min(count, len(todo)))._replace(skipped=skipped)
+    run = {
+        "model": identity,
+        "top": top,
+        "dtype": str(placed["dtype"] or "float32"),
+        "fast": bool(placed["fast"]),
+        "winograd": placed["winograd"] is not False,
+    }
+    with closing(Output(output, run, resume=resume)) as written:
+        found = _new(groups, written.done)
+        skipped = sum(len(group.files) for group in groups) - sum(len(files) for files in found)
+        if not any(found):
+            written.complete()
+            return Summary(written.name, skipped=skipped)
+        with connected(address) as ray:
+            cpus = num_cpus or default_cpus(ray.nodes())
+            gpus = (1 if str(placed["device"]).startswith("cuda") else 0) if num_gpus is None else num_gpus
+            count = workers or places(ray.nodes(), cpus, gpus)
+            size = _size(sum(map(len, found)), count, batch_size)
+            todo = deque(Chunk(which, part) for which, files in enumerate(found) for part in chunks(files, size))
+            weights = Weights(ray.put(loaded), loaded.source.name, identity)
+            arguments = (weights, [group.filesystem for group in groups], top, batch_size, placed)
+            actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+            job = _Job(ray, lambda: actor.remote(*arguments), written, todo, advance)
+            return job.run(min(count, len(todo)))._replace(skipped=skipped)
 
 
 class _Job:
