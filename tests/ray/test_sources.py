@@ -12,6 +12,7 @@ from pyarrow import fs
 from npresnet.errors import ImageError
 from npresnet.ray import sources
 from npresnet.ray.sources import Picture, opener, resolve, unreadable
+from npresnet.ray.worker import ahead
 
 TREE = (
     "bucket/a.jpg",
@@ -130,6 +131,33 @@ def test_nothing_found(source, words, mock):
     mock.create_dir("empty")
     with pytest.raises(ImageError, match=words.replace("(", r"\(")):
         resolve(source, filesystem=mock)
+
+
+@pytest.mark.parametrize("pattern", ["bucket/[!].jpg", "bucket/[z-a].jpg"])
+def test_patterns_that_cannot_be_read(pattern, mock):
+    with pytest.raises(ImageError, match=r"the pattern 'bucket/.*' cannot be read: .*check its brackets"):
+        resolve(pattern, filesystem=mock)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match=r"pipe\.jpg is a pipe or device"):
+        opener(None)(str(tmp_path / "pipe.jpg"))
+
+
+def test_what_a_file_system_raises_costs_one_picture():
+    class RefusedError(Exception):
+        """As of gcsfs, which is no OSError."""
+
+    def read(path: str) -> bytes:
+        if path == "b":
+            raise RefusedError("429, rate limit")
+        return path.encode()
+
+    first, second, third = ahead([Picture(name, name) for name in "abc"], read, 2)
+    assert (first, third) == (b"a", b"c")
+    assert isinstance(second, ImageError)
+    assert "429, rate limit" in str(second)
 
 
 def test_an_unknown_kind_of_address():
