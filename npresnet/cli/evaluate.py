@@ -87,7 +87,12 @@ def _line(row: ClassResult, width: int, mistaken: str) -> str:
 
 def _check_name(path: str | None) -> None:
     """Before an hour is spent."""
-    if path is None or path.lower().endswith(".csv"):
+    if path is None:
+        return
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))) or os.path.isdir(path):
+        what = "it is a folder" if os.path.isdir(path) else "there is no such folder"
+        raise ImageError(f"--confusion {path}: {what}, so it cannot be written")
+    if path.lower().endswith(".csv"):
         return
     from PIL import Image
 

@@ -163,7 +163,8 @@ def evaluate(
         pairs = _of_samples(model, source, classes, len(labels))
     else:
         if classes is None:
-            check_numbering(getattr(source, "classes", None), model.labels)
+            whole = getattr(source, "dataset", source)  # of torch's Subset
+            check_numbering(getattr(whole, "classes", None), model.labels)
         pairs, notes = _of_iterable(source, lookup(model.labels, len(labels), classes)), []
     tally = _Tally(labels, notes)
     for position, (image, true, result) in enumerate(_outcomes(run, pairs, batch_size)):

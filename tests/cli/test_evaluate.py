@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +106,13 @@ def test_a_mapping(run, labelled, model_file):
     assert json.loads(done.out)["top1"] == pytest.approx(100 * right / COUNT)
 
 
-def test_a_wrong_name_of_the_output_ends_at_once(run, labelled, model_file):
+@pytest.mark.parametrize("name", ["out.xyz", "nowhere/out.csv", "nowhere/out.png", "folder.csv"])
+def test_a_wrong_name_of_the_output_ends_at_once(run, labelled, model_file, name):
     folder, *_ = labelled
-    done = run("eval", folder, "--model", model_file, "--confusion", "out.xyz")
+    os.makedirs("folder.csv", exist_ok=True)
+    done = run("eval", folder, "--model", model_file, "--confusion", name)
     assert (done.code, done.out) == (1, "")
-    assert "out.xyz" in done.err
+    assert f"--confusion {name}: " in done.err
 
 
 def test_no_images(run, tmp_path, model_file):

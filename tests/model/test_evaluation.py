@@ -195,6 +195,10 @@ def test_a_data_set_that_numbers_its_classes_in_its_own_way(model, known, pairs)
     with pytest.raises(ArchitectureError, match=r"the data set numbers its classes as .*dict\(enumerate"):
         model.evaluate(shuffled)
     check(model.evaluate(shuffled, classes=dict(enumerate(shuffled.classes))), known, pairs, model.labels)
+    part = DataSet(shuffled[:2], None)  # as torch's Subset
+    part.dataset = shuffled
+    with pytest.raises(ArchitectureError, match="the data set numbers its classes as"):
+        model.evaluate(part)
     some = DataSet([], model.labels[1:3])
     with pytest.raises(ArchitectureError, match="the data set numbers its classes as"):
         model.evaluate(some)
