@@ -45,11 +45,13 @@ def connected(address: str | None) -> Iterator[Any]:
     address  "host:port", "ray://host:port", "auto" or "local" (a cluster of this machine's own, which ends with the
              block); None: that of RAY_ADDRESS, else a cluster that runs on this machine, else "local"
 
-    Raises DeviceError if nothing answers there.
+    Raises DeviceError if nothing answers there, and for what Ray itself raises in the block: its store is full, its
+    head is gone.
     """
     ray = library()
     if ray.is_initialized():
-        yield ray
+        with _ray_errors(ray):
+            yield ray
         return
     _require_answer(address or os.environ.get("RAY_ADDRESS", ""))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that starts here; npresnet reports to nobody
@@ -63,9 +65,24 @@ def connected(address: str | None) -> Iterator[Any]:
     except (ConnectionError, ValueError, RuntimeError, OSError, SystemExit) as error:
         raise DeviceError(_unreachable(address or "local", str(error))) from error
     try:
-        yield ray
+        with _ray_errors(ray):
+            yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _ray_errors(ray: Any) -> Iterator[None]:
+    """Ray's own errors as DeviceError; what a worker's code raised stays."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        told = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DeviceError(
+            f"Ray failed ({type(error).__name__}): {told}. Rows that are written stay; --resume (resume=True) goes on"
+        ) from error
 
 
 def _require_answer(address: str) -> None:

@@ -9,6 +9,7 @@ of a dead one.
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -27,6 +28,12 @@ from npresnet.system.text import visible
 
 BATCHES = 8  # of a chunk: long enough that handing it out costs nothing, short enough to be done again
 DEATHS = 3  # of workers with one chunk, and of workers in a row that did not even open the model
+
+PLACED_S = 60.0  # for the first worker to start
+NOT_PLACED = (
+    f"after {PLACED_S:.0f} s no worker has started: others may use the cluster, or a node be about to start. Still "
+    "waiting; `ray status` shows what is asked for"
+)
 
 Source = str | os.PathLike[str]
 
@@ -90,6 +97,9 @@ def predict(
     the output exists, DeviceError if Ray is not installed or its cluster does not answer, and the errors of `load`.
     """
     top, batch_size = as_count(top, "top"), as_count(batch_size, "batch_size")
+    for number, name in ((workers, "workers"), (num_cpus, "num_cpus")):
+        if number is not None:
+            as_count(number, name)
     groups = [resolve(one, filesystem=filesystem, recursive=recursive) for one in _several(source)]
     placed = {name: options.pop(name, None) for name in ("device", "dtype", "fast", "winograd", "max_pixels")}
     loaded = read(model, **options)
@@ -132,6 +142,7 @@ class _Job:
         self._opening: dict[Any, Any] = {}  # future -> worker that loads the model
         self._running: dict[Any, tuple[Any, Chunk]] = {}  # future -> worker, and what it does
         self._lost_opening = 0
+        self._is_placed = False
 
     def run(self, workers: int) -> Summary:
         """Do everything; whatever ends this early, rows that are done are in parts."""
@@ -140,7 +151,10 @@ class _Job:
                 self._open_one()
             while self._todo or self._running:
                 waiting = [*self._opening, *self._running]
-                ready, _ = self._ray.wait(waiting, num_returns=1)
+                ready, _ = self._ray.wait(waiting, num_returns=1, timeout=None if self._is_placed else PLACED_S)
+                if not ready and not self._is_placed:
+                    warnings.warn(NOT_PLACED, stacklevel=2)
+                self._is_placed = True  # or said not to be
                 for future in ready:
                     step = self._opened if future in self._opening else self._done
                     step(future)
