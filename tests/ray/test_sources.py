@@ -11,7 +11,8 @@ from pyarrow import fs
 
 from npresnet.errors import ImageError
 from npresnet.ray import sources
-from npresnet.ray.sources import Picture, opener, resolve, unreadable
+from npresnet.ray.job import _new
+from npresnet.ray.sources import Picture, Pictures, opener, resolve, unreadable
 from npresnet.ray.worker import ahead
 
 TREE = (
@@ -168,3 +169,11 @@ def test_an_unknown_kind_of_address():
 def test_a_file_that_is_gone_is_named():
     error = unreadable(Picture("photos/gone.jpg", "/far/gone.jpg"), FileNotFoundError(2, "No such file"))
     assert str(error) == "photos/gone.jpg does not exist; check the spelling and the current directory"
+
+
+def test_pictures_that_are_new():
+    """Of two sources a picture once; names that are shown alike are two: the byte E9, and the text that shows it."""
+    names = ["a", "b\udce9", "b\\udce9"]
+    groups = [Pictures(None, [Picture(name, name) for name in names])] * 2
+    assert [[file.shown for file in files] for files in _new(groups, set())] == [names, []]
+    assert [[file.shown for file in files] for files in _new(groups, {"b\\udce9"})] == [["a"], []]
