@@ -15,7 +15,7 @@ from npresnet.cli.shared import FAILED, FINE, complain, model_of, say
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.progress import progress_bar
-from npresnet.system.text import visible
+from npresnet.system.text import padded, visible, width
 
 if TYPE_CHECKING:
     from npresnet.model.evaluation import ClassResult, Evaluation
@@ -74,20 +74,25 @@ def _table(found: Evaluation) -> list[str]:
     mistaken: dict[int, str] = {}
     for true, guess, count in found.confused():
         mistaken.setdefault(true, f"{visible(found.labels[guess])} ({count:,})")
-    width = max([5, *(len(visible(row.label)) for row in rows)])
-    head = f"{'class':<{width}}  {'images':>7}  {'top-1':>8}  most often taken for"
-    return [head, *(_line(row, width, mistaken.get(row.index, "")) for row in rows), *told]
+    columns = max([5, *(width(visible(row.label)) for row in rows)])
+    head = f"{'class':<{columns}}  {'images':>7}  {'top-1':>8}  most often taken for"
+    return [head, *(_line(row, columns, mistaken.get(row.index, "")) for row in rows), *told]
 
 
-def _line(row: ClassResult, width: int, mistaken: str) -> str:
+def _line(row: ClassResult, columns: int, mistaken: str) -> str:
     from npresnet.model.evaluation import percent
 
-    return f"{visible(row.label):<{width}}  {row.images:>7,}  {percent(row.top1):>8}  {mistaken}".rstrip()
+    return f"{padded(visible(row.label), columns)}  {row.images:>7,}  {percent(row.top1):>8}  {mistaken}".rstrip()
 
 
 def _check_name(path: str | None) -> None:
     """Before an hour is spent."""
-    if path is None or path.lower().endswith(".csv"):
+    if path is None:
+        return
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))) or os.path.isdir(path):
+        what = "it is a folder" if os.path.isdir(path) else "there is no such folder"
+        raise ImageError(f"--confusion {path}: {what}, so it cannot be written")
+    if path.lower().endswith(".csv"):
         return
     from PIL import Image
 

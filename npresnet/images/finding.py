@@ -129,7 +129,7 @@ def _folders(base: str) -> Iterator[str]:
 
     Those that cannot be listed are among them.
     """
-    waiting = [(base, _parents(base))]
+    waiting = [(base, parents_of(base))]
     while waiting:  # rather than recursion: folders may be deeper than Python's stack
         folder, above = waiting.pop()  # above: (device, inode) of the folders that it lies in
         below: list[str] = []
@@ -147,7 +147,7 @@ def _folders(base: str) -> Iterator[str]:
         waiting += [(os.path.join(folder, name), above) for name in reversed(below)]
 
 
-def _parents(folder: str) -> frozenset[tuple[int, int]]:
+def parents_of(folder: str) -> frozenset[tuple[int, int]]:
     """(device, inode) of the folders that this one lies in."""
     found: set[tuple[int, int]] = set()
     for parent in pathlib.Path(os.path.realpath(folder or os.curdir)).parents:

@@ -28,7 +28,7 @@ def opened(source: Any, max_pixels: int | None) -> Iterator[Image.Image]:
     """
     if isinstance(source, (str, os.PathLike)):
         source = os.fspath(source)
-        _check_path(source)
+        check_path(source)
         with _open(source, max_pixels) as image:
             yield _checked(image, max_pixels, name_of(source))
     else:  # the caller's file remains open
@@ -36,7 +36,8 @@ def opened(source: Any, max_pixels: int | None) -> Iterator[Image.Image]:
         yield _checked(_open(file, max_pixels), max_pixels, name_of(source))
 
 
-def _check_path(path: str) -> None:
+def check_path(path: str) -> None:
+    """Raise ImageError for a folder, a pipe and a device, OSError where there is nothing."""
     found = os.stat(path)
     if stat.S_ISDIR(found.st_mode):
         closed = "" if os.access(path, os.R_OK | os.X_OK) else "which this user may not list, "

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 
 from npresnet.errors import ImageError
-from npresnet.images.finding import EXTENSIONS
+from npresnet.images.finding import EXTENSIONS, parents_of
 from npresnet.images.messages import name_of
 from npresnet.model.class_spelling import some_of
 from npresnet.model.tables import read_table
@@ -106,33 +106,33 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _images_in(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> tuple[list[str], int]:
-    """The image files at any depth, and how many other files there are; links are followed, circles are not.
+def _images_in(folder: str) -> tuple[list[str], int]:
+    """The image files at any depth, sorted, and how many other files there are; links are followed, circles are not.
 
-    A folder that cannot be listed is itself one: reading it raises the error.
-
-    above  (device, inode) of the folders that it lies in
+    A link to a folder that it lies in is a circle, also to one that holds the classes: their images are of no one
+    class. A folder that cannot be listed is itself an image file: reading it raises the error.
     """
     images, others = [], 0
-    try:
-        found = os.stat(folder)
-        with os.scandir(folder) as entries:
-            seen = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
-    except OSError:
-        return [folder], 0
-    here = (found.st_dev, found.st_ino)
-    if here in above:
-        return [], 0
-    for name, is_folder in seen:
-        path = os.path.join(folder, name)
-        if is_folder:
-            inside = _images_in(path, above | {here})
-            images += inside[0]
-            others += inside[1]
-        elif os.path.splitext(name)[1].lower() in EXTENSIONS:
+    beside = os.path.join(os.path.dirname(folder), "_")  # the class folder may be a link
+    # rather than recursion: folders may be deeper than Python's stack
+    waiting = [(folder, True, parents_of(folder) | parents_of(beside))]
+    while waiting:
+        path, is_folder, above = waiting.pop()  # above: (device, inode) of the folders that it lies in
+        if not is_folder:
+            is_image = os.path.splitext(path)[1].lower() in EXTENSIONS
+            images += [path] * is_image
+            others += not is_image
+            continue
+        try:
+            found = os.stat(path)
+            with os.scandir(path) as entries:
+                seen = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+        except OSError:
             images.append(path)
-        else:
-            others += 1
+            continue
+        here = (found.st_dev, found.st_ino)
+        if here not in above:
+            waiting += [(os.path.join(path, name), below, above | {here}) for name, below in reversed(seen)]
     return images, others
 
 

@@ -1,6 +1,6 @@
 """Which class of a model the name of a class folder, or a label of a table, means: by rule, or refused.
 
-    "names"   the model's labels: the same text; else the same but for case, spaces, "_" and "-"; else one of several
+    "names"   the model's labels: the same text; else the same but for case, spaces, "_" and "-", or one of several
               synonyms ("tench, Tinca tinca"); of ImageNet's classes also WordNet ids ("n02110341", "n02110341-dog")
     "sorted"  the names in sorted order are the classes, as torchvision's ImageFolder numbers them
     "index"   the names are the classes' numbers
@@ -148,6 +148,24 @@ def lookup(model_labels: Labels, count: int, classes: Classes) -> Callable[[Any]
         return _all([label if is_name else _as_number(label)], take, "labels", model_labels)[0]
 
     return find
+
+
+def check_numbering(names: Any, model_labels: Labels) -> None:
+    """Refuse numbers of a data set whose own `classes` are the model's labels in other places, or some of them.
+
+    names  its `classes`, as torchvision's data sets have them; of another type they tell nothing
+    """
+    if model_labels is None or not isinstance(names, (list, tuple)) or not all(isinstance(one, str) for one in names):
+        return
+    find = by_spelling(model_labels)
+    found = [find(name) for name in names]
+    if not all(found) or all(place in indices for place, indices in enumerate(found)):
+        return
+    raise ArchitectureError(
+        f"the data set numbers its classes as {some_of(names)}, the model as {some_of(model_labels)}. Pass "
+        "classes=dict(enumerate(dataset.classes)), which goes by their names, or classes='index' if the numbers are "
+        "the model's"
+    )
 
 
 def _is_number(name: Any) -> bool:

@@ -11,6 +11,9 @@ from pathlib import Path
 from npresnet.model import labels
 
 _WORDNET_ID = re.compile(r"(n\d{8})(?![0-9A-Za-z])")
+_SIGN = re.compile(r"(?<![^\s_,])-(?=\d)")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[\s_,-]+(?=\d)")
+_SEPARATORS = re.compile(r"[\s_,-]+")
 _SAME_ORDER = 900  # of the 1,000 names of ImageNet that a model's labels must have in their places
 
 
@@ -22,9 +25,13 @@ def some_of(names: Iterable[str], most: int = 6) -> str:
 
 
 def by_spelling(model_labels: Sequence[str]) -> Callable[[str], list[int]]:
-    """What gives the classes whose label a name may be: the same text; else the same but for case, spaces, "_" and "-";
-    else one of several synonyms; else, of ImageNet's classes, a WordNet id."""
-    tables = [(spelling, _table(model_labels, spelling)) for spelling in (_exact, _loose, _synonyms)]
+    """What gives the classes whose label a name may be: the same text; else the same but for case, spaces, "_" and "-",
+    or one of several synonyms; else, of ImageNet's classes, a WordNet id.
+
+    The two in the middle are one step: of ImageNet's "cardigan" and "Cardigan, Cardigan Welsh corgi", "Cardigan" may be
+    either.
+    """
+    tables = [(spelling, _table(model_labels, spelling)) for spelling in (_exact, _synonyms)]
     wordnet = _wordnet_ids() if _is_imagenet(model_labels) else {}
 
     def find(name: str) -> list[int]:
@@ -43,12 +50,15 @@ def _exact(name: str) -> list[str]:
 
 
 def _loose(name: str) -> list[str]:
-    form = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+    """Without what separates words. Between digits it counts, "1-0" is not "10", and so does a sign: -1 is not 1."""
+    form = _SIGN.sub("\N{MINUS SIGN}", unicodedata.normalize("NFKC", name).casefold())
+    form = _SEPARATORS.sub("", _BETWEEN_DIGITS.sub("\N{MIDDLE DOT}", form))
     return [form] if form else []
 
 
 def _synonyms(name: str) -> list[str]:
-    return [form for part in name.split(",") for form in _loose(part)]
+    """Of the whole name, and of each between its commas."""
+    return list(dict.fromkeys(form for part in (name, *name.split(",")) for form in _loose(part)))
 
 
 def _table(names: Sequence[str], spelling: Callable[[str], list[str]]) -> dict[str, list[int]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from npresnet.errors import ArchitectureError, ImageError
 from npresnet.images.messages import name_of
 from npresnet.model.class_folders import Samples, read_samples
-from npresnet.model.class_matching import Classes, lookup, match, usual_way
+from npresnet.model.class_matching import Classes, check_numbering, lookup, match, usual_way
 from npresnet.model.inputs import as_count, listed
 from npresnet.model.prediction import Prediction
 
@@ -162,6 +162,9 @@ def evaluate(
             notes += _told(classes, source, model.labels)
         pairs = _of_samples(model, source, classes, len(labels))
     else:
+        if classes is None:
+            whole = getattr(source, "dataset", source)  # of torch's Subset
+            check_numbering(getattr(whole, "classes", None), model.labels)
         pairs, notes = _of_iterable(source, lookup(model.labels, len(labels), classes)), []
     tally = _Tally(labels, notes)
     for position, (image, true, result) in enumerate(_outcomes(run, pairs, batch_size)):
@@ -219,9 +222,12 @@ def _told(way: str, samples: Samples, model_labels: list[str] | None) -> list[st
     if way == "sorted":
         what = f"the {len(samples.names)} {samples.kind} in sorted order are its classes, as torchvision numbers them"
         return [f"the model has no labels: {what}"]
-    if way == "index" and model_labels is not None:
-        return ["the labels are numbers, which are taken as those of the classes"]
-    return []
+    if way != "index":
+        return []
+    told = f"the {samples.kind} are numbers, which are taken as those of the classes"
+    if min(map(int, samples.names)) > 0:  # perhaps counted from 1
+        return [f"{told}; the first class is 0, and none is of it"]
+    return [told] if model_labels is not None else []
 
 
 def _of_samples(model: Model, samples: Samples, classes: Classes, count: int) -> Iterator[tuple[Any, int]]:

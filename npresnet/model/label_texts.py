@@ -2,7 +2,8 @@
 
     ant                      a name a line
     0 ant   0:ant   0,ant    a number and a name a line, also with tabs or semicolons, or the name first (ant,0): the
-                             numbers are the indices, each from 0 on once, in any order
+                             numbers are the indices, each from 0 on once, in any order. Where both are numbers, a
+                             first line "name,index" or "index,name" tells which
     ant,bee,crane            one line of comma-separated values
     ['ant', 'bee']           a list, tuple or dict of Python, also as NumPy prints an array, or without its brackets
     names: [ant, bee]        YAML, see `yaml_names`
@@ -147,25 +148,50 @@ def _one_line(line: str, text: str, path: str) -> list[str]:
 
 def _numbered(names: list[str], text: str, path: str) -> dict[int, Any] | None:
     """{index: name} if every line has a number; None if the lines are names."""
-    head = {cell.strip().strip('"').lower() for cell in re.split(r"[,;\t]", names[0])} if len(names) > 1 else set()
-    rest = names[1:] if head & _NAME_WORDS and head & _INDEX_WORDS else names
-    first = [_NUMBERED.fullmatch(line) for line in rest]
-    if all(first):
-        pairs = [(int(found[1]), found[3], found[2]) for found in first if found]
-    else:
-        last = [_NAMED.fullmatch(line) for line in rest]
-        if not all(last):
-            if rest is not names:
-                raise refused(text, path, "the first line names columns of number and name, which other lines lack")
-            _check_clear(names, text, path)
-            return None
-        pairs = [(int(found[3]), found[1], found[2]) for found in last if found]
-    numbers = [number for number, _, _ in pairs]
-    if sorted(numbers) == list(range(len(numbers))):
-        return {number: _cells(name, separator or ",") for number, name, separator in pairs}
-    if len(set(numbers)) < len(numbers) and rest is names and not any(separator for *_, separator in pairs):
+    head = [cell.strip().strip('"').lower() for cell in re.split(r"[,;\t]", names[0])] if len(names) > 1 else []
+    has_head = bool({*head} & _NAME_WORDS and {*head} & _INDEX_WORDS)
+    rest = names[1:] if has_head else names
+    readings = _readings(rest)
+    if not readings:
+        if has_head:
+            raise refused(text, path, "the first line names columns of number and name, which other lines lack")
+        _check_clear(names, text, path)
+        return None
+    if has_head and len(readings) == 2:
+        is_name_first = next(cell for cell in head if cell in _NAME_WORDS | _INDEX_WORDS) in _NAME_WORDS
+        readings = [readings[is_name_first]]
+    found = [_by_number(pairs) for pairs in readings if _are_indices(pairs)]
+    if len(found) == 2 and found[0] != found[1]:
+        raise refused(text, path, "both numbers of each line may be the index")
+    if found:
+        return found[0]
+    numbers = [number for number, _, _ in readings[0]]
+    if len(set(numbers)) < len(numbers) and not has_head and not any(separator for *_, separator in readings[0]):
         return None  # 2012 Audi, 2012 BMW
     raise refused(text, path, f"its numbers are not the indices from 0 to {len(numbers) - 1}, each once")
+
+
+_Pairs = list[tuple[int, str, str]]  # number, name, separator
+
+
+def _readings(lines: list[str]) -> list[_Pairs]:
+    """With the number first, with the name first; where names are numbers it may be either."""
+    first = [_NUMBERED.fullmatch(line) for line in lines]
+    if not all(first):
+        last = [_NAMED.fullmatch(line) for line in lines]
+        return [[(int(found[3]), found[1], found[2]) for found in last if found]] if all(last) else []
+    pairs = [(int(found[1]), found[3], found[2] or "") for found in first if found]
+    if not all(re.fullmatch(r"\d{1,9}", name.strip()) for _, name, _ in pairs):
+        return [pairs]
+    return [pairs, [(int(found[3]), found[1], found[2] or "") for found in first if found]]
+
+
+def _are_indices(pairs: _Pairs) -> bool:
+    return sorted(number for number, _, _ in pairs) == list(range(len(pairs)))
+
+
+def _by_number(pairs: _Pairs) -> dict[int, Any]:
+    return {number: _cells(name, separator or ",") for number, name, separator in pairs}
 
 
 def _check_clear(names: list[str], text: str, path: str) -> None:

@@ -45,9 +45,10 @@ def read(source: Labels | None) -> list[str] | None:
         - a list or dict as Python or NumPy prints it; YAML with `names:`; text of a name a line, of "0:cat" lines, or
           of one line of comma-separated names, see `npresnet.model.label_texts`
 
-        Items of a list are names, numbers too. Of a dict whose keys and values are all numbers the values are the
-        indices where the keys are text, `{"0": 0, "1": 1, "10": 2}`; where text is a number, `{"0": "7", "1": "3"}`, it
-        is a name. A file called "imagenet" takes precedence over the built-in names.
+        Items of a list are names, numbers too, or pairs as of a dict, `[("cat", 0), ...]`. Of a dict whose keys and
+        values are all numbers the values are the indices where the keys are text, `{"0": 0, "1": 1, "10": 2}`; where
+        text is a number, `{"0": "7", "1": "3"}`, it is a name. A file called "imagenet" takes precedence over the
+        built-in names.
 
     Returns
     -------
@@ -158,9 +159,17 @@ def _from_unwrapped(labels: Any, where: str, keys_are: str = "") -> list[str]:
         names = _in_order(labels, where, keys_are)
     elif isinstance(labels, Iterable) and not isinstance(labels, (str, bytes, Set)):
         names = list(labels)
+        if names and all(map(_is_numbered, names)):
+            names = _in_order(_once(names, where), where, "")
     else:
         raise ArchitectureError(f"{where}: expected an ordered list of names, got {labels!r:.60}")
     return _not_empty([_name(label, where) for label in names], where)
+
+
+def _is_numbered(item: Any) -> bool:
+    """A pair of index and name, in either order, as `class_to_idx.items()` gives them: ("cat", 0)."""
+    kinds = [isinstance(part, str) or 2 * _is_index(part) for part in item] if isinstance(item, (list, tuple)) else []
+    return len(kinds) == 2 and all(kinds) and 2 in kinds
 
 
 def _in_order(labels: Mapping[Any, Any], where: str, keys_are: str) -> list[Any]:
@@ -213,6 +222,8 @@ def _is_number(key: Any) -> bool:
 
 def _name(label: Any, where: str) -> str:
     """A name; the last item of a pair such as ["n02123045", "cat"]; integers (classes of digits) as strings."""
+    if isinstance(label, (list, tuple)) and len(label) > 1 and _is_index(label[-1]):
+        raise ArchitectureError(f"{where}: expected a class name as the last item, got {label!r:.60}")
     if isinstance(label, (list, tuple)) and label:
         label = label[-1]
     if isinstance(label, str) and label.strip():

@@ -21,7 +21,8 @@ def read_table(path: str, what: str, first: Sequence[str], second: Sequence[str]
     first, second  names that a column has in a header; where there are several, the first of them is taken. A first
                    line that names both columns is a header, and then there may be others, in any order
 
-    Raises ImageError for a file that is no such text, an empty cell, and more than two columns without a header.
+    Raises ImageError for a file that is no such text, an empty cell, more than two columns without a header, and more
+    cells than its header.
     """
     lines = _lines(path, what)
     head = next(lines, None)
@@ -30,10 +31,12 @@ def read_table(path: str, what: str, first: Sequence[str], second: Sequence[str]
     columns = _columns(head[1], first, second)
     if columns is None:
         columns = (0, 1)
-        yield _row(path, what, *head, columns, exact=True)
+        yield _row(path, what, *head, columns, 2, exact=True)
     exact = columns == (0, 1) and len(head[1]) == 2
     for number, cells in lines:
-        yield _row(path, what, number, cells, columns, exact=exact)
+        while len(cells) > len(head[1]) and not cells[-1]:
+            cells.pop()
+        yield _row(path, what, number, cells, columns, len(head[1]), exact=exact)
 
 
 def _lines(path: str, what: str) -> Iterator[tuple[int, list[str]]]:
@@ -73,8 +76,10 @@ def _columns(cells: list[str], first: Sequence[str], second: Sequence[str]) -> t
     return None if one is None or two is None else (one, two)
 
 
-def _row(path: str, what: str, number: int, cells: list[str], columns: tuple[int, int], *, exact: bool) -> Row:
-    if len(cells) <= max(columns) or (exact and len(cells) != 2):
+def _row(
+    path: str, what: str, number: int, cells: list[str], columns: tuple[int, int], width: int, *, exact: bool
+) -> Row:
+    if len(cells) <= max(columns) or len(cells) > width or (exact and len(cells) != 2):
         more = "; for more columns the first line must name them" if len(cells) > 2 else ""
         raise ImageError(
             f"line {number} of {name_of(path)} has {len(cells)} cells, expected {what}{more}. A comma inside a cell "

@@ -21,14 +21,13 @@ class Chunk(NamedTuple):
 
 def new_pictures(groups: Iterable[Pictures], done: set[str]) -> list[list[Picture]]:
     """Of each group the pictures that have no row; none twice, though several sources may name it."""
-    seen = set(done)
+    seen: set[str] = set()  # as given: two names may be shown alike
     found: list[list[Picture]] = []
     for group in groups:
         files = []
         for picture in group.files:
-            name = visible(picture.shown)
-            if name not in seen:
-                seen.add(name)
+            if picture.shown not in seen and visible(picture.shown) not in done:
+                seen.add(picture.shown)
                 files.append(picture)
         found.append(files)
     return found

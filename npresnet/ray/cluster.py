@@ -47,11 +47,13 @@ def connected(address: str | None) -> Iterator[Any]:
     address  "host:port", "ray://host:port", "auto" or "local" (a cluster of this machine's own, which ends with the
              block); None: that of RAY_ADDRESS, else a cluster that runs on this machine, else "local"
 
-    Raises DeviceError if nothing answers there.
+    Raises DeviceError if nothing answers there, and for what Ray itself raises in the block: its store is full, its
+    head is gone.
     """
     ray = library()
     if ray.is_initialized():
-        yield ray
+        with _ray_errors(ray):
+            yield ray
         return
     address = address or os.environ.get("RAY_ADDRESS") or ("local" if _is_gone(_noted()) else None)
     _require_answer(address or "")
@@ -66,9 +68,24 @@ def connected(address: str | None) -> Iterator[Any]:
     except (ConnectionError, ValueError, RuntimeError, OSError, SystemExit) as error:
         raise DeviceError(_unreachable(address or "local", _reason(error))) from error
     try:
-        yield ray
+        with _ray_errors(ray):
+            yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _ray_errors(ray: Any) -> Iterator[None]:
+    """Ray's own errors as DeviceError; what a worker's code raised stays."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError:
+        raise
+    except ray.exceptions.RayError as error:
+        told = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DeviceError(
+            f"Ray failed ({type(error).__name__}): {told}. Rows that are written stay; --resume (resume=True) goes on"
+        ) from error
 
 
 def _require_answer(address: str) -> None:

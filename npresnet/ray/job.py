@@ -9,8 +9,10 @@ of a dead one.
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from npresnet.errors import DeviceError, ImageError, NpresnetError
@@ -28,6 +30,11 @@ from npresnet.system.text import visible
 DEATHS = 3  # of workers with one chunk, and of workers in a row that did not even open the model
 
 SAME_VERSION = "Every node needs npresnet, in the version of this one: python -m pip install 'npresnet[ray]'"
+PLACED_S = 60.0  # for the first worker to start
+NOT_PLACED = (
+    f"after {PLACED_S:.0f} s no worker has started: others may use the cluster, or a node be about to start. Still "
+    "waiting; `ray status` shows what is asked for"
+)
 
 Source = str | os.PathLike[str]
 
@@ -83,28 +90,37 @@ def predict(
     the output exists, DeviceError if Ray is not installed or its cluster does not answer, and the errors of `load`.
     """
     top, batch_size = as_count(top, "top"), as_count(batch_size, "batch_size")
+    for number, name in ((workers, "workers"), (num_cpus, "num_cpus")):
+        if number is not None:
+            as_count(number, name)
     groups = [resolve(one, filesystem=filesystem, recursive=recursive) for one in _several(source)]
     placed = {name: options.pop(name, None) for name in ("device", "dtype", "fast", "winograd", "max_pixels")}
     loaded = read(model, **options)
     identity = fingerprint(loaded)
-    run = {"model": identity, "top": top, "dtype": str(placed["dtype"] or "float32")}
-    written = Output(output, run, resume=resume)
-    found = new_pictures(groups, written.done)
-    skipped = sum(len(group.files) for group in groups) - sum(len(files) for files in found)
-    if not any(found):
-        written.complete()
-        return Summary(written.name, skipped=skipped)
-    with connected(address) as ray:
-        cpus = num_cpus or default_cpus(ray.nodes())
-        gpus = (1 if str(placed["device"]).startswith("cuda") else 0) if num_gpus is None else num_gpus
-        count = workers or places(ray.nodes(), cpus, gpus)
-        size = chunk_size(sum(map(len, found)), count, batch_size)
-        todo = deque(Chunk(which, part) for which, files in enumerate(found) for part in chunks(files, size))
-        weights = Weights(ray.put(loaded), loaded.source.name, identity)
-        arguments = (weights, [group.filesystem for group in groups], top, batch_size, placed)
-        actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
-        job = _Job(ray, lambda: actor.remote(*arguments), written, todo, advance)
-        return job.run(min(count, len(todo)))._replace(skipped=skipped)
+    run = {
+        "model": identity,
+        "top": top,
+        "dtype": str(placed["dtype"] or "float32"),
+        "fast": bool(placed["fast"]),
+        "winograd": placed["winograd"] is not False,
+    }
+    with closing(Output(output, run, resume=resume)) as written:
+        found = new_pictures(groups, written.done)
+        skipped = sum(len(group.files) for group in groups) - sum(len(files) for files in found)
+        if not any(found):
+            written.complete()
+            return Summary(written.name, skipped=skipped)
+        with connected(address) as ray:
+            cpus = num_cpus or default_cpus(ray.nodes())
+            gpus = (1 if str(placed["device"]).startswith("cuda") else 0) if num_gpus is None else num_gpus
+            count = workers or places(ray.nodes(), cpus, gpus)
+            size = chunk_size(sum(map(len, found)), count, batch_size)
+            todo = deque(Chunk(which, part) for which, files in enumerate(found) for part in chunks(files, size))
+            weights = Weights(ray.put(loaded), loaded.source.name, identity)
+            arguments = (weights, [group.filesystem for group in groups], top, batch_size, placed)
+            actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+            job = _Job(ray, lambda: actor.remote(*arguments), written, todo, advance)
+            return job.run(min(count, len(todo)))._replace(skipped=skipped)
 
 
 class _Job:
@@ -119,6 +135,7 @@ class _Job:
         self._opening: dict[Any, Any] = {}  # future -> worker that loads the model
         self._running: dict[Any, tuple[Any, Chunk]] = {}  # future -> worker, and what it does
         self._lost_opening = 0
+        self._is_placed = False
 
     def run(self, workers: int) -> Summary:
         """Do everything; whatever ends this early, rows that are done are in parts."""
@@ -127,7 +144,10 @@ class _Job:
                 self._open_one()
             while self._todo or self._running:
                 waiting = [*self._opening, *self._running]
-                ready, _ = self._ray.wait(waiting, num_returns=1)
+                ready, _ = self._ray.wait(waiting, num_returns=1, timeout=None if self._is_placed else PLACED_S)
+                if not ready and not self._is_placed:
+                    warnings.warn(NOT_PLACED, stacklevel=2)
+                self._is_placed = True  # or said not to be
                 for future in ready:
                     step = self._opened if future in self._opening else self._done
                     step(future)

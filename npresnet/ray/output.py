@@ -5,6 +5,10 @@ parts, which pandas, Spark, DuckDB and pyarrow read as one table. A part is writ
 renamed, so that a run that is cut, at any moment, leaves whole parts; they hold what was done, and a resumed run goes
 on from there. A part's name is unique to its run. The file lists the parts it was made of: if a run is cut between
 writing the file and deleting the parts, they are not taken twice.
+
+One run at a time: beside the parts, the hidden file OWNER names the run that writes. A run that is resumed becomes the
+owner, and one that was not dead after all stops before it would write or delete anything more. This needs no locks,
+which object stores do not have.
 """
 
 from __future__ import annotations
@@ -18,10 +22,12 @@ from typing import Any
 
 from npresnet.errors import NpresnetError
 from npresnet.ray.cluster import arrow
+from npresnet.ray.replacing import Replacing
 from npresnet.ray.sources import ADDRESS
 from npresnet.ray.table import schema
 
 PART_S, PART_ROWS = 5.0, 65_536  # a part is written when it is so old or so long: what a cut can cost
+OWNER = ".npresnet-run"
 RUN, PARTS = b"npresnet.run", b"npresnet.parts"  # metadata: which model and settings; which parts a file is made of
 
 
@@ -37,7 +43,7 @@ class Output:
     def __init__(self, destination: str | os.PathLike[str], run: dict[str, Any], *, resume: bool):
         self.name = os.fspath(destination)
         self._fs, self._path = _place(self.name)
-        self._is_file = self.name.lower().endswith(".parquet")
+        self._is_file = self._path.lower().endswith(".parquet")  # of an address, options may follow
         self._folder = f"{self._path}.parts" if self._is_file else self._path
         self._run, self._id = json.dumps(run, sort_keys=True).encode(), uuid.uuid4().hex[:12]
         self._rows: list[Any] = []
@@ -62,31 +68,52 @@ class Output:
             name = f"part-{self._id}-{self._written:06d}.parquet"
             with self._replacing(f"{self._folder}/{name}", {RUN: self._run}) as writer:
                 writer.write_table(rows)
-            self._written += 1
-            self._rows, self._count = [], 0
+            self._rows, self._count, self._written = [], 0, self._written + 1
         self._since = monotonic()
 
     def complete(self) -> None:
         """All rows are there: write the last part, and make the one file of all of them."""
         self.flush()
         if not self._is_file:
+            self.close()
             return
-        parts = self._parts()
+        exists = self._exists(self._path)
+        if exists:  # perhaps since a moment ago, of a run that had not ended
+            with self._fs.open_input_file(self._path) as stream:
+                self._merged |= _parts_of(stream)
+        parts = [part for part in self._parts() if os.path.basename(part) not in self._merged]
         names = json.dumps([os.path.basename(part) for part in parts])
         with self._replacing(self._path, {RUN: self._run, PARTS: names.encode()}) as writer:
-            for rows in self._row_groups([*([self._path] if self._exists(self._path) else []), *parts]):
+            for rows in self._row_groups([*([self._path] if exists else []), *parts]):
                 writer.write_table(rows)
-        (left,) = self._fs.get_file_info([self._folder])
-        if left.type == arrow().fs.FileType.Directory:
-            self._fs.delete_dir(self._folder)
+        self._require_owner()
+        self._fs.delete_dir(self._folder)
+
+    def close(self) -> None:
+        """This run writes no more: what is there may be resumed, and nothing is left of a run without rows."""
+        if self._owner() == self._id:
+            self._fs.delete_file(f"{self._folder}/{OWNER}")
+            if self._is_file and not self._files():
+                self._fs.delete_dir(self._folder)
 
     def _begin(self, resume: bool) -> None:
-        exists = self._exists(self._path) or bool(self._parts())
+        exists = self._exists(self._path) or bool(self._files())
         if exists and not resume:
             raise NpresnetError(
                 f"{self.name} exists{'' if self._exists(self._path) else ', unfinished'}; --resume (resume=True) adds "
                 "what is missing in it, another -o begins anew"
             )
+        self._fs.create_dir(self._folder, recursive=True)
+        with self._fs.open_output_stream(f"{self._folder}/{OWNER}") as stream:
+            stream.write(self._id.encode())
+        try:
+            self._read_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_all(self) -> None:
+        """Note what is done."""
         self._remove_unfinished()
         if self._is_file and self._exists(self._path):
             self._read(self._path)
@@ -109,7 +136,9 @@ class Output:
                     self.done.update(file.read(["path"])["path"].to_pylist())
                     return
         except (OSError, ValueError) as error:
-            raise NpresnetError(f"{path} cannot be read, so it cannot be resumed: {error}; use another -o") from error
+            way = "" if path == self._path else "delete it, so that its pictures are done again, or "
+            told = f"{path} cannot be read, so it cannot be resumed: {error}; {way}use another -o"
+            raise NpresnetError(told) from error
         theirs, ours = json.loads(told.get(RUN, b"{}")), json.loads(self._run)
         differ = [name for name in ours if theirs.get(name) != ours[name]]
         raise NpresnetError(
@@ -117,8 +146,24 @@ class Output:
             f"for now ({_shown(ours, differ)}); resume with what it was begun with, or use another -o"
         )
 
-    def _replacing(self, path: str, metadata: dict[bytes, bytes]) -> _Replacing:
-        return _Replacing(self._fs, path, schema(metadata))
+    def _replacing(self, path: str, metadata: dict[bytes, bytes]) -> Replacing:
+        return Replacing(self._fs, path, schema(metadata), self._require_owner)
+
+    def _owner(self) -> str:
+        """The run that writes here; "" if none does."""
+        try:
+            with self._fs.open_input_stream(f"{self._folder}/{OWNER}", compression=None) as stream:
+                return str(stream.read().decode(errors="replace"))
+        except FileNotFoundError:
+            return ""
+
+    def _require_owner(self) -> None:
+        """Raise NpresnetError if another run has taken over."""
+        if self._owner() != self._id:
+            raise NpresnetError(
+                f"another run has begun to write {self.name}, so this one stops; its rows stay. One run at a time "
+                "writes an output; --resume (resume=True) does what is missing"
+            )
 
     def _parts(self) -> list[str]:
         return [path for path in self._files() if os.path.basename(path).startswith("part-")]
@@ -158,28 +203,12 @@ class Output:
             yield arrow().concat_tables(rows)
 
 
-class _Replacing:
-    """A Parquet writer whose file appears when it is whole."""
+def _parts_of(stream: Any) -> set[str]:
+    """The names of the parts that the file was made of."""
+    import pyarrow.parquet as parquet
 
-    def __init__(self, filesystem: Any, path: str, columns: Any):
-        self._fs, self._path, self._columns = filesystem, path, columns
-        folder, name = os.path.split(path)
-        self._temporary = f"{folder}/.{name}.unfinished"
-
-    def __enter__(self) -> Any:
-        import pyarrow.parquet as parquet
-
-        self._stream = self._fs.open_output_stream(self._temporary)
-        self._writer = parquet.ParquetWriter(self._stream, self._columns)
-        return self._writer
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._writer.close()
-        self._stream.close()
-        if kind is None:
-            self._fs.move(self._temporary, self._path)
-        else:
-            self._fs.delete_file(self._temporary)
+    metadata = parquet.ParquetFile(stream).schema_arrow.metadata or {}
+    return set(json.loads(metadata.get(PARTS, b"[]")))
 
 
 def _place(name: str) -> tuple[Any, str]:

@@ -76,4 +76,10 @@ def _source(batch: Mapping[str, Any]) -> str:
 
 
 def _column(pa: Any, values: Any) -> Any:
-    return pa.array(values if getattr(values, "ndim", 1) == 1 else values.tolist())
+    """With the type of its numbers, also in lists."""
+    if getattr(values, "ndim", 1) == 1:
+        return pa.array(values)
+    kind = None if values.dtype.hasobject else pa.from_numpy_dtype(values.dtype)
+    for _ in values.shape[1:] if kind else ():
+        kind = pa.list_(kind)
+    return pa.array(values.tolist(), type=kind)

@@ -12,6 +12,7 @@ from npresnet import images
 from npresnet.errors import ImageError
 from npresnet.images.finding import EXTENSIONS
 from npresnet.images.messages import name_of, reason, shortened
+from npresnet.images.opening import check_path
 from npresnet.ray.cluster import arrow
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a drive of Windows, C:\, is none
@@ -64,7 +65,7 @@ def resolve(source: str | os.PathLike[str], *, filesystem: Any = None, recursive
 
 
 def opener(filesystem: Any) -> Callable[[str], bytes]:
-    """The function that reads a file of this file system. It raises OSError."""
+    """The function that reads a file of this file system. It raises OSError, ImageError, and what fsspec's raise."""
     if filesystem is None:
         return _read_local
 
@@ -82,6 +83,7 @@ def unreadable(picture: Picture, error: Exception) -> ImageError:
 
 
 def _read_local(path: str) -> bytes:
+    check_path(path)  # a pipe without a writer would be waited for
     with open(path, "rb") as file:
         return file.read()
 
@@ -113,7 +115,7 @@ def _listed(filesystem: Any, path: str, recursive: bool, text: str) -> list[str]
         if info.type == fs.FileType.Directory:
             base = path
         elif pattern:
-            matches, recursive = re.compile(_expression(pattern)).fullmatch, "/" in pattern or "**" in pattern
+            matches, recursive = _compiled(pattern, text).fullmatch, "/" in pattern or "**" in pattern
         else:
             raise ImageError(f"no such file or folder: {shortened(text)!r}; check the spelling")
         found = filesystem.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=recursive))
@@ -144,6 +146,13 @@ def _split(path: str) -> tuple[str, str]:
     parts = path.split("/")
     first = next((place for place, part in enumerate(parts) if "*" in part or "[" in part), len(parts))
     return "/".join(parts[:first]), "/".join(parts[first:])
+
+
+def _compiled(pattern: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(_expression(pattern))
+    except re.error as error:
+        raise ImageError(f"the pattern {shortened(text)!r} cannot be read: {error}; check its brackets") from None
 
 
 def _expression(pattern: str) -> str:

@@ -13,7 +13,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from npresnet.errors import ArchitectureError
+from npresnet import __version__
+from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.ambiguity import warn_of_ambiguity
 from npresnet.model.decisions import Labels, PreprocessLike, decide_runtime
 from npresnet.model.finding import find_file
@@ -32,6 +33,7 @@ class Weights:
     ref: Any  # ray.ObjectRef of a Loaded
     name: str
     fingerprint: str  # of all that its results depend on: weights, labels, preprocessing, options
+    version: str = __version__  # of npresnet
 
     def __repr__(self) -> str:
         return f"<npresnet.ray.Weights {self.name}, {self.fingerprint[:8]}>"
@@ -107,6 +109,11 @@ def opened(model: ModelLike | Weights, **options: Any) -> Model:
     decided = sorted(set(options) - set(RUNTIME))
     if decided:
         raise ArchitectureError(f"{', '.join(decided)}: decided when the weights were put; pass it to npresnet.ray.put")
+    if model.version != __version__:
+        raise DeviceError(
+            f"a worker has npresnet {__version__}, and {model.name} was put by {model.version}: results may differ. "
+            "Install the same version on every node"
+        )
     where = options.pop("device", "cpu"), options.pop("dtype", "float32"), options.pop("threads", None)
     loaded: Loaded = library().get(model.ref)
     return loaded.model(decide_runtime(*where, **options))

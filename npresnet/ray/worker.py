@@ -70,8 +70,8 @@ def ahead(pictures: Sequence[Picture], read: Callable[[str], bytes], count: int)
     def fetch(picture: Picture) -> bytes | ImageError:
         try:
             return read(picture.path)
-        except (OSError, ValueError, MemoryError) as error:  # of pyarrow, ArrowInvalid is a ValueError
-            return unreadable(picture, error)
+        except Exception as error:  # file systems of fsspec raise their own
+            return error if isinstance(error, ImageError) else unreadable(picture, error)
 
     with ThreadPoolExecutor(READERS, "npresnet-fetch") as pool:
         waiting: deque[Future[bytes | ImageError]] = deque()

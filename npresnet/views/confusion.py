@@ -7,6 +7,7 @@ confused most. Of more than MAX_CELLS classes, neighbours share a cell.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ LIST_WIDTH = 460
 HEADING_WIDTH = 420
 SIZES = ((12, 56), (COUNTED_UP_TO, 40), (50, 20), (NAMED_UP_TO, 14), (300, 4), (600, 2))  # up to so many classes
 TEXT = 13
+MAX_LETTERS = 200  # of a label that are measured: a file may have labels of megabytes
 
 RIGHT = np.array([23, 84, 158])  # the colour of a full cell
 WRONG = np.array([190, 44, 38])
@@ -164,12 +166,15 @@ def _draw_list(draw: ImageDraw.ImageDraw, counts: Array, labels: Sequence[str], 
 
 def _fitted(text: str, room: int, size: int) -> tuple[str, Font]:
     """On one line, in this size if it fits, else shortened."""
-    font, drawn = drawable(text, size)
-    if font.getlength(drawn) <= room:
+    font, drawn = drawable(text[:MAX_LETTERS], size)
+    if len(text) <= MAX_LETTERS and font.getlength(drawn) <= room:
         return drawn, font
-    while len(drawn) > 1 and font.getlength(drawn + "..") > room:
-        drawn = drawn[:-1]
-    return drawn + "..", font
+
+    def length(count: int) -> float:
+        return float(font.getlength(drawn[:count] + ".."))
+
+    most = bisect_right(range(1, len(drawn) + 1), float(room), key=length)
+    return drawn[: max(1, most)] + "..", font
 
 
 def _height(font: Font) -> float:

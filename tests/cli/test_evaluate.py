@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from npresnet.cli.evaluate import to_text
+from npresnet.model.evaluation import Evaluation
+from npresnet.system.text import width
 from tests.support.small import shared_model, write_pictures
 
 COUNT = 12
@@ -105,14 +109,24 @@ def test_a_mapping(run, labelled, model_file):
     assert json.loads(done.out)["top1"] == pytest.approx(100 * right / COUNT)
 
 
-def test_a_wrong_name_of_the_output_ends_at_once(run, labelled, model_file):
+@pytest.mark.parametrize("name", ["out.xyz", "nowhere/out.csv", "nowhere/out.png", "folder.csv"])
+def test_a_wrong_name_of_the_output_ends_at_once(run, labelled, model_file, name):
     folder, *_ = labelled
-    done = run("eval", folder, "--model", model_file, "--confusion", "out.xyz")
+    os.makedirs("folder.csv", exist_ok=True)
+    done = run("eval", folder, "--model", model_file, "--confusion", name)
     assert (done.code, done.out) == (1, "")
-    assert "out.xyz" in done.err
+    assert f"--confusion {name}: " in done.err
 
 
 def test_no_images(run, tmp_path, model_file):
     done = run("eval", tmp_path, "--model", model_file)
     assert (done.code, done.out) == (1, "")
     assert "a folder a class" in done.err
+
+
+def test_columns_align_where_letters_are_wide():
+    names = ["猫", "größer", "dog", "e\u0301", "犬の子"]
+    pairs = {(true, (true + 1) % 5): 1 for true in range(5)}
+    _, *lines = to_text(Evaluation(names, 5, 0, 5, 0, [], pairs, 1.0, [])).split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in lines] == names
+    assert {width(line.split("%")[0]) for line in lines} == {6 + 2 + 7 + 2 + 7}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -57,6 +58,30 @@ def test_a_folder_that_is_its_own_part_ends(tmp_path):
     assert relative(read_samples(tmp_path), tmp_path) == [("cat/1.jpg", "cat")]
 
 
+@pytest.mark.parametrize("target", ["set", "."])
+def test_a_link_to_what_holds_the_classes_is_followed_by_none(target, tmp_path):
+    """Or every class's images would be of this class, too."""
+    root = tmp_path / "set"
+    touch(root, "cat/1.jpg", "dog/2.jpg")
+    (root / "cat" / "all").symlink_to(tmp_path / target)
+    assert relative(read_samples(root), root) == [("cat/1.jpg", "cat"), ("dog/2.jpg", "dog")]
+
+
+def test_folders_deeper_than_python_s_stack(tmp_path):
+    depth = sys.getrecursionlimit() + 100
+    made = [tmp_path / "cat", *(f"{tmp_path}/cat{'/d' * level}" for level in range(1, depth))]
+    for folder in made:
+        os.mkdir(folder)
+    last = f"{made[-1]}/1.jpg"
+    try:
+        open(last, "wb").close()
+        assert read_samples(tmp_path).rows == [(last, "cat")]
+    finally:
+        os.remove(last)
+        for folder in reversed(made):
+            os.rmdir(folder)
+
+
 def test_dangling_links_are_images_that_fail(tmp_path):
     touch(tmp_path, "cat/1.jpg")
     (tmp_path / "cat" / "2.jpg").symlink_to(tmp_path / "nowhere")
@@ -95,6 +120,7 @@ TABLES = [
     ("tabs", "path\tlabel\na/1.jpg\tcat\nb.png\tdog\n"),
     ("the first of several names for a column", "file,imagenet_index,name\na/1.jpg,9,cat\nb.png,7,dog\n"),
     ("a file's name", "name,label\na/1.jpg,cat\nb.png,dog\n"),
+    ("a spreadsheet's empty cells", "id,path,label\n1,a/1.jpg,cat,,\n2,b.png,dog,,\n"),
     ("semicolons", "a/1.jpg;cat\nb.png;dog"),
 ]
 
@@ -136,6 +162,8 @@ def test_rows_said_twice_count_twice_and_are_told(tmp_path):
         (b"a.jpg,cat\nb.jpg\n", "line 2 .* has 1 cells"),
         (b"a.jpg,cat,0.5\n", "line 1 .* has 3 cells.*must name them"),
         (b"path,label\na, b.jpg,cat\n", "line 2 .* has 3 cells.*quotes"),
+        (b"id,path,label\n1,a.jpg,cat\n2,b.jpg,dog, wild\n", "line 3 .* has 4 cells.*quotes"),
+        (b"path;label;split\na;b.jpg;cat;test\n", "line 2 .* has 4 cells"),
         (b"path,label\n,cat\n", "line 2 .* an empty cell"),
         (b"path,label\na.jpg,\n", "line 2 .* an empty cell"),
         (b"path,label\n", "no rows"),

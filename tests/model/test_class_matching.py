@@ -38,6 +38,28 @@ def test_synonyms(name):
     assert matched([name]) == [0]
 
 
+@pytest.mark.parametrize("name", ["-1", "1-0", "1 0", "2,11", "v -2"])
+def test_signs_and_what_separates_digits_are_no_spelling(name):
+    with pytest.raises(ArchitectureError, match="match no class"):
+        matched([name], ["1", "10", "211", "v2"], kind="labels")
+
+
+def test_numbers_in_names_are_spelled_in_several_ways():
+    assert matched(["Class_1", "class-12", "1_0"], ["class 12", "class1", "1-0"]) == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("Cardigan", ["ant", "Cardigan, Welsh corgi", "cardigan"]),
+        ("maillot, tank suit", ["ant", "maillot", "maillot tank suit"]),
+    ],
+)
+def test_a_name_that_is_nearly_one_label_and_a_synonym_of_another_is_refused(name, labels):
+    with pytest.raises(ArchitectureError, match=r"may be any of the classes \[1, 2\] of the model"):
+        matched([name], labels)
+
+
 def test_several_classes_are_refused():
     with pytest.raises(ArchitectureError, match=r"'Crane' may be any of the classes \[1, 2\] of the model"):
         matched(["Crane"], ["ant", "crane, bird", "crane, machine"])

@@ -85,7 +85,9 @@ def test_a_table(model, known, pairs, tmp_path, use_names):
         writer.writerows((path, model.labels[true] if use_names else true) for path, true in pairs)
     found = model.evaluate(tmp_path / "set.csv", batch_size=5)
     check(found, known, pairs, model.labels)
-    assert found.notes == ([] if use_names else ["the labels are numbers, which are taken as those of the classes"])
+    told = "the labels are numbers, which are taken as those of the classes"
+    none_of_0 = "; the first class is 0, and none is of it" * all(true for _, true in pairs)
+    assert found.notes == ([] if use_names else [told + none_of_0])
 
 
 def test_an_iterable_of_pairs(model, known, pairs):
@@ -176,6 +178,44 @@ def test_a_model_without_labels_takes_folders_in_sorted_order(tmp_path):
     assert found.notes == [
         "the model has no labels: the 3 folders in sorted order are its classes, as torchvision numbers them"
     ]
+
+
+class DataSet(list):
+    """As torchvision's: pairs (image, number), and the names of its classes in their order."""
+
+    def __init__(self, pairs, classes):
+        super().__init__(pairs)
+        self.classes = classes
+
+
+def test_a_data_set_that_numbers_its_classes_in_its_own_way(model, known, pairs):
+    names = sorted(model.labels, reverse=True)
+    shuffled = DataSet([(path, names.index(model.labels[true])) for path, true in pairs], names)
+    assert names != model.labels
+    with pytest.raises(ArchitectureError, match=r"the data set numbers its classes as .*dict\(enumerate"):
+        model.evaluate(shuffled)
+    check(model.evaluate(shuffled, classes=dict(enumerate(shuffled.classes))), known, pairs, model.labels)
+    part = DataSet(shuffled[:2], None)  # as torch's Subset
+    part.dataset = shuffled
+    with pytest.raises(ArchitectureError, match="the data set numbers its classes as"):
+        model.evaluate(part)
+    some = DataSet([], model.labels[1:3])
+    with pytest.raises(ArchitectureError, match="the data set numbers its classes as"):
+        model.evaluate(some)
+    for classes in (list(model.labels), ["wolf", "lynx"], [("a", "b")], None):
+        check(model.evaluate(DataSet(pairs, classes)), known, pairs, model.labels)
+    check(model.evaluate(DataSet(pairs, names), classes="index"), known, pairs, model.labels)
+
+
+@pytest.mark.parametrize("use_labels", [False, True])
+def test_numbers_that_may_count_from_1_are_told(tmp_path, use_labels):
+    for name in ("1", "2"):
+        write_pictures(tmp_path / name, 1)
+    (tmp_path / "set.csv").write_text("1/000.png,1\n2/000.png,2\n")
+    labels = ["ant", "bee", "crane"] if use_labels else None
+    with npresnet.build("cifar_resnet20", num_classes=3, labels=labels, seed=3) as model:
+        for source in (tmp_path / "set.csv", *([] if use_labels else [tmp_path])):
+            assert "the first class is 0, and none is of it" in " ".join(model.evaluate(source).notes)
 
 
 def test_not_labelled(model, tmp_path, pairs):

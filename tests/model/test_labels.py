@@ -85,6 +85,8 @@ PARSED = [
     {"class_to_idx": {"crane": 2, "ant": 0, "bee": 1}},
     {"classes": ABC, "version": 1},
     {"labels": ABC},
+    [["bee", 1], ["ant", 0], ["crane", 2]],
+    {"classes": [[2, "crane"], [0, "ant"], [1, "bee"]]},
     {"names": {"0": "ant", "1": "bee", "2": "crane"}},
 ]
 
@@ -176,6 +178,10 @@ NO_NAMES = [
     ("nested.json", b'[{"name": "ant"}]', "expected a class name"),
     ("nulls.json", b'["ant", null]', "expected a class name.* got None"),
     ("blank.json", b'["ant", " "]', "expected a class name.* got ' '"),
+    ("pairs.json", b'[["ant", 1], ["bee", 2]]', "each index from 0 to 1 once"),
+    ("pair.json", b'[["ant", 0], ["ant", 1]]', "the key 'ant' stands there twice"),
+    ("both.json", b"[[1, 0], [2, 1], [0, 2]]", "all are numbers"),
+    ("ids.json", b'{"0": ["n1", 5], "1": ["n2", 7]}', "expected a class name as the last item, got"),
     ("nothing.json", b"[]", "there are no names"),
     ("nothing2.json", b"{}", "there are no names"),
 ]

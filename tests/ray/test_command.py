@@ -5,14 +5,17 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from types import ModuleType
+from collections import deque
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from npresnet.cli import main
-from npresnet.errors import DeviceError
-from npresnet.ray import cluster, deployment, predict
+from npresnet.errors import DeviceError, NpresnetError
+from npresnet.ray import cluster, deployment, job, predict
 from npresnet.ray.cluster import library
+from npresnet.ray.output import Output
+from npresnet.ray.sources import Picture
 from tests.support.small import write_pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of Ray's own lines
@@ -98,3 +101,62 @@ def test_importing_the_package_imports_neither():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+class RayError(Exception):
+    """As Ray's own, of which those of a worker's code are."""
+
+
+class RayTaskError(RayError):
+    pass
+
+
+class NoCluster:
+    """A Ray that is connected, whose workers do not start."""
+
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+
+    def __init__(self, *answers):
+        self.answers, self.timeouts = list(answers), []
+
+    def is_initialized(self):
+        return True
+
+    def wait(self, waiting, num_returns, timeout):
+        self.timeouts.append(timeout)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer, waiting
+
+    def kill(self, worker):
+        pass
+
+
+def test_what_ray_itself_raises_is_told(monkeypatch):
+    monkeypatch.setattr(cluster, "library", NoCluster)
+    full = pytest.raises(DeviceError, match=r"Ray failed \(RayError\): the store is full\..*--resume")
+    with full, cluster.connected(None):
+        raise RayError("the store\nis full")
+    with pytest.raises(RayTaskError, match="of a worker"), cluster.connected(None):
+        raise RayTaskError("of a worker's code")
+
+
+def test_waiting_for_a_busy_cluster_is_told_once(tmp_path):
+    def worker():
+        return SimpleNamespace(open=SimpleNamespace(remote=object))
+
+    busy = NoCluster([], [], RayError("the end"))
+    output = Output(tmp_path / "rows", {}, resume=False)
+    todo = deque([job.Chunk(0, [Picture("a", "a")])])
+    with pytest.warns(UserWarning, match="no worker has started.*ray status") as told, pytest.raises(RayError):
+        job._Job(busy, worker, output, todo).run(2)
+    assert len(told) == 1
+    assert busy.timeouts == [job.PLACED_S, None, None]
+
+
+@pytest.mark.parametrize("how", [{"workers": 0}, {"workers": -1}, {"num_cpus": 0}, {"num_cpus": 1.5}])
+def test_numbers_of_workers_that_are_none(how, photos, tmp_path):
+    with pytest.raises(NpresnetError, match=next(iter(how))):
+        predict(photos, tmp_path / "rows", **how)
+    assert not (tmp_path / "rows").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow.parquet as parquet
 import pytest
 
@@ -80,7 +82,7 @@ def test_a_cut_between_the_file_and_the_end_of_its_parts_doubles_nothing(tmp_pat
     cut = Output(place, RUN, resume=False)
     cut.add(rows("a", "b"))
     cut.flush()
-    (part,) = (tmp_path / "rows.parquet.parts").iterdir()
+    (part,) = (tmp_path / "rows.parquet.parts").glob("part-*")
     content = part.read_bytes()
     cut.complete()
     part.parent.mkdir()
@@ -110,13 +112,13 @@ def test_a_file_of_another_program_is_not_resumed(tmp_path):
 def test_parts_by_age_and_by_length(tmp_path, monkeypatch):
     made = Output(tmp_path / "rows", RUN, resume=False)
     made.add(rows("a"))
-    assert not list(tmp_path.iterdir())  # nothing is made before there are rows
+    assert not list((tmp_path / "rows").glob("part-*"))
     monkeypatch.setattr(output, "PART_ROWS", 3)
     made.add(rows("b", "c"))
-    assert len(list((tmp_path / "rows").iterdir())) == 1
+    assert len(list((tmp_path / "rows").glob("part-*"))) == 1
     monkeypatch.setattr(output, "PART_S", 0.0)
     made.add(rows("d"))
-    assert len(list((tmp_path / "rows").iterdir())) == 2
+    assert len(list((tmp_path / "rows").glob("part-*"))) == 2
     assert sorted(paths(tmp_path / "rows")) == ["a", "b", "c", "d"]
 
 
@@ -129,3 +131,109 @@ def test_many_parts_become_row_groups_of_a_useful_size(tmp_path, monkeypatch):
     made.complete()
     assert parquet.ParquetFile(tmp_path / "rows.parquet").num_row_groups == 3
     assert paths(tmp_path / "rows.parquet") == list("abcdefg")
+
+
+# --- two runs, and what else cuts one --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows"])
+def test_two_runs_that_start_together(name, tmp_path):
+    first = Output(tmp_path / name, RUN, resume=False)
+    with pytest.raises(NpresnetError, match=r"exists.*; --resume"):
+        Output(tmp_path / name, RUN, resume=False)
+    first.add(rows("a"))
+    first.complete()
+    assert paths(tmp_path / name) == ["a"]
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows"])
+@pytest.mark.parametrize("late", ["flush", "complete"])
+def test_a_run_that_was_not_dead_stops_when_it_is_resumed(name, late, tmp_path):
+    first = Output(tmp_path / name, RUN, resume=False)
+    first.add(rows("a"))
+    first.flush()
+    first.add(rows("b"))
+    second = Output(tmp_path / name, RUN, resume=True)
+    assert second.done == {"a"}
+    second.add(rows("b"))
+    second.flush()
+    with pytest.raises(NpresnetError, match=f"another run has begun to write .*{name}, so this one stops"):
+        getattr(first, late)()
+    first.close()  # not the second's
+    second.add(rows("c"))
+    second.complete()
+    assert sorted(paths(tmp_path / name)) == ["a", "b", "c"]
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_run_that_is_resumed_while_it_merges_doubles_nothing(tmp_path, monkeypatch):
+    place = tmp_path / "rows.parquet"
+    first = Output(place, RUN, resume=False)
+    first.add(rows("a"))
+    first.flush()
+    others: list[Output] = []
+    check = first._require_owner
+
+    def taken_over_after_the_check():
+        check()
+        if not others:
+            others.append(Output(place, RUN, resume=True))
+
+    monkeypatch.setattr(first, "_require_owner", taken_over_after_the_check)
+    with pytest.raises(NpresnetError, match="another run has begun"):
+        first.complete()
+    (second,) = others
+    second.add(rows("b"))
+    second.complete()
+    assert sorted(paths(place)) == ["a", "b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+def test_a_run_that_fails_before_its_first_row_leaves_nothing(tmp_path):
+    Output(tmp_path / "rows.parquet", RUN, resume=False).close()
+    assert not list(tmp_path.iterdir())
+    Output(tmp_path / "rows.parquet", RUN, resume=False).close()
+
+
+def test_a_refused_resume_is_not_the_owner(tmp_path):
+    first = Output(tmp_path / "rows.parquet", RUN, resume=False)
+    first.add(rows("a"))
+    first.flush()
+    first.close()
+    with pytest.raises(NpresnetError, match="another top"):
+        Output(tmp_path / "rows.parquet", {**RUN, "top": 9}, resume=True)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_part_that_is_cut_short_names_the_way_out(tmp_path):
+    cut = Output(tmp_path / "rows", RUN, resume=False)
+    for name in "ab":
+        cut.add(rows(name))
+        cut.flush()
+    broken = min((tmp_path / "rows").glob("part-*"))
+    broken.write_bytes(broken.read_bytes()[:-20])
+    with pytest.raises(NpresnetError, match=f"{broken.name} cannot be read.*delete it, so that its pictures are done"):
+        Output(tmp_path / "rows", RUN, resume=True)
+    broken.unlink()
+    assert Output(tmp_path / "rows", RUN, resume=True).done == {"b"}
+
+
+def test_rows_are_on_the_disk_before_they_have_their_name(tmp_path, monkeypatch):
+    """Or a power cut after the parts are deleted may leave the one file empty."""
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append([p.name for p in tmp_path.iterdir()]), fsync(file)))
+    made = Output(tmp_path / "rows.parquet", RUN, resume=False)
+    made.add(rows("a"))
+    made.complete()
+    assert len(synced) == 2
+    assert "rows.parquet" not in synced[1]
+
+
+def test_an_address_with_options_is_a_file_too(tmp_path):
+    made = Output(f"file://{tmp_path}/rows.parquet?", RUN, resume=False)
+    made.add(rows("a"))
+    made.complete()
+    assert paths(tmp_path / "rows.parquet") == ["a"]
+    assert (tmp_path / "rows.parquet").is_file()

@@ -89,6 +89,20 @@ def test_other_columns_of_several_axes_are_kept(path):
     assert found["box"].to_pylist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float16", "int64", "bool", "datetime64[s]"])
+def test_other_columns_keep_the_type_of_their_numbers(kind, path):
+    values = np.arange(12).reshape(2, 2, 3).astype(kind)
+    found = Predictor(path)({"image": np.stack([picture(1)] * 2), "x": values, "y": values[:, 0, 0]})
+    assert found["x"].type == pa.list_(pa.list_(pa.from_numpy_dtype(values.dtype)))
+    assert found["y"].type == pa.from_numpy_dtype(values.dtype)
+    assert found["x"].to_pylist() == values.tolist()
+
+
+def test_a_worker_of_another_version_is_refused():
+    with pytest.raises(DeviceError, match=r"a worker has npresnet .*, and six\.npz was put by 0\.0\.7: .*same version"):
+        weights.opened(weights.Weights(None, "six.npz", "ab", "0.0.7"))
+
+
 @pytest.mark.parametrize(
     ("granted", "options", "expected"),
     [

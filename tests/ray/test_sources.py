@@ -11,7 +11,9 @@ from pyarrow import fs
 
 from npresnet.errors import ImageError
 from npresnet.ray import sources
-from npresnet.ray.sources import Picture, opener, resolve, unreadable
+from npresnet.ray.job import _new
+from npresnet.ray.sources import Picture, Pictures, opener, resolve, unreadable
+from npresnet.ray.worker import ahead
 
 TREE = (
     "bucket/a.jpg",
@@ -132,6 +134,33 @@ def test_nothing_found(source, words, mock):
         resolve(source, filesystem=mock)
 
 
+@pytest.mark.parametrize("pattern", ["bucket/[!].jpg", "bucket/[z-a].jpg"])
+def test_patterns_that_cannot_be_read(pattern, mock):
+    with pytest.raises(ImageError, match=r"the pattern 'bucket/.*' cannot be read: .*check its brackets"):
+        resolve(pattern, filesystem=mock)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match=r"pipe\.jpg is a pipe or device"):
+        opener(None)(str(tmp_path / "pipe.jpg"))
+
+
+def test_what_a_file_system_raises_costs_one_picture():
+    class RefusedError(Exception):
+        """As of gcsfs, which is no OSError."""
+
+    def read(path: str) -> bytes:
+        if path == "b":
+            raise RefusedError("429, rate limit")
+        return path.encode()
+
+    first, second, third = ahead([Picture(name, name) for name in "abc"], read, 2)
+    assert (first, third) == (b"a", b"c")
+    assert isinstance(second, ImageError)
+    assert "429, rate limit" in str(second)
+
+
 def test_an_unknown_kind_of_address():
     with pytest.raises(ImageError, match=r"'ftpx://host/a.jpg' cannot be read: .*s3://"):
         resolve("ftpx://host/a.jpg")
@@ -140,3 +169,11 @@ def test_an_unknown_kind_of_address():
 def test_a_file_that_is_gone_is_named():
     error = unreadable(Picture("photos/gone.jpg", "/far/gone.jpg"), FileNotFoundError(2, "No such file"))
     assert str(error) == "photos/gone.jpg does not exist; check the spelling and the current directory"
+
+
+def test_pictures_that_are_new():
+    """Of two sources a picture once; names that are shown alike are two: the byte E9, and the text that shows it."""
+    names = ["a", "b\udce9", "b\\udce9"]
+    groups = [Pictures(None, [Picture(name, name) for name in names])] * 2
+    assert [[file.shown for file in files] for files in _new(groups, set())] == [names, []]
+    assert [[file.shown for file in files] for files in _new(groups, {"b\\udce9"})] == [["a"], []]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
@@ -88,3 +89,23 @@ def test_names_of_any_length_and_script():
         warnings.simplefilter("ignore", UserWarning)  # where no font has the first one
         picture = confusion.draw_confusion(np.eye(4, dtype=int), names)
     assert picture.width < 700
+
+
+@pytest.mark.parametrize("n", [3, 101])
+def test_long_labels_take_no_time(n):
+    """A label of a million letters, which any file may have."""
+    labels = ["i" * 10**6, *(f"class {i} " * 2_000 for i in range(n - 1))]
+    started = time.perf_counter()
+    picture = confusion.draw_confusion(counts_of(n), labels)
+    assert time.perf_counter() - started < 5
+    assert max(picture.size) < 1200
+
+
+@pytest.mark.parametrize("room", [9, 40, 133, 460])
+def test_shortened_labels_are_as_long_as_fits(room):
+    text = "a label of many words, iii and mmm " * 5
+    drawn, font = confusion._fitted(text, room, 13)
+    assert drawn.endswith("..")
+    assert text.startswith(drawn[:-2])
+    assert len(drawn) == 3 or font.getlength(drawn) <= room
+    assert font.getlength(text[: len(drawn) - 1] + "..") > room
