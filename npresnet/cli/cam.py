@@ -25,6 +25,7 @@ ENDING = "-cam.png"
 def cam(args: Namespace) -> int:
     """Write each photo blended with a class activation map. Of several, those that fail are reported."""
     paths = ImagePaths.of(args)
+    paths.list_all()  # none of them may be overwritten, nor the last one by the first one's map
     if paths.is_empty:
         return FAILED
     targets = Targets(args.output, paths)

@@ -108,12 +108,31 @@ def test_no_image_is_overwritten(run, folder, model_file):
     assert {path: path.read_bytes() for path in (folder / "photos").glob("*.png")} == before
 
 
+def test_no_image_of_a_list_on_stdin_is_overwritten(run, folder, model_file):
+    (folder / "1.png").write_bytes((folder / "photos" / "001.png").read_bytes())
+    before = {path: path.read_bytes() for path in (folder / "photos").glob("*.png")}
+    for listed in ("photos/001.png\nphotos/000.png\n", "1.png\nphotos/001.png\n"):  # itself; one that comes later
+        pattern = "photos/00{name}.png" if listed.startswith("1") else "photos/{name}.png"
+        done = run("cam", "-", "-o", pattern, "--model", model_file, stdin=listed)
+        assert done.code == 1
+        assert "photos/001.png is one of the images, and would be overwritten" in done.err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_one_image_on_stdin_into_one_file(run, folder, model_file):
+    photo = (folder / "photos" / "000.png").read_bytes()
+    for number, stdin in enumerate((photo, "photos/000.png\n")):
+        assert run("cam", "-", "-o", f"{number}.png", "--model", model_file, stdin=stdin).code == 0
+    assert (folder / "0.png").read_bytes() == (folder / "1.png").read_bytes()
+
+
 def test_cam_that_fails_writes_nothing(run, folder, model_file):
     (folder / "out.png").write_bytes(b"precious")
     for words in (
         ["broken.png", "-o", "out.png"],
         ["missing.png", "-o", "out.png"],
         ["photos/000.png", "-o", "out.png", "--index", 10],
+        ["photos/000.png", "-o", "out.png", "--index", "9" * 5000],
         ["photos/000.png", "-o", "out.xyz"],
         ["photos/000.png", "-o", "nowhere/out.png"],
     ):
