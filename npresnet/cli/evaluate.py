@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from npresnet.cli.shared import FAILED, FINE, complain, model_of, say
+from npresnet.cli.shared import FAILED, FINE, complain, model_of, say, spare
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.progress import progress_bar
@@ -32,6 +32,7 @@ def evaluate(args: Namespace) -> int:
 
     _check_name(args.confusion)
     samples = read_samples(args.source)
+    spare(args.confusion, [args.source, args.classes, *(path for path, _ in samples.rows)])
     with model_of(args) as model:
         _check_size(args.confusion, model)
         total = len(samples.rows)
