@@ -30,7 +30,7 @@ def embed(args: Namespace) -> int:
     """Print the pooled features of each image as JSON, or write them to a file, in order; a failure has its place."""
     form = form_of(args, "json", others=ARRAYS)
     paths = ImagePaths.of(args)
-    spare(args.output, paths.files)
+    spare(args.output, args, paths.files)
     if paths.is_empty:
         _write(args.output, form, 0, ((paths.name(source), paths.outcome(source, ImageError())) for source in paths))
         return FAILED

@@ -34,7 +34,7 @@ def predict(args: Namespace) -> int:
     form = form_of(args, TEXT)
     top = args.top or (1 if form in (TEXT, "csv") else 5)
     paths = ImagePaths.of(args)
-    spare(args.output, paths.files)
+    spare(args.output, args, paths.files)
     if paths.is_empty:
         with _writer(args, form, Predictions(top), print, paths) as writer:
             for source in paths:

@@ -47,11 +47,14 @@ def misuse(message: str) -> NoReturn:
     raise SystemExit(MISUSED)
 
 
-def spare(target: str | None, read: Iterable[object]) -> None:
-    """Refuse, as wrong usage, to replace a file that the command reads. What is no path among them does not count."""
+def spare(target: str | None, args: Namespace, read: Iterable[object]) -> None:
+    """Refuse, as wrong usage, to replace a file that the command reads: the model's, or one of `read`.
+
+    What is no path among them does not count.
+    """
     if target is None or not os.path.isfile(target):
         return
-    for path in read:
+    for path in (args.model, args.labels, *read):
         if isinstance(path, (str, os.PathLike)) and os.path.exists(path) and os.path.samefile(path, target):
             misuse(f"{visible(target)} is what this command reads, and would be overwritten; choose another name")
 

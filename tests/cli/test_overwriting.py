@@ -11,6 +11,8 @@ COMMANDS = [
     "trace photos/002.png -o ./photos/../photos/002.png",
     "ladder --image photos/002.png --html photos/002.png",
     "eval labels.csv --confusion labels.csv",
+    "predict photos --labels names.json -o names.json",
+    "embed photos --labels names.json -o names.json",
     "eval labels.csv --confusion photos/002.png",
     "eval labels.csv --classes map.csv --confusion map.csv",
 ]
@@ -20,6 +22,7 @@ COMMANDS = [
 def test_what_is_read_is_not_overwritten(run, folder, model_file, words):
     (folder / "labels.csv").write_text("path,label\nphotos/002.png,cat\n")
     (folder / "map.csv").write_text("cat,cat\n")
+    (folder / "names.json").write_text("[]")
     (folder / "link.png").symlink_to(folder / "photos" / "002.png")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     done = run(*words.split(), "--model", model_file)
