@@ -15,7 +15,8 @@ from npresnet.cli.shared import FAILED, FINE, complain, model_of, say, spare
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.progress import progress_bar
-from npresnet.system.text import visible
+from npresnet.system.signals import raise_signals
+from npresnet.system.text import padded, visible, width
 
 if TYPE_CHECKING:
     from npresnet.model.evaluation import ClassResult, Evaluation
@@ -75,15 +76,15 @@ def _table(found: Evaluation) -> list[str]:
     mistaken: dict[int, str] = {}
     for true, guess, count in found.confused():
         mistaken.setdefault(true, f"{visible(found.labels[guess])} ({count:,})")
-    width = max([5, *(len(visible(row.label)) for row in rows)])
-    head = f"{'class':<{width}}  {'images':>7}  {'top-1':>8}  most often taken for"
-    return [head, *(_line(row, width, mistaken.get(row.index, "")) for row in rows), *told]
+    columns = max([5, *(width(visible(row.label)) for row in rows)])
+    head = f"{padded('class', columns)}  {'images':>7}  {'top-1':>8}  most often taken for"
+    return [head, *(_line(row, columns, mistaken.get(row.index, "")) for row in rows), *told]
 
 
-def _line(row: ClassResult, width: int, mistaken: str) -> str:
+def _line(row: ClassResult, columns: int, mistaken: str) -> str:
     from npresnet.model.evaluation import percent
 
-    return f"{visible(row.label):<{width}}  {row.images:>7,}  {percent(row.top1):>8}  {mistaken}".rstrip()
+    return f"{padded(visible(row.label), columns)}  {row.images:>7,}  {percent(row.top1):>8}  {mistaken}".rstrip()
 
 
 def _check_name(path: str | None) -> None:
@@ -92,8 +93,14 @@ def _check_name(path: str | None) -> None:
         return
     from PIL import Image
 
-    if Image.registered_extensions().get(os.path.splitext(path)[1].lower()) not in Image.SAVE:
-        raise ImageError(f"--confusion {path}: expected a name that ends in .png (or another picture's), or .csv")
+    kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+    try:
+        Image.new("RGB", (256, 256)).save(io.BytesIO(), kind or "none")
+    except (OSError, ValueError, KeyError) as error:  # of no picture, or of one that Pillow reads but cannot write
+        raise_signals(error)
+        raise ImageError(
+            f"--confusion {path}: expected a name that ends in .png (or another picture's), or .csv"
+        ) from error
 
 
 def _check_size(path: str | None, model: Model) -> None:
