@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from argparse import Namespace
@@ -142,7 +143,10 @@ class ImagePaths:
         return self._clips(argument, found) if self._are_clips else found
 
     def _clips(self, argument: str, files: list[str]) -> list[str]:
-        return list(dict.fromkeys(map(os.path.dirname, files))) if self._recursive else [argument]
+        """With --recursive the folders of frames in a folder, or in those of a pattern; else the argument itself."""
+        if not self._recursive or not any(map(os.path.isdir, [argument, *glob.glob(argument)])):
+            return [argument]
+        return list(dict.fromkeys(map(os.path.dirname, files)))
 
 
 def one_image(argument: str) -> str | bytes:
