@@ -83,6 +83,18 @@ def test_several_images_into_a_folder(run, folder, model_file):
     assert done.err.count("wrote maps/") == len(names)
 
 
+def test_a_name_that_cannot_be_written_costs_one_map(run, folder, model_file):
+    photos = folder / "photos"
+    (photos / "000.png").rename(photos / f"{240 * 'a'}.png")
+    (folder / "maps" / "002-cam.png").mkdir(parents=True)
+    done = run("cam", "photos", "-o", "maps/", "--model", model_file)
+    assert done.code == 1
+    assert "File name too long; choose another name" in done.err
+    assert "maps/002-cam.png: Is a directory" in done.err
+    made = sorted(path.name for path in (folder / "maps").iterdir() if path.is_file())
+    assert made == ["001-cam.png", "003-cam.png", "004-cam.png"]
+
+
 def test_a_pattern(run, folder, model_file):
     done = run("cam", "photos/*.png", "-o", "{name}_map.jpg", "--model", model_file)
     assert done.code == 0
