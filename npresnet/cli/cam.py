@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from argparse import Namespace
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 NAME = "{name}"
 ENDING = "-cam.png"
+OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR)  # what is wrong with one map's place, and not with all
 
 
 def cam(args: Namespace) -> int:
     """Write each photo blended with a class activation map. Of several, those that fail are reported."""
     paths = ImagePaths.of(args)
+    paths.list_all()  # none of them may be overwritten, nor the last one by the first one's map
     if paths.is_empty:
         return FAILED
     targets = Targets(args.output, paths)
@@ -113,5 +116,10 @@ def _write_picture(path: str, picture: Any) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise_signals(error)
         raise ImageError(f"{visible(path)}: this image cannot be written as {kind}: {error}; use .png") from error
-    with replacing(path) as file:
-        file.write(data.getvalue())
+    try:
+        with replacing(path) as file:
+            file.write(data.getvalue())
+    except OSError as error:
+        if error.errno not in OF_ONE_NAME:
+            raise
+        raise ImageError(f"{visible(path)}: {error.strerror}; choose another name for this map") from error

@@ -17,7 +17,7 @@ def class_index(text: str, labels: Sequence[str] | None) -> int:
 
     Raises ArchitectureError for a name that no class has, or several have, with those that may be meant.
     """
-    if re.fullmatch(r"\d+", text.strip()):
+    if re.fullmatch(r"\d{1,18}", text.strip()):  # Python refuses to convert thousands of digits
         return int(text)
     if not labels:
         raise ArchitectureError(

@@ -29,7 +29,7 @@ def predict(args: Namespace) -> int:
         done = predict_on_ray(
             args.images,
             args.output,
-            model=args.model or "demo",
+            model="demo" if args.model is None else args.model,
             address=args.ray or None,
             resume=args.resume,
             workers=args.workers,

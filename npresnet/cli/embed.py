@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from npresnet.cli.output import STDOUT, Record, form_of, say_written, written
 from npresnet.cli.paths import ImagePaths, progress_of
-from npresnet.cli.shared import FAILED, FINE, complain, model_of
+from npresnet.cli.shared import FAILED, FINE, complain, model_of, spare
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
@@ -30,6 +30,7 @@ def embed(args: Namespace) -> int:
     """Print the pooled features of each image as JSON, or write them to a file, in order; a failure has its place."""
     form = form_of(args, "json", others=ARRAYS)
     paths = ImagePaths.of(args)
+    spare(args.output, args, paths.files)
     if paths.is_empty:
         _write(args.output, form, 0, ((paths.name(source), paths.outcome(source, ImageError())) for source in paths))
         return FAILED

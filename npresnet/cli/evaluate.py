@@ -11,10 +11,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from npresnet.cli.shared import FAILED, FINE, complain, model_of, say
+from npresnet.cli.shared import FAILED, FINE, complain, model_of, say, spare
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.progress import progress_bar
+from npresnet.system.signals import raise_signals
 from npresnet.system.text import padded, visible, width
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def evaluate(args: Namespace) -> int:
 
     _check_name(args.confusion)
     samples = read_samples(args.source)
+    spare(args.confusion, args, [args.source, args.classes, *(path for path, _ in samples.rows)])
     with model_of(args) as model:
         _check_size(args.confusion, model)
         total = len(samples.rows)
@@ -75,7 +77,7 @@ def _table(found: Evaluation) -> list[str]:
     for true, guess, count in found.confused():
         mistaken.setdefault(true, f"{visible(found.labels[guess])} ({count:,})")
     columns = max([5, *(width(visible(row.label)) for row in rows)])
-    head = f"{'class':<{columns}}  {'images':>7}  {'top-1':>8}  most often taken for"
+    head = f"{padded('class', columns)}  {'images':>7}  {'top-1':>8}  most often taken for"
     return [head, *(_line(row, columns, mistaken.get(row.index, "")) for row in rows), *told]
 
 
@@ -96,8 +98,14 @@ def _check_name(path: str | None) -> None:
         return
     from PIL import Image
 
-    if Image.registered_extensions().get(os.path.splitext(path)[1].lower()) not in Image.SAVE:
-        raise ImageError(f"--confusion {path}: expected a name that ends in .png (or another picture's), or .csv")
+    kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+    try:
+        Image.new("RGB", (256, 256)).save(io.BytesIO(), kind or "none")
+    except (OSError, ValueError, KeyError) as error:  # of no picture, or of one that Pillow reads but cannot write
+        raise_signals(error)
+        raise ImageError(
+            f"--confusion {path}: expected a name that ends in .png (or another picture's), or .csv"
+        ) from error
 
 
 def _check_size(path: str | None, model: Model) -> None:

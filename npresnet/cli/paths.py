@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from argparse import Namespace
@@ -33,7 +34,9 @@ class ImagePaths:
         self._are_clips = False
         self._refused: dict[str, ImageError] = {}
         self._stdin: bytes | Iterator[str] | None = None
-        self._files = [self._find(argument) if argument != STDIN else None for argument in arguments]
+        self._files: list[list[Any] | None] = [
+            self._find(argument) if argument != STDIN else None for argument in arguments
+        ]
         if arguments == [STDIN]:
             self._open_stdin()
 
@@ -56,14 +59,20 @@ class ImagePaths:
 
     @property
     def files(self) -> list[str]:
-        """Those that are known before any is read: all but standard input's."""
-        return [file for files in self._files for file in files or ()]
+        """The paths that are known before any is read: all but standard input's, and those after `list_all`."""
+        return [file for files in self._files for file in files or () if isinstance(file, str)]
 
     @property
     def width(self) -> int:
         """Columns of the longest path, within limits."""
         longest = max((width(visible(file)) for file in self.files), default=0)
         return min(MAX_WIDTH, max(longest, 0 if self.total else USUAL_WIDTH))
+
+    def list_all(self) -> None:
+        """Read the paths on standard input to their end, so that `files` and `total` know them."""
+        for number, files in enumerate(self._files):
+            if files is None:
+                self._files[number] = list(self._listed())
 
     def as_clips(self) -> None:
         """For a network for clips: every argument, or line of stdin, is one; with --recursive every folder below it."""
@@ -134,7 +143,10 @@ class ImagePaths:
         return self._clips(argument, found) if self._are_clips else found
 
     def _clips(self, argument: str, files: list[str]) -> list[str]:
-        return list(dict.fromkeys(map(os.path.dirname, files))) if self._recursive else [argument]
+        """With --recursive the folders of frames in a folder, or in those of a pattern; else the argument itself."""
+        if not self._recursive or not any(map(os.path.isdir, [argument, *glob.glob(argument)])):
+            return [argument]
+        return list(dict.fromkeys(map(os.path.dirname, files)))
 
 
 def one_image(argument: str) -> str | bytes:

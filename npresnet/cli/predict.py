@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from npresnet.cli.output import STDOUT, Emit, Record, Writer, form_of, say_written, written
 from npresnet.cli.paths import ImagePaths, progress_of
-from npresnet.cli.shared import FAILED, FINE, complain, model_of
+from npresnet.cli.shared import FAILED, FINE, complain, model_of, spare
 from npresnet.errors import ImageError
 from npresnet.model.prediction import Prediction, parts_ms_of
 from npresnet.model.records import record
@@ -34,6 +34,7 @@ def predict(args: Namespace) -> int:
     form = form_of(args, TEXT)
     top = args.top or (1 if form in (TEXT, "csv") else 5)
     paths = ImagePaths.of(args)
+    spare(args.output, args, paths.files)
     if paths.is_empty:
         with _writer(args, form, Predictions(top), print, paths) as writer:
             for source in paths:

@@ -24,7 +24,7 @@ def serve(args: Namespace) -> int:
             f"serve needs the package {package}, which is not installed: pip install 'npresnet[serve]'"
         ) from None
     settings = {name: getattr(args, name) for name in SETTINGS}
-    settings["name"] = args.name or name_of(args.model or "demo")
+    settings["name"] = args.name or name_of("demo" if args.model is None else args.model)
     Settings.of(settings)
     with bind(args.host, args.port) as bound, model_of(args) as model:
         return FINE if run(model, bound, drain_s=args.drain_s, say=complain, **settings) else FAILED

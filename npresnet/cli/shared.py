@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from npresnet.cli.parser.suggesting import did_you_mean
 from npresnet.errors import ArchitectureError
-from npresnet.system.text import visible_lines
+from npresnet.system.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -46,6 +47,18 @@ def misuse(message: str) -> NoReturn:
     raise SystemExit(MISUSED)
 
 
+def spare(target: str | None, args: Namespace, read: Iterable[object]) -> None:
+    """Refuse, as wrong usage, to replace a file that the command reads: the model's, or one of `read`.
+
+    What is no path among them does not count.
+    """
+    if target is None or not os.path.isfile(target):
+        return
+    for path in (args.model, args.labels, *read):
+        if isinstance(path, (str, os.PathLike)) and os.path.exists(path) and os.path.samefile(path, target):
+            misuse(f"{visible(target)} is what this command reads, and would be overwritten; choose another name")
+
+
 def model_of(args: Namespace) -> Model:
     """The model given by the arguments; the demo model, with a message, if there is no --model."""
     import npresnet
@@ -55,7 +68,7 @@ def model_of(args: Namespace) -> Model:
     where = {"device": args.device, "dtype": args.dtype}
     runtime = {**where, "threads": args.threads, "fast": args.fast, "winograd": not args.no_winograd}
     runtime["max_pixels"] = args.max_pixels
-    model = npresnet.load(args.model or "demo", **runtime, **decisions_of(args))
+    model = npresnet.load("demo" if args.model is None else args.model, **runtime, **decisions_of(args))
     if args.device == "auto":
         complain(model.config["device"].note)
     return model

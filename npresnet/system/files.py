@@ -22,6 +22,7 @@ from npresnet.system.signals import raise_signals
 ABANDONED_S = 3600  # where files cannot be locked: a part not modified for this long has no living writer
 PRIVATE = 0o600
 _PART = r"\.[0-9a-f]{8}\.part"
+_DESCRIPTORS = re.compile(r"/proc/\d+(/task/\d+)?/fd").fullmatch
 _SHARED_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer, or a reader, would block
@@ -33,8 +34,13 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     """Open a new file that replaces `path` if the block succeeds and is deleted otherwise.
 
     Until then it is a temporary file in the same folder, and an existing file at `path` is unchanged. Symbolic links
-    are followed. Special files (/dev/null, a pipe) are written to, not replaced. Raises OSError that names `path`.
+    are followed. Special files (/dev/null, a pipe) are written to, not replaced; what is written to /dev/stdout stands
+    behind what is there, whatever that leads to. Raises OSError that names `path`.
     """
+    if _is_descriptor(path):
+        with open(path, "ab") as file:
+            yield file
+        return
     destination = os.path.realpath(path)
     if os.path.exists(destination) and not os.path.isfile(destination):
         with open(destination, "wb") as file:
@@ -120,6 +126,18 @@ def _renamed(destination: str, mode: int) -> Iterator[IO[bytes]]:
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+def _is_descriptor(path: str) -> bool:
+    """Whether this is, or links to, an open file of a process: /dev/stdout, /dev/fd/1, /proc/self/fd/1."""
+    for _ in range(40):  # links, as in Linux
+        folder = os.path.realpath(os.path.dirname(path))
+        if folder == "/dev/fd" or _DESCRIPTORS(folder):
+            return os.path.exists(path)
+        if not os.path.islink(path):
+            return False
+        path = os.path.join(folder, os.readlink(path))
+    return False
 
 
 def _keep_mode(file: IO[bytes], destination: str, mode: int) -> None:

@@ -65,23 +65,36 @@ def on_photo(photo: Image.Image, heat: NDArray[Any], box: tuple[float, float, fl
     """
     from PIL import Image
 
-    left, top, right, bottom = box
-    x, y = heat.shape[1] / (right - left), heat.shape[0] / (bottom - top)  # values of the map in a pixel of the photo
-    first, last = max(0, round(left)), min(photo.width, round(right))
+    left, right, x, from_left = _axis(box[0], box[2], photo.width, heat.shape[1])
+    top, bottom, y, from_top = _axis(box[1], box[3], photo.height, heat.shape[0])
     map_ = Image.fromarray(np.pad(heat.astype(np.float32), 1, mode="edge"))  # so that its border has neighbours
     made = Image.new("RGB", photo.size)
     for row in range(0, photo.height, BAND):
         pixels = np.asarray(photo.crop((0, row, photo.width, min(row + BAND, photo.height))))
         shown = np.rint(pixels * np.float32(DIM)).astype(np.uint8)
-        start, stop = max(round(top), row) - row, min(round(bottom), row + len(pixels)) - row
-        if start < stop and first < last:
-            place = (x, 0, (first - left) * x + 1, 0, y, (row + start - top) * y + 1)
-            size = (last - first, stop - start)
+        start, stop = max(top, row) - row, min(bottom, row + len(pixels)) - row
+        if start < stop:
+            place = (x, 0, left * x + from_left, 0, y, (row + start) * y + from_top)
+            size = (right - left, stop - start)
             part = map_.transform(size, Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
             values = np.clip(np.asarray(part), 0, 1)
-            shown[start:stop, first:last] = cam(pixels[start:stop, first:last], values)
+            shown[start:stop, left:right] = cam(pixels[start:stop, left:right], values)
         made.paste(Image.fromarray(shown), (0, row))
     return made
+
+
+def _axis(start: float, stop: float, size: int, values: int) -> tuple[int, int, float, float]:
+    """(first, last, scale, offset): the pixels of a photo's side that the box covers, and the map's value at one of
+    them, with its margin of 1: scale * pixel + offset.
+
+    Of a side of few pixels the box may cover none's centre: its middle is then shown in one.
+    """
+    first, last = max(0, round(start)), min(size, round(stop))
+    if first < last:
+        scale = values / (stop - start)
+        return first, last, scale, 1 - start * scale
+    middle = min(size - 1, max(0, int((start + stop) / 2)))
+    return middle, middle + 1, 0.0, 1 + values / 2
 
 
 @quiet

@@ -83,6 +83,18 @@ def test_several_images_into_a_folder(run, folder, model_file):
     assert done.err.count("wrote maps/") == len(names)
 
 
+def test_a_name_that_cannot_be_written_costs_one_map(run, folder, model_file):
+    photos = folder / "photos"
+    (photos / "000.png").rename(photos / f"{240 * 'a'}.png")
+    (folder / "maps" / "002-cam.png").mkdir(parents=True)
+    done = run("cam", "photos", "-o", "maps/", "--model", model_file)
+    assert done.code == 1
+    assert "File name too long; choose another name" in done.err
+    assert "maps/002-cam.png: Is a directory" in done.err
+    made = sorted(path.name for path in (folder / "maps").iterdir() if path.is_file())
+    assert made == ["001-cam.png", "003-cam.png", "004-cam.png"]
+
+
 def test_a_pattern(run, folder, model_file):
     done = run("cam", "photos/*.png", "-o", "{name}_map.jpg", "--model", model_file)
     assert done.code == 0
@@ -108,12 +120,31 @@ def test_no_image_is_overwritten(run, folder, model_file):
     assert {path: path.read_bytes() for path in (folder / "photos").glob("*.png")} == before
 
 
+def test_no_image_of_a_list_on_stdin_is_overwritten(run, folder, model_file):
+    (folder / "1.png").write_bytes((folder / "photos" / "001.png").read_bytes())
+    before = {path: path.read_bytes() for path in (folder / "photos").glob("*.png")}
+    for listed in ("photos/001.png\nphotos/000.png\n", "1.png\nphotos/001.png\n"):  # itself; one that comes later
+        pattern = "photos/00{name}.png" if listed.startswith("1") else "photos/{name}.png"
+        done = run("cam", "-", "-o", pattern, "--model", model_file, stdin=listed)
+        assert done.code == 1
+        assert "photos/001.png is one of the images, and would be overwritten" in done.err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_one_image_on_stdin_into_one_file(run, folder, model_file):
+    photo = (folder / "photos" / "000.png").read_bytes()
+    for number, stdin in enumerate((photo, "photos/000.png\n")):
+        assert run("cam", "-", "-o", f"{number}.png", "--model", model_file, stdin=stdin).code == 0
+    assert (folder / "0.png").read_bytes() == (folder / "1.png").read_bytes()
+
+
 def test_cam_that_fails_writes_nothing(run, folder, model_file):
     (folder / "out.png").write_bytes(b"precious")
     for words in (
         ["broken.png", "-o", "out.png"],
         ["missing.png", "-o", "out.png"],
         ["photos/000.png", "-o", "out.png", "--index", 10],
+        ["photos/000.png", "-o", "out.png", "--index", "9" * 5000],
         ["photos/000.png", "-o", "out.xyz"],
         ["photos/000.png", "-o", "nowhere/out.png"],
     ):

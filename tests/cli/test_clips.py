@@ -64,6 +64,18 @@ def test_recursive_means_the_folders_of_frames_below(clips, capsys, monkeypatch)
     assert [line.split(",")[0] for line in lines[1:]] == [*sorted(folders), "missing"]
 
 
+def test_recursive_leaves_files_and_patterns_of_files_as_they_are(clips, capsys, monkeypatch):
+    path, (first, second) = clips
+    monkeypatch.chdir(first)
+    words = ["00[0-2].png", "000.png", "missing", os.path.join(os.path.dirname(second), "t*")]
+    assert main(["predict", *words, "--recursive", "--model", path, "--json", "--threads", "1"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["path"] for entry in found] == ["00[0-2].png", "000.png", "missing", second]
+    model = npresnet.load(path, threads=1)
+    assert found[0]["score"] == pytest.approx(model.predict("00[0-2].png").score)
+    assert "is one image" in found[1]["error"]
+
+
 def test_embed_and_summary(clips, capsys):
     path, folders = clips
     assert main(["embed", *folders, "--model", path, "--threads", "1"]) == 0

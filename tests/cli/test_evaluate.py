@@ -109,13 +109,36 @@ def test_a_mapping(run, labelled, model_file):
     assert json.loads(done.out)["top1"] == pytest.approx(100 * right / COUNT)
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "nowhere/out.csv", "nowhere/out.png", "folder.csv"])
-def test_a_wrong_name_of_the_output_ends_at_once(run, labelled, model_file, name):
+@pytest.mark.parametrize("name", ["nowhere/out.csv", "nowhere/out.png", "folder.csv"])
+def test_a_place_that_cannot_be_written_ends_at_once(run, labelled, model_file, name):
     folder, *_ = labelled
     os.makedirs("folder.csv", exist_ok=True)
     done = run("eval", folder, "--model", model_file, "--confusion", name)
     assert (done.code, done.out) == (1, "")
     assert f"--confusion {name}: " in done.err
+
+
+@pytest.mark.parametrize("name", ["out", "out.xyz", "out.blp", "out.xbm", "out.hdf"])
+def test_a_wrong_name_of_the_output_ends_at_once(run, labelled, model_file, name):
+    folder, *_ = labelled
+    done = run("eval", folder, "--model", model_file, "--confusion", name)
+    assert (done.code, done.out) == (1, "")
+    assert f"--confusion {name}: expected" in done.err
+
+
+def test_labels_of_wide_letters_are_aligned(run, labelled, model_file):
+    folder, true, _ = labelled
+    names = [("\u732b" * (index % 4) or "e\u0301") + str(index) for index in range(10)]
+    Path("labels.json").write_text(json.dumps(names))
+    for old, new in zip(shared_model().labels, names, strict=True):
+        if (folder / old).exists():
+            (folder / old).rename(folder / new)
+    done = run("eval", folder, "--model", model_file, "--labels", "labels.json")
+    head, *rows = done.out.split("\n\n")[1].splitlines()
+    assert len(set(true)) > 1
+    for row in rows[: len(set(true))]:
+        count = row.split()[1]
+        assert width(row[: row.index(f" {count} ")]) + len(count) + 1 == head.index("images") + len("images")
 
 
 def test_no_images(run, tmp_path, model_file):

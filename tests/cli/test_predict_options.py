@@ -193,6 +193,15 @@ def test_wrong_usage(run, words):
     assert "usage: npresnet" in done.err
 
 
+@pytest.mark.parametrize("option", ["--batch-size", "--top", "--threads", "--max-pixels"])
+@pytest.mark.parametrize("command", ["predict", "embed"])
+def test_numbers_beyond_any_size_are_wrong_usage(run, folder, model_file, command, option):
+    if (command, option) != ("embed", "--top"):
+        done = run(command, "photos", "--model", model_file, option, 10**30)
+        assert (done.code, done.out) == (2, "")
+        assert f"argument {option}: 1{30 * '0'} is more than" in done.err
+
+
 def test_a_warning_is_one_plain_line(run, folder, model_file):
     Image.new("I;16", (40, 40), 30_000).save("deep.png")
     done = run("predict", "deep.png", "--model", model_file, "--csv")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from npresnet import cli
+from npresnet.cli.parser import make_parser
 from npresnet.cli.parser.suggesting import did_you_mean
 
 USAGE = [
     (("predcit", "a.jpg"), "unknown command 'predcit'; did you mean predict?"),
     (("EMBED", "a.jpg"), "unknown command 'EMBED'; did you mean embed?"),
     (("summ",), "did you mean summary?"),
-    (("xyzzy",), "choose from predict, convert"),
+    (("xyzzy",), "choose from predict, eval"),
     (("predict", "a.jpg", "--jsn"), "--jsn: did you mean --json or --jsonl?"),
     (("predict", "a.jpg", "--JSONL"), "--JSONL: did you mean --jsonl"),
     (("predict", "--tpo", "3", "a.jpg"), "--tpo: did you mean --top?"),
@@ -64,6 +65,15 @@ def test_images_before_and_behind_options(run, folder, model_file):
     assert done.code == 0
     assert [line.split(",")[0] for line in done.out.splitlines()[1:]] == [f"photos/00{n}.png" for n in range(3)]
     assert run("doctor", "photos/000.png").code == 2
+
+
+def test_names_behind_options(run, folder):
+    assert run("exercise", "start", "--folder", "ex").code == 0
+    done = run("exercise", "check", "--folder", "ex", "softmax", "--limit", 60, "im2col")
+    assert (done.code, done.err.splitlines()[-1]) == (1, "npresnet: 0 of 2 pass")
+    models = [make_parser().parse_args(["bench", *words]).models for words in (["a", "--quick", "b"], ["--quick"])]
+    assert models == [["a", "b"], ["resnet18"]]
+    assert "unrecognized arguments: c" in run("convert", "a", "b", "c").err
 
 
 def test_an_image_in_place_of_the_command(run, folder):

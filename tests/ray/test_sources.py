@@ -11,7 +11,7 @@ from pyarrow import fs
 
 from npresnet.errors import ImageError
 from npresnet.ray import sources
-from npresnet.ray.job import _new
+from npresnet.ray.chunks import new_pictures
 from npresnet.ray.sources import Picture, Pictures, opener, resolve, unreadable
 from npresnet.ray.worker import ahead
 
@@ -175,5 +175,5 @@ def test_pictures_that_are_new():
     """Of two sources a picture once; names that are shown alike are two: the byte E9, and the text that shows it."""
     names = ["a", "b\udce9", "b\\udce9"]
     groups = [Pictures(None, [Picture(name, name) for name in names])] * 2
-    assert [[file.shown for file in files] for files in _new(groups, set())] == [names, []]
-    assert [[file.shown for file in files] for files in _new(groups, {"b\\udce9"})] == [["a"], []]
+    assert [[file.shown for file in files] for files in new_pictures(groups, set())] == [names, []]
+    assert [[file.shown for file in files] for files in new_pictures(groups, {"b\\udce9"})] == [["a"], []]

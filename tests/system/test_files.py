@@ -52,6 +52,30 @@ def test_a_missing_folder_is_named_as_given(tmp_path):
     assert caught.value.filename == path
 
 
+WRITER = """
+import sys
+from npresnet.system.files import replacing
+with replacing(sys.argv[1]) as file:
+    file.write(b"new\\n")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are files in POSIX")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
+def test_what_a_descriptor_leads_to_is_not_replaced(tmp_path, name):
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    command = [sys.executable, "-c", WRITER, str(tmp_path / name)]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == b"new\n"
+    log = tmp_path / "log"
+    log.write_bytes(b"old\n")
+    with log.open("ab") as file:
+        subprocess.run(command, stdout=file, check=True)
+    assert log.read_bytes() == b"old\nnew\n"
+    with log.open("wb") as file:
+        subprocess.run(command, stdout=file, check=True)
+    assert log.read_bytes() == b"new\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="named pipes need POSIX")
 def test_special_files_are_written_to(tmp_path):
     pipe = tmp_path / "pipe"

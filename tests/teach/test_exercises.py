@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
-from npresnet.teach.exercises import EXERCISES, check, check_files, check_text, start
+from npresnet.teach.exercises import EXERCISES, check, check_files, check_text, running, start
 from npresnet.teach.exercises.exercise import BLANK
 
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
@@ -158,6 +160,15 @@ def test_loops_without_an_end_and_programs_that_end_the_process_cost_one_verdict
     assert "exit code 7" in told[1]
     assert "not done after 1 s" in told[2]
     assert "SystemExit: 3" in told[3]
+
+
+def test_a_thread_that_does_not_end_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "START_S", 20)
+    lines = "import threading", "threading.Thread(target=threading.Event().wait).start()", "print('seen')"
+    begin = perf_counter()
+    (verdict,) = check_files([write(tmp_path, "softmax", *lines)], limit_s=30)
+    assert perf_counter() - begin < 30
+    assert "not done" not in verdict.text
 
 
 def test_modules_of_the_current_folder_are_not_taken(tmp_path, monkeypatch):

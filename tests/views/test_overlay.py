@@ -164,3 +164,13 @@ def test_the_crop_in_the_photo_is_what_the_network_sees(how, size):
     found = photo.transform(expected.shape[1::-1], Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
     same = np.abs(np.asarray(found).astype(int) - expected).max(axis=2) <= 4
     assert same.mean() > 0.96, (left, top, right, bottom)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 40), (40, 1), (2, 4), (3, 2)])
+@pytest.mark.parametrize("how", ["V1", "cifar10", {"resize": 32, "crop": (8, 24)}])
+def test_the_map_is_on_a_photo_of_few_pixels_as_well(size, how):
+    photo = Image.new("RGB", size, (200, 200, 200))
+    heat = np.ones(images.cropped(photo, how).shape[:2], np.float32)
+    shown = np.asarray(overlay.on_photo(photo, heat, images.crop_in_photo(size, how)))
+    assert shown.shape == (*size[::-1], 3)
+    assert (shown == overlay.cam(np.full((1, 1, 3), 200, np.uint8), np.ones((1, 1)))).all(axis=2).any()

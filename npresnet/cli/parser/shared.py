@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -94,12 +95,14 @@ def option_argument(command: Any) -> None:
 
 
 def at_least(least: int) -> Number:
-    """A parser of integers >= `least`."""
+    """A parser of integers >= `least` that are sizes to Python."""
 
     def number(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        if value > sys.maxsize:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is more than {sys.maxsize}")
         return value
 
     number.__name__ = "integer"  # for argparse's "invalid ... value"

@@ -30,13 +30,14 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's; images may also follow options; unknown options are told with their own command's usage."""
+        """As argparse's; images and names may also follow options; of unknown ones the command's own usage is shown."""
         found, unknown = self.parse_known_args(args, namespace)
         command = self._of(found)
         if not any(word.startswith("-") for word in unknown):
             for action in command._actions:
-                if action.nargs == "+" and not action.option_strings:
-                    getattr(found, action.dest).extend(unknown)
+                if action.nargs in ("+", "*") and not action.option_strings and unknown:
+                    given = getattr(found, action.dest)
+                    setattr(found, action.dest, unknown if given is action.default else [*given, *unknown])
                     unknown = []
         if unknown:
             early = next((word for word in unknown if word.partition("=")[0] in command._option_string_actions), None)

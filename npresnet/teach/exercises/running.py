@@ -10,6 +10,7 @@ ends the process, or crashes it, costs its own verdict only.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -108,3 +109,6 @@ def run_child() -> None:
             faulthandler.cancel_dump_traceback_later()
             out.write(json.dumps({"verdict": list(verdict)}) + "\n")
             out.flush()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(0)  # waits for no thread that a file has left behind
