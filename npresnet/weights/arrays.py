@@ -56,8 +56,7 @@ def read_arrays(entries: Mapping[Any, Any]) -> tuple[Source, Contents]:
     plain = {name: value for name, value in entries.items() if not str(name).startswith("__")}
     if METADATA in entries:
         contents.metadata = _metadata(entries[METADATA])
-    contents.root = root = _converted(plain, contents.notes, "", 0)
-    size_bytes = _size_bytes(root)
+    contents.root, size_bytes = _converted(plain, contents.notes)
     if not size_bytes:
         kinds = ", ".join(f"{shown(name_of(key))} ({type(value).__name__})" for key, value in list(entries.items())[:3])
         raise CheckpointError(
@@ -67,23 +66,44 @@ def read_arrays(entries: Mapping[Any, Any]) -> tuple[Source, Contents]:
     return Source(NAME, Span(b"", 0, 0), Budget(size_bytes), in_memory=True), contents
 
 
-def _converted(entries: Mapping[Any, Any], notes: list[str], where: str, depth: int) -> dict[object, object]:
-    found: dict[object, object] = {}
-    for key, value in entries.items():
-        name = where + name_of(key)
-        if isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, (str, bytes)):
-            tensor = _tensor(name, np.asanyarray(value))
-            if tensor is not None:
-                found[key] = tensor
-            else:
-                notes.append(f"array {shown(name)} holds text or records and was left out")
-        elif isinstance(value, Mapping):
-            found[key] = _converted(value, notes, f"{name}.", depth + 1) if depth < MAX_DEPTH else None
-        elif hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
-            raise CheckpointError(_foreign(name, value))
-        else:
-            found[key] = value
-    return found
+def _converted(source: Mapping[Any, Any], notes: list[str]) -> tuple[dict[object, object], int]:
+    """The mapping with its arrays as tensors, down to MAX_DEPTH, and their size in bytes.
+
+    Each of the mappings in it is visited once, whatever the number of entries that refer to it, itself included.
+    """
+    root: dict[object, object] = {}
+    made = {id(source): (source, root)}  # the source too: what is freed may leave its id to another
+    level = [("", source, root)]
+    size_bytes = 0
+    for depth in range(MAX_DEPTH + 1):
+        below = []
+        for where, entries, found in level:
+            for key, value in entries.items():
+                name = where + name_of(key)
+                if not isinstance(value, Mapping):
+                    size_bytes += _add(found, key, value, name, notes)
+                    continue
+                if id(value) not in made and depth < MAX_DEPTH:
+                    made[id(value)] = (value, {})
+                    below.append((f"{name}.", value, made[id(value)][1]))
+                found[key] = made[id(value)][1] if id(value) in made else None
+        level = below
+    return root, size_bytes
+
+
+def _add(found: dict[object, object], key: object, value: Any, name: str, notes: list[str]) -> int:
+    """Add an entry that is no mapping; the bytes of its tensor."""
+    if isinstance(value, (np.ndarray, np.generic)) and not isinstance(value, (str, bytes)):
+        tensor = _tensor(name, np.asanyarray(value))
+        if tensor is not None:
+            found[key] = tensor
+            return tensor.size_bytes
+        notes.append(f"array {shown(name)} holds text or records and was left out")
+    elif hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
+        raise CheckpointError(_foreign(name, value))
+    else:
+        found[key] = value
+    return 0
 
 
 def _tensor(name: str, array: Array) -> Tensor | None:
@@ -123,8 +143,3 @@ def _metadata(value: Any) -> dict[str, Any]:
     if not isinstance(value, str):
         raise CheckpointError(f"its {METADATA} is {type(value).__name__}, expected npresnet's metadata as text.")
     return parse_json(value, "its metadata", Budget(len(value)))
-
-
-def _size_bytes(root: Mapping[object, object]) -> int:
-    inner = sum(_size_bytes(value) for value in root.values() if isinstance(value, dict))
-    return inner + sum(value.size_bytes for value in root.values() if isinstance(value, Tensor))

@@ -164,3 +164,19 @@ def test_a_mapping_that_holds_itself(arrays):
     source = dict(arrays)
     source["self"] = source
     assert list(weights.read_state_dict(source)) == list(arrays)
+
+
+def test_mappings_that_refer_to_each_other_are_visited_once(arrays):
+    """As many times as there are paths to them it would be 2 ** 16 times."""
+    reads = []
+
+    class Counting(dict):
+        def items(self):
+            reads.append(self)
+            return super().items()
+
+    inner = Counting(arrays)
+    outer = Counting(arrays, one=inner, other=inner)
+    inner.update(back=outer, again=outer)
+    assert list(weights.read_state_dict({"state_dict": outer})) == list(arrays)
+    assert len(reads) == 2
