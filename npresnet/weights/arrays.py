@@ -1,8 +1,8 @@
 """Weights as a mapping of arrays: `{name: array}`, as `read_state_dict`, `numpy.load` and other readers give them.
 
 - Read-only arrays are used in place, without a copy: those of another process's shared memory, too. Arrays that could
-  be written into are copied, so that a model never changes. Unaligned arrays, and those of the other byte order, are
-  copied as well.
+  be written into, by themselves or through the array that they are a view of, are copied, so that a model never
+  changes. Unaligned arrays, and those of the other byte order, are copied as well.
 - Mappings may be nested and hold other entries, as a checkpoint does: `{"state_dict": {...}, "classes": [...]}`.
 - Names that start with `__` are no tensors. `__npresnet__` is what `npz.py` says: text, or the parsed object.
 - Tensors of other libraries are refused, with what turns them into arrays.
@@ -43,11 +43,21 @@ class GivenTensor(Tensor):
             given = self._given
             if given.dtype.kind == "c":
                 return super().array()  # raises
-            if given.flags.writeable or not given.flags.aligned or not given.dtype.isnative:
+            if _can_be_written(given) or not given.flags.aligned or not given.dtype.isnative:
                 given = given.astype(given.dtype.newbyteorder("="))
             self._made = given.view(np.ndarray)
             self._made.flags.writeable = False
         return self._made
+
+
+def _can_be_written(array: Array) -> bool:
+    """Whether an array, or any array or buffer of Python's that it is a view of, can be written into."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return True
+        owner = owner.base
+    return isinstance(owner, memoryview) and not memoryview(owner.obj).readonly
 
 
 def read_arrays(entries: Mapping[Any, Any]) -> tuple[Source, Contents]:
@@ -108,6 +118,10 @@ def _add(found: dict[object, object], key: object, value: Any, name: str, notes:
 
 def _tensor(name: str, array: Array) -> Tensor | None:
     """None for text and records."""
+    if type(array) is not np.ndarray and np.any(getattr(array, "mask", False)):  # np.ma takes 10 ms to import
+        raise CheckpointError(
+            f"{shown(name)} is a masked array, some of whose values are missing. Fill them: array.filled(0)."
+        )
     if array.dtype.name == "bfloat16":  # of the package ml_dtypes
         array = array.astype(np.float32)
     known = numpy_dtype(array.dtype.str)

@@ -89,6 +89,27 @@ def test_arrays_that_can_be_written_into_are_copied():
     assert array.flags.writeable
 
 
+def test_read_only_views_of_what_can_be_written_into_are_copied():
+    array, raw = np.ones((3, 4), np.float32), bytearray(np.ones(12, np.float32).tobytes())
+    views = {"all": array.view(), "rows": array[1:], "repeated": np.broadcast_to(array[0], (2, 4))}
+    views["buffer"] = np.frombuffer(memoryview(raw).toreadonly(), np.float32)
+    for view in views.values():
+        view.flags.writeable = False
+    found = weights.read_state_dict(views)
+    array[:], raw[:] = 2, bytes(len(raw))
+    for name, view in views.items():
+        assert view.max() != 1
+        assert (found[name] == 1).all(), name
+
+
+def test_masked_arrays_are_refused_where_values_are_missing():
+    values = np.arange(4.0)
+    (found,) = weights.read_state_dict({"w": np.ma.masked_array(values, mask=[0, 0, 0, 0])}).values()
+    assert (type(found), found.tolist()) == (np.ndarray, values.tolist())
+    with pytest.raises(CheckpointError, match=r"<arrays>: w is a masked array.*filled"):
+        weights.read_state_dict({"w": np.ma.masked_array(values, mask=values > 2)})
+
+
 def test_a_subclass_gives_a_plain_array():
     (found,) = weights.read_state_dict({"w": frozen([[1.0, 2.0]]).view(np.matrix)}).values()
     assert type(found) is np.ndarray
