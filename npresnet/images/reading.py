@@ -120,7 +120,7 @@ def image_errors(source: Any) -> Iterator[None]:
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data
         raise_signals(error, before)
-        raise ImageError(f"{name_of(source)} {reason(error, source)}") from error
+        raise ImageError(f"{name_of(source)} {reason(error, unwrapped(source))}") from error
 
 
 def _loaded(
