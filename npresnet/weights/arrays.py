@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -147,9 +148,12 @@ def _foreign(name: str, value: object) -> str:
 
 
 def _metadata(value: Any) -> dict[str, Any]:
-    """As numpy.load gives it, a string array; or text; or the object itself."""
+    """As numpy.load gives it, a string array; or text; or the object itself, which is read as its JSON is."""
     if isinstance(value, Mapping):
-        return dict(value)
+        try:
+            value = json.dumps(dict(value), allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"its {METADATA} holds what JSON cannot: {shown(error)}.") from None
     if isinstance(value, np.ndarray):
         value = value.tobytes() if value.dtype == np.uint8 else value.item() if value.ndim == 0 else value
     if isinstance(value, bytes):

@@ -62,9 +62,11 @@ def test_metadata(arrays, form):
 
 
 def test_metadata_as_an_object_and_damaged(arrays):
-    assert weights.read({**arrays, "__npresnet__": {"format": "x"}}).metadata == {"format": "x"}
-    for bad in ("{", '["list"]', np.zeros(3), 5):
-        with pytest.raises(CheckpointError, match=r"<arrays>: its (metadata|__npresnet__) is "):
+    assert weights.read({**arrays, "__npresnet__": {"format": "x", 1: (2,)}}).metadata == {"format": "x", "1": [2]}
+    itself: dict = {}
+    itself["again"] = itself
+    for bad in ("{", '["list"]', np.zeros(3), 5, {"format": np.zeros(3)}, {"x": float("nan")}, itself):
+        with pytest.raises(CheckpointError, match=r"<arrays>: its (metadata|__npresnet__) (is|holds) "):
             weights.read({**arrays, "__npresnet__": bad})
 
 
