@@ -83,7 +83,7 @@ def decoded(
     is_content = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
     foreign = "" if is_content else named(source)
     if not foreign and (is_content or hasattr(source, "read")):
-        with opened(source, limit) as image:
+        with opened(source, limit, name_of(given)) as image:
             found = _loaded(image, exif, mode, name_of(given), check, draft)
         check_file(found[0].size, limit, name_of(given))  # an ICO's directory may say less than its picture
         return found
