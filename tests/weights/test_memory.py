@@ -105,6 +105,7 @@ def sources(raw, tmp_path):
     squeezed = tmp_path / "real.npz.gz"
     squeezed.write_bytes(gzip.compress(raw))
     yield str(squeezed), gzip.open(squeezed)
+    yield str(squeezed), io.BufferedReader(gzip.open(squeezed))
     moved = io.BytesIO(b"header" + raw)
     moved.seek(6)
     yield "<BytesIO>", moved
