@@ -32,8 +32,8 @@ def find(paths: Path | Iterable[Path], *, recursive: bool = False) -> list[str]:
                - a pattern (`*`, `?`, `[a-z]`, `**` for any depth): its matches as in a shell, sorted
     recursive  of a folder (also one that a pattern matches) the files in the folders below it, too: a folder's own
                files first, then those of each folder in it, sorted by name. Links to folders are followed, except into
-               a folder that the link lies in. Of a folder below that cannot be listed its own path is given, so that
-               reading it raises the error at its place
+               a folder that the link lies in, or behind another link into one that was met before. Of a folder below
+               that cannot be listed its own path is given, so that reading it raises the error at its place
 
     A link that leads nowhere or in a circle is found as well, for the same reason. Raises ImageError for a path that
     does not exist, and for a folder or pattern without images.
@@ -127,24 +127,30 @@ def _at_any_depth(pattern: str) -> tuple[str, bool, str]:
 def _folders(base: str) -> Iterator[str]:
     """A folder and those below it that are not hidden, by depth first; a link to a folder that it lies in is left out.
 
-    Those that cannot be listed are among them.
+    Those that cannot be listed are among them. Behind two links or more a folder that was met before is left out: where
+    each of n folders has links to all others, there are more than n! paths.
+
+    links  how many the path to a folder takes
     """
-    waiting = [(base, parents_of(base))]
+    waiting = [(base, parents_of(base), 0)]
+    met: set[tuple[int, int]] = set()
     while waiting:  # rather than recursion: folders may be deeper than Python's stack
-        folder, above = waiting.pop()  # above: (device, inode) of the folders that it lies in
-        below: list[str] = []
+        folder, above, links = waiting.pop()  # above: (device, inode) of the folders that it lies in
+        below: list[tuple[str, bool]] = []
         try:
             found = os.stat(folder or os.curdir)
             here = (found.st_dev, found.st_ino)
-            if here in above:
+            if here in above or (links > 1 and here in met):
                 continue
             above |= {here}
+            met.add(here)
             with os.scandir(folder or os.curdir) as entries:
-                below = sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+                seen = [entry for entry in entries if not entry.name.startswith(".") and _is_folder(entry)]
+            below = sorted((entry.name, entry.is_symlink()) for entry in seen)
         except OSError:
             pass
         yield folder
-        waiting += [(os.path.join(folder, name), above) for name in reversed(below)]
+        waiting += [(os.path.join(folder, name), above, links + is_link) for name, is_link in reversed(below)]
 
 
 def parents_of(folder: str) -> frozenset[tuple[int, int]]:

@@ -6,12 +6,12 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BytesIO, UnsupportedOperation
 from typing import TYPE_CHECKING, Any
 
 from npresnet.errors import ImageError
 from npresnet.images.limits import check_file
-from npresnet.images.messages import name_of
+from npresnet.images.messages import name_of, reason
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,8 +21,8 @@ _REFUSED_FORMATS = {"EPS"}
 
 
 @contextmanager
-def opened(source: Any, max_pixels: int | None) -> Iterator[Image.Image]:
-    """The picture of a path, of bytes or of a binary file object, open until the block ends.
+def opened(source: Any, max_pixels: int | None, name: str) -> Iterator[Image.Image]:
+    """The picture of a path, of bytes or of a binary file object, open until the block ends; messages call it `name`.
 
     Raises ImageError for a refused format and for more pixels than `limits.check_file` allows, before decoding.
     """
@@ -30,10 +30,29 @@ def opened(source: Any, max_pixels: int | None) -> Iterator[Image.Image]:
         source = os.fspath(source)
         check_path(source)
         with _open(source, max_pixels) as image:
-            yield _checked(image, max_pixels, name_of(source))
+            yield _checked(image, max_pixels, name)
     else:  # the caller's file remains open
-        file = BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
-        yield _checked(_open(file, max_pixels), max_pixels, name_of(source))
+        file = BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else _seekable(source)
+        yield _checked(_open_file(file, max_pixels, name), max_pixels, name)
+
+
+def _seekable(file: Any) -> Any:
+    """A file object, or what is left of one that cannot go back to its start, as that of a download."""
+    try:
+        file.seek(0)
+    except (AttributeError, UnsupportedOperation):
+        return BytesIO(file.read())
+    return file
+
+
+def _open_file(file: Any, max_pixels: int | None, name: str) -> Any:
+    """As `_open`. Raises ImageError, with what the file holds instead, which is gone from the caller's."""
+    from PIL import UnidentifiedImageError
+
+    try:
+        return _open(file, max_pixels)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} {reason(error, file)}") from error
 
 
 def check_path(path: str) -> None:
@@ -97,8 +116,6 @@ def _open_larger(file: Any) -> Any:
 
     owned = isinstance(file, str)
     stream = open(file, "rb") if owned else file  # noqa: SIM115 - closed by the image, or below
-    if not hasattr(stream, "seek"):
-        stream = BytesIO(stream.read())
     try:
         for register in (Image.preinit, Image.init, lambda: _register_heif(stream)):
             register()

@@ -51,8 +51,8 @@ class Preprocess:
     bgr : bool
         The order of the channels, also of mean and std, is blue, green, red.
     draft : bool
-        Let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least twice what `resize` needs:
-        faster for photos, close to torchvision's result and not equal to it.
+        Let JPEG files be decoded at 1/2, 1/4 or 1/8 of their size where that is at least three times what
+        `resize` needs: faster for photos, close to torchvision's result and not equal to it.
 
     Raises
     ------

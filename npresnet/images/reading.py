@@ -83,7 +83,7 @@ def decoded(
     is_content = isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview))
     foreign = "" if is_content else named(source)
     if not foreign and (is_content or hasattr(source, "read")):
-        with opened(source, limit) as image:
+        with opened(source, limit, name_of(given)) as image:
             found = _loaded(image, exif, mode, name_of(given), check, draft)
         check_file(found[0].size, limit, name_of(given))  # an ICO's directory may say less than its picture
         return found
@@ -120,7 +120,7 @@ def image_errors(source: Any) -> Iterator[None]:
         raise
     except Exception as error:  # Pillow's decoders raise many types on damaged data
         raise_signals(error, before)
-        raise ImageError(f"{name_of(source)} {reason(error, source)}") from error
+        raise ImageError(f"{name_of(source)} {reason(error, unwrapped(source))}") from error
 
 
 def _loaded(

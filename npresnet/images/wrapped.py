@@ -44,9 +44,19 @@ def is_scalar(source: Any) -> bool:
     return type(source).__module__.startswith("pyarrow") and hasattr(source, "as_py")
 
 
+def own(source: Any) -> Any:
+    """A dict of the same entries for a dict, which a generator may fill anew for each image; others as they are."""
+    return dict(source) if isinstance(source, Mapping) else source
+
+
 def is_awaiting_a_thread(source: Any) -> bool:
-    """Whether any thread may read this source later: nobody changes it meanwhile, and it has no position."""
-    return isinstance(source, (str, os.PathLike, bytes, Mapping)) or is_scalar(source)
+    """Whether any thread may read this source later: nobody changes it meanwhile, and it has no position.
+
+    Of a dict if it is one's `own`.
+    """
+    if isinstance(source, Mapping):
+        return not isinstance(source.get("bytes"), (bytearray, memoryview))
+    return isinstance(source, (str, os.PathLike, bytes)) or is_scalar(source)
 
 
 def path_of(source: Any) -> str | os.PathLike[str] | None:

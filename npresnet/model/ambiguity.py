@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from npresnet.config import Config, Decision
-from npresnet.errors import AmbiguityWarning
+from npresnet.errors import AmbiguityWarning, shortened
 from npresnet.images import Preprocess
 from npresnet.system.text import visible
 
@@ -25,7 +25,7 @@ def warn_of_ambiguity(config: Config, name: str) -> None:
     found = config.ambiguous()
     if found:
         warning = AmbiguityWarning(message_of(found, name))
-        warning.for_shells = message_of(found, name, as_argument)
+        warning.for_shells = shortened(message_of(found, name, as_argument))
         warnings.warn(warning, stacklevel=_callers_level())
 
 
@@ -40,7 +40,7 @@ def message_of(decisions: Mapping[str, Decision], name: str, write: Callable[[st
         for option, decision in _without_repetitions(decisions).items()
     ]
     given = "that option" if len(parts) == 1 else "those options"
-    return f"{visible(name)} fits more than one network: {'; '.join(parts)}. Give {given} to settle it"
+    return visible(f"{name} fits more than one network: {'; '.join(parts)}. Give {given} to settle it")
 
 
 def as_argument(alternative: str) -> str:
@@ -49,12 +49,19 @@ def as_argument(alternative: str) -> str:
 
 
 def _quoted(option: str) -> str:
-    """The option for a shell: a plain word without quotes, anything else within those that it does not have itself."""
+    """The option for a shell: a plain word without quotes, anything else within those that it does not have itself.
+
+    Alternatives may come from a file of anybody's: what a shell would act on within double quotes is quoted for POSIX.
+    """
     plain = re.fullmatch(r"(\w+)='([\w.+-]+)'", option)
     if plain:
         return f"{plain[1]}={plain[2]}"
     if re.fullmatch(r"[\w.+=-]+", option):
         return option
+    if "'" in option and re.search(r'[$`"\\!%]', option):
+        from shlex import quote  # not needed for what npresnet itself writes
+
+        return quote(option)
     return f'"{option}"' if "'" in option else f"'{option}'"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import ImageError
-from npresnet.images.wrapped import is_awaiting_a_thread
+from npresnet.images.wrapped import is_awaiting_a_thread, own
 from npresnet.system.threads import Task, TaskPool
 
 Array = NDArray[Any]
@@ -41,7 +41,8 @@ def batches(
     Files and bytes, also those in the dicts of a data set, are read by `threads` threads, one batch ahead, so two
     batches are in memory. With one thread they are read in the caller's thread, unless `in_background` (for callers
     that wait for a GPU). Other sources (PIL images, file objects, arrays) are read immediately in the caller's thread
-    because they may be in use elsewhere or be reused by the generator that yields them.
+    because they may be in use elsewhere or be reused by the generator that yields them. For the same reason the Item of
+    a dict has a copy of it.
 
     Where the system grants no thread, and after a fork in the child, the caller's thread reads what none has begun.
     """
@@ -85,7 +86,7 @@ def group_by_shape(items: Iterable[Item]) -> list[tuple[list[int], list[Array]]]
 def _start(pool: TaskPool | None, sources: Iterable[Any], read: Read) -> Iterator[Pending]:
     """Start reading each source; if the iterable itself raises, yield its error last."""
     try:
-        for source in sources:
+        for source in map(own, sources):
             if pool is not None and is_awaiting_a_thread(source):
                 yield pool.submit(partial(read_item, source, read))
             else:

@@ -110,14 +110,16 @@ def _images_in(folder: str) -> tuple[list[str], int]:
     """The image files at any depth, sorted, and how many other files there are; links are followed, circles are not.
 
     A link to a folder that it lies in is a circle, also to one that holds the classes: their images are of no one
-    class. A folder that cannot be listed is itself an image file: reading it raises the error.
+    class. Behind two links or more a folder that was met before is left out: folders that all link to each other have
+    more than n! paths. A folder that cannot be listed is itself an image file: reading it raises the error.
     """
     images, others = [], 0
     beside = os.path.join(os.path.dirname(folder), "_")  # the class folder may be a link
     # rather than recursion: folders may be deeper than Python's stack
-    waiting = [(folder, True, parents_of(folder) | parents_of(beside))]
+    waiting = [(folder, True, parents_of(folder) | parents_of(beside), 0)]
+    met: set[tuple[int, int]] = set()
     while waiting:
-        path, is_folder, above = waiting.pop()  # above: (device, inode) of the folders that it lies in
+        path, is_folder, above, links = waiting.pop()  # above: (device, inode) of the folders that it lies in
         if not is_folder:
             is_image = os.path.splitext(path)[1].lower() in EXTENSIONS
             images += [path] * is_image
@@ -126,13 +128,16 @@ def _images_in(folder: str) -> tuple[list[str], int]:
         try:
             found = os.stat(path)
             with os.scandir(path) as entries:
-                seen = sorted((entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith("."))
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+                seen = sorted((entry.name, _is_folder(entry), entry.is_symlink()) for entry in shown)
         except OSError:
             images.append(path)
             continue
         here = (found.st_dev, found.st_ino)
-        if here not in above:
-            waiting += [(os.path.join(path, name), below, above | {here}) for name, below in reversed(seen)]
+        if here not in above and not (links > 1 and here in met):
+            met.add(here)
+            above |= {here}
+            waiting += [(os.path.join(path, name), below, above, links + link) for name, below, link in reversed(seen)]
     return images, others
 
 

@@ -73,7 +73,7 @@ class Loaded(NamedTuple):
     tensors: Mapping[str, Array]
     source: Source
     content: Identity | None = None  # the weight file's; None if these weights are not from a file
-    raw: weights.Span | None = None  # the bytes of a weight file that is in memory
+    raw: weights.Span | None = None  # the bytes of a weight file that is in memory, and not npresnet's own
 
     @property
     def input_size(self) -> tuple[int, ...]:
@@ -361,7 +361,7 @@ def interpret(
         config = config.with_decisions(key=which)
     found = _decided(network, config, checkpoint.tensors, origin, labels, preprocess, stored, checkpoint.facts)
     if not checkpoint.files:
-        return found._replace(raw=checkpoint.raw)
+        return found._replace(raw=checkpoint.raw if stored is None else None)
     return found._replace(content=Identity(os.path.basename(path), _stamp(checkpoint.identity, found.config)))
 
 

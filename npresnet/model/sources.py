@@ -99,7 +99,11 @@ class Clips:
         return preprocess_clip(source, how, max_pixels=max_pixels)
 
     def in_rgb_order(self, source: Any) -> Any:
-        return [in_rgb_order(frame) for frame in source] if isinstance(source, (list, tuple)) else in_rgb_order(source)
+        from npresnet.images.clips import frames_of
+
+        if isinstance(source, (str, os.PathLike)):
+            return in_rgb_order(source)  # raises
+        return [in_rgb_order(frame) for frame in frames_of(source)]
 
 
 def sources_of(takes_clips: bool) -> Sources:

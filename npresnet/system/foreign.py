@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from types import AsyncGeneratorType, BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType
 
+CO_COROUTINE = 0x80  # of a code object: `inspect` takes long to import
 # (package, class): what it is, and the way out. A class stands for those that derive from it.
 _KNOWN = {
     ("requests", "Response"): "a requests.Response; pass its bytes, response.content",
@@ -56,7 +57,7 @@ def named(source: object) -> str:
     for kinds, words in _OWN:
         if isinstance(source, kinds):
             return words
-    return named_class(type(source))
+    return named_class(type(source)) or _named_by_reading(type(source))
 
 
 def named_class(kind: type) -> str:
@@ -65,4 +66,12 @@ def named_class(kind: type) -> str:
         package = str(one.__module__).partition(".")[0]
         if (package, one.__name__) in _KNOWN:
             return _KNOWN[package, one.__name__]
+    return ""
+
+
+def _named_by_reading(kind: type) -> str:
+    """A file object of any library whose read() has to be awaited, as those of aiofiles and anyio."""
+    read = getattr(kind, "read", None)
+    if isinstance(read, FunctionType) and read.__code__.co_flags & CO_COROUTINE:
+        return "a file whose read() is a coroutine; pass what it gives: data = await file.read()"
     return ""

@@ -37,11 +37,14 @@ def is_in_memory(source: object) -> bool:
 
 def path_of(source: object) -> str | None:
     """The path of a file that `open(path, "rb")` opened and nobody has read from; None for anything else."""
+    opened: Any = source
     if type(source) not in (io.BufferedReader, io.FileIO):
         return None
-    file: Any = source
     try:
-        if isinstance(file.name, int) or file.tell() or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file = opened.raw if type(source) is io.BufferedReader else opened
+        if type(file) is not io.FileIO:  # what unpacks a file, and has its number and name
+            return None
+        if isinstance(file.name, int) or opened.tell() or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return None
         return os.fsdecode(file.name) if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)) else None
     except (OSError, ValueError, TypeError, AttributeError):  # closed, renamed; reading it raises the error

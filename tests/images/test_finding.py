@@ -293,3 +293,30 @@ def test_bytes_and_files_of_base64(tmp_path, kind):
             read(source)
     with pytest.raises(ImageError, match="is a data URL"):
         read(b"data:image/jpeg;base64," + data)
+
+
+@links
+def test_folders_that_all_link_to_each_other(tmp_path):
+    """11 of them have 11! paths and more."""
+    names = [f"{number:02d}" for number in range(11)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jpg").write_bytes(b"")
+        for other in names:
+            if other != name:
+                os.symlink(f"../{other}", tmp_path / name / other)
+    for found in (find(tmp_path, recursive=True), find(str(tmp_path / "**" / "*.jpg"))):
+        ways = {os.path.relpath(os.path.dirname(path), tmp_path) for path in found}
+        assert ways >= {*names, *(os.path.join(one, other) for one in names for other in names if one != other)}
+        assert len(found) <= 11 + 11 * 10 + 11
+
+
+@links
+def test_a_folder_behind_two_links_is_found(tmp_path):
+    shown, first, second = tmp_path / "shown", tmp_path / "first", tmp_path / "second" / "deep"
+    for folder in (shown, first, second):
+        folder.mkdir(parents=True)
+    (second / "x.jpg").write_bytes(b"")
+    os.symlink(first, shown / "to_first")
+    os.symlink(second.parent, first / "to_second")
+    assert find(shown, recursive=True) == [str(shown / "to_first" / "to_second" / "deep" / "x.jpg")]

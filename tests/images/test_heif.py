@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +48,10 @@ def test_paths_bytes_and_files_whatever_their_name(tmp_path, heic, unregistered)
     assert np.array_equal(np.asarray(larger), found[0])
     with pytest.raises(ImageError, match="more than max_pixels = 100"):
         read(heic, max_pixels=100)
+
+
+def test_a_stream_that_cannot_go_back(heic, unregistered):
+    assert read(SimpleNamespace(read=io.BytesIO(heic).read)).size == (40, 48)
 
 
 def test_it_is_imported_only_for_such_files(tmp_path, heic):

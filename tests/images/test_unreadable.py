@@ -109,8 +109,16 @@ def test_a_stream_without_seek():
 
     data = encoded(picture("RGB", 9, 8), "PNG")
     assert np.array_equal(np.asarray(read(Stream(data))), np.asarray(picture("RGB", 9, 8)))
-    with pytest.raises(ImageError):
+    with pytest.raises(ImageError, match=r"the file object is not an image .*it begins with b'no image'"):
         read(Stream(b"no image"))
+
+    class Socket(Stream):
+        def seek(self, place):
+            raise io.UnsupportedOperation("seek")
+
+    with pytest.raises(ImageError, match="the file object is an HTML page"):
+        read(Socket(b"<html>404"))
+    assert np.array_equal(np.asarray(read(Socket(data), max_pixels=10**9)), np.asarray(picture("RGB", 9, 8)))
 
 
 def test_pictures_without_pixels():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import subprocess
 import warnings
 
 import numpy as np
@@ -169,3 +171,25 @@ def test_the_message_shows_what_is_unusual_in_a_preprocessing():
     usual = npresnet.Preprocess().to_dict()
     decision = Decision({**usual, "resize": 64, "crop": 64}, "default", "", ("preprocess='cifar10'",))
     assert "preprocess={'resize': 64, 'crop': 64} is assumed" in message_of({"preprocess": decision}, "net.pth")
+
+
+@pytest.mark.parametrize("hostile", ["a='$(echo x)'", "a='`id`'", "a='\"; id; \"'", "a=$(id)", "a='!!'", "a='\\"])
+def test_alternatives_of_a_hostile_file_are_one_word_of_a_shell(hostile):
+    written = as_argument(hostile)
+    assert shlex.split(written) == ["--option", hostile]
+    shell = ["sh", "-c", f'printf "%s|" {written}']
+    assert subprocess.run(shell, capture_output=True, text=True, check=True).stdout == f"--option|{hostile}|"
+
+
+def test_a_warning_of_a_hostile_file_is_short_and_acts_on_no_terminal(tmp_path):
+    path = tmp_path / "w.npz"
+    npresnet.build("cifar_resnet20", num_classes=3, threads=1).save(path)
+    arrays = dict(np.load(path))
+    metadata = json.loads(str(arrays["__npresnet__"]))
+    metadata["config"]["stem_stride"].update(note="\x1b[31m\n" * 200, alternatives=["stem_stride=\x1b[0m\n" * 200])
+    arrays["__npresnet__"] = np.array(json.dumps(metadata))
+    model, (said,) = heard(lambda: npresnet.load(arrays, threads=1))
+    model.close()
+    for text in (str(said.message), said.message.for_shells):
+        assert text.isprintable()
+        assert len(text) <= 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,30 @@ def test_objects_are_read_immediately():
 
     found = batches(frames(), lambda array: read(array[0]), 2, 3)
     assert [value for batch in found for value in values(batch)] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("buffer", [bytes, bytearray])
+def test_a_dict_may_be_filled_anew_for_each_image(buffer, count):
+    """Bytes in it, too, where the generator can write into them."""
+
+    def rows():
+        row = {"bytes": buffer(1), "path": None}
+        for number in range(6):
+            if buffer is bytearray:
+                row["bytes"][0] = number
+            else:
+                row["bytes"] = bytes([number])
+            row["path"] = f"{number}.png"
+            yield row
+
+    def slow(source):
+        time.sleep(0.002)
+        return read(source["bytes"][0])
+
+    items = [item for batch in batches(rows(), slow, 2, count) for item in batch]
+    assert values(items) == [0, 1, 2, 3, 4, 5]
+    assert [item.source["path"] for item in items] == [f"{number}.png" for number in range(6)]
 
 
 def test_one_thread_reads_in_the_callers_thread():

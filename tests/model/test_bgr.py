@@ -115,5 +115,7 @@ def test_clips(tmp_path):
         expected = model.predict(clip).logits
         for given in (turned(clip), [turned(frame) for frame in clip]):
             np.testing.assert_array_equal(model.predict(given, bgr=True).logits, expected)
-        (one,) = model.predict([turned(clip)], bgr=True)
-        np.testing.assert_array_equal(one.logits, expected)
+        column = np.empty(len(clip), object)
+        column[:] = [turned(frame) for frame in clip]
+        for prediction in model.predict(iter([turned(clip), column]), bgr=True):
+            np.testing.assert_array_equal(prediction.logits, expected)

@@ -177,3 +177,14 @@ def test_tables_that_are_refused(tmp_path, data, match):
     with pytest.raises(ImageError, match=match) as caught:
         read_samples(tmp_path / "set.csv")
     assert "set.csv" in str(caught.value)
+
+
+def test_folders_that_all_link_to_each_other_are_read_in_no_time(tmp_path):
+    names = [f"part{i}" for i in range(12)]
+    for name in names:
+        touch(tmp_path, f"cat/{name}/{name}.png")
+        for other in names:
+            os.symlink(tmp_path / "cat" / other, tmp_path / "cat" / name / f"to_{other}")
+    found = read_samples(tmp_path)
+    assert {os.path.basename(path) for path, _ in found.rows} == {f"{name}.png" for name in names}
+    assert len(found.rows) < 1_000

@@ -186,6 +186,8 @@ def test_one_dict_is_one_image(model, paths):
     ("source", "words"),
     [
         ({"bytes": b"noise", "path": "row 5.png"}, r"^row 5\.png is not an image"),
+        ({"bytes": b"", "path": "row 6.png"}, r"^row 6\.png is empty \(0 bytes\)"),
+        ({"bytes": b"<html>", "path": None}, r"^the image in 6 bytes is an HTML page"),
         ({"bytes": None, "path": "missing.png"}, r"^missing\.png does not exist"),
         ({"bytes": None, "path": None}, r"whose bytes and path are both empty"),
         ({"image": 1, "label": 2}, r"a dict with 'image' \(int\), 'label' \(int\); pass the entry .* row\['image'\]"),

@@ -139,6 +139,20 @@ def test_classes_derived_from_known_ones():
         assert foreign.named(other) == ""
 
 
+class Awaited:
+    """As of aiofiles, and a hundred others."""
+
+    async def read(self, size=-1):
+        return b""
+
+
+def test_files_whose_read_is_a_coroutine(model, recwarn):
+    for call in (model.predict, npresnet.load, npresnet.read_state_dict):
+        with pytest.raises(npresnet.NpresnetError, match=r"a file whose read\(\) is a coroutine.*await file\.read\(\)"):
+            call(Awaited())
+    assert not recwarn.list  # no coroutine was made that nobody awaits
+
+
 REAL = [
     ("requests", "Response"), ("httpx", "Response"), ("aiohttp", "ClientResponse"), ("fastapi", "UploadFile"),
     ("starlette.datastructures", "UploadFile"), ("starlette.requests", "Request"), ("flask", "Request"),

@@ -62,9 +62,11 @@ def test_metadata(arrays, form):
 
 
 def test_metadata_as_an_object_and_damaged(arrays):
-    assert weights.read({**arrays, "__npresnet__": {"format": "x"}}).metadata == {"format": "x"}
-    for bad in ("{", '["list"]', np.zeros(3), 5):
-        with pytest.raises(CheckpointError, match=r"<arrays>: its (metadata|__npresnet__) is "):
+    assert weights.read({**arrays, "__npresnet__": {"format": "x", 1: (2,)}}).metadata == {"format": "x", "1": [2]}
+    itself: dict = {}
+    itself["again"] = itself
+    for bad in ("{", '["list"]', np.zeros(3), 5, {"format": np.zeros(3)}, {"x": float("nan")}, itself):
+        with pytest.raises(CheckpointError, match=r"<arrays>: its (metadata|__npresnet__) (is|holds) "):
             weights.read({**arrays, "__npresnet__": bad})
 
 
@@ -87,6 +89,27 @@ def test_arrays_that_can_be_written_into_are_copied():
     array[:] = 2
     assert (found == 1).all()
     assert array.flags.writeable
+
+
+def test_read_only_views_of_what_can_be_written_into_are_copied():
+    array, raw = np.ones((3, 4), np.float32), bytearray(np.ones(12, np.float32).tobytes())
+    views = {"all": array.view(), "rows": array[1:], "repeated": np.broadcast_to(array[0], (2, 4))}
+    views["buffer"] = np.frombuffer(memoryview(raw).toreadonly(), np.float32)
+    for view in views.values():
+        view.flags.writeable = False
+    found = weights.read_state_dict(views)
+    array[:], raw[:] = 2, bytes(len(raw))
+    for name, view in views.items():
+        assert view.max() != 1
+        assert (found[name] == 1).all(), name
+
+
+def test_masked_arrays_are_refused_where_values_are_missing():
+    values = np.arange(4.0)
+    (found,) = weights.read_state_dict({"w": np.ma.masked_array(values, mask=[0, 0, 0, 0])}).values()
+    assert (type(found), found.tolist()) == (np.ndarray, values.tolist())
+    with pytest.raises(CheckpointError, match=r"<arrays>: w is a masked array.*filled"):
+        weights.read_state_dict({"w": np.ma.masked_array(values, mask=values > 2)})
 
 
 def test_a_subclass_gives_a_plain_array():
@@ -164,3 +187,19 @@ def test_a_mapping_that_holds_itself(arrays):
     source = dict(arrays)
     source["self"] = source
     assert list(weights.read_state_dict(source)) == list(arrays)
+
+
+def test_mappings_that_refer_to_each_other_are_visited_once(arrays):
+    """As many times as there are paths to them it would be 2 ** 16 times."""
+    reads = []
+
+    class Counting(dict):
+        def items(self):
+            reads.append(self)
+            return super().items()
+
+    inner = Counting(arrays)
+    outer = Counting(arrays, one=inner, other=inner)
+    inner.update(back=outer, again=outer)
+    assert list(weights.read_state_dict({"state_dict": outer})) == list(arrays)
+    assert len(reads) == 2

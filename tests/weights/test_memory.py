@@ -105,6 +105,7 @@ def sources(raw, tmp_path):
     squeezed = tmp_path / "real.npz.gz"
     squeezed.write_bytes(gzip.compress(raw))
     yield str(squeezed), gzip.open(squeezed)
+    yield str(squeezed), io.BufferedReader(gzip.open(squeezed))
     moved = io.BytesIO(b"header" + raw)
     moved.seek(6)
     yield "<BytesIO>", moved
@@ -192,7 +193,8 @@ REFUSED = [
     (lambda raw, path: io.StringIO("text"), r"<StringIO>: it was opened as text; open it with mode 'rb'"),
     (lambda raw, path: open(path, encoding="latin-1"), r"w\.npz: it was opened as text"),
     (lambda raw, path: os.fsencode(path), r"<bytes>: .*look like a path: pass os\.fsdecode"),
-    (lambda raw, path: Upload(), r"<Upload>: its read\(\) returned coroutine, expected bytes"),
+    (lambda raw, path: Upload(), r"<Upload>: it is a file whose read\(\) is a coroutine; .*await file\.read"),
+    (lambda raw, path: SimpleNamespace(read=Upload().read), r"its read\(\) returned coroutine, expected bytes"),
     (lambda raw, path: SimpleNamespace(read=lambda: None), r"its read\(\) returned NoneType"),
     (lambda raw, path: SimpleNamespace(read=lambda: "text"), r"its read\(\) returned str.*mode 'rb'"),
     (lambda raw, path: b"<!DOCTYPE html>", r"<bytes>: this is an HTML page"),

@@ -112,9 +112,11 @@ def test_repr_names_what_it_was_loaded_from(bare, tensors):
 
 
 def test_convert(saved, tmp_path):
+    whole = npresnet.convert(saved, tmp_path / "file.npz").read_bytes()
     with load(saved) as expected:
         for source in in_memory(saved):
             target = npresnet.convert(source, tmp_path / "converted.npz")
+            assert target.read_bytes() == whole
             with load(target) as found:
                 assert found.labels == expected.labels
                 np.testing.assert_array_equal(found(batch(1)), expected(batch(1)))
