@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from npresnet.errors import NpresnetError
+from npresnet.serve.bodies import linger
 from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy, error_response, to_refused
 from npresnet.serve.service import Service
 from npresnet.system.text import visible
@@ -59,6 +60,7 @@ class Front:
             await self._inner(scope, receive, send)
             return
         if refusal := self._refusal():
+            await linger(Request(scope, receive))
             await error_response(refusal)(scope, receive, send)
             return
         service.working += 1

@@ -92,6 +92,18 @@ def test_a_refused_body_is_explained_before_the_connection_ends(server):
     assert (status, b"--max-body-mb" in body) == (413, True)
 
 
+@pytest.mark.parametrize("size", [100, 20 * 2**20])
+def test_a_refusal_for_other_reasons_is_explained_too(weights, size):
+    """Neither a busy server nor one that cannot read a body's encoding breaks the connection of who still sends."""
+    with served("--model", weights, "--threads", "1", "--max-queue", "1", "--max-images", "1") as server:
+        status, body = server.ask("POST", "/predict", b"x" * size, Content_Encoding="br")
+        assert (status, b"gzip, deflate" in body) == (415, True)
+        with contextlib.closing(begun(server, jpeg(1))):
+            until(lambda: b"npresnet_requests_in_progress 1.0" in server.ask("GET", "/metrics")[1])
+            status, body = server.ask("POST", "/predict", b"x" * size)
+            assert (status, b"--max-queue" in body) == (503, True)
+
+
 def test_endless_chunks(server):
     host, port = server.address.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as sender:
