@@ -20,6 +20,7 @@ RAW = (
     "application/x-www-form-urlencoded",
 )  # the last is what `curl --data-binary` says
 EXPECTED = "expected an image's bytes (image/*, application/octet-stream), multipart/form-data, or application/json"
+SPACES = b" \t\r\n\v\f"  # in base64 of several lines
 FEW_VALUES = 1000  # of JSON, besides an image's own
 JSON_EXPECTED = 'expected {"image": "<base64>"} or {"images": ["<base64>", ...]}'
 
@@ -101,7 +102,7 @@ def _from_base64(path: str, text: Any) -> Upload:
         return Upload(path, ImageError(f"image {path} must be text in base64, got {type(text).__name__}"))
     _, comma, data = text.partition(",") if text.startswith("data:") else ("", "", text)
     try:
-        return Upload(path, base64.b64decode("".join(data.split()), validate=True))
+        return Upload(path, base64.b64decode(data.encode("ascii").translate(None, SPACES), validate=True))
     except (binascii.Error, ValueError) as error:
         return Upload(path, ImageError(f"image {path} is not base64: {error}"))
 

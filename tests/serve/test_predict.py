@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -12,7 +14,7 @@ from starlette.testclient import TestClient
 
 import npresnet
 from npresnet.model.records import record
-from npresnet.serve import app
+from npresnet.serve import app, uploads
 from tests.serve.conftest import LABELS, jpeg
 
 
@@ -72,6 +74,18 @@ def test_base64_in_json(client, model):
     assert "must be text in base64, got int" in number["error"]
     alone = client.post("/predict", json={"images": [base64_of(jpeg(4))]})
     assert alone.json() == [expected(model, jpeg(4))]
+
+
+def test_base64_in_many_lines_needs_little_memory(client, model):
+    lines = "\r\n\t ".join(re.findall(".{1,3}", base64_of(jpeg(3))))
+    assert client.post("/predict", json={"image": lines}).json() == expected(model, jpeg(3))
+    body = b'{"image": "' + b"aa " * 2**18 + b'"}'
+    tracemalloc.start()
+    try:
+        uploads.read("application/json", body, 1)
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
