@@ -142,4 +142,6 @@ def inflate(body: bytes, window_bits: int, most: int) -> bytes:
         raise too_large(most)
     if not stream.eof:
         raise RefusedError(400, "the compressed body is truncated")
+    if stream.unused_data:
+        raise RefusedError(400, "more follows the end of the compressed body; compress all of it at once")
     return made

@@ -24,6 +24,9 @@ Result = TypeVar("Result")
 # Answered also while the server drains, and however much there is to do.
 ALWAYS = ("/healthz", "/metrics", "/v2/health/live", "/v2/health/ready")
 WATCH_S = 0.1
+# A proxy that goes by the one, before a server that goes by the other, passes a second request on unseen.
+FRAMES = {b"content-length", b"transfer-encoding"}
+TWO_ENDS = "the request has both Content-Length and Transfer-Encoding, so that nobody knows where it ends; send one"
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # an error quotes what the client sent
 LOG = logging.getLogger("npresnet.serve")
 
@@ -56,6 +59,9 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
+        if {name for name, _ in scope["headers"]} >= FRAMES:
+            await error_response(RefusedError(400, TWO_ENDS, CLOSE))(scope, receive, send)
+            return
         if scope["path"].endswith(ALWAYS):
             await self._inner(scope, receive, send)
             return

@@ -185,3 +185,12 @@ def test_failures_of_the_server_are_logged_and_not_explained(weights, caplog):
         assert (told.status_code, "closed" in told.json()["error"]) == (500, True)
         assert [record.name for record in caplog.records if "DeviceError" in record.message] == ["npresnet.serve"]
         assert told.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/predict/", "/cam/", "/healthz/", "/v2/models/small/"])
+def test_nobody_is_sent_elsewhere(client, path):
+    """A redirect would go to the address that the Host header names."""
+    for method in ("GET", "POST"):
+        found = client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
+        assert (found.status_code, "location" in found.headers) == (404, False)
+        assert path in found.json()["error"]

@@ -129,6 +129,20 @@ def test_headers_that_are_no_http(server):
     assert server.ask("GET", "/healthz")[0] == 200
 
 
+def test_a_body_of_two_lengths_hides_no_request(server):
+    """By its chunks it ends before the second request, by its length after that."""
+    hidden = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"Host: x\r\nContent-Length: {5 + len(hidden)}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    for line in (b"POST /predict HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\n"):
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as sender:
+            sender.sendall(line + head + b"0\r\n\r\n" + hidden)
+            found = answered(sender)
+        assert found.startswith(b"HTTP/1.1 400 ")
+        assert found.count(b"HTTP/1.1") == 1
+        assert b'{"error":"the request has both' in found
+
+
 def test_headers_that_do_not_come(model, monkeypatch):
     """A connection that sends nothing, or half of its headers, is closed; one that asks is not."""
     import asyncio
