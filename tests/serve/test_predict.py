@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -14,7 +15,7 @@ from starlette.testclient import TestClient
 
 import npresnet
 from npresnet.model.records import record
-from npresnet.serve import app, uploads
+from npresnet.serve import app, predict, uploads
 from tests.serve.conftest import LABELS, jpeg
 
 
@@ -194,3 +195,19 @@ def test_nobody_is_sent_elsewhere(client, path):
         found = client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
         assert (found.status_code, "location" in found.headers) == (404, False)
         assert path in found.json()["error"]
+
+
+def test_many_candidates_do_not_hold_up_others(monkeypatch):
+    """They are ranked and written in a thread of their own, not where every connection is served."""
+    model = npresnet.build("cifar_resnet20", num_classes=700, seed=1, threads=1)
+    threads, write = [], predict.record
+    monkeypatch.setattr(
+        predict, "record", lambda *given: [threads.append(threading.current_thread().name), write(*given)][1]
+    )
+    with TestClient(app(model)) as client:
+        found = client.post("/predict?top=100000", content=jpeg(1)).json()
+        several = client.post("/predict?top=400", files=[("a", ("x", jpeg(1)))] * 2).json()
+    assert found == expected(model, jpeg(1), top=700)
+    assert several == [expected(model, jpeg(1), "x", 400)] * 2
+    assert len(threads) == 3
+    assert all(name.startswith("npresnet-decode") for name in threads)
