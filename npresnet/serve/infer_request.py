@@ -167,6 +167,8 @@ def _numbers(data: list[Any], shape: tuple[int, ...]) -> Array:
     """Flat or nested, row by row."""
     try:
         with np.errstate(all="ignore"):
+            if not _are_numbers(data):  # numpy takes "1" and true for 1
+                raise TypeError
             found = np.array(data, np.float32)
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise RefusedError(400, f'the data of input "{TENSOR}" must be numbers, flat or nested as its shape') from None
@@ -175,6 +177,11 @@ def _numbers(data: list[Any], shape: tuple[int, ...]) -> Array:
             400, f'input "{TENSOR}" has the shape {list(shape)} and data of the shape {list(found.shape)}'
         )
     return found.reshape(shape)
+
+
+def _are_numbers(data: list[Any]) -> bool:
+    kinds = set(map(type, data))
+    return all(map(_are_numbers, data)) if kinds == {list} else kinds <= {int, float}
 
 
 def _split(binary: memoryview, most: int) -> list[bytes]:
