@@ -30,6 +30,7 @@ from npresnet.serve.uploads import FEW_VALUES, parsed
 
 Array = NDArray[Any]
 MAX_ID = 256
+ROW_BYTES = 16  # of the JSON of a picture's row, where pictures have their own size
 TENSOR, IMAGE = "input", "image"
 
 
@@ -65,8 +66,11 @@ class InferRequest(NamedTuple):
 def read(body: bytes, header_length: str | None, expected: Expected) -> InferRequest:
     """Parse a body; header_length is the value of Inference-Header-Content-Length. Raises RefusedError 400."""
     size = _header_size(header_length, len(body))
-    values = expected.max_images * math.prod(expected.shape) if -1 not in expected.shape else len(body)
-    head = parsed(memoryview(body)[:size], FEW_VALUES + 2 * values)
+    lists = expected.max_images * math.prod(expected.shape[:-1])
+    values = lists * expected.shape[-1]
+    if -1 in expected.shape:
+        values, lists = len(body), len(body) // ROW_BYTES
+    head = parsed(memoryview(body)[:size], FEW_VALUES + 2 * values, FEW_VALUES + 2 * lists)
     if not isinstance(head, dict):
         raise RefusedError(400, f"the request must be a JSON object, got {type(head).__name__}")
     request_id = head.get("id")
