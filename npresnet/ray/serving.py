@@ -35,15 +35,20 @@ def deployment(
     Raises DeviceError if Ray Serve or the packages of `npresnet serve` are not installed, and the server's error for
     settings it does not have. A file that cannot be loaded fails the deployment, which says why.
     """
-    serve = _serve(settings)
+    serve, limits = _serve(settings)
     build = partial(_application, os.fspath(model), dict(load_options), settings)
-    options = {"num_cpus": num_cpus, "num_gpus": num_gpus}
     made = serve.deployment(serve.ingress(_as_function(build))())
-    return made.options(name="npresnet", num_replicas=num_replicas, ray_actor_options=options).bind()
+    return made.options(
+        name="npresnet",
+        num_replicas=num_replicas,
+        # Ray passes 5 on by default, and so no batch would have more; from max_queue on the replica itself says 503
+        max_ongoing_requests=2 * limits.max_queue,
+        ray_actor_options={"num_cpus": num_cpus, "num_gpus": num_gpus},
+    ).bind()
 
 
-def _serve(settings: dict[str, Any]) -> Any:
-    """The module `ray.serve`, where everything is installed that replicas need, and the settings are sound."""
+def _serve(settings: dict[str, Any]) -> tuple[Any, Any]:
+    """The module `ray.serve`, where everything is installed that replicas need; and the settings, which are sound."""
     library()
     try:
         from ray import serve
@@ -51,8 +56,7 @@ def _serve(settings: dict[str, Any]) -> Any:
         from npresnet.serve import Settings
     except ImportError as error:
         raise DeviceError(f"this needs Ray Serve: python -m pip install 'npresnet[ray,serve]' ({error})") from None
-    Settings.of(settings)
-    return serve
+    return serve, Settings.of(settings)
 
 
 def _application(model: str, load_options: dict[str, Any], settings: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
     application     app: the routes of one model as a Starlette application
     settings        Settings: name, batches, limits
     service         Service: one model in use; who may come in, what is decoded where, what is computed when
+    room            how much of what was decoded may be in memory
     batching        images that are in flight together are computed together
     bodies          the bytes of a request, bounded in size, time and inflation
     uploads         the images in them: raw, multipart, JSON

@@ -69,6 +69,7 @@ def app(model: str | Path | Model, **settings: Any) -> Starlette:
         exception_handlers={NpresnetError: on_error, HTTPException: on_http_error, Exception: on_error},
         lifespan=lifespan,
     )
+    made.router.redirect_slashes = False  # to an address that the Host header makes up, and without a proxy's path
     made.state.service = service
     return made
 

@@ -52,8 +52,8 @@ class Held:
 
 async def _read(request: Request, service: Service, held: Held) -> bytes:
     settings = service.settings
-    encoding = _encoding(request)
     try:
+        encoding = _encoding(request)
         _check_length(request, settings.max_body)
         body = await asyncio.wait_for(_collected(request, settings.max_body, held), settings.body_timeout_s)
     except asyncio.TimeoutError:
@@ -67,7 +67,7 @@ async def _read(request: Request, service: Service, held: Held) -> bytes:
         raise RefusedError(GONE, "the client has gone") from None
     except RefusedError as refusal:
         refusal.headers.update(CLOSE)
-        await _linger(request)
+        await linger(request)
         raise
     if encoding is None:
         return body
@@ -81,7 +81,7 @@ def _encoding(request: Request) -> int | None:
     if name in ("", "identity"):
         return None
     if name not in ENCODINGS:
-        raise RefusedError(415, f"Content-Encoding {name!r:.60} is not supported; send gzip, deflate or none", CLOSE)
+        raise RefusedError(415, f"Content-Encoding {name!r:.60} is not supported; send gzip, deflate or none")
     return ENCODINGS[name]
 
 
@@ -104,8 +104,11 @@ async def _collected(request: Request, most: int, held: Held) -> bytes:
     return b"".join(parts)
 
 
-async def _linger(request: Request) -> None:
-    """Read and forget what still comes, for a moment, unless the client asks first whether it may send at all."""
+async def linger(request: Request) -> None:
+    """Before a connection is closed: read and forget what still comes, for a moment, so that the client sees why.
+
+    Not where the client asks first whether it may send at all.
+    """
     if "expect" in request.headers:
         return
 
@@ -139,4 +142,6 @@ def inflate(body: bytes, window_bits: int, most: int) -> bytes:
         raise too_large(most)
     if not stream.eof:
         raise RefusedError(400, "the compressed body is truncated")
+    if stream.unused_data:
+        raise RefusedError(400, "more follows the end of the compressed body; compress all of it at once")
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,20 @@ async def _answer(request: Request, service: Service, body: bytes, index: int | 
     if isinstance(data, ImageError):
         raise data
     with service.admitted(1):
-        picture = await service.in_pool(_decoded, service.model, data)
-        chosen, heat = await service.in_turn(_mapped(service.model, picture, index))
-        make = _png if is_png else _layer
-        made = await service.in_pool(make, service, picture, chosen, heat)
-    return made
+        read = partial(service.in_pool, _decoded, service.model, data)
+        async with service.pictures.holding(read, _size) as picture:
+            chosen, heat = await service.in_turn(_mapped(service.model, picture, index))
+            return await service.in_pool(_png if is_png else _layer, service, picture, chosen, heat)
 
 
 def _decoded(model: Model, data: bytes) -> Image.Image:
     how = preprocess_of(model)
     return images.read(data, exif=how is not None and how.exif, max_pixels=model.config.value("max_pixels"))
+
+
+def _size(picture: Image.Image) -> int:
+    """Bytes of its pixels."""
+    return picture.width * picture.height * len(picture.getbands())
 
 
 def _mapped(model: Model, picture: Image.Image, index: int | None) -> Callable[[], tuple[int, Array]]:

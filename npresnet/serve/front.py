@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from npresnet.errors import NpresnetError
+from npresnet.serve.bodies import linger
 from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy, error_response, to_refused
 from npresnet.serve.service import Service
 from npresnet.system.text import visible
@@ -23,6 +24,9 @@ Result = TypeVar("Result")
 # Answered also while the server drains, and however much there is to do.
 ALWAYS = ("/healthz", "/metrics", "/v2/health/live", "/v2/health/ready")
 WATCH_S = 0.1
+# A proxy that goes by the one, before a server that goes by the other, passes a second request on unseen.
+FRAMES = {b"content-length", b"transfer-encoding"}
+TWO_ENDS = "the request has both Content-Length and Transfer-Encoding, so that nobody knows where it ends; send one"
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # an error quotes what the client sent
 LOG = logging.getLogger("npresnet.serve")
 
@@ -55,10 +59,14 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._service
+        if {name for name, _ in scope["headers"]} >= FRAMES:
+            await error_response(RefusedError(400, TWO_ENDS, CLOSE))(scope, receive, send)
+            return
         if scope["path"].endswith(ALWAYS):
             await self._inner(scope, receive, send)
             return
         if refusal := self._refusal():
+            await linger(Request(scope, receive))
             await error_response(refusal)(scope, receive, send)
             return
         service.working += 1

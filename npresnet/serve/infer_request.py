@@ -30,6 +30,7 @@ from npresnet.serve.uploads import FEW_VALUES, parsed
 
 Array = NDArray[Any]
 MAX_ID = 256
+ROW_BYTES = 16  # of the JSON of a picture's row, where pictures have their own size
 TENSOR, IMAGE = "input", "image"
 
 
@@ -65,8 +66,11 @@ class InferRequest(NamedTuple):
 def read(body: bytes, header_length: str | None, expected: Expected) -> InferRequest:
     """Parse a body; header_length is the value of Inference-Header-Content-Length. Raises RefusedError 400."""
     size = _header_size(header_length, len(body))
-    values = expected.max_images * math.prod(expected.shape) if -1 not in expected.shape else len(body)
-    head = parsed(memoryview(body)[:size], FEW_VALUES + 2 * values)
+    lists = expected.max_images * math.prod(expected.shape[:-1])
+    values = lists * expected.shape[-1]
+    if -1 in expected.shape:
+        values, lists = len(body), len(body) // ROW_BYTES
+    head = parsed(memoryview(body)[:size], FEW_VALUES + 2 * values, FEW_VALUES + 2 * lists)
     if not isinstance(head, dict):
         raise RefusedError(400, f"the request must be a JSON object, got {type(head).__name__}")
     request_id = head.get("id")
@@ -167,6 +171,8 @@ def _numbers(data: list[Any], shape: tuple[int, ...]) -> Array:
     """Flat or nested, row by row."""
     try:
         with np.errstate(all="ignore"):
+            if not _are_numbers(data):  # numpy takes "1" and true for 1
+                raise TypeError
             found = np.array(data, np.float32)
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise RefusedError(400, f'the data of input "{TENSOR}" must be numbers, flat or nested as its shape') from None
@@ -175,6 +181,11 @@ def _numbers(data: list[Any], shape: tuple[int, ...]) -> Array:
             400, f'input "{TENSOR}" has the shape {list(shape)} and data of the shape {list(found.shape)}'
         )
     return found.reshape(shape)
+
+
+def _are_numbers(data: list[Any]) -> bool:
+    kinds = set(map(type, data))
+    return all(map(_are_numbers, data)) if kinds == {list} else kinds <= {int, float}
 
 
 def _split(binary: memoryview, most: int) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -13,11 +14,12 @@ from npresnet.model.records import record
 from npresnet.serve import uploads
 from npresnet.serve.bodies import received
 from npresnet.serve.front import service_of, together, unless_gone
-from npresnet.serve.refusals import RefusedError, json_response, to_refused
+from npresnet.serve.refusals import RefusedError, json_bytes, to_refused
 from npresnet.serve.service import Service
 from npresnet.serve.uploads import Upload, Uploads
 
 TOP = 5
+FEW = 500  # candidates that are ranked and written in a few milliseconds
 
 
 async def predict(request: Request) -> Response:
@@ -35,10 +37,18 @@ async def _answer(request: Request, service: Service, body: bytes, top: int) -> 
     sent = await uploads_of(request, service, body)
     with service.admitted(len(sent.images)):
         results = await together([_result(service, image, top) for image in sent.images])
-    records = [record(image.path, result) for image, result in zip(sent.images, results, strict=True)]
-    if len(records) == 1 and isinstance(results[0], NpresnetError):
+    if len(results) == 1 and isinstance(results[0], NpresnetError):
         raise to_refused(results[0])
-    return json_response(records[0] if sent.single else records)
+    if len(results) * min(top, service.model.config.value("num_classes")) <= FEW:
+        return _told(sent, results)
+    return await service.in_pool(_told, sent, results)  # the event loop has others to serve
+
+
+def _told(sent: Uploads, results: Sequence[Prediction | NpresnetError]) -> Response:
+    """The records, each made JSON by itself: what does that does not let other threads in."""
+    records = (json_bytes(record(image.path, result)) for image, result in zip(sent.images, results, strict=True))
+    body = next(records) if sent.single else b"[%s]" % b",".join(records)
+    return Response(body, media_type="application/json")
 
 
 async def uploads_of(request: Request, service: Service, body: bytes) -> Uploads:

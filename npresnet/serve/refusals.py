@@ -53,10 +53,14 @@ def to_refused(error: Exception, *, bad: int = 422) -> RefusedError:
     return RefusedError(500, "an internal error; the server's log has the details")
 
 
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_bytes(content: Any) -> bytes:
     """JSON of UTF-8; NaN is refused, for JSON has none."""
-    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    return Response(body, status, dict(headers or {}), "application/json")
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Content as JSON."""
+    return Response(json_bytes(content), status, dict(headers or {}), "application/json")
 
 
 def error_response(refusal: RefusedError) -> Response:

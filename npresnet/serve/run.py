@@ -150,15 +150,22 @@ class Server(uvicorn.Server):
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         service, began_s = self._service, loop.time()
-        if service.working:
-            self._say(f"stopping: {_requests(service.working)} in progress; Ctrl-C again stops at once")
-        while service.working and loop.time() - began_s < self._drain_s:
+        if working := service.working + len(self._unsent()):
+            self._say(f"stopping: {_requests(working)} in progress; Ctrl-C again stops at once")
+        while (service.working or self._unsent()) and loop.time() - began_s < self._drain_s:
             await asyncio.sleep(POLL_S)
-        self.lost = service.working
+        self.lost = service.working + len(self._unsent())
         self._say(f"stopped; {_requests(self.lost)} cut" if self.lost else "stopped")
+        for transport in self._unsent():
+            transport.abort()
         for connection in list(self.server_state.connections) if self.lost else ():
             connection.transport.close()  # so that its request is given up as one whose client has gone
         self.should_exit = True
+
+    def _unsent(self) -> list[asyncio.Transport]:
+        """Of the connections whose clients have not yet read their answers."""
+        transports = [connection.transport for connection in self.server_state.connections]
+        return [transport for transport in transports if transport and transport.get_write_buffer_size()]
 
 
 def _requests(count: int) -> str:

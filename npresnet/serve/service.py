@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,11 +21,13 @@ from npresnet.model.prediction import Prediction
 from npresnet.serve.batching import Batcher
 from npresnet.serve.metrics import Metrics
 from npresnet.serve.refusals import RefusedError, busy
+from npresnet.serve.room import Room
 from npresnet.serve.settings import Settings
 
 Array = NDArray[Any]
 Result = TypeVar("Result")
 MOST_DECODERS = 4
+LEAST_ROOM = 64 * 2**20  # bytes of what is decoded and not yet computed
 LONGEST_RETRY_S = 60
 
 
@@ -38,6 +41,7 @@ class Service:
     ready     the network was compiled
     width     of the network's output, known then
     how       the preprocessing of pictures
+    pictures  room for those that are in memory as a whole, for maps over them
     """
 
     def __init__(self, model: Model, name: str, settings: Settings):
@@ -49,14 +53,17 @@ class Service:
         self.scores: str = model.config.value("scores", "softmax")
         self.how = preprocess_of(model)
         self.fixed_shape = fixed_shape(model, self.how)
-        self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1), "npresnet-decode")
+        decoders = min(MOST_DECODERS, os.cpu_count() or 1)
+        self._decoders = ThreadPoolExecutor(decoders, "npresnet-decode")
         self._batcher = Batcher(
             model,
             max_batch=settings.max_batch,
             wait_s=settings.batch_wait_ms / 1e3,
             observe=self._computed,
         )
-        self._decoded = asyncio.Semaphore(2 * settings.max_batch)  # pictures that are decoded and not yet computed
+        image = 4 * math.prod(input_size(model.config, self.how))  # bytes; a picture of its own size may have more
+        self._prepared = Room(max(LEAST_ROOM, 2 * settings.max_batch * image), 2 * decoders)
+        self.pictures = Room(LEAST_ROOM, decoders)
         self._rate = 0.0  # images per second, of the last batches
 
     def warm(self) -> None:
@@ -128,8 +135,9 @@ class Service:
     async def _output(self, image: bytes | Array) -> Array:
         if not isinstance(image, bytes):
             return await self._batcher.result(image)
-        async with self._decoded:
-            return await self._batcher.result(await self.in_pool(self.model.preprocess, image))
+        make = partial(self.in_pool, self.model.preprocess, image)
+        async with self._prepared.holding(make, lambda x: int(x.nbytes)) as x:
+            return await self._batcher.result(x)
 
     def prediction(self, logits: Array, top: int) -> Prediction:
         """Of one image's logits (num_classes,)."""

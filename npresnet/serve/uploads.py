@@ -20,6 +20,7 @@ RAW = (
     "application/x-www-form-urlencoded",
 )  # the last is what `curl --data-binary` says
 EXPECTED = "expected an image's bytes (image/*, application/octet-stream), multipart/form-data, or application/json"
+SPACES = b" \t\r\n\v\f"  # in base64 of several lines
 FEW_VALUES = 1000  # of JSON, besides an image's own
 JSON_EXPECTED = 'expected {"image": "<base64>"} or {"images": ["<base64>", ...]}'
 
@@ -62,15 +63,18 @@ def read(content_type: str, body: bytes, max_images: int) -> Uploads:
     return Uploads(images, single=False)
 
 
-def parsed(body: bytes | memoryview, most_values: int) -> Any:
+def parsed(body: bytes | memoryview, most_values: int, most_lists: int | None = None) -> Any:
     """A JSON document. Raises RefusedError for anything else, NaN and infinities included.
 
     most_values  bounds lists, objects and their items together: a byte of JSON becomes up to thirty of Python's
+    most_lists   bounds lists and objects alone, which are the most of that; None: as values
     """
     try:
         text = str(body, "utf-8")
         if sum(map(text.count, "[{,")) > most_values:
             raise RefusedError(400, f"the JSON has more values than the {most_values} that any request needs")
+        if most_lists is not None and sum(map(text.count, "[{")) > most_lists:
+            raise RefusedError(400, f"the JSON has more lists than the {most_lists} that any request needs")
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -101,7 +105,7 @@ def _from_base64(path: str, text: Any) -> Upload:
         return Upload(path, ImageError(f"image {path} must be text in base64, got {type(text).__name__}"))
     _, comma, data = text.partition(",") if text.startswith("data:") else ("", "", text)
     try:
-        return Upload(path, base64.b64decode("".join(data.split()), validate=True))
+        return Upload(path, base64.b64decode(data.encode("ascii").translate(None, SPACES), validate=True))
     except (binascii.Error, ValueError) as error:
         return Upload(path, ImageError(f"image {path} is not base64: {error}"))
 

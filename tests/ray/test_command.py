@@ -95,6 +95,12 @@ def test_a_server_that_is_not_installed(monkeypatch):
         deployment()
 
 
+def test_a_replica_gets_as_many_requests_as_it_takes():
+    """More than a batch, and some that it refuses itself."""
+    assert deployment("demo", max_queue=70)._bound_deployment.max_ongoing_requests == 140
+    assert deployment("demo")._bound_deployment.max_ongoing_requests > 256
+
+
 def test_importing_the_package_imports_neither():
     program = (
         "import sys, npresnet.ray; npresnet.ray.Predictor; print(*sorted({'ray', 'pyarrow'} & sys.modules.keys()))"

@@ -11,10 +11,11 @@ from dataclasses import fields
 
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 import npresnet
 from npresnet.cli.parser import make_parser
-from npresnet.serve import Settings
+from npresnet.serve import Settings, app
 from npresnet.serve.connections import HEADERS_S
 from npresnet.serve.settings import HELD_BODIES
 from tests.serve.conftest import jpeg
@@ -99,3 +100,14 @@ def test_dockerfile():
     words = [word.strip(' "') for word in command.strip("[]").split(",")]
     args = make_parser().parse_args(words[1:])
     assert (words[0], args.command, args.host, args.model) == ("npresnet", "serve", "0.0.0.0", "/model.npz")
+
+
+def test_part_of_another_program(model):
+    """As the page says; it is ready there, and says so."""
+    (block,) = [block for block in read_blocks(PAGE) if "Mount(" in block.text]
+    names = {"application": app(model, name="small")}
+    exec(block.text, names)
+    with TestClient(names["program"]) as client:
+        assert client.get("/pets/v2/health/ready").status_code == 200
+        assert client.post("/pets/predict", content=jpeg(1)).json()["index"] == model.predict(jpeg(1)).index
+        assert client.get("/pets/").status_code == 200

@@ -66,6 +66,10 @@ def test_inflated_bodies(strict, model, name):
             400,
             "compressed" if damaged != image else "Content-Encoding",
         )
+    for more in (packed(image), b"x"):  # never answered by a part of what was sent
+        check_error(
+            strict.post("/predict", content=packed(image) + more, headers={"content-encoding": name}), 400, "follows"
+        )
 
 
 def test_other_encodings(strict):

@@ -125,7 +125,12 @@ def without_data(entry):
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + ["a"])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [{}])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [[1.0, 2.0]])]}, "must be numbers"),
-        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [None])]}, "NaN"),
+        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [None])]}, "must be numbers"),
+        ({"inputs": [floats(data=[[]] * 4 * SIZE)]}, "more lists than the"),
+        ({"inputs": [floats(data=["1.5"] * SIZE)]}, "must be numbers"),
+        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + ["1"])]}, "must be numbers"),
+        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [True])]}, "must be numbers"),
+        ({"inputs": [floats(data=[[[["1"] * 44] * 36] * 3])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [1e300])]}, "beyond FP32"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [10**400])]}, "numbers"),
         ({"inputs": [floats(data="0")]}, "has no data"),
@@ -248,6 +253,10 @@ def test_pictures_of_their_own_size(model):
         tensor = {"name": "input", "shape": list(x.shape), "datatype": "FP32", "data": x.ravel().tolist()}
         found = client.post("/v2/models/free/infer", json={"inputs": [tensor]})
         np.testing.assert_array_equal(output(found, "logits").astype(np.float32), wanted[:1])
+        found = client.post("/v2/models/free/infer", json={"inputs": [{**tensor, "data": x.tolist()}]})
+        np.testing.assert_array_equal(output(found, "logits").astype(np.float32), wanted[:1])
+        rows = {"inputs": [{**tensor, "data": [[]] * 10_000}]}
+        assert "more lists than the" in client.post("/v2/models/free/infer", json=rows).json()["error"]
         tensor = {"name": "input", "shape": [1, 3, 2**13, 2**13], "datatype": "FP32", "data": []}
         assert client.post("/v2/models/free/infer", json={"inputs": [tensor]}).status_code == 400
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -12,7 +15,7 @@ from starlette.testclient import TestClient
 
 import npresnet
 from npresnet.model.records import record
-from npresnet.serve import app
+from npresnet.serve import app, predict, uploads
 from tests.serve.conftest import LABELS, jpeg
 
 
@@ -72,6 +75,18 @@ def test_base64_in_json(client, model):
     assert "must be text in base64, got int" in number["error"]
     alone = client.post("/predict", json={"images": [base64_of(jpeg(4))]})
     assert alone.json() == [expected(model, jpeg(4))]
+
+
+def test_base64_in_many_lines_needs_little_memory(client, model):
+    lines = "\r\n\t ".join(re.findall(".{1,3}", base64_of(jpeg(3))))
+    assert client.post("/predict", json={"image": lines}).json() == expected(model, jpeg(3))
+    body = b'{"image": "' + b"aa " * 2**18 + b'"}'
+    tracemalloc.start()
+    try:
+        uploads.read("application/json", body, 1)
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(body)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -171,3 +186,28 @@ def test_failures_of_the_server_are_logged_and_not_explained(weights, caplog):
         assert (told.status_code, "closed" in told.json()["error"]) == (500, True)
         assert [record.name for record in caplog.records if "DeviceError" in record.message] == ["npresnet.serve"]
         assert told.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/predict/", "/cam/", "/healthz/", "/v2/models/small/"])
+def test_nobody_is_sent_elsewhere(client, path):
+    """A redirect would go to the address that the Host header names."""
+    for method in ("GET", "POST"):
+        found = client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
+        assert (found.status_code, "location" in found.headers) == (404, False)
+        assert path in found.json()["error"]
+
+
+def test_many_candidates_do_not_hold_up_others(monkeypatch):
+    """They are ranked and written in a thread of their own, not where every connection is served."""
+    model = npresnet.build("cifar_resnet20", num_classes=700, seed=1, threads=1)
+    threads, write = [], predict.record
+    monkeypatch.setattr(
+        predict, "record", lambda *given: [threads.append(threading.current_thread().name), write(*given)][1]
+    )
+    with TestClient(app(model)) as client:
+        found = client.post("/predict?top=100000", content=jpeg(1)).json()
+        several = client.post("/predict?top=400", files=[("a", ("x", jpeg(1)))] * 2).json()
+    assert found == expected(model, jpeg(1), top=700)
+    assert several == [expected(model, jpeg(1), "x", 400)] * 2
+    assert len(threads) == 3
+    assert all(name.startswith("npresnet-decode") for name in threads)

@@ -92,6 +92,18 @@ def test_a_refused_body_is_explained_before_the_connection_ends(server):
     assert (status, b"--max-body-mb" in body) == (413, True)
 
 
+@pytest.mark.parametrize("size", [100, 20 * 2**20])
+def test_a_refusal_for_other_reasons_is_explained_too(weights, size):
+    """Neither a busy server nor one that cannot read a body's encoding breaks the connection of who still sends."""
+    with served("--model", weights, "--threads", "1", "--max-queue", "1", "--max-images", "1") as server:
+        status, body = server.ask("POST", "/predict", b"x" * size, Content_Encoding="br")
+        assert (status, b"gzip, deflate" in body) == (415, True)
+        with contextlib.closing(begun(server, jpeg(1))):
+            until(lambda: b"npresnet_requests_in_progress 1.0" in server.ask("GET", "/metrics")[1])
+            status, body = server.ask("POST", "/predict", b"x" * size)
+            assert (status, b"--max-queue" in body) == (503, True)
+
+
 def test_endless_chunks(server):
     host, port = server.address.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as sender:
@@ -115,6 +127,20 @@ def test_headers_that_are_no_http(server):
             sender.sendall(text)
             assert sender.recv(13) in (b"HTTP/1.1 400 ", b"")
     assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_a_body_of_two_lengths_hides_no_request(server):
+    """By its chunks it ends before the second request, by its length after that."""
+    hidden = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"Host: x\r\nContent-Length: {5 + len(hidden)}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    for line in (b"POST /predict HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\n"):
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as sender:
+            sender.sendall(line + head + b"0\r\n\r\n" + hidden)
+            found = answered(sender)
+        assert found.startswith(b"HTTP/1.1 400 ")
+        assert found.count(b"HTTP/1.1") == 1
+        assert b'{"error":"the request has both' in found
 
 
 def test_headers_that_do_not_come(model, monkeypatch):
