@@ -70,6 +70,7 @@ class Session:
             self.run(cell)
         else:
             self.not_run.append("read-only: root may write everywhere, and there is no setpriv")
+        matrix.set_writable(python.parents[1], True)  # to be deleted
 
     def frozen(self, interpreter: Interpreter) -> None:
         python = self.environments.make("frozen", interpreter, ["pyinstaller"])
@@ -126,13 +127,14 @@ def _guarded(session: Session, task: Callable[[], None], what: str) -> None:
         task()
     except InstallError as error:
         session.problems.append(f"{what}: {error}")
-    except subprocess.CalledProcessError as error:
-        session.problems.append(f"{what}: {error}\n{error.stdout}\n{error.stderr}")
+    except subprocess.SubprocessError as error:
+        said = [text for text in (getattr(error, "stdout", ""), getattr(error, "stderr", "")) if text]
+        session.problems.append("\n".join([f"{what}: {error}", *map(str, said)]))
 
 
 def _seen(result: Result) -> str:
     facts = result.facts
-    return f": NumPy {facts['numpy']}, {facts['core']}" if "numpy" in facts else ""
+    return f": NumPy {facts['numpy']}, Pillow {facts['pillow']}, {facts['core']}" if "numpy" in facts else ""
 
 
 def _build(folder: Path) -> Path:

@@ -83,8 +83,8 @@ def read_only(python: Path, interpreter: Interpreter, folder: Path) -> Cell | No
     """
     cache = folder / "read-only-cache"
     cache.mkdir()
-    _forbid_writing(python.parents[1])
-    _forbid_writing(cache)
+    set_writable(python.parents[1], False)
+    set_writable(cache, False)
     command = plain("", python, interpreter).command
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         if not shutil.which("setpriv"):
@@ -146,7 +146,9 @@ def cpu_flags() -> set[str]:
     return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
 
 
-def _forbid_writing(folder: Path) -> None:
+def set_writable(folder: Path, allowed: bool) -> None:
+    """Allow it to the owner, or forbid it to everybody, for all that is in the folder."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+            mode = path.stat().st_mode
+            path.chmod(mode | stat.S_IWUSR if allowed else mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
