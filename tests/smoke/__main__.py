@@ -73,7 +73,7 @@ class Session:
         matrix.set_writable(python.parents[1], True)  # to be deleted
 
     def frozen(self, interpreter: Interpreter) -> None:
-        python = self.environments.make("frozen", interpreter, ["pyinstaller"])
+        python = self.environments.make("frozen", interpreter, ["pyinstaller"], extra="serve")
         folder = self.folder / "freezing"
         folder.mkdir()
         self.run(matrix.frozen(python, interpreter, folder))
