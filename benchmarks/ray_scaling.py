@@ -157,7 +157,8 @@ def coordination(photos: Path, folder: Path) -> float:
 
     import ray
 
-    from npresnet.ray.job import BATCHES, Chunk, _Job
+    from npresnet.ray.chunks import BATCHES, Chunk
+    from npresnet.ray.job import _Job
     from npresnet.ray.output import Output
     from npresnet.ray.sources import Picture
     from npresnet.ray.table import table

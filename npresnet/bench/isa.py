@@ -74,7 +74,7 @@ def held_text(entry: Mapping[str, Any], title: Callable[[str], str]) -> str:
         f"{title(name)}: " + ", ".join(f"{part} {' '.join(found)}" for part, found in parts.items())
         for name, parts in words.items()
     )
-    chose = f" These chose for themselves, beside the convolutions: {', '.join(loose)}." if loose else ""
+    chose = f" Beside the convolutions, these chose for themselves or do not say: {'; '.join(loose)}." if loose else ""
     return f"Every engine was held to {TITLES[entry['isa']]}, and says itself what it uses. {said}.{chose}"
 
 

@@ -7,7 +7,9 @@ import os
 import re
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from npresnet.errors import DeviceError
@@ -51,17 +53,18 @@ def connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    _require_answer(address or os.environ.get("RAY_ADDRESS", ""))
+    address = address or os.environ.get("RAY_ADDRESS") or ("local" if _is_gone(_noted()) else None)
+    _require_answer(address or "")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of a cluster that starts here; npresnet reports to nobody
     try:
         ray.init(
-            address=address or None,
-            include_dashboard=None if address not in (None, "", "local") else False,
+            address=address,
+            include_dashboard=False if address in (None, "local") else None,
             log_to_driver=False,  # what workers print; their errors come back as results
             logging_level="ERROR",
         )
     except (ConnectionError, ValueError, RuntimeError, OSError, SystemExit) as error:
-        raise DeviceError(_unreachable(address or "local", str(error))) from error
+        raise DeviceError(_unreachable(address or "local", _reason(error))) from error
     try:
         yield ray
     finally:
@@ -70,13 +73,36 @@ def connected(address: str | None) -> Iterator[Any]:
 
 def _require_answer(address: str) -> None:
     """Raise DeviceError where "host:port" accepts no connection."""
+    reason = _is_gone(address)
+    if reason:
+        raise DeviceError(_unreachable(address, reason))
+
+
+def _is_gone(address: str) -> str:
+    """Why "host:port" accepts no connection; "" where it does, and for other words."""
     found = re.fullmatch(r"(?:ray://)?(.+):(\d+)/?", address)
     if found is None:
-        return
+        return ""
     try:
         socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S).close()
     except (OSError, OverflowError) as error:
-        raise DeviceError(_unreachable(address, str(error))) from None
+        return str(error)
+    return ""
+
+
+def _noted() -> str:
+    """The address of this machine's cluster in Ray's own note, which a cluster that was killed leaves behind."""
+    folder = os.environ.get("RAY_TMPDIR") or ("/tmp" if os.name == "posix" else tempfile.gettempdir())
+    try:
+        return (Path(folder) / "ray" / "ray_current_cluster").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _reason(error: BaseException) -> str:
+    """The error, and the last line of the one behind it, which alone may say that a token is missing."""
+    behind = str(error.__cause__ or "").strip().splitlines()
+    return ": ".join([str(error), *behind[-1:]])
 
 
 def _unreachable(address: str, reason: str) -> str:

@@ -16,16 +16,18 @@ from typing import Any, NamedTuple
 from npresnet.errors import DeviceError, ImageError, NpresnetError
 from npresnet.model.inputs import as_count
 from npresnet.model.records import record
+from npresnet.ray.chunks import Chunk, chunk_size, chunks, new_pictures
 from npresnet.ray.cluster import connected, default_cpus, places
 from npresnet.ray.output import Output
-from npresnet.ray.sources import Picture, chunks, resolve
+from npresnet.ray.sources import resolve
 from npresnet.ray.table import table
 from npresnet.ray.weights import ModelLike, Weights, fingerprint, read
 from npresnet.ray.worker import Worker
 from npresnet.system.text import visible
 
-BATCHES = 8  # of a chunk: long enough that handing it out costs nothing, short enough to be done again
 DEATHS = 3  # of workers with one chunk, and of workers in a row that did not even open the model
+
+SAME_VERSION = "Every node needs npresnet, in the version of this one: python -m pip install 'npresnet[ray]'"
 
 Source = str | os.PathLike[str]
 
@@ -44,14 +46,6 @@ class Summary(NamedTuple):
     images: int = 0
     errors: int = 0
     skipped: int = 0
-    deaths: int = 0
-
-
-class Chunk(NamedTuple):
-    """Pictures of file system number `which`, and how many workers have died with them."""
-
-    which: int
-    pictures: list[Picture]
     deaths: int = 0
 
 
@@ -95,7 +89,7 @@ def predict(
     identity = fingerprint(loaded)
     run = {"model": identity, "top": top, "dtype": str(placed["dtype"] or "float32")}
     written = Output(output, run, resume=resume)
-    found = _new(groups, written.done)
+    found = new_pictures(groups, written.done)
     skipped = sum(len(group.files) for group in groups) - sum(len(files) for files in found)
     if not any(found):
         written.complete()
@@ -104,7 +98,7 @@ def predict(
         cpus = num_cpus or default_cpus(ray.nodes())
         gpus = (1 if str(placed["device"]).startswith("cuda") else 0) if num_gpus is None else num_gpus
         count = workers or places(ray.nodes(), cpus, gpus)
-        size = _size(sum(map(len, found)), count, batch_size)
+        size = chunk_size(sum(map(len, found)), count, batch_size)
         todo = deque(Chunk(which, part) for which, files in enumerate(found) for part in chunks(files, size))
         weights = Weights(ray.put(loaded), loaded.source.name, identity)
         arguments = (weights, [group.filesystem for group in groups], top, batch_size, placed)
@@ -157,12 +151,14 @@ class _Job:
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from error
         except self._ray.exceptions.RayError as error:
+            if "creation task" in str(error):  # nothing of ours has run: the node cannot import it
+                raise DeviceError(f"a worker cannot start: {_last_line(error)}. {SAME_VERSION}") from error
             self._lost_opening += 1
             self._summary = self._summary._replace(deaths=self._summary.deaths + 1)
             if self._lost_opening >= DEATHS:
                 raise DeviceError(
                     f"{DEATHS} workers in a row ended while they loaded the model, perhaps for lack of memory: "
-                    f"{_first_line(error)}. Fewer workers, each with more CPUs (--workers, --threads), need less"
+                    f"{_last_line(error)}. Fewer workers, each with more CPUs (--workers, --threads), need less"
                 ) from error
             self._open_one()
             return
@@ -221,26 +217,6 @@ def _several(source: Source | Iterable[Source]) -> list[Source]:
     return [source] if isinstance(source, (str, os.PathLike)) else list(source)
 
 
-def _new(groups: Iterable[Any], done: set[str]) -> list[list[Picture]]:
-    """Of each group the pictures that have no row; none twice, though several sources may name it."""
-    seen = set(done)
-    found: list[list[Picture]] = []
-    for group in groups:
-        files = []
-        for picture in group.files:
-            name = visible(picture.shown)
-            if name not in seen:
-                seen.add(name)
-                files.append(picture)
-        found.append(files)
-    return found
-
-
-def _size(pictures: int, workers: int, batch_size: int) -> int:
-    """Pictures of a chunk: BATCHES batches, fewer where each worker would have less than four chunks."""
-    return max(1, min(BATCHES * batch_size, max(batch_size, -(-pictures // (4 * workers))), -(-pictures // workers)))
-
-
 def _cause(error: Any) -> BaseException:
     """What was raised in the worker."""
     cause = getattr(error, "cause", None)
@@ -249,5 +225,6 @@ def _cause(error: Any) -> BaseException:
     return error if isinstance(error, BaseException) else RuntimeError(str(error))
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+def _last_line(error: BaseException) -> str:
+    """Where Ray's messages say the reason, after the traceback."""
+    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()[:300]

@@ -58,6 +58,7 @@ class Output:
         """Write what was taken as a part."""
         if self._rows:
             rows = arrow().concat_tables(self._rows)
+            self._fs.create_dir(self._folder, recursive=True)
             name = f"part-{self._id}-{self._written:06d}.parquet"
             with self._replacing(f"{self._folder}/{name}", {RUN: self._run}) as writer:
                 writer.write_table(rows)
@@ -75,7 +76,9 @@ class Output:
         with self._replacing(self._path, {RUN: self._run, PARTS: names.encode()}) as writer:
             for rows in self._row_groups([*([self._path] if self._exists(self._path) else []), *parts]):
                 writer.write_table(rows)
-        self._fs.delete_dir(self._folder)
+        (left,) = self._fs.get_file_info([self._folder])
+        if left.type == arrow().fs.FileType.Directory:
+            self._fs.delete_dir(self._folder)
 
     def _begin(self, resume: bool) -> None:
         exists = self._exists(self._path) or bool(self._parts())
@@ -84,7 +87,6 @@ class Output:
                 f"{self.name} exists{'' if self._exists(self._path) else ', unfinished'}; --resume (resume=True) adds "
                 "what is missing in it, another -o begins anew"
             )
-        self._fs.create_dir(self._folder, recursive=True)
         self._remove_unfinished()
         if self._is_file and self._exists(self._path):
             self._read(self._path)

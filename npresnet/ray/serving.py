@@ -48,7 +48,7 @@ def _serve(settings: dict[str, Any]) -> Any:
     try:
         from ray import serve
 
-        from npresnet.serve import Settings  # type: ignore[import-not-found, unused-ignore]
+        from npresnet.serve import Settings
     except ImportError as error:
         raise DeviceError(f"this needs Ray Serve: python -m pip install 'npresnet[ray,serve]' ({error})") from None
     Settings.of(settings)
@@ -57,8 +57,8 @@ def _serve(settings: dict[str, Any]) -> Any:
 
 def _application(model: str, load_options: dict[str, Any], settings: dict[str, Any]) -> Any:
     """In a replica: the ASGI application of its own model."""
-    from npresnet.serve import app  # type: ignore[import-not-found, unused-ignore]
-    from npresnet.serve.application import name_of  # type: ignore[import-not-found, unused-ignore]
+    from npresnet.serve import app
+    from npresnet.serve.application import name_of
 
     opened = load(model, **agreed(load_options))
     return app(opened, **{"name": name_of(model), **settings})

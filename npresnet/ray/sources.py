@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -53,7 +53,7 @@ def resolve(source: str | os.PathLike[str], *, filesystem: Any = None, recursive
     if filesystem is not None:
         return Pictures(filesystem, [Picture(path, path) for path in _listed(filesystem, text, recursive, text)])
     if not ADDRESS.match(text):
-        found = _below(text) if recursive and os.path.isdir(text) else images.find(text)
+        found = images.find(text, recursive=recursive)
         return Pictures(None, [Picture(path, os.path.abspath(path)) for path in dict.fromkeys(found)])
     plain, mark, options = text.partition("?")
     base, pattern = _split(plain)
@@ -85,12 +85,6 @@ def unreadable(picture: Picture, error: Exception) -> ImageError:
 def _read_local(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _below(folder: str) -> list[str]:
-    """The pictures in a folder and those below it."""
-    found = images.find(os.path.join(glob.escape(folder), "**"))
-    return [path for path in found if _is_picture(os.path.basename(path))] or images.find(folder)
 
 
 def _opened(address: str, text: str) -> tuple[Any, str]:
@@ -166,15 +160,3 @@ def _expression(pattern: str) -> str:
         else:
             made += re.escape(token)
     return made
-
-
-def chunks(files: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
-    """Lists of at most `size`."""
-    found: list[Picture] = []
-    for file in files:
-        found.append(file)
-        if len(found) == size:
-            yield found
-            found = []
-    if found:
-        yield found

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import draft, folder, layers, memory, vs_peers
 from benchmarks.kit.cold import Program, run_once
 from npresnet import arch, weights
 from npresnet.bench.process import worker_environ
 from npresnet.bench.random_weights import randomise_batch_norms
+from npresnet.images import preprocess
 from tests.support.checkout import REPOSITORY
 from tests.support.children import no_torch_in_children
 
@@ -112,6 +115,15 @@ print(json.dumps({name: file for name, file in files.items() if file.startswith(
     assert {"npresnet", "benchmarks", "benchmarks.kit.script"} <= found.keys()
     assert {name.partition(".")[0] for name in found} <= {"npresnet", "benchmarks", "tests"}
     assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize("size", [(500, 375), (333, 500), (103, 375), (474, 474), (998, 998)])
+def test_programs_without_a_library_for_it_preprocess_as_the_others(size, tmp_path):
+    """Also where 256 / short * short, rounded, is less than 256."""
+    with Image.open(PHOTO) as photo:
+        photo.resize(size).save(tmp_path / "a.png")
+    theirs = runpy.run_path(str(BENCHMARKS / "cold" / "preprocess.py"))["preprocess"](tmp_path / "a.png")
+    np.testing.assert_allclose(theirs, preprocess(tmp_path / "a.png"), rtol=0, atol=1e-6)
 
 
 def test_cold_programs_agree_on_the_photo(tmp_path):

@@ -31,7 +31,10 @@ from tests.support.checkout import REPOSITORY
 from tests.support.ray_files import deadly
 from tests.support.small import ARCH, write_pictures
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own lines
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of Ray's own lines
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are watched in Linux's /proc"),
+]
 PATIENCE_S = 100
 MARK = "NPRESNET_TEST_CLUSTER"  # in the environment of every process that a test starts
 
@@ -62,7 +65,9 @@ def ray():
     mark = uuid.uuid4().hex
     os.environ[MARK], os.environ["RAY_USAGE_STATS_ENABLED"] = mark, "0"
     try:
+        assert not ray.is_initialized()
         ray.init(
+            address="local",
             num_cpus=2,
             include_dashboard=False,
             object_store_memory=80 * 2**20,
@@ -231,7 +236,6 @@ def test_ray_data_with_a_killed_actor(ray, path, tmp_path):
 
 
 def test_the_server_as_a_deployment(ray, path, tmp_path):
-    pytest.importorskip("npresnet.serve", reason="npresnet has no server")
     from ray import serve
 
     (photo,) = write_pictures(tmp_path, 1, height=61, width=44)

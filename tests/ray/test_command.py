@@ -11,9 +11,11 @@ import pytest
 
 from npresnet.cli import main
 from npresnet.errors import DeviceError
-from npresnet.ray import deployment, predict
+from npresnet.ray import cluster, deployment, predict
 from npresnet.ray.cluster import library
 from tests.support.small import write_pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of Ray's own lines
 
 
 @pytest.fixture
@@ -50,7 +52,19 @@ def test_an_address_that_does_not_answer(scheme, photos, tmp_path, capsys):
     address = f"{scheme}127.0.0.1:{free_port()}"
     assert main(["predict", photos, "-o", str(tmp_path / "rows.parquet"), "--ray", address]) == 1
     assert f"no Ray cluster answers at {address}: " in capsys.readouterr().err
-    assert not (tmp_path / "rows.parquet").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_cluster_that_was_killed_is_not_waited_for(tmp_path, monkeypatch):
+    """Ray's note of it stays, and Ray would try for minutes."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert cluster._noted() == ""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{free_port()}\n")
+    assert cluster._is_gone(cluster._noted())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{listener.getsockname()[1]}")
+        assert not cluster._is_gone(cluster._noted())
 
 
 def test_an_address_that_is_none(photos, tmp_path):
