@@ -10,6 +10,7 @@
 - Only hard links are followed; datasets in other files, virtual ones and unusual filters, which could load a plugin,
   are refused. Groups are visited once, to a depth of 16.
 - An optimizer's variables are left out.
+- What keeps the library busy, or makes it ask for memory, is found by a trial in another process, see `hdf5_trial`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,15 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
 
     Raises CheckpointError without h5py, and for damaged files.
     """
-    h5py = _h5py()
+    from npresnet.weights.hdf5_trial import try_reading
+
+    h5py = opened_h5py()
+    try_reading(source, span)
+    return read_variables(h5py, source, span, names)
+
+
+def read_variables(h5py: Any, source: Source, span: Span | None, names: Names | None) -> Contents:
+    """`read_hdf5` without a trial."""
     contents = Contents("h5" if span is None else "keras", {})
     where = source.span if span is None else span
     tensors: dict[str, Tensor] = {}
@@ -70,7 +79,8 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
     return contents
 
 
-def _h5py() -> Any:
+def opened_h5py() -> Any:
+    """The library. Raises CheckpointError where it is not installed."""
     try:
         import h5py
     except ImportError:
