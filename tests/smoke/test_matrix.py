@@ -91,6 +91,8 @@ def test_what_keeps_an_environment_from_being_made_is_told(tmp_path, monkeypatch
     def fail(*arguments, **options):
         raise error
 
+    here = interpreters.Interpreter(Path(sys.executable), sys.version_info[:3], True, True)
+    monkeypatch.setattr(driver, "find", lambda also: [here])
     monkeypatch.setattr(driver, "Environments", fail)
     assert driver.main([str(tmp_path / "npresnet.whl")]) == 1
     assert str(error) in capsys.readouterr().out
