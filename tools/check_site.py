@@ -35,7 +35,10 @@ STATE = """
     const body = (document.querySelector("article") || document.querySelector("main")).cloneNode(true);
     body.querySelectorAll("pre, code, script, style").forEach(e => e.remove());
     return {
-        excess: document.scrollingElement.scrollWidth - arguments[0],  // not innerWidth: a telephone zooms out to fit
+        excess: Math.max(  // not innerWidth: a telephone zooms out to fit; the article's column would scroll in itself
+            document.scrollingElement.scrollWidth - arguments[0],
+            ...[...document.querySelectorAll(".bd-article-container")].map(e => e.scrollWidth - e.clientWidth),
+        ),
         broken: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src),
         links: [...document.querySelectorAll("a[href]")].map(a => a.href),
         ids: [...document.querySelectorAll("[id]")].map(e => e.id),

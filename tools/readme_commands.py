@@ -24,6 +24,7 @@ REASONS = {
     "test command": r"pytest",
     "download": r"resnet\d+",
     "gpu": r"cuda",
+    "site": r"-m sphinx",
     "server": r"npresnet serve|127\.0\.0\.1:8000|docker run",  # tests/serve/test_docs.py runs them
     "cluster": r"\b(s3|hdfs)://|\bray\.(init|data)|\bserve\.run",
     "benchmark": r"benchmarks/\w+\.py",

@@ -3,7 +3,8 @@
 hiddenimports           modules that are imported when they are used first, by names made at run time
 datas                   the demo model and its photo, label names, pages, CUDA sources, metadata with the version
 module_collection_mode  the sources too: exercises, the ladder and `explain` show them
-excludedimports         frameworks that a few functions compare with; gigabytes where they are installed
+excludedimports         frameworks that a few functions compare with, gigabytes where they are installed; and Ray, which
+                        starts Pythons
 """
 
 # ruff: noqa: N999  PyInstaller finds hooks by such names
@@ -21,4 +22,4 @@ datas += [  # beside the package in an editable install
     if path.suffix in (".cu", ".cuh", ".md")
 ]
 module_collection_mode = "pyz+py"
-excludedimports = ["matplotlib", "onnxruntime", "openvino", "timm", "torch", "torchvision"]
+excludedimports = ["matplotlib", "onnxruntime", "openvino", "ray", "timm", "torch", "torchvision"]

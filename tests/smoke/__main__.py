@@ -73,7 +73,7 @@ class Session:
         matrix.set_writable(python.parents[1], True)  # to be deleted
 
     def frozen(self, interpreter: Interpreter) -> None:
-        python = self.environments.make("frozen", interpreter, ["pyinstaller"])
+        python = self.environments.make("frozen", interpreter, ["pyinstaller"], extra="serve")
         folder = self.folder / "freezing"
         folder.mkdir()
         self.run(matrix.frozen(python, interpreter, folder))
@@ -87,7 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("not found: " + (", ".join(absent(found)) or "none of those that npresnet names"), flush=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        session = Session(folder, Environments(folder, options.wheel or _build(folder)))
+        try:
+            session = Session(folder, Environments(folder, options.wheel or _build(folder)))
+        except (InstallError, OSError, subprocess.SubprocessError) as error:
+            print(f"FAILED: no wheel, or no pip to install it with: {error}")
+            return 1
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(_guarded, session, task, what) for what, task in _tasks(session, found)]:
                 done.result()
@@ -103,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tasks(session: Session, found: Sequence[Interpreter]) -> list[tuple[str, Callable[[], None]]]:
     """The longest first."""
     ordinary = [one for one in found if one.has_gil and one.minor in declared()]
-    main = ordinary[-1]
+    main = (ordinary or list(found))[-1]
     first, last = OLDEST_NUMPY_RUNS_ON
     tasks: list[tuple[str, Callable[[], None]]] = []
     with_library = [one for one in ordinary if one.has_library]
@@ -125,7 +129,7 @@ def _tasks(session: Session, found: Sequence[Interpreter]) -> list[tuple[str, Ca
 def _guarded(session: Session, task: Callable[[], None], what: str) -> None:
     try:
         task()
-    except InstallError as error:
+    except (InstallError, OSError) as error:
         session.problems.append(f"{what}: {error}")
     except subprocess.SubprocessError as error:
         said = [text for text in (getattr(error, "stdout", ""), getattr(error, "stderr", "")) if text]

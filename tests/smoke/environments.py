@@ -28,12 +28,13 @@ class Environments:
         self._pip = _python(folder / "pip")
         _run([self._pip, "-m", "pip", "install", "--quiet", "--upgrade", "pip"])
 
-    def make(self, name: str, interpreter: Interpreter, requirements: Sequence[str] = ()) -> Path:
+    def make(self, name: str, interpreter: Interpreter, requirements: Sequence[str] = (), extra: str = "") -> Path:
         """The Python of a new environment that has the wheel, and the newest versions that `requirements` allow."""
         folder = self.folder / name
         _run([interpreter.path, "-m", "venv", "--without-pip", folder])
+        wheel = f"{self.wheel}[{extra}]" if extra else self.wheel
         options = ["--quiet", "--only-binary", ":all:", "--no-compile", "--no-warn-script-location"]
-        _run([self._pip, "-m", "pip", "--python", _python(folder), "install", *options, self.wheel, *requirements])
+        _run([self._pip, "-m", "pip", "--python", _python(folder), "install", *options, wheel, *requirements])
         return _python(folder)
 
 

@@ -32,9 +32,11 @@ def freeze(python: Path, folder: Path) -> tuple[Path, Path]:
     places = {"smoke": PROGRAM / "smoke.py", "program": PROGRAM, "reference": PROGRAM / "reference.json"}
     spec.write_text(SPEC.format(command=str(command), **{name: str(path) for name, path in places.items()}), "utf-8")
     options = ["--noconfirm", "--log-level", "ERROR", "--distpath", folder / "dist", "--workpath", folder / "work"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     subprocess.run(
         [python, "-m", "PyInstaller", *options, spec],
         cwd=folder,
+        env=clean,  # PYTHONPATH may name a checkout, which would be frozen in the wheel's place
         check=True,
         capture_output=True,
         text=True,

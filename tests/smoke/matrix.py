@@ -96,8 +96,9 @@ def read_only(python: Path, interpreter: Interpreter, folder: Path) -> Cell | No
 
 def frozen(python: Path, interpreter: Interpreter, folder: Path) -> Cell:
     """Raises subprocess.CalledProcessError."""
-    program, command = freeze(python, folder)
-    return Cell(f"{interpreter}, frozen by PyInstaller", (str(program), "--command", str(command)))
+    program, tool = freeze(python, folder)
+    command = (str(program), "--command", str(tool))
+    return Cell(f"{interpreter}, frozen by PyInstaller", command, expected={"every_module": "1"})
 
 
 def run(cell: Cell, folder: Path) -> Result:

@@ -11,10 +11,11 @@ import pytest
 
 from npresnet import _pyinstaller
 from tests.support.checkout import REPOSITORY
-from tests.test_imports import RUN_TIME, imported, parse, third_party
+from tests.test_imports import RUN_TIME, SERVE, imported, parse, third_party
 
 tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
-WANTED = {"cupy", "h5py", "PyInstaller"}  # where they are installed: a GPU, Keras's files; the hook itself
+# where they are installed: a GPU, Keras's files, HEIC, Parquet, a server, completion; the hook itself
+WANTED = SERVE | {"PyInstaller", "argcomplete", "cupy", "h5py", "pillow_heif", "pyarrow"}
 HOOK = REPOSITORY / "npresnet" / "_pyinstaller" / "hook-npresnet.py"
 
 

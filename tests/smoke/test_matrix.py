@@ -6,11 +6,14 @@ import json
 import sys
 import zipfile
 from pathlib import Path
+from subprocess import TimeoutExpired
+from types import SimpleNamespace
 
 import pytest
 
+from tests.smoke import __main__ as driver
 from tests.smoke import interpreters, matrix
-from tests.smoke.environments import floors
+from tests.smoke.environments import InstallError, floors
 from tests.smoke.matrix import Cell, Result
 
 GOOD = "print('ok      commands     12 commands')"
@@ -81,3 +84,24 @@ def test_floors_are_the_wheels(tmp_path):
         archive.writestr("y-1.dist-info/METADATA", "Requires-Dist: numpy\n")
     with pytest.raises(ValueError, match="from which version"):
         floors(tmp_path / "y.whl")
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), InstallError("no wheel"), TimeoutExpired(["pip"], 400)])
+def test_what_keeps_an_environment_from_being_made_is_told(tmp_path, monkeypatch, capsys, error):
+    def fail(*arguments, **options):
+        raise error
+
+    here = interpreters.Interpreter(Path(sys.executable), sys.version_info[:3], True, True)
+    monkeypatch.setattr(driver, "find", lambda also: [here])
+    monkeypatch.setattr(driver, "Environments", fail)
+    assert driver.main([str(tmp_path / "npresnet.whl")]) == 1
+    assert str(error) in capsys.readouterr().out
+    monkeypatch.setattr(driver, "Environments", lambda *arguments: SimpleNamespace(make=fail, wheel=None))
+    monkeypatch.setattr(driver, "floors", lambda wheel: [])
+    assert driver.main([str(tmp_path / "npresnet.whl")]) == 1
+    assert str(error) in capsys.readouterr().out
+
+
+def test_only_pythons_without_a_gil():
+    free = interpreters.Interpreter(Path("python3.14t"), (3, 14, 0), False, True)
+    assert [what for what, _ in driver._tasks(driver.Session(Path(), None), [free])] == ["3.14.0t", "read-only"]

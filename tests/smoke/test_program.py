@@ -19,6 +19,8 @@ from tests.smoke import reference
 from tests.smoke.frozen import PROGRAM
 from tests.support.checkout import REPOSITORY
 
+SERVE = '; extra == "serve"'
+
 
 def install(site: Path) -> None:
     """As a wheel is installed: the package with kernels inside, and a record of every file."""
@@ -101,6 +103,19 @@ def test_a_whole_installation(whole, tmp_path):
     code, printed = check(whole, "package", "kernels", "demo", "resnet18", "files", cwd=tmp_path)
     assert code == 0, printed
     assert printed.count("ok ") == 5
+
+
+@pytest.mark.parametrize("extra", [True, False])
+def test_a_package_that_is_not_installed(site, extra, tmp_path):
+    """That which only an extra brings is not missed."""
+    (site / "starlette.py").write_text("raise ModuleNotFoundError('no starlette', name=__name__)\n")
+    (metadata,) = site.glob("*.dist-info/METADATA")
+    text = metadata.read_text()
+    metadata.unlink()
+    metadata.write_text(f"{text}Requires-Dist: starlette>=0.37{SERVE * extra}\n")
+    code, printed = check(site, "package", cwd=tmp_path)
+    assert code == int(not extra)
+    assert ("of them need an extra" if extra else "no starlette") in printed
 
 
 @pytest.mark.parametrize(

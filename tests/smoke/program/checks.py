@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import locale
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -77,7 +78,7 @@ class Smoke:
         return ", ".join(f"{name} {value}" for name, value in found.items())
 
     def package(self) -> str:
-        """The package is complete, byte for byte, and every module of it can be imported."""
+        """The package is complete, byte for byte, and every module of it that needs no extra can be imported."""
         import npresnet
 
         home = Path(npresnet.__file__).parent
@@ -87,13 +88,20 @@ class Smoke:
         files = [file for file in record.files or () if file.parts[0] == "npresnet" and file.suffix != ".pyc"]
         code = {file for file in files if file.suffix == ".py" and file.stem.isidentifier()}
         require(len(code) > 200 and len(files) > len(code) + 70, f"only {len(files)} files are recorded")
+        without = set()
         for file in files:
-            if file in code:
-                importlib.import_module(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
+            if file in code and not _imports(".".join(file.with_suffix("").parts).removesuffix(".__init__"), record):
+                without.add(file)
             if file.suffix != ".py" or not IS_FROZEN:
                 digest = hashlib.new(file.hash.mode, (home.parent / file).read_bytes()).digest()
                 require_equal(base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), file.hash.value, str(file))
-        return f"{len(code)} modules, {len(files) - len(code)} other files"
+        require(len(code - without) > 200, f"only {len(code - without)} of {len(code)} modules can be imported")
+        if "every_module" in self.expected:
+            require_equal(
+                str(int(not without)), self.expected["every_module"], f"whether all but {len(without)} are all"
+            )
+        left_out = f", {len(without)} of them need an extra" if without else ""
+        return f"{len(code)} modules{left_out}, {len(files) - len(code)} other files"
 
     def kernels(self) -> str:
         """Every CUDA source that a launcher names is there, with all that it includes."""
@@ -214,6 +222,19 @@ class Smoke:
         enabled = getattr(sys, "_is_gil_enabled", lambda: True)()
         require_equal(str(int(enabled)), self.expected.get("gil", "1"), "the GIL")
         return "enabled" if enabled else f"disabled; {os.cpu_count()} CPUs"
+
+
+def _imports(module: str, record: importlib.metadata.Distribution) -> bool:
+    """Import it; False where a package is missing that only an extra brings."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        extras = [line for line in record.requires or () if "extra ==" in line]
+        missing = (error.name or "").partition(".")[0].replace("_", "-")
+        if not any(re.split(r"[^\w.-]", line, maxsplit=1)[0] == missing for line in extras):
+            raise
+        return False
+    return True
 
 
 def _note(done: dict[int, list[int]], item: int) -> None:

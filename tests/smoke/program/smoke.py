@@ -4,8 +4,8 @@
     python smoke.py [--expect NAME=VALUE ...] [--only CHECK ...] [--command FILE] [--bits FILE]
 
 One line a check; exit code 1 if one failed. `python -m tests.smoke` runs it in many environments, and says by --expect
-what must be true there (`python`, `core`, `optimize`, `safe_path`, `encoding`, `gil`, `writable`), so that no
-environment can turn out to be another one.
+what must be true there (`python`, `core`, `optimize`, `safe_path`, `encoding`, `gil`, `writable`, `every_module`), so
+that no environment can turn out to be another one.
 """
 
 from __future__ import annotations
