@@ -108,7 +108,7 @@ runpy.run_path(script, run_name="script")
 files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
 print(json.dumps({name: file for name, file in files.items() if file.startswith(root)}))
 """
-    command = [sys.executable, "-c", program, str(BENCHMARKS / f"{name}.py"), str(REPOSITORY)]
+    command = [sys.executable, "-c", program, str(BENCHMARKS / f"{name}.py"), f"{REPOSITORY}{os.sep}"]
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)

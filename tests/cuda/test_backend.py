@@ -148,8 +148,8 @@ def test_the_command_line(gpus, tmp_path, capsys):
     gpus(name="NVIDIA Emulated")
     (path,) = write_pictures(tmp_path, 1)
     assert cli.main(["predict", path, "--model", "demo", "--device", "cuda", "--dtype", "float16"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-3] == "GPU: NVIDIA Emulated (cuda:0), float16"
+    lines = capsys.readouterr().err.splitlines()
+    assert any("GPU: NVIDIA Emulated (cuda:0), float16" in line for line in lines[-3:])
     assert cli.main(["predict", path, "--model", "demo", "--device", "auto", "--json"]) == 0
     assert 'device="auto" chose cuda:0, NVIDIA Emulated' in capsys.readouterr().err
 

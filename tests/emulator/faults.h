@@ -33,14 +33,19 @@ inline void on_signal(int number, siginfo_t* info, void* context) {
   }
 }
 
+// At each launch, for libraries of the process may have put theirs in place of ours meanwhile (Ray's core does).
 inline void catch_signals() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    struct sigaction action = {};
-    action.sa_sigaction = on_signal;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    for (int i = 0; i < 4; i++) sigaction(SIGNALS[i], &action, &old_handlers[i]);
-  });
+  static std::mutex one_at_a_time;
+  std::lock_guard<std::mutex> lock(one_at_a_time);
+  struct sigaction action = {}, now = {};
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  for (int i = 0; i < 4; i++) {
+    sigaction(SIGNALS[i], nullptr, &now);
+    if (now.sa_sigaction == on_signal) continue;
+    old_handlers[i] = now;
+    sigaction(SIGNALS[i], &action, nullptr);
+  }
 }
 
 // A stack for the handler, for the fiber's own may be what overflowed.

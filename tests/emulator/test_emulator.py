@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from pathlib import Path
 
@@ -113,6 +114,14 @@ def test_what_cuda_forbids(mode, words, x, y):
     assert re.search(words, text), text
     run("reverse_static", x, y, NOTHING)  # and the process goes on
     np.testing.assert_array_equal(y, x[::-1])
+
+
+@pytest.mark.in_a_child
+def test_signals_are_caught_whoever_has_replaced_the_handlers(x, y):
+    assert "shared memory" in message("faults", x, y, np.int32(11), shared_bytes=4096)
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
+        signal.signal(number, signal.SIG_DFL)
+    assert "shared memory" in message("faults", x, y, np.int32(11), shared_bytes=4096)
 
 
 def test_a_fault_names_block_and_thread(x, y):
