@@ -116,7 +116,6 @@ def test_what_cuda_forbids(mode, words, x, y):
     np.testing.assert_array_equal(y, x[::-1])
 
 
-@pytest.mark.in_a_child
 def test_signals_are_caught_whoever_has_replaced_the_handlers(x, y):
     assert "shared memory" in message("faults", x, y, np.int32(11), shared_bytes=4096)
     for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
