@@ -36,10 +36,11 @@ Say = Callable[[str], None]
 def bind(host: str, port: int) -> socket.socket:
     """A socket that is bound and does not listen yet. Raises ServeError."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        bound = socket.socket(family, kind)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        # TCP by its number: of a socket with protocol 0 asyncio leaves Nagle's algorithm on, and an answer's second
+        # segment waits for the client's delayed acknowledgement, 40 ms
+        bound = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
         raise ServeError(_cannot(host, port, error)) from None
     try:

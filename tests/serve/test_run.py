@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -223,3 +224,26 @@ def test_bind_on_ipv6():
         pytest.skip(str(error))
     with bound:
         assert bound.family == socket.AF_INET6
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_answers_do_not_wait_for_acknowledgements(host):
+    """asyncio sets TCP_NODELAY on connections whose socket says that it is of TCP."""
+
+    async def scenario() -> int:
+        found = asyncio.get_running_loop().create_future()
+
+        async def greet(reader, writer) -> None:
+            accepted = writer.get_extra_info("socket")
+            found.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with bind(host, 0) as bound:
+            server = await asyncio.start_server(greet, sock=bound)
+            async with server:
+                _, writer = await asyncio.open_connection(*bound.getsockname()[:2])
+                delay = await asyncio.wait_for(found, 10)
+                writer.close()
+            return delay
+
+    assert asyncio.run(scenario())
