@@ -1,6 +1,7 @@
 """Scripts that measure npresnet; from any folder, see `python benchmarks/NAME.py --help`.
 
     vs_peers      speed and error compared with PyTorch, ONNX Runtime and OpenVINO
+    interpreters  one image under several Pythons, such as one without the global interpreter lock
     layers        the time of every step
     coldstart     a fresh process from weight file to label; its programs, and folder's, are in cold/
     folder        a folder of photos to labels, whole processes

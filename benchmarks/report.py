@@ -59,7 +59,7 @@ def newest(folder: Path) -> list[Entry]:
     found: dict[tuple[str, str, str], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
-        if entry["kind"] in ("gpu", "families", "serve"):  # their scripts write pages of their own
+        if entry["kind"] in ("gpu", "families", "ray", "serve"):  # they have pages of their own
             continue
         key = (entry["kind"], held_to(entry), other_networks(entry))
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])

@@ -24,7 +24,8 @@ __all__ = ["no_torch_in_children"]
 BENCHMARKS = REPOSITORY / "benchmarks"
 PHOTO = REPOSITORY / "npresnet" / "data" / "chelsea.jpg"
 SCRIPTS = (
-    "vs_peers coldstart determinism draft families folder gpu_model gpu_report layers memory ray_scaling report serve"
+    "vs_peers coldstart determinism draft families folder gpu_model gpu_report interpreters layers memory ray_scaling "
+    "report serve"
 ).split()
 
 
