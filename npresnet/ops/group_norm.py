@@ -46,5 +46,6 @@ GROUP_NORM = Operation(
     compute=lambda node, x: group_norm(x, node.attrs["groups"], **node.params, eps=node.attrs["eps"]),
     infer_shape=_infer_shape,
     sees=sees_all,
+    inputs=(1, 2),
     fuses=True,
 )

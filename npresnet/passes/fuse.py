@@ -16,7 +16,7 @@ from npresnet.network import Network, Node
 from npresnet.ops.registry import ACTIVATIONS, operation_of
 from npresnet.passes.rewrite import carrying, merge_pairs
 
-OWN_INPUTS = {"conv2d": 1, "conv3d": 1, "multiply": 2, "broadcast_add": 2}  # without the residual, which comes last
+OWN_INPUTS = {"conv2d": 1, "group_norm": 1, "conv3d": 1, "multiply": 2, "broadcast_add": 2}  # without the residual, which comes last
 
 
 def fuse(network: Network) -> Network:
