@@ -40,7 +40,7 @@ from npresnet.plan.steps import Call, Tile
 Doubles = NDArray[np.float64]
 
 BAND_FLOATS = 100_000  # 400 KB: a band and its squares stay in a core's L2 cache, and its calls cost little
-SHARED_FLOATS = 10_000  # of a band, where workers share an image: less than that costs more than it gains
+SHARED_FLOATS = 50_000  # of a band, where workers share an image: waking one for less costs more than it gains
 PIECE_PIXELS = 64  # of a sum in float32: one over all pixels of a band of few channels has 100 times PyTorch's error
 MAX_MEAN = 8.0  # mean^2 / variance up to which float32 sums of squares keep enough digits
 
