@@ -46,7 +46,7 @@ MAX_MEAN = 8.0  # mean^2 / variance up to which float32 sums of squares keep eno
 
 
 class Vectors(NamedTuple):
-    """A node's parameters: (C,) or (1,) float64, and (C,) float32 or None."""
+    """A node's parameters: float64 (C,), or (1,) where it has none; float32 (C,) or None."""
 
     weight: Doubles
     bias: Doubles
@@ -98,6 +98,12 @@ def vectors_of(node: Node) -> Vectors:
     weight, bias = (np.asarray(params.get(role, [number]), np.float64) for role, number in (("weight", 1), ("bias", 0)))
     tau, v = (None if role not in params else np.asarray(params[role], np.float32) for role in ("tau", "v"))
     return Vectors(weight, bias, tau, None if v is None else np.negative(v))
+
+
+def filled(vectors: Vectors, channels: int) -> Vectors:
+    """The same with a weight and a bias for every channel."""
+    weight, bias = (np.broadcast_to(numbers, (channels,)) for numbers in (vectors.weight, vectors.bias))
+    return vectors._replace(weight=weight, bias=bias)
 
 
 def sums(memory: Memory, pieces: Pieces, pixels: Floats, first: int, table: Floats) -> list[Call]:
@@ -212,7 +218,7 @@ class ImageNormLowering(Lowering):
                 pieces_of(height, width), table, node.attrs.get("groups", channels), node.attrs["eps"]
             )
             tiles += self._measure(bound, memory, source, statistics)
-            tiles.append(((self.rows, (statistics, bound.weights, source, rows)),))
+            tiles.append(((self.rows, (statistics, filled(bound.weights, channels), source, rows)),))
             tiles += [
                 _apply(bound, memory, rows, source[a:b], [r[a:b] for r in residual], out[a:b])
                 for a, b in _bands_of_rows(bound)
@@ -237,7 +243,9 @@ class ImageNormLowering(Lowering):
             if not part.flags.c_contiguous:
                 calls.append((kernels.copy, (part, squares)))
                 part = squares
-            pixels, squared = (x.reshape(-1, x.shape[2])[start - top * width : stop - top * width] for x in (part, squares))
+            pixels, squared = (
+                x.reshape(-1, x.shape[2])[start - top * width : stop - top * width] for x in (part, squares)
+            )
             if not self.squares_only:
                 calls += sums(memory, pieces, pixels, first, table[0])
             calls.append((kernels.multiply, (pixels, pixels, squared)))
@@ -246,9 +254,7 @@ class ImageNormLowering(Lowering):
         return tiles
 
 
-def _apply(
-    bound: Bound, memory: Memory, rows: Floats, source: Floats, residual: list[Floats], out: Floats
-) -> Tile:
+def _apply(bound: Bound, memory: Memory, rows: Floats, source: Floats, residual: list[Floats], out: Floats) -> Tile:
     vectors, width = bound.weights, out.shape[1]
     calls: list[Call] = []
     if vectors.minus_v is not None:
