@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npresnet.network import Array, Node
 from npresnet.errors import ShapeError
+from npresnet.network import Array, Node
 from npresnet.ops.channels import groups_of, same_channels, scaled_and_shifted
 from npresnet.ops.gates import with_residual
 from npresnet.ops.record import POINT, Operation, Shape

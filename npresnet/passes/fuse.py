@@ -4,8 +4,8 @@
 
 is then one pass over the output while it is in the cache, instead of three passes over memory. A convolution's second
 input is its residual, as is a GroupNorm's: relu(norm(x) + residual); and the third of a product with a gate:
-relu(x * gate + residual), the end of a block with squeeze and excitation. A sum over the radix that only a global average pool reads is left to the pool. Activations are
-fused into other operations if their records allow it.
+relu(x * gate + residual), the end of a block with squeeze and excitation. A sum over the radix that only a global
+average pool reads is left to the pool. Activations are fused into other operations if their records allow it.
 """
 
 from __future__ import annotations

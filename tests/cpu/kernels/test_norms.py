@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import cpu, ops
-from npresnet.cpu.kernels import norms
+from npresnet.cpu.kernels import image_statistics
 from npresnet.cpu.runtime.schedule import make_schedule
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
@@ -119,7 +119,7 @@ def test_sums_over_many_pixels_of_few_channels(name, mean):
 
 def test_sums_of_a_whole_band_in_float32_would_be_too_long(monkeypatch):
     """The test above can fail."""
-    monkeypatch.setattr(norms, "PIECE_PIXELS", norms.BAND_FLOATS)
+    monkeypatch.setattr(image_statistics, "PIECE_PIXELS", image_statistics.BAND_FLOATS)
     channels, one = FEW["group_norm of 2 channels"]
     x, made = image(12, channels, 160, 201), network(one)
     exact = torch_run.run(made, x)["y"]
@@ -128,7 +128,7 @@ def test_sums_of_a_whole_band_in_float32_would_be_too_long(monkeypatch):
 
 def test_float32_sums_of_squares_would_lose_them(monkeypatch):
     """The test above can fail."""
-    monkeypatch.setattr(norms, "MAX_MEAN", 1e12)
+    monkeypatch.setattr(image_statistics, "MAX_MEAN", 1e12)
     x, made = image(1, CHANNELS, 61, 57, mean=1000), network(NODES["group_norm"])
     exact = torch_run.run(made, x)["y"]
     assert rms(run(made, x) - exact) > 20 * rms(torch_run.run(made, x, np.float32)["y"] - exact)
@@ -219,6 +219,21 @@ def test_rows_wait_for_the_statistics_of_all_bands_and_the_result_for_the_rows()
     assert all(not task.waits for task in (*mine, *other) if task.tile < bands)
 
 
+def test_norms_that_may_run_side_by_side_share_no_memory():
+    """One worker may be at the second norm while another still reads the first one's rows."""
+    norms = [NODES["group_norm"].evolve(name=name) for name in ("a", "b")]
+    made = Network(tuple(norms), {"a": "a", "b": "b"})
+    for workers, is_shared in ((1, True), (2, False)):
+        plan = cpu.compile(made, threads=2).plan((CHANNELS, 61, 57), workers=workers)
+        calls = [[call for tile in step.tiles for call in tile] for step in plan.steps]
+        rows = [args[-1] for step in calls for kernel, args in step if kernel is image_statistics.group_norm_rows]
+        tables = [
+            args[0].table for step in calls for kernel, args in step if kernel is image_statistics.group_norm_rows
+        ]
+        assert np.shares_memory(*rows) is is_shared
+        assert np.shares_memory(*tables) is is_shared
+
+
 def test_workers_share_a_large_map_and_leave_a_small_one_to_one():
     """Waking a worker costs more than its half of 14x14 and 256 channels."""
     for (height, width), tiles in (((61, 57), 5), ((39, 39), 3)):  # 222,528 and 97,344 numbers
@@ -228,10 +243,10 @@ def test_workers_share_a_large_map_and_leave_a_small_one_to_one():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (7, 7), (14, 14), (56, 56), (113, 3), (61, 67)])
 def test_pieces_are_all_pixels(height, width):
-    pieces = norms.pieces_of(height, width)
-    bounds = [pieces.bounds(n, n + 1) for n in range(pieces.count)]
+    pieces = image_statistics.pieces_of(height, width)
+    bounds = [pieces.bounds(n, n + 1) for n in range(pieces.number)]
     assert [pixel for first, last in bounds for pixel in range(first, last)] == list(range(height * width))
-    assert all(0 < last - first <= norms.PIECE_PIXELS for first, last in bounds)
+    assert all(0 < last - first <= image_statistics.PIECE_PIXELS for first, last in bounds)
 
 
 def test_a_missing_barrier_is_detected():
