@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from npresnet.bench import torchvision_models
-from npresnet.bench.memory import maxrss_mb, peak_mb
+from npresnet.bench.memory import maxrss_mb, memory
 from npresnet.bench.process import without_paths
 from npresnet.bench.timing import Stats, median, rotated
 
@@ -185,5 +185,5 @@ def _credible(maxrss: int | None) -> float | None:
     """The peak in MB, None where unknown: on Linux a child's maximum starts at its parent's and hides a smaller one."""
     if maxrss is None:
         return None
-    found, own = maxrss_mb(maxrss), peak_mb()
+    found, own = maxrss_mb(maxrss), memory().peak_mb
     return found if own is None or found > own * 1.01 else None

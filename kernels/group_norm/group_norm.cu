@@ -1,6 +1,8 @@
 // GroupNorm, NHWC: each group of channels of each image, normalised by its own mean and variance.
 //
-//   y[n,p,c] = activation((x[n,p,c] - mean[n,g]) / sqrt(var[n,g] + eps) * weight[c] + bias[c])        g = c / (C/G)
+//   y[n,p,c] = activation((x[n,p,c] - mean[n,g]) / sqrt(var[n,g] + eps) * weight[c] + bias[c] + residual[n,p,c])
+//
+//   g = c / (C/G). residual may be null.
 //
 // Block (group, image): a pass for the mean, one for the squared distances from it, one for the result; the second and
 // the third find x in the L2 cache. Instance norm is G = C, the layer norm of pooled values G = 1.
@@ -19,8 +21,9 @@
 
 template <int width>
 __device__ __forceinline__ void group_norm(const Stored* __restrict__ x, const float* __restrict__ weight,
-                                           const float* __restrict__ bias, Stored* __restrict__ y, const Group& group,
-                                           float eps, const Activation& activation) {
+                                           const float* __restrict__ bias, const Stored* __restrict__ residual,
+                                           Stored* __restrict__ y, const Group& group, float eps,
+                                           const Activation& activation) {
   int first = blockIdx.x * group.channels;
   size_t start = (size_t)blockIdx.y * group.positions * group.C + first;
   float count = (float)group.numbers();
@@ -36,17 +39,24 @@ __device__ __forceinline__ void group_norm(const Stored* __restrict__ x, const f
 #pragma unroll
     for (int k = 0; k < width; k++) {
       float normal = (to_float(values.item[k]) - mean) * inverse;
-      result[k] = activate(normal * weight[c + k] + bias[c + k], activation);
+      result[k] = normal * weight[c + k] + bias[c + k];
     }
+    if (residual) {
+      Values<width> added = load_values<width>(residual + at);
+#pragma unroll
+      for (int k = 0; k < width; k++) result[k] += to_float(added.item[k]);
+    }
+#pragma unroll
+    for (int k = 0; k < width; k++) result[k] = activate(result[k], activation);
     store_values<width>(y + at, result);
   }
 }
 
 #define GROUP_NORM(name, width)                                                                                     \
   extern "C" __global__ void __launch_bounds__(GROUP_THREADS)                                                       \
-      name(const Stored* x, const float* weight, const float* bias, Stored* y, int positions, int C, int channels,  \
-           float eps, Activation activation) {                                                                      \
-    group_norm<width>(x, weight, bias, y, Group{positions, C, channels}, eps, activation);                          \
+      name(const Stored* x, const float* weight, const float* bias, const Stored* residual, Stored* y,              \
+           int positions, int C, int channels, float eps, Activation activation) {                                  \
+    group_norm<width>(x, weight, bias, residual, y, Group{positions, C, channels}, eps, activation);                \
   }                                                                                                                 \
   KERNEL(name)
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 MB = 1e6
 
 
-def peak_mb() -> float | None:
-    """Peak resident memory of this process in MB (10^6 bytes), or None where unavailable."""
-    return _status_mb("VmHWM") or _rusage_peak_mb()
+class Memory(NamedTuple):
+    """Resident memory of this process in MB (10^6 bytes), its peak and now; None where unavailable."""
+
+    peak_mb: float | None
+    resident_mb: float | None
 
 
-def resident_mb() -> float | None:
-    """Current resident memory of this process in MB (10^6 bytes), or None where unavailable."""
-    return _status_mb("VmRSS")
+def memory() -> Memory:
+    """Both of one reading, so that the peak is never below what is resident: a reading allocates memory itself."""
+    status = _status()
+    return Memory(status.get("VmHWM") or _rusage_peak_mb(), status.get("VmRSS"))
 
 
 def maxrss_mb(ru_maxrss: int) -> float:
@@ -27,15 +31,16 @@ def maxrss_mb(ru_maxrss: int) -> float:
     return ru_maxrss / MB if sys.platform == "darwin" else ru_maxrss * 1024 / MB
 
 
-def _status_mb(field: str) -> float | None:
+def _status() -> dict[str, float]:
+    """Both numbers of Linux, by field; empty elsewhere."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
-        return None
-    for line in lines:
-        if line.startswith(field + ":"):
-            return round(int(line.split()[1]) * 1024 / MB, 1)
-    return None
+        return {}
+    fields = (line.partition(":") for line in lines)
+    return {
+        field: round(int(words.split()[0]) * 1024 / MB, 1) for field, _, words in fields if field in ("VmHWM", "VmRSS")
+    }
 
 
 def _rusage_peak_mb() -> float | None:

@@ -46,7 +46,8 @@ def _affine(node: Node, out: Shape) -> list[Link]:
 
 def _group_norm(node: Node, shapes: Shapes) -> list[Link]:
     groups, out = node.attrs["groups"], shapes[node.name]
-    return [_reshape(groups, -1), _normal(groups, node.attrs["eps"]), _reshape(*out), *_affine(node, out)]
+    residual: list[Link] = [("Add", {}, [], name) for name in node.inputs[1:]]
+    return [_reshape(groups, -1), _normal(groups, node.attrs["eps"]), _reshape(*out), *_affine(node, out), *residual]
 
 
 def _layer_norm2d(node: Node, shapes: Shapes) -> list[Link]:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     Vector: TypeAlias = torch.Tensor | None
 
 
-def group_norm(x: torch.Tensor, groups: int, eps: float, weight: Vector = None, bias: Vector = None) -> torch.Tensor:
+def group_norm(
+    x: torch.Tensor, *residual: torch.Tensor, groups: int, eps: float, weight: Vector = None, bias: Vector = None
+) -> torch.Tensor:
     from torch.nn import functional
 
-    return functional.group_norm(x, groups, weight, bias, eps)
+    return sum(residual, functional.group_norm(x, groups, weight, bias, eps))
 
 
 def layer_norm2d(x: torch.Tensor, eps: float, weight: Vector = None, bias: Vector = None) -> torch.Tensor:

@@ -85,8 +85,7 @@ class Worker:
 
     def info(self) -> dict[str, Any]:
         return {
-            "peak_mb": memory.peak_mb(),
-            "resident_mb": memory.resident_mb(),
+            **memory.memory()._asdict(),
             "versions": dict(self._loaded().versions),
             "blas": machine.blas_libraries(),
         }

@@ -3,9 +3,9 @@
     relu(conv(x) + residual)
 
 is then one pass over the output while it is in the cache, instead of three passes over memory. A convolution's second
-input is its residual, as is the third of a product with a gate: relu(x * gate + residual), the end of a block with
-squeeze and excitation. A sum over the radix that only a global average pool reads is left to the pool. Activations are
-fused into other operations if their records allow it.
+input is its residual, as is a GroupNorm's: relu(norm(x) + residual); and the third of a product with a gate:
+relu(x * gate + residual), the end of a block with squeeze and excitation. A sum over the radix that only a global
+average pool reads is left to the pool. Activations are fused into other operations if their records allow it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from npresnet.network import Network, Node
 from npresnet.ops.registry import ACTIVATIONS, operation_of
 from npresnet.passes.rewrite import carrying, merge_pairs
 
-OWN_INPUTS = {"conv2d": 1, "conv3d": 1, "multiply": 2, "broadcast_add": 2}  # without the residual, which comes last
+OWN_INPUTS = {
+    "conv2d": 1,
+    "group_norm": 1,
+    "conv3d": 1,
+    "multiply": 2,
+    "broadcast_add": 2,
+}  # without the residual, which comes last
 
 
 def fuse(network: Network) -> Network:

@@ -27,12 +27,12 @@ def test_blas_and_its_core_type_in_a_few_words():
 def test_the_peak_grows_with_what_is_held_and_stays_when_it_is_freed():
     program = """
 from npresnet.bench import memory
-print(memory.peak_mb())
+print(memory.memory().peak_mb)
 held = bytearray(200_000_000)
-print(memory.peak_mb())
+print(memory.memory().peak_mb)
 del held
-print(memory.peak_mb())
-print(memory.resident_mb() or 0)
+print(memory.memory().peak_mb)
+print(memory.memory().resident_mb or 0)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], env=worker_environ(1), capture_output=True, text=True, check=True

@@ -33,7 +33,7 @@ def vectors(channels: int, *roles: str) -> dict[str, np.ndarray]:
 
 
 def launched(node: Node, x: np.ndarray, element: Element, **how: Any) -> np.ndarray:
-    """y (N, C, H, W) of the node for x (N, H, W, C) as stored."""
+    """y (N, C, H, W) of the node for x (N, H, W, C) as stored, also the residual of a node that has one."""
     x = memory.guarded(x)
     params = {role: memory.guarded(np.asarray(array, np.float32)) for role, array in node.params.items()}
     size = x.shape
@@ -42,6 +42,8 @@ def launched(node: Node, x: np.ndarray, element: Element, **how: Any) -> np.ndar
         size = (size[0], top + size[1] + bottom, left + size[2] + right, size[3])
     y = memory.poisoned(size, element.storage)
     addresses = {"x": x.ctypes.data, "y": y.ctypes.data, **{role: a.ctypes.data for role, a in params.items()}}
+    if len(node.inputs) > 1:
+        addresses["residual"] = x.ctypes.data
     emulator.run(_launches(node, x.shape, element, addresses), **how)
     memory.check_guards(x, y, *params.values())
     return restore(y, element).transpose(0, 3, 1, 2)
@@ -85,7 +87,7 @@ def images(element: Element, *size: int, mean: float = 0.5) -> np.ndarray:
 def check(node: Node, x: np.ndarray, element: Element, **how: Any) -> None:
     """Within a few roundings of float64 of the specification; a sum of n numbers rounds about sqrt(n) times."""
     wide = restore(x, element).astype(np.float64).transpose(0, 3, 1, 2)
-    right = compute(node, [wide])
+    right = compute(node, [wide] * len(node.inputs))
     got = launched(node, x, element, **how)
     size = np.abs(right) + 4 * (1 + np.abs(wide).max())
     allowed = size * 8 * 2.0**-23 + np.abs(right) * STEP.get(element.name, 0.0) + 2.0**-25
@@ -99,6 +101,14 @@ def test_against_the_specification(element: Element, op: str) -> None:
         check(node_of(op, channels, groups), images(element, 2, height, width, channels), element)
     if op != "evo_norm_s0":
         check(node_of(op, 16, 2, "mish"), images(element, 1, 3, 5, 16), element)
+
+
+@every_storage
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_a_residual_is_added_before_the_activation(element: Element, activation: str | None) -> None:
+    for channels, groups, height, width in MAPS:
+        node = node_of("group_norm", channels, groups, activation).evolve(inputs=(INPUT, INPUT))
+        check(node, images(element, 2, height, width, channels), element)
 
 
 def test_a_group_of_more_vectors_than_a_thread_adds_up_at_once() -> None:
@@ -170,6 +180,7 @@ FAULTS: dict[str, dict[str, tuple[str, str]]] = {
             "if (!PLANTED) __syncthreads();",
         ),
         "another group's parameters": ("int c = first + group", "int c = (PLANTED ? 0 : first) + group"),
+        "the first vector's residual": ("(residual + at)", "(residual + (PLANTED ? 0 : at))"),
         "eps forgotten": ("sqrtf(variance + eps)", "sqrtf(variance + (PLANTED ? 0.f : eps))"),
         "the variance about 0": ("SquaredDistance{mean}", "SquaredDistance{PLANTED ? 0.f : mean}"),
         "the first image's numbers": ("(size_t)blockIdx.y * group", "(size_t)(PLANTED ? 0 : blockIdx.y) * group"),
@@ -195,6 +206,8 @@ def test_a_planted_fault_is_caught(op: str, fault: str | None) -> None:
     element = ELEMENTS["float32"]
     how = {"edits": faults.edits_of(FAULTS[op]), "planted": 0 if fault is None else faults.number(FAULTS[op], fault)}
     node, x = node_of(op, 16, 2), images(element, 2, 3, 5, 16, mean=0.2) * np.float32(0.3)
+    if op == "group_norm":
+        node = node.evolve(inputs=(INPUT, INPUT))
     if fault is None:
         check(node, x, element, **how)
         return

@@ -31,6 +31,7 @@ NODES = {
     "group_norm without bias": node("group_norm", vectors("weight"), groups=4, eps=1e-2),
     "instance norm": node("group_norm", groups=CHANNELS, eps=1e-5),
     "one group": node("group_norm", vectors("weight", "bias"), groups=1, eps=1e-3),
+    "a residual": node("group_norm", vectors("weight", "bias"), groups=2, eps=1e-5).evolve(inputs=(INPUT, INPUT)),
     "layer_norm2d": node("layer_norm2d", vectors("weight", "bias"), eps=1e-6),
     "layer_norm2d alone": node("layer_norm2d", eps=0.1),
     "frn": node("filter_response_norm", vectors("weight", "bias"), eps=1e-5),
@@ -106,6 +107,18 @@ def test_other_channels_are_refused():
                 run(one, numbers(1, 8, 5, 5))
             with pytest.raises(ShapeError, match=r"channels|one slope"):
                 infer_shapes(Network((one,), {"y": "y"}), (8, 5, 5))
+
+
+@pytest.mark.parametrize("shape", [(2, CHANNELS, 5, 1), (1, CHANNELS, 5, 7), (2, CHANNELS + 1, 5, 7), (2, CHANNELS)])
+def test_a_residual_of_another_shape_is_refused(shape):
+    with pytest.raises(ShapeError, match=r"expects a residual of shape \(2, 12, 5, 7\), got"):
+        ops.group_norm(numbers(2, CHANNELS, 5, 7), 3, residual=numbers(*shape))
+    pool = Node("pool", "global_avg_pool", (INPUT,))
+    norm = Node("y", "group_norm", (INPUT, "pool"), attrs={"groups": 3, "eps": 1e-5})
+    with pytest.raises(
+        ShapeError, match=r"y: adds a residual of shape \(12, 1, 1\) \(C, H, W\), but expects \(12, 5, 7\)"
+    ):
+        infer_shapes(Network((pool, norm), {"y": "y"}), (CHANNELS, 5, 7))
 
 
 @pytest.mark.parametrize("op", ["group_norm", "evo_norm_s0"])

@@ -228,6 +228,29 @@ def test_sums_that_a_gate_cannot_take(nodes, outputs):
     assert_same_results(fused, network, X)
 
 
+@pytest.mark.parametrize("inputs", [("x", INPUT), (INPUT, "x")])
+def test_a_group_norm_takes_the_shortcut_and_the_relu(inputs):
+    norm = Node("x", "group_norm", ("a",), attrs={"groups": 1, "eps": 1e-5})
+    network = Network((conv("a"), norm, add("sum", *inputs), relu("y", "sum")), {"y": "y"})
+    fused = fuse(network)
+    assert [(node.op, node.inputs, node.activation) for node in fused][1:] == [("group_norm", ("a", INPUT), "relu")]
+    assert_same_results(fused, network, X)
+
+
+def test_of_two_group_norms_one_takes_the_other():
+    norms = [Node(name, "group_norm", (INPUT,), attrs={"groups": 1, "eps": 1e-5}) for name in ("main", "shortcut")]
+    network = Network((*norms, add("y", "main", "shortcut")), {"y": "y"})
+    fused = fuse(network)
+    assert [(node.name, node.inputs) for node in fused] == [("shortcut", (INPUT,)), ("main", (INPUT, "shortcut"))]
+    assert_same_results(fused, network, X)
+
+
+def test_a_norm_of_other_kinds_takes_no_shortcut():
+    norm = Node("x", "layer_norm2d", (INPUT,), attrs={"eps": 1e-5})
+    network = Network((norm, add("y", "x", INPUT)), {"y": "y"})
+    assert [node.op for node in fuse(network)] == ["layer_norm2d", "add"]
+
+
 def test_a_second_shortcut_is_added_apart():
     nodes = (gate("g", INPUT), Node("x", "multiply", (INPUT, "g")), add("one", "x", INPUT), add("y", "one", INPUT))
     network = Network(nodes, {"y": "y"})

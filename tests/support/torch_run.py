@@ -56,7 +56,7 @@ def _compute(node: Node, dtype: type[np.floating], x, *others):
     if node.op == "batch_norm":
         return F.batch_norm(x, p["running_mean"], p["running_var"], p.get("weight"), p.get("bias"), eps=attrs["eps"])
     if node.op in NORMS:
-        return NORMS[node.op](x, attrs, **p)
+        return sum(others, NORMS[node.op](x, attrs, **p))
     if node.op == "prelu":
         return F.prelu(x, p["weight"])
     if node.op == "pad2d":

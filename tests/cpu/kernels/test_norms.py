@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npresnet import cpu, ops
-from npresnet.cpu.kernels import norms
+from npresnet.cpu.kernels import image_statistics
 from npresnet.cpu.runtime.schedule import make_schedule
 from npresnet.network import INPUT, Network, Node
 from npresnet.window import Window
@@ -30,13 +30,16 @@ NODES = {
     "instance norm": node("group_norm", vectors("weight", "bias"), "silu", groups=CHANNELS),
     "instance norm alone": node("group_norm", {}, groups=CHANNELS),
     "one group": node("group_norm", vectors("weight"), groups=1),
+    "group_norm of a block": node("group_norm", vectors("weight", "bias"), "relu", groups=16).evolve(
+        inputs=(INPUT, INPUT)
+    ),
     "layer_norm2d": node("layer_norm2d", vectors("weight", "bias"), "gelu"),
     "layer_norm2d without bias": node("layer_norm2d", vectors("weight")),
     "frn": node("filter_response_norm", vectors("weight", "bias"), "relu"),
     "frn with tau": node("filter_response_norm", vectors("weight", "bias", "tau")),
     "evo_norm_s0": node("evo_norm_s0", vectors("weight", "bias", "v"), groups=8),
 }
-SIZES = [(9, 11), (61, 57), (1, 1), (2, 130)]  # one band, several ragged ones, one pixel, wide rows
+SIZES = [(9, 11), (61, 57), (7, 7), (1, 1), (2, 130)]  # one band, several ragged ones, two pieces, a pixel, wide rows
 
 
 def network(one: Node, *, haloed: bool = False) -> Network:
@@ -49,7 +52,8 @@ def network(one: Node, *, haloed: bool = False) -> Network:
         for name in ("same", "y")
     ]
     same = Node("same", "max_pool2d", (INPUT,), Window.of(1))
-    return Network((same, convs[0], one.evolve(inputs=("same",)), convs[1]), {"y": "y", "z": "conv of y"})
+    inputs = ("same", *one.inputs[1:])
+    return Network((same, convs[0], one.evolve(inputs=inputs), convs[1]), {"y": "y", "z": "conv of y"})
 
 
 def image(*shape: int, mean: float = 0.3, seed: int = 0) -> np.ndarray:
@@ -115,7 +119,7 @@ def test_sums_over_many_pixels_of_few_channels(name, mean):
 
 def test_sums_of_a_whole_band_in_float32_would_be_too_long(monkeypatch):
     """The test above can fail."""
-    monkeypatch.setattr(norms, "PIECE_PIXELS", norms.BAND_FLOATS)
+    monkeypatch.setattr(image_statistics, "PIECE_PIXELS", image_statistics.BAND_FLOATS)
     channels, one = FEW["group_norm of 2 channels"]
     x, made = image(12, channels, 160, 201), network(one)
     exact = torch_run.run(made, x)["y"]
@@ -124,7 +128,7 @@ def test_sums_of_a_whole_band_in_float32_would_be_too_long(monkeypatch):
 
 def test_float32_sums_of_squares_would_lose_them(monkeypatch):
     """The test above can fail."""
-    monkeypatch.setattr(norms, "MAX_MEAN", 1e12)
+    monkeypatch.setattr(image_statistics, "MAX_MEAN", 1e12)
     x, made = image(1, CHANNELS, 61, 57, mean=1000), network(NODES["group_norm"])
     exact = torch_run.run(made, x)["y"]
     assert rms(run(made, x) - exact) > 20 * rms(torch_run.run(made, x, np.float32)["y"] - exact)
@@ -201,18 +205,48 @@ def test_nan_and_infinity_stay_in_their_image(name):
     np.testing.assert_array_equal(got[1], run(network(NODES[name]), x[1:2])[0])
 
 
-def test_the_result_waits_for_the_statistics_of_all_bands():
+def test_rows_wait_for_the_statistics_of_all_bands_and_the_result_for_the_rows():
     plan = cpu.compile(network(NODES["group_norm"]), threads=2).plan((CHANNELS, 61, 57), workers=2)
     (step,) = plan.steps
     bands = len(step.tiles) // 2
     assert bands >= 2
-    assert step.barriers == (bands,)
-    schedule = make_schedule(plan, 2)
-    for worker, tasks in enumerate(schedule):
-        first = next(task for task in tasks if task.tile >= bands)
-        other = schedule[1 - worker]
-        assert first.waits == {1 - worker: sum(task.tile < bands for task in other)}
-        assert all(not task.waits for task in tasks if task.tile < bands)
+    assert step.barriers == (bands, bands + 1)
+    mine, other = make_schedule(plan, 2)
+    rows = next(task for task in mine if task.tile == bands)
+    assert rows.waits == {1: sum(task.tile < bands for task in other)}
+    result = next(task for task in other if task.tile > bands)
+    assert result.waits == {0: 1 + mine.index(rows)}
+    assert all(not task.waits for task in (*mine, *other) if task.tile < bands)
+
+
+def test_norms_that_may_run_side_by_side_share_no_memory():
+    """One worker may be at the second norm while another still reads the first one's rows."""
+    norms = [NODES["group_norm"].evolve(name=name) for name in ("a", "b")]
+    made = Network(tuple(norms), {"a": "a", "b": "b"})
+    for workers, is_shared in ((1, True), (2, False)):
+        plan = cpu.compile(made, threads=2).plan((CHANNELS, 61, 57), workers=workers)
+        calls = [[call for tile in step.tiles for call in tile] for step in plan.steps]
+        rows = [args[-1] for step in calls for kernel, args in step if kernel is image_statistics.group_norm_rows]
+        tables = [
+            args[0].table for step in calls for kernel, args in step if kernel is image_statistics.group_norm_rows
+        ]
+        assert np.shares_memory(*rows) is is_shared
+        assert np.shares_memory(*tables) is is_shared
+
+
+def test_workers_share_a_large_map_and_leave_a_small_one_to_one():
+    """Waking a worker costs more than its half of 14x14 and 256 channels."""
+    for (height, width), tiles in (((61, 57), 5), ((39, 39), 3)):  # 222,528 and 97,344 numbers
+        plan = cpu.compile(network(NODES["group_norm"]), threads=2).plan((CHANNELS, height, width), workers=2)
+        assert len(plan.steps[0].tiles) == tiles
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (7, 7), (14, 14), (56, 56), (113, 3), (61, 67)])
+def test_pieces_are_all_pixels(height, width):
+    pieces = image_statistics.pieces_of(height, width)
+    bounds = [pieces.bounds(n, n + 1) for n in range(pieces.number)]
+    assert [pixel for first, last in bounds for pixel in range(first, last)] == list(range(height * width))
+    assert all(0 < last - first <= image_statistics.PIECE_PIXELS for first, last in bounds)
 
 
 def test_a_missing_barrier_is_detected():

@@ -48,6 +48,7 @@ def examples(op: str) -> tuple[Node, ...]:
         "batch_norm": (Node("norm", op, (INPUT,), attrs={"eps": 1.0}, params=NORM),),
         "group_norm": (
             Node("groups", op, (INPUT,), attrs={"groups": 2, "eps": 1.0}, params=VECTORS),
+            Node("groups of a block", op, (INPUT, INPUT), attrs={"groups": 2, "eps": 1.0}, params=VECTORS),
             Node("pooled groups", op, ("mean",), attrs={"groups": 4, "eps": 1.0}),
         ),
         "layer_norm2d": (Node("layer", op, (INPUT,), attrs={"eps": 1.0}, params=VECTORS),),
