@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -14,12 +13,11 @@ from npresnet.model.records import record
 from npresnet.serve import uploads
 from npresnet.serve.bodies import received
 from npresnet.serve.front import service_of, together, unless_gone
-from npresnet.serve.refusals import RefusedError, json_bytes, to_refused
+from npresnet.serve.refusals import FEW, RefusedError, json_bytes, json_list, json_with, to_refused
 from npresnet.serve.service import Service
 from npresnet.serve.uploads import Upload, Uploads
 
 TOP = 5
-FEW = 500  # candidates that are ranked and written in a few milliseconds
 
 
 async def predict(request: Request) -> Response:
@@ -35,20 +33,31 @@ async def predict(request: Request) -> Response:
 async def _answer(request: Request, service: Service, body: bytes, top: int) -> Response:
     require_classifier(service)
     sent = await uploads_of(request, service, body)
+    is_alone = len(sent.images) == 1
     with service.admitted(len(sent.images)):
-        results = await together([_result(service, image, top) for image in sent.images])
-    if len(results) == 1 and isinstance(results[0], NpresnetError):
-        raise to_refused(results[0])
-    if len(results) * min(top, service.model.config.value("num_classes")) <= FEW:
-        return _told(sent, results)
-    return await service.in_pool(_told, sent, results)  # the event loop has others to serve
-
-
-def _told(sent: Uploads, results: Sequence[Prediction | NpresnetError]) -> Response:
-    """The records, each made JSON by itself: what does that does not let other threads in."""
-    records = (json_bytes(record(image.path, result)) for image, result in zip(sent.images, results, strict=True))
-    body = next(records) if sent.single else b"[%s]" % b",".join(records)
+        records = await together([_told(service, image, top, is_alone) for image in sent.images])
+    body = records[0] if sent.single else await service.in_pool(_listed, records)
     return Response(body, media_type="application/json")
+
+
+async def _told(service: Service, image: Upload, top: int, is_alone: bool) -> bytes:
+    """The record of one image as JSON. Raises RefusedError where it is alone and cannot be read."""
+    result = await _result(service, image, top)
+    if is_alone and isinstance(result, NpresnetError):
+        raise to_refused(result)
+    if min(top, service.model.config.value("num_classes")) <= FEW:
+        return _json(image.path, result)
+    return await service.in_pool(_json, image.path, result)  # the event loop has others to serve
+
+
+def _listed(records: list[bytes]) -> bytes:
+    return b"[%s]" % b",".join(records)
+
+
+def _json(path: str, result: Prediction | NpresnetError) -> bytes:
+    found = record(path, result)
+    top = found.pop("top", None)
+    return json_bytes(found) if top is None else json_with(found, "top", json_list(top))
 
 
 async def uploads_of(request: Request, service: Service, body: bytes) -> Uploads:
