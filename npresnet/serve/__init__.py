@@ -8,7 +8,8 @@
     bodies          the bytes of a request, bounded in size, time and inflation
     uploads         the images in them: raw, multipart, JSON
     predict, cam    POST /predict, POST /cam
-    open_inference  the Open Inference Protocol, version 2; its requests and answers in infer_request, infer_response
+    open_inference  the Open Inference Protocol, version 2; its requests and answers in infer_request, infer_response,
+                    long lists of numbers in numbers
     metrics, page   GET /metrics, GET /
     front           before every route: counts, refuses while draining, turns errors into JSON
     answers         an answer on its way, in pieces

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,11 +11,12 @@ from npresnet.model.records import record
 from npresnet.serve import uploads
 from npresnet.serve.bodies import received
 from npresnet.serve.front import service_of, together, unless_gone
-from npresnet.serve.refusals import FEW, RefusedError, json_bytes, json_list, json_with, to_refused
+from npresnet.serve.refusals import RefusedError, json_bytes, json_list, json_with, to_refused
 from npresnet.serve.service import Service
 from npresnet.serve.uploads import Upload, Uploads
 
 TOP = 5
+FEW = 100  # candidates that are ranked and written in less than a millisecond
 
 
 async def predict(request: Request) -> Response:
@@ -86,10 +85,14 @@ def require_classifier(service: Service) -> None:
 
 
 def number_of(request: Request, name: str, *, least: int) -> int | None:
-    """An integer of the query. Raises RefusedError."""
-    text: Any = request.query_params.get(name)
-    if text is None:
+    """The integer that the address may have after `?`, and nothing else. Raises RefusedError."""
+    given = request.query_params.multi_items()
+    if any(key != name for key, _ in given) or len(given) > 1:
+        shown = "&".join(f"{key}={value}" for key, value in given)
+        raise RefusedError(400, f"the address may end in ?{name}=NUMBER and nothing else, got {shown!r:.120}")
+    if not given:
         return None
+    text = given[0][1]
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= least):
         raise RefusedError(400, f"{name} must be an integer of at least {least}, got {text!r:.60}")
     return int(text)

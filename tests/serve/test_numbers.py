@@ -1,0 +1,78 @@
+"""Lists of numbers in JSON: taken out of it, and read in pieces."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from npresnet.serve import numbers as module
+from npresnet.serve.numbers import LONG, PIECE, numbers, taken_out
+from npresnet.serve.refusals import RefusedError
+
+
+def packed(content) -> bytes:
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 1, 1, 3), (2, 3, 1, 1), (3, 2, 5, 7), (1, 3, 71, 83)])
+def test_every_form_of_the_same_numbers(shape, monkeypatch):
+    """Flat and nested, with and without spaces, whole numbers and powers; no call of json has more than a piece."""
+    size = int(np.prod(shape))
+    x = np.random.default_rng(size).normal(scale=1e3, size=shape).astype(np.float32)
+    x.flat[::3] = np.rint(x.flat[::3])
+    lengths, loads = [], json.loads
+    monkeypatch.setattr(module.json, "loads", lambda text: [lengths.append(len(text)), loads(text)][1])
+    for found in (x.tolist(), x.ravel().tolist(), [int(v) if v == int(v) else float(v) for v in x.ravel()]):
+        for text in (
+            packed(found),
+            json.dumps(found, indent="\t").encode(),
+            json.dumps(found, separators=(",", ":")).encode(),
+        ):
+            np.testing.assert_array_equal(numbers(text, shape, "x"), x)
+    assert max(lengths) < PIECE + 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1 2, 3]", "[1, 2, 3", "[1, , 3]", "[1, 2,]", "[,1, 2]", "1, 2, 3", "[1, 2, 3]]", "[[1, 2, 3]", "[1, 2, +3]",
+     "[1, 2, 0x3]", "[1, 2, 03]", "[1, 2, .5]", "[1, 2, 5.]", "[1, 2, 1e]", "[1, 2, --1]", "[1, 2, NaN]", "[1][2][3]",
+     "[1, 2, true]", "[1, 2, null]", "[[1, 2], 3]", "[1, 2]", "[1, 2, 3, 4]", "", "[]", "[[[[1, 2, 3]]]",
+     "[[[1, 2, 3]]]", "]1, 2, 3[", "[1, 2, 9" + "9" * 5000 + "]"],
+)  # fmt: skip
+def test_what_is_no_list_of_them(text):
+    with pytest.raises(RefusedError) as raised:
+        numbers(text.encode(), (1, 1, 1, 3), "x")
+    assert raised.value.status == 400
+
+
+def test_a_shape_of_any_size_costs_nothing():
+    with pytest.raises(RefusedError):
+        numbers(b"[1, 2, 3]", (2**20, 3, 2**20, 2**20), "x")
+
+
+def test_beyond_float32():
+    assert np.isinf(numbers(b"[1e39, -1e999, 3]", (1, 1, 1, 3), "x")).tolist() == [[[[True, True, False]]]]
+
+
+@pytest.mark.parametrize("rows", [[1.5, 2], [[1.5], [2]], [], [0.25] * LONG])
+def test_taken_out(rows):
+    """What remains is the same JSON; texts and other members stay as they are."""
+    entry = {"name": "x", "data": rows, "shape": [1, 2], "note": 'it says "data": [1, 2, 3] and "data": ['}
+    content = {"inputs": [entry, {"data": ["aGk="]}, {"data": {"data": [7]}}, {"data": 3}], "outputs": [{"name": "y"}]}
+    text, lists = taken_out(packed(content), "x")
+    found = json.loads(text)
+    assert [json.loads(part) for part in lists.values()] == [rows, [7]]
+    first, last = lists
+    assert found["inputs"][0].pop("data") == first
+    assert found["inputs"][2] == {"data": {"data": last}}
+    assert found["inputs"][0] == {key: value for key, value in entry.items() if key != "data"}
+    assert found["inputs"][1] == {"data": ["aGk="]}
+    assert found["outputs"] == content["outputs"]
+
+
+def test_a_long_list_that_goes_on_with_something_else():
+    with pytest.raises(RefusedError, match="must be numbers"):
+        taken_out(packed({"data": [0.5] * LONG + ["a"]}), "x")
+    assert taken_out(packed({"data": [0.5, "a"]}), "x") == (packed({"data": [0.5, "a"]}), {})
