@@ -145,6 +145,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             raise ServeError("the server did not start; the lines above say why")
+        self._service.metrics.connections.set_function(lambda: len(self.server_state.connections))
         self._say(self.greeting)
 
     @contextmanager

@@ -17,6 +17,7 @@ import uvicorn
 
 from npresnet.serve import app, connections
 from tests.serve.conftest import jpeg
+from tests.serve.test_limits import until
 from tests.serve.test_run import answered
 from tests.support.checkout import REPOSITORY
 
@@ -62,6 +63,13 @@ def test_what_is_no_http(server, text, status, words):
         found = told(answered(sender))
     assert (found[0], words in found[2]) == (status, True), found
     assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_connections_are_counted(server):
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=30):
+        until(lambda: b"npresnet_connections 2.0" in server.ask("GET", "/metrics")[1])
+    until(lambda: b"npresnet_connections 1.0" in server.ask("GET", "/metrics")[1])
 
 
 def test_what_is_no_http_after_a_request(server):

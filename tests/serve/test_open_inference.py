@@ -149,7 +149,7 @@ def without_data(entry):
         ({"inputs": [pictures(b"", shape=[2])]}, "has the shape [2] and 1 pictures"),
         ({"inputs": [pictures(b"", data=["?"])]}, "base64"),
         ({"inputs": [pictures(b"", data=[1])]}, "texts in base64"),
-        ({"inputs": [pictures(b"", data=["x", None])]}, "base64, got NoneType"),
+        ({"inputs": [pictures(b"", data=["", None])]}, "base64, got NoneType"),
         ({"inputs": [pictures(b"nothing")]}, "not an image"),
         ({"inputs": [pictures(jpeg(1), b"nothing", jpeg(2))]}, "not an image"),
         ({"inputs": [floats(parameters={"shared_memory_region": "x"})]}, "shared memory is not supported"),

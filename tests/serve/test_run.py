@@ -154,7 +154,7 @@ def test_wrong_usage(arguments):
     assert raised.value.code == 2
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client", "python_multipart"])
+@pytest.mark.parametrize("package", ["h11", "starlette", "uvicorn", "prometheus_client", "python_multipart"])
 def test_missing_extra(package):
     """In a fresh process, where the package cannot be imported."""
     import subprocess
