@@ -21,6 +21,24 @@ HEADERS_S = 15.0
 IDLE_S = 1.0  # a connection that waits for a request as long gives its place to a new one where all are taken
 LINGERING = 64  # connections beyond the limit that are told so at once; further ones are closed without a word
 TOO_LARGE = "the request's address and headers are larger than 16 KiB"
+FEW_CHUNKS, LEAST_CHUNK = 1000, 16  # of a body beyond its first chunks, bytes on average
+TOO_SMALL = f"its chunks are of fewer than {LEAST_CHUNK} bytes; send larger ones"
+
+
+class Parser(h11.Connection):
+    """h11's, which refuses bodies of very small chunks: a byte of such a body takes the event loop 10 microseconds."""
+
+    _chunks = _size = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._size = 0
+        elif isinstance(event, h11.Data):
+            self._chunks, self._size = self._chunks + 1, self._size + len(event.data)
+            if self._chunks > FEW_CHUNKS + self._size // LEAST_CHUNK:
+                raise h11.RemoteProtocolError(TOO_SMALL)
+        return event
 
 
 class Connection(H11Protocol):
@@ -32,6 +50,7 @@ class Connection(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
+        self.conn = Parser(h11.SERVER)
         # uvicorn itself would refuse in plain text, when a request has come
         self._most, self.limit_concurrency = self.limit_concurrency, None
         self._deadline: asyncio.TimerHandle | None = None
@@ -58,7 +77,7 @@ class Connection(H11Protocol):
         """Called while h11's exception is handled."""
         error = sys.exc_info()[1]
         status = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        self._refuse(RefusedError(status, TOO_LARGE if status == 431 else f"this is no valid HTTP request: {error}"))
+        self._refuse(RefusedError(status, TOO_LARGE if status == 431 else f"the request cannot be read: {error}"))
 
     def pause_writing(self) -> None:
         super().pause_writing()

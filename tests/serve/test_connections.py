@@ -23,6 +23,7 @@ from tests.support.checkout import REPOSITORY
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -41,7 +42,7 @@ def told(answer: bytes) -> tuple[int, dict[str, str], str]:
 @pytest.mark.parametrize(
     ("text", "status", "words"),
     [
-        (b"\x16\x03\x01\x02\r\n\r\n", 400, "no valid HTTP request"),
+        (b"\x16\x03\x01\x02\r\n\r\n", 400, "cannot be read"),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "Host"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "Host"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 2**20, 431, "16 KiB"),
@@ -50,7 +51,8 @@ def told(answer: bytes) -> tuple[int, dict[str, str], str]:
         (POST + b"Content-Length: -1\r\n\r\n", 400, "Content-Length"),
         (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, "Content-Length"),
         (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "Transfer-Encoding"),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", 400, "chunk"),
+        (CHUNKED + b"3\r\nabc\r\nzz\r\n", 400, "chunk"),
+        (CHUNKED + b"1\r\na\r\n" * 3000, 400, "fewer than 16 bytes"),
     ],
     ids=map(str, count()),
 )
@@ -63,6 +65,17 @@ def test_what_is_no_http(server, text, status, words):
         found = told(answered(sender))
     assert (found[0], words in found[2]) == (status, True), found
     assert server.ask("GET", "/healthz")[0] == 200
+
+
+def test_small_chunks(server):
+    """A few are taken, and many if they are larger."""
+    for size, chunks in ((1, 900), (20, 5000)):
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as sender:
+            sender.sendall(CHUNKED + (b"%x\r\n%s\r\n" % (size, b"x" * size)) * chunks + b"0\r\n\r\n")
+            found = answered(sender)
+        assert found.startswith(b"HTTP/1.1 422 ")
+        assert b"in %d bytes" % (size * chunks) in found
 
 
 def test_connections_are_counted(server):
