@@ -79,7 +79,7 @@ def run(model: Any, bound: socket.socket, *, drain_s: float, max_connections: in
 
     Raises ServeError, and what the network's first run raises.
     """
-    allow_descriptors(max_connections + LINGERING + OTHER_DESCRIPTORS)
+    allow_descriptors(max_connections)
     warnings.simplefilter("ignore", UserWarning)  # of single pictures: clients would write the log
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the same
     with bound:
@@ -98,12 +98,13 @@ def run(model: Any, bound: socket.socket, *, drain_s: float, max_connections: in
     return server.lost == 0
 
 
-def allow_descriptors(count: int) -> None:
-    """Let this process open as many files and connections. Raises ServeError where it may not."""
+def allow_descriptors(connections: int) -> None:
+    """Let this process have as many connections open. Raises ServeError where it may not."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
+    count = connections + LINGERING + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= count:
         return
@@ -111,8 +112,8 @@ def allow_descriptors(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
     except (ValueError, OSError):
         raise ServeError(
-            f"this process may open {soft} files and connections, and as many connections need {count}; raise the "
-            f"limit (ulimit -n {count}), or take fewer by --max-connections"
+            f"{connections} connections need {count} open files, and this process may have {hard}; take fewer by "
+            f"--max-connections, or raise the limit (ulimit -Hn {count})"
         ) from None
 
 
