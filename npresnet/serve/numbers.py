@@ -20,7 +20,8 @@ Array = NDArray[Any]
 LONG = 4096  # bytes of a list of which a part is numbers, and which is not made Python's objects to say so
 PIECE = 2**15  # bytes that are parsed at once, in about a millisecond
 _DATA = re.compile(rb'"data"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
-_IN_NUMBERS = b"0123456789+-.eE \t\r\n"
+_SPACES = b" \t\r\n"
+_AS_ZEROS = bytes.maketrans(b"123456789+-.eE", b"0" * 14)
 _NO_BRACKETS = bytes.maketrans(b"[]", b"  ")
 
 
@@ -58,8 +59,9 @@ def _end_of_numbers(text: bytes, begin: int) -> int:
 
 def numbers(text: bytes, shape: tuple[int, ...], name: str) -> Array:
     """The float32 array of a list of JSON, flat or nested as its shape. Raises RefusedError 400."""
-    marks = text.translate(None, _IN_NUMBERS)
-    if marks.strip(b"[],"):
+    shown = text.translate(_AS_ZEROS, _SPACES)
+    marks = shown.translate(None, b"0")
+    if marks.strip(b"[],") or b"0[" in shown or b"]0" in shown:
         raise not_numbers(name)
     if marks not in (_flat(math.prod(shape), len(marks)), _nested(shape, len(marks))):
         is_flat = marks.count(b"[") == 1
@@ -82,16 +84,16 @@ def not_numbers(name: str) -> RefusedError:
     )
 
 
-def _flat(count: int, length: int) -> bytes:
-    """The brackets and commas of a list of `count` numbers; empty where these are not `length` bytes."""
-    return b"[%s]" % (b"," * (count - 1)) if count + 1 == length else b""
+def _flat(count: int, length: int) -> bytes | None:
+    """The brackets and commas of a list of `count` numbers; None where these are not `length` bytes."""
+    return b"[%s]" % (b"," * (count - 1)) if count + 1 == length else None
 
 
-def _nested(shape: tuple[int, ...], length: int) -> bytes:
+def _nested(shape: tuple[int, ...], length: int) -> bytes | None:
     """The same of lists in lists."""
     lists = sum(math.prod(shape[:axis]) for axis in range(len(shape)))
     if math.prod(shape) - 1 + 2 * lists != length:
-        return b""
+        return None
     found = b"[%s]" % (b"," * (shape[-1] - 1))
     for side in reversed(shape[:-1]):
         found = b"[%s]" % b",".join([found] * side)

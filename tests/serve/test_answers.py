@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_no_call_of_json_is_long(wide, monkeypatch):
         counts.append(count_of(content))
         return dumps(content, **options)
 
-    monkeypatch.setattr(refusals.json, "dumps", counting)
+    monkeypatch.setattr(refusals, "json", SimpleNamespace(dumps=counting))
     image = base64.b64encode(jpeg(1)).decode()
     pictures = {"name": "image", "datatype": "BYTES", "shape": [3], "data": [image] * 3}
     wanted = [{"name": "logits"}, {"name": "probabilities", "parameters": {"classification": CLASSES}}]

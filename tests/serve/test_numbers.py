@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,8 +24,9 @@ def test_every_form_of_the_same_numbers(shape, monkeypatch):
     size = int(np.prod(shape))
     x = np.random.default_rng(size).normal(scale=1e3, size=shape).astype(np.float32)
     x.flat[::3] = np.rint(x.flat[::3])
-    lengths, loads = [], json.loads
-    monkeypatch.setattr(module.json, "loads", lambda text: [lengths.append(len(text)), loads(text)][1])
+    lengths: list[int] = []
+    counting = SimpleNamespace(loads=lambda text: [lengths.append(len(text)), json.loads(text)][1])
+    monkeypatch.setattr(module, "json", counting)
     for found in (x.tolist(), x.ravel().tolist(), [int(v) if v == int(v) else float(v) for v in x.ravel()]):
         for text in (
             packed(found),
@@ -39,12 +42,51 @@ def test_every_form_of_the_same_numbers(shape, monkeypatch):
     ["[1 2, 3]", "[1, 2, 3", "[1, , 3]", "[1, 2,]", "[,1, 2]", "1, 2, 3", "[1, 2, 3]]", "[[1, 2, 3]", "[1, 2, +3]",
      "[1, 2, 0x3]", "[1, 2, 03]", "[1, 2, .5]", "[1, 2, 5.]", "[1, 2, 1e]", "[1, 2, --1]", "[1, 2, NaN]", "[1][2][3]",
      "[1, 2, true]", "[1, 2, null]", "[[1, 2], 3]", "[1, 2]", "[1, 2, 3, 4]", "", "[]", "[[[[1, 2, 3]]]",
-     "[[[1, 2, 3]]]", "]1, 2, 3[", "[1, 2, 9" + "9" * 5000 + "]"],
+     "[[[1, 2, 3]]]", "]1, 2, 3[", "[[[[] 1, 2, 3]]]", "[[[1 [, 2, 3]]]]", "1[, 2, 3]", "[1, 2, ]3",
+     "[1, 2, 9" + "9" * 5000 + "]"],
 )  # fmt: skip
 def test_what_is_no_list_of_them(text):
     with pytest.raises(RefusedError) as raised:
         numbers(text.encode(), (1, 1, 1, 3), "x")
     assert raised.value.status == 400
+
+
+def by_json(text: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """What json and numpy make of a list of numbers; None where it is none, or of another shape."""
+
+    def are_numbers(found) -> bool:
+        return all(map(are_numbers, found)) if isinstance(found, list) else type(found) in (int, float)
+
+    try:
+        content = json.loads(text)
+        found = np.array(content, np.float32) if isinstance(content, list) and are_numbers(content) else None
+    except ValueError:
+        return None
+    fits = found is not None and found.size == np.prod(shape) and found.shape in ((found.size,), shape)
+    return found.reshape(shape) if fits else None
+
+
+def test_agrees_with_json_on_what_was_damaged():
+    """Thousands of lists in which characters were inserted or left out."""
+    random = Random(7)
+    counts = {True: 0, False: 0}
+    for _ in range(5000):
+        shape = tuple(random.choices((1, 2, 3), k=4))
+        values = random.choices((0, 1, -2, 0.5, 1e-3, 1e20, -0.0, 123456789), k=int(np.prod(shape)))
+        content = np.array(values, object).reshape(shape).tolist() if random.random() < 0.6 else values
+        text = list(json.dumps(content))
+        for _ in range(random.choice((0, 1, 1, 2, 3))):
+            at = random.randrange(len(text))
+            text[at : at + random.choice((0, 1))] = random.choice(("", *"[],.-+eE0 1\n"))
+        wanted = by_json("".join(text), shape)
+        try:
+            found = numbers("".join(text).encode(), shape, "x")
+        except RefusedError:
+            found = None
+        assert (found is None) == (wanted is None), "".join(text)
+        assert found is None or np.array_equal(found, wanted)
+        counts[found is None] += 1
+    assert min(counts.values()) > 1000
 
 
 def test_a_shape_of_any_size_costs_nothing():
