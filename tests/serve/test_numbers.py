@@ -59,7 +59,8 @@ def by_json(text: str, shape: tuple[int, ...]) -> np.ndarray | None:
 
     try:
         content = json.loads(text)
-        found = np.array(content, np.float32) if isinstance(content, list) and are_numbers(content) else None
+        with np.errstate(over="ignore"):
+            found = np.array(content, np.float32) if isinstance(content, list) and are_numbers(content) else None
     except ValueError:
         return None
     fits = found is not None and found.size == np.prod(shape) and found.shape in ((found.size,), shape)
