@@ -18,6 +18,7 @@ from npresnet.serve.refusals import RefusedError
 
 Array = NDArray[Any]
 LONG = 4096  # bytes of a list of which a part is numbers, and which is not made Python's objects to say so
+FEW_LISTS = 8  # that are taken out; a request needs one
 PIECE = 2**15  # bytes that are parsed at once, in about a millisecond
 _DATA = re.compile(rb'"data"[ \t\r\n]*:[ \t\r\n]*(?=\[)')
 _SPACES = b" \t\r\n"
@@ -35,7 +36,7 @@ def taken_out(text: bytes, name: str) -> tuple[bytes, dict[str, bytes]]:
     parts: list[bytes] = []
     lists: dict[str, bytes] = {}
     at = 0
-    while match := _DATA.search(text, at):
+    while len(parts) < 2 * FEW_LISTS and (match := _DATA.search(text, at)):
         begin, end = match.end(), _end_of_numbers(text, match.end())
         parts.append(text[at:begin])
         if text[end - 1 : end] == b"]":
@@ -52,8 +53,10 @@ def taken_out(text: bytes, name: str) -> tuple[bytes, dict[str, bytes]]:
 
 def _end_of_numbers(text: bytes, begin: int) -> int:
     """Behind the list's last bracket; where it has none before something else begins in it, there."""
-    ends = [end for end in (text.find(b'"', begin), text.find(b"}", begin)) if end >= 0]
-    end = min(ends, default=len(text))
+    end = len(text)
+    for mark in (b'"', b"}"):
+        found = text.find(mark, begin, end)
+        end = found if found >= 0 else end
     return text.rfind(b"]", begin, end) + 1 or end
 
 
@@ -106,6 +109,8 @@ def _fill(out: Array, text: bytes) -> None:
     while at < len(text):
         end = text.find(b",", at + PIECE)
         end = len(text) if end < 0 else end
+        if end - at > PIECE + LONG:
+            raise ValueError  # before a number of millions of digits is made
         piece = json.loads(b"[%s]" % text[at:end])
         out[filled : filled + len(piece)] = piece
         at, filled = end + 1, filled + len(piece)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from random import Random
 from types import SimpleNamespace
 
@@ -119,3 +121,18 @@ def test_a_long_list_that_goes_on_with_something_else():
     with pytest.raises(RefusedError, match="must be numbers"):
         taken_out(packed({"data": [0.5] * LONG + ["a"]}), "x")
     assert taken_out(packed({"data": [0.5, "a"]}), "x") == (packed({"data": [0.5, "a"]}), {})
+
+
+def test_hostile_texts_cost_no_more_than_others():
+    """Each of these took hours, or a hundred times its size, where a list was looked for to the end of the text."""
+    began = time.process_time()
+    for text in (b'"data":[' * 2**20, b'"data":[1],' * 2**19, b'"data":[' + b"[" * 2**23, b'"data":' + b" " * 2**23):
+        with contextlib.suppress(RefusedError):
+            found, lists = taken_out(text, "x")
+            assert len(lists) <= module.FEW_LISTS
+            assert len(found) <= len(text) + 200
+    with pytest.raises(RefusedError):
+        numbers(b"[1, 2, 0." + b"1" * 2**23 + b"]", (1, 1, 1, 3), "x")
+    with pytest.raises(RefusedError):
+        numbers(b"[" * 2**23 + b"1, 2, 3" + b"]" * 2**23, (1, 1, 1, 3), "x")
+    assert time.process_time() - began < 5
