@@ -17,7 +17,7 @@ tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tom
 PACKAGE = REPOSITORY / "npresnet"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 RUN_TIME = {"numpy", "PIL", "platformdirs", "threadpoolctl", "tqdm"}
-SERVE = {"prometheus_client", "python_multipart", "starlette", "uvicorn"}
+SERVE = {"h11", "prometheus_client", "python_multipart", "starlette", "uvicorn"}
 OPTIONAL = SERVE | {
     "PyInstaller", "argcomplete", "cupy", "h5py", "matplotlib", "onnxruntime", "openvino", "pillow_heif", "pyarrow",
     "ray", "safetensors", "timm", "torch", "torchvision",

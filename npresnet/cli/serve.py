@@ -27,4 +27,5 @@ def serve(args: Namespace) -> int:
     settings["name"] = args.name or name_of("demo" if args.model is None else args.model)
     Settings.of(settings)
     with bind(args.host, args.port) as bound, model_of(args) as model:
-        return FINE if run(model, bound, drain_s=args.drain_s, say=complain, **settings) else FAILED
+        limits = {"drain_s": args.drain_s, "max_connections": args.max_connections}
+        return FINE if run(model, bound, say=complain, **limits, **settings) else FAILED

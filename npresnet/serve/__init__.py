@@ -8,10 +8,13 @@
     bodies          the bytes of a request, bounded in size, time and inflation
     uploads         the images in them: raw, multipart, JSON
     predict, cam    POST /predict, POST /cam
-    open_inference  the Open Inference Protocol, version 2; its requests and answers in infer_request, infer_response
+    open_inference  the Open Inference Protocol, version 2; its requests and answers in infer_request, infer_response,
+                    long lists of numbers in numbers
     metrics, page   GET /metrics, GET /
     front           before every route: counts, refuses while draining, turns errors into JSON
-    run             npresnet serve: listens, drains on SIGTERM; its connections are bounded in time
+    answers         an answer on its way, in pieces
+    run             npresnet serve: listens, drains on SIGTERM
+    connections     its connections: bounded in number and time; errors below a request as JSON
     refusals        errors, and how they are told over HTTP
 
 Starlette, uvicorn, python-multipart and prometheus-client are imported here alone, and this package only by functions.

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from npresnet.errors import NpresnetError
+from npresnet.serve.answers import Answer
 from npresnet.serve.bodies import linger
 from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy, error_response, to_refused
 from npresnet.serve.service import Service
@@ -27,7 +28,6 @@ WATCH_S = 0.1
 # A proxy that goes by the one, before a server that goes by the other, passes a second request on unseen.
 FRAMES = {b"content-length", b"transfer-encoding"}
 TWO_ENDS = "the request has both Content-Length and Transfer-Encoding, so that nobody knows where it ends; send one"
-NO_SNIFFING = (b"x-content-type-options", b"nosniff")  # an error quotes what the client sent
 LOG = logging.getLogger("npresnet.serve")
 
 
@@ -41,20 +41,12 @@ class Front:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        began_s, code = perf_counter(), 500
-
-        async def counted(message: Message) -> None:
-            nonlocal code
-            if message["type"] == "http.response.start":
-                code = message["status"]
-                message["headers"] = [*message.get("headers", ()), NO_SNIFFING]
-            await send(message)
-
+        began_s, answer = perf_counter(), Answer(send, self._service)
         try:
-            await self._answer(scope, receive, counted)
+            await self._answer(scope, receive, answer.send)
         finally:
             metrics, route = self._service.metrics, _route(scope)
-            metrics.requests.labels(route, str(code)).inc()
+            metrics.requests.labels(route, str(answer.code)).inc()
             metrics.seconds.labels(route).observe(perf_counter() - began_s)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

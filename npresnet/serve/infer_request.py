@@ -25,13 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.images.limits import MAX_INPUT_PIXELS
+from npresnet.serve.numbers import not_numbers, numbers, taken_out
 from npresnet.serve.refusals import RefusedError
 from npresnet.serve.uploads import FEW_VALUES, parsed
 
 Array = NDArray[Any]
 MAX_ID = 256
-ROW_BYTES = 16  # of the JSON of a picture's row, where pictures have their own size
 TENSOR, IMAGE = "input", "image"
+MORE = f', and the data of input "{TENSOR}" must be numbers'
 
 
 class Expected(NamedTuple):
@@ -66,17 +67,14 @@ class InferRequest(NamedTuple):
 def read(body: bytes, header_length: str | None, expected: Expected) -> InferRequest:
     """Parse a body; header_length is the value of Inference-Header-Content-Length. Raises RefusedError 400."""
     size = _header_size(header_length, len(body))
-    lists = expected.max_images * math.prod(expected.shape[:-1])
-    values = lists * expected.shape[-1]
-    if -1 in expected.shape:
-        values, lists = len(body), len(body) // ROW_BYTES
-    head = parsed(memoryview(body)[:size], FEW_VALUES + 2 * values, FEW_VALUES + 2 * lists)
+    text, lists = taken_out(body[:size], TENSOR)
+    head = parsed(text, FEW_VALUES + 2 * expected.max_images, MORE)
     if not isinstance(head, dict):
         raise RefusedError(400, f"the request must be a JSON object, got {type(head).__name__}")
     request_id = head.get("id")
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= MAX_ID):
         raise RefusedError(400, f"id must be text of at most {MAX_ID} characters")
-    images = _images(_only_input(head.get("inputs")), memoryview(body)[size:], expected)
+    images = _images(_only_input(head.get("inputs")), lists, memoryview(body)[size:], expected)
     return InferRequest(request_id, images, _outputs(head, expected))
 
 
@@ -99,8 +97,10 @@ def _only_input(inputs: Any) -> dict[str, Any]:
     return found
 
 
-def _images(tensor: dict[str, Any], binary: memoryview, expected: Expected) -> list[bytes] | list[Array]:
-    name, size = tensor["name"], parameters_of(tensor).get("binary_data_size")
+def _images(
+    tensor: dict[str, Any], lists: dict[str, bytes], binary: memoryview, expected: Expected
+) -> list[bytes] | list[Array]:
+    name, data, size = tensor["name"], tensor.get("data"), parameters_of(tensor).get("binary_data_size")
     datatype = "FP32" if name == TENSOR else "BYTES"
     if tensor.get("datatype") != datatype:
         raise RefusedError(400, f'input "{name}" must be {datatype}, got {tensor.get("datatype")!r:.40}')
@@ -112,19 +112,24 @@ def _images(tensor: dict[str, Any], binary: memoryview, expected: Expected) -> l
             )
         if "data" in tensor:
             raise RefusedError(400, f'input "{name}" has both data and binary_data_size')
-    elif len(binary):
+        return _counted(_split(binary, shape[0]), shape) if name == IMAGE else _rows(_floats(binary, shape))
+    if len(binary):
         raise RefusedError(400, f"{len(binary)} bytes follow the JSON, and no input has binary_data_size")
-    elif not isinstance(tensor.get("data"), list):
+    numeric = lists.get(data) if isinstance(data, str) else None
+    if not isinstance(data, list) and numeric is None:
         raise RefusedError(400, f'input "{name}" has no data: expected a list, or binary data')
     if name == IMAGE:
-        pictures = _split(binary, shape[0]) if size is not None else _decoded(tensor["data"])
-        if len(pictures) != shape[0]:
-            raise RefusedError(400, f'input "{name}" has the shape {list(shape)} and {len(pictures)} pictures')
-        return pictures
-    x = _floats(binary, shape) if size is not None else _numbers(tensor["data"], shape)
+        return _counted(_decoded(data), shape)
+    if numeric is None:
+        raise not_numbers(name)
+    return _rows(numbers(numeric, shape, name))
+
+
+def _rows(x: Array) -> list[Array]:
+    """Of (N, C, H, W) the images (1, C, H, W)."""
     if not np.isfinite(x).all():
-        raise RefusedError(400, f'input "{name}" holds NaN or infinity, or numbers beyond FP32')
-    return [x[i : i + 1] for i in range(shape[0])]
+        raise RefusedError(400, f'input "{TENSOR}" holds NaN or infinity, or numbers beyond FP32')
+    return [x[i : i + 1] for i in range(len(x))]
 
 
 def parameters_of(entry: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +137,8 @@ def parameters_of(entry: dict[str, Any]) -> dict[str, Any]:
     found = entry.get("parameters")
     if found is not None and not isinstance(found, dict):
         raise RefusedError(400, "parameters must be an object")
+    if found and "shared_memory_region" in found:  # who reads the answer there would read something else
+        raise RefusedError(400, "shared memory is not supported; send tensors, and take them, in the messages")
     return found or {}
 
 
@@ -167,25 +174,10 @@ def _floats(binary: memoryview, shape: tuple[int, ...]) -> Array:
     return np.frombuffer(binary, "<f4").astype(np.float32, copy=False).reshape(shape)
 
 
-def _numbers(data: list[Any], shape: tuple[int, ...]) -> Array:
-    """Flat or nested, row by row."""
-    try:
-        with np.errstate(all="ignore"):
-            if not _are_numbers(data):  # numpy takes "1" and true for 1
-                raise TypeError
-            found = np.array(data, np.float32)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        raise RefusedError(400, f'the data of input "{TENSOR}" must be numbers, flat or nested as its shape') from None
-    if found.size != math.prod(shape) or found.shape not in ((found.size,), shape):
-        raise RefusedError(
-            400, f'input "{TENSOR}" has the shape {list(shape)} and data of the shape {list(found.shape)}'
-        )
-    return found.reshape(shape)
-
-
-def _are_numbers(data: list[Any]) -> bool:
-    kinds = set(map(type, data))
-    return all(map(_are_numbers, data)) if kinds == {list} else kinds <= {int, float}
+def _counted(pictures: list[bytes], shape: tuple[int, ...]) -> list[bytes]:
+    if len(pictures) != shape[0]:
+        raise RefusedError(400, f'input "{IMAGE}" has the shape {list(shape)} and {len(pictures)} pictures')
+    return pictures
 
 
 def _split(binary: memoryview, most: int) -> list[bytes]:
@@ -205,8 +197,10 @@ def _split(binary: memoryview, most: int) -> list[bytes]:
     return found
 
 
-def _decoded(data: list[Any]) -> list[bytes]:
+def _decoded(data: Any) -> list[bytes]:
     """BYTES in JSON: base64, in a list or in a list of lists of one."""
+    if not isinstance(data, list):
+        raise RefusedError(400, f'the data of input "{IMAGE}" must be a list of texts in base64')
     texts = [text[0] if isinstance(text, list) and len(text) == 1 else text for text in data]
     try:
         return [base64.b64decode(text, validate=True) for text in texts if _is_text(text)]

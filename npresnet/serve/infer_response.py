@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from npresnet.model.prediction import Prediction
 from npresnet.serve.infer_request import InferRequest, Wanted
+from npresnet.serve.refusals import json_bytes, json_list, json_with
 from npresnet.serve.service import Service
 from npresnet.system.text import visible
 
@@ -36,15 +36,16 @@ def respond(service: Service, request: InferRequest, rows: Sequence[Array]) -> R
     predictions = [service.prediction(row, 1) for row in rows] if "logits" in outputs_of(service) else []
     entries, parts = [], []
     for wanted in request.outputs:
-        entry, data = _tensor(service, wanted, rows, predictions)
+        entry, values = _tensor(service, wanted, rows, predictions)
         if wanted.binary:
-            entry["parameters"] = {"binary_data_size": len(data)}
-            parts.append(data)
-        entries.append(entry)
-    content: dict[str, Any] = {"model_name": service.name, "model_version": VERSION, "outputs": entries}
+            parts.append(_binary(values))
+            entries.append(json_bytes({**entry, "parameters": {"binary_data_size": len(parts[-1])}}))
+        else:
+            entries.append(json_with(entry, "data", _json(values)))
+    content = {"model_name": service.name, "model_version": VERSION}
     if request.id is not None:
         content["id"] = request.id
-    head = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    head = json_with(content, "outputs", b"[%s]" % b",".join(entries))
     if not parts:
         return Response(head, media_type="application/json")
     headers = {HEADER: str(len(head))}
@@ -53,20 +54,36 @@ def respond(service: Service, request: InferRequest, rows: Sequence[Array]) -> R
 
 def _tensor(
     service: Service, wanted: Wanted, rows: Sequence[Array], predictions: Sequence[Prediction]
-) -> tuple[dict[str, Any], bytes]:
-    """An output's entry, and its binary data, which replaces `data` where it is wanted."""
+) -> tuple[dict[str, Any], Array | list[str]]:
+    """An output's entry without its data, and these: numbers, or texts row by row."""
     if wanted.name == "label":
-        return _texts(wanted, [len(rows)], [visible(prediction.label) for prediction in predictions])
+        return _entry(wanted, "BYTES", [len(rows)]), [visible(prediction.label) for prediction in predictions]
     is_scores = wanted.name == "probabilities"
     values = np.stack([prediction.probabilities for prediction in predictions] if is_scores else list(rows))
     if wanted.classes:
         count = min(wanted.classes, values.shape[1])
         texts = [text for row in values for text in _ranked(row, service.labels, count)]
-        return _texts(wanted, [len(rows), count], texts)
-    entry = {"name": wanted.name, "datatype": "FP32", "shape": list(values.shape)}
-    if not wanted.binary:
-        entry["data"] = [float(f"{value:.9g}") if math.isfinite(value) else None for value in values.ravel()]
-    return entry, values.astype("<f4").tobytes()
+        return _entry(wanted, "BYTES", [len(rows), count]), texts
+    return _entry(wanted, "FP32", list(values.shape)), values
+
+
+def _entry(wanted: Wanted, datatype: str, shape: list[int]) -> dict[str, Any]:
+    return {"name": wanted.name, "datatype": datatype, "shape": shape}
+
+
+def _json(values: Array | list[str]) -> bytes:
+    """A flat list; numbers with the digits that FP32 has, NaN and infinity as null."""
+    if isinstance(values, list):
+        return json_list(values)
+    return json_list(values.ravel(), lambda value: float(f"{value:.9g}") if math.isfinite(value) else None)
+
+
+def _binary(values: Array | list[str]) -> bytes:
+    """FP32 little-endian; of texts each one's length, 4 bytes, and its UTF-8."""
+    if not isinstance(values, list):
+        return values.astype("<f4").tobytes()
+    encoded = [text.encode() for text in values]
+    return b"".join(struct.pack("<I", len(text)) + text for text in encoded)
 
 
 def _ranked(row: Array, labels: Sequence[str] | None, count: int) -> list[str]:
@@ -74,11 +91,3 @@ def _ranked(row: Array, labels: Sequence[str] | None, count: int) -> list[str]:
     named = labels if labels is not None and len(labels) == len(row) else None
     best = np.argsort(-row, kind="stable")[:count]
     return [f"{row[i]:f}:{i}" + (f":{visible(named[i])}" if named else "") for i in best]
-
-
-def _texts(wanted: Wanted, shape: list[int], texts: Sequence[str]) -> tuple[dict[str, Any], bytes]:
-    entry: dict[str, Any] = {"name": wanted.name, "datatype": "BYTES", "shape": shape}
-    if not wanted.binary:
-        entry["data"] = list(texts)
-    encoded = [text.encode() for text in texts]
-    return entry, b"".join(struct.pack("<I", len(text)) + text for text in encoded)

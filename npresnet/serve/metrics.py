@@ -30,6 +30,7 @@ class Metrics:
         self.batches = Histogram("npresnet_batch_images", "Images computed together", buckets=IMAGES, registry=registry)
         self.queue = Gauge("npresnet_queue_images", "Images that wait or are being computed", registry=registry)
         self.working = Gauge("npresnet_requests_in_progress", "Requests in progress", registry=registry)
+        self.connections = Gauge("npresnet_connections", "Connections that are open", registry=registry)
         self.images = Counter("npresnet_images", "Images, by outcome", ["outcome"], registry=registry)
         for outcome in ("answered", "failed"):
             self.images.labels(outcome)  # 0 from the start, so that rates can be taken

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,12 +11,12 @@ from npresnet.model.records import record
 from npresnet.serve import uploads
 from npresnet.serve.bodies import received
 from npresnet.serve.front import service_of, together, unless_gone
-from npresnet.serve.refusals import RefusedError, json_bytes, to_refused
+from npresnet.serve.refusals import RefusedError, json_bytes, json_list, json_with, to_refused
 from npresnet.serve.service import Service
 from npresnet.serve.uploads import Upload, Uploads
 
 TOP = 5
-FEW = 500  # candidates that are ranked and written in a few milliseconds
+FEW = 100  # candidates that are ranked and written in less than a millisecond
 
 
 async def predict(request: Request) -> Response:
@@ -35,20 +32,31 @@ async def predict(request: Request) -> Response:
 async def _answer(request: Request, service: Service, body: bytes, top: int) -> Response:
     require_classifier(service)
     sent = await uploads_of(request, service, body)
+    is_alone = len(sent.images) == 1
     with service.admitted(len(sent.images)):
-        results = await together([_result(service, image, top) for image in sent.images])
-    if len(results) == 1 and isinstance(results[0], NpresnetError):
-        raise to_refused(results[0])
-    if len(results) * min(top, service.model.config.value("num_classes")) <= FEW:
-        return _told(sent, results)
-    return await service.in_pool(_told, sent, results)  # the event loop has others to serve
-
-
-def _told(sent: Uploads, results: Sequence[Prediction | NpresnetError]) -> Response:
-    """The records, each made JSON by itself: what does that does not let other threads in."""
-    records = (json_bytes(record(image.path, result)) for image, result in zip(sent.images, results, strict=True))
-    body = next(records) if sent.single else b"[%s]" % b",".join(records)
+        records = await together([_told(service, image, top, is_alone) for image in sent.images])
+    body = records[0] if sent.single else await service.in_pool(_listed, records)
     return Response(body, media_type="application/json")
+
+
+async def _told(service: Service, image: Upload, top: int, is_alone: bool) -> bytes:
+    """The record of one image as JSON. Raises RefusedError where it is alone and cannot be read."""
+    result = await _result(service, image, top)
+    if is_alone and isinstance(result, NpresnetError):
+        raise to_refused(result)
+    if min(top, service.model.config.value("num_classes")) <= FEW:
+        return _json(image.path, result)
+    return await service.in_pool(_json, image.path, result)  # the event loop has others to serve
+
+
+def _listed(records: list[bytes]) -> bytes:
+    return b"[%s]" % b",".join(records)
+
+
+def _json(path: str, result: Prediction | NpresnetError) -> bytes:
+    found = record(path, result)
+    top = found.pop("top", None)
+    return json_bytes(found) if top is None else json_with(found, "top", json_list(top))
 
 
 async def uploads_of(request: Request, service: Service, body: bytes) -> Uploads:
@@ -77,10 +85,14 @@ def require_classifier(service: Service) -> None:
 
 
 def number_of(request: Request, name: str, *, least: int) -> int | None:
-    """An integer of the query. Raises RefusedError."""
-    text: Any = request.query_params.get(name)
-    if text is None:
+    """The integer that the address may have after `?`, and nothing else. Raises RefusedError."""
+    given = request.query_params.multi_items()
+    if any(key != name for key, _ in given) or len(given) > 1:
+        shown = "&".join(f"{key}={value}" for key, value in given)
+        raise RefusedError(400, f"the address may end in ?{name}=NUMBER and nothing else, got {shown!r:.120}")
+    if not given:
         return None
+    text = given[0][1]
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= least):
         raise RefusedError(400, f"{name} must be an integer of at least {least}, got {text!r:.60}")
     return int(text)

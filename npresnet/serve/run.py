@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 
 from npresnet.serve.application import app
-from npresnet.serve.connections import Connection
+from npresnet.serve.connections import LINGERING, Connection
 from npresnet.serve.refusals import ServeError
 from npresnet.serve.service import Service
 from npresnet.system.text import visible
@@ -30,6 +30,7 @@ BACKLOG = 256
 KEEP_ALIVE_S = 5
 GRACE_S = 1  # for connections whose requests were cut
 POLL_S = 0.05
+OTHER_DESCRIPTORS = 64  # of the process itself: weights, threads, the event loop
 Say = Callable[[str], None]
 
 
@@ -66,17 +67,19 @@ def _cannot(host: str, port: int, error: Exception) -> str:
     return f"cannot listen on {visible(host)[:200]}, port {port}: {why}"
 
 
-def run(model: Any, bound: socket.socket, *, drain_s: float, say: Say, **settings: Any) -> bool:
+def run(model: Any, bound: socket.socket, *, drain_s: float, max_connections: int, say: Say, **settings: Any) -> bool:
     """Serve a model until a signal asks to stop; then close the socket. Whether all requests were answered.
 
     For a process that does nothing else: it takes its signals, and warnings of single pictures are not shown.
 
     model, settings  of `npresnet.serve.app`
     drain_s          how long requests in progress may take after the signal
+    max_connections  that are open at once; further ones are answered 503
     say              is called with lines for the user
 
     Raises ServeError, and what the network's first run raises.
     """
+    allow_descriptors(max_connections)
     warnings.simplefilter("ignore", UserWarning)  # of single pictures: clients would write the log
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the same
     with bound:
@@ -89,10 +92,29 @@ def run(model: Any, bound: socket.socket, *, drain_s: float, say: Say, **setting
         except OSError as error:
             raise ServeError(_cannot(host, port, error)) from None
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        server = Server(made, service, drain_s, say)
+        server = Server(made, service, drain_s, max_connections, say)
         server.greeting = f"listening on {where}, model {service.name}; Ctrl-C stops"
         asyncio.run(server.serve([bound]))
     return server.lost == 0
+
+
+def allow_descriptors(connections: int) -> None:
+    """Let this process have as many connections open. Raises ServeError where it may not."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    count = connections + LINGERING + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    except (ValueError, OSError):
+        raise ServeError(
+            f"{connections} connections need {count} open files, and this process may have {hard}; take fewer by "
+            f"--max-connections, or raise the limit (ulimit -Hn {count})"
+        ) from None
 
 
 class Server(uvicorn.Server):
@@ -100,10 +122,11 @@ class Server(uvicorn.Server):
 
     greeting = ""
 
-    def __init__(self, made: Any, service: Service, drain_s: float, say: Say):
+    def __init__(self, made: Any, service: Service, drain_s: float, max_connections: int, say: Say):
         config = uvicorn.Config(
             made,
             http=Connection,
+            limit_concurrency=max_connections,
             ws="none",
             lifespan="on",
             backlog=BACKLOG,
@@ -123,6 +146,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             raise ServeError("the server did not start; the lines above say why")
+        self._service.metrics.connections.set_function(lambda: len(self.server_state.connections))
         self._say(self.greeting)
 
     @contextmanager
@@ -150,23 +174,21 @@ class Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        service, began_s = self._service, loop.time()
-        if working := service.working + len(self._unsent()):
+        began_s = loop.time()
+        if working := self._working():
             self._say(f"stopping: {_requests(working)} in progress; Ctrl-C again stops at once")
-        while (service.working or self._unsent()) and loop.time() - began_s < self._drain_s:
+        while self._working() and loop.time() - began_s < self._drain_s:
             await asyncio.sleep(POLL_S)
-        self.lost = service.working + len(self._unsent())
+        self.lost = self._working()
         self._say(f"stopped; {_requests(self.lost)} cut" if self.lost else "stopped")
-        for transport in self._unsent():
-            transport.abort()
         for connection in list(self.server_state.connections) if self.lost else ():
-            connection.transport.close()  # so that its request is given up as one whose client has gone
+            connection.transport.abort()  # so that its request is given up as one whose client has gone
         self.should_exit = True
 
-    def _unsent(self) -> list[asyncio.Transport]:
-        """Of the connections whose clients have not yet read their answers."""
-        transports = [connection.transport for connection in self.server_state.connections]
-        return [transport for transport in transports if transport and transport.get_write_buffer_size()]
+    def _working(self) -> int:
+        """Requests in progress, and those whose clients have not yet taken the last piece of their answers."""
+        connections = self.server_state.connections
+        return self._service.working + sum(isinstance(found, Connection) and found.is_unread() for found in connections)
 
 
 def _requests(count: int) -> str:

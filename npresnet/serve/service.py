@@ -35,7 +35,7 @@ class Service:
     """A model, its settings and its metrics.
 
     inside    images that were let in and have no result yet
-    held      bytes of the request bodies in memory
+    held      bytes of the requests' bodies and of answers on their way, in memory
     working   requests in progress
     draining  the server is about to stop: it answers those, and lets no more in
     ready     the network was compiled

@@ -63,18 +63,16 @@ def read(content_type: str, body: bytes, max_images: int) -> Uploads:
     return Uploads(images, single=False)
 
 
-def parsed(body: bytes | memoryview, most_values: int, most_lists: int | None = None) -> Any:
+def parsed(body: bytes, most_values: int, more: str = "") -> Any:
     """A JSON document. Raises RefusedError for anything else, NaN and infinities included.
 
     most_values  bounds lists, objects and their items together: a byte of JSON becomes up to thirty of Python's
-    most_lists   bounds lists and objects alone, which are the most of that; None: as values
+    more         what an error says beyond that
     """
     try:
         text = str(body, "utf-8")
         if sum(map(text.count, "[{,")) > most_values:
-            raise RefusedError(400, f"the JSON has more values than the {most_values} that any request needs")
-        if most_lists is not None and sum(map(text.count, "[{")) > most_lists:
-            raise RefusedError(400, f"the JSON has more lists than the {most_lists} that any request needs")
+            raise RefusedError(400, f"the JSON has more values than the {most_values} that any request needs{more}")
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)

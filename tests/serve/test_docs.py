@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 import npresnet
 from npresnet.cli.parser import make_parser
 from npresnet.serve import Settings, app
-from npresnet.serve.connections import HEADERS_S
+from npresnet.serve.connections import HEADERS_S, IDLE_S
 from npresnet.serve.settings import HELD_BODIES
 from tests.serve.conftest import jpeg
 from tests.support.checkout import REPOSITORY
@@ -69,10 +69,12 @@ def test_commands_and_defaults():
     defaults = {field.name: field.default for field in fields(Settings)}
     assert {name: getattr(args, name) for name in defaults} == defaults
     told = {option: value for value, option in re.findall(r"\| (\d+)(?: MiB| s)? \| `(--[a-z-]+)` \|", PAGE)}
-    assert told.keys() == {"--max-body-mb", "--body-timeout-s", "--max-images", "--max-queue", "--drain-s"}
+    limits = ("--max-body-mb", "--body-timeout-s", "--max-images", "--max-queue", "--max-connections", "--drain-s")
+    assert told.keys() == set(limits)
     for option, value in told.items():
         assert getattr(args, option[2:].replace("-", "_")) == float(value), option
     assert f"| {HEADERS_S:.0f} s, 16 KiB |" in PAGE
+    assert f"if it waits for {IDLE_S:.0f} s" in PAGE
     assert f"| {HELD_BODIES} times that |" in PAGE
     assert f"`--batch-wait-ms` ({args.batch_wait_ms:g})" in PAGE
     assert f"`--max-batch` ({args.max_batch})" in " ".join(PAGE.split())

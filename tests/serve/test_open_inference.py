@@ -120,13 +120,19 @@ def without_data(entry):
         ),
         ({"inputs": [floats(shape=[2**62, *SHAPE[1:]])]}, "64 images"),
         ({"inputs": [floats(shape=[2, *SHAPE[1:]])]}, "has the shape [2, 3, 36, 44] and data of the shape"),
-        ({"inputs": [floats(data=[[0.0] * SIZE])]}, "data of the shape [1, "),
-        ({"inputs": [floats(data=[[0]] * 65 * SIZE)]}, "more values than the"),
+        ({"inputs": [floats(data=[[0.0] * SIZE])]}, "data of 4752 values, nested in another way"),
+        ({"inputs": [floats(data=[[0]] * 65 * SIZE)]}, "data of 308880 values, nested in another way"),
+        ({"inputs": [floats(data=[[0.0] * 44] * 36 * 3)]}, "nested in another way"),
+        ({"inputs": [floats(data=[[[[0.0] * 36] * 44] * 3])]}, "nested in another way"),
+        ({"inputs": [floats(data=[0.0] * (SIZE - 1))]}, "data of the shape [4751]"),
+        ({"inputs": [floats(data=[])]}, "data of the shape [1]"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + ["a"])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [{}])]}, "must be numbers"),
-        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [[1.0, 2.0]])]}, "must be numbers"),
+        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [[1.0, 2.0]])]}, "data of 4753 values, nested in another way"),
+        ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [float("nan")])]}, "JSON has no NaN"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [None])]}, "must be numbers"),
-        ({"inputs": [floats(data=[[]] * 4 * SIZE)]}, "more lists than the"),
+        ({"inputs": [floats(data=[[]] * 4 * SIZE)]}, "nested in another way"),
+        ({"inputs": [pictures(b"", parameters={"more": [[]] * SIZE})]}, "more values than the 1128 that"),
         ({"inputs": [floats(data=["1.5"] * SIZE)]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + ["1"])]}, "must be numbers"),
         ({"inputs": [floats(data=[0.0] * (SIZE - 1) + [True])]}, "must be numbers"),
@@ -142,9 +148,13 @@ def without_data(entry):
         ({"inputs": [pictures(b"", shape=[1, 2])]}, "at least one image"),
         ({"inputs": [pictures(b"", shape=[2])]}, "has the shape [2] and 1 pictures"),
         ({"inputs": [pictures(b"", data=["?"])]}, "base64"),
-        ({"inputs": [pictures(b"", data=[1])]}, "base64, got int"),
+        ({"inputs": [pictures(b"", data=[1])]}, "texts in base64"),
+        ({"inputs": [pictures(b"", data=["", None])]}, "base64, got NoneType"),
         ({"inputs": [pictures(b"nothing")]}, "not an image"),
         ({"inputs": [pictures(jpeg(1), b"nothing", jpeg(2))]}, "not an image"),
+        ({"inputs": [floats(parameters={"shared_memory_region": "x"})]}, "shared memory is not supported"),
+        ({"inputs": [floats()], "outputs": [{"name": "logits", "parameters": {"shared_memory_region": "x"}}]},
+         "shared memory is not supported"),
         ({"inputs": [floats()], "id": 3}, "id must be text"),
         ({"inputs": [floats()], "id": "x" * 257}, "id must be text"),
         ({"inputs": [floats()], "parameters": 1}, "parameters must be an object"),
@@ -256,7 +266,7 @@ def test_pictures_of_their_own_size(model):
         found = client.post("/v2/models/free/infer", json={"inputs": [{**tensor, "data": x.tolist()}]})
         np.testing.assert_array_equal(output(found, "logits").astype(np.float32), wanted[:1])
         rows = {"inputs": [{**tensor, "data": [[]] * 10_000}]}
-        assert "more lists than the" in client.post("/v2/models/free/infer", json=rows).json()["error"]
+        assert "nested in another way" in client.post("/v2/models/free/infer", json=rows).json()["error"]
         tensor = {"name": "input", "shape": [1, 3, 2**13, 2**13], "datatype": "FP32", "data": []}
         assert client.post("/v2/models/free/infer", json={"inputs": [tensor]}).status_code == 400
 

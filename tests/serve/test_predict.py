@@ -51,6 +51,15 @@ def test_top_that_is_none(client, top):
     assert "top must be an integer of at least 1" in found.json()["error"]
 
 
+@pytest.mark.parametrize("query", ["topk=3", "top=3&top=4", "top=3&x=1", "x", "index=2"])
+@pytest.mark.parametrize("path", ["predict", "cam"])
+def test_addresses_that_ask_for_something_else(client, path, query):
+    """A misspelt number is no default."""
+    query = query if path == "predict" else query.replace("index", "top")
+    found = client.post(f"/{path}?{query}", content=jpeg(2))
+    assert (found.status_code, "and nothing else, got" in found.json()["error"]) == (400, True)
+
+
 def test_files_of_a_form(client, model):
     files = [("a", ("dog \u00fc.jpg", jpeg(1))), ("a", ("nothing.jpg", b"GIF89a")), ("b", ("x\x1by.png", jpeg(5)))]
     found = client.post("/predict?top=2", files=files)

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import signal
 import socket
-import time
 
 import pytest
 
 from npresnet.cli import main
-from npresnet.serve import connections
 from npresnet.serve.refusals import ServeError
 from npresnet.serve.run import bind
 from tests.serve.conftest import jpeg
@@ -117,19 +115,6 @@ def test_endless_chunks(server):
     assert server.ask("GET", "/healthz")[0] == 200
 
 
-def test_headers_that_are_no_http(server):
-    host, port = server.address.split(":")
-    for text in (
-        b"\x16\x03\x01\x02",
-        b"GET / HTTP/1.1\r\nA: " + b"x" * 2**17,
-        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-    ):
-        with socket.create_connection((host, int(port)), timeout=30) as sender:
-            sender.sendall(text)
-            assert sender.recv(13) in (b"HTTP/1.1 400 ", b"")
-    assert server.ask("GET", "/healthz")[0] == 200
-
-
 def test_a_body_of_two_lengths_hides_no_request(server):
     """By its chunks it ends before the second request, by its length after that."""
     hidden = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -142,36 +127,6 @@ def test_a_body_of_two_lengths_hides_no_request(server):
         assert found.startswith(b"HTTP/1.1 400 ")
         assert found.count(b"HTTP/1.1") == 1
         assert b'{"error":"the request has both' in found
-
-
-def test_headers_that_do_not_come(model, monkeypatch):
-    """A connection that sends nothing, or half of its headers, is closed; one that asks is not."""
-    import asyncio
-
-    import uvicorn
-
-    from npresnet.serve import app
-
-    monkeypatch.setattr(connections, "HEADERS_S", 0.3)
-
-    async def scenario() -> tuple[bytes, bytes, float]:
-        server = uvicorn.Server(uvicorn.Config(app(model), http=connections.Connection, log_level="error", port=0))
-        serving = asyncio.ensure_future(server._serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        began = time.monotonic()
-        silent, _ = await asyncio.open_connection("127.0.0.1", port)
-        slow, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /healthz HTTP/1.1\r\nHost")
-        found = await silent.read(), await slow.read(), time.monotonic() - began
-        server.should_exit = True
-        await serving
-        return found
-
-    silent, slow, took = asyncio.run(asyncio.wait_for(scenario(), 30))
-    assert (silent, slow) == (b"", b"")
-    assert 0.25 < took < 10
 
 
 def test_addresses_that_cannot_be_used(server, capsys):
@@ -199,7 +154,7 @@ def test_wrong_usage(arguments):
     assert raised.value.code == 2
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client", "python_multipart"])
+@pytest.mark.parametrize("package", ["h11", "starlette", "uvicorn", "prometheus_client", "python_multipart"])
 def test_missing_extra(package):
     """In a fresh process, where the package cannot be imported."""
     import subprocess

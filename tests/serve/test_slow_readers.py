@@ -15,20 +15,20 @@ import uvicorn
 import npresnet
 from npresnet.serve import connections
 from tests.serve.conftest import jpeg
-from tests.serve.test_limits import until
 from tests.support.served import served
 
 LARGE = 30 * 2**20  # more than a socket takes that nobody reads
 
 
-async def large(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
-    await send({"type": "http.response.body", "body": bytes(LARGE)})
-
-
-def test_an_answer_that_nobody_reads_is_dropped(monkeypatch):
-    """And one that is read slowly is not."""
+@pytest.mark.parametrize("pieces", [1, 480])
+def test_an_answer_that_nobody_reads_is_dropped(monkeypatch, pieces):
+    """And one that is read slowly is not; neither where the server has it all, nor where it waits with the rest."""
     monkeypatch.setattr(connections, "HEADERS_S", 0.3)
+
+    async def large(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LARGE)]})
+        for left in reversed(range(pieces)):
+            await send({"type": "http.response.body", "body": bytes(LARGE // pieces), "more_body": left > 0})
 
     async def scenario() -> int:
         config = uvicorn.Config(large, http=connections.Connection, log_level="error", port=0, lifespan="off")
@@ -73,7 +73,7 @@ def test_drains_until_answers_are_read(tmp_path, reads):
         head = f"POST /predict?top={count} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
         client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
         assert client.recv(len(mark), socket.MSG_WAITALL) == mark
-        until(lambda: b"npresnet_requests_in_progress 0.0" in server.ask("GET", "/metrics")[1])
+        assert b"npresnet_requests_in_progress 1.0" in server.ask("GET", "/metrics")[1]
         server.process.send_signal(signal.SIGTERM)
         threading.Event().wait(1.5)
         parts = []

@@ -29,6 +29,9 @@ def serve(commands: Commands) -> None:
         "--max-queue", type=at_least(1), default=256, metavar="N", help="images waiting at once; beyond that 503 (256)"
     )
     limits.add_argument(
+        "--max-connections", type=at_least(1), default=512, metavar="N", help="open connections; beyond that 503 (512)"
+    )
+    limits.add_argument(
         "--body-timeout-s", type=_number(0.001), default=30.0, metavar="S", help="time to send a request's body (30)"
     )
     limits.add_argument(
