@@ -18,7 +18,7 @@ from tests.support.small import picture
 
 
 def read(source, bgr):
-    """Text as an input (1, 1, 1, its length) of ones, negative where bgr is asked for; of 13 letters it is unreadable."""
+    """Text as ones (1, 1, 1, its length), negative where bgr is asked for; that of 13 letters is unreadable."""
     if len(source) == 13:
         raise ImageError("13 letters")
     return np.full((1, 1, 1, len(source)), -1.0 if bgr else 1.0, np.float32)
