@@ -12,11 +12,12 @@ from npresnet import arch as architectures
 from npresnet import weights
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.model.ambiguity import warn_of_ambiguity
-from npresnet.model.decisions import Labels, PreprocessLike, decide_copy, decide_runtime
+from npresnet.model.decisions import Labels, PreprocessLike
 from npresnet.model.finding import find_source
 from npresnet.model.interpreting import completed, interpret
 from npresnet.model.metadata import Source
 from npresnet.model.model import Model
+from npresnet.model.runtime import decide_copy, decide_runtime
 from npresnet.system.settings import quiet
 
 

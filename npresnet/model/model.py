@@ -162,7 +162,7 @@ class Model(ImageModel):
         ImageError
             There are no labelled images.
         """
-        from npresnet.model.evaluation import evaluate
+        from npresnet.model.evaluating import evaluate
 
         return evaluate(self, self._predictions, source, classes, batch_size, progress)
 
