@@ -32,7 +32,7 @@ from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.cost import Card, card_of
 from npresnet.cuda.executable import MOST_IMAGES
 from npresnet.cuda.pixels import Normalisation
-from npresnet.model.decisions import AMPERE_DTYPES
+from npresnet.model.runtime import AMPERE_DTYPES
 from npresnet.passes import optimize
 
 BATCHES = (1, 8, 32, 128, 256)

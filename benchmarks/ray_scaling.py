@@ -31,7 +31,7 @@ from benchmarks.kit.script import command, default_path, default_text, say
 from npresnet import build, load
 from npresnet.bench import machine, results, tables
 from npresnet.bench.arguments import count
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 from npresnet.bench.timing import median
 
 PHOTO = Path(__file__).resolve().parent.parent / "npresnet" / "data" / "chelsea.jpg"

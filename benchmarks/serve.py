@@ -34,7 +34,8 @@ from npresnet.bench.arguments import count
 from npresnet.bench.compare import Settings, prepare_apart
 from npresnet.bench.prepare import Request
 from npresnet.bench.process import worker_environ
-from npresnet.bench.tables import NO_TIME, Table
+from npresnet.bench.table import Table
+from npresnet.bench.tables import NO_TIME
 from npresnet.bench.timing import rotated
 
 HERE = Path(__file__).resolve().parent

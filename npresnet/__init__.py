@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from npresnet.config import Config, Decision
     from npresnet.images import Preprocess
     from npresnet.model import labels
+    from npresnet.model.converting import convert
     from npresnet.model.evaluation import Evaluation
-    from npresnet.model.loading import build, convert, load
+    from npresnet.model.loading import build, load
     from npresnet.model.model import Model
     from npresnet.model.prediction import Candidate, Prediction
     from npresnet.model.preparing import prepare
@@ -63,7 +64,7 @@ _HOME = {  # name -> module, imported on first access to keep `import npresnet` 
     "Prediction": "model.prediction",
     "Preprocess": "images",
     "build": "model.loading",
-    "convert": "model.loading",
+    "convert": "model.converting",
     "list_archs": "arch",
     "load": "model.loading",
     "prepare": "model.preparing",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.gpu.model import Row
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 from npresnet.cuda.compiler.choices import Processor
 from npresnet.cuda.compiler.cost import H200, WGMMA, Card
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.gpu import kernels
 from benchmarks.gpu.ceilings import Ceilings, ceilings
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 
 Entry = Mapping[str, Any]
 TITLES = {

@@ -19,7 +19,8 @@ from npresnet.bench.engines import ENGINES, OURS, Engine
 from npresnet.bench.prepare import IMAGES, Prepared, Request
 from npresnet.bench.process import Process, worker_environ
 from npresnet.bench.results import header
-from npresnet.bench.tables import Table, machine_text
+from npresnet.bench.table import Table
+from npresnet.bench.tables import machine_text
 from npresnet.network import Array
 
 THREADS, BATCHES = (1, 2, 3), (1, 2, 3, 8)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import npresnet
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 from npresnet.images import Preprocess, draft, pixels
 
 MARGINS = (1, 2, 3, 4)

@@ -14,7 +14,8 @@ import npresnet
 from benchmarks.kit.cold import ColdResult
 from npresnet import arch, weights
 from npresnet.bench.random_weights import randomise_batch_norms
-from npresnet.bench.tables import NO_TIME, Table
+from npresnet.bench.table import Table
+from npresnet.bench.tables import NO_TIME
 
 DIFFERENT = 0.01  # the share of labels in which an engine may differ: its sums are rounded in another order
 LOGIT = 1e-3  # and by how much the best logit of a photo, relative to the largest of all

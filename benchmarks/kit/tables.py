@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npresnet.bench.layer_tables import Case, case_title, device_of, floor_of, speed_cells, sum_ms
-from npresnet.bench.tables import NO_TIME, Table
+from npresnet.bench.table import Table
+from npresnet.bench.tables import NO_TIME
 
 
 def cold_table(entry: Mapping[str, Any]) -> Table:

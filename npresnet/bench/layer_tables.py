@@ -8,7 +8,8 @@ from typing import Any
 from npresnet.bench import machine
 from npresnet.bench.layers import ONE_THREAD
 from npresnet.bench.peak import SIDE, floor_ms
-from npresnet.bench.tables import Table, machine_text
+from npresnet.bench.table import Table
+from npresnet.bench.tables import machine_text
 
 Case = Mapping[str, Any]  # LayerTimes.to_dict()
 Step = Mapping[str, Any]  # StepTime.to_dict()

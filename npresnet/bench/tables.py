@@ -1,9 +1,8 @@
-"""Results as tables: the same cells as aligned text for a terminal and as Markdown for docs/performance.md."""
+"""The tables of a race of engines, and the sentences around them: legends, conditions, what has no time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import geometric_mean
 from typing import Any
 
@@ -12,6 +11,7 @@ from npresnet.bench.engines import ENGINES, FAST, OURS
 from npresnet.bench.isa import held_text
 from npresnet.bench.peak import floor_ms
 from npresnet.bench.results import geometric_means
+from npresnet.bench.table import Table
 
 Case = Mapping[str, Any]  # CaseResult.to_dict()
 EAGER = ("torch", "torch-channels-last")
@@ -19,38 +19,6 @@ COMPILING = ("torch-compile", "onnxruntime", "openvino")
 BUSY = 0.5  # the load average from which the machine counts as used by others
 SHOWN_NOWHERE = ("absent", "free")
 NO_TIME = {"absent": "not installed", "free": "left out", "failed": "failed", "wrong": "wrong result"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A header and rows of as many cells; the columns numbered in `texts` are text, the others numbers."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    texts: Sequence[int] = (0,)
-
-    def to_text(self) -> str:
-        """Columns aligned with spaces, under a rule."""
-        lines = [self.header, *self.rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
-        texts = [
-            "  ".join(
-                cell.ljust(widths[i]) if i in self.texts else cell.rjust(widths[i]) for i, cell in enumerate(line)
-            )
-            for line in lines
-        ]
-        return "\n".join([texts[0].rstrip(), "-" * len(texts[0]), *(text.rstrip() for text in texts[1:])])
-
-    def without_empty(self) -> Table:
-        """Without the columns that have no value."""
-        kept = [i for i in range(len(self.header)) if i == 0 or any(row[i] for row in self.rows)]
-        texts = [place for place, i in enumerate(kept) if i in self.texts]
-        return Table([self.header[i] for i in kept], [[row[i] for i in kept] for row in self.rows], texts)
-
-    def to_markdown(self) -> str:
-        """A GitHub table."""
-        rule = ["---" if i in self.texts else "---:" for i in range(len(self.header))]
-        return "\n".join(f"| {' | '.join(line)} |" for line in [self.header, rule, *self.rows])
 
 
 def engine_names(cases: Sequence[Case]) -> list[str]:

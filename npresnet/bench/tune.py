@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 import npresnet
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 from npresnet.bench.timing import quantile
 from npresnet.cpu.compiler.choices import candidates, choose
 from npresnet.cpu.compiler.conv2d import layer_of

@@ -18,14 +18,14 @@ import numpy as np
 import npresnet
 from npresnet import cuda
 from npresnet.bench.gpu_timer import GpuTimer, random_numbers
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 from npresnet.bench.timing import quantile
 from npresnet.bench.tune import CLEARLY
 from npresnet.cuda.compiler import tuning
 from npresnet.cuda.compiler.choices import Choice, Layer, Processor, by_rule, candidates
 from npresnet.cuda.compiler.program import layers_of
 from npresnet.cuda.runtime.tickets import new_tickets
-from npresnet.model.decisions import decide_device, decide_dtype
+from npresnet.model.runtime import decide_device, decide_dtype
 from npresnet.network import Array
 from npresnet.passes import optimize
 

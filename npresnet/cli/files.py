@@ -31,7 +31,7 @@ def inspect(args: Namespace) -> int:
     from npresnet import weights
     from npresnet.model.ambiguity import as_argument
     from npresnet.model.finding import find_file
-    from npresnet.model.loading import interpret
+    from npresnet.model.interpreting import interpret
 
     path = find_file(args.file)
     decided = decisions_of(args)
@@ -55,7 +55,7 @@ def inspect(args: Namespace) -> int:
 def summary(args: Namespace) -> int:
     """Print torchsummary's table for an architecture or a weight file."""
     from npresnet.model.ambiguity import warn_of_ambiguity
-    from npresnet.model.loading import describe
+    from npresnet.model.interpreting import describe
     from npresnet.views.summary import summary as table
 
     found = describe(args.network, key=args.key, **options_of(args))

@@ -1,11 +1,14 @@
 """The user-facing model: created by `load` and `build`, used by `predict`.
 
-Reading order: `finding` (which file a name means), `loading` (weight file or name -> Model), `told` (what a file says
-beside its tensors), `decisions`, `bounds`, `ambiguity`, `labels` and `metadata` (settings that the tensors do not
-determine), `model` (images in, predictions out), `maps` (class activation maps), `preparing` (prepared weights ahead of
-a load), `sources` (images or clips), `inputs` and `batches` (checks, and reading ahead), `prediction`, `rows` and
-`on_gpu` (batch after batch, on either backend), and `executables` (the compiled parts of a network).
+Reading order: `finding` (which file a name means), `loading` (weight file or name -> Model), `converting` (or -> .npz),
+`interpreting` (what both do with a weight file), `told` (what a file says beside its tensors), `decisions`, `bounds`,
+`ambiguity`, `labels` and `metadata` (settings that the tensors do not determine), `runtime` (where and how to run),
+`array_model`, `image_model` and `model` (arrays to arrays, images to arrays, images to predictions: each adds to the
+one before), `maps` (class activation maps), `preparing` (prepared weights ahead of a load), `sources` (images or
+clips), `inputs` and `batches` (checks, and reading ahead), `prediction`, `rows`, `on_cpu` and `on_gpu` (batch after
+batch, on either backend), and `executables` (the compiled parts of a network).
 
-Beside it: `label_texts` and `yaml_names` (forms of label files), `records` (what is written of one image), `evaluation`
-with `class_folders`, `tables`, `class_matching` and `class_spelling` (labelled images, and how often a model is right).
+Beside it: `label_texts` and `yaml_names` (forms of label files), `records` (what is written of one image), `evaluating`
+and `evaluation` with `class_folders`, `tables`, `class_matching` and `class_spelling` (labelled images, and how often a
+model is right).
 """

@@ -188,7 +188,7 @@ def _short(text: str) -> str:
 def parts_ms_of(prediction: Prediction) -> Mapping[str, float]:
     """Where `elapsed_ms` went: decoding and computing; on a GPU decoding, preparing, upload, gpu and download.
 
-    Empty for one image on the CPU.
+    Empty for a prediction that was made of logits alone.
     """
     parts: Mapping[str, float] = vars(prediction).get("_parts_ms", {})
     return parts

@@ -11,9 +11,10 @@ from npresnet import cpu, passes
 from npresnet.cpu.compiler.prepared import Store
 from npresnet.cpu.compiler.prepared_folder import LIMIT_BYTES, VARIABLE, folder
 from npresnet.errors import DeviceError, NpresnetError
-from npresnet.model.decisions import PreprocessLike, decide_runtime
+from npresnet.model.decisions import PreprocessLike
 from npresnet.model.finding import StrPath, find_file
-from npresnet.model.loading import Loaded, interpret
+from npresnet.model.interpreting import Loaded, interpret
+from npresnet.model.runtime import decide_runtime
 from npresnet.system.cache import CACHE_VARIABLE
 from npresnet.system.settings import quiet
 from npresnet.system.stamp import settle

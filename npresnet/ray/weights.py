@@ -16,11 +16,13 @@ from typing import Any
 from npresnet import __version__
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.ambiguity import warn_of_ambiguity
-from npresnet.model.decisions import Labels, PreprocessLike, decide_runtime
+from npresnet.model.decisions import Labels, PreprocessLike
 from npresnet.model.finding import find_file
-from npresnet.model.loading import Loaded, interpret, load
+from npresnet.model.interpreting import Loaded, interpret
+from npresnet.model.loading import load
 from npresnet.model.metadata import RUNTIME, to_metadata
 from npresnet.model.model import Model
+from npresnet.model.runtime import decide_runtime
 from npresnet.ray.cluster import library
 
 ModelLike = str | os.PathLike[str] | Model

@@ -20,7 +20,7 @@ import numpy as np
 
 from npresnet.arch.residual.layout import Layout
 from npresnet.bench import torch_graph, torchvision_models
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.model import Model
 from npresnet.network import Array, Network

@@ -2,11 +2,11 @@
 
 Reading order: budget (what a file may cost), source (mapped bytes), memory (bytes and file objects), tensor (storages
 and views), arrays ({name: array}), inert, pickle_machine, unpickle (a pickle interpreter that executes no foreign
-code), torch_globals, numpy_globals (the globals it handles),
-one file per format: zip_file, torch_zip, torch_legacy, torch_tar, plain_pickle, safetensors, npz; sniff (format
-detection), shards (folders and files that belong together); holders, custom, rivals, keys, state_dict (which dict of
-tensors, and prefixes); facts, class_names, beside (what a file and configurations beside it say); checkpoint (read),
-inspection, verification; npz_write; names, download and transfer (torchvision's published weights).
+code), torch_globals, numpy_globals (the globals it handles), one file per format: zip_file, torch_zip, torch_legacy,
+torch_tar, plain_pickle, safetensors, npz; sniff (format detection), shards (folders and files that belong together);
+holders, custom, rivals, keys, state_dict (which dict of tensors, and prefixes); facts, class_names, beside (what a file
+and configurations beside it say); opening (whichever of these it is), checkpoint (read), inspection, verification;
+npz_write; names, download and transfer (torchvision's published weights).
 """
 
 from __future__ import annotations

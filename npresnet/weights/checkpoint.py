@@ -1,29 +1,19 @@
-"""Checkpoint, read, read_state_dict and sha256; the only place where parsing errors are caught."""
+"""Checkpoint, read, read_state_dict and sha256: the tensors of a weight file, and what it says beside them."""
 
 from __future__ import annotations
 
 import os
-import sys
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from npresnet.config import Decision
-from npresnet.errors import CheckpointError, DeviceError
-from npresnet.system.memory import is_memory_error, no_memory_for
-from npresnet.system.signals import raise_signals
-from npresnet.system.text import visible
+from npresnet.errors import CheckpointError
 from npresnet.weights.contents import Contents
-from npresnet.weights.memory import Readable, is_in_memory, name_of, open_memory, path_of
+from npresnet.weights.memory import Readable, is_in_memory, name_of, path_of
+from npresnet.weights.opening import Opened, open_weights, parsing
 from npresnet.weights.rivals import MAX_SHARING, Tensors, expansion
-from npresnet.weights.sniff import read_contents
-from npresnet.weights.source import Path, Source, Span, open_source, path_text, shown
+from npresnet.weights.source import Path, Span, open_source, path_text, shown
 from npresnet.weights.state_dict import StateDict, find_state_dict
 from npresnet.weights.tensor import EXPANSION_BYTES, Array, Tensor
-from npresnet.weights.zip_file import directory_span
 
 BESIDE = ("config.json", "preprocessor_config.json")  # read where they stand beside a weight file
 _CHUNK_BYTES = 1 << 20
@@ -43,7 +33,7 @@ class Checkpoint(NamedTuple):
     key        which of several state dicts of the file this is; None where there was nothing to decide
     facts      what the file, or a configuration beside it, says about the network besides tensors, see facts.py
     files      paths of what was read: the file itself, the one in a folder, or all shards; [] of weights in memory
-    identity   different after any change of the file, see `identity`, and for each state dict in it; "" where nothing
+    identity   different after any change of the file, see `Opened`, and for each state dict in it; "" where nothing
                tells
     raw        all bytes of a file that is in memory; None for files on disk, and for arrays
     """
@@ -60,13 +50,6 @@ class Checkpoint(NamedTuple):
     files: list[str]
     identity: str = ""
     raw: Span | None = None
-
-
-class Opened(NamedTuple):
-    """A weight file before its tensors are read; its sources are the shards of one that is spread over several."""
-
-    sources: list[Source]
-    contents: Contents
 
 
 def read(path: Readable, key: str | None = None) -> Checkpoint:
@@ -90,7 +73,8 @@ def read(path: Readable, key: str | None = None) -> Checkpoint:
     path = path_of(path) or path
     name = name_of(path) if is_in_memory(path) else path_text(path)  # type: ignore[arg-type]
     with parsing(name):
-        sources, contents = opened = open_weights(path)
+        opened = open_weights(path)
+        sources, contents = opened
         found = find_state_dict(contents.root, key)
         sources[0].budget.spend(_TENSOR_STEPS * len(found.tensors))
         _check_expansion(found.tensors, sum(source.size_bytes for source in sources))
@@ -106,8 +90,8 @@ def read(path: Readable, key: str | None = None) -> Checkpoint:
         [*notes(contents, found), *remarks],
         found.key,
         facts,
-        _files(sources),
-        _joined([*map(identity, sources), *_which(found)]),
+        opened.files,
+        _identity(opened, found),
         sources[0].span if sources[0].in_memory and sources[0].size_bytes else None,
     )
 
@@ -146,42 +130,16 @@ def read_state_dict(path: Readable, key: str | None = None) -> dict[str, Array]:
     return read(path, key).tensors
 
 
-def _files(sources: list[Source]) -> list[str]:
-    return [source.path for source in sources if not source.in_memory]
-
-
-def _joined(stamps: list[str]) -> str:
-    return "; ".join(stamps) if all(stamps) else ""
-
-
-def _which(found: StateDict) -> list[str]:
-    """Which tensors of a file that holds more than one network."""
-    return [] if found.key is None else [f"state dict {found.wrapper}, names below {found.prefix!r}"]
-
-
-def open_weights(path: Readable) -> Opened:
-    """Open a file, a folder or an index of shards; or what is in memory already. Raises CheckpointError."""
-    if isinstance(path, Mapping):
-        from npresnet.weights.arrays import read_arrays
-
-        source, contents = read_arrays(path)
-        return Opened([source], contents)
-    if is_in_memory(path):
-        source = open_memory(path)
-        return Opened([source], read_contents(source))
-    text = path_text(path)  # type: ignore[arg-type]
-    if not os.path.isdir(text):
-        source = open_source(text)
-        if source.head(1) != b"{":
-            return Opened([source], read_contents(source))
-    from npresnet.weights.shards import open_shards
-
-    return Opened(*open_shards(text))
+def _identity(opened: Opened, found: StateDict) -> str:
+    """The files', and which tensors of a file that holds more than one network; "" where the files have none."""
+    files = opened.identity
+    told = "" if found.key is None else f"; state dict {found.wrapper}, names below {found.prefix!r}"
+    return f"{files}{told}" if files else ""
 
 
 def facts_of(opened: Opened, found: StateDict) -> tuple[dict[str, Any], list[str]]:
     """What the file and those beside it say besides tensors, and notes about what was ignored."""
-    metadata, files = opened.contents.metadata, _files(opened.sources)
+    metadata, files = opened.contents.metadata, opened.files
     if opened.contents.container in ("npz", "arrays") and metadata:  # npresnet's own, which has every setting
         return {}, []
     has_config = any(os.path.isfile(os.path.join(os.path.dirname(files[0]), name)) for name in BESIDE if files)
@@ -203,32 +161,6 @@ def sha256(path: Path) -> str:
         for start in range(0, source.size_bytes, _CHUNK_BYTES):
             digest.update(source.buffer[start : start + _CHUNK_BYTES])
     return digest.hexdigest()
-
-
-@contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """Convert any exception raised while reading a file into a CheckpointError that names the file.
-
-    Readers raise CheckpointError for problems they detect. Any other exception comes from malformed input that a reader
-    did not check for; it is chained as the cause. tests/fuzz fails on causes that can only be bugs in npresnet
-    (TypeError, AttributeError, ...). What is no damage passes: exceptions of the caller's signal handlers, and lack of
-    memory, which is a DeviceError.
-    """
-    before = sys.exc_info()[1]
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    except CheckpointError as error:
-        raise_signals(error, before)
-        raise CheckpointError(f"{visible(path_text(path))}: {error}") from error
-    except Exception as error:
-        raise_signals(error, before)
-        if is_memory_error(error):
-            raise DeviceError(no_memory_for(visible(path_text(path)))) from error
-        reason = f"{type(error).__name__}: {shown(error, 200)}"
-        raise CheckpointError(
-            f"{visible(path_text(path))}: the file is damaged or of an unknown format ({reason})."
-        ) from error
 
 
 def notes(contents: Contents, found: StateDict) -> list[str]:
@@ -255,14 +187,3 @@ def _check_expansion(tensors: Tensors, size_bytes: int) -> None:
         raise CheckpointError(
             f"its tensors expand {stored_bytes:,} stored bytes to {total_bytes:,}; the file is damaged or hostile."
         )
-
-
-def identity(source: Source) -> str:
-    """The file's stamp, and for a zip archive its directory's CRC; "" without a stamp.
-
-    The directory holds the size and CRC of every member, so it changes with any byte in them, unless its writer left
-    the CRCs out.
-    """
-    if not source.stamp or not source.head().startswith(b"PK\x03\x04"):
-        return source.stamp
-    return f"{source.stamp}, directory {zlib.crc32(directory_span(source).read()):08x}"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from npresnet.errors import CheckpointError
-from npresnet.weights.checkpoint import facts_of, notes, open_weights, parsing
+from npresnet.weights.checkpoint import facts_of, notes
 from npresnet.weights.holders import name_of
 from npresnet.weights.inert import as_mapping, describe
+from npresnet.weights.opening import open_weights, parsing
 from npresnet.weights.source import Path, path_text, shown
 from npresnet.weights.state_dict import StateDict, find_state_dict
 from npresnet.weights.tensor import Tensor, Unreadable

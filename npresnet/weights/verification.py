@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from npresnet.errors import CheckpointError
-from npresnet.weights.checkpoint import open_weights, parsing
 from npresnet.weights.inert import Inert, as_mapping, as_tensor
+from npresnet.weights.opening import open_weights, parsing
 from npresnet.weights.source import Path, Source, shown
 from npresnet.weights.tensor import NUMPY_DTYPES, Tensor
 from npresnet.weights.zip_file import Member, ZipFile

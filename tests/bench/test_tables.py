@@ -98,19 +98,8 @@ def test_the_floor_stands_beside_the_times_where_the_peak_is_known(entry):
     assert "100 GFLOP/s a thread" in tables.legends(entry)[0]
 
 
-def test_text_columns_stay_on_the_left():
-    table = tables.Table(["a", "b", "c"], [["x", "1", "long"], ["y", "22", "s"]], texts=(0, 2))
-    assert table.to_text().splitlines()[2:] == ["x   1  long", "y  22  s"]
-    assert table.to_markdown().splitlines()[1] == "| --- | ---: | --- |"
-
-
 def test_memory_where_it_was_measured(entry):
     assert tables.memory_table(entry["cases"]).rows[0] == ["resnet18, batch 1", "100", "400 (301)", ""]
-
-
-def test_markdown_has_a_rule_and_equal_columns():
-    text = tables.Table(["a", "b"], [["x", "1"], ["y", "22"]]).to_markdown()
-    assert text.splitlines() == ["| a | b |", "| --- | ---: |", "| x | 1 |", "| y | 22 |"]
 
 
 def test_problems_are_said_once_where_they_hold_for_all(entry):

@@ -15,7 +15,7 @@ import npresnet
 from npresnet import cli, ops
 from npresnet.config import Config
 from npresnet.model import batches
-from npresnet.model.decisions import decide_dtype
+from npresnet.model.runtime import decide_dtype
 from tests.emulator import emulator
 from tests.support.small import batch, picture, write_pictures
 

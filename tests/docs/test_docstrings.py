@@ -25,7 +25,7 @@ def public() -> dict[str, object]:
         if inspect.isfunction(value) or inspect.isclass(value):
             found[name] = value
     for name, kind in [(name, value) for name, value in found.items() if inspect.isclass(value)]:
-        methods = {key: value for key, value in vars(kind).items() if inspect.isfunction(value)}
+        methods = dict(inspect.getmembers(kind, inspect.isfunction))
         kept = {key: value for key, value in methods.items() if key == "__call__" or not key.startswith("_")}
         found.update({f"{name}.{key}": value for key, value in kept.items()})
     return found

@@ -33,7 +33,8 @@ def calls_of(function, *args, **options) -> tuple[list[str], object]:
         if event == "call" and code.co_filename.startswith(PACKAGE):
             module = code.co_filename[len(PACKAGE) + 1 : -3].replace("/", ".").removesuffix(".__init__")
             owner = frame.f_locals.get("self")
-            name = code.co_name if owner is None else f"{type(owner).__name__}.{code.co_name}"
+            bases = [kind.__name__ for kind in type(owner).__mro__ if code.co_name in vars(kind)]  # who defines it
+            name = f"{bases[0]}.{code.co_name}" if bases else code.co_name
             calls.append(f"{module}.{name}")
 
     sys.setprofile(note)

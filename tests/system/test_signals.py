@@ -152,7 +152,7 @@ def test_no_memory_for_the_network(monkeypatch, tmp_path):
         raise MemoryError
 
     npresnet.build("cifar_resnet20", threads=1).save(tmp_path / "w.npz")
-    monkeypatch.setattr("npresnet.model.loading._build_stored", fail)
+    monkeypatch.setattr("npresnet.model.interpreting._build_stored", fail)
     with pytest.raises(DeviceError, match="not enough memory"):
         npresnet.load(tmp_path / "w.npz", threads=1)
 

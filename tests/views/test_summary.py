@@ -9,7 +9,7 @@ import pytest
 
 import npresnet
 from npresnet import arch, weights
-from npresnet.model.loading import describe
+from npresnet.model.interpreting import describe
 from npresnet.views.summary import summary
 from tests.support.torchvision_import import import_torchvision
 

@@ -13,7 +13,7 @@ import pytest
 
 from npresnet import weights
 from npresnet.errors import CheckpointError
-from npresnet.weights import checkpoint as checkpoint_module
+from npresnet.weights import opening
 from tests.support.checkout import REPOSITORY
 
 
@@ -87,7 +87,7 @@ def test_other_exceptions_become_a_checkpoint_error_with_their_cause(folder, mon
     def fails(_):
         raise error
 
-    monkeypatch.setattr(checkpoint_module, "read_contents", fails)
+    monkeypatch.setattr(opening, "read_contents", fails)
     path = folder.write(b"x")
     with pytest.raises(CheckpointError, match=f"damaged.*{type(error).__name__}") as caught:
         weights.read(path)
@@ -98,7 +98,7 @@ def test_interrupts_pass(folder, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint_module, "read_contents", interrupted)
+    monkeypatch.setattr(opening, "read_contents", interrupted)
     with pytest.raises(KeyboardInterrupt):
         weights.read(folder.write(b"x"))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.kit.pages import replaced
-from npresnet.bench.tables import Table
+from npresnet.bench.table import Table
 
 Entry = dict[str, Any]
 PARTS = ("resnets", "homes", "strangers")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npresnet.bench import machine
-from npresnet.bench.tables import Table, machine_text
+from npresnet.bench.table import Table
+from npresnet.bench.tables import machine_text
 from npresnet.teach.ladder.climb import Ladder
 from npresnet.teach.pages import assemble
 

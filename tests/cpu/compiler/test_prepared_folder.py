@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from npresnet.cpu.compiler import prepared_folder
-from npresnet.cpu.compiler.prepared import Store
+from npresnet.cpu.compiler.prepared import Store, checksum_of_all
 from npresnet.cpu.compiler.prepared_folder import clear, kept_in, make_room, mark_loaded, size_bytes_of
-from tests.cpu.compiler.test_prepared import WEIGHTS, checksum_of_all, keep, wanted
+from tests.support.prepared_weights import WEIGHTS, keep, wanted
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links, pipes and owners are POSIX's")
 
@@ -148,7 +148,7 @@ def test_a_disk_that_fills_up_leaves_nothing(folder):
     program = """
 import resource, signal, sys
 from pathlib import Path
-from tests.cpu.compiler.test_prepared import *
+from tests.support.prepared_weights import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 ones, store = wanted(), Store(Path(sys.argv[1]), WEIGHTS)
