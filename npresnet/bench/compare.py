@@ -22,6 +22,7 @@ from npresnet.bench.prepare import IMAGES, LOGITS, Prepared, Request, relative_r
 from npresnet.bench.process import Process, WorkerError, worker_environ
 from npresnet.bench.results import CaseResult, EngineResult
 from npresnet.bench.timing import rotated
+from npresnet.cpu.compiler.prepared_folder import VARIABLE as PREPARED_VARIABLE
 
 Say = Callable[[str], None]
 
@@ -62,6 +63,12 @@ def prepare_apart(request: Request, settings: Settings) -> Prepared:
     """`prepare` in a separate process, so that torch's memory is not counted as ours."""
     with Process(worker_environ(settings.threads)) as process:
         return Prepared(**process.ask("prepare", timeout_s=settings.prepare_timeout_s, **vars(request)))
+
+
+def racing_environ(settings: Settings) -> dict[str, str]:
+    """`worker_environ`, without prepared weights: what is measured would depend on what ran before, and weights made
+    for a benchmark would push the user's own out of the cache."""
+    return {**worker_environ(settings.threads, isa=settings.isa), PREPARED_VARIABLE: "0"}
 
 
 def compare_case(
@@ -105,7 +112,7 @@ class Racer:
             self.result.give_up("free", self.engine.free)
             return
         with self._failures_end_it():
-            self.process = Process(worker_environ(self.settings.threads, isa=self.settings.isa))
+            self.process = Process(racing_environ(self.settings))
             self._load(prepared, batch)
             self._check(Path(prepared.folder), bound)
         if self.settings.isa and self.process is not None:

@@ -219,10 +219,10 @@ def _all(names: Sequence[Any], find: Lookup, kind: str, model_labels: Labels) ->
     lost = [str(name) for name, indices in zip(names, found, strict=True) if not indices]
     if lost:
         known = "none" if model_labels is None else some_of(model_labels)
-        of = "" if len(lost) == len(names) else f" of {len(names)}"
+        number = f"{len(lost)}" if len(lost) == len(names) else f"{len(lost)} of {len(names)}"
+        some = f"1 {kind.removesuffix('s')} matches" if len(names) == 1 else f"{number} {kind} match"
         raise ArchitectureError(
-            f"{len(lost)}{of} {kind} match no class of the model: {some_of(lost)}; the model's labels: {known}. "
-            f"{_WAY_OUT}"
+            f"{some} no class of the model: {some_of(lost)}; the model's labels: {known}. {_WAY_OUT}"
         )
     return [indices[0] for indices in found]
 

@@ -22,7 +22,8 @@ class Predictor:
         from npresnet.ray import Predictor, put
 
         photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
-        photos.map_batches(Predictor, fn_constructor_args=(put("resnet50.npz"),), concurrency=4, num_cpus=2)
+        actors = ray.data.ActorPoolStrategy(size=4)
+        photos.map_batches(Predictor, fn_constructor_args=(put("resnet50.npz"),), compute=actors, num_cpus=2)
 
     model       what `put` returns; or a file or a name, which every node must have, or downloads
     top         number of candidates in the column `top`

@@ -16,11 +16,35 @@
     run             npresnet serve: listens, drains on SIGTERM
     connections     its connections: bounded in number and time; errors below a request as JSON
     refusals        errors, and how they are told over HTTP
+    extra           what is said where the extra is not installed
 
 Starlette, uvicorn, python-multipart and prometheus-client are imported here alone, and this package only by functions.
 """
 
-from npresnet.serve.application import app
-from npresnet.serve.settings import Settings
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from npresnet.serve.extra import installed
+
+if TYPE_CHECKING:
+    from npresnet.serve.application import app
+    from npresnet.serve.settings import Settings
 
 __all__ = ["Settings", "app"]
+
+_HOME = {"Settings": "settings", "app": "application"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with installed():
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -130,6 +130,16 @@ def test_two_files_of_one_name_are_two_cases(tmp_path, no_torch_in_children):
     assert [case["model"] for case in entry["cases"]] == ["model.npz"] * 2
 
 
+def test_no_prepared_weights_are_left_behind(tmp_path, monkeypatch, no_torch_in_children):
+    """Nor read: a second load of the same weights would store them, and be timed with them from then on."""
+    monkeypatch.setenv("NPRESNET_PREPARED", "1")
+    monkeypatch.setenv("NPRESNET_CACHE", str(tmp_path))
+    race = Race(["cifar_resnet20"], [1, 2, 3], [OURS], 32, onnx="npresnet")
+    entry = run(race, QUICK, command="c", say=silent, keep=silent)
+    assert [case["engines"][OURS]["status"] for case in entry["cases"]] == ["ok"] * 3
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_what_is_left_out_is_kept_and_no_folder_told(tmp_path, no_torch_in_children):
     kept = []
     missing = str(tmp_path / "my clients" / "model.pth")

@@ -223,7 +223,7 @@ def test_ray_data_with_a_killed_actor(ray, path, tmp_path):
         Mortal,
         fn_constructor_args=(put(path),),
         fn_constructor_kwargs={"top": 2},
-        concurrency=1,
+        compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=1,
         batch_size=4,
     ).take_all()

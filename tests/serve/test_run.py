@@ -172,6 +172,27 @@ def test_missing_extra(package):
     )
 
 
+@pytest.mark.parametrize("package", ["starlette", "prometheus_client", "python_multipart"])
+def test_missing_extra_in_python(package):
+    """The package itself can be imported without the extra, and `app` says what to install."""
+    import subprocess
+    import sys
+
+    from tests.support.checkout import REPOSITORY
+
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "import npresnet, npresnet.serve\n"
+        "assert 'app' in dir(npresnet.serve) and not hasattr(npresnet.serve, 'apps')\n"
+        "try:\n    from npresnet.serve import app\n"
+        "except npresnet.NpresnetError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.stdout == (
+        f"serve needs the package {package}, which is not installed: pip install 'npresnet[serve]'\n"
+    ), done.stderr
+
+
 def test_bind_on_ipv6():
     try:
         bound = bind("::1", 0)
