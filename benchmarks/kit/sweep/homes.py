@@ -47,6 +47,9 @@ def random_net(module: Any, sizes: tuple[int, int, int] = (2, 77, 66), clips: bo
 
 def judge_home(name: str, home: Home) -> Record:
     """The record of one home; `said` are the decisions that are ambiguous without the options."""
+    import torch
+
+    torch.manual_seed(0)  # each draws the same numbers, whatever was judged before
     record: Record = {"home": name}
     try:
         with tempfile.TemporaryDirectory() as folder:
