@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.kit.sweep.networks import Array, random_images, randomise, run
+from benchmarks.kit.sweep.networks import ODD, Array, random_images, randomise, run
 from benchmarks.kit.sweep.verdicts import EXACT, Record, difference, first_line, load, rough
 
 
@@ -37,7 +37,7 @@ class Case(NamedTuple):
 Home = Callable[[Path], Case]
 
 
-def random_net(module: Any, sizes: tuple[int, int, int] = (2, 77, 66), clips: bool = False) -> tuple[Any, Array, Array]:
+def random_net(module: Any, sizes: tuple[int, int, int] = ODD, clips: bool = False) -> tuple[Any, Array, Array]:
     """The module in float64 with random numbers like trained ones, an input, and what it computes of it."""
     randomise(module)
     module.double()

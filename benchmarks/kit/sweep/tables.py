@@ -38,8 +38,7 @@ def line(record: Mapping[str, Any]) -> str:
         return f"{record['library']} {record['module']}: {names or '-'}; unnamed {record['unnamed']}{built}"
     told = ", ".join(option_text(name, value) for name, value in record.get("options", {}).items())
     parts = [record.get("home") or f"{record.get('library')} {record.get('name', '')}", record["verdict"], told]
-    parts += [f"error {record['error']}"] if "error" in record else []
-    parts += [f"rms {record['rms']}"] if "rms" in record else []
+    parts += [f"{word} {record[word]}" for word in ("error", "rms", "sensitivity") if word in record]
     return "  ".join(text for text in [*parts, record.get("arch", ""), record.get("message", "")] if text)
 
 

@@ -52,9 +52,8 @@ def judge(found: Name) -> Record:
             record |= judge_file(path, state, oracle, found.name, compares_rms)
             if record["verdict"] != "refused":
                 record |= conditioned(oracle, record["verdict"])
-            if record["verdict"] == "ill-conditioned":
-                return record
-            return record if record.get("rms") is None or record["rms"] <= MOST_RMS else again(record, found, path)
+            doubtful = record["verdict"] != "ill-conditioned" and (record.get("rms") or 0) > MOST_RMS
+            return again(record, found, path) if doubtful else record
     except Exception as error:  # whatever it is, it is a result
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
