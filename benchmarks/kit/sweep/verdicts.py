@@ -5,8 +5,8 @@ needs     an option, or the name: without it npresnet says what it assumes, in a
 refused   with an error that says why
 wrong     other numbers without a word, or another result whatever is said
 crash     anything else
-
-ill-conditioned is neither right nor wrong: PyTorch's own logits in float64 depend on rounding. None should be.
+ill-conditioned
+          neither right nor wrong: PyTorch's own logits in float64 depend on rounding; none should be
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def judge(found: Name) -> Record:
 
 def conditioned(oracle: Oracle, verdict: str) -> Record:
     """{"sensitivity": of PyTorch's logits}, and another verdict where it says more about rounding than about us."""
-    found: Record = {"sensitivity": rough(oracle.sensitivity)}
+    found: Record = {"sensitivity": float(f"{oracle.sensitivity:.0e}")}
     if oracle.sensitivity <= MOST_SENSITIVE:
         return found
     message = f"PyTorch's logits change {oracle.sensitivity:.0e} times as much as an image"
