@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.kit.sweep.home_layouts import save
 from benchmarks.kit.sweep.home_shapes import SMALL, made
 from benchmarks.kit.sweep.homes import Case, Home
-from benchmarks.kit.sweep.networks import random_images
+from benchmarks.kit.sweep.networks import ODD, random_images
 
 SQUARE = (2, 64, 64)  # a number for each position
 
@@ -48,7 +48,7 @@ def detect_and_track(bottleneck: bool) -> Home:
         from tests.support import torch_clips
 
         tensors = torch_clips.detect_and_track((1, 1, 1, 1), bottleneck=bottleneck)
-        x = random_images((2, 77, 66), True, 4)
+        x = random_images(ODD, True, 4)
         sums = torch_clips.run_detect_and_track(tensors, x)
         state = {name: torch.from_numpy(array) for name, array in tensors.items()}
         exact = np.asarray(sums["res5_0_sum"].mean(axis=(2, 3, 4)))

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.kit.sweep.home_layouts import counted_out, resnet, save, without_head
 from benchmarks.kit.sweep.home_training import under, weights
 from benchmarks.kit.sweep.homes import Case, Home, random_net
+from benchmarks.kit.sweep.networks import ODD
 
 SMALL = (2, 33, 32)
 
@@ -17,7 +18,7 @@ def made(
     make: Callable[[], Any],
     content: Callable[[Any], Any] = lambda state: {"state_dict": state},
     *,
-    sizes: tuple[int, int, int] = (2, 77, 66),
+    sizes: tuple[int, int, int] = ODD,
     change: Callable[[Any], None] | None = None,
     clips: bool = False,
     **options: Any,

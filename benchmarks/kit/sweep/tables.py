@@ -12,9 +12,9 @@ from npresnet.bench.table import Table
 Entry = dict[str, Any]
 PARTS = ("resnets", "homes", "strangers")
 START, END = "<!-- sweep:start -->", "<!-- sweep:end -->"
-FAILED = ("wrong", "crash")
+FAILED = ("wrong", "ill-conditioned", "crash")
 VERDICTS = ("runs", "needs", "refused", *FAILED)
-HEADINGS = {"runs": "run", "needs": "need an option", "refused": "refused", "wrong": "wrong", "crash": "crash"}
+HEADINGS = {verdict: verdict for verdict in VERDICTS} | {"runs": "run", "needs": "need an option"}
 SHOWN = ("runs", "needs", "refused")  # columns that are always there
 OPTIONS_START, OPTIONS_END = "<!-- options:start -->", "<!-- options:end -->"
 ROLES = {
@@ -38,8 +38,7 @@ def line(record: Mapping[str, Any]) -> str:
         return f"{record['library']} {record['module']}: {names or '-'}; unnamed {record['unnamed']}{built}"
     told = ", ".join(option_text(name, value) for name, value in record.get("options", {}).items())
     parts = [record.get("home") or f"{record.get('library')} {record.get('name', '')}", record["verdict"], told]
-    parts += [f"error {record['error']}"] if "error" in record else []
-    parts += [f"rms {record['rms']}"] if "rms" in record else []
+    parts += [f"{word} {record[word]}" for word in ("error", "rms", "sensitivity") if word in record]
     return "  ".join(text for text in [*parts, record.get("arch", ""), record.get("message", "")] if text)
 
 
@@ -135,8 +134,9 @@ def _strangers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _headline(rows: Sequence[Mapping[str, Any]]) -> str:
     found = counts(rows)
     shown = ", ".join(f"{found[v]} {HEADINGS[v]}" for v in SHOWN)
-    crash = f" {found['crash']} could not be judged." if found["crash"] else ""
-    return f"Of {len(rows)}, {shown}; {found['wrong'] or 'none'} silently wrong.{crash}"
+    unknown = found["crash"] + found["ill-conditioned"]
+    rest = f" {unknown} could not be judged." if unknown else ""
+    return f"Of {len(rows)}, {shown}; {found['wrong'] or 'none'} silently wrong.{rest}"
 
 
 def _by_module(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:

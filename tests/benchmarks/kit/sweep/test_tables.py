@@ -63,6 +63,7 @@ def test_what_fails():
     assert not tables.has_failed(ENTRY)
     for entry in (
         changed("resnets", verdict="wrong"),
+        changed("resnets", verdict="ill-conditioned", message="no"),
         changed("homes", verdict="crash", message="no"),
         changed("strangers", built=["vgg11"]),
         changed("strangers", verdict="crash"),
@@ -70,6 +71,9 @@ def test_what_fails():
         assert tables.has_failed(entry)
     assert "wrong" in tables.summary(changed("resnets", verdict="wrong"))
     assert "1 silently wrong" in "\n".join(tables.sections(changed("resnets", verdict="wrong")))
+    doubtful = changed("resnets", verdict="ill-conditioned", message="PyTorch's logits change 1e+09 times as much")
+    assert "none silently wrong. 1 could not be judged." in "\n".join(tables.sections(doubtful))
+    assert "| `resnet50d` | ill-conditioned | PyTorch's logits" in "\n".join(tables.sections(doubtful))
 
 
 def test_names_of_another_family_are_counted():
