@@ -70,7 +70,8 @@ def _where(args: Namespace) -> dict[str, Any]:
 
 def _told(done: Any) -> str:
     parts = [f"{done.images} image{'s' * (done.images != 1)}"]
-    parts += [f"{done.errors} with an error"] if done.errors else []
+    again = f" ({done.unread} could not be fetched: --resume tries them again)" if done.unread else ""
+    parts += [f"{done.errors} with an error{again}"] if done.errors else []
     parts += [f"{done.skipped} done before"] if done.skipped else []
     parts += [f"{done.deaths} worker{'s' * (done.deaths != 1)} died and was replaced"] if done.deaths else []
     return f"wrote {done.output}: {', '.join(parts)}"
