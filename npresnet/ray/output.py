@@ -10,10 +10,10 @@ A row whose picture could not be fetched is noted in its file. A resumed run tha
 out before it writes its first part, so that no picture ever has two rows.
 
 One run at a time: beside the parts, the hidden file OWNER names the run that writes. A run that is resumed becomes the
-owner, and one that was not dead after all stops before it would write or delete anything more. Object stores have no
-locks: between a look at OWNER and the renaming of a part, another run may take over and do the same pictures. So each
-run looks again after its last step, the owner for parts that came late, the other whether the owner has gone already;
-whoever comes second takes rows that are there twice out of the late part.
+owner and deletes what is unfinished, and one that was not dead after all stops before it would write or delete anything
+more. This needs no locks, which object stores do not have. They rename by copying, so that a part may appear after its
+run has lost the output. So each run looks again after its last step, the owner for parts that came late, the other
+whether the owner has gone already; whoever comes second takes rows that are there twice out of the late part.
 """
 
 from __future__ import annotations

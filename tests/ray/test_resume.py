@@ -163,11 +163,56 @@ def test_sources_that_name_a_picture_twice_give_it_once(folder):
 # --- a run that was not dead -----------------------------------------------------------------------------------------
 
 
+class Copying:
+    """A file system that renames as object stores do: what it has read appears later, whatever happened meanwhile."""
+
+    def __init__(self, filesystem, meanwhile):
+        self._filesystem, self._meanwhile = filesystem, [meanwhile]
+
+    def __getattr__(self, name):
+        return getattr(self._filesystem, name)
+
+    def move(self, source, target):
+        content = Path(source).read_bytes()
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        Path(target).parent.mkdir(exist_ok=True)
+        Path(target).write_bytes(content)
+        Path(source).unlink(missing_ok=True)
+
+
 @PLACES
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_part_that_comes_late_doubles_nothing(name, when, tmp_path, monkeypatch):
-    """The first run has looked at its owner and is about to rename its part when another takes over."""
+@pytest.mark.parametrize("ends", ["before", "after"])
+def test_a_part_that_comes_late_doubles_nothing(name, ends, tmp_path):
+    """A run renames its part while another takes over, which ends before or after the part appears."""
+    others = []
+
+    def take_over():
+        second = Output(tmp_path / name, RUN, resume=True)
+        assert second.done == set()
+        second.add(rows("b", "c"))
+        others.append(second)
+        if ends == "before":
+            second.complete()
+
     first = Output(tmp_path / name, RUN, resume=False)
+    first._fs = Copying(first._fs, take_over)
+    first.add(rows("a", "b"))
+    with pytest.raises(NpresnetError, match="another run has begun to write"):
+        first.flush()
+    if ends == "after":
+        others[0].complete()
+    assert set(found(tmp_path / name)) >= {"b", "c"}
+    assert not list(tmp_path.rglob(".*"))
+    last = Output(tmp_path / name, RUN, resume=True)
+    assert last.done == {"a", "b", "c"}
+    last.complete()
+    assert set(found(tmp_path / name)) == {"a", "b", "c"}
+
+
+def test_a_part_that_is_renamed_after_another_run_has_begun_is_refused(tmp_path):
+    """On disks: the run that begins deletes what is unfinished."""
+    first = Output(tmp_path / "rows", RUN, resume=False)
     first.add(rows("a", "b"))
     check, calls, others = first._require_owner, [], []
 
@@ -175,24 +220,12 @@ def test_a_part_that_comes_late_doubles_nothing(name, when, tmp_path, monkeypatc
         check()
         calls.append(1)
         if len(calls) == 2:
-            second = Output(tmp_path / name, RUN, resume=True)
-            assert second.done == set()
-            second.add(rows("b", "c"))
-            others.append(second)
-            if when == "before":
-                second.complete()
+            others.append(Output(tmp_path / "rows", RUN, resume=True))
 
-    monkeypatch.setattr(first, "_require_owner", taken_over_after_the_second_check)
+    first._require_owner = taken_over_after_the_second_check
     with pytest.raises(NpresnetError, match="another run has begun to write"):
         first.flush()
-    if when == "after":
-        others[0].complete()
-    assert set(found(tmp_path / name)) >= {"b", "c"}
-    assert not list(tmp_path.rglob(".*"))
-    last = Output(tmp_path / name, RUN, resume=True)
-    last.add(rows(*({"a"} - last.done)))
-    last.complete()
-    assert set(found(tmp_path / name)) == {"a", "b", "c"}
+    assert not first._place.parts()
 
 
 @PLACES
