@@ -82,7 +82,12 @@ def opener(filesystem: Any) -> Callable[[str], bytes]:
 
 def unreadable(picture: Picture, error: Exception) -> UnreadError:
     """The error of a picture whose bytes could not be had."""
-    return UnreadError(f"{name_of(picture.shown)} {reason(error, picture.shown)}")
+    if isinstance(error, OSError) and error.errno:
+        return UnreadError(f"{name_of(picture.shown)} {reason(error, picture.shown)}")
+    told = shortened(without_password(" ".join(str(error).split()))) or type(error).__name__
+    return UnreadError(
+        f"{name_of(picture.shown)} could not be fetched: {told.rstrip('.')}. --resume (resume=True) tries it again"
+    )
 
 
 def _read_local(path: str) -> bytes:

@@ -159,7 +159,7 @@ def test_what_a_file_system_raises_costs_one_picture():
     first, second, third = ahead([Picture(name, name) for name in "abc"], read, 2)
     assert (first, third) == (b"a", b"c")
     assert isinstance(second, ImageError)
-    assert "429, rate limit" in str(second)
+    assert str(second) == "b could not be fetched: 429, rate limit. --resume (resume=True) tries it again"
 
 
 def test_an_unknown_kind_of_address():
