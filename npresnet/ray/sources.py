@@ -84,9 +84,8 @@ def unreadable(picture: Picture, error: Exception) -> UnreadError:
     """The error of a picture whose bytes could not be had."""
     if isinstance(error, OSError) and error.errno:
         return UnreadError(f"{name_of(picture.shown)} {reason(error, picture.shown)}")
-    told = shortened(without_password(" ".join(str(error).split()))) or type(error).__name__
     return UnreadError(
-        f"{name_of(picture.shown)} could not be fetched: {told.rstrip('.')}. --resume (resume=True) tries it again"
+        f"{name_of(picture.shown)} could not be fetched: {_told(error)}. --resume (resume=True) tries it again"
     )
 
 
@@ -107,9 +106,13 @@ def _quoted(text: str) -> str:
     return repr(shortened(without_password(text)))
 
 
+def _told(error: Exception) -> str:
+    return shortened(without_password(" ".join(str(error).split()))).rstrip(".") or type(error).__name__
+
+
 def _refused(text: str, error: Exception) -> str:
     return (
-        f"{_quoted(text)} cannot be read: {shortened(without_password(' '.join(str(error).split())))}. A source is a "
+        f"{_quoted(text)} cannot be read: {_told(error)}. A source is a "
         "local path, or an address that pyarrow.fs.FileSystem.from_uri opens (file://, s3://, gs://, hdfs://), its "
         "options after a ?; a ? in a name is written %3F"
     )
