@@ -25,7 +25,7 @@ def rows(*names: str, lost: str = ""):
     """A row for each letter; those of `lost` could not be fetched, and "!" is no picture."""
     bad = {"!": {"error": "is empty (0 bytes)"}}
     return table(
-        {"path": name, **({"error": "503", "unread": True} if name in lost else bad.get(name, {"index": 1}))}
+        {"path": name, **({"error": "503", "unread": True} if lost and name in lost else bad.get(name, {"index": 1}))}
         for name in names
     )
 
@@ -135,6 +135,21 @@ def test_pictures_are_known_however_they_are_spelled(begun, where, folder, monke
         (files,) = known.new([resolve(spelling.format(folder))])
         assert (len(files), known.skipped) == (1, 2), spelling
         second.close()
+
+
+def test_a_row_of_another_spelling_is_replaced(folder):
+    first = Output(folder / "rows", RUN, resume=False)
+    (files,) = first.known().new([resolve("photos")])
+    first.add(rows(*(file.shown for file in files), lost=files[0].shown))
+    first.complete()
+    second = Output(folder / "rows", RUN, resume=True)
+    known = second.known()
+    (again,) = known.new([resolve(f"file://{folder}/link/photos")])
+    assert [os.path.basename(file.path) for file in again] == [os.path.basename(files[0].path)]
+    second.replace(known.replaced)
+    second.add(rows(again[0].shown))
+    second.complete()
+    assert found(folder / "rows") == {files[1].shown: None, again[0].shown: None}
 
 
 def test_the_same_relative_path_in_another_folder_is_another_picture(folder, monkeypatch):
