@@ -2,7 +2,7 @@
 
     parser    arguments and help
     predict   predict
-    cluster   predict --ray
+    cluster   predict --ray; last_words: what is said if Ray ends the process
     evaluate  eval
     files     convert, inspect, summary
     embed     embed

@@ -6,12 +6,17 @@ import sys
 from argparse import Namespace
 from typing import Any
 
+from npresnet.cli.last_words import last_words
 from npresnet.cli.shared import DEMO_USED, FAILED, FINE, complain, decisions_of
 from npresnet.system.progress import progress_bar
 
 MISUSED = 2
 # arguments that print, for which there is no place: the rows go to the output
 PRINTING = ("json", "jsonl", "csv", "grid")
+ENDED = (
+    "error: this program was ended before it was done: killed, or by Ray, which ends it when the raylet of its machine "
+    "or the cluster's head is gone (killed, out of memory). Rows that are written stay in {}; --resume goes on"
+)
 
 
 def predict(args: Namespace) -> int:
@@ -20,35 +25,43 @@ def predict(args: Namespace) -> int:
     if wrong:
         complain(f"error: {wrong}")
         return MISUSED
-    from npresnet.ray import predict as predict_on_ray
-
     if args.model is None:
         complain(DEMO_USED)
+    from npresnet.ray.addresses import without_password
+
+    where = without_password(args.output)
     bar = _Bar() if sys.stderr.isatty() else None
     try:
-        done = predict_on_ray(
-            args.images,
-            args.output,
-            model="demo" if args.model is None else args.model,
-            address=args.ray or None,
-            resume=args.resume,
-            workers=args.workers,
-            num_cpus=args.threads,
-            top=args.top or 5,
-            batch_size=args.batch_size,
-            recursive=getattr(args, "recursive", False),
-            advance=bar,
-            **_where(args),
-            **decisions_of(args),
-        )
+        with last_words(ENDED.format(where)):
+            done = _on_ray(args, bar)
     except KeyboardInterrupt:
-        complain(f"what is done is in {args.output} and goes on with --resume")
+        complain(f"what is done is in {where} and goes on with --resume")
         raise
     finally:
         if bar is not None:
             bar.close()
     complain(_told(done))
     return FAILED if done.errors else FINE
+
+
+def _on_ray(args: Namespace, advance: Any) -> Any:
+    from npresnet.ray import predict as predict_on_ray
+
+    return predict_on_ray(
+        args.images,
+        args.output,
+        model="demo" if args.model is None else args.model,
+        address=args.ray or None,
+        resume=args.resume,
+        workers=args.workers,
+        num_cpus=args.threads,
+        top=args.top or 5,
+        batch_size=args.batch_size,
+        recursive=getattr(args, "recursive", False),
+        advance=advance,
+        **_where(args),
+        **decisions_of(args),
+    )
 
 
 def _misuse(args: Namespace) -> str:
@@ -70,7 +83,8 @@ def _where(args: Namespace) -> dict[str, Any]:
 
 def _told(done: Any) -> str:
     parts = [f"{done.images} image{'s' * (done.images != 1)}"]
-    parts += [f"{done.errors} with an error"] if done.errors else []
+    again = f" ({done.unread} could not be fetched: --resume tries them again)" if done.unread else ""
+    parts += [f"{done.errors} with an error{again}"] if done.errors else []
     parts += [f"{done.skipped} done before"] if done.skipped else []
     parts += [f"{done.deaths} worker{'s' * (done.deaths != 1)} died and was replaced"] if done.deaths else []
     return f"wrote {done.output}: {', '.join(parts)}"

@@ -6,8 +6,9 @@
     deployment  the HTTP server of `npresnet serve` as a Ray Serve application
 
 Reading order: `weights` (a model's way to the workers), `table` (the columns), `predictor`, then for `predict`
-`sources` (which files), `chunks`, `worker` (one process), `output` and `replacing` (parts and the file made of them),
-`cluster` (who works) and `job` (who does what, and what happens if one dies); `serving`.
+`addresses` and `sources` (which files), `chunks`, `worker` (one process), `output` with `place`, `rows` and `replacing`
+(parts and the file made of them), `known` (which pictures have a row), `cluster` (who works) and `job` (who does what,
+and what happens if one dies); `serving`.
 
 Inside this package `import ray` is the library: imports are absolute.
 """

@@ -1,12 +1,11 @@
-"""Chunks of pictures: which are still to be done, and how many a worker gets at a time."""
+"""Chunks of pictures: how many a worker gets at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from npresnet.ray.sources import Picture, Pictures
-from npresnet.system.text import visible
+from npresnet.ray.sources import Picture
 
 BATCHES = 8  # of a chunk: long enough that handing it out costs nothing, short enough to be done again
 
@@ -17,20 +16,6 @@ class Chunk(NamedTuple):
     which: int
     pictures: list[Picture]
     deaths: int = 0
-
-
-def new_pictures(groups: Iterable[Pictures], done: set[str]) -> list[list[Picture]]:
-    """Of each group the pictures that have no row; none twice, though several sources may name it."""
-    seen: set[str] = set()  # as given: two names may be shown alike
-    found: list[list[Picture]] = []
-    for group in groups:
-        files = []
-        for picture in group.files:
-            if picture.shown not in seen and visible(picture.shown) not in done:
-                seen.add(picture.shown)
-                files.append(picture)
-        found.append(files)
-    return found
 
 
 def chunk_size(pictures: int, workers: int, batch_size: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from npresnet.errors import DeviceError
+from npresnet.errors import DeviceError, NpresnetError
 
 ANSWER_S = 5.0  # for an address to accept a connection: Ray itself would try for minutes, then end the process
 MOST_CPUS = 4  # of a worker that nobody gave a number: more workers of few threads scale better than the reverse
@@ -174,3 +174,16 @@ def agreed(options: dict[str, Any]) -> dict[str, Any]:
         return given
     device = {"device": "cuda"} if found.get("GPU", 0) > 0 else {}
     return {"threads": max(1, int(found.get("CPU", 1))), **device, **given}
+
+
+def cause(error: Any) -> BaseException:
+    """What was raised in the worker."""
+    raised = getattr(error, "cause", None)
+    if isinstance(raised, (NpresnetError, MemoryError)):
+        return raised
+    return error if isinstance(error, BaseException) else RuntimeError(str(error))
+
+
+def last_line(error: BaseException) -> str:
+    """Where Ray's messages say the reason, after the traceback."""
+    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()[:300]

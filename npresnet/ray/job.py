@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from npresnet.errors import DeviceError, ImageError, NpresnetError
+from npresnet.errors import DeviceError, ImageError
 from npresnet.model.inputs import as_count
 from npresnet.model.records import record
-from npresnet.ray.chunks import Chunk, chunk_size, chunks, new_pictures
-from npresnet.ray.cluster import connected, default_cpus, places
+from npresnet.ray.chunks import Chunk, chunk_size, chunks
+from npresnet.ray.cluster import cause, connected, default_cpus, last_line, places
 from npresnet.ray.output import Output
 from npresnet.ray.sources import resolve
-from npresnet.ray.table import table
+from npresnet.ray.table import table, unread_in
 from npresnet.ray.weights import ModelLike, Weights, fingerprint, read
 from npresnet.ray.worker import Worker
 from npresnet.system.text import visible
@@ -47,6 +47,7 @@ class Summary(NamedTuple):
     errors   those of them that have an error
     skipped  pictures that had a row before
     deaths   workers that died
+    unread   those of the errors whose picture could not be fetched: a run with resume=True tries them again
     """
 
     output: str
@@ -54,6 +55,7 @@ class Summary(NamedTuple):
     errors: int = 0
     skipped: int = 0
     deaths: int = 0
+    unread: int = 0
 
 
 def predict(
@@ -79,7 +81,8 @@ def predict(
     output      a name that ends in .parquet is one file, any other a folder of parts; local or of any pyarrow file
                 system. Columns: path, index, label, score, top, error
     address     of the cluster: "host:port"; None: RAY_ADDRESS, a cluster of this machine, else one that starts now
-    resume      go on with an output that exists: pictures that have a row in it are skipped, errors too
+    resume      go on with an output that exists: pictures that have a row in it are skipped, also one that is no
+                picture; those that could not be fetched are tried again
     workers     by default as many as the cluster holds, or as there is work for
     num_cpus    of each worker, also its threads; by default those of the smallest node, at most 4
     num_gpus    of each worker; by default 1 with device="cuda", else 0
@@ -105,11 +108,12 @@ def predict(
         "winograd": placed["winograd"] is not False,
     }
     with closing(Output(output, run, resume=resume)) as written:
-        found = new_pictures(groups, written.done)
-        skipped = sum(len(group.files) for group in groups) - sum(len(files) for files in found)
+        known = written.known()
+        found = known.new(groups)
+        written.replace(known.replaced)
         if not any(found):
             written.complete()
-            return Summary(written.name, skipped=skipped)
+            return Summary(written.name, skipped=known.skipped)
         with connected(address) as ray:
             cpus = num_cpus or default_cpus(ray.nodes())
             gpus = (1 if str(placed["device"]).startswith("cuda") else 0) if num_gpus is None else num_gpus
@@ -120,7 +124,7 @@ def predict(
             arguments = (weights, [group.filesystem for group in groups], top, batch_size, placed)
             actor = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
             job = _Job(ray, lambda: actor.remote(*arguments), written, todo, advance)
-            return job.run(min(count, len(todo)))._replace(skipped=skipped)
+            return job.run(min(count, len(todo)))._replace(skipped=known.skipped)
 
 
 class _Job:
@@ -169,16 +173,16 @@ class _Job:
         try:
             self._ray.get(future)
         except self._ray.exceptions.RayTaskError as error:
-            raise _cause(error) from error
+            raise cause(error) from error
         except self._ray.exceptions.RayError as error:
             if "creation task" in str(error):  # nothing of ours has run: the node cannot import it
-                raise DeviceError(f"a worker cannot start: {_last_line(error)}. {SAME_VERSION}") from error
+                raise DeviceError(f"a worker cannot start: {last_line(error)}. {SAME_VERSION}") from error
             self._lost_opening += 1
             self._summary = self._summary._replace(deaths=self._summary.deaths + 1)
             if self._lost_opening >= DEATHS:
                 raise DeviceError(
                     f"{DEATHS} workers in a row ended while they loaded the model, perhaps for lack of memory: "
-                    f"{_last_line(error)}. Fewer workers, each with more CPUs (--workers, --threads), need less"
+                    f"{last_line(error)}. Fewer workers, each with more CPUs (--workers, --threads), need less"
                 ) from error
             self._open_one()
             return
@@ -198,8 +202,8 @@ class _Job:
         try:
             rows = self._ray.get(future)
         except self._ray.exceptions.RayTaskError as error:
-            if not isinstance(_cause(error), MemoryError):
-                raise _cause(error) from error
+            if not isinstance(cause(error), MemoryError):
+                raise cause(error) from error
             self._again(worker, chunk)
         except self._ray.exceptions.RayError:
             self._again(worker, chunk)
@@ -228,23 +232,11 @@ class _Job:
         self._output.add(rows)
         failed = rows.num_rows - rows["error"].null_count
         done, errors = self._summary.images + rows.num_rows, self._summary.errors + failed
-        self._summary = self._summary._replace(images=done, errors=errors)
+        unread = self._summary.unread + len(unread_in(rows))
+        self._summary = self._summary._replace(images=done, errors=errors, unread=unread)
         if self._advance is not None:
             self._advance(done, self._total)
 
 
 def _several(source: Source | Iterable[Source]) -> list[Source]:
     return [source] if isinstance(source, (str, os.PathLike)) else list(source)
-
-
-def _cause(error: Any) -> BaseException:
-    """What was raised in the worker."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, (NpresnetError, MemoryError)):
-        return cause
-    return error if isinstance(error, BaseException) else RuntimeError(str(error))
-
-
-def _last_line(error: BaseException) -> str:
-    """Where Ray's messages say the reason, after the traceback."""
-    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()[:300]

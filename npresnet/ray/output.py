@@ -6,9 +6,14 @@ renamed, so that a run that is cut, at any moment, leaves whole parts; they hold
 on from there. A part's name is unique to its run. The file lists the parts it was made of: if a run is cut between
 writing the file and deleting the parts, they are not taken twice.
 
+A row whose picture could not be fetched is noted in its file. A resumed run that does the picture again takes that row
+out before it writes its first part, so that no picture ever has two rows.
+
 One run at a time: beside the parts, the hidden file OWNER names the run that writes. A run that is resumed becomes the
-owner, and one that was not dead after all stops before it would write or delete anything more. This needs no locks,
-which object stores do not have.
+owner and deletes what is unfinished, and one that was not dead after all stops before it would write or delete anything
+more. This needs no locks, which object stores do not have. They rename by copying, so that a part may appear after its
+run has lost the output. So each run looks again after its last step, the owner for parts that came late, the other
+whether the owner has gone already; whoever comes second takes rows that are there twice out of the late part.
 """
 
 from __future__ import annotations
@@ -16,19 +21,19 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
 from npresnet.errors import NpresnetError
 from npresnet.ray.cluster import arrow
+from npresnet.ray.known import Known, identities
+from npresnet.ray.place import Place
 from npresnet.ray.replacing import Replacing
-from npresnet.ray.sources import ADDRESS
-from npresnet.ray.table import schema
+from npresnet.ray.rows import Note, note, row_groups
+from npresnet.ray.table import schema, unread_in
 
 PART_S, PART_ROWS = 5.0, 65_536  # a part is written when it is so old or so long: what a cut can cost
-OWNER = ".npresnet-run"
-RUN, PARTS = b"npresnet.run", b"npresnet.parts"  # metadata: which model and settings; which parts a file is made of
 
 
 class Output:
@@ -41,17 +46,29 @@ class Output:
     """
 
     def __init__(self, destination: str | os.PathLike[str], run: dict[str, Any], *, resume: bool):
-        self.name = os.fspath(destination)
-        self._fs, self._path = _place(self.name)
-        self._is_file = self._path.lower().endswith(".parquet")  # of an address, options may follow
-        self._folder = f"{self._path}.parts" if self._is_file else self._path
+        self._place = Place(destination)
+        self.name, self._fs = self._place.name, self._place.filesystem
         self._run, self._id = json.dumps(run, sort_keys=True).encode(), uuid.uuid4().hex[:12]
         self._rows: list[Any] = []
         self._count = self._written = 0
         self._since = monotonic()
-        self._merged: set[str] = set()
-        self.done: set[str] = set()  # paths that have a row, errors included
+        self._merged: set[str] = set()  # names of parts that the file holds
+        self._notes: dict[str, Note] = {}  # of the files that are there
+        self._drops: dict[str, set[str]] = {}  # file -> paths of rows that are to leave it
+        self._folder = ""
+        self.done: set[str] = set()  # paths that have a row which is final, errors of pictures included
+        self.unread: set[str] = set()  # those whose picture could not be fetched
         self._begin(resume)
+
+    def known(self) -> Known:
+        """Which pictures have a row."""
+        return Known(self.done, self.unread, self._folder)
+
+    def replace(self, paths: Iterable[str]) -> None:
+        """These rows, of pictures that could not be fetched, leave the output as soon as there are new ones."""
+        wanted = set(paths)
+        for file, told in self._notes.items():
+            self._drops.setdefault(file, set()).update(wanted & told.unread)
 
     def add(self, rows: Any) -> None:
         """Take a table of rows; it is in a file after PART_S at the latest, if rows keep coming."""
@@ -63,163 +80,156 @@ class Output:
     def flush(self) -> None:
         """Write what was taken as a part."""
         if self._rows:
-            rows = arrow().concat_tables(self._rows)
-            self._fs.create_dir(self._folder, recursive=True)
-            name = f"part-{self._id}-{self._written:06d}.parquet"
-            with self._replacing(f"{self._folder}/{name}", {RUN: self._run}) as writer:
-                writer.write_table(rows)
+            self._drop()
+            told = Note(self._run, self._folder, frozenset().union(*map(unread_in, self._rows)))
+            rows = arrow().concat_tables([rows.replace_schema_metadata(None) for rows in self._rows])
+            part = f"{self._place.folder}/part-{self._id}-{self._written:06d}.parquet"
+            try:
+                self._write(part, told, [rows])
+            except OSError:
+                self._require_owner()  # another run has made the one file, and deleted the folder of parts
+                raise
+            self._withdraw_late(part)
+            self._require_owner()
+            self.done.update(rows["path"].to_pylist())
             self._rows, self._count, self._written = [], 0, self._written + 1
         self._since = monotonic()
 
     def complete(self) -> None:
         """All rows are there: write the last part, and make the one file of all of them."""
         self.flush()
-        if not self._is_file:
+        self._drop()
+        if self._place.is_file:
+            self._merge()
+        else:
             self.close()
-            return
-        exists = self._exists(self._path)
+            self._drop_late(self._place.parts())
+
+    def _merge(self) -> None:
+        path, exists, parts = self._place.path, self._place.exists(), self._place.parts()
+        self._drop_late(parts)
+        files = [path, *parts] if exists else parts
+        notes = {file: note(self._fs, file, self._folder)[0] for file in files}
         if exists:  # perhaps since a moment ago, of a run that had not ended
-            with self._fs.open_input_file(self._path) as stream:
-                self._merged |= _parts_of(stream)
-        parts = [part for part in self._parts() if os.path.basename(part) not in self._merged]
-        names = json.dumps([os.path.basename(part) for part in parts])
-        with self._replacing(self._path, {RUN: self._run, PARTS: names.encode()}) as writer:
-            for rows in self._row_groups([*([self._path] if exists else []), *parts]):
-                writer.write_table(rows)
+            self._merged.update(notes[path].parts)
+        files = [file for file in files if os.path.basename(file) not in self._merged]
+        unread = frozenset[str]().union(*(notes[file].unread for file in files))
+        names = tuple(os.path.basename(file) for file in files if file != path)
+        self._write(path, Note(self._run, self._folder, unread, names), row_groups(self._fs, files, PART_ROWS))
         self._require_owner()
-        self._fs.delete_dir(self._folder)
+        self._fs.delete_dir(self._place.folder)
 
     def close(self) -> None:
         """This run writes no more: what is there may be resumed, and nothing is left of a run without rows."""
-        if self._owner() == self._id:
-            self._fs.delete_file(f"{self._folder}/{OWNER}")
-            if self._is_file and not self._files():
-                self._fs.delete_dir(self._folder)
+        if self._place.owner() == self._id:
+            self._place.disown()
 
     def _begin(self, resume: bool) -> None:
-        exists = self._exists(self._path) or bool(self._files())
+        exists = self._place.exists() or bool(self._place.files())
         if exists and not resume:
             raise NpresnetError(
-                f"{self.name} exists{'' if self._exists(self._path) else ', unfinished'}; --resume (resume=True) adds "
+                f"{self.name} exists{'' if self._place.exists() else ', unfinished'}; --resume (resume=True) adds "
                 "what is missing in it, another -o begins anew"
             )
-        self._fs.create_dir(self._folder, recursive=True)
-        with self._fs.open_output_stream(f"{self._folder}/{OWNER}") as stream:
-            stream.write(self._id.encode())
+        self._place.own(self._id)
         try:
             self._read_all()
         except BaseException:
             self.close()
             raise
+        self._folder = self._folder or os.getcwd()
 
     def _read_all(self) -> None:
-        """Note what is done."""
-        self._remove_unfinished()
-        if self._is_file and self._exists(self._path):
-            self._read(self._path)
-        for part in self._parts():
+        """Note what is done, and which rows are there twice."""
+        self._place.remove_unfinished()
+        paths: dict[str, list[str]] = {}
+        if self._place.is_file and self._place.exists():
+            paths[self._place.path] = self._read(self._place.path)
+        for part in self._place.parts():
             if os.path.basename(part) in self._merged:
                 self._fs.delete_file(part)
             else:
-                self._read(part)
+                paths[part] = self._read(part)
+        for is_final in (True, False):
+            for file, rows in paths.items():
+                unread = self._notes[file].unread
+                self._take(file, {path for path in rows if (path not in unread) == is_final}, is_final)
 
-    def _read(self, path: str) -> None:
-        """Note the paths of a file's rows. Raises NpresnetError if it is not of the same run."""
-        import pyarrow.parquet as parquet
+    def _take(self, file: str, paths: set[str], is_final: bool) -> None:
+        """Note rows of a file as done or unread; a picture that has a row elsewhere leaves this file."""
+        twice = paths & (self.done | self.unread)
+        if twice:
+            self._drops.setdefault(file, set()).update(twice)
+        (self.done if is_final else self.unread).update(paths - twice)
 
+    def _read(self, path: str) -> list[str]:
+        """The paths of a file's rows. Raises NpresnetError if it is not of the same run."""
         try:
-            with self._fs.open_input_file(path) as stream:
-                file = parquet.ParquetFile(stream)
-                told = file.schema_arrow.metadata or {}
-                if told.get(RUN) == self._run:
-                    self._merged.update(json.loads(told.get(PARTS, b"[]")))
-                    self.done.update(file.read(["path"])["path"].to_pylist())
-                    return
+            told, paths = note(self._fs, path, os.getcwd())
         except (OSError, ValueError) as error:
-            way = "" if path == self._path else "delete it, so that its pictures are done again, or "
-            told = f"{path} cannot be read, so it cannot be resumed: {error}; {way}use another -o"
-            raise NpresnetError(told) from error
-        theirs, ours = json.loads(told.get(RUN, b"{}")), json.loads(self._run)
+            way = "" if path == self._place.path else "delete it, so that its pictures are done again, or "
+            message = f"{path} cannot be read, so it cannot be resumed: {error}; {way}use another -o"
+            raise NpresnetError(message) from error
+        if told.run == self._run:
+            self._merged.update(told.parts)
+            self._notes[path] = told
+            self._folder = self._folder or told.folder
+            return paths
+        theirs, ours = json.loads(told.run), json.loads(self._run)
         differ = [name for name in ours if theirs.get(name) != ours[name]]
         raise NpresnetError(
             f"{path} was written with another {' and another '.join(differ)} ({_shown(theirs, differ)}) than is asked "
             f"for now ({_shown(ours, differ)}); resume with what it was begun with, or use another -o"
         )
 
-    def _replacing(self, path: str, metadata: dict[bytes, bytes]) -> Replacing:
-        return Replacing(self._fs, path, schema(metadata), self._require_owner)
+    def _drop(self) -> None:
+        """Rewrite the files in which rows are to be replaced, or are there twice."""
+        for file, paths in self._drops.items():
+            self._without(file, self._notes[file], paths, self._require_owner)
+        self._drops = {}
 
-    def _owner(self) -> str:
-        """The run that writes here; "" if none does."""
-        try:
-            with self._fs.open_input_stream(f"{self._folder}/{OWNER}", compression=None) as stream:
-                return str(stream.read().decode(errors="replace"))
-        except FileNotFoundError:
-            return ""
+    def _drop_late(self, parts: list[str]) -> None:
+        """Take out of parts that appeared after this run began what it has done itself."""
+        late = [part for part in parts if part not in self._notes and f"part-{self._id}-" not in part]
+        identity = identities(self._folder)
+        known = {identity(path) for path in self.done | self.unread} if late else set()
+        for part in late:
+            told, paths = note(self._fs, part, self._folder)
+            self._without(part, told, {path for path in paths if identity(path) in known}, _unchecked)
+
+    def _withdraw_late(self, part: str) -> None:
+        """Where a part appeared after another run has begun and ended, take out of it what that run has done."""
+        if self._place.owner():  # this run; or another, which looks for late parts at its end
+            return
+        files = [self._place.path] if self._place.is_file and self._place.exists() else []
+        files += [file for file in self._place.parts() if file != part]
+        identity = identities(self._folder)
+        known = {identity(path) for file in files for path in note(self._fs, file, self._folder)[1]}
+        told, paths = note(self._fs, part, self._folder)
+        self._without(part, told, {path for path in paths if identity(path) in known}, _unchecked)
+
+    def _without(self, file: str, told: Note, paths: set[str], check: Callable[[], None]) -> None:
+        """Rewrite a file without the rows of these paths."""
+        if paths:
+            told = told._replace(unread=told.unread - paths)
+            self._write(file, told, row_groups(self._fs, [file], PART_ROWS, paths), check)
+
+    def _write(self, file: str, told: Note, tables: Iterable[Any], check: Callable[[], None] | None = None) -> None:
+        with Replacing(self._fs, file, schema(told.metadata()), check or self._require_owner) as writer:
+            for rows in tables:
+                writer.write_table(rows)
 
     def _require_owner(self) -> None:
         """Raise NpresnetError if another run has taken over."""
-        if self._owner() != self._id:
+        if self._place.owner() != self._id:
             raise NpresnetError(
                 f"another run has begun to write {self.name}, so this one stops; its rows stay. One run at a time "
                 "writes an output; --resume (resume=True) does what is missing"
             )
 
-    def _parts(self) -> list[str]:
-        return [path for path in self._files() if os.path.basename(path).startswith("part-")]
 
-    def _remove_unfinished(self) -> None:
-        """Delete what a cut run was writing."""
-        for path in self._files():
-            if os.path.basename(path).startswith(".part-"):
-                self._fs.delete_file(path)
-
-    def _files(self) -> list[str]:
-        fs = arrow().fs
-        found = self._fs.get_file_info(fs.FileSelector(self._folder, allow_not_found=True))
-        return sorted(entry.path for entry in found if entry.type == fs.FileType.File)
-
-    def _exists(self, path: str) -> bool:
-        (info,) = self._fs.get_file_info([path])
-        kinds = arrow().fs.FileType
-        if self._is_file:
-            return bool(info.type != kinds.NotFound)
-        return bool(info.type == kinds.File or (info.type == kinds.Directory and self._files()))
-
-    def _row_groups(self, paths: list[str]) -> Iterator[Any]:
-        """The rows of all files, in tables of about PART_ROWS."""
-        import pyarrow.parquet as parquet
-
-        rows: list[Any] = []
-        for path in paths:
-            with self._fs.open_input_file(path) as stream:
-                file = parquet.ParquetFile(stream)
-                for group in range(file.num_row_groups):
-                    rows.append(file.read_row_group(group).replace_schema_metadata(None))
-                    if sum(table.num_rows for table in rows) >= PART_ROWS:
-                        yield arrow().concat_tables(rows)
-                        rows = []
-        if rows:
-            yield arrow().concat_tables(rows)
-
-
-def _parts_of(stream: Any) -> set[str]:
-    """The names of the parts that the file was made of."""
-    import pyarrow.parquet as parquet
-
-    metadata = parquet.ParquetFile(stream).schema_arrow.metadata or {}
-    return set(json.loads(metadata.get(PARTS, b"[]")))
-
-
-def _place(name: str) -> tuple[Any, str]:
-    fs = arrow().fs
-    if not ADDRESS.match(name):
-        return fs.LocalFileSystem(), os.path.abspath(name)
-    try:
-        found: tuple[Any, str] = fs.FileSystem.from_uri(name)
-    except (ValueError, OSError) as error:
-        raise NpresnetError(f"{name} cannot be written: {' '.join(str(error).split())[:300]}") from error
-    return found
+def _unchecked() -> None:
+    """Of a late part any run may take out what is there twice."""
 
 
 def _shown(run: dict[str, Any], names: list[str]) -> str:

@@ -13,9 +13,8 @@ from npresnet.errors import ImageError
 from npresnet.images.finding import EXTENSIONS
 from npresnet.images.messages import name_of, reason, shortened
 from npresnet.images.opening import check_path
+from npresnet.ray.addresses import ADDRESS, opened, without_password
 from npresnet.ray.cluster import arrow
-
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # a drive of Windows, C:\, is none
 
 
 class Picture(NamedTuple):
@@ -34,6 +33,10 @@ class Pictures(NamedTuple):
 
     filesystem: Any
     files: list[Picture]
+
+
+class UnreadError(ImageError):
+    """The storage did not give a picture's bytes: a resumed run asks again."""
 
 
 def resolve(source: str | os.PathLike[str], *, filesystem: Any = None, recursive: bool = False) -> Pictures:
@@ -77,9 +80,13 @@ def opener(filesystem: Any) -> Callable[[str], bytes]:
     return read
 
 
-def unreadable(picture: Picture, error: Exception) -> ImageError:
+def unreadable(picture: Picture, error: Exception) -> UnreadError:
     """The error of a picture whose bytes could not be had."""
-    return ImageError(f"{name_of(picture.shown)} {reason(error, picture.shown)}")
+    if isinstance(error, OSError) and error.errno:
+        return UnreadError(f"{name_of(picture.shown)} {reason(error, picture.shown)}")
+    return UnreadError(
+        f"{name_of(picture.shown)} could not be fetched: {_told(error)}. --resume (resume=True) tries it again"
+    )
 
 
 def _read_local(path: str) -> bytes:
@@ -90,16 +97,24 @@ def _read_local(path: str) -> bytes:
 
 def _opened(address: str, text: str) -> tuple[Any, str]:
     try:
-        found: tuple[Any, str] = arrow().fs.FileSystem.from_uri(address)
+        return opened(address)
     except (ValueError, OSError) as error:
         raise ImageError(_refused(text, error)) from error
-    return found
+
+
+def _quoted(text: str) -> str:
+    return repr(shortened(without_password(text)))
+
+
+def _told(error: Exception) -> str:
+    return shortened(without_password(" ".join(str(error).split()))).rstrip(".") or type(error).__name__
 
 
 def _refused(text: str, error: Exception) -> str:
     return (
-        f"{shortened(text)!r} cannot be read: {shortened(' '.join(str(error).split()))}. A source is a local path, or "
-        "an address that pyarrow.fs.FileSystem.from_uri opens (file://, s3://, gs://, hdfs://)"
+        f"{_quoted(text)} cannot be read: {_told(error)}. A source is a "
+        "local path, or an address that pyarrow.fs.FileSystem.from_uri opens (file://, s3://, gs://, hdfs://), its "
+        "options after a ?; a ? in a name is written %3F"
     )
 
 
@@ -117,7 +132,7 @@ def _listed(filesystem: Any, path: str, recursive: bool, text: str) -> list[str]
         elif pattern:
             matches, recursive = _compiled(pattern, text).fullmatch, "/" in pattern or "**" in pattern
         else:
-            raise ImageError(f"no such file or folder: {shortened(text)!r}; check the spelling")
+            raise ImageError(f"no such file or folder: {_quoted(text)}; check the spelling")
         found = filesystem.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=recursive))
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
@@ -129,7 +144,7 @@ def _listed(filesystem: Any, path: str, recursive: bool, text: str) -> list[str]
     paths = sorted(path for name, path in inside if wanted(name) and matches(name))
     if not paths:
         deeper = "" if recursive else ". Folders inside it are read with recursive=True, or by a pattern with **"
-        raise ImageError(f"{shortened(text)!r} holds no image files ({' '.join(sorted(EXTENSIONS))}){deeper}")
+        raise ImageError(f"{_quoted(text)} holds no image files ({' '.join(sorted(EXTENSIONS))}){deeper}")
     return paths
 
 
@@ -152,7 +167,7 @@ def _compiled(pattern: str, text: str) -> re.Pattern[str]:
     try:
         return re.compile(_expression(pattern))
     except re.error as error:
-        raise ImageError(f"the pattern {shortened(text)!r} cannot be read: {error}; check its brackets") from None
+        raise ImageError(f"the pattern {_quoted(text)} cannot be read: {error}; check its brackets") from None
 
 
 def _expression(pattern: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from npresnet.ray.cluster import arrow
 
+UNREAD = b"npresnet.unread"  # in the metadata of a table
 COLUMNS = ("path", "index", "label", "score", "top", "error")
 
 
@@ -19,5 +21,13 @@ def schema(metadata: Mapping[bytes, bytes] | None = None) -> Any:
 
 
 def table(records: Iterable[Mapping[str, Any]]) -> Any:
-    """A table of what `npresnet.model.records.record` makes of images."""
-    return arrow().Table.from_pylist(list(records), schema=schema())
+    """A table of what `npresnet.model.records.record` makes of images; its metadata notes those with "unread"."""
+    rows = list(records)
+    unread = [row["path"] for row in rows if row.get("unread")]
+    return arrow().Table.from_pylist(rows, schema=schema({UNREAD: json.dumps(unread).encode()} if unread else None))
+
+
+def unread_in(rows: Any) -> list[str]:
+    """The paths in a table whose picture could not be fetched, so that it is to be tried again."""
+    found: list[str] = json.loads((rows.schema.metadata or {}).get(UNREAD, b"[]"))
+    return found

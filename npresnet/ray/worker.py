@@ -13,7 +13,7 @@ from npresnet.images.messages import name_of
 from npresnet.model.model import Model
 from npresnet.model.records import record
 from npresnet.ray.cluster import agreed
-from npresnet.ray.sources import Picture, opener, unreadable
+from npresnet.ray.sources import Picture, UnreadError, opener, unreadable
 from npresnet.ray.table import table
 from npresnet.ray.weights import Weights, opened
 from npresnet.system.text import visible
@@ -45,14 +45,14 @@ class Worker:
 def classified(
     model: Model, pictures: Sequence[Picture], read: Callable[[str], bytes], top: int, batch_size: int
 ) -> list[dict[str, Any]]:
-    """The record of each picture, in order; one that cannot be fetched or decoded has an error."""
+    """The record of each picture, in order; one that cannot be fetched or decoded has an error, the former "unread"."""
     rows: list[dict[str, Any]] = [{} for _ in pictures]
     taken: deque[int] = deque()  # positions of what the model has taken, which it gives back in order
 
     def fetched() -> Iterator[bytes]:
         for position, found in enumerate(ahead(pictures, read, 2 * batch_size)):
             if isinstance(found, ImageError):
-                rows[position] = record(pictures[position].shown, found)
+                rows[position] = {**record(pictures[position].shown, found), "unread": isinstance(found, UnreadError)}
             else:
                 taken.append(position)
                 yield found

@@ -123,7 +123,7 @@ def test_killed_workers_lose_nothing(ray, path, tmp_path):
     assert {grave.name: grave.read_text() for grave in graves.iterdir() if grave.name != "always.png"} == {
         "once.png": "x",
     }
-    assert done._replace(output="") == ("", 12, 2, 0, deaths)
+    assert done._replace(output="") == ("", 12, 2, 0, deaths, 0)
     found = rows_of(tmp_path / "rows.parquet")
     deadly_row = found.pop(files[5])
     assert deadly_row["error"].endswith("always.png ended 3 processes that read it: killed, crashed or out of memory")

@@ -166,3 +166,25 @@ def test_numbers_of_workers_that_are_none(how, photos, tmp_path):
     with pytest.raises(NpresnetError, match=next(iter(how))):
         predict(photos, tmp_path / "rows", **how)
     assert not (tmp_path / "rows").exists()
+
+
+ENDS = """
+import os, signal, sys, npresnet.cli, npresnet.ray.job
+npresnet.ray.predict = lambda *given, **how: {}
+sys.exit(npresnet.cli.main(["predict", "photos", "--model", "demo", "--ray", "-o", "s3://key:hush@bucket/rows.parquet"]))
+"""
+
+
+@pytest.mark.parametrize(("end", "code"), [("os._exit(1)", 1), ("os.kill(os.getpid(), signal.SIGKILL)", -9)])
+def test_a_program_that_is_ended_still_says_where_the_rows_are(end, code):
+    """Ray calls _exit in it when its raylet is gone: no code of Python's runs any more."""
+    done = subprocess.run([sys.executable, "-c", ENDS.format(end)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stderr.count("npresnet: error: this program was ended before it was done") == 1
+    assert "stay in s3://***@bucket/rows.parquet; --resume goes on" in done.stderr
+
+
+@pytest.mark.parametrize("end", ["npresnet.ray.job.Summary('rows')", "1 / 0"])
+def test_a_program_that_ends_by_itself_says_nothing_of_it(end):
+    done = subprocess.run([sys.executable, "-c", ENDS.format(end)], capture_output=True, text=True, timeout=60)
+    assert "was ended" not in done.stderr

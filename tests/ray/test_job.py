@@ -88,7 +88,7 @@ def run(fate, names: str = "abcdefg", size: int = 3, workers: int = 2):
 
 def test_all_is_done_once():
     ray, output, job = run(lambda calls, names: None)
-    assert job()[1:] == (7, 0, 0, 0)
+    assert job()[1:] == (7, 0, 0, 0, 0)
     assert sorted(row["path"] for row in output.rows) == list("abcdefg")
     assert (ray.hired, output.complete_calls) == (2, 1)
 

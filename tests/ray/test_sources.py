@@ -10,8 +10,8 @@ import pytest
 from pyarrow import fs
 
 from npresnet.errors import ImageError
-from npresnet.ray import sources
-from npresnet.ray.chunks import new_pictures
+from npresnet.ray import addresses, sources
+from npresnet.ray.known import Known
 from npresnet.ray.sources import Picture, Pictures, opener, resolve, unreadable
 from npresnet.ray.worker import ahead
 
@@ -114,7 +114,8 @@ def test_options_of_an_address_are_no_part_of_its_paths(bucket, monkeypatch):
 
     opens = SimpleNamespace(FileSystem=SimpleNamespace(from_uri=from_uri), FileType=fs.FileType)
     opens.FileSelector = fs.FileSelector
-    monkeypatch.setattr(sources, "arrow", lambda: SimpleNamespace(fs=opens))
+    for module in (sources, addresses):
+        monkeypatch.setattr(module, "arrow", lambda: SimpleNamespace(fs=opens))
     found = resolve(bucket)
     assert [picture.shown for picture in found.files] == ["s3://photos/2026/one.jpg"]
     assert asked == [bucket.replace("/*.jpg", "")]
@@ -158,7 +159,7 @@ def test_what_a_file_system_raises_costs_one_picture():
     first, second, third = ahead([Picture(name, name) for name in "abc"], read, 2)
     assert (first, third) == (b"a", b"c")
     assert isinstance(second, ImageError)
-    assert "429, rate limit" in str(second)
+    assert str(second) == "b could not be fetched: 429, rate limit. --resume (resume=True) tries it again"
 
 
 def test_an_unknown_kind_of_address():
@@ -175,5 +176,5 @@ def test_pictures_that_are_new():
     """Of two sources a picture once; names that are shown alike are two: the byte E9, and the text that shows it."""
     names = ["a", "b\udce9", "b\\udce9"]
     groups = [Pictures(None, [Picture(name, name) for name in names])] * 2
-    assert [[file.shown for file in files] for files in new_pictures(groups, set())] == [names, []]
-    assert [[file.shown for file in files] for files in new_pictures(groups, {"b\\udce9"})] == [["a"], []]
+    assert [[file.shown for file in files] for files in Known([], [], os.getcwd()).new(groups)] == [names, []]
+    assert [[file.shown for file in files] for files in Known(["b\\udce9"], [], os.getcwd()).new(groups)] == [["a"], []]

@@ -1,13 +1,16 @@
-"""A file system in which reading some files ends the process that reads, by SIGKILL, as the kernel does for memory."""
+"""File systems in which reading ends the process, by SIGKILL, as the kernel does for memory; or lasts on one node."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+PATIENCE_S = 100.0
 
 
 class Deadly(LocalFileSystem):
@@ -34,3 +37,31 @@ class Deadly(LocalFileSystem):
 
 def deadly(graves: Path) -> PyFileSystem:
     return PyFileSystem(FSSpecHandler(Deadly(str(graves))))
+
+
+class Awaited(LocalFileSystem):
+    """On Ray's node `lost` reading a picture leaves the file `seen` and lasts for ever; elsewhere it waits for that."""
+
+    cachable = False
+
+    def __init__(self, lost: str, seen: str):
+        super().__init__()
+        self.lost, self.seen = lost, seen
+
+    def _open(self, path, mode="rb", block_size=None, **kwargs):
+        import ray
+
+        if "r" in mode and ray.get_runtime_context().get_node_id() == self.lost:
+            Path(self.seen).touch()
+            time.sleep(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while not os.path.exists(self.seen) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return super()._open(path, mode, block_size, **kwargs)
+
+    def __reduce__(self):
+        return Awaited, (self.lost, self.seen)
+
+
+def awaited(lost: str, seen: Path) -> PyFileSystem:
+    return PyFileSystem(FSSpecHandler(Awaited(lost, str(seen))))
