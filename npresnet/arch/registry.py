@@ -46,6 +46,36 @@ def build(
     """
     given, who = given_options(options, KnownOptions()), origins or {}
     selected, implied = select(Tensors(tensors))
+    try:
+        return _built(selected, implied, arch, given, who, hints)
+    except ArchitectureError:
+        read = _by_structure(tensors)
+        if read is None:
+            raise
+    return _built(*read, arch, given, who, hints)
+
+
+def _by_structure(tensors: Mapping[str, Array]) -> tuple[Tensors, dict[str, Decision]] | None:
+    """The selection where names tell nothing, but shapes and their order show a residual network."""
+    from npresnet.arch.selection.reparametrised import plain_weights
+    from npresnet.arch.selection.structure import by_structure
+
+    read = by_structure(plain_weights(Tensors(tensors)))
+    if read is None:
+        return None
+    selected, implied = select(read[0])
+    return selected, {**implied, **read[1]}
+
+
+def _built(
+    selected: Tensors,
+    implied: dict[str, Decision],
+    arch: str | None,
+    given: dict[str, Any],
+    who: Mapping[str, Origin],
+    hints: Mapping[str, Any] | None,
+) -> tuple[Network, Config]:
+    """The network of the selected tensors, and every decision."""
     with naming_foreign(selected):
         family = recognise(selected)
     table = option_table(family)

@@ -50,6 +50,8 @@ def _projection(builder: Builder, layout: Layout, block: Block, x: str, y: str, 
         x, stride = builder.avg_pool(f"{projection}.-1", x, Window.of(stride, stride=stride)), 1
     window = Window.of(side, stride=stride, padding=((stride - 1) + dilation * (side - 1)) // 2, dilation=dilation)
     to = f"to be added to {y}: {block.name} needs a projection, a {side}x{side} convolution with stride {stride}"
+    if not layout.projection_norm:
+        return builder.conv(conv, x, builder.channels[y], window, start=layout.start, to=to)
     result: str = conv_norm(builder, layout, conv, norm, x, builder.channels[y], window, to=to)
     return result
 
