@@ -11,7 +11,7 @@ from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, refuse_idle, settle
 from npresnet.arch.residual.reading import reconciled
 from npresnet.arch.selection.refusals import naming_foreign
-from npresnet.arch.selection.select import select
+from npresnet.arch.selection.select import prepared, select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
@@ -49,18 +49,26 @@ def build(
     try:
         return _built(selected, implied, arch, given, who, hints)
     except ArchitectureError:
-        read = _by_structure(tensors)
+        read = None if (given or arch) and _fits(selected, implied) else _by_structure(tensors)
         if read is None:
             raise
     return _built(*read, arch, given, who, hints)
 
 
+def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:
+    """Whether the tensors are a network that only the caller's options do not fit."""
+    try:
+        _built(selected, implied, None, {}, {}, None)
+    except ArchitectureError:
+        return False
+    return True
+
+
 def _by_structure(tensors: Mapping[str, Array]) -> tuple[Tensors, dict[str, Decision]] | None:
     """The selection where names tell nothing, but shapes and their order show a residual network."""
-    from npresnet.arch.selection.reparametrised import plain_weights
     from npresnet.arch.selection.structure import by_structure
 
-    read = by_structure(plain_weights(Tensors(tensors)))
+    read = by_structure(prepared(Tensors(tensors)))
     if read is None:
         return None
     selected, implied = select(read[0])

@@ -111,6 +111,11 @@ _FILES = (
         r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
         advice=TRACE,
     ),
+    Foreign(
+        "a network with a parametrisation of weights other than weight norm, spectral norm or pruning",
+        r"(^|\.)parametrizations\.[^.]+\.original[0-9]*$",
+        advice="Call torch.nn.utils.parametrize.remove_parametrizations(module, 'weight') on its modules before saving",
+    ),
     Foreign("ResNet in the names of Caffe, or of Keras before 2.2", r"^res[2-5][a-z][0-9]*_branch[12]"),
     Foreign(
         "pre-activation ResNet of MXNet (ResNet v2)",

@@ -58,7 +58,7 @@ class Layout(NamedTuple):
     norm          "batch_norm" or "group_norm" of norm_groups groups
     activation    its name, or ["leaky_relu", slope]
     projection    the name of a block's projection: "downsample" or "shortcut"; projection_kernel: its kernel_size where
-                  it strides; projection_norm: whether a norm follows it
+                  it strides
     widths        {block's name: the out_channels of its convolutions}, read from a file; other blocks follow
                   torchvision's rule (`_usual_widths`)
     classifier    name of the only linear layer, where there is no file
@@ -100,7 +100,6 @@ class Layout(NamedTuple):
     zero_init_residual: bool = False
     projection: str = "downsample"
     projection_kernel: int = 1
-    projection_norm: bool = True
     widths: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     classifier: str = "fc"
     file_head: Head | None = None

@@ -108,7 +108,6 @@ def read_residual(
         "pool_conv": tensors.length("maxpool.0.weight", 0, ndim=4) is not None,
         "gate": gate,
         "projection_kernel": _read_projection_kernel(tensors),
-        "projection_norm": tensors.norms_fused or _read_projection_norm(tensors),
         "widths": widths,
         "file_head": head,
     }
@@ -156,17 +155,6 @@ def _read_projection_kernel(tensors: Tensors) -> int:
     """The kernel_size of the strided projections, in the first blocks of all stages but the first."""
     names = tensors.matching(r"^layer([2-9]|[1-9][0-9]+)\.0\.(downsample|shortcut)\.[01]\.weight$")
     return agreed(tensors.length(name, 3, ndim=4) for name in names) or 1
-
-
-def _read_projection_norm(tensors: Tensors) -> bool:
-    """Whether a norm follows the projections: where none has one, a file that was saved in part is unlikely."""
-    projections = tensors.matching(r"^layer[0-9]+\.[0-9]+\.(downsample|shortcut)\.[0-9]+\.")
-    weights = {name for name in projections if len(tensors.shape(name)) == 4}
-    return not weights or any(len(tensors.shape(name)) == 1 for name in projections if not _is_bias(name, weights))
-
-
-def _is_bias(name: str, weights: set[str]) -> bool:
-    return name.endswith(".bias") and f"{name.removesuffix('bias')}weight" in weights
 
 
 def _read_norm(tensors: Tensors, last: StemConv, is_imagenet: bool) -> dict[str, Decision]:

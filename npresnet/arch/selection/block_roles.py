@@ -8,7 +8,10 @@ from itertools import pairwise
 from typing import NamedTuple
 
 # Parts of names that people give to projections.
-PROJECTION = re.compile(r"short|skip|down|proj|ident|resid|match|side|right|bypass|adjust|(^|[._])(res|ds)([._]|$)", re.I)
+PROJECTION = re.compile(
+    r"short|skip|down|proj|ident|resid|match|side|right|bypass|adjust|(^|[._])(res|ds)([._]|$)", re.I
+)
+FOLLOWED = re.compile(r"(^|\.)(downsample|shortcut)\.0$")  # projections that a norm follows in every home
 KINDS = {(3, 3): "BasicBlock", (1, 3, 1): "Bottleneck"}  # the sides of a branch's convolutions
 
 
@@ -41,6 +44,39 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]{1,9})", name) if part]
 
 
+def number(name: str) -> int | None:
+    """The module's number in a Sequential; None where it has a name."""
+    last = name.rpartition(".")[2]
+    return int(last) if last.isdecimal() and len(last) < 4 else None
+
+
+def are_usual(convs: Sequence[str], norms: Sequence[str]) -> bool:
+    """Whether the numbers of these layers leave room for activations between them, and for nothing else.
+
+    In one Sequential a convolution comes first, its norm next, and one or two modules without tensors before the next
+    convolution: an activation, and perhaps a Dropout.
+    """
+    pairs = list(zip(convs, norms, strict=False))
+    steps = [(conv, norm, (1,)) for conv, norm in pairs] + [
+        (norm, conv, (2, 3)) for (_, norm), (conv, _) in pairwise(pairs)
+    ]
+    parents = [conv.rpartition(".")[0] for conv in convs]
+    starts = (conv for conv, parent, before in zip(convs, parents, [None, *parents], strict=False) if parent != before)
+    return not any(number(conv) for conv in starts) and all(map(_is_step, steps))
+
+
+def _is_step(step: tuple[str, str, tuple[int, ...]]) -> bool:
+    before, after, distances = step
+    first, second = number(before), number(after)
+    same = before.rpartition(".")[0] == after.rpartition(".")[0]
+    return not same or first is None or second is None or second - first in distances
+
+
+def _is_usual_projection(projection: str, norms: Sequence[str]) -> bool:
+    place = number(projection) or 0
+    return place == 0 or (place == 1 and bool(norms) and number(norms[0]) == 2)
+
+
 def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: bool) -> Roles | None:
     """The roles with which every block reads what the one before gives; None where there are none, or several.
 
@@ -60,7 +96,10 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
         branch = [name for name in convs if name != projection]
         widths = _widths(tables, branch, projection, channels)
         norms = None if widths is None else _norms(tables, branch, projection, everywhere, some)
-        if widths is not None and norms is not None and (is_sorted or _convolves_first(tables[0], branch, norms)):
+        usual = (
+            norms is not None and are_usual(branch, norms) and _is_usual_projection(projection, norms[len(branch) :])
+        )
+        if widths and norms and usual and (is_sorted or _convolves_first(tables[0], branch, norms)):
             fitting.append((projection, _named(branch, norms, projection), widths))
     if len(fitting) > 1:
         fitting = [found for found in fitting if PROJECTION.search(found[0])]
@@ -71,7 +110,7 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
 
 
 def _widths(tables: Sequence[dict[str, Member]], branch: list[str], projection: str, channels: int) -> list[int] | None:
-    """The blocks' output channels, where each branch and projection fits what it reads, and one changes the channels."""
+    """The blocks' output channels; None where a branch or projection does not fit what it reads, or none changes them."""
     widths, changes = [], False
     for table in tables:
         convs = [table[name] for name in branch]
@@ -89,7 +128,7 @@ def _widths(tables: Sequence[dict[str, Member]], branch: list[str], projection: 
 
 
 def _is_chain(convs: list[Member], channels: int) -> bool:
-    """Whether each reads what the one before gives; only a Bottleneck's 3x3 may have groups, and of several channels."""
+    """Whether each reads what the one before gives; a Bottleneck's 3x3 may have groups, each of several channels."""
     before = [channels, *(conv.width for conv in convs)]
     for conv, given in zip(convs, before, strict=False):
         grouped = len(convs) == 3 and conv.side == 3 and 1 < conv.before < given and given % conv.before == 0
@@ -104,11 +143,12 @@ def _norms(
     """The norms of the branch in order, then that of the projection if it has one; None where they do not fit."""
     first = next(table for table in tables if projection in table)
     norms = [name for name in everywhere if first[name].kind == "norm"]
-    own = [name for name in some if name in first and first[name].kind == "norm"]
+    own = [name for name in some if next(table[name] for table in tables if name in table).kind == "norm"]
     if not own and len(norms) == len(branch) + 1:
         own = _of_projection(first, norms, projection)
         norms = [name for name in norms if name not in own]
-    if len(norms) != len(branch) or len(own) > 1:
+    lost = not own and FOLLOWED.search(projection)  # saved in part
+    if lost or len(norms) != len(branch) or len(own) > 1:
         return None
     pairs = list(zip([*branch, projection], [*norms, *own], strict=False))
     fits = all(t[conv].width == t[norm].width for t in tables for conv, norm in pairs if conv in t and norm in t)
@@ -132,8 +172,12 @@ def _convolves_first(table: dict[str, Member], branch: list[str], norms: list[st
 
 
 def _named(branch: list[str], norms: list[str], projection: str) -> dict[str, str]:
-    """Torchvision's names; a projection called shortcut keeps that name, from which families infer strides."""
+    """Torchvision's names; a projection called shortcut keeps that name, from which families infer strides.
+
+    One without a norm is no Sequential.
+    """
     module = "shortcut" if "shortcut" in projection else "downsample"
-    new_norms = [*(f"bn{i}" for i in range(1, len(branch) + 1)), f"{module}.1"]
+    place = number(projection) or 0  # 1: behind an average pool, as in ResNet-D
+    new_norms = [*(f"bn{i}" for i in range(1, len(branch) + 1)), f"{module}.{place + 1}"]
     names = {name: f"conv{i}" for i, name in enumerate(branch, 1)} | dict(zip(norms, new_norms, strict=False))
-    return {**names, projection: f"{module}.0"}
+    return {**names, projection: f"{module}.{place}" if len(norms) > len(branch) else module}

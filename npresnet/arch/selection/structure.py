@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
-from npresnet.arch.selection.block_roles import Member, Roles, find_roles, natural
+from npresnet.arch.selection.block_roles import Member, Roles, are_usual, find_roles, natural, number
 from npresnet.arch.tensors import OUTSIDE, Tensors
 from npresnet.config import Decision
 
@@ -62,8 +63,12 @@ def _members(tensors: Tensors) -> Iterable[Member]:
         shape = tensors.shape(name)
         if role == "weight" and len(shape) == 4 and 0 not in shape:
             yield Member(module, place, "conv", *shape[:3])
-        elif role == "weight" and len(shape) == 1 and (f"{module}.running_mean" in tensors or f"{module}.bias" in tensors):
+        elif role == "weight" and len(shape) == 1 and _has_any(tensors, module, "running_mean", "bias"):
             yield Member(module, place, "norm", shape[0], shape[0], 0)
+
+
+def _has_any(tensors: Tensors, module: str, *roles: str) -> bool:
+    return any(f"{module}.{role}" in tensors for role in roles)
 
 
 def _parts(members: list[Member], depth: int) -> Parts:
@@ -101,29 +106,36 @@ def _renamed(parts: Parts, is_sorted: bool) -> dict[str, str] | None:
 
 def _stem(convs: list[Member], parts: Parts, is_sorted: bool) -> dict[str, str] | None:
     """The names of the stem's convolutions, and of the norms that follow them."""
-    if not convs or len(convs) not in (1, 3) or (len(convs) == 3 and len({m.name.rpartition(".")[0] for m in convs}) > 1):
+    modules = {conv.name.rpartition(".")[0] for conv in convs}
+    if len(convs) not in (1, 3) or len(modules) > 1:
         return None
     first_block = min(member.place for inside in parts.blocks.values() for member in inside)
     norms = [m for m in parts.outside if m.kind == "norm" and (is_sorted or m.place < first_block)]
     if [norm.width for norm in norms] != [conv.width for conv in convs]:
+        return None
+    if not are_usual([conv.name for conv in convs], [norm.name for norm in norms]):
         return None
     new = (("conv1",), ("bn1",)) if len(convs) == 1 else DEEP_STEM
     return dict(zip([m.name for m in (*convs, *norms)], [*new[0], *new[1]], strict=True))
 
 
 def _stages(blocks: dict[str, list[Member]], roles: Roles) -> dict[str, str] | None:
-    """{block: "layerI.J"}: by the modules in which they stand; where all stand in one, a stage begins where shapes change.
+    """{block: "layerI.J"}: by the modules in which blocks stand; where that is one, a stage begins where shapes change.
 
-    None where a projection stands in the middle of a stage.
+    None where a projection stands in the middle of a stage, and where a block or a stage is missing in the numbers.
     """
     names = list(blocks)
     above = [re.sub(r"[0-9]+$", "", name) if name[-1:].isdigit() else name for name in names]
-    nested = len(set(above)) > 1 and all(name.rpartition(".")[2].isdigit() for name in names)
+    nested = len(set(above)) > 1 and all(number(name) is not None for name in names)
     starts = [
         above[i] != above[i - 1] if nested else roles.projects[i] or roles.widths[i] != roles.widths[i - 1]
         for i in range(1, len(names))
     ]
     if any(roles.projects[i] and not start for i, start in enumerate(starts, 1)):
+        return None
+    firsts = {number(name) for name, start in zip(names, [True, *starts], strict=True) if start and nested}
+    modules = list(dict.fromkeys(name.rstrip(".") for name in above))
+    if len(firsts) > 1 or not _is_whole(names) or not _is_whole(modules):
         return None
     found, stage, place = {names[0]: "layer1.0"}, 1, 0
     for name, start in zip(names[1:], starts, strict=True):
@@ -132,11 +144,11 @@ def _stages(blocks: dict[str, list[Member]], roles: Roles) -> dict[str, str] | N
     return found
 
 
-def _common_module(names: Iterable[str]) -> str:
-    """The module in which all stand, with its dot; "" where there is none."""
-    first, *others = ([*name.split(".")[:-1]] for name in names)
-    common = next((i for i, part in enumerate(first) if any(other[i : i + 1] != [part] for other in others)), 0)
-    return "".join(f"{part}." for part in first[:common])
+def _is_whole(names: list[str]) -> bool:
+    """Whether numbers at the end of names go on without gaps while what stands before them is the same."""
+    ends = [re.fullmatch(r"(.*?)([0-9]{1,6})", name) for name in names]
+    pairs = [(before, after) for before, after in pairwise(ends) if before and after and before[1] == after[1]]
+    return all(int(after[2]) == int(before[2]) + 1 for before, after in pairs)
 
 
 def _translated(name: str, modules: dict[str, str], around: str) -> str:
