@@ -110,7 +110,7 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
 
 
 def _widths(tables: Sequence[dict[str, Member]], branch: list[str], projection: str, channels: int) -> list[int] | None:
-    """The blocks' output channels; None where a branch or projection does not fit what it reads, or none changes them."""
+    """The blocks' output channels; None where a branch or projection does not fit what it reads, or no width changes."""
     widths, changes = [], False
     for table in tables:
         convs = [table[name] for name in branch]

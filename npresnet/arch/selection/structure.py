@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from npresnet.arch.selection.block_roles import Member, Roles, are_usual, find_roles, natural, number
@@ -149,6 +149,13 @@ def _is_whole(names: list[str]) -> bool:
     ends = [re.fullmatch(r"(.*?)([0-9]{1,6})", name) for name in names]
     pairs = [(before, after) for before, after in pairwise(ends) if before and after and before[1] == after[1]]
     return all(int(after[2]) == int(before[2]) + 1 for before, after in pairs)
+
+
+def _common_module(names: Iterable[str]) -> str:
+    """The module in which all stand, with its dot; "" where there is none."""
+    first, *others = (name.split(".")[:-1] for name in names)
+    same = takewhile(lambda i: all(other[i : i + 1] == [first[i]] for other in others), range(len(first)))
+    return "".join(f"{first[i]}." for i in same)
 
 
 def _translated(name: str, modules: dict[str, str], around: str) -> str:
