@@ -99,7 +99,8 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
         usual = (
             norms is not None and are_usual(branch, norms) and _is_usual_projection(projection, norms[len(branch) :])
         )
-        if widths and norms and usual and (is_sorted or _convolves_first(tables[0], branch, norms)):
+        in_order = _are_alike if is_sorted else _convolves_first
+        if widths and norms and usual and in_order(tables[0], branch, norms[: len(branch)]):
             fitting.append((projection, _named(branch, norms, projection), widths))
     if len(fitting) > 1:
         fitting = [found for found in fitting if PROJECTION.search(found[0])]
@@ -110,7 +111,10 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
 
 
 def _widths(tables: Sequence[dict[str, Member]], branch: list[str], projection: str, channels: int) -> list[int] | None:
-    """The blocks' output channels; None where a branch or projection does not fit what it reads, or no width changes."""
+    """The blocks' output channels; None where a branch or projection does not fit what it reads.
+
+    Also where no width changes, so that shapes tell no projection, or one shrinks, as in a decoder.
+    """
     widths, changes = [], False
     for table in tables:
         convs = [table[name] for name in branch]
@@ -119,7 +123,7 @@ def _widths(tables: Sequence[dict[str, Member]], branch: list[str], projection: 
         last = convs[-1].width
         if projection in table and table[projection][3:] != (last, channels, 1):
             return None
-        if projection not in table and last != channels:
+        if last < channels or (projection not in table and last != channels):
             return None
         changes = changes or last != channels
         channels = last
@@ -169,6 +173,14 @@ def _of_projection(table: dict[str, Member], norms: list[str], projection: str) 
 def _convolves_first(table: dict[str, Member], branch: list[str], norms: list[str]) -> bool:
     """Whether a block's first convolution stands before its first norm, as it is usual to write them in order."""
     return table[branch[0]].place < table[norms[0]].place
+
+
+def _are_alike(table: dict[str, Member], branch: list[str], norms: list[str]) -> bool:
+    """Whether names differ in numbers or single letters, which tell their order; that of words is lost by sorting."""
+    parts = (
+        {re.sub(r"[0-9]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])", "#", name) for name in names} for names in (branch, norms)
+    )
+    return all(len(alike) == 1 for alike in parts)
 
 
 def _named(branch: list[str], norms: list[str], projection: str) -> dict[str, str]:
