@@ -10,7 +10,7 @@ from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, refuse_idle, settle
 from npresnet.arch.residual.reading import reconciled
-from npresnet.arch.selection.refusals import naming_foreign
+from npresnet.arch.selection.refusals import foreign, naming_foreign
 from npresnet.arch.selection.select import prepared, select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
@@ -48,11 +48,15 @@ def build(
     selected, implied = select(Tensors(tensors))
     try:
         return _built(selected, implied, arch, given, who, hints)
-    except ArchitectureError:
+    except ArchitectureError as error:
         read = None if (given or arch) and _fits(selected, implied) else _by_structure(tensors)
         if read is None:
             raise
-    return _built(*read, arch, given, who, hints)
+        of_another = None if foreign(selected) is None else error
+    try:
+        return _built(*read, arch, given, who, hints)
+    except ArchitectureError as error:
+        raise of_another or error from None
 
 
 def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:

@@ -18,6 +18,7 @@ NETS = {
     "average pools": lambda: Nested(Averaged, depths=(1, 2, 1)),
     "blocks in one list": lambda: Nested(Numbered, flat=True),
     "a 3x3 stem": lambda: Nested(Bare, stem=3, classes=10),
+    "two 3x3 in the stem": lambda: Nested(Averaged, stem=(3, 3)),
     "one block a stage": lambda: Nested(Numbered, depths=(1, 1, 1)),
 }
 

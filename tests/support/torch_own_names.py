@@ -80,9 +80,10 @@ class Nested(nn.Module):
 
     def __init__(self, block, widths=(8, 8, 16, 32), depths=(2, 1, 2), stem=7, classes=6, flat=False):
         super().__init__()
-        pool = [nn.MaxPool2d(3, 2, 1)] if stem == 7 else []
-        first = conv(3, widths[0], stem, 2 if stem == 7 else 1)
-        self.entry = nn.Sequential(first, nn.BatchNorm2d(widths[0]), nn.ReLU(), *pool)
+        pool = [nn.MaxPool2d(3, 2, 1)] if stem != 3 else []
+        first, *others = stem if isinstance(stem, tuple) else (stem,)
+        convs = conv(3, widths[0], first, 2 if pool else 1), *(conv(widths[0], widths[0], side) for side in others)
+        self.entry = nn.Sequential(*chain(*((c, nn.BatchNorm2d(widths[0]), nn.ReLU()) for c in convs)), *pool)
         stages = [
             [block(before if j == 0 else after, after, 2 if i and j == 0 else 1) for j in range(depth)]
             for i, (before, after, depth) in enumerate(zip(widths, widths[1:], depths, strict=False))

@@ -2,7 +2,7 @@
 
 Tried only where the tables and families found no network. The file must be a residual network all through:
 
-- one convolution and its norm, or a Sequential of three, before blocks of equal make
+- one convolution and its norm, or several 3x3, before blocks of equal make
 - each block two 3x3 convolutions, or 1x1, 3x3 and 1x1, which read what the block before gave, each with its norm
 - projections, 1x1 convolutions from a block's input to its output, where shapes change: at least one, as a plain
   network has such convolutions too, and nothing else tells that something is added
@@ -23,10 +23,10 @@ from npresnet.arch.tensors import OUTSIDE, Tensors
 from npresnet.config import Decision
 
 HOME = "hand-written"
-NOTE = "the names are of no known home, so that strides and pools are taken to be the usual ones"
+NOTE = "usual; the names are of no known home"
 OURS = re.compile(r"(layer[0-9]+|conv[0-9]+|bn[0-9]+|maxpool)(\.|$)")  # names that are a body's in torchvision's
 DEEPEST = 8  # parts of a block's name
-DEEP_STEM = ("conv1.0", "conv1.3", "conv1.6"), ("conv1.1", "conv1.4", "bn1")
+MOST_CHANNELS = 4  # of images; blocks read more
 
 
 class Parts(NamedTuple):
@@ -81,14 +81,10 @@ def _parts(members: list[Member], depth: int) -> Parts:
     outside = set(below.pop("", []))
     for name, inside in list(below.items()):
         convs = [member for member in inside if member.kind == "conv"]
-        if len(convs) < 2 or _is_deep_stem(convs):
+        if len(convs) < 2 or convs[0].before <= MOST_CHANNELS:
             outside.update(below.pop(name))
     blocks = {block: [m._replace(name=m.name[len(block) + 1 :]) for m in inside] for block, inside in below.items()}
     return Parts(blocks, [member for member in members if member in outside])
-
-
-def _is_deep_stem(convs: list[Member]) -> bool:
-    return len(convs) == 3 and all(conv.side == 3 for conv in convs) and convs[0].before <= 4
 
 
 def _renamed(parts: Parts, is_sorted: bool) -> dict[str, str] | None:
@@ -106,18 +102,19 @@ def _renamed(parts: Parts, is_sorted: bool) -> dict[str, str] | None:
 
 
 def _stem(convs: list[Member], parts: Parts, is_sorted: bool) -> dict[str, str] | None:
-    """The names of the stem's convolutions, and of the norms that follow them."""
-    modules = {conv.name.rpartition(".")[0] for conv in convs}
-    if len(convs) not in (1, 3) or len(modules) > 1:
-        return None
+    """The names of the stem's convolutions, of which several are called alike, and of the norms that follow them."""
     first_block = min(member.place for inside in parts.blocks.values() for member in inside)
     norms = [m for m in parts.outside if m.kind == "norm" and (is_sorted or m.place < first_block)]
-    if [norm.width for norm in norms] != [conv.width for conv in convs]:
+    alike = {re.sub("[0-9]+", "#", conv.name) for conv in convs}
+    if len(alike) != 1 or [norm.width for norm in norms] != [conv.width for conv in convs]:
+        return None
+    if any(before.width != after.before for before, after in pairwise(convs)):
         return None
     if not are_usual([conv.name for conv in convs], [norm.name for norm in norms]):
         return None
-    new = (("conv1",), ("bn1",)) if len(convs) == 1 else DEEP_STEM
-    return dict(zip([m.name for m in (*convs, *norms)], [*new[0], *new[1]], strict=True))
+    deep = [f"conv1.{3 * i}" for i in range(len(convs))], [f"conv1.{3 * i + 1}" for i in range(len(convs) - 1)]
+    new = [*deep[0], *deep[1], "bn1"] if len(convs) > 1 else ["conv1", "bn1"]
+    return dict(zip([m.name for m in (*convs, *norms)], new, strict=True))
 
 
 def _stages(blocks: dict[str, list[Member]], roles: Roles) -> dict[str, str] | None:
