@@ -65,7 +65,9 @@ _OTHERS = (
     Foreign("EfficientViM", r"\.mixer\.(A|D|hz_proj\..*)$"),
     Foreign("ConvNeXt", _STAGE_BLOCK + r"conv_dw\.weight$", unless=r"\.(xca|attn)\.|\.conv_y[.0-9]"),
     Foreign(
-        "ConvNeXt", r"^stages\.[0-9]+\.[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$", unless=r"^stem_dct\."
+        "ConvNeXt",
+        r"(^|\.)stages\.[0-9]+\.(layers\.)?[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$",
+        unless=r"^stem_dct\.",
     ),
     Foreign("InceptionNeXt", r"\.token_mixer\.dwconv_hw\."),
     Foreign("MLP-Mixer or another network of MLPs", r"^blocks\.[0-9]+\.(mlp_tokens|mlp_channels|linear_tokens)\."),
@@ -100,6 +102,12 @@ _OTHERS = (
     ),
     Foreign("Xception", r"^block[0-9]+\.(rep|skip)\.|^blocks\.[0-9]+\.stack\.conv[0-9]\."),
     Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze\.weight)$"),
+    Foreign(
+        "a network of 1-D convolutions (sound, ECG and other signals)",
+        r"^([a-z]+\.)*(conv_?[01]?|stem\.0|first_\w*conv\w*)(\.conv|\.0)?\.weight$",
+        ndim=3,
+        unless=r"\.(se|eca|attn|attention)\.",
+    ),
     Foreign("RAFT (optical flow)", r"^(feature_encoder|update_block)\."),
     Foreign("a net of Ultralytics (YOLO)", r"^(model\.)*[0-9]+\.(cv1|m\.[0-9]+)\."),
 )

@@ -43,6 +43,26 @@ def test_refused_by_name(family):
     assert "list_archs" in str(caught.value) or "Export" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["conv1", "conv", "stem.0", "model.conv1", "first_block_conv.conv", "encoder.conv_1"])
+def test_networks_of_signals_are_named(name):
+    signal = {f"{name}.weight": array(8, 12, 15), "layer1.0.conv1.weight": array(8, 8, 3), "fc.weight": array(2, 8)}
+    with pytest.raises(ArchitectureError, match="1-D convolutions"):
+        arch.build(signal)
+
+
+def test_a_gate_over_channels_is_no_network_of_signals():
+    tensors = basic_net() | {"layer1.0.se.conv.weight": array(1, 1, 3), "layer9.conv.weight": array(1, 1, 3)}
+    with pytest.raises(ArchitectureError) as caught:
+        arch.build(tensors)
+    assert "1-D" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["stages.0.0", "convnext.encoder.stages.0.layers.1", "encoder.stages.2.0"])
+def test_convnext_under_other_names(stage):
+    with pytest.raises(ArchitectureError, match="ConvNeXt"):
+        arch.build({f"{stage}.dwconv.weight": array(8, 1, 7, 7), f"{stage}.pwconv1.weight": array(32, 8)})
+
+
 # timm's and torchvision's: the family's name in the message, "" where only the nearest one can be said.
 ARCHITECTURES = {
     "timm": {
