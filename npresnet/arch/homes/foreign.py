@@ -34,7 +34,7 @@ _RESIDUAL = (
         r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\.",
         unless=r"^stages\.0\.blocks\.0\.conv3\.",
     ),
-    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
+    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\.|^regnet\."),
     Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),
     Foreign("DLA (deep layer aggregation)", r"^level[0-9]\.(tree[0-9]|root|[0-9])\."),
     Foreign("DPN (dual paths)", r"^features\.conv[0-9]_[0-9]+\.c1x1_"),

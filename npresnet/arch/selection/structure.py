@@ -26,6 +26,8 @@ HOME = "hand-written"
 NOTE = "usual; the names are of no known home"
 OURS = re.compile(r"(layer[0-9]+|conv[0-9]+|bn[0-9]+|maxpool)(\.|$)")  # names that are a body's in torchvision's
 DEEPEST = 8  # parts of a block's name
+# Networks of like shapes that stride in other places or lack an activation: RegNet-X, and labml's annotated ResNet.
+UNLIKE = re.compile(r"(^|\.)s1\.b1\.|^(trunk_output|regnet)\.|(^|\.)blocks\.0\.shortcut\.conv\.")
 MOST_CHANNELS = 4  # of images; blocks read more
 
 
@@ -40,7 +42,7 @@ def by_structure(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]] | None
     """The tensors under torchvision's names, and what is assumed; None where they are no such network, or have them."""
     weights = [name for name in tensors if name.endswith(".weight")]  # safetensors sorts each dtype by itself
     is_sorted = weights == sorted(weights)
-    members = list(_members(tensors))
+    members = [] if tensors.has(UNLIKE.pattern) else list(_members(tensors))
     if is_sorted:
         members.sort(key=lambda member: natural(member.name))
     for depth in range(DEEPEST, 0, -1):  # a stage of one block is not itself a block

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -35,6 +36,9 @@ NAMES = {
 }
 
 
+MODULES = (("conv", "convolution"), ("bn", "normalization"))  # ours, and those of transformers
+
+
 @pytest.mark.parametrize("family", NAMES)
 def test_refused_by_name(family):
     with pytest.raises(ArchitectureError, match="not supported") as caught:
@@ -55,6 +59,22 @@ def test_a_gate_over_channels_is_no_network_of_signals():
     with pytest.raises(ArchitectureError) as caught:
         arch.build(tensors)
     assert "1-D" not in str(caught.value)
+
+
+def test_regnets_of_transformers_are_named():
+    """Their names are those of its ResNets, below another module."""
+    names = (("^conv1", "embedder.embedder.convolution"), ("^bn1", "embedder.embedder.normalization"))
+    names += tuple((rf"^layer{i}\.", f"encoder.stages.{i - 1}.layers.") for i in (1, 2, 3, 4))
+    names += tuple((rf"\.{old}{k}\.", f".layer.{k - 1}.{new}.") for k in (1, 2, 3) for old, new in MODULES)
+    names += ((r"\.downsample\.0", ".shortcut.convolution"), (r"\.downsample\.1", ".shortcut.normalization"))
+    tensors = bottleneck_net(groups=2)
+    for old, new in names:
+        tensors = {re.sub(old, new, name): array for name, array in tensors.items()}
+    resnet = {f"resnet.{name}".replace("resnet.fc", "classifier.1"): array for name, array in tensors.items()}
+    _, config = arch.build(resnet)
+    assert config.value("home") == "Hugging Face transformers"
+    with pytest.raises(ArchitectureError, match="RegNet"):
+        arch.build({name.replace("resnet.", "regnet."): array for name, array in resnet.items()})
 
 
 @pytest.mark.parametrize("stage", ["stages.0.0", "convnext.encoder.stages.0.layers.1", "encoder.stages.2.0"])

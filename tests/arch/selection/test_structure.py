@@ -111,6 +111,18 @@ def test_the_same_network_without_those_faults_is_read():
     assert "layer2.0.downsample" in [node.name for node in network]
 
 
+@pytest.mark.parametrize(
+    "names", [("^layer1", "s1.b1", "^layer2", "s1.b2"), ("^layer1.0", "blocks.0", "^layer2.0", "blocks.1")]
+)
+def test_networks_of_like_shapes_that_stride_elsewhere_are_not_taken(names):
+    tensors = own(
+        basic_net((1, 1), projection="shortcut.conv"), names[:2], names[2:], ("^conv1", "conv"), ("^bn1", "bn")
+    )
+    tensors |= conv(f"{names[1]}.shortcut.conv", 8, 8, 1, 1)
+    with pytest.raises(ArchitectureError):
+        arch.build(tensors)
+
+
 def test_options_that_do_not_fit_are_refused_as_such():
     """The caller's mistake must not send a known network this way."""
     with pytest.raises(ArchitectureError, match="norm_groups is about GroupNorm"):
