@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from npresnet import arch
+from npresnet.arch.selection.structure import by_structure
+from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net, conv, norm
 
@@ -101,8 +103,27 @@ NO_RESIDUAL_NETWORKS = {
 
 @pytest.mark.parametrize("name", NO_RESIDUAL_NETWORKS)
 def test_what_is_no_residual_network_is_refused(name):
+    assert by_structure(Tensors(NO_RESIDUAL_NETWORKS[name])) is None
     with pytest.raises(ArchitectureError):
         arch.build(NO_RESIDUAL_NETWORKS[name])
+
+
+MENDED = {
+    "depthwise": lambda tensors: tensors | conv("s.0.b", 24, 4, 3, 3),
+    "no room for an activation": lambda tensors: own(tensors, (r"m\.3", "m.4"), (r"m\.2", "m.3")),
+    "something before the first convolution": lambda tensors: own(tensors, (r"e\.1", "e.0"), (r"e\.2", "e.1")),
+    "a norm that a pool separates": lambda tensors: own(tensors, (r"e\.2", "e.1")),
+    "a lost norm": lambda tensors: tensors | norm("s.0.downsample.1", 16),
+    "a missing block": lambda tensors: own(tensors, (r"s\.2", "s.1")),
+    "no first block": lambda tensors: own(tensors, (r"s1\.1", "s1.0")),
+    "nothing changes the width": lambda tensors: tensors | block("s.2", 8, 16),
+}
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_without_that_fault_it_is_read(name):
+    _, config = arch.build(MENDED[name](NO_RESIDUAL_NETWORKS[name]))
+    assert config.value("home") == "hand-written"
 
 
 def test_the_same_network_without_those_faults_is_read():
@@ -111,16 +132,18 @@ def test_the_same_network_without_those_faults_is_read():
     assert "layer2.0.downsample" in [node.name for node in network]
 
 
-@pytest.mark.parametrize(
-    "names", [("^layer1", "s1.b1", "^layer2", "s1.b2"), ("^layer1.0", "blocks.0", "^layer2.0", "blocks.1")]
-)
+def _projected_everywhere(first, second):
+    tensors = STEM | block(first, 8, 8) | own(block(second, 8, 16), ("skip", "shortcut.conv"))
+    tensors |= conv(f"{first}.shortcut.conv", 8, 8, 1, 1) | norm(f"{first}.shortcut.bn", 8)
+    return tensors | norm(f"{second}.shortcut.bn", 16)
+
+
+@pytest.mark.parametrize("names", [("s1.b1", "s2.b1"), ("blocks.0", "blocks.1"), ("net.blocks.0", "net.blocks.1")])
 def test_networks_of_like_shapes_that_stride_elsewhere_are_not_taken(names):
-    tensors = own(
-        basic_net((1, 1), projection="shortcut.conv"), names[:2], names[2:], ("^conv1", "conv"), ("^bn1", "bn")
-    )
-    tensors |= conv(f"{names[1]}.shortcut.conv", 8, 8, 1, 1)
-    with pytest.raises(ArchitectureError):
-        arch.build(tensors)
+    with pytest.raises(ArchitectureError, match=r"RegNet|missing|unknown"):
+        arch.build(_projected_everywhere(*names))
+    others = [name.replace("b", "c") for name in names]
+    assert arch.build(_projected_everywhere(*others))[1].value("layers") == [1, 1]
 
 
 def test_options_that_do_not_fit_are_refused_as_such():
