@@ -106,7 +106,7 @@ _OTHERS = (
         "a network of 1-D convolutions (sound, ECG and other signals)",
         r"^([a-z]+\.)*(conv_?[01]?|stem\.0|first_\w*conv\w*)(\.conv|\.0)?\.weight$",
         ndim=3,
-        unless=r"\.(se|eca|attn|attention)\.",
+        without=4,
     ),
     Foreign("RAFT (optical flow)", r"^(feature_encoder|update_block)\."),
     Foreign("a net of Ultralytics (YOLO)", r"^(model\.)*[0-9]+\.(cv1|m\.[0-9]+)\."),

@@ -72,6 +72,8 @@ def _witnesses(row: Foreign, tensors: Tensors) -> list[str]:
     """The names that identify such a network."""
     if (row.beside and not tensors.has(row.beside)) or (row.unless and tensors.has(row.unless)):
         return []
+    if row.without is not None and any(len(tensors.shape(name)) == row.without for name in tensors):
+        return []
     return _with_axes(tensors, tensors.matching(row.pattern), row.ndim)
 
 

@@ -28,7 +28,7 @@ OURS = re.compile(r"(layer[0-9]+|conv[0-9]+|bn[0-9]+|maxpool)(\.|$)")  # names t
 DEEPEST = 8  # parts of a block's name
 # Networks of like shapes that stride in other places or lack an activation: RegNet-X, and labml's annotated ResNet.
 UNLIKE = re.compile(r"(^|\.)s1\.b1\.|^(trunk_output|regnet)\.|(^|\.)blocks\.0\.shortcut\.conv\.")
-MOST_CHANNELS = 4  # of images; blocks read more
+IMAGE_CHANNELS = 4  # at most; blocks read more
 
 
 class Parts(NamedTuple):
@@ -83,7 +83,7 @@ def _parts(members: list[Member], depth: int) -> Parts:
     outside = set(below.pop("", []))
     for name, inside in list(below.items()):
         convs = [member for member in inside if member.kind == "conv"]
-        if len(convs) < 2 or convs[0].before <= MOST_CHANNELS:
+        if len(convs) < 2 or convs[0].before <= IMAGE_CHANNELS:
             outside.update(below.pop(name))
     blocks = {block: [m._replace(name=m.name[len(block) + 1 :]) for m in inside] for block, inside in below.items()}
     return Parts(blocks, [member for member in members if member in outside])
@@ -176,9 +176,9 @@ def _assumed(tensors: Tensors) -> dict[str, Decision]:
     """The decisions that a home which is unknown leaves open."""
     side = tensors.length("conv1.weight", 2, ndim=4)
     decided = {"home": Decision(HOME, "inferred", "read by shapes and order"), "labels": Decision(None, "default")}
-    if side != 3:
+    if side in (None, 7):  # None: several convolutions
         decided["max_pool"] = Decision(True, "default", NOTE, ("max_pool=False",))
-    else:
+    elif side == 3:
         decided["stem_stride"] = Decision(1, "default", NOTE, ("stem_stride=2", "stem=[[3, 1, 2]]"))
         decided["max_pool"] = Decision(False, "default", NOTE, ("max_pool=True",))
     if "layer1.0.conv3.weight" in tensors and not tensors.has(r"\.shortcut\."):

@@ -52,6 +52,22 @@ def test_a_projection_called_shortcut_keeps_its_custom():
     assert config["stride_on"].alternatives == ("stride_on='1x1'",)
 
 
+def test_an_unusual_stem_is_asked_for():
+    tensors = stages(basic_net(stem=5))
+    with pytest.raises(ArchitectureError, match="Say stem_stride=1 or 2 and max_pool"):
+        arch.build(tensors)
+    _, config = arch.build(tensors, options={"stem_stride": 2, "max_pool": False})
+    assert config.value("home") == "hand-written"
+
+
+def test_a_missing_projection_is_told_with_the_modules_that_are_there():
+    tensors = own(basic_net(), (r"^layer2\.0\.downsample\.", "layer2.0.match."), (r"match\.1\.weight", "match.1.scale"))
+    with pytest.raises(
+        ArchitectureError, match=r"downsample\.0\.weight is missing, though .*layer2\.0\.match are there"
+    ):
+        arch.build(tensors)
+
+
 def test_tensors_of_no_convolution_are_not_lost():
     tensors = stages(basic_net()) | {"stage2.0.act.weight": np.ones(1, np.float32)}
     with pytest.raises(
