@@ -152,7 +152,9 @@ class Builder:
         params = self._vectors(name, x, {"weight": ones, "bias": zeros} if affine else {})
         if channels % groups:
             raise ArchitectureError(
-                f"{name} cannot have {groups} groups, which must divide the {channels} channels: give norm_groups="
+                f"{name} cannot have {groups} groups, which must divide the {channels} channels: give norm_groups=. "
+                "Norms without running statistics are taken for GroupNorm; others that have the same tensors "
+                "(InstanceNorm, LayerNorm, BatchNorm with track_running_stats=False) are not supported"
             )
         return self._add(name, "group_norm", (x,), params=params, attrs={"groups": groups, "eps": eps})
 

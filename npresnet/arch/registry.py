@@ -10,8 +10,8 @@ from npresnet.arch.family import Family, assemble
 from npresnet.arch.names import KnownOptions, option_table, settle_arch
 from npresnet.arch.options import Option, check_options, given_options, refuse_idle, settle
 from npresnet.arch.residual.reading import reconciled
-from npresnet.arch.selection.refusals import naming_foreign
-from npresnet.arch.selection.select import select
+from npresnet.arch.selection.refusals import foreign, naming_foreign
+from npresnet.arch.selection.select import prepared, select
 from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Config, Decision, Origin
 from npresnet.errors import ArchitectureError
@@ -46,6 +46,48 @@ def build(
     """
     given, who = given_options(options, KnownOptions()), origins or {}
     selected, implied = select(Tensors(tensors))
+    try:
+        return _built(selected, implied, arch, given, who, hints)
+    except ArchitectureError as error:
+        read = None if (given or arch) and _fits(selected, implied) else _by_structure(tensors)
+        if read is None:
+            raise
+        of_another = None if foreign(selected) is None else error
+    try:
+        return _built(*read, arch, given, who, hints)
+    except ArchitectureError as error:
+        raise of_another or error from None
+
+
+def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:
+    """Whether the tensors are a network that only the caller's options do not fit."""
+    try:
+        _built(selected, implied, None, {}, {}, None)
+    except ArchitectureError:
+        return False
+    return True
+
+
+def _by_structure(tensors: Mapping[str, Array]) -> tuple[Tensors, dict[str, Decision]] | None:
+    """The selection where names tell nothing, but shapes and their order show a residual network."""
+    from npresnet.arch.selection.structure import by_structure
+
+    read = by_structure(prepared(Tensors(tensors)))
+    if read is None:
+        return None
+    selected, implied = select(read[0])
+    return selected, {**implied, **read[1]}
+
+
+def _built(
+    selected: Tensors,
+    implied: dict[str, Decision],
+    arch: str | None,
+    given: dict[str, Any],
+    who: Mapping[str, Origin],
+    hints: Mapping[str, Any] | None,
+) -> tuple[Network, Config]:
+    """The network of the selected tensors, and every decision."""
     with naming_foreign(selected):
         family = recognise(selected)
     table = option_table(family)

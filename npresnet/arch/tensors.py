@@ -169,7 +169,11 @@ class Tensors:
     def _nearby(self, name: str) -> str:
         parent = name.rpartition(".")[0]
         siblings = [other for other in self._arrays if other.startswith(parent + ".")]
-        return f", though {shorten(siblings, 4)} {'are' if len(siblings) > 1 else 'is'} there" if siblings else ""
+        if not siblings and parent.count(".") > 1:  # a block's module: perhaps it has another name
+            block = ".".join(parent.split(".")[:2]) + "."
+            inside = (other[len(block) :] for other in self._arrays if other.startswith(block))
+            siblings = list(dict.fromkeys(f"{block}{other.partition('.')[0]}" for other in inside))
+        return f", though {shorten(siblings, 6)} {'are' if len(siblings) > 1 else 'is'} there" if siblings else ""
 
 
 def _check_floats(name: str, array: Array) -> None:

@@ -99,6 +99,7 @@ class Foreign(NamedTuple):
     ndim     the number of axes of that tensor; None for any
     beside   a pattern that another name of the file must match, "" for none
     unless   a pattern that no name of the file may match, "" for none
+    without  a number of axes that no tensor of the file may have; None for any
     advice   the remedy, where there is a better one than the list of supported networks
     """
 
@@ -107,4 +108,5 @@ class Foreign(NamedTuple):
     ndim: int | None = None
     beside: str = ""
     unless: str = ""
+    without: int | None = None
     advice: str = ""

@@ -34,7 +34,7 @@ _RESIDUAL = (
         r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\.",
         unless=r"^stages\.0\.blocks\.0\.conv3\.",
     ),
-    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\."),
+    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\.|^regnet\."),
     Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),
     Foreign("DLA (deep layer aggregation)", r"^level[0-9]\.(tree[0-9]|root|[0-9])\."),
     Foreign("DPN (dual paths)", r"^features\.conv[0-9]_[0-9]+\.c1x1_"),
@@ -65,7 +65,9 @@ _OTHERS = (
     Foreign("EfficientViM", r"\.mixer\.(A|D|hz_proj\..*)$"),
     Foreign("ConvNeXt", _STAGE_BLOCK + r"conv_dw\.weight$", unless=r"\.(xca|attn)\.|\.conv_y[.0-9]"),
     Foreign(
-        "ConvNeXt", r"^stages\.[0-9]+\.[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$", unless=r"^stem_dct\."
+        "ConvNeXt",
+        r"(^|\.)stages\.[0-9]+\.(layers\.)?[0-9]+\.pwconv1\.|^features\.[0-9]+\.[0-9]+\.layer_scale$",
+        unless=r"^stem_dct\.",
     ),
     Foreign("InceptionNeXt", r"\.token_mixer\.dwconv_hw\."),
     Foreign("MLP-Mixer or another network of MLPs", r"^blocks\.[0-9]+\.(mlp_tokens|mlp_channels|linear_tokens)\."),
@@ -100,6 +102,12 @@ _OTHERS = (
     ),
     Foreign("Xception", r"^block[0-9]+\.(rep|skip)\.|^blocks\.[0-9]+\.stack\.conv[0-9]\."),
     Foreign("VGG, AlexNet or SqueezeNet", r"^features\.[0-9]+\.(weight|squeeze\.weight)$"),
+    Foreign(
+        "a network of 1-D convolutions (sound, ECG and other signals)",
+        r"^([a-z]+\.)*(conv_?[01]?|stem\.0|first_\w*conv\w*)(\.conv|\.0)?\.weight$",
+        ndim=3,
+        without=4,
+    ),
     Foreign("RAFT (optical flow)", r"^(feature_encoder|update_block)\."),
     Foreign("a net of Ultralytics (YOLO)", r"^(model\.)*[0-9]+\.(cv1|m\.[0-9]+)\."),
 )
@@ -110,6 +118,11 @@ _FILES = (
         "a quantised network",
         r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
         advice=TRACE,
+    ),
+    Foreign(
+        "a network with a parametrisation of weights other than weight norm, spectral norm or pruning",
+        r"(^|\.)parametrizations\.[^.]+\.original[0-9]*$",
+        advice="Call torch.nn.utils.parametrize.remove_parametrizations(module, 'weight') on its modules before saving",
     ),
     Foreign("ResNet in the names of Caffe, or of Keras before 2.2", r"^res[2-5][a-z][0-9]*_branch[12]"),
     Foreign(

@@ -24,4 +24,5 @@ TRANSFORMERS = Home(
     home="Hugging Face transformers",
     marks=("embedder.embedder.convolution.weight", "encoder.stages.0.layers.0.layer."),
     renamed=RENAMED,
+    among=r"^(?!(.*\.)?regnet\.$)",  # its RegNets have the same names
 )

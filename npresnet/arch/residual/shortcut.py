@@ -1,6 +1,7 @@
 """Shortcuts: what is added to a block's branch where its input has not the branch's shape.
 
-B        a 1x1 convolution with the stride, and a norm                       He et al. 2016, section 3.3, option B
+B        a 1x1 convolution with the stride, and a norm                       He et al. 2016, section 3.3, option B;
+                                                                             without a norm where it is no Sequential
 B, avg   an average pool with the stride, then the same without it           He et al. 2019, section 4.2, ResNet-D
 A        every stride-th pixel, zero channels on both sides                  option A, as is usual for CIFAR
 A-end    the same, all zero channels after the others                        fb.resnet.torch's DownsampleA
@@ -20,6 +21,9 @@ from npresnet.window import Window
 def shortcut(builder: Builder, layout: Layout, block: Block, x: str, y: str, conv_norm: Any) -> str:
     """The shortcut added to y: a projection where shapes change or the file has one, option A, or x itself."""
     projection = f"{block.name}.{layout.projection}"
+    if builder.source.shape_of(f"{projection}.weight") is not None and layout.shortcut == "B":
+        window = Window.of(1, stride=block.stride)
+        return builder.conv(projection, x, builder.channels[y], window, start=layout.start, to=f"to be added to {y}")
     changes = block.stride != 1 or builder.channels[x] != builder.channels[y]
     found = next((i for i in (0, 1) if builder.source.shape_of(f"{projection}.{i}.weight") is not None), None)
     if layout.shortcut != "B":

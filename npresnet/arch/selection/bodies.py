@@ -52,6 +52,7 @@ def find_bodies(names: Iterable[str], homes: Iterable[Home]) -> list[Body]:
         for name in listed if home.marks else ():
             prefix = name[: -len(home.marks[0])]
             ends = name.endswith(home.marks[0]) and prefix not in found and _is_module(prefix)
+            ends = ends and (not home.among or re.search(home.among, prefix) is not None)
             if ends and all(_has_start(in_order, prefix + mark) for mark in home.marks[1:]):
                 found[prefix] = Body(home, prefix)
     return sorted(found.values(), key=lambda body: (body.prefix.count("."), len(body.prefix)))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from npresnet.arch.tensors import Tensors, shorten
+from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
 from npresnet.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def foreign(tensors: Tensors) -> str | None:
     for row in FOREIGN:
         names = _witnesses(row, tensors)
         if names:
-            return (
-                f"this looks like {row.network}, which is not supported: {shorten(names, 3)}. {row.advice or SUPPORTED}"
-            )
+            shown = shorten((name.removeprefix(OUTSIDE) for name in names), 3)
+            return f"this looks like {row.network}, which is not supported: {shown}. {row.advice or SUPPORTED}"
     return None
 
 
@@ -71,6 +70,8 @@ def _nearest(tensors: Tensors, names: list[str]) -> str:
 def _witnesses(row: Foreign, tensors: Tensors) -> list[str]:
     """The names that identify such a network."""
     if (row.beside and not tensors.has(row.beside)) or (row.unless and tensors.has(row.unless)):
+        return []
+    if row.without is not None and any(len(tensors.shape(name)) == row.without for name in tensors):
         return []
     return _with_axes(tensors, tensors.matching(row.pattern), row.ndim)
 

@@ -35,9 +35,8 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
         return tensors, _doubts_of_plain(tensors)
     from npresnet.arch.homes import tables
     from npresnet.arch.selection.bodies import choose, find_bodies, translated
-    from npresnet.arch.selection.reparametrised import plain_weights
 
-    tensors = plain_weights(tensors)
+    tensors = prepared(tensors)
     choice = choose(tensors, find_bodies(tensors, [home for home in tables.HOMES if _has_axes(home, tensors)]))
     tensors = tensors.without(choice.dropped)
     notes = {prefix.rstrip("."): note for prefix, note in choice.notes.items()}
@@ -51,6 +50,14 @@ def select(tensors: Tensors) -> tuple[Tensors, Decisions]:
     around = [home for home in tables.HOMES if not home.marks and _is_from(home, tensors, prefix)]
     tensors, told, further = _without_what_surrounds(tensors, around)
     return tensors, _doubts_of_plain(tensors) | decided | told | _ignored(notes | further.of, further.readers)
+
+
+def prepared(tensors: Tensors) -> Tensors:
+    """The tensors without wrapping modules, and with every formula of a weight computed."""
+    from npresnet.arch.selection.reparametrised import plain_weights
+    from npresnet.arch.selection.wrappers import without_wrappers
+
+    return plain_weights(without_wrappers(tensors))
 
 
 def _without_what_surrounds(tensors: Tensors, homes: Sequence[Home]) -> tuple[Tensors, Decisions, Notes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -35,12 +36,51 @@ NAMES = {
 }
 
 
+MODULES = (("conv", "convolution"), ("bn", "normalization"))  # ours, and those of transformers
+
+
 @pytest.mark.parametrize("family", NAMES)
 def test_refused_by_name(family):
     with pytest.raises(ArchitectureError, match="not supported") as caught:
         arch.build(NAMES[family])
     assert family in str(caught.value)
     assert "list_archs" in str(caught.value) or "Export" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv", "stem.0", "model.conv1", "first_block_conv.conv", "encoder.conv_1"])
+def test_networks_of_signals_are_named(name):
+    signal = {f"{name}.weight": array(8, 12, 15), "layer1.0.conv1.weight": array(8, 8, 3), "fc.weight": array(2, 8)}
+    with pytest.raises(ArchitectureError, match="1-D convolutions"):
+        arch.build(signal)
+
+
+def test_a_gate_over_channels_is_no_network_of_signals():
+    tensors = basic_net() | {"layer1.0.se.conv.weight": array(1, 1, 3), "layer9.conv.weight": array(1, 1, 3)}
+    with pytest.raises(ArchitectureError) as caught:
+        arch.build(tensors)
+    assert "1-D" not in str(caught.value)
+
+
+def test_regnets_of_transformers_are_named():
+    """Their names are those of its ResNets, below another module."""
+    names = (("^conv1", "embedder.embedder.convolution"), ("^bn1", "embedder.embedder.normalization"))
+    names += tuple((rf"^layer{i}\.", f"encoder.stages.{i - 1}.layers.") for i in (1, 2, 3, 4))
+    names += tuple((rf"\.{old}{k}\.", f".layer.{k - 1}.{new}.") for k in (1, 2, 3) for old, new in MODULES)
+    names += ((r"\.downsample\.0", ".shortcut.convolution"), (r"\.downsample\.1", ".shortcut.normalization"))
+    tensors = bottleneck_net(groups=2)
+    for old, new in names:
+        tensors = {re.sub(old, new, name): array for name, array in tensors.items()}
+    resnet = {f"resnet.{name}".replace("resnet.fc", "classifier.1"): array for name, array in tensors.items()}
+    _, config = arch.build(resnet)
+    assert config.value("home") == "Hugging Face transformers"
+    with pytest.raises(ArchitectureError, match="RegNet"):
+        arch.build({name.replace("resnet.", "regnet."): array for name, array in resnet.items()})
+
+
+@pytest.mark.parametrize("stage", ["stages.0.0", "convnext.encoder.stages.0.layers.1", "encoder.stages.2.0"])
+def test_convnext_under_other_names(stage):
+    with pytest.raises(ArchitectureError, match="ConvNeXt"):
+        arch.build({f"{stage}.dwconv.weight": array(8, 1, 7, 7), f"{stage}.pwconv1.weight": array(32, 8)})
 
 
 # timm's and torchvision's: the family's name in the message, "" where only the nearest one can be said.
