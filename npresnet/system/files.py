@@ -22,7 +22,7 @@ from npresnet.system.signals import raise_signals
 ABANDONED_S = 3600  # where files cannot be locked: a part not modified for this long has no living writer
 PRIVATE = 0o600
 _PART = r"\.[0-9a-f]{8}\.part"
-_DESCRIPTORS = re.compile(r"/proc/\d+(/task/\d+)?/fd").fullmatch
+_DESCRIPTORS = r"/proc/\d+(/task/\d+)?/fd"
 _SHARED_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer, or a reader, would block
@@ -132,7 +132,7 @@ def _is_descriptor(path: str) -> bool:
     """Whether this is, or links to, an open file of a process: /dev/stdout, /dev/fd/1, /proc/self/fd/1."""
     for _ in range(40):  # links, as in Linux
         folder = os.path.realpath(os.path.dirname(path))
-        if folder == "/dev/fd" or _DESCRIPTORS(folder):
+        if folder == "/dev/fd" or re.fullmatch(_DESCRIPTORS, folder):
             return os.path.exists(path)
         if not os.path.islink(path):
             return False

@@ -67,7 +67,7 @@ STEMS: Mapping[str, list[int]] = {
 }
 AVERAGED = ("d", "t")
 ANTIALIAS = {"": "none", "rs": "none", "aa": "avg", "blur": "blur"}
-GRAMMAR = re.compile(
+GRAMMAR = (
     r"(?P<gate>se|eca|cbam_)?res(?P<next>net|next)(?P<kind>aa|blur|rs)?(?P<depth>[0-9]+)(?P<stem>[cdts]?)"
     r"(_(?P<groups>[0-9]+)x(?P<width>[0-9]+)d)?(?P<norm>_gn)?"
 )
@@ -78,7 +78,7 @@ def options_of(name: str) -> Options | None:
 
     (se|eca|cbam_) resnet|resnext (aa|blur|rs) <depth> (c|d|t|s) (_<groups>x<width>d) (_gn)
     """
-    found = GRAMMAR.fullmatch(name)
+    found = re.fullmatch(GRAMMAR, name)
     if found is None or int(found["depth"]) not in DEPTHS or (found["next"] == "next") != bool(found["groups"]):
         return None
     depth, kind, stem = int(found["depth"]), found["kind"] or "", "d" if found["kind"] == "rs" else found["stem"]
