@@ -37,11 +37,11 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     are followed. Special files (/dev/null, a pipe) are written to, not replaced; what is written to /dev/stdout stands
     behind what is there, whatever that leads to. Raises OSError that names `path`.
     """
+    destination = real_path(path)
     if _is_descriptor(path):
         with open(path, "ab") as file:
             yield file
         return
-    destination = os.path.realpath(path)
     if os.path.exists(destination) and not os.path.isfile(destination):
         with open(destination, "wb") as file:
             yield file
@@ -126,6 +126,14 @@ def _renamed(destination: str, mode: int) -> Iterator[IO[bytes]]:
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+def real_path(path: str) -> str:
+    """The absolute path, without links. Raises OSError that names it where it is relative to a deleted folder."""
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError as error:  # of getcwd(), which names nothing
+        raise FileNotFoundError(error.errno, "the current folder was deleted; change to another", path) from error
 
 
 def _is_descriptor(path: str) -> bool:
