@@ -133,7 +133,7 @@ def test_plain_networks_load_no_other_families_and_operations(tmp_path):
     path = str(tmp_path / "plain.npz")
     loaded_by(f"import npresnet; npresnet.build('resnet10', num_classes=2, threads=1).save({path!r})")
     ours = loaded_by(f"import npresnet; npresnet.load({path!r}, threads=1).executable()")
-    others = ("nfnet", "preact", "resnetv2", "senet", "tresnet", "video", "clip", "byob")
+    others = ("cifar", "handwritten", "nfnet", "preact", "resnetv2", "senet", "tresnet", "video", "clip", "byob")
     assert ours.isdisjoint(f"npresnet.arch.families.{name}" for name in others)
     kernels = ("norms", "gates", "radix", "channels", "pointwise", "pooling")
     assert ours.isdisjoint(f"npresnet.cpu.kernels.{name}" for name in kernels)
