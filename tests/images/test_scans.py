@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import time
@@ -39,6 +40,29 @@ def test_many_scans_of_many_pixels_are_refused_before_they_are_decoded(tmp_path,
     with pytest.raises(ImageError, match=r"JPEG file of 4000x4000 pixels with more than 134 scans"):
         read(tmp_path / "a.jpg" if source == "path" else source(data))
     assert time.process_time() - start_s < 1
+
+
+def with_one_component(data: bytes) -> bytes:
+    """Each scan of a baseline picture has its first component alone, so that further scans may follow."""
+    first = data.index(SCAN)
+    length = struct.unpack_from(">H", data, first + 2)[0]
+    header = data[first : first + 2 + length]
+    return data.replace(header, SCAN + struct.pack(">HB", 8, 1) + header[5:7] + header[-3:])
+
+
+def test_sequential_files_of_many_scans_are_refused():
+    with pytest.raises(ImageError, match="with more than 134 scans"):
+        read(with_one_component(of_scans(2_000, 4000, 4000, baseline=True)))
+
+
+def test_a_decoder_stops_behind_a_scan_of_all_components():
+    data = of_scans(2_000, 4000, 4000, baseline=True)
+    image = Image.open(io.BytesIO(data))
+    start_s = time.process_time()
+    scans.check_scans(image, "a")
+    with contextlib.suppress(OSError):  # a byte is not all of its data
+        image.load()
+    assert time.process_time() - start_s < 2
 
 
 def test_few_pixels_may_have_many_scans():
