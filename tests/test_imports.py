@@ -133,11 +133,22 @@ def test_plain_networks_load_no_other_families_and_operations(tmp_path):
     path = str(tmp_path / "plain.npz")
     loaded_by(f"import npresnet; npresnet.build('resnet10', num_classes=2, threads=1).save({path!r})")
     ours = loaded_by(f"import npresnet; npresnet.load({path!r}, threads=1).executable()")
-    others = ("nfnet", "preact", "resnetv2", "senet", "tresnet", "video", "clip", "byob")
+    others = ("cifar", "handwritten", "nfnet", "preact", "resnetv2", "senet", "tresnet", "video", "clip", "byob")
     assert ours.isdisjoint(f"npresnet.arch.families.{name}" for name in others)
-    assert ours.isdisjoint(f"npresnet.cpu.kernels.{name}" for name in ("norms", "gates", "radix", "channels"))
+    kernels = ("norms", "gates", "radix", "channels", "pointwise", "pooling")
+    assert ours.isdisjoint(f"npresnet.cpu.kernels.{name}" for name in kernels)
+    operations = ("conv3d", "group_norm", "attention_pool2d", "prelu", "multiply", "concat", "run")
+    assert ours.isdisjoint(f"npresnet.ops.{name}" for name in operations)
     assert "npresnet.cpu.compiler.conv3d" not in ours
-    assert "npresnet.cpu.kernels.pointwise" in ours
+    assert {"npresnet.cpu.kernels.global_pooling", "npresnet.ops.conv2d"} <= ours
+
+
+def test_an_operation_is_its_function_whatever_was_imported_before():
+    """Python binds an imported file to its name in the package, and files are called like the functions in them."""
+    code = "import npresnet.ops.add, npresnet.ops.windows, npresnet.ops.conv2d as c; from npresnet import ops"
+    code += "; assert callable(ops.add) and callable(c) and c is ops.conv2d and ops.windows.sliding_windows"
+    ours = loaded_by(code)
+    assert "npresnet.ops.concat" not in ours
 
 
 def test_every_module_is_in_a_layer():

@@ -12,7 +12,7 @@ from npresnet.cli.classes import class_index
 from npresnet.cli.paths import ImagePaths, progress_of
 from npresnet.cli.shared import FAILED, FINE, complain, misuse, model_of
 from npresnet.errors import ImageError
-from npresnet.system.files import replacing
+from npresnet.system.files import real_path, replacing
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
 
@@ -60,7 +60,7 @@ class Targets:
                 f"pattern with {NAME}, such as -o '{NAME}{ENDING}'"
             )
         self._output = os.path.join(output, f"{NAME}{ENDING}") if self._is_folder else output
-        self._sources = {os.path.realpath(file) for file in paths.files}
+        self._sources = {real_path(file) for file in paths.files}
         self._taken: set[str] = set()
         if self._is_folder:
             os.makedirs(output, exist_ok=True)
@@ -74,7 +74,7 @@ class Targets:
             number += 1
             target = f"-{number}".join(os.path.splitext(first))
         self._taken.add(os.path.normcase(target))
-        if os.path.realpath(target) in self._sources:
+        if real_path(target) in self._sources:
             raise ImageError(f"{visible(target)} is one of the images, and would be overwritten; choose another name")
         return target
 

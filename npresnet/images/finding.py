@@ -156,7 +156,9 @@ def _folders(base: str) -> Iterator[str]:
 def parents_of(folder: str) -> frozenset[tuple[int, int]]:
     """(device, inode) of the folders that this one lies in."""
     found: set[tuple[int, int]] = set()
-    for parent in pathlib.Path(os.path.realpath(folder or os.curdir)).parents:
+    with suppress(FileNotFoundError):  # of a deleted current folder, which lies in none
+        folder = os.path.realpath(folder or os.curdir)
+    for parent in pathlib.Path(folder).parents:
         with suppress(OSError):
             status = os.stat(parent)
             found.add((status.st_dev, status.st_ino))

@@ -11,6 +11,7 @@ from typing import Any
 
 from npresnet.images.limits import WAY_OUT
 from npresnet.images.wrapped import is_scalar, path_of, unwrapped
+from npresnet.system.memory import is_memory_error
 from npresnet.system.text import visible
 
 # JPEG, PNG, GIF, WebP and TIFF in base64, in lower case.
@@ -96,8 +97,10 @@ def reason(error: Exception, source: Any) -> str:
             f"has more pixels than Pillow's limit, PIL.Image.MAX_IMAGE_PIXELS ({error}); {WAY_OUT}. If max_pixels "
             "allows it, Pillow checks this format again: raise its limit as well"
         )
-    if isinstance(error, MemoryError):
+    if is_memory_error(error):
         return "does not fit into memory; shrink it first"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "cannot be opened: too many files are open already; close some, or raise the limit (ulimit -n)"
     detail = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     detail = shortened(detail)
     return f"cannot be read: truncated, damaged or not supported by Pillow ({detail}); try to open it in a viewer"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from npresnet.errors import ImageError
 from npresnet.images.limits import check_file
 from npresnet.images.messages import name_of, reason
+from npresnet.images.scans import check_scans
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,6 +74,7 @@ def _checked(image: Image.Image, max_pixels: int | None, name: str) -> Image.Ima
     if image.format in _REFUSED_FORMATS:
         raise ImageError(f"{name} is {image.format}, an executable program rather than pixels; convert it to PNG")
     check_file(image.size, max_pixels, name)
+    check_scans(image, name)
     return image
 
 

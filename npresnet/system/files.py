@@ -22,7 +22,7 @@ from npresnet.system.signals import raise_signals
 ABANDONED_S = 3600  # where files cannot be locked: a part not modified for this long has no living writer
 PRIVATE = 0o600
 _PART = r"\.[0-9a-f]{8}\.part"
-_DESCRIPTORS = re.compile(r"/proc/\d+(/task/\d+)?/fd").fullmatch
+_DESCRIPTORS = r"/proc/\d+(/task/\d+)?/fd"
 _SHARED_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer, or a reader, would block
@@ -37,11 +37,11 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     are followed. Special files (/dev/null, a pipe) are written to, not replaced; what is written to /dev/stdout stands
     behind what is there, whatever that leads to. Raises OSError that names `path`.
     """
+    destination = real_path(path)
     if _is_descriptor(path):
         with open(path, "ab") as file:
             yield file
         return
-    destination = os.path.realpath(path)
     if os.path.exists(destination) and not os.path.isfile(destination):
         with open(destination, "wb") as file:
             yield file
@@ -128,11 +128,19 @@ def _renamed(destination: str, mode: int) -> Iterator[IO[bytes]]:
             os.unlink(temporary)
 
 
+def real_path(path: str) -> str:
+    """The absolute path, without links. Raises OSError that names it where it is relative to a deleted folder."""
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError as error:  # of getcwd(), which names nothing
+        raise FileNotFoundError(error.errno, "the current folder was deleted; change to another", path) from error
+
+
 def _is_descriptor(path: str) -> bool:
     """Whether this is, or links to, an open file of a process: /dev/stdout, /dev/fd/1, /proc/self/fd/1."""
     for _ in range(40):  # links, as in Linux
         folder = os.path.realpath(os.path.dirname(path))
-        if folder == "/dev/fd" or _DESCRIPTORS(folder):
+        if folder == "/dev/fd" or re.fullmatch(_DESCRIPTORS, folder):
             return os.path.exists(path)
         if not os.path.islink(path):
             return False

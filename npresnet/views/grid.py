@@ -177,4 +177,5 @@ def _save(page: Image.Image, path: str, kind: str, **options: Any) -> None:
         raise
     except (OSError, ValueError) as error:
         raise_signals(error)
-        raise ImageError(f"{path} cannot be written: {error}; check that its folder exists and is writable") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ImageError(f"{path} cannot be written: {reason}") from error

@@ -35,6 +35,7 @@ _LIBRARY = re.compile(r"(model|pytorch_model)([-.].*)?\.(safetensors|bin)")
 _WEIGHTS = (".pth", ".pt", ".th", ".tar", ".ckpt", ".bin", ".safetensors", ".npz", ".pkl")
 _MAX_BYTES = 16 << 20
 _RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's numbers
+_LEAST_SHARE = 1e-3  # 1/255 is one
 _CONVNEXT_SQUEEZES_FROM = 384
 _CONVNEXT_CROP = 224 / 256
 _TIMM_CROP = 0.875
@@ -215,4 +216,5 @@ def _is_shape(size: Any) -> bool:
 
 
 def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 2
+    """A number by which a side may be divided: one near 0 would make it infinite."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and _LEAST_SHARE <= value <= 2

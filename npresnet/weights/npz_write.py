@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.errors import CheckpointError, DeviceError
-from npresnet.system.files import replacing
+from npresnet.system.files import real_path, replacing
 from npresnet.system.memory import no_memory_for
 from npresnet.system.signals import raise_signals
 from npresnet.weights.npz import METADATA
@@ -71,13 +71,14 @@ def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """`files.replacing`, raising CheckpointError."""
-    destination = os.path.realpath(path_text(path))
-    folder = os.path.dirname(destination)
-    if os.path.isdir(destination):
-        raise CheckpointError(f"{destination} is a folder; give the path of the file to write.")
-    if not os.path.isdir(folder):
-        raise CheckpointError(f"{destination} cannot be written: folder {folder} does not exist; create it first.")
+    destination = path_text(path)
     try:
+        destination = real_path(destination)
+        folder = os.path.dirname(destination)
+        if os.path.isdir(destination):
+            raise CheckpointError(f"{destination} is a folder; give the path of the file to write.")
+        if not os.path.isdir(folder):
+            raise CheckpointError(f"{destination} cannot be written: folder {folder} does not exist; create it first.")
         with replacing(destination) as file:
             yield file
     except OSError as error:

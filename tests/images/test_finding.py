@@ -320,3 +320,13 @@ def test_a_folder_behind_two_links_is_found(tmp_path):
     os.symlink(first, shown / "to_first")
     os.symlink(second.parent, first / "to_second")
     assert find(shown, recursive=True) == [str(shown / "to_first" / "to_second" / "deep" / "x.jpg")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no folder in use can be deleted")
+def test_below_a_deleted_current_folder_there_is_nothing(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ImageError, match="holds no image files"):
+        find(".", recursive=True)

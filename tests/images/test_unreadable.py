@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import struct
@@ -74,6 +75,23 @@ def test_a_file_without_read_permission(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", refuse)  # root ignores permissions
     with pytest.raises(ImageError, match=r"secret.png is not readable by this user"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "match"),
+    [(errno.EMFILE, "too many files are open"), (errno.ENFILE, "too many"), (errno.ENOMEM, "does not fit into memory")],
+)
+def test_what_the_system_lacks_is_no_damage(tmp_path, monkeypatch, code, match):
+    path = tmp_path / "good.png"
+    path.write_bytes(encoded(picture("RGB", 8, 8), "PNG"))
+
+    def refuse(*args, **options):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ImageError, match=f"good.png .*{match}") as caught:
+        read(path)
+    assert "damaged" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,15 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path):
     with replacing(str(path)) as file:
         file.write(b"new")
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o600)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no folder in use can be deleted")
+def test_a_deleted_current_folder_is_named(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(OSError, match=r"current folder was deleted.*page\.html"), replacing("page.html"):
+        pass
+    with replacing(str(tmp_path / "page.html")) as file:
+        file.write(b"a")

@@ -177,7 +177,7 @@ def test_configurations_of_other_programs(tmp_path, config):
 
 
 @pytest.mark.parametrize("key", [*TIMM, *TIMM["pretrained_cfg"], *RESNET, *CONVNEXT])
-@pytest.mark.parametrize("value", [None, -1, 1e308, "x", [None], [[]], {"x": []}, {"0": {}}])
+@pytest.mark.parametrize("value", [None, -1, 1e-320, 1e308, "x", [None], [[]], {"x": []}, {"0": {}}])
 def test_values_of_the_wrong_type(tmp_path, key, value):
     """Never a crash, whatever stands there."""
     cfg = {name: value if name == key else known for name, known in TIMM["pretrained_cfg"].items()}

@@ -4,14 +4,15 @@ A new family is a file here (and others with its tables, reading and topology wh
 FAMILIES. The shared parts of residual networks are in `arch/residual`, those of classifiers in `arch/head`.
 
 A family that is told by names of its own is Deferred: its module is imported when a file has such a name, or when all
-names or options are asked for, so that other files load without it.
+names or options are asked for, so that other files load without it. So are those that look like the first ones but for
+some shapes: they are asked when these have declined.
 """
 
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, cast
 
-from npresnet.arch.families import cifar, handwritten, timm, torchvision
+from npresnet.arch.families import timm, torchvision
 from npresnet.arch.family import Family
 from npresnet.arch.residual import blocks
 from npresnet.arch.tensors import Tensors
@@ -45,8 +46,8 @@ def _deferred(name: str, *marks: str) -> Family:
 FAMILIES: tuple[Family, ...] = (  # the first match counts
     torchvision,
     timm,
-    handwritten,
-    cifar,
+    cast(Family, Deferred("handwritten", lambda tensors: True)),
+    cast(Family, Deferred("cifar", lambda tensors: True)),
     _deferred("resnetv2", "stages.0.blocks.0.conv1.weight"),
     _deferred("nfnet", "stages.0.0.conv1.gain"),
     _deferred("senet", "layer0.conv1.weight"),

@@ -29,6 +29,7 @@ from npresnet.arch.residual.reading import Layers, has_projections, read_residua
 from npresnet.arch.residual.stem import is_deep, stem_side
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
+from npresnet.system.later import Later, Table
 
 __all__ = ["ARCHS", "NAME", "OPTIONS", "build", "name_of", "named", "read", "signature"]
 
@@ -67,7 +68,7 @@ STEMS: Mapping[str, list[int]] = {
 }
 AVERAGED = ("d", "t")
 ANTIALIAS = {"": "none", "rs": "none", "aa": "avg", "blur": "blur"}
-GRAMMAR = re.compile(
+GRAMMAR = (
     r"(?P<gate>se|eca|cbam_)?res(?P<next>net|next)(?P<kind>aa|blur|rs)?(?P<depth>[0-9]+)(?P<stem>[cdts]?)"
     r"(_(?P<groups>[0-9]+)x(?P<width>[0-9]+)d)?(?P<norm>_gn)?"
 )
@@ -78,7 +79,7 @@ def options_of(name: str) -> Options | None:
 
     (se|eca|cbam_) resnet|resnext (aa|blur|rs) <depth> (c|d|t|s) (_<groups>x<width>d) (_gn)
     """
-    found = GRAMMAR.fullmatch(name)
+    found = re.fullmatch(GRAMMAR, name)
     if found is None or int(found["depth"]) not in DEPTHS or (found["next"] == "next") != bool(found["groups"]):
         return None
     depth, kind, stem = int(found["depth"]), found["kind"] or "", "d" if found["kind"] == "rs" else found["stem"]
@@ -105,14 +106,10 @@ def is_plain(options: Options) -> bool:
     return all(options[name] == value for name, value in usual.items())
 
 
-SENET154: Options = {
-    **(options_of("seresnext152_64x4d") or {}),
-    "stem_kernel": 3,
-    "stem_widths": [64, 64, 128],
-    "extra": {"planes": 64, "reduce_first": 2},
-    "projection_kernel": 3,
-}
-LIGHT: Options = {**(options_of("ecaresnet50") or {}), "layers": [1, 1, 11, 3], "downsample": "avg"}
+def _listed(name: str, **others: Any) -> Later[Options]:
+    """The options of a name in ARCHS, worked out when they are asked for; `others` replace some of them."""
+    return Later(lambda: {**(options_of(name) or {}), **others})
+
 
 _NAMES = (
     "resnet10t resnet14t resnet18d resnet26d resnet26t resnet34d "
@@ -127,11 +124,19 @@ _NAMES = (
     "seresnetaa50d seresnextaa101d_32x8d seresnextaa201d_32x8d "
     "resnetrs50 resnetrs101 resnetrs152 resnetrs200 resnetrs270 resnetrs350 resnetrs420"
 )
-ARCHS: Mapping[str, Options] = {
-    **{name: options for name in _NAMES.split() if (options := options_of(name)) is not None},
-    "senet154": SENET154,
-    "ecaresnetlight": LIGHT,
-}
+ARCHS: Mapping[str, Options] = Table(
+    {
+        **{name: _listed(name) for name in _NAMES.split()},
+        "senet154": _listed(
+            "seresnext152_64x4d",
+            stem_kernel=3,
+            stem_widths=[64, 64, 128],
+            extra={"planes": 64, "reduce_first": 2},
+            projection_kernel=3,
+        ),
+        "ecaresnetlight": _listed("ecaresnet50", layers=[1, 1, 11, 3], downsample="avg"),
+    }
+)
 
 
 def named(name: str) -> Options | None:

@@ -27,18 +27,16 @@ BODY = (
 )  # how the names of a body's tensors start
 PROJECTIONS = ("proj", "predictor", "prototype")  # how modules are called that serve a self-supervised loss alone
 # Modules whose result is multiplied with the features, or added to them: they are no links of a chain.
-BESIDE_THE_CHAIN = re.compile(
-    r"(^|\.)((\w+_)?(se|ca|sa|cbam|eca|scse|attn|att|attentions?|gates?|gating|excitation|adapters?)[0-9]*"
-    r"|(channel|spatial|self)_?att\w*|lora_\w+|se_\w+)(\.|$)",
-    re.IGNORECASE,
+BESIDE_THE_CHAIN = (
+    r"(?i)(^|\.)((\w+_)?(se|ca|sa|cbam|eca|scse|attn|att|attentions?|gates?|gating|excitation|adapters?)[0-9]*"
+    r"|(channel|spatial|self)_?att\w*|lora_\w+|se_\w+)(\.|$)"
 )
 # Weights of a loss of angles: its logits are s * cos(angle), or those of a linear layer without a bias.
-ANGULAR = re.compile(
-    r"arc|cos|sphere|margin|angular|magface|curricular|adaface|amsoftmax|am_softmax|sub_?center|metric|product|prox",
-    re.IGNORECASE,
+ANGULAR = (
+    r"(?i)arc|cos|sphere|margin|angular|magface|curricular|adaface|amsoftmax|am_softmax|sub_?center|metric|product|prox"
 )
 # Norms without statistics of these names are no LayerNorm.
-NO_LAYER_NORM = re.compile(r"(^|\.)\w*(bn|gn|batch|group|inst|scale|affine|shift|film|cond)\w*$", re.IGNORECASE)
+NO_LAYER_NORM = r"(?i)(^|\.)\w*(bn|gn|batch|group|inst|scale|affine|shift|film|cond)\w*$"
 MAX_MODULES = 8  # of a head whose order is searched for; more are taken in the file's order
 
 
@@ -70,7 +68,7 @@ def _up_to_the_logits(layers: list[Layer]) -> list[Layer]:
 
 def _angular(tensors: Tensors, chain: Sequence[Layer]) -> dict[str, Decision]:
     """The decision `head` for a classifier called like a loss of angles, without a bias; otherwise none."""
-    if f"{chain[-1].name}.bias" in tensors or not ANGULAR.search(chain[-1].name):
+    if f"{chain[-1].name}.bias" in tensors or not re.search(ANGULAR, chain[-1].name):
         return {}
     note = "named like a loss of angles, whose logits are s * cos(angle), and computed as a linear layer"
     return {"head": Decision([layer.name for layer in chain], "default", note, ("head='none'",))}
@@ -87,7 +85,7 @@ def layers_in(tensors: Tensors, names: Iterable[str]) -> list[Layer]:
 def _layers(tensors: Tensors, names: Iterable[str]) -> Iterator[Layer]:
     """In the file's order; other modules, and a projection for a loss, are left to the builder, which refuses them."""
     for module in dict.fromkeys(name.rpartition(".")[0] for name in names):
-        if any(part.startswith(PROJECTIONS) for part in module.split(".")) or BESIDE_THE_CHAIN.search(module):
+        if any(part.startswith(PROJECTIONS) for part in module.split(".")) or re.search(BESIDE_THE_CHAIN, module):
             continue
         shape = tensors.shape_of(f"{module}.weight")
         has_statistics = f"{module}.running_mean" in tensors
@@ -99,7 +97,9 @@ def _layers(tensors: Tensors, names: Iterable[str]) -> Iterator[Layer]:
             axes = LINEAR_AXES if len(shape) == 2 else CONV_AXES
             width = agreed(rows) or tensors.peek(f"{module}.weight", axes).shape[0]
             yield Layer(module, "linear" if len(shape) == 2 else "pointwise", shape[1], width)
-        elif len(shape) == 1 and (has_statistics or (f"{module}.bias" in tensors and not NO_LAYER_NORM.search(module))):
+        elif len(shape) == 1 and (
+            has_statistics or (f"{module}.bias" in tensors and not re.search(NO_LAYER_NORM, module))
+        ):
             yield _norm(tensors, module, "batch_norm" if has_statistics else "layer_norm")
 
 

@@ -5,7 +5,7 @@ Translated to timm's names for the same networks. Filters are standardised with 
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 UNITS = 40  # more than the 36 of BiT-M-R152's third block
 

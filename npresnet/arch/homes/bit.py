@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 _PARTS = {
     "a/group_norm": "norm1",

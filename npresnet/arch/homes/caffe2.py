@@ -17,7 +17,7 @@ trained in Caffe2 and stride on the 3x3. Detectron2 divides the pixels of ResNeX
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 _END = r"_(w|s|b|rm|riv)$"  # the last part of a name; an optimizer's state has one more
 _ROLES = ((r"_[ws]$", ".weight"), (r"_b$", ".bias"), (r"_rm$", ".running_mean"), (r"_riv$", ".running_var"))

@@ -10,7 +10,7 @@ otherwise), those from torchvision on the 3x3.
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 DETECTRON2 = Home(
     home="Detectron2",

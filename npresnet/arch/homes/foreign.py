@@ -8,7 +8,7 @@ refused by NEAREST.
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Foreign
+from npresnet.arch.homes.home import Foreign
 
 TRACE = "Export the float network by torch.onnx.export or torch.export, or load the float weights it was made from"
 _STAGE_BLOCK = r"^stages\.[0-9]+\.blocks\.[0-9]+\."

@@ -5,7 +5,7 @@ conv0, groupI.blockJ.{bn0, conv0, bn1, conv1, convdim}, bn, fc. The networks are
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 _BLOCK = r"^group{0}\.block([0-9]+)\."
 

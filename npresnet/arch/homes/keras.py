@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 EPS = 1.001e-5
 _ROLES = (

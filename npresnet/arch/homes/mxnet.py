@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 from npresnet.arch.homes.torchvision import FIRST_BLOCK
 
 _ROLES = ((r"\.gamma$", ".weight"), (r"\.beta$", ".bias"))

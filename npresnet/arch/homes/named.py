@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 from npresnet.arch.homes.torchvision import FIRST_BLOCK
 
 # DeepLearningExamples: `layers.<i-1>.<j>` for layer<i>.<j>.

@@ -16,7 +16,7 @@ The blocks of new PaddleClas are numbered through; those that start a stage have
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 STATISTICS = ((r"\._mean$", ".running_mean"), (r"\._variance$", ".running_var"))
 MATRICES = r"(^|\.)(fc|out|linear|classifier)(\.[0-9]+)?\.weight$"

@@ -5,7 +5,7 @@ LEADERS tells which of two networks is the one that such a training trains for u
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 # (the network, the other): parts of a prefix. The other is a moving average of it, or a copy.
 LEADERS: tuple[tuple[str, str], ...] = (

@@ -11,7 +11,7 @@ ReLU may be a function, or the pool missing.
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 NO_MODULE = "one module less than torchvision's between the first convolution and the stages"
 POOL_OR_NOT = {"max_pool": ("max_pool=False",)}

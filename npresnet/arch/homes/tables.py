@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
 from npresnet.arch.homes.big_transfer import BIG_TRANSFER
 from npresnet.arch.homes.bit import BIT
 from npresnet.arch.homes.caffe2 import CAFFE2, MOMENTUM
 from npresnet.arch.homes.caffe2 import HEADS as DETECTRON_HEADS
 from npresnet.arch.homes.detectron2 import DETECTRON2, HEADS
 from npresnet.arch.homes.functional import ZAGORUYKO
+from npresnet.arch.homes.home import Home
 from npresnet.arch.homes.keras import KERAS
 from npresnet.arch.homes.mxnet import MXNET
 from npresnet.arch.homes.named import DEEP_STEMS, LAYER0, NVIDIA, OPEN_MMLAB, PYTORCH_CIFAR100
+from npresnet.arch.homes.ours import OURS
 from npresnet.arch.homes.paddle import PADDLE
 from npresnet.arch.homes.selfsupervised import SELF_SUPERVISED
 from npresnet.arch.homes.sequential import SEQUENTIAL
 from npresnet.arch.homes.tasks import TASKS
-from npresnet.arch.homes.torchvision import OURS
 from npresnet.arch.homes.training import TRAINING
 from npresnet.arch.homes.transformers import TRANSFORMERS
 

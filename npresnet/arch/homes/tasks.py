@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 _FPN = r"^(backbone\.)?fpn\."
 _DETECTION = rf"{_FPN}|^rpn\.|^roi_heads\.|^head\.(classification|regression)_head\."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 _LOSS = (
     r"^([^.]+\.)*(criterion|loss|losses|loss_fn|loss_func|loss_function|[a-z]+_(criterion|loss|loss_fn)|criterion_[a-z]+)"

@@ -8,7 +8,7 @@ classifier.1                                                                its 
 
 from __future__ import annotations
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 
 RENAMED = (
     (r"^embedder\.embedder\.convolution\.", "conv1."),

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npresnet.arch.homes import Home
+from npresnet.arch.homes.home import Home
 from npresnet.arch.homes.selfsupervised import LEADERS
 from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
 from npresnet.errors import ArchitectureError

@@ -17,7 +17,7 @@ from npresnet.arch.head.choice import ALL_BODIES
 from npresnet.arch.tensors import Tensors
 
 if TYPE_CHECKING:
-    from npresnet.arch.homes import Home
+    from npresnet.arch.homes.home import Home
 
 
 def left_out(home: Home, tensors: Tensors) -> list[str]:

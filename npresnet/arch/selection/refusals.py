@@ -14,7 +14,7 @@ from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
 from npresnet.errors import ArchitectureError
 
 if TYPE_CHECKING:
-    from npresnet.arch.homes import Foreign
+    from npresnet.arch.homes.home import Foreign
 
 SUPPORTED = (
     "npresnet builds residual networks: `npresnet.list_archs()` names them, and the documentation's page on families "

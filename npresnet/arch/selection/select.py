@@ -14,7 +14,7 @@ from npresnet.arch.tensors import Tensors, shorten
 from npresnet.config import Decision, Origin
 
 if TYPE_CHECKING:
-    from npresnet.arch.homes import Home
+    from npresnet.arch.homes.home import Home
 
 Decisions = dict[str, Decision]
 

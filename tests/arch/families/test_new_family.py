@@ -11,7 +11,8 @@ import npresnet
 from npresnet import arch, ops
 from npresnet.arch import families
 from npresnet.arch.family import Reading
-from npresnet.arch.homes import Home, tables
+from npresnet.arch.homes import tables
+from npresnet.arch.homes.home import Home
 from npresnet.arch.options import COMMON, Option, is_whole
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from npresnet import arch
-from npresnet.arch.homes import Home, tables
+from npresnet.arch.homes import tables
+from npresnet.arch.homes.home import Home
 from npresnet.arch.selection.select import select
 from npresnet.arch.tensors import Tensors
 from npresnet.config import Decision
