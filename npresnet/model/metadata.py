@@ -71,10 +71,15 @@ def to_metadata(
         "format": FORMAT,
         "version": VERSION,
         "config": Config(decided).to_dict(),
-        "preprocess": None if preprocess is None else preprocess.to_dict(),
+        "preprocess": None if preprocess is None else _written(preprocess),
         "labels": None if labels is None else list(labels),
         "source": source.to_dict(),
     }
+
+
+def _written(preprocess: Preprocess) -> dict[str, Any]:
+    """Its options, without `draft` unless it is set: older versions know no such option, and refuse the file."""
+    return {name: value for name, value in preprocess.to_dict().items() if name != "draft" or value}
 
 
 def from_metadata(metadata: Mapping[str, Any], path: str) -> Stored | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 
 import numpy as np
@@ -173,3 +174,16 @@ def test_networks_without_their_head(tmp_path, name):
     npresnet.build(name, num_classes=3, threads=1).save(tmp_path / "saved.npz")
     with load(tmp_path / "saved.npz", head="none") as model:
         assert list(model.network.outputs) == ["embedding"]
+
+
+@pytest.mark.parametrize("draft", [False, True])
+def test_draft_is_written_only_where_it_is_set(bare, tmp_path, draft):
+    """Versions that know no such option read what is written without it."""
+    path = tmp_path / "w.npz"
+    given = npresnet.Preprocess(resize=40, crop=32, draft=draft)
+    npresnet.load(bare, preprocess=given, shortcut="A").save(path)
+    with np.load(path) as archive:
+        written = json.loads(str(archive["__npresnet__"]))
+    assert ("draft" in written["preprocess"]) is draft
+    with load(path) as model:
+        assert model.config.value("preprocess") == given.to_dict()
