@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.kit import cold
 from benchmarks.kit.cold import Program, ProgramError, race, run_once
+from npresnet.bench.memory import Memory
 
 
 def program(name: str, code: str, *needs: str) -> Program:
@@ -14,7 +15,7 @@ def program(name: str, code: str, *needs: str) -> Program:
 
 
 def test_one_run_has_output_time_and_memory(monkeypatch):
-    monkeypatch.setattr(cold, "peak_mb", lambda: 1.0)  # other tests may have made this process larger than the child
+    monkeypatch.setattr(cold, "memory", lambda: Memory(1.0, 1.0))  # other tests may have made this process larger than the child
     run = run_once(program("big", "held = bytearray(500_000_000); print(7)"), os.environ)
     assert run.printed == "7"
     assert run.wall_ms > 0

@@ -13,6 +13,7 @@ import pytest
 
 import npresnet
 from npresnet.cpu.kernels.filters import Filters
+from npresnet.system.stamp import settle
 
 X = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
 PROGRAM = """
@@ -78,6 +79,7 @@ def test_the_second_load_in_one_process_writes(folder, tmp_path, monkeypatch):
 
 def test_a_damaged_file_is_replaced_by_the_next_load(folder, tmp_path):
     path = saved(tmp_path, seed=5)
+    settle(str(path))  # otherwise the first of the two files may say nothing of its stamp
     expected = npresnet.load(path, threads=1)(X)
     npresnet.load(path, threads=1)(X)
     (file,) = files(folder)
