@@ -15,7 +15,8 @@ def program(name: str, code: str, *needs: str) -> Program:
 
 
 def test_one_run_has_output_time_and_memory(monkeypatch):
-    monkeypatch.setattr(cold, "memory", lambda: Memory(1.0, 1.0))  # other tests may have made this process larger than the child
+    small = Memory(1.0, 1.0)  # other tests may have made this process larger than the child
+    monkeypatch.setattr(cold, "memory", lambda: small)
     run = run_once(program("big", "held = bytearray(500_000_000); print(7)"), os.environ)
     assert run.printed == "7"
     assert run.wall_ms > 0
