@@ -177,10 +177,14 @@ def _of_projection(table: dict[str, Member], norms: list[str], projection: str) 
 def _convolves_first(tables: Sequence[dict[str, Member]], branch: list[str], norms: list[str], projection: str) -> bool:
     """Whether convolutions stand before their norms, as it is usual to write them in order.
 
-    A norm that a projection separates from the branch's last convolution, but not from the others, follows the sum.
+    And norms of numbered names in that order: widths do not tell bn2 from bn1. A norm that a projection separates from
+    the branch's last convolution, where none separates the others, follows the sum.
     """
     convs, after = ([tables[0][name].place for name in names] for names in (branch, norms))
     in_pairs = all(norm < conv for norm, conv in zip(after, convs[1:], strict=False))
+    called = [re.sub("[0-9]+", "#", name) for name in norms]
+    if len(set(called)) == 1 and norms != sorted(norms, key=natural):
+        return False
     separated = (t[branch[-1]].place < t[projection].place < t[norms[-1]].place for t in tables if projection in t)
     return convs[0] < after[0] and not (in_pairs and any(separated))
 

@@ -194,11 +194,20 @@ def _is_whole(names: list[str]) -> bool:
 
 
 def _ends_in_norm(tensors: Tensors, modules: dict[str, str]) -> bool:
-    """Whether a norm with statistics follows the blocks, before the pool or after it, perhaps with an activation."""
-    names = list(tensors)
-    last = max(i for i, name in enumerate(names) if name.rpartition(".")[0] in modules)
-    after = next((name.rpartition(".")[0] for name in names[last + 1 :] if name.endswith(".weight")), "")
-    return f"{after}.running_mean" in tensors
+    """Whether a norm with statistics may follow the blocks, before the pool or after it, perhaps with an activation.
+
+    Those of a head follow a linear layer of their width.
+    """
+    before: tuple[int, ...] = ()
+    for name in tensors:
+        module, _, role = name.rpartition(".")
+        if role != "weight" or module in modules:
+            continue
+        shape = tensors.shape(name)
+        if f"{module}.running_mean" in tensors and (len(before) != 2 or before[:1] != shape):
+            return True
+        before = shape
+    return False
 
 
 def _common_module(names: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from ast import literal_eval
 
 import numpy as np
 import pytest
@@ -127,6 +126,8 @@ NO_RESIDUAL_NETWORKS = {
         STEM | block("s.0", 8, 16) | norm("s.0.last", 16), (r"s\.0\.bn2\..*", "lost"), (r"s\.0\.last", "s.0.bn2")
     ),
     "a norm after the blocks": STEM | block("s.0", 8, 16) | norm("last", 16) | linear("answer", 3, 16),
+    "a norm at the end": STEM | block("s.0", 8, 16) | linear("answer", 3, 16) | norm("last", 16),
+    "bn2 before bn1": STEM | own(block("s.0", 8, 16), ("bn1", "n3"), ("bn2", "n1"), ("n3", "n2")),
     "RegNet": conv("start", 8, 3, 3, 3) | norm("start_norm", 8) | grouped("s.0", 16) | linear("answer", 3, 16),
     "a lost norm": own(STEM | block("s.0", 8, 16), (r"\.skip", ".downsample.0")),
 }
@@ -147,6 +148,10 @@ MENDED = {
     "a gate": lambda tensors: own(tensors, ("gate", "way")),
     "a norm after the sum": lambda tensors: STEM | block("s.0", 8, 16),
     "a norm after the blocks": lambda tensors: own(tensors, (r"^last\..*", "last.num_batches_tracked")),
+    "a norm at the end": lambda tensors: (
+        STEM | block("s.0", 8, 16) | linear("h", 4, 16) | norm("n", 4) | linear("a", 3, 4)
+    ),
+    "bn2 before bn1": lambda tensors: own(tensors, ("n2", "n0")),
     "RegNet": lambda tensors: STEM | grouped("s.0", 32),
     "a lost norm": lambda tensors: tensors | norm("s.0.downsample.1", 16),
     "a missing block": lambda tensors: own(tensors, (r"s\.2", "s.1")),
@@ -159,39 +164,6 @@ MENDED = {
 def test_without_that_fault_it_is_read(name):
     _, config = arch.build(MENDED[name](NO_RESIDUAL_NETWORKS[name]))
     assert config.value("home") == "hand-written"
-
-
-def test_what_no_tensor_tells_is_ambiguous_until_the_network_is_confirmed():
-    tensors = stages(basic_net())
-    for options in (
-        {"max_pool": True},
-        {"max_pool": True, "activation": "relu", "last_stride": 2, "output_stride": 32},
-    ):
-        assert list(arch.build(tensors, options=options)[1].ambiguous()) == ["arch"]
-    _, config = arch.build(tensors, options={"max_pool": True})
-    assert "activation='leaky_relu'" in config["arch"].alternatives
-    assert "ReLU after each norm but a block's last" in config["arch"].note
-    assert f"arch='{config.value('arch')}'" in config["arch"].note
-    confirmed = arch.build(tensors, arch=config.value("arch"), options={"max_pool": True})[1]
-    assert not confirmed.ambiguous()
-    told = arch.build(tensors, arch=config.value("arch"), origins={"arch": "file"}, options={"max_pool": True})[1]
-    assert list(told.ambiguous()) == ["arch"]
-
-
-def test_each_alternative_can_be_given():
-    for tensors in (stages(basic_net((1, 1, 1))), stages(basic_net((1, 1, 1, 1))), STEM | block("s.0", 8, 16)):
-        for text in arch.build(tensors)[1]["arch"].alternatives:
-            name, _, value = text.partition("=")
-            _, config = arch.build(tensors, options={name: literal_eval(value)})
-            assert config[name].origin == "caller"
-
-
-def test_a_classifier_on_two_images_is_not_taken_for_two_pools():
-    tensors = STEM | block("s.0", 8, 16) | linear("answer", 3, 32)
-    with pytest.raises(ArchitectureError, match=r"twice the features .* two images, .*global_pool='catavgmax'"):
-        arch.build(tensors)
-    assert arch.build(tensors, options={"global_pool": "catmaxavg"})[1].value("num_classes") == 3
-    assert arch.build(tensors, options={"head": "none"})[1].value("home") == "hand-written"
 
 
 def test_a_block_of_very_many_convolutions_is_not_searched(monkeypatch):
