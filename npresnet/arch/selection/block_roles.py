@@ -14,7 +14,7 @@ PROJECTION = re.compile(
 GATE = re.compile(r"gate|gating|atten|attn|mask|squeez|excit|calib", re.I)  # multiplied with the branch, not added
 FOLLOWED = re.compile(r"(^|\.)(downsample|shortcut)\.0$")  # projections that a norm follows in every home
 KINDS = {(3, 3): "BasicBlock", (1, 3, 1): "Bottleneck"}  # the sides of a branch's convolutions
-MOST_CONVS = 4  # of a block: a Bottleneck's branch and a projection
+FULL_BLOCK = 4  # convolutions: those of a Bottleneck and a projection
 
 
 class Member(NamedTuple):
@@ -86,14 +86,14 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
     channels   what the first one reads
     is_sorted  by name, so that places tell nothing
     """
-    if max(map(len, blocks)) > 2 * MOST_CONVS:
+    if max(map(len, blocks)) > 2 * FULL_BLOCK:
         return None
     tables = [{member.name: member for member in block} for block in blocks]
     everywhere = [name for name in tables[0] if all(name in table for table in tables)]
     some = list(dict.fromkeys(name for table in tables for name in table if name not in everywhere))
     convs = [name for name in everywhere if tables[0][name].kind == "conv"]
     optional = [name for name in some if next(t[name] for t in tables if name in t).kind == "conv"]
-    if len(optional) > 1 or len(convs) + len(optional) > MOST_CONVS:
+    if len(optional) > 1 or len(convs) + len(optional) > FULL_BLOCK:
         return None
     fitting = []
     for projection in (name for name in optional or convs if not GATE.search(name)):
