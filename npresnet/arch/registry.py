@@ -53,8 +53,12 @@ def build(
         if read is None:
             raise
         of_another = None if foreign(selected) is None else error
+    from npresnet.arch.selection.structure import doubted
+
+    is_confirmed = arch is not None and who.get("arch", "caller") == "caller"
     try:
-        return _built(*read, arch, given, who, hints)
+        network, config = _built(*read, arch, given, who, hints)
+        return network, doubted(config, given, is_confirmed=is_confirmed)
     except ArchitectureError as error:
         raise of_another or error from None
 

@@ -186,8 +186,8 @@ def _pool_decision(layers: Sequence[Layer], features: int | None) -> Decision:
         return Decision("avg", "default")
     if _is_fastais_start(layers):
         return Decision("catmaxavg", "inferred", "twice the features, and a BatchNorm first: fastai's head")
-    note = f"{2 * features} features of {features} channels: both pools, timm's order"
-    return Decision("catavgmax", "default", note, ("global_pool='catmaxavg'",))
+    note = f"{2 * features} features of {features} channels: both pools, timm's order, unless they are of two images"
+    return Decision("catavgmax", "default", note, ("global_pool='catmaxavg'", "head='none'"))
 
 
 def _is_fastais_start(layers: Sequence[Layer]) -> bool:

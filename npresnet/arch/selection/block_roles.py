@@ -11,8 +11,10 @@ from typing import NamedTuple
 PROJECTION = re.compile(
     r"short|skip|down|proj|ident|resid|match|side|right|bypass|adjust|(^|[._])(res|ds)([._]|$)", re.I
 )
+GATE = re.compile(r"gate|gating|atten|attn|mask|squeez|excit|calib", re.I)  # multiplied with the branch, not added
 FOLLOWED = re.compile(r"(^|\.)(downsample|shortcut)\.0$")  # projections that a norm follows in every home
 KINDS = {(3, 3): "BasicBlock", (1, 3, 1): "Bottleneck"}  # the sides of a branch's convolutions
+FULL_BLOCK = 4  # convolutions: those of a Bottleneck and a projection
 
 
 class Member(NamedTuple):
@@ -84,15 +86,17 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
     channels   what the first one reads
     is_sorted  by name, so that places tell nothing
     """
+    if max(map(len, blocks)) > 2 * FULL_BLOCK:
+        return None
     tables = [{member.name: member for member in block} for block in blocks]
     everywhere = [name for name in tables[0] if all(name in table for table in tables)]
     some = list(dict.fromkeys(name for table in tables for name in table if name not in everywhere))
     convs = [name for name in everywhere if tables[0][name].kind == "conv"]
     optional = [name for name in some if next(t[name] for t in tables if name in t).kind == "conv"]
-    if len(optional) > 1:
+    if len(optional) > 1 or len(convs) + len(optional) > FULL_BLOCK:
         return None
     fitting = []
-    for projection in optional or convs:
+    for projection in (name for name in optional or convs if not GATE.search(name)):
         branch = [name for name in convs if name != projection]
         widths = _widths(tables, branch, projection, channels)
         norms = None if widths is None else _norms(tables, branch, projection, everywhere, some)
@@ -100,7 +104,7 @@ def find_roles(blocks: Sequence[Sequence[Member]], channels: int, is_sorted: boo
             norms is not None and are_usual(branch, norms) and _is_usual_projection(projection, norms[len(branch) :])
         )
         in_order = _are_alike if is_sorted else _convolves_first
-        if widths and norms and usual and in_order(tables[0], branch, norms[: len(branch)]):
+        if widths and norms and usual and in_order(tables, branch, norms[: len(branch)], projection):
             fitting.append((projection, _named(branch, norms, projection), widths))
     if len(fitting) > 1:
         fitting = [found for found in fitting if PROJECTION.search(found[0])]
@@ -170,12 +174,22 @@ def _of_projection(table: dict[str, Member], norms: list[str], projection: str) 
     return next((found for found in (same, called, follows) if len(found) == 1), [])
 
 
-def _convolves_first(table: dict[str, Member], branch: list[str], norms: list[str]) -> bool:
-    """Whether a block's first convolution stands before its first norm, as it is usual to write them in order."""
-    return table[branch[0]].place < table[norms[0]].place
+def _convolves_first(tables: Sequence[dict[str, Member]], branch: list[str], norms: list[str], projection: str) -> bool:
+    """Whether convolutions stand before their norms, as it is usual to write them in order.
+
+    And norms of numbered names in that order: widths do not tell bn2 from bn1. A norm that a projection separates from
+    the branch's last convolution, where none separates the others, follows the sum.
+    """
+    convs, after = ([tables[0][name].place for name in names] for names in (branch, norms))
+    in_pairs = all(norm < conv for norm, conv in zip(after, convs[1:], strict=False))
+    called = [re.sub("[0-9]+", "#", name) for name in norms]
+    if len(set(called)) == 1 and norms != sorted(norms, key=natural):
+        return False
+    separated = (t[branch[-1]].place < t[projection].place < t[norms[-1]].place for t in tables if projection in t)
+    return convs[0] < after[0] and not (in_pairs and any(separated))
 
 
-def _are_alike(table: dict[str, Member], branch: list[str], norms: list[str]) -> bool:
+def _are_alike(tables: Sequence[dict[str, Member]], branch: list[str], norms: list[str], projection: str) -> bool:
     """Whether names differ in numbers or single letters, which tell their order; that of words is lost by sorting."""
     parts = (
         {re.sub(r"[0-9]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])", "#", name) for name in names} for names in (branch, norms)

@@ -14,13 +14,14 @@ which nothing in the file confirms: the decisions say so aloud.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from npresnet.arch.selection.block_roles import Member, Roles, are_usual, find_roles, natural, number
 from npresnet.arch.tensors import OUTSIDE, Tensors
-from npresnet.config import Decision
+from npresnet.config import Config, Decision
+from npresnet.errors import ArchitectureError
 
 HOME = "hand-written"
 NOTE = "usual; the names are of no known home"
@@ -28,6 +29,13 @@ OURS = re.compile(r"(layer[0-9]+|conv[0-9]+|bn[0-9]+|maxpool)(\.|$)")  # names t
 DEEPEST = 8  # parts of a block's name
 # Networks of like shapes that stride in other places or lack an activation: RegNet-X, and labml's annotated ResNet.
 UNLIKE = re.compile(r"(^|\.)s1\.b1\.|^(trunk_output|regnet)\.|(^|\.)blocks\.0\.shortcut\.conv\.")
+# What no tensor tells: see `doubted`.
+ASSUMED = (
+    "by shapes and order alone, the rest as torchvision's: ReLU after each norm but a block's last and after each sum, "
+    "stride 2 where each stage but the first begins, nothing scaled, gated or repeated; arch={!r} confirms it"
+)
+FOUR_STAGES = 4  # to which output_stride applies
+OTHERS = {"activation": "'leaky_relu'", "last_stride": "1", "output_stride": "16"}
 IMAGE_CHANNELS = 4  # at most; blocks read more
 
 
@@ -51,12 +59,36 @@ def by_structure(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]] | None
             break
     else:
         return None
+    if _ends_in_norm(tensors, modules):
+        return None
     around = _common_module(tensors)
     names = {name: _translated(name, modules, around) for name in tensors}
     if len(set(names.values())) < len(names) or all(old == new for old, new in names.items()):
         return None
     ours = tensors.renamed(names.__getitem__)
     return ours, _assumed(ours)
+
+
+def doubted(config: Config, given: Mapping[str, Any], *, is_confirmed: bool) -> Config:
+    """The decisions, of which the network itself is ambiguous until the caller confirms it by its name.
+
+    Tensors do not tell where a hand-written network has activations and strides, and whether its blocks add. Raises
+    ArchitectureError for a classifier on twice the features, which two images explain as well as two pools.
+    """
+    pool = config.get("global_pool")
+    if pool is not None and pool.value in ("catavgmax", "catmaxavg") and "global_pool" not in given:
+        raise ArchitectureError(
+            "the classifier reads twice the features that the network gives: the average and the maximum of each "
+            "channel, or two images, or something else beside. Give global_pool='catavgmax' or global_pool='catmaxavg' "
+            "if it is both pools, or head='none' for the embedding"
+        )
+    if is_confirmed:
+        return config
+    arch = config["arch"]
+    fits = [option for option in OTHERS if option != "output_stride" or len(config.value("layers", ())) == FOUR_STAGES]
+    left = [option for option in fits if option not in given]
+    others = tuple(f"{option}={OTHERS[option]}" for option in left or fits)
+    return config.with_decisions(arch=arch._replace(note=ASSUMED.format(arch.value), alternatives=others))
 
 
 def _members(tensors: Tensors) -> Iterable[Member]:
@@ -97,10 +129,20 @@ def _renamed(parts: Parts, is_sorted: bool) -> dict[str, str] | None:
         return None
     roles = find_roles(list(parts.blocks.values()), convs[-1].width, is_sorted)
     stages = None if roles is None else _stages(parts.blocks, roles)
-    if roles is None or stages is None:
+    if roles is None or stages is None or (convs[-1].side == 3 and _is_like_regnet(parts.blocks, roles)):
         return None
     own = {f"{block}.{old}": f"{stages[block]}.{new}" for block in parts.blocks for old, new in roles.names.items()}
     return {**stem, **{block: stages[block] for block in parts.blocks}, **own}
+
+
+def _is_like_regnet(blocks: dict[str, list[Member]], roles: Roles) -> bool:
+    """Whether Bottlenecks have groups and do not widen: then a 3x3 stem and the first stage have strides of 2."""
+    old = {new: name for name, new in roles.names.items()}
+    if "conv3" not in old:
+        return False
+    tables = ({member.name: member for member in inside} for inside in blocks.values())
+    sides = [[table[old[f"conv{i}"]] for i in (1, 2, 3)] for table in tables]
+    return any(a.width > b.before and b.width == c.width for a, b, c in sides)
 
 
 def _stem(convs: list[Member], parts: Parts, is_sorted: bool) -> dict[str, str] | None:
@@ -151,6 +193,23 @@ def _is_whole(names: list[str]) -> bool:
     return all(int(after[2]) == int(before[2]) + 1 for before, after in pairs)
 
 
+def _ends_in_norm(tensors: Tensors, modules: dict[str, str]) -> bool:
+    """Whether a norm with statistics may follow the blocks, before the pool or after it, perhaps with an activation.
+
+    Those of a head follow a linear layer of their width.
+    """
+    before: tuple[int, ...] = ()
+    for name in tensors:
+        module, _, role = name.rpartition(".")
+        if role != "weight" or module in modules:
+            continue
+        shape = tensors.shape(name)
+        if f"{module}.running_mean" in tensors and (len(before) != 2 or before[:1] != shape):
+            return True
+        before = shape
+    return False
+
+
 def _common_module(names: Iterable[str]) -> str:
     """The module in which all stand, with its dot; "" where there is none."""
     first, *others = (name.split(".")[:-1] for name in names)
@@ -176,7 +235,9 @@ def _assumed(tensors: Tensors) -> dict[str, Decision]:
     """The decisions that a home which is unknown leaves open."""
     side = tensors.length("conv1.weight", 2, ndim=4)
     decided = {"home": Decision(HOME, "inferred", "read by shapes and order"), "labels": Decision(None, "default")}
-    if side in (None, 7):  # None: several convolutions
+    if side is None:  # several convolutions
+        decided["stem_stride"] = Decision(2, "default", NOTE, ("stem_stride=1",))
+    if side in (None, 7):
         decided["max_pool"] = Decision(True, "default", NOTE, ("max_pool=False",))
     elif side == 3:
         decided["stem_stride"] = Decision(1, "default", NOTE, ("stem_stride=2", "stem=[[3, 1, 2]]"))

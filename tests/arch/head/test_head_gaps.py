@@ -134,7 +134,8 @@ def test_fastai_with_an_average_alone():
 def test_twice_the_features_are_two_pools_in_an_ambiguous_order():
     network, config = arch.build(NET | linear("fc", 2, 16))
     assert config["global_pool"].value == "catavgmax"
-    assert config["global_pool"].alternatives == ("global_pool='catmaxavg'",)
+    assert config["global_pool"].alternatives == ("global_pool='catmaxavg'", "head='none'")
+    assert "two images" in config["global_pool"].note
     assert network["global_pool"].inputs == ("global_pool.avg", "global_pool.max")
     network, config = arch.build(NET | linear("fc", 2, 16), options={"global_pool": "catmaxavg"})
     assert config.ambiguous() == {}

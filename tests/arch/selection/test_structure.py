@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from npresnet import arch
+from npresnet.arch.selection import block_roles
 from npresnet.arch.selection.structure import by_structure
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, conv, norm
+from tests.arch.fabric import basic_net, bottleneck_net, conv, linear, norm
 
 STEM = conv("start", 8, 3, 7, 7) | norm("start_norm", 8)
 
@@ -32,6 +33,13 @@ def block(name, before, after, *, first="conv", last=None):
     tensors = conv(f"{name}.{first}1", after, before, 3, 3) | norm(f"{name}.bn1", after)
     tensors |= conv(f"{name}.{first}2", last or after, after, 3, 3) | norm(f"{name}.bn2", last or after)
     return tensors | (conv(f"{name}.skip", after, before, 1, 1) if before != after else {})
+
+
+def grouped(name, last):
+    """A Bottleneck from 8 channels whose 3x3 has two groups, 16 channels wide."""
+    tensors = conv(f"{name}.a", 16, 8, 1, 1) | norm(f"{name}.na", 16)
+    tensors |= conv(f"{name}.b", 16, 8, 3, 3) | norm(f"{name}.nb", 16)
+    return tensors | conv(f"{name}.c", last, 16, 1, 1) | norm(f"{name}.nc", last) | conv(f"{name}.skip", last, 8, 1, 1)
 
 
 @pytest.mark.parametrize("word", ["stage", "block", "conv", "res", "group_", "layers.", "net.levels."])
@@ -113,6 +121,14 @@ NO_RESIDUAL_NETWORKS = {
     ),
     "a norm that a pool separates": own(STEM | block("s.0", 8, 16), (r"^start\.", "e.0."), ("^start_norm", "e.2")),
     "a projection behind two modules": own(STEM | block("s.0", 8, 16), (r"\.skip", ".skip.2")),
+    "a gate": own(STEM | block("s.0", 8, 16), (r"\.skip", ".gate")),
+    "a norm after the sum": own(
+        STEM | block("s.0", 8, 16) | norm("s.0.last", 16), (r"s\.0\.bn2\..*", "lost"), (r"s\.0\.last", "s.0.bn2")
+    ),
+    "a norm after the blocks": STEM | block("s.0", 8, 16) | norm("last", 16) | linear("answer", 3, 16),
+    "a norm at the end": STEM | block("s.0", 8, 16) | linear("answer", 3, 16) | norm("last", 16),
+    "bn2 before bn1": STEM | own(block("s.0", 8, 16), ("bn1", "n3"), ("bn2", "n1"), ("n3", "n2")),
+    "RegNet": conv("start", 8, 3, 3, 3) | norm("start_norm", 8) | grouped("s.0", 16) | linear("answer", 3, 16),
     "a lost norm": own(STEM | block("s.0", 8, 16), (r"\.skip", ".downsample.0")),
 }
 
@@ -129,6 +145,14 @@ MENDED = {
     "no room for an activation": lambda tensors: own(tensors, (r"m\.3", "m.4"), (r"m\.2", "m.3")),
     "something before the first convolution": lambda tensors: own(tensors, (r"e\.1", "e.0"), (r"e\.2", "e.1")),
     "a norm that a pool separates": lambda tensors: own(tensors, (r"e\.2", "e.1")),
+    "a gate": lambda tensors: own(tensors, ("gate", "way")),
+    "a norm after the sum": lambda tensors: STEM | block("s.0", 8, 16),
+    "a norm after the blocks": lambda tensors: own(tensors, (r"^last\..*", "last.num_batches_tracked")),
+    "a norm at the end": lambda tensors: (
+        STEM | block("s.0", 8, 16) | linear("h", 4, 16) | norm("n", 4) | linear("a", 3, 4)
+    ),
+    "bn2 before bn1": lambda tensors: own(tensors, ("n2", "n0")),
+    "RegNet": lambda tensors: STEM | grouped("s.0", 32),
     "a lost norm": lambda tensors: tensors | norm("s.0.downsample.1", 16),
     "a missing block": lambda tensors: own(tensors, (r"s\.2", "s.1")),
     "no first block": lambda tensors: own(tensors, (r"s1\.1", "s1.0")),
@@ -140,6 +164,14 @@ MENDED = {
 def test_without_that_fault_it_is_read(name):
     _, config = arch.build(MENDED[name](NO_RESIDUAL_NETWORKS[name]))
     assert config.value("home") == "hand-written"
+
+
+def test_a_block_of_very_many_convolutions_is_not_searched(monkeypatch):
+    tried = []
+    monkeypatch.setattr(block_roles, "_widths", lambda *given: tried.append(given))
+    many = {name: array for i in range(300) for name, array in conv(f"s.0.c{i}", 8, 8, 1, 1).items()}
+    assert by_structure(Tensors(STEM | many)) is None
+    assert not tried
 
 
 def test_the_same_network_without_those_faults_is_read():
