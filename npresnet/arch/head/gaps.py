@@ -88,8 +88,8 @@ def _gap(before: Layer, after: Layer, is_leading: bool, was_active: bool) -> Gap
     if hidden == 0 or (hidden is None and not after.is_linear and before.is_linear):
         return None
     name = _place(before, hidden)
-    if is_leading:  # BatchNorm and Dropout before the first linear layer
-        return Gap(name, "none", False)
+    if is_leading:  # BatchNorm and Dropout before the first linear layer; a number left out may be an activation's
+        return Gap(name, "none", hidden is not None)
     if _is_bodys_own(before, after) or was_active:
         return Gap(name, "none", True)
     return Gap(name, "relu", True)

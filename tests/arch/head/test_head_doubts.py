@@ -61,3 +61,21 @@ def test_not_every_pair_of_vectors_is_a_layer_norm(name):
     with pytest.raises(ArchitectureError, match=rf"reads: {name}\.weight"):
         arch.build(NET | vectors(name) | linear("fc", 3, FEATURES))
     assert arch.build(NET | vectors("ln") | linear("fc", 3, FEATURES))[0]["ln"].op == "group_norm"
+
+
+@pytest.mark.parametrize("between", [nn.Dropout(), nn.ReLU(), nn.Tanh()], ids=lambda module: type(module).__name__)
+def test_between_a_norm_and_the_first_linear_layer_may_be_an_activation(between):
+    """BatchNorm1d, Dropout, Linear has the names of BatchNorm1d, ReLU, Linear."""
+    head = randomised(nn.Sequential(nn.BatchNorm1d(FEATURES), between, nn.Linear(FEATURES, 3)))
+    tensors = tensors_of(head, "fc.")
+    config = arch.build(NET | tensors)[1]
+    assert config["head_activation"].value == "none"
+    assert config["head_activation"].alternatives[0] == "head_activation='relu'"
+    name = {"Dropout": "none", "ReLU": "relu", "Tanh": "tanh"}[type(between).__name__]
+    _, config = check(head, tensors, head_activation=name)
+    assert config.ambiguous() == {}
+
+
+def test_a_norm_right_before_the_first_linear_layer_is_certain():
+    tensors = tensors_of(nn.Sequential(nn.BatchNorm1d(FEATURES), nn.Linear(FEATURES, 3)), "fc.")
+    assert arch.build(NET | tensors)[1].ambiguous() == {}
