@@ -44,7 +44,7 @@ def name_of(source: Any) -> str:
     if isinstance(source, (str, os.PathLike)):
         return visible(shortened(os.fsdecode(source)))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return f"the image in {len(source)} bytes"
+        return f"the image in {len(source)} bytes" if len(source) else "the image"
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
     if isinstance(file, str) and file:
         return visible(shortened(file))
