@@ -42,7 +42,7 @@ def name_of(source: Any) -> str:
     if isinstance(source, Mapping) or is_scalar(source):
         source = path_of(source) or unwrapped(source)
     if isinstance(source, (str, os.PathLike)):
-        return visible(shortened(os.fsdecode(source)))
+        return visible(shortened(os.fsdecode(source))) or "''"
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"the image in {len(source)} bytes" if len(source) else "the image"
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
@@ -86,6 +86,8 @@ def reason(error: Exception, source: Any) -> str:
             return f"is a link to {visible(shortened(os.readlink(os.fsdecode(source))))}, which does not exist"
         if error.errno == errno.ELOOP:
             return "cannot be read: it is one of several symbolic links that lead in a circle"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "cannot be read: it is too long for a path; pass an image's bytes as bytes, not as text"
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the spelling and the current directory"
     if isinstance(error, PermissionError):
