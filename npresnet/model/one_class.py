@@ -40,9 +40,11 @@ def class_index(text: str, labels: Sequence[str] | None, asked: str) -> int:
 
 def _near(wanted: str, labels: Sequence[str]) -> list[int]:
     """Classes with this word in their label, then those spelled alike."""
+    if not wanted:
+        return []
     plain = [_plain(label) for label in labels]
     holding = [index for index, label in enumerate(plain) if re.search(rf"\b{re.escape(wanted)}\b", label)]
-    holding = holding or [index for index, label in enumerate(plain) if wanted and wanted in label]
+    holding = holding or [index for index, label in enumerate(plain) if wanted in label]
     names = {name: index for index, label in enumerate(labels) for name in map(_plain, [label, *label.split(",")])}
     alike = [names[name] for name in difflib.get_close_matches(wanted, names, n=4)]
     return list(dict.fromkeys([*holding, *alike]))

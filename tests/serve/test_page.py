@@ -181,6 +181,7 @@ def test_cam_as_png(client, model):
     [
         ("/cam?index=6", jpeg(1), 422, "out of range: expected 0 to 5"),
         ("/cam?index=x", jpeg(1), 422, "index=x: no class has this label; there are "),
+        ("/cam?index=", jpeg(1), 422, "index=: no class has this label; there are plain (0)"),
         ("/cam?index=-1", jpeg(1), 422, "index=-1: no class has this label"),
         ("/cam?label=dog", jpeg(1), 400, "?index=CLASS and nothing else"),
         (f"/cam?index={'z' * 2000}", jpeg(1), 422, f"index={'z' * 64}: no class"),
