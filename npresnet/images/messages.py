@@ -61,10 +61,14 @@ def shortened(text: str) -> str:
 def not_a_path(text: str) -> str:
     """What a text that is no path holds instead, with advice; "" for what may be one."""
     start = text[:64].lower().encode("utf-8", "replace")
-    if start.startswith((b"data:", b"http://", b"https://")):
-        if start.startswith(b"data:image/"):
-            return dict(_FOREIGN)[b"data:image/"]
-        return "" if start.startswith(b"data:") else "a URL, not a file; download it first"
+    if start.startswith(b"data:"):
+        return dict(_FOREIGN)[b"data:image/"] if start.startswith(b"data:image/") else ""
+    if start.startswith((b"http://", b"https://", b"ftp://")):
+        return "a URL, not a file; download it first"
+    if start.startswith(b"file://"):
+        return "a URL; pass the path alone, without file://"
+    if start.startswith((b"s3://", b"gs://", b"hdfs://")):
+        return "a URL, not a file; download it first, or classify it where it lies: npresnet predict --ray"
     if len(text) > MAX_NAME and start.startswith(_BASE64_STARTS):
         return dict(_FOREIGN)[_BASE64_STARTS[0]]
     return ""
