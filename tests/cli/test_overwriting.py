@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 COMMANDS = [
@@ -53,6 +55,15 @@ def test_no_further_page_of_a_grid_and_none_of_a_list_on_stdin(run, folder, mode
     assert done.code == 2
     (folder / "many" / "p.png").unlink()
     assert run("predict", "photos", "--grid", "many/p.png", "--model", model_file).code == 0
+
+
+def test_the_image_on_stdin_beside_outputs_that_are_there(run, folder, model_file):
+    data = (folder / "photos" / "003.png").read_bytes()
+    for _ in range(2):
+        words = ["--grid", "grid.png", "-o", "out.jsonl", "--model", model_file]
+        assert run("predict", "-", *words, stdin=data).code == 0
+        assert json.loads((folder / "out.jsonl").read_text())["path"] == "-"
+        assert run("embed", "-", "-o", "out.npy", "--model", model_file, stdin=data).code == 0
 
 
 def test_other_files_are_replaced(run, folder, model_file):
