@@ -6,7 +6,7 @@
     evaluate  eval
     files     convert, inspect, summary
     embed     embed
-    cam       cam; classes: which class an argument means
+    cam       cam
     serve     serve
     bench     bench
     pages     explain, trace

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,15 @@ def _race(args: Namespace, keep: Any) -> dict[str, Any]:
     args.threads = args.threads or default_threads().number
     args.batches = args.batches or BATCHES
     args.engines = args.engines or installed(fast=args.fast)
-    race = Race(args.models, args.batches, _with_fast(args.engines, args.fast), args.size, onnx=args.onnx)
+    race = Race(_found(args.models), args.batches, _with_fast(args.engines, args.fast), args.size, onnx=args.onnx)
     return run(race, settings_of(args, args.threads), command=_command(args), say=complain, keep=keep)
+
+
+def _found(models: Sequence[str]) -> list[str]:
+    """The models, of the demo the path of its file: to the benchmark what is no file is a name of random weights."""
+    from npresnet.model.finding import DEMO, DEMO_NAMES
+
+    return [str(DEMO) if model in DEMO_NAMES and not Path(model).exists() else model for model in models]
 
 
 def _layers(args: Namespace, keep: Any) -> dict[str, Any]:
@@ -101,7 +109,7 @@ def _layers(args: Namespace, keep: Any) -> dict[str, Any]:
     if args.device != "cpu":
         options |= {"device": args.device, "dtype": args.dtype}
     settings = replace(settings_of(args, threads=1), options=options)
-    race = Race(args.models, args.batches, size=args.size)
+    race = Race(_found(args.models), args.batches, size=args.size)
     return run_layers(race, settings, command=_command(args), say=complain, keep=keep)
 
 

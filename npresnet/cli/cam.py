@@ -8,13 +8,14 @@ import os
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from npresnet.cli.classes import class_index
 from npresnet.cli.paths import ImagePaths, progress_of
 from npresnet.cli.shared import FAILED, FINE, complain, misuse, model_of
 from npresnet.errors import ImageError
+from npresnet.model.one_class import class_index
 from npresnet.system.files import real_path, replacing
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
+from npresnet.views.cam import find_head
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -32,7 +33,8 @@ def cam(args: Namespace) -> int:
         return FAILED
     targets = Targets(args.output, paths)
     with model_of(args) as model:
-        index = None if args.index is None else class_index(args.index, model.labels)
+        find_head(model.network)  # without one there are no maps
+        index = None if args.index is None else class_index(args.index, model.labels, f"--index {args.index}")
         bar = progress_of(paths)
         count = 0
         try:
@@ -86,11 +88,13 @@ def _map(source: Any, paths: ImagePaths, targets: Targets, model: Model, index: 
 
     try:
         target = targets.of(paths.name(source))
-        prediction = model.predict(source, top=1)
-        chosen = prediction.index if index is None else index
-        heat = model.cam(source, chosen)  # (H, W) of the crop
         how = images.preset(model.config["preprocess"].value)
         photo = images.read(source, exif=how.exif, max_pixels=limit)
+        photo.filename = paths.name(source)  # type: ignore[attr-defined]  # for messages
+        seen = source if how.draft else photo  # read once, so that what is odd about it is said once
+        prediction = model.predict(seen, top=1)
+        chosen = prediction.index if index is None else index
+        heat = model.cam(seen, chosen)  # (H, W) of the crop
         box = images.crop_in_photo(photo.size, how)
         _write_picture(target, overlay.on_photo(photo, heat, box))
     except ImageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Iterator
 from itertools import islice
@@ -30,7 +31,9 @@ def embed(args: Namespace) -> int:
     """Print the pooled features of each image as JSON, or write them to a file, in order; a failure has its place."""
     form = form_of(args, "json", others=ARRAYS)
     paths = ImagePaths.of(args)
-    spare(args.output, args, paths.files)
+    if args.output is not None and os.path.isfile(args.output):
+        paths.list_all()  # none of a list on stdin is overwritten
+    spare(args, paths.files, args.output)
     if paths.is_empty:
         _write(args.output, form, 0, ((paths.name(source), paths.outcome(source, ImageError())) for source in paths))
         return FAILED

@@ -33,7 +33,7 @@ def evaluate(args: Namespace) -> int:
 
     _check_name(args.confusion)
     samples = read_samples(args.source)
-    spare(args.confusion, args, [args.source, args.classes, *(path for path, _ in samples.rows)])
+    spare(args, [args.source, args.classes, *(path for path, _ in samples.rows)], args.confusion)
     with model_of(args) as model:
         _check_size(args.confusion, model)
         total = len(samples.rows)

@@ -14,7 +14,7 @@ def explain(args: Namespace) -> int:
     """Follow one output of one convolution from the photo to the fused step, on a page of its own."""
     from npresnet.teach import explain
 
-    spare(args.output, args, [args.image])
+    spare(args, [args.image], args.output)
     with model_of(args) as model:
         facts = explain.gather(model, one_image(args.image), args.layer, args.at, args.channel)
     _write(args.output, explain.render(facts))
@@ -27,7 +27,7 @@ def trace(args: Namespace) -> int:
     """Show every step of the network with its feature map, its cost and its memory, on a page of its own."""
     from npresnet.teach import trace
 
-    spare(args.output, args, [args.image])
+    spare(args, [args.image], args.output)
     with model_of(args) as model:
         facts = trace.gather(model, one_image(args.image))
     _write(args.output, trace.render(facts))

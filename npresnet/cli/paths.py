@@ -70,15 +70,15 @@ class ImagePaths:
 
     def list_all(self) -> None:
         """Read the paths on standard input to their end, so that `files` and `total` know them."""
-        for number, files in enumerate(self._files):
-            if files is None:
-                self._files[number] = list(self._listed())
+        known = zip(self._arguments, self._files, strict=True)
+        pairs = [entry for pair in known for entry in (self._entries() if pair[1] is None else (pair,))]
+        self._arguments, self._files = [argument for argument, _ in pairs], [files for _, files in pairs]
 
     def as_clips(self) -> None:
         """For a network for clips: every argument, or line of stdin, is one; with --recursive every folder below it."""
         self._are_clips = True
         for number, (argument, files) in enumerate(zip(self._arguments, self._files, strict=True)):
-            if files and argument not in self._refused:
+            if files and argument != STDIN and argument not in self._refused:
                 self._files[number] = self._clips(argument, files)
 
     def __iter__(self) -> Iterator[str | bytes]:
@@ -118,16 +118,21 @@ class ImagePaths:
             self._files = [[] if files is None else files for files in self._files]
 
     def _listed(self) -> Iterator[str | bytes]:
-        """Of standard input. What is neither paths nor an image is reported once, and not read on."""
+        """Of standard input."""
+        for _, files in self._entries():
+            yield from files
+
+    def _entries(self) -> Iterator[tuple[str, list[Any]]]:
+        """(line, its files) of standard input. What is neither paths nor an image is reported once, not read on."""
         if self._stdin is None:
             self._open_stdin()
         found, self._stdin = self._stdin, iter(())
         if isinstance(found, bytes):
-            yield found
+            yield STDIN, [found]
             return
         try:
             for line in found or ():
-                yield from self._find(line, "" if self._refused else f"; {EXPECTED}")
+                yield line, self._find(line, "" if self._refused else f"; {EXPECTED}")
         except ImageError as error:
             self.report("standard input", error)
 

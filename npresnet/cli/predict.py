@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def predict(args: Namespace) -> int:
     form = form_of(args, TEXT)
     top = args.top or (1 if form in (TEXT, "csv") else 5)
     paths = ImagePaths.of(args)
-    spare(args.output, args, paths.files)
+    _spare_inputs(args, paths)
     if paths.is_empty:
         with _writer(args, form, Predictions(top), print, paths) as writer:
             for source in paths:
@@ -107,6 +108,18 @@ class Text:
 
     def end(self) -> None:
         pass
+
+
+def _spare_inputs(args: Namespace, paths: ImagePaths) -> None:
+    """Refuse to replace an image, also one that is named on standard input, by the output or a page of --grid."""
+    if any(map(os.path.isfile, filter(None, (args.output, args.grid)))):
+        paths.list_all()
+    pages: Iterable[str] = ()
+    if args.grid:
+        from npresnet.views.grid import PICTURES, page_path
+
+        pages = (page_path(args.grid, number + 1) for number in range(len(paths.files) // PICTURES + 1))
+    spare(args, paths.files, args.output, *pages)
 
 
 @contextmanager

@@ -47,16 +47,25 @@ def misuse(message: str) -> NoReturn:
     raise SystemExit(MISUSED)
 
 
-def spare(target: str | None, args: Namespace, read: Iterable[object]) -> None:
+def spare(args: Namespace, read: Iterable[object], *targets: str | None) -> None:
     """Refuse, as wrong usage, to replace a file that the command reads: the model's, or one of `read`.
 
     What is no path among them does not count.
     """
-    if target is None or not os.path.isfile(target):
-        return
-    for path in (args.model, args.labels, *read):
-        if isinstance(path, (str, os.PathLike)) and os.path.exists(path) and os.path.samefile(path, target):
+    written = {_identity(target): target for target in targets if target is not None and os.path.isfile(target)}
+    for path in (args.model, args.labels, *read) if written else ():
+        target = written.get(_identity(path)) if isinstance(path, (str, os.PathLike)) else None
+        if target is not None:
             misuse(f"{visible(target)} is what this command reads, and would be overwritten; choose another name")
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What two names of one file share; None where there is no file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a name with a null character
+        return None
+    return found.st_dev, found.st_ino
 
 
 def model_of(args: Namespace) -> Model:

@@ -27,7 +27,7 @@ def ladder(args: Namespace) -> int:
     from npresnet.teach.ladder import climb, find_layer, text
     from npresnet.teach.ladder.rungs import cpu_rungs
 
-    spare(args.html, args, [args.image])
+    spare(args, [args.image], args.html)
     with model_of(args) as model:
         sample = Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
         image = one_image(args.image) if args.image else sample

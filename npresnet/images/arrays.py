@@ -76,6 +76,12 @@ def _check_shape(array: Array, is_torch: bool) -> None:
             array,
             "has four axes, like a batch; pass its images as a list, or a normalised (N, C, H, W) batch to model(x)",
         )
+    if array.ndim == 1 and array.dtype == np.uint8:
+        raise _refused(
+            array,
+            "has one axis; if it holds a file, as cv2.imencode gives it, pass its bytes: array.tobytes(). Pixels are "
+            "(H, W) or (H, W, channels)",
+        )
     if array.ndim not in (2, 3):
         raise _refused(array, f"has {array.ndim} axes; expected (H, W) or (H, W, channels)")
     if array.size == 0:

@@ -42,9 +42,9 @@ def name_of(source: Any) -> str:
     if isinstance(source, Mapping) or is_scalar(source):
         source = path_of(source) or unwrapped(source)
     if isinstance(source, (str, os.PathLike)):
-        return visible(shortened(os.fsdecode(source)))
+        return visible(shortened(os.fsdecode(source))) or "''"
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return f"the image in {len(source)} bytes"
+        return f"the image in {len(source)} bytes" if len(source) else "the image"
     file = getattr(source, "filename", None) or getattr(source, "name", None)  # of a PIL image; of a file object
     if isinstance(file, str) and file:
         return visible(shortened(file))
@@ -61,10 +61,14 @@ def shortened(text: str) -> str:
 def not_a_path(text: str) -> str:
     """What a text that is no path holds instead, with advice; "" for what may be one."""
     start = text[:64].lower().encode("utf-8", "replace")
-    if start.startswith((b"data:", b"http://", b"https://")):
-        if start.startswith(b"data:image/"):
-            return dict(_FOREIGN)[b"data:image/"]
-        return "" if start.startswith(b"data:") else "a URL, not a file; download it first"
+    if start.startswith(b"data:"):
+        return dict(_FOREIGN)[b"data:image/"] if start.startswith(b"data:image/") else ""
+    if start.startswith((b"http://", b"https://", b"ftp://")):
+        return "a URL, not a file; download it first"
+    if start.startswith(b"file://"):
+        return "a URL; pass the path alone, without file://"
+    if start.startswith((b"s3://", b"gs://", b"hdfs://")):
+        return "a URL, not a file; download it first, or classify it where it lies: npresnet predict --ray"
     if len(text) > MAX_NAME and start.startswith(_BASE64_STARTS):
         return dict(_FOREIGN)[_BASE64_STARTS[0]]
     return ""
@@ -86,6 +90,8 @@ def reason(error: Exception, source: Any) -> str:
             return f"is a link to {visible(shortened(os.readlink(os.fsdecode(source))))}, which does not exist"
         if error.errno == errno.ELOOP:
             return "cannot be read: it is one of several symbolic links that lead in a circle"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "cannot be read: it is too long for a path; pass an image's bytes as bytes, not as text"
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the spelling and the current directory"
     if isinstance(error, PermissionError):

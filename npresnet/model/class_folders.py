@@ -68,7 +68,7 @@ def read_samples(source: str | PathLike[str]) -> Samples:
 def _from_folder(folder: str) -> Samples:
     names, loose = _listed(folder)
     if not names:
-        files = f"{loose} files, but no folders" if loose else "no folders"
+        files = f"{_count(len(loose), 'file')}, but no folders" if loose else "no folders"
         raise ImageError(
             f"{name_of(folder)} holds {files}; expected a folder a class, such as "
             f"{os.path.join(visible(folder), 'dog', '1.jpg')}, or pass a CSV of path,label"
@@ -84,19 +84,20 @@ def _from_folder(folder: str) -> Samples:
             empty.append(name)
     if not rows:
         raise ImageError(
-            f"{name_of(folder)} holds {len(names)} folders ({some_of(names)}), but no image file in any of them"
+            f"{name_of(folder)} holds {_count(len(names), 'folder')} ({some_of(names)}), but no image file "
+            "in any of them"
         )
     return Samples(folder, "folders", names, rows, list(_folder_notes(loose, ignored, empty)))
 
 
-def _listed(folder: str) -> tuple[list[str], int]:
-    """The class folders, sorted, and how many files lie beside them; hidden entries are neither."""
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    """The class folders, and what lies beside them: files, links that lead nowhere; hidden entries are neither."""
     try:
         with os.scandir(folder) as entries:
             seen = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise ImageError(f"the folder {name_of(folder)} cannot be listed: {error.strerror or error}") from error
-    return sorted(name for name, is_folder in seen if is_folder), sum(not is_folder for _, is_folder in seen)
+    return sorted(name for name, is_folder in seen if is_folder), sorted(name for name, found in seen if not found)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -141,9 +142,9 @@ def _images_in(folder: str) -> tuple[list[str], int]:
     return images, others
 
 
-def _folder_notes(loose: int, ignored: int, empty: list[str]) -> Iterator[str]:
+def _folder_notes(loose: list[str], ignored: int, empty: list[str]) -> Iterator[str]:
     if loose:
-        yield f"{_count(loose, 'file')} beside the class folders ignored"
+        yield f"{_count(len(loose), 'file')} beside the class folders ignored: {some_of(loose)}"
     if ignored:
         yield f"{_count(ignored, 'file')} without the extension of an image ignored"
     if empty:
@@ -155,7 +156,7 @@ def _folder_notes(loose: int, ignored: int, empty: list[str]) -> Iterator[str]:
 
 def _from_table(path: str) -> Samples:
     rows: list[tuple[str, str]] = []
-    base = os.path.dirname(path)
+    base = os.path.dirname(path) if os.path.isfile(path) else ""  # what comes through a pipe lies in no folder
     lines: dict[tuple[str, str], int] = {}
     again = []
     for line, (name, label) in read_table(path, "path,label", PATH_COLUMNS, LABEL_COLUMNS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from npresnet.model.class_matching import Classes, check_numbering, lookup, matc
 from npresnet.model.evaluation import TOP, Evaluation
 from npresnet.model.inputs import as_count, listed
 from npresnet.model.prediction import Prediction
+from npresnet.system.foreign import named
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
@@ -141,9 +142,20 @@ def _pairs(source: Iterable[Any], find: Callable[[Any], int]) -> Iterator[tuple[
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ImageError(
                 f"item {position} (the first is 0) is not a pair (image, label), but {type(pair).__name__}; "
-                "to evaluate paths in class folders, pass the folder"
+                f"{_advice(source, pair)}"
             )
         yield pair[0], find(pair[1])
+
+
+def _advice(source: Any, pair: Any) -> str:
+    """How pairs are made of what was passed."""
+    if (named(source) or "").startswith("a table"):
+        return "of a table pass zip(table['path'], table['label'])"
+    if isinstance(source, Mapping):
+        return "of a dict pass its items()"
+    if isinstance(pair, Mapping):
+        return "of rows pass ((row['image'], row['label']) for row in rows)"
+    return "to evaluate paths in class folders, pass the folder"
 
 
 def _outcomes(run: Run, pairs: Iterable[tuple[Any, int]], batch_size: int) -> Iterator[tuple[Any, int, Outcome]]:

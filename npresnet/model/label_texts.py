@@ -35,6 +35,9 @@ _NO_NAMES = re.compile(
     r"""<!doctype|<html|<\?xml|version https://git-lfs|[\[({]\s*['"]|^\w+\s*=\s*[\[({]""", re.IGNORECASE
 )
 _NAME_WORDS, _INDEX_WORDS = {"name", "label", "class", "class_name"}, {"index", "id", "idx", "class_id", "class_index"}
+_BULLET = re.compile(r'(?:[-*+>|=\u2022\u2013\u2014]+\s|[|=]|"(?!.*"$))\s*\w')  # "- ant", "| ant"
+_COUNTED = re.compile(r"[\[(]?(\d{1,9})[.)\]|=]\s*\w*[^\W\d]")  # "1. ant", but no decimal number
+_ENDS = ",;|:\\"
 _WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -127,7 +130,9 @@ def _from_lines(lines: list[str], path: str) -> Any:
     if max(map(len, names), default=0) > MAX_NAME:
         raise refused(text, path, f"a line has more than {MAX_NAME:,} characters")
     numbered = _numbered(names, text, path)
-    return _unquoted(names, text, path) if numbered is None else numbered
+    found = _unquoted(names, text, path) if numbered is None else numbered
+    _check_marks(list(found.values()) if isinstance(found, dict) else found, text, path)
+    return found
 
 
 def _one_line(line: str, text: str, path: str) -> list[str]:
@@ -201,6 +206,21 @@ def _check_clear(names: list[str], text: str, path: str) -> None:
         numbers, bare = [int(one[2]) for one in found if one], {one[1] for one in found if one}
         if sorted(numbers) == list(range(len(names))) and len(bare) == len(names) > 1:
             raise refused(text, path, "every line ends in a number, which may be its index or part of its name")
+
+
+def _check_marks(names: list[str], text: str, path: str) -> None:
+    """Refuse names that all have a list's mark or a number before them, or what separates them behind them."""
+    if len(names) < 2:
+        return
+    if all(map(_BULLET.match, names)):
+        mark = re.split(r"[\s\w]", names[0])[0]
+        raise refused(text, path, f"every name begins with {mark!r}, which may be no part of it")
+    if (end := names[0][-1]) in _ENDS and all(name.endswith(end) for name in names[:-1]):
+        raise refused(text, path, f"every name ends in {end!r}, which may be no part of it")
+    counted = [_COUNTED.match(name) for name in names]
+    numbers = sorted(int(found[1]) for found in counted if found)
+    if numbers in (list(range(len(names))), list(range(1, len(names) + 1))):
+        raise refused(text, path, "every line begins with a number, which may be its index or part of its name")
 
 
 def _cells(name: str, separator: str) -> Any:

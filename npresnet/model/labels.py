@@ -13,6 +13,7 @@ from typing import Any
 
 from npresnet.errors import ArchitectureError, CheckpointError
 from npresnet.system.signals import raise_signals
+from npresnet.system.text import visible
 
 IMAGENET: tuple[str, ...]  # the 1,000 names in torchvision's order; read on first access
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -84,9 +85,15 @@ def check(names: Sequence[str] | None, num_classes: int, scores: str = "softmax"
         count = " or ".join(map(str, expected))
         raise ArchitectureError(
             f"expected {count} labels, one for each output of the network's last layer{sides}, "
-            f"got {len(names)}; pass one name per class, in the order of the outputs: a list, a text or JSON file, "
-            '"imagenet" or "cifar10"'
+            f"got {len(names)}{_beginning(names)}; pass one name per class, in the order of the outputs: a list, a "
+            'text or JSON file, "imagenet" or "cifar10"'
         )
+
+
+def _beginning(names: Sequence[str], most: int = 3) -> str:
+    """Of names that do not fit, for they may be no names: ": 'ant', 'bee', 'crane', ..."."""
+    shown = ", ".join(repr(visible(str(name))[:40]) for name in names[:most])
+    return f": {shown}{', ...' * (len(names) > most)}" if shown else ""
 
 
 def __getattr__(name: str) -> Any:

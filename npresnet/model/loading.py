@@ -13,7 +13,7 @@ from npresnet import weights
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.model.ambiguity import warn_of_ambiguity
 from npresnet.model.decisions import Labels, PreprocessLike
-from npresnet.model.finding import find_source
+from npresnet.model.finding import DEMO, DEMO_NAMES, find_source
 from npresnet.model.interpreting import completed, interpret
 from npresnet.model.metadata import Source
 from npresnet.model.model import Model
@@ -118,7 +118,10 @@ def load(
     """
     runtime = decide_runtime(device, dtype, threads, fast=fast, winograd=winograd, max_pixels=max_pixels)
     is_copied = decide_copy(copy)
-    loaded = interpret(find_source(source), arch, labels, preprocess, options, key, copy=is_copied)
+    found = find_source(source)
+    loaded = interpret(found, arch, labels, preprocess, options, key, copy=is_copied)
+    if isinstance(found, str) and found == str(DEMO):
+        loaded = loaded._replace(source=loaded.source._replace(name=DEMO_NAMES[0]))
     warn_of_ambiguity(loaded.config, loaded.source.name)
     return loaded.model(runtime)
 

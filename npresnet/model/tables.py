@@ -41,10 +41,12 @@ def read_table(path: str, what: str, first: Sequence[str], second: Sequence[str]
 
 def _lines(path: str, what: str) -> Iterator[tuple[int, list[str]]]:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as opened:
+            file = opened if opened.seekable() else io.BytesIO(opened.read())  # a pipe: <(...) of a shell
             mark = file.read(2)
-        encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        with open(path, encoding=encoding, newline="") as text:
+            file.seek(0)
+            encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+            text = io.TextIOWrapper(file, encoding, newline="")
             start = text.readline()
             while start and not start.strip():
                 start = text.readline()
@@ -82,8 +84,8 @@ def _row(
     if len(cells) <= max(columns) or len(cells) > width or (exact and len(cells) != 2):
         more = "; for more columns the first line must name them" if len(cells) > 2 else ""
         raise ImageError(
-            f"line {number} of {name_of(path)} has {len(cells)} cells, expected {what}{more}. A comma inside a cell "
-            "needs quotes around it"
+            f"line {number} of {name_of(path)} has {len(cells)} cell{'s' * (len(cells) != 1)}, expected {what}{more}. "
+            "A comma inside a cell needs quotes around it"
         )
     one, two = (cells[column] for column in columns)
     if not one or not two:

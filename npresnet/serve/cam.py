@@ -19,9 +19,10 @@ from npresnet.errors import ArchitectureError, ImageError
 from npresnet.images.preprocessing import _crop_box, resized_size
 from npresnet.images.presets import Preprocess
 from npresnet.model.model import Model
+from npresnet.model.one_class import class_index
 from npresnet.serve.bodies import received
 from npresnet.serve.front import service_of, unless_gone
-from npresnet.serve.predict import number_of, require_classifier, uploads_of
+from npresnet.serve.predict import require_classifier, text_of, uploads_of
 from npresnet.serve.refusals import RefusedError, json_response
 from npresnet.serve.service import Service, preprocess_of
 from npresnet.system.text import visible
@@ -41,20 +42,21 @@ def why_not(model: Model) -> str:
 
 
 async def cam(request: Request) -> Response:
-    """The map of class `?index=K` (by default the best): a PNG where `Accept` asks for one, else JSON.
+    """The map of class `?index=K`, a number or a label, or the best: a PNG where `Accept` asks for one, else JSON.
 
     JSON: {index, label, box, heat}. heat is a PNG with transparency, and belongs onto the picture's part `box`: left,
     top, right, bottom as shares of its width and height (outside 0..1 where the network sees a border).
     """
-    service, index = service_of(request), number_of(request, "index", least=0)
+    service, asked = service_of(request), text_of(request, "index", "CLASS")
     is_png = "image/png" in request.headers.get("accept", "")
     async with received(request, service) as body:
-        return await unless_gone(request, _answer(request, service, body, index, is_png))
+        return await unless_gone(request, _answer(request, service, body, asked, is_png))
 
 
-async def _answer(request: Request, service: Service, body: bytes, index: int | None, is_png: bool) -> Response:
+async def _answer(request: Request, service: Service, body: bytes, asked: str | None, is_png: bool) -> Response:
     require_classifier(service)
     find_head(service.model.network)  # its words are the answer
+    index = None if asked is None else class_index(asked, service.labels, f"index={asked}")
     sent = await uploads_of(request, service, body)
     if len(sent.images) != 1:
         raise RefusedError(422, f"expected one image, got {len(sent.images)}")

@@ -86,13 +86,21 @@ def require_classifier(service: Service) -> None:
 
 def number_of(request: Request, name: str, *, least: int) -> int | None:
     """The integer that the address may have after `?`, and nothing else. Raises RefusedError."""
-    given = request.query_params.multi_items()
-    if any(key != name for key, _ in given) or len(given) > 1:
-        shown = "&".join(f"{key}={value}" for key, value in given)
-        raise RefusedError(400, f"the address may end in ?{name}=NUMBER and nothing else, got {shown!r:.120}")
-    if not given:
+    text = text_of(request, name, "NUMBER")
+    if text is None:
         return None
-    text = given[0][1]
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= least):
         raise RefusedError(400, f"{name} must be an integer of at least {least}, got {text!r:.60}")
     return int(text)
+
+
+def text_of(request: Request, name: str, kind: str) -> str | None:
+    """What stands behind `?name=`; the address may have nothing else there. Raises RefusedError.
+
+    kind  of value that is expected, for the message
+    """
+    given = request.query_params.multi_items()
+    if any(key != name for key, _ in given) or len(given) > 1:
+        shown = "&".join(f"{key}={value}" for key, value in given)
+        raise RefusedError(400, f"the address may end in ?{name}={kind} and nothing else, got {shown!r:.120}")
+    return given[0][1] if given else None

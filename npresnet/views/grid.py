@@ -43,12 +43,14 @@ INK = (32, 32, 32)
 PALE = (110, 110, 110)  # of the second line
 FAINT = (225, 225, 225)  # the frame of an image that could not be read
 
+ROWS, COLUMNS = 4, 4
+PICTURES = ROWS * COLUMNS  # on a page
 SEVERAL_PAGES = (".pdf", ".tif", ".tiff")
 
 Pictures = Iterable[tuple[Any, str]]
 
 
-def save_pages(path: str | PathLike[str], pictures: Pictures, *, rows: int = 4, columns: int = 4) -> list[str]:
+def save_pages(path: str | PathLike[str], pictures: Pictures, *, rows: int = ROWS, columns: int = COLUMNS) -> list[str]:
     """Draw images with titles on as many pages as necessary, and save them.
 
     path      the first page; further pages are called out-2.png, out-3.png, ... A .pdf or .tif holds all pages
@@ -59,20 +61,26 @@ def save_pages(path: str | PathLike[str], pictures: Pictures, *, rows: int = 4, 
     .tif. Files are replaced atomically. Raises ImageError if a page cannot be written.
     """
     path = os.fspath(path)
-    stem, suffix = os.path.splitext(path)
-    kind = _format(path, suffix.lower())
+    suffix = os.path.splitext(path)[1].lower()
+    kind = _format(path, suffix)
     pages = _pages(iter(pictures), rows, columns)
     first = next(pages, None)
     if first is None:
         return []
-    if suffix.lower() in SEVERAL_PAGES:
+    if suffix in SEVERAL_PAGES:
         _save(first, path, kind, save_all=True, append_images=pages)
         return [path]
     written = []
     for number, page in enumerate(chain([first], pages), start=1):
-        written.append(path if number == 1 else f"{stem}-{number}{suffix}")
+        written.append(page_path(path, number))
         _save(page, written[-1], kind)
     return written
+
+
+def page_path(path: str, number: int) -> str:
+    """The file of a page, from 1: out.png, out-2.png, ..."""
+    stem, suffix = os.path.splitext(path)
+    return path if number == 1 else f"{stem}-{number}{suffix}"
 
 
 def _pages(pictures: Iterator[tuple[Any, str]], rows: int, columns: int) -> Iterator[Image.Image]:
@@ -81,7 +89,7 @@ def _pages(pictures: Iterator[tuple[Any, str]], rows: int, columns: int) -> Iter
 
 
 @quiet
-def draw_page(cells: Pictures, *, rows: int = 4, columns: int = 4) -> Image.Image:
+def draw_page(cells: Pictures, *, rows: int = ROWS, columns: int = COLUMNS) -> Image.Image:
     """One page: a white sheet of equal cells, filled row by row; rows and columns that would be empty are left out."""
     from PIL import Image, ImageDraw
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import npresnet
 from npresnet.bench import run as bench_run
 from npresnet.bench.engines import ENGINES, FAST, OURS, installed
 from tests.bench.test_tables import MACHINE, engine
@@ -50,6 +51,14 @@ def test_everything_that_is_said_is_passed_on(run, raced, tmp_path):
         "npresnet bench resnet34 mine.pth --batches 2 4 --threads 3 --engines torch --size 64 --rounds 5 --seconds 0.5 "
         "--isa avx2"
     )
+
+
+def test_the_demo_is_a_weight_file(run, raced):
+    """Not the name of an architecture, which would have random weights."""
+    assert run("bench", "demo", "resnet18", "--batches", "1", "--engines", OURS).code == 0
+    demo, other = raced["race"].models
+    assert (npresnet.load(demo).labels[5], other) == ("dog", "resnet18")
+    assert raced["command"].startswith("npresnet bench demo resnet18 ")
 
 
 def test_fast_races_beside_the_default(run, raced):

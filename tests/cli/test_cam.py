@@ -95,6 +95,17 @@ def test_a_name_that_cannot_be_written_costs_one_map(run, folder, model_file):
     assert made == ["001-cam.png", "003-cam.png", "004-cam.png"]
 
 
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_what_is_odd_about_a_photo_is_said_once(run, folder, model_file, mode):
+    values = np.arange(40 * 50).reshape(40, 50) * (30 if mode == "I;16" else 1)
+    Image.fromarray(values.astype(np.uint16 if mode == "I;16" else np.float32)).save("deep.tif")
+    with pytest.warns(UserWarning, match="8 bits"):
+        label = shared_model().predict("deep.tif").label
+    done = run("cam", "deep.tif", "-o", "out.png", "--model", model_file)
+    assert (done.code, done.err.count("deep.tif has more than 8 bits per pixel")) == (0, 1), done.err
+    assert f"where deep.tif looks like {label} " in done.err
+
+
 def test_a_pattern(run, folder, model_file):
     done = run("cam", "photos/*.png", "-o", "{name}_map.jpg", "--model", model_file)
     assert done.code == 0

@@ -38,6 +38,22 @@ def test_patterns_and_lines_of_stdin_are_clips(clips, capsys, monkeypatch):
     assert [line.split(",")[0] for line in lines] == ["path", f"{first}/00[0-2].png", second]
 
 
+def test_lines_of_stdin_are_clips_where_the_output_is_there_already(clips, tmp_path, monkeypatch):
+    """The list is then read before the model is known, to see that the output is none of its files."""
+    import io
+
+    path, (first, second) = clips
+    (tmp_path / "out.json").write_text("old")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{second}\nmissing\n{first}\n"))
+    assert main(["predict", "-", "--model", path, "-o", str(tmp_path / "out.json"), "--threads", "1"]) == 1
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [(entry["path"], "error" in entry) for entry in found] == [
+        (second, False),
+        ("missing", True),
+        (first, False),
+    ]
+
+
 def test_what_is_no_clip_is_reported(clips, tmp_path, capsys):
     path, (first, _) = clips
     assert main(["predict", f"{first}/000.png", first, "missing", "--model", path, "--threads", "1"]) == 1

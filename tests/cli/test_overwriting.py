@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 COMMANDS = [
@@ -15,6 +17,8 @@ COMMANDS = [
     "embed photos --labels names.json -o names.json",
     "eval labels.csv --confusion photos/002.png",
     "eval labels.csv --classes map.csv --confusion map.csv",
+    "predict photos --json -o out.json --grid photos/002.png",
+    "predict photos/*2.png --grid link.png",
 ]
 
 
@@ -29,6 +33,37 @@ def test_what_is_read_is_not_overwritten(run, folder, model_file, words):
     assert (done.code, done.out) == (2, "")
     assert f"{words.split()[-1]} is what this command reads, and would be overwritten" in done.err
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_no_further_page_of_a_grid_and_none_of_a_list_on_stdin(run, folder, model_file):
+    paths = [folder / "many" / f"p-{number}.png" for number in range(2, 20)]  # 18 pictures: two pages
+    paths[0].parent.mkdir()
+    for path in paths:
+        path.write_bytes((folder / "photos" / "000.png").read_bytes())
+    (folder / "many" / "p.png").symlink_to(folder / "photos" / "001.png")
+    for words, listed, target in (
+        (["many/*-*.png", "--grid", "many/p.png"], "", "many/p-2.png"),
+        (["-", "--grid", "photos/001.png"], "photos/000.png\nphotos/001.png\n", "photos/001.png"),
+        (["-", "--csv", "-o", "photos/001.png"], "photos/000.png\nphotos/001.png\n", "photos/001.png"),
+    ):
+        before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+        done = run("predict", *words, "--model", model_file, stdin=listed)
+        assert (done.code, done.out) == (2, "")
+        assert f"{target} is what this command reads" in done.err
+        assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
+    done = run("predict", "photos", "--grid", "many/p.png", "--model", model_file)  # one page, which reads none of many
+    assert done.code == 2
+    (folder / "many" / "p.png").unlink()
+    assert run("predict", "photos", "--grid", "many/p.png", "--model", model_file).code == 0
+
+
+def test_the_image_on_stdin_beside_outputs_that_are_there(run, folder, model_file):
+    data = (folder / "photos" / "003.png").read_bytes()
+    for _ in range(2):
+        words = ["--grid", "grid.png", "-o", "out.jsonl", "--model", model_file]
+        assert run("predict", "-", *words, stdin=data).code == 0
+        assert json.loads((folder / "out.jsonl").read_text())["path"] == "-"
+        assert run("embed", "-", "-o", "out.npy", "--model", model_file, stdin=data).code == 0
 
 
 def test_other_files_are_replaced(run, folder, model_file):

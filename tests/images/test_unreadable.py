@@ -50,9 +50,11 @@ def test_paths_that_are_not_files(tmp_path):
         (tmp_path / "absent.jpg", "absent.jpg does not exist; check the spelling"),
         (tmp_path, "is a folder, not an image"),
         ("https://example.org/cat.jpg", "is a URL, not a file; download it first"),
+        ("s3://bucket/cat.jpg", "is a URL, not a file; download it first, or .*--ray"),
+        ("file:///home/cat.jpg", "is a URL; pass the path alone"),
         ("nul\0character.jpg", "cannot be read"),
-        ("x" * 5000, "cannot be read"),
-        ("", "does not exist"),
+        ("x" * 5000, "cannot be read: it is too long for a path"),
+        ("", "^'' does not exist"),
     ):
         with pytest.raises(ImageError, match=match):
             read(path)

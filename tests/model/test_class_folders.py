@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 import pytest
 
@@ -42,11 +43,12 @@ def test_the_same_images_and_classes_as_torchvision(tmp_path):
 def test_what_is_not_used_is_said(tmp_path):
     touch(tmp_path, "cat/1.jpg", "cat/.hidden.jpg", "cat/._1.jpg", ".ipynb_checkpoints/1.jpg", "loose.jpg", "README.md")
     touch(tmp_path, "dog/Thumbs.db", "dog/.DS_Store", "dog/list.json")
+    (tmp_path / "fox").symlink_to("nowhere")
     found = read_samples(tmp_path)
     assert found.names == ["cat", "dog"]  # an empty class folder is a class: it has its place in the sorted order
     assert relative(found, tmp_path) == [("cat/1.jpg", "cat")]
     assert found.notes == [
-        "2 files beside the class folders ignored",
+        "3 files beside the class folders ignored: 'README.md', 'fox', 'loose.jpg'",
         "2 files without the extension of an image ignored",
         "1 class folder without images: 'dog'",
     ]
@@ -147,6 +149,19 @@ def test_absolute_paths_stay_and_others_start_at_the_table(tmp_path, monkeypatch
         assert paths == [str(tmp_path / "x.jpg"), str(tmp_path / "y.jpg")]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_through_a_pipe(tmp_path, encoding):
+    """As <(...) of a shell: it cannot be read twice, and lies in no folder."""
+    os.mkfifo(tmp_path / "pipe")
+    data = "image\tclass\nsub/a.jpg\tcat\nb.jpg\tgrößer\n".encode(encoding)
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    found = read_samples(tmp_path / "pipe")
+    writer.join()
+    assert found.rows == [("sub/a.jpg", "cat"), ("b.jpg", "größer")]
+
+
 def test_rows_said_twice_count_twice_and_are_told(tmp_path):
     (tmp_path / "set.csv").write_text("path,label\na.jpg,cat\nb.jpg,dog\na.jpg,cat\na.jpg,dog\n")
     found = read_samples(tmp_path / "set.csv")
@@ -159,7 +174,7 @@ def test_rows_said_twice_count_twice_and_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (b"a.jpg,cat\nb.jpg\n", "line 2 .* has 1 cells"),
+        (b"a.jpg,cat\nb.jpg\n", "line 2 .* has 1 cell,"),
         (b"a.jpg,cat,0.5\n", "line 1 .* has 3 cells.*must name them"),
         (b"path,label\na, b.jpg,cat\n", "line 2 .* has 3 cells.*quotes"),
         (b"id,path,label\n1,a.jpg,cat\n2,b.jpg,dog, wild\n", "line 3 .* has 4 cells.*quotes"),

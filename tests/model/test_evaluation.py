@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
@@ -221,6 +222,13 @@ def test_numbers_that_may_count_from_1_are_told(tmp_path, use_labels):
 def test_not_labelled(model, tmp_path, pairs):
     with pytest.raises(ImageError, match="not a pair"):
         model.evaluate([path for path, _ in pairs])
+    for source, advice in (
+        (pandas.DataFrame(pairs, columns=["path", "label"]), r"of a table pass zip\(table\['path'\], "),
+        (dict(pairs), r"of a dict pass its items\(\)"),
+        ([{"image": path, "label": label} for path, label in pairs], r"of rows pass \(\(row\['image'\], "),
+    ):
+        with pytest.raises(ImageError, match=f"not a pair .*{advice}"):
+            model.evaluate(source)
     with pytest.raises(ImageError, match="int"):
         model.evaluate(3)
     with pytest.raises(ArchitectureError, match=r"match(es)? no class"):

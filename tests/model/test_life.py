@@ -55,3 +55,13 @@ def test_config_is_plain_json(model):
 def test_summary_has_this_model_s_size_by_default(model):
     assert "[-1, 16, 32, 32]" in model.summary()
     assert "[4, 16, 8, 8]" in model.summary((3, 8, 8), batch_size=4)
+
+
+@pytest.mark.parametrize("name", ["demo", "cifar10-resnet20"])
+def test_repr_of_the_demo(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with npresnet.load(name) as model:
+        assert repr(model).endswith("from demo>")
+        model.save("mine.npz")
+    with npresnet.load("mine.npz") as again:
+        assert repr(again).endswith("from demo>")

@@ -159,6 +159,14 @@ def test_cam_as_json(client, model, index):
     np.testing.assert_allclose(np.asarray(layer)[:, :, 3], 255 * opacity, atol=0.51)
 
 
+def test_cam_of_a_label(client, model):
+    for index, label in enumerate(LABELS):
+        found = client.post("/cam", params={"index": label.upper()}, content=jpeg(1)).json()
+        assert (found["index"], found["label"]) == (index, visible(label))
+    same = [client.post("/cam", params={"index": text}, content=jpeg(1)).content for text in ("3", LABELS[3])]
+    assert same[0] == same[1]
+
+
 def test_cam_as_png(client, model):
     found = client.post("/cam?index=2", content=jpeg(1), headers={"accept": "image/png"})
     assert found.headers["content-type"] == "image/png"
@@ -172,7 +180,11 @@ def test_cam_as_png(client, model):
     ("path", "content", "status", "words"),
     [
         ("/cam?index=6", jpeg(1), 422, "out of range: expected 0 to 5"),
-        ("/cam?index=x", jpeg(1), 400, "index must be an integer"),
+        ("/cam?index=x", jpeg(1), 422, "index=x: no class has this label; there are "),
+        ("/cam?index=", jpeg(1), 422, "index=: no class has this label; there are plain (0)"),
+        ("/cam?index=-1", jpeg(1), 422, "index=-1: no class has this label"),
+        ("/cam?label=dog", jpeg(1), 400, "?index=CLASS and nothing else"),
+        (f"/cam?index={'z' * 2000}", jpeg(1), 422, f"index={'z' * 64}: no class"),
         ("/cam", b"", 422, "empty"),
     ],
 )

@@ -15,7 +15,7 @@ def bench(commands: Commands) -> None:
         nargs="*",
         default=["resnet18"],
         metavar="MODEL",
-        help="names (random weights, nothing is downloaded) or weight files (resnet18)",
+        help="names (random weights, nothing is downloaded), weight files or demo (resnet18)",
     )
     what = command.add_mutually_exclusive_group()
     what.add_argument("--layers", action="store_true", help="only npresnet, every step, on one thread or a GPU")
