@@ -234,11 +234,14 @@ def test_norms_that_may_run_side_by_side_share_no_memory():
         assert np.shares_memory(*tables) is is_shared
 
 
-def test_workers_share_a_large_map_and_leave_a_small_one_to_one():
-    """Waking a worker costs more than its half of 14x14 and 256 channels."""
-    for (height, width), tiles in (((61, 57), 5), ((39, 39), 3)):  # 222,528 and 97,344 numbers
-        plan = cpu.compile(network(NODES["group_norm"]), threads=2).plan((CHANNELS, height, width), workers=2)
-        assert len(plan.steps[0].tiles) == tiles
+@pytest.mark.parametrize(
+    ("size", "workers", "bands"),
+    [((61, 57), 1, 2), ((61, 57), 2, 2), ((61, 57), 16, 2), ((55, 56), 2, 1), ((39, 39), 2, 1), ((120, 120), 4, 8)],
+)
+def test_workers_share_a_large_map_and_leave_a_small_one_to_one(size, workers, bands):
+    """Waking a worker costs more than its half of 14x14 and 256 channels. Of 222,528, 197,120, 97,344, 921,600."""
+    plan = cpu.compile(network(NODES["group_norm"]), threads=workers).plan((CHANNELS, *size), workers=workers)
+    assert len(plan.steps[0].tiles) == 2 * bands + 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (7, 7), (14, 14), (56, 56), (113, 3), (61, 67)])
