@@ -15,7 +15,7 @@ import numpy as np
 
 from npresnet.errors import ImageError
 from npresnet.images.arrays import from_array
-from npresnet.images.bands import converted
+from npresnet.images.bands import ToMode, converted
 from npresnet.images.draft import Part, scaled_down, whole
 from npresnet.images.limits import check_file, checked_limit
 from npresnet.images.messages import name_of, reason
@@ -147,11 +147,4 @@ def _loaded(
 
         return image, deep_to_grey(image, name), part
     wanted = "L" if image.mode in _GREY else mode
-    return image, None if image.mode == wanted else lambda band: _in_mode(band, wanted), part
-
-
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    if "transparency" in image.info:
-        image = image.copy()  # palette alpha is dropped; avoids Pillow's warning
-        del image.info["transparency"]
-    return image.convert(mode)
+    return image, None if image.mode == wanted else ToMode(wanted), part

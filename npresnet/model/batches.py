@@ -69,6 +69,14 @@ def read_item(source: Any, read: Read) -> Item:
     return Item(source, x, error, (perf_counter() - start) * 1e3)
 
 
+def read_one(source: Any, read: Read) -> Item:
+    """As `read_item`, but an ImageError is raised."""
+    item = read_item(source, read)
+    if item.error is not None:
+        raise item.error
+    return item
+
+
 def stack_by_shape(items: Iterable[Item]) -> list[tuple[list[int], Array]]:
     """For items of (1, C, H, W): those of a batch that are readable, (positions, x (n, C, H, W)) for each size."""
     return [(positions, np.concatenate(group)) for positions, group in group_by_shape(items)]

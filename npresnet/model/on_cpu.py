@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from npresnet.errors import DeviceError
-from npresnet.model.batches import Item, batches, read_item, stack_by_shape
+from npresnet.model.batches import Item, batches, read_one, stack_by_shape
 from npresnet.model.rows import Row
 
 Array = NDArray[Any]
@@ -33,9 +33,7 @@ class OnCpu:
 
     def row(self, source: Any, *, top: int | None = None, pooled: bool = False, bgr: bool = False) -> Row:
         """As `rows`, of one image. Raises the ImageError of one that cannot be read."""
-        item = read_item(source, lambda image: self._read(image, bgr))
-        if item.error is not None:
-            raise item.error
+        item = read_one(source, lambda image: self._read(image, bgr))
         (row,) = _computed([item], self._pooled if pooled else self._run)
         return row
 

@@ -18,7 +18,7 @@ from npresnet import cuda, images
 from npresnet.cuda.executable import chunks
 from npresnet.errors import NpresnetError
 from npresnet.images.arrays import in_rgb_order
-from npresnet.model.batches import Item, batches, group_by_shape, read_item
+from npresnet.model.batches import Item, batches, group_by_shape, read_one
 from npresnet.model.executables import Executables
 from npresnet.model.inputs import require_preprocess
 from npresnet.model.rows import Row
@@ -57,9 +57,7 @@ class OnGpu:
 
     def row(self, source: Any, *, top: int | None = None, pooled: bool = False, bgr: bool = False) -> Row:
         """As `rows`, of one image. Raises the ImageError of one that cannot be read."""
-        item = read_item(source, partial(self._read, bgr=bgr))
-        if item.error is not None:
-            raise item.error
+        item = read_one(source, partial(self._read, bgr=bgr))
         (row,) = _submitted([item], self._submit(top, pooled))
         return row
 
