@@ -19,13 +19,14 @@ import binascii
 import math
 import struct
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npresnet.images.limits import MAX_INPUT_PIXELS
-from npresnet.serve.numbers import not_numbers, numbers, taken_out
+from npresnet.serve.numbers import Numbers, not_numbers, numbers, put_back, taken_out
 from npresnet.serve.refusals import RefusedError
 from npresnet.serve.uploads import FEW_VALUES, parsed
 
@@ -68,14 +69,20 @@ def read(body: bytes, header_length: str | None, expected: Expected) -> InferReq
     """Parse a body; header_length is the value of Inference-Header-Content-Length. Raises RefusedError 400."""
     size = _header_size(header_length, len(body))
     text, lists = taken_out(body[:size], TENSOR)
-    head = parsed(text, FEW_VALUES + 2 * expected.max_images, MORE)
+    head = parsed(text, FEW_VALUES + 2 * expected.max_images, MORE, partial(put_back, lists=lists))
     if not isinstance(head, dict):
         raise RefusedError(400, f"the request must be a JSON object, got {type(head).__name__}")
-    request_id = head.get("id")
-    if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= MAX_ID):
-        raise RefusedError(400, f"id must be text of at most {MAX_ID} characters")
-    images = _images(_only_input(head.get("inputs")), lists, memoryview(body)[size:], expected)
+    request_id = _id(head.get("id"))
+    images = _images(_only_input(head.get("inputs")), memoryview(body)[size:], expected)
     return InferRequest(request_id, images, _outputs(head, expected))
+
+
+def _id(found: Any) -> str | None:
+    """As it is sent back: an unpaired surrogate, which JSON can escape, could not be written."""
+    is_text = isinstance(found, str) and len(found) <= MAX_ID and not any("\ud800" <= one <= "\udfff" for one in found)
+    if found is not None and not is_text:
+        raise RefusedError(400, f"id must be text of at most {MAX_ID} characters, without unpaired surrogates")
+    return found if is_text else None
 
 
 def _header_size(text: str | None, total: int) -> int:
@@ -97,9 +104,7 @@ def _only_input(inputs: Any) -> dict[str, Any]:
     return found
 
 
-def _images(
-    tensor: dict[str, Any], lists: dict[str, bytes], binary: memoryview, expected: Expected
-) -> list[bytes] | list[Array]:
+def _images(tensor: dict[str, Any], binary: memoryview, expected: Expected) -> list[bytes] | list[Array]:
     name, data, size = tensor["name"], tensor.get("data"), parameters_of(tensor).get("binary_data_size")
     datatype = "FP32" if name == TENSOR else "BYTES"
     if tensor.get("datatype") != datatype:
@@ -115,14 +120,13 @@ def _images(
         return _counted(_split(binary, shape[0]), shape) if name == IMAGE else _rows(_floats(binary, shape))
     if len(binary):
         raise RefusedError(400, f"{len(binary)} bytes follow the JSON, and no input has binary_data_size")
-    numeric = lists.get(data) if isinstance(data, str) else None
-    if not isinstance(data, list) and numeric is None:
+    if not isinstance(data, (list, Numbers)):
         raise RefusedError(400, f'input "{name}" has no data: expected a list, or binary data')
     if name == IMAGE:
         return _counted(_decoded(data), shape)
-    if numeric is None:
+    if not isinstance(data, Numbers):
         raise not_numbers(name)
-    return _rows(numbers(numeric, shape, name))
+    return _rows(numbers(data.text, shape, name))
 
 
 def _rows(x: Array) -> list[Array]:
@@ -158,8 +162,8 @@ def _shape(found: Any, expected: Expected, name: str) -> tuple[int, ...]:
     if found[0] > expected.max_images:
         raise RefusedError(
             400,
-            f"a request may have {expected.max_images} images, this one has {found[0]}; send several requests, or "
-            "allow more by --max-images",
+            f"a request may have {expected.max_images} images, this one has {found[0]!r:.40}; send several "
+            "requests, or allow more by --max-images",
         )
     if math.prod(found[2:]) > MAX_INPUT_PIXELS:
         raise RefusedError(400, f'input "{name}" may have {MAX_INPUT_PIXELS} pixels, got {found!r:.80}')
@@ -197,9 +201,11 @@ def _split(binary: memoryview, most: int) -> list[bytes]:
     return found
 
 
-def _decoded(data: Any) -> list[bytes]:
+def _decoded(data: list[Any] | Numbers) -> list[bytes]:
     """BYTES in JSON: base64, in a list or in a list of lists of one."""
-    if not isinstance(data, list):
+    if isinstance(data, Numbers):
+        if data.is_empty:
+            return []
         raise RefusedError(400, f'the data of input "{IMAGE}" must be a list of texts in base64')
     texts = [text[0] if isinstance(text, list) and len(text) == 1 else text for text in data]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from email.message import Message
 from typing import Any, NamedTuple
 
@@ -63,17 +64,23 @@ def read(content_type: str, body: bytes, max_images: int) -> Uploads:
     return Uploads(images, single=False)
 
 
-def parsed(body: bytes, most_values: int, more: str = "") -> Any:
+def parsed(
+    body: bytes,
+    most_values: int,
+    more: str = "",
+    each_object: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Any:
     """A JSON document. Raises RefusedError for anything else, NaN and infinities included.
 
     most_values  bounds lists, objects and their items together: a byte of JSON becomes up to thirty of Python's
     more         what an error says beyond that
+    each_object  what is taken in the place of an object
     """
     try:
         text = str(body, "utf-8")
         if sum(map(text.count, "[{,")) > most_values:
             raise RefusedError(400, f"the JSON has more values than the {most_values} that any request needs{more}")
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_hook=each_object)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RefusedError(400, f"the body is not valid JSON: {why[:200]}") from None

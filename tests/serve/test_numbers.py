@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from npresnet.serve import numbers as module
-from npresnet.serve.numbers import LONG, PIECE, numbers, taken_out
+from npresnet.serve.numbers import LONG, PIECE, numbers, put_back, taken_out
 from npresnet.serve.refusals import RefusedError
 
 
@@ -108,7 +109,10 @@ def test_taken_out(rows):
     content = {"inputs": [entry, {"data": ["aGk="]}, {"data": {"data": [7]}}, {"data": 3}], "outputs": [{"name": "y"}]}
     text, lists = taken_out(packed(content), "x")
     found = json.loads(text)
-    assert [json.loads(part) for part in lists.values()] == [rows, [7]]
+    assert [json.loads(part.text) for part in lists.values()] == [rows, [7]]
+    restored = json.loads(text, object_hook=partial(put_back, lists=lists))
+    assert restored["inputs"][0]["data"] is lists[found["inputs"][0]["data"]]
+    assert [part.is_empty for part in lists.values()] == [not rows, False]
     first, last = lists
     assert found["inputs"][0].pop("data") == first
     assert found["inputs"][2] == {"data": {"data": last}}
