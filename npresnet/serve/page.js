@@ -79,7 +79,13 @@ async function look(candidate, blob) {
   }
 }
 
-async function take(blob) {
+// The first of some files, for the page shows one photo; what else came is told.
+function takeFirst(files) {
+  if (!files.length) return say("That was not a file. Choose, drop or paste a photo.", true);
+  take(files[0], files.length > 1 ? `; the first of ${files.length} files` : "");
+}
+
+async function take(blob, others = "") {
   if (!blob) return;
   chosen = blob;
   asked += 1;
@@ -89,15 +95,15 @@ async function take(blob) {
   URL.revokeObjectURL(photo.src);
   stage.hidden = false;
   photo.src = URL.createObjectURL(blob);
-  result.hidden = false;
   if (!facts.predicts) return say(NO_CLASSIFIER, true);
+  result.hidden = false;
   say("Computing …");
   const began = performance.now();
   try {
     const record = await send("predict?top=5", blob);
     if (blob !== chosen) return;
     classes.replaceChildren(...record.top.map((candidate) => row(candidate, blob)));
-    say(`${record.label}, ${percent(record.score)}, in ${Math.round(performance.now() - began)} ms`);
+    say(`${record.label}, ${percent(record.score)}, in ${Math.round(performance.now() - began)} ms${others}`);
     await look(record.top[0], blob);
   } catch (error) {
     if (blob !== chosen) return;
@@ -110,12 +116,12 @@ stage.classList.toggle("as-stored", !facts.exif);
 photo.addEventListener("error", () => { stage.hidden = true; note.textContent = "This browser cannot show the picture."; });
 show.addEventListener("change", () => { heat.hidden = !show.checked; });
 file.addEventListener("change", () => take(file.files[0]));
-document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
+document.addEventListener("paste", (event) => takeFirst(event.clipboardData.files));
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
 }
 for (const kind of ["dragleave", "drop"]) {
   document.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.remove("over"); });
 }
-document.addEventListener("drop", (event) => take(event.dataTransfer.files[0]));
+document.addEventListener("drop", (event) => takeFirst(event.dataTransfer.files));
 if (!facts.predicts) say(NO_CLASSIFIER, true);

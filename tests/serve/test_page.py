@@ -92,6 +92,28 @@ def test_file_that_is_no_picture(browser, server, tmp_path):
     assert browser.run("return document.querySelectorAll('#status b').length") == 0
 
 
+def test_files_that_are_dropped(browser, server):
+    """One of several is shown, which is told; what is no file is refused; a photo that no browser shows has labels."""
+    give = """
+        const data = new DataTransfer();
+        for (const text of arguments[0]) {
+          data.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], "<b>.jpg"));
+        }
+        drop.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    """
+    photos = [base64.b64encode(jpeg(seed)).decode() for seed in (1, 2)]
+    browser.open(f"{server.url}/")
+    browser.run(give, photos)
+    until(lambda: browser.text("#status").endswith("; the first of 2 files"))
+    browser.run(give, [])
+    assert browser.text("#status") == "That was not a file. Choose, drop or paste a photo."
+    browser.run(give, [base64.b64encode(jpeg(1, kind="TIFF")).decode()])
+    until(lambda: browser.run("return classes.children.length === 5 && !toggle.hidden"))
+    assert browser.text("#note") == "This browser cannot show the picture."
+    assert not browser.run("return toggle.checkVisibility()")
+    browser.check_server(server.url)
+
+
 def test_everything_that_can_be_used_has_a_name(browser, server, photo):
     browser.open(f"{server.url}/")
     drop(browser, photo)
