@@ -1,4 +1,8 @@
-"""The body of a request: bounded in size, in time, in what it inflates to, and together with all other bodies."""
+"""The body of a request: bounded in size, in time, in what it inflates to, and together with all other bodies.
+
+A client that sends a byte now and then has a place among the requests in progress for as long as a body may take. Where
+all places are taken, such a body gives its own to a new request.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy
 from npresnet.serve.service import Service
 
 LINGER_S = 1.0  # how long the rest of a refused body is read, so that the client sees why before its connection breaks
+SLOW_S, SLOW_RATE = 5.0, 1024  # a body that has come for longer than that, at fewer bytes per second
 ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # Content-Encoding -> zlib's window bits
 
 
@@ -27,10 +32,38 @@ async def received(request: Request, service: Service) -> AsyncIterator[bytes]:
 
 
 class Held:
-    """Counts one body's bytes among all that are in memory."""
+    """Counts one body's bytes among all that are in memory.
+
+    arriving  what collects them, while they come
+    is_cut    it was given up for another request
+    """
 
     def __init__(self, service: Service):
         self._service, self._size = service, 0
+        self.arriving: asyncio.Task[bytes] | None = None
+        self._since_s, self.is_cut = 0.0, False
+
+    async def collect(self, request: Request) -> bytes:
+        """The body as it was sent. Raises RefusedError, TimeoutError, CancelledError where it is cut."""
+        settings = self._service.settings
+        self._since_s = asyncio.get_running_loop().time()
+        self.arriving = asyncio.ensure_future(_collected(request, settings.max_body, self))
+        self._service.arriving.add(self)
+        try:
+            return await asyncio.wait_for(self.arriving, settings.body_timeout_s)
+        finally:
+            self._service.arriving.discard(self)
+
+    def rate(self, now_s: float) -> float:
+        """Bytes per second; infinity for the first seconds."""
+        passed_s = now_s - self._since_s
+        return self._size / passed_s if passed_s > SLOW_S else float("inf")
+
+    def cut(self) -> None:
+        """Give it up."""
+        assert self.arriving is not None
+        self._service.arriving.discard(self)
+        self.is_cut = self.arriving.cancel()
 
     def add(self, size: int) -> None:
         """Raise RefusedError where all bodies together are too large."""
@@ -55,13 +88,16 @@ async def _read(request: Request, service: Service, held: Held) -> bytes:
     try:
         encoding = _encoding(request)
         _check_length(request, settings.max_body)
-        body = await asyncio.wait_for(_collected(request, settings.max_body, held), settings.body_timeout_s)
+        body = await held.collect(request)
     except asyncio.TimeoutError:
-        raise RefusedError(
-            408,
-            f"the request's body took longer than {settings.body_timeout_s:g} s; send it faster, or allow more by "
-            "--body-timeout-s",
-            CLOSE,
+        raise _too_slow(
+            f"took longer than {settings.body_timeout_s:g} s; send it faster, or allow more by --body-timeout-s"
+        ) from None
+    except asyncio.CancelledError:
+        if not held.is_cut:
+            raise
+        raise _too_slow(
+            f"came at fewer than {SLOW_RATE} bytes per second, and another request needed its place; send it faster"
         ) from None
     except ClientDisconnect:
         raise RefusedError(GONE, "the client has gone") from None
@@ -74,6 +110,20 @@ async def _read(request: Request, service: Service, held: Held) -> bytes:
     inflated = await service.in_pool(inflate, body, encoding, settings.max_body)
     held.add(len(inflated))
     return inflated
+
+
+def _too_slow(why: str) -> RefusedError:
+    return RefusedError(408, f"the request's body {why}", CLOSE)
+
+
+def cut_slowest(service: Service) -> bool:
+    """Give up the slowest body, for a new request where all places are taken. False where none is slow."""
+    now_s = asyncio.get_running_loop().time()
+    slowest = min(service.arriving, key=lambda held: held.rate(now_s), default=None)
+    if slowest is None or slowest.rate(now_s) >= SLOW_RATE:
+        return False
+    slowest.cut()
+    return True
 
 
 def _encoding(request: Request) -> int | None:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from npresnet.errors import NpresnetError
 from npresnet.serve.answers import Answer
-from npresnet.serve.bodies import linger
+from npresnet.serve.bodies import cut_slowest, linger
 from npresnet.serve.refusals import CLOSE, GONE, RefusedError, busy, error_response, to_refused
 from npresnet.serve.service import Service
 from npresnet.system.text import visible
@@ -74,7 +74,7 @@ class Front:
         refusal = None
         if service.draining:
             refusal = busy("this server is stopping; send the request to another, or again later", 5)
-        elif service.working >= most:
+        elif service.working >= most and not cut_slowest(service):
             refusal = busy(
                 f"{most} requests are in progress, as many as this server takes; try again later, or allow more by "
                 "--max-queue",

@@ -37,6 +37,7 @@ class Service:
     inside    images that were let in and have no result yet
     held      bytes of the requests' bodies and of answers on their way, in memory
     working   requests in progress
+    arriving  the bodies of those that are still being sent, as `bodies` holds them
     draining  the server is about to stop: it answers those, and lets no more in
     ready     the network was compiled
     width     of the network's output, known then
@@ -47,6 +48,7 @@ class Service:
     def __init__(self, model: Model, name: str, settings: Settings):
         self.model, self.name, self.settings, self.metrics = model, name, settings, Metrics(name)
         self.inside = self.held = self.working = 0
+        self.arriving: set[Any] = set()
         self.draining = self.ready = False
         self.width = -1
         self.labels: list[str] | None = model.labels

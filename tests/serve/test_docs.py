@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 import npresnet
 from npresnet.cli.parser import make_parser
 from npresnet.serve import Settings, app
+from npresnet.serve.bodies import SLOW_RATE, SLOW_S
 from npresnet.serve.connections import HEADERS_S, IDLE_S
 from npresnet.serve.settings import HELD_BODIES
 from tests.serve.conftest import jpeg
@@ -74,6 +75,7 @@ def test_commands_and_defaults():
     for option, value in told.items():
         assert getattr(args, option[2:].replace("-", "_")) == float(value), option
     assert f"| {HEADERS_S:.0f} s, 16 KiB |" in PAGE
+    assert f"| {SLOW_RATE // 1024} KiB/s after {SLOW_S:.0f} s |" in PAGE
     assert f"if it waits for {IDLE_S:.0f} s" in PAGE
     assert f"| {HELD_BODIES} times that |" in PAGE
     assert f"`--batch-wait-ms` ({args.batch_wait_ms:g})" in PAGE

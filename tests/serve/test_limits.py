@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import npresnet
-from npresnet.serve import Settings, app
+from npresnet.serve import Settings, app, bodies
 from npresnet.serve.refusals import ServeError
 from tests.serve.conftest import jpeg
 
@@ -164,32 +165,33 @@ def test_bodies_in_memory_together(model):
         assert made.state.service.held == 8 * 4096 - 10
 
 
-def asked(made, messages) -> int:
+async def exchanged(made, messages) -> int:
     """The status of a POST by the application's own interface; None in messages is a pause that does not end."""
+    left, sent = list(messages), []
 
-    async def exchange():
-        left, sent = list(messages), []
+    async def receive():
+        message = left.pop(0) if left else None
+        if message is None:
+            await asyncio.sleep(3600)
+        if callable(message):
+            message = await message()
+        return message
 
-        async def receive():
-            message = left.pop(0) if left else None
-            if message is None:
-                await asyncio.sleep(3600)
-            if callable(message):
-                message = await message()
-            return message
+    async def send(message):
+        sent.append(message)
 
-        async def send(message):
-            sent.append(message)
+    scope = {
+        "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict", "query_string": b"",
+        "headers": [], "http_version": "1.1", "scheme": "http", "root_path": "", "asgi": {"version": "3.0"},
+        "server": ("x", 1), "client": ("y", 2),
+    }  # fmt: skip
+    await asyncio.wait_for(made(scope, receive, send), 20)
+    return sent[0]["status"]
 
-        scope = {
-            "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict", "query_string": b"",
-            "headers": [], "http_version": "1.1", "scheme": "http", "root_path": "", "asgi": {"version": "3.0"},
-            "server": ("x", 1), "client": ("y", 2),
-        }  # fmt: skip
-        await asyncio.wait_for(made(scope, receive, send), 20)
-        return sent[0]["status"]
 
-    return asyncio.run(exchange())
+def asked(made, messages) -> int:
+    """The same, of one alone."""
+    return asyncio.run(exchanged(made, messages))
 
 
 def test_slow_body(model):
@@ -197,6 +199,32 @@ def test_slow_body(model):
     part = {"type": "http.request", "body": b"x", "more_body": True}
     assert asked(made, [part, None]) == 408
     assert made.state.service.held == 0
+
+
+@pytest.mark.parametrize(("sent", "stays"), [(b"x", False), (b"x" * 2**20, True)])
+def test_slow_body_gives_its_place(model, monkeypatch, sent, stays):
+    """To a request that would be one too many; not at once, and not where much has come."""
+    monkeypatch.setattr(bodies, "SLOW_S", 0.2)
+    made = app(model, max_queue=1, max_images=1)
+    service = made.state.service
+    whole = {"type": "http.request", "body": b"no image", "more_body": False}
+
+    async def scenario() -> None:
+        first = asyncio.ensure_future(exchanged(made, [{"type": "http.request", "body": sent, "more_body": True}]))
+        while not service.held:
+            await asyncio.sleep(0.005)
+        assert await exchanged(made, [whole]) == 503
+        await asyncio.sleep(0.3)
+        assert await exchanged(made, [whole]) == (503 if stays else 422)
+        if stays:
+            first.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await first
+        else:
+            assert await first == 408
+
+    asyncio.run(scenario())
+    assert (service.working, service.held, service.arriving) == (0, 0, set())
 
 
 def test_client_that_goes_while_it_sends(model):
