@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,31 @@ def two_blas_threads():
         if {library["num_threads"] for library in libraries} != {2}:
             pytest.skip("this BLAS runs on one thread only, or threadpoolctl does not know it")
         yield
+
+
+@pytest.fixture
+def deleted_folder(tmp_path, monkeypatch) -> Path:
+    """The current folder, which was deleted."""
+    if os.name == "nt":
+        pytest.skip("no folder in use can be deleted")
+    gone = tmp_path / "deleted"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    return gone
+
+
+@pytest.fixture
+def no_new_files(tmp_path):
+    """`with no_new_files():` asserts that the block leaves no file, folder or link in tmp_path that was not there."""
+
+    @contextmanager
+    def no_new_files():
+        before = set(tmp_path.rglob("*"))
+        yield
+        assert set(tmp_path.rglob("*")) <= before
+
+    return no_new_files
 
 
 @pytest.fixture

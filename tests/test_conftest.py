@@ -61,3 +61,18 @@ def test_data_named_but_missing(run_suite, tmp_path):
     done = run_suite(str(tmp_path / "nowhere"))
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "which is not a folder" in done.stderr
+
+
+def test_what_is_left_is_found(no_new_files, tmp_path):
+    (tmp_path / "old").write_bytes(b"1")
+    with no_new_files():
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new").rmdir()
+        (tmp_path / "old").unlink()
+    with pytest.raises(AssertionError), no_new_files():
+        (tmp_path / "dangling").symlink_to("nowhere")
+
+
+def test_the_current_folder_was_deleted(deleted_folder):
+    with pytest.raises(FileNotFoundError):
+        os.getcwd()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from npresnet.bench import machine
 from npresnet.bench.engines import FAST, OURS
 from npresnet.bench.timing import Stats, geometric_mean, median
+from npresnet.system.files import replacing
 
 Status = Literal["ok", "absent", "free", "failed", "wrong"]
 
@@ -122,6 +123,5 @@ def without_folder(word: str) -> str:
 def write(path: Path, entry: Mapping[str, Any]) -> None:
     """Write a results file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(entry, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(str(path)) as file:
+        file.write((json.dumps(entry, indent=1) + "\n").encode("utf-8"))

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from npresnet.cli.shared import FAILED, FINE, complain
+from npresnet.cli.shared import FAILED, FINE, STDOUT, check_outputs, complain
+from npresnet.system.files import is_special
 
-STDOUT = "-"
 BATCHES, LAYERS_BATCHES, TUNED_BATCHES = [1, 8], [1], [1, 32, 256]
 
 
@@ -28,12 +28,20 @@ def bench(args: Namespace) -> int:
     from npresnet.bench import results
     from npresnet.bench.run import has_failed, report_text
 
+    path = None if args.json in (None, STDOUT) else Path(args.json)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_outputs(args, args.models, args.json)
+    is_file = path is not None and not is_special(args.json)
+
     def keep(entry: dict[str, Any]) -> None:
         """After every case, so that a cut loses little."""
-        if args.json not in (None, STDOUT):
-            results.write(Path(args.json), entry)
+        if path is not None and is_file:
+            results.write(path, entry)
 
     entry = (_layers if args.layers else _race)(args, keep)
+    if path is not None and not is_file:  # a pipe takes one text
+        results.write(path, entry)
     print(json.dumps(entry, indent=1) if args.json == STDOUT else report_text(entry))
     return FAILED if has_failed(entry) else FINE
 

@@ -12,7 +12,7 @@ from npresnet.cli.paths import ImagePaths, progress_of
 from npresnet.cli.shared import FAILED, FINE, complain, misuse, model_of
 from npresnet.errors import ImageError
 from npresnet.model.one_class import class_index
-from npresnet.system.files import real_path, replacing
+from npresnet.system.files import real_path, replacing, require_replaceable
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
 from npresnet.views.cam import find_head
@@ -66,6 +66,8 @@ class Targets:
         self._taken: set[str] = set()
         if self._is_folder:
             os.makedirs(output, exist_ok=True)
+        if NAME not in os.path.dirname(self._output):
+            require_replaceable(self._output)
 
     def of(self, name: str) -> str:
         """The file for an image. Raises ImageError where that is one of the images."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npresnet.cli.output import STDOUT, Record, form_of, say_written, written
+from npresnet.cli.output import Record, form_of, say_written, written
 from npresnet.cli.paths import ImagePaths, progress_of
-from npresnet.cli.shared import FAILED, FINE, complain, model_of, spare
+from npresnet.cli.shared import FAILED, FINE, STDOUT, check_outputs, complain, model_of
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
@@ -33,7 +33,7 @@ def embed(args: Namespace) -> int:
     paths = ImagePaths.of(args)
     if args.output is not None and os.path.isfile(args.output):
         paths.list_all()  # none of a list on stdin is overwritten
-    spare(args, paths.files, args.output)
+    check_outputs(args, paths.files, args.output)
     if paths.is_empty:
         _write(args.output, form, 0, ((paths.name(source), paths.outcome(source, ImageError())) for source in paths))
         return FAILED

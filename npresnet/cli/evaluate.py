@@ -11,9 +11,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from npresnet.cli.shared import FAILED, FINE, complain, model_of, say, spare
+from npresnet.cli.shared import FAILED, FINE, check_outputs, complain, model_of, say
 from npresnet.errors import ImageError
-from npresnet.system.files import replacing
+from npresnet.system.files import replacing, require_replaceable
 from npresnet.system.progress import progress_bar
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import padded, visible, width
@@ -33,7 +33,7 @@ def evaluate(args: Namespace) -> int:
 
     _check_name(args.confusion)
     samples = read_samples(args.source)
-    spare(args, [args.source, args.classes, *(path for path, _ in samples.rows)], args.confusion)
+    check_outputs(args, [args.source, args.classes, *(path for path, _ in samples.rows)], args.confusion)
     with model_of(args) as model:
         _check_size(args.confusion, model)
         total = len(samples.rows)
@@ -91,9 +91,11 @@ def _check_name(path: str | None) -> None:
     """Before an hour is spent."""
     if path is None:
         return
-    if not os.path.isdir(os.path.dirname(os.path.abspath(path))) or os.path.isdir(path):
-        what = "it is a folder" if os.path.isdir(path) else "there is no such folder"
-        raise ImageError(f"--confusion {path}: {what}, so it cannot be written")
+    try:
+        require_replaceable(path)
+    except OSError as error:
+        raise_signals(error)
+        raise ImageError(f"--confusion {path}: it cannot be written: {error.strerror}") from error
     if path.lower().endswith(".csv"):
         return
     from PIL import Image

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import IO, Any, Protocol
 
-from npresnet.cli.shared import complain, misuse
+from npresnet.cli.shared import STDOUT, complain, misuse
 from npresnet.errors import ImageError
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
@@ -23,7 +23,6 @@ from npresnet.system.text import visible
 Emit = Callable[[str], None]  # takes a line without its newline
 Record = dict[str, Any]
 
-STDOUT = "-"
 SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from npresnet.cli.paths import one_image
-from npresnet.cli.shared import FINE, complain, model_of, spare
+from npresnet.cli.shared import FINE, check_outputs, complain, model_of
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
 
@@ -14,7 +14,7 @@ def explain(args: Namespace) -> int:
     """Follow one output of one convolution from the photo to the fused step, on a page of its own."""
     from npresnet.teach import explain
 
-    spare(args, [args.image], args.output)
+    check_outputs(args, [args.image], args.output)
     with model_of(args) as model:
         facts = explain.gather(model, one_image(args.image), args.layer, args.at, args.channel)
     _write(args.output, explain.render(facts))
@@ -27,7 +27,7 @@ def trace(args: Namespace) -> int:
     """Show every step of the network with its feature map, its cost and its memory, on a page of its own."""
     from npresnet.teach import trace
 
-    spare(args, [args.image], args.output)
+    check_outputs(args, [args.image], args.output)
     with model_of(args) as model:
         facts = trace.gather(model, one_image(args.image))
     _write(args.output, trace.render(facts))

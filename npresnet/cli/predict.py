@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from npresnet.cli.output import STDOUT, Emit, Record, Writer, form_of, say_written, written
+from npresnet.cli.output import Emit, Record, Writer, form_of, say_written, written
 from npresnet.cli.paths import ImagePaths, progress_of
-from npresnet.cli.shared import FAILED, FINE, complain, model_of, spare
+from npresnet.cli.shared import FAILED, FINE, STDOUT, check_outputs, complain, model_of
 from npresnet.errors import ImageError
 from npresnet.model.prediction import Prediction, parts_ms_of
 from npresnet.model.records import record
@@ -111,7 +111,8 @@ class Text:
 
 
 def _spare_inputs(args: Namespace, paths: ImagePaths) -> None:
-    """Refuse to replace an image, also one that is named on standard input, by the output or a page of --grid."""
+    """Refuse to replace an image, also one that is named on standard input, by the output or a page of --grid; and an
+    output that cannot be written."""
     if any(map(os.path.isfile, filter(None, (args.output, args.grid)))):
         paths.list_all()
     pages: Iterable[str] = ()
@@ -119,7 +120,7 @@ def _spare_inputs(args: Namespace, paths: ImagePaths) -> None:
         from npresnet.views.grid import PICTURES, page_path
 
         pages = (page_path(args.grid, number + 1) for number in range(len(paths.files) // PICTURES + 1))
-    spare(args, paths.files, args.output, *pages)
+    check_outputs(args, paths.files, args.output, args.grid, further=pages)
 
 
 @contextmanager

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from npresnet.cli.parser.suggesting import did_you_mean
 from npresnet.errors import ArchitectureError
+from npresnet.system.files import require_replaceable
 from npresnet.system.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from npresnet.model.model import Model
 
 FINE, FAILED, MISUSED = 0, 1, 2
+STDOUT = "-"  # as the name of an output
 
 DEMO_USED = (
     "no --model was given, so the demo model is used; it has only ten classes (airplane, automobile, bird, cat, "
@@ -47,16 +49,23 @@ def misuse(message: str) -> NoReturn:
     raise SystemExit(MISUSED)
 
 
-def spare(args: Namespace, read: Iterable[object], *targets: str | None) -> None:
-    """Refuse, as wrong usage, to replace a file that the command reads: the model's, or one of `read`.
+def check_outputs(args: Namespace, read: Iterable[object], *targets: str | None, further: Iterable[str] = ()) -> None:
+    """Before any work: whether the files that a command writes in the end can be written, and are none that it reads.
 
-    What is no path among them does not count.
+    Ends the process, as after wrong usage, for a file that the command reads: the model's, or one of `read`; what is no
+    path among them does not count. Raises OSError for one that cannot be written.
+
+    further  files that may be written besides; of them only what is read is refused
     """
-    written = {_identity(target): target for target in targets if target is not None and os.path.isfile(target)}
-    for path in (args.model, args.labels, *read) if written else ():
+    chosen = [target for target in targets if target not in (None, STDOUT)]
+    written = {_identity(target): target for target in [*chosen, *further] if os.path.isfile(target)}
+    of_model = (getattr(args, name, None) for name in ("model", "labels"))
+    for path in (*of_model, *read) if written else ():
         target = written.get(_identity(path)) if isinstance(path, (str, os.PathLike)) else None
         if target is not None:
             misuse(f"{visible(target)} is what this command reads, and would be overwritten; choose another name")
+    for target in chosen:
+        require_replaceable(target)
 
 
 def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npresnet.cli.paths import one_image
-from npresnet.cli.shared import FAILED, FINE, complain, model_of, say, spare
+from npresnet.cli.shared import FAILED, FINE, check_outputs, complain, model_of, say
 from npresnet.errors import NpresnetError
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
@@ -27,7 +27,7 @@ def ladder(args: Namespace) -> int:
     from npresnet.teach.ladder import climb, find_layer, text
     from npresnet.teach.ladder.rungs import cpu_rungs
 
-    spare(args, [args.image], args.html)
+    check_outputs(args, [args.image], args.html)
     with model_of(args) as model:
         sample = Path(npresnet.__file__).parent / "data" / "chelsea.jpg"
         image = one_image(args.image) if args.image else sample

@@ -8,6 +8,7 @@ deletes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -38,12 +39,8 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     behind what is there, whatever that leads to. Raises OSError that names `path`.
     """
     destination = real_path(path)
-    if _is_descriptor(path):
-        with open(path, "ab") as file:
-            yield file
-        return
-    if os.path.exists(destination) and not os.path.isfile(destination):
-        with open(destination, "wb") as file:
+    if is_special(path):
+        with open(path, "ab" if _is_descriptor(path) else "wb") as file:
             yield file
         return
     try:
@@ -52,6 +49,46 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise_signals(error)
         raise OSError(error.errno, error.strerror or str(error), path) from error
+
+
+def is_special(path: str) -> bool:
+    """Whether `replacing` writes into what is there, once, rather than replaces it: a pipe, a device, /dev/stdout."""
+    destination = real_path(path)
+    return _is_descriptor(path) or (os.path.exists(destination) and not os.path.isfile(destination))
+
+
+def require_replaceable(path: str) -> None:
+    """Raise the OSError that `replacing(path)` would end with, before work that takes long; nothing is left behind.
+
+    Special files are not opened: the reader of a pipe would take that for all.
+    """
+    if not is_special(path):
+        with contextlib.suppress(_OnlyAskedError), replacing(path):
+            raise _OnlyAskedError
+        _require_removable(path)
+    elif os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    elif not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+class _OnlyAskedError(Exception):
+    """Ends a file before it replaces another."""
+
+
+def _require_removable(path: str) -> None:
+    """Raise OSError for a file that no other may take the place of, although its folder can be written to."""
+    destination = os.path.realpath(path)
+    with contextlib.suppress(FileNotFoundError):
+        file, folder = os.stat(destination), os.stat(os.path.dirname(destination))
+        if os.name == "nt":
+            refused = 0 if file.st_mode & stat.S_IWRITE else errno.EACCES
+        elif folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, file.st_uid, folder.st_uid):
+            refused = errno.EPERM  # as in /tmp: a file of another user
+        else:
+            refused = errno.EBUSY if os.path.ismount(destination) else 0
+        if refused:
+            raise OSError(refused, os.strerror(refused), path)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -22,7 +23,8 @@ def raced(monkeypatch):
         asked.update(race=race, settings=settings, command=command)
         case = {"model": "resnet18", "batch": 1, "engines": {OURS: engine(10.0), "torch": asked["torch"]}, "ratios": {}}
         entry = {"kind": "cpu", "date": "2026-01-31", "threads": 2, "machine": MACHINE, "cases": [case], "skipped": []}
-        keep(entry)
+        for cases in ([], [case]):
+            keep({**entry, "cases": cases})
         return entry
 
     monkeypatch.setattr(bench_run, "run", run)
@@ -79,6 +81,22 @@ def test_json_alone_on_stdout_or_in_a_file_beside_the_tables(run, raced, tmp_pat
     beside = run("bench", "--json", tmp_path / "found.json")
     assert beside.out.startswith("ms per image")
     assert json.loads((tmp_path / "found.json").read_text()) == json.loads(alone.out)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes need POSIX")
+def test_a_pipe_takes_the_last_figures_and_stays_a_pipe(run, raced, tmp_path):
+    pipe = tmp_path / "figures.json"
+    os.mkfifo(pipe)
+    (tmp_path / "figures.partial").write_text("theirs")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("bench", "--json", pipe).code == 0
+        assert len(json.loads(os.read(reader, 100_000))["cases"]) == 1
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert (tmp_path / "figures.partial").read_text() == "theirs"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_an_installed_engine_without_a_time_is_a_failure_and_an_absent_one_is_not(run, raced):

@@ -1,4 +1,4 @@
-"""No command replaces a file that it reads."""
+"""No command replaces a file that it reads; and what cannot be written is told before any work."""
 
 from __future__ import annotations
 
@@ -81,3 +81,39 @@ def test_an_empty_name_of_a_model_is_not_the_demo(run, folder):
         assert done.code == 1
         assert done.out in ("", "[\n]\n")
         assert "'' is neither an existing file nor the name of weights" in done.err
+
+
+WRITERS = [
+    "predict photos --json -o {out}.json",
+    "predict photos --grid {out}.png",
+    "embed photos -o {out}.npy",
+    "embed photos -o {out}.npz",
+    "embed photos -o {out}.parquet",
+    "cam photos/000.png -o {out}.png",
+    "eval photos --confusion {out}.csv",
+    "explain photos/000.png -o {out}.html",
+    "trace photos/000.png -o {out}.html",
+    "ladder --html {out}.html",
+]
+
+
+@pytest.mark.parametrize("words", WRITERS)
+def test_a_file_that_cannot_be_written_is_told_first(run, folder, monkeypatch, no_new_files, words):
+    monkeypatch.setattr("npresnet.load", lambda *_, **__: pytest.fail("a model is loaded"))
+    (folder / "photos" / "cat").mkdir()
+    (folder / "photos" / "000.png").rename(folder / "photos" / "cat" / "000.png")
+    (folder / "photos" / "000.png").symlink_to("cat/000.png")
+    for out, told in (("nowhere/out", "No such file or directory"), ("photos/001.png/out", "Not a directory")):
+        with no_new_files():
+            done = run(*words.format(out=out).split())
+        assert (done.code, done.out) == (1, "")
+        assert f"{out}." in done.err
+        assert told in done.err
+
+
+def test_figures_that_cannot_be_written_are_told_first(run, folder, monkeypatch):
+    monkeypatch.setattr("npresnet.bench.run.run", lambda *_, **__: pytest.fail("something is measured"))
+    (folder / "out.json").mkdir()
+    assert "out.json: Is a directory" in run("bench", "--quick", "--json", "out.json").err
+    done = run("bench", "photos/000.png", "--quick", "--json", "photos/000.png")
+    assert "photos/000.png is what this command reads" in done.err

@@ -4,13 +4,21 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from npresnet.system import files, measured
-from npresnet.system.files import read_regular, remove_dead_parts, replacing, replacing_own
+from npresnet.system.files import (
+    is_special,
+    read_regular,
+    remove_dead_parts,
+    replacing,
+    replacing_own,
+    require_replaceable,
+)
 
 
 def test_the_old_file_is_replaced(tmp_path):
@@ -238,13 +246,103 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path):
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o600)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no folder in use can be deleted")
-def test_a_deleted_current_folder_is_named(tmp_path, monkeypatch):
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+def test_a_deleted_current_folder_is_named(deleted_folder, tmp_path):
     with pytest.raises(OSError, match=r"current folder was deleted.*page\.html"), replacing("page.html"):
         pass
     with replacing(str(tmp_path / "page.html")) as file:
         file.write(b"a")
+
+
+def unwritable(path: str) -> OSError:
+    """The error of asking, which is that of writing."""
+    with pytest.raises(OSError) as asked:
+        require_replaceable(path)
+    with pytest.raises(OSError) as written, replacing(path):
+        pass
+    assert (asked.value.errno, asked.value.filename) == (written.value.errno, written.value.filename) != (None, None)
+    return asked.value
+
+
+def test_what_can_be_written_is_asked_without_a_trace(tmp_path):
+    (tmp_path / "old").write_bytes(b"old")
+    (tmp_path / "read-only").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("old")
+    (tmp_path / "dangling").symlink_to("new")
+    if os.name != "nt":  # where a file that is read-only is not replaced
+        (tmp_path / "read-only").chmod(0o444)
+    before = {path: os.lstat(path) for path in tmp_path.iterdir()}
+    for name in ("new", "old", "read-only", "link", "dangling"):
+        require_replaceable(str(tmp_path / name))
+    assert {path: os.lstat(path) for path in tmp_path.iterdir()} == before
+
+
+def test_what_cannot_be_written_is_told_as_when_it_is_written(tmp_path, no_new_files):
+    (tmp_path / "file").write_bytes(b"1")
+    (tmp_path / "folder").mkdir()
+    with no_new_files():
+        for path in ("nowhere/out", "folder", "file/out", "x" * 300):
+            assert unwritable(str(tmp_path / path)).strerror
+
+
+def test_a_deleted_current_folder_is_told_when_asked(deleted_folder):
+    assert "the current folder was deleted" in unwritable("page.html").strerror
+
+
+@posix
+def test_special_files_stay_usable(tmp_path):
+    """A pipe's reader sees neither a byte nor an end before something is written."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in ("/dev/null", str(pipe)):
+        assert is_special(path)
+        require_replaceable(path)  # would wait for a reader if it opened the pipe
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with replacing(str(pipe)) as file:
+            require_replaceable(str(pipe))
+            file.write(b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    code = "import sys; from npresnet.system.files import *; require_replaceable('/dev/stdout'); print('usable')"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout == b"usable\n"
+
+
+@posix
+def test_another_users_file_in_a_shared_folder_cannot_be_replaced(tmp_path, monkeypatch, no_new_files):
+    """As in /tmp: everybody may make files there, and nobody may replace another's."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / "out").write_bytes(b"theirs")
+    stranger = os.getuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    with no_new_files():
+        require_replaceable(str(folder / "out"))
+        folder.chmod(0o1777)
+        require_replaceable(str(folder / "new"))
+        with pytest.raises(PermissionError, match=r"not permitted.*out"):
+            require_replaceable(str(folder / "out"))
+
+
+@posix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become another user")
+def test_a_folder_that_may_not_be_written_to():
+    code = """
+import os, sys
+from npresnet.system.files import *
+os.setuid(65534)
+for path in sys.argv[1:]:
+    try:
+        require_replaceable(path)
+    except PermissionError as error:
+        print(error.filename)
+"""
+    with tempfile.TemporaryDirectory() as name:  # every folder above tmp_path is closed to others
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "out").write_bytes(b"1")
+        (folder / "device").symlink_to("/dev/null")
+        paths = [str(folder / name) for name in ("new", "out", "device")]
+        done = subprocess.run([sys.executable, "-c", code, *paths], stdout=subprocess.PIPE, check=True, text=True)
+        assert done.stdout.splitlines() == paths[:2]
+        assert sorted(os.listdir(folder)) == ["device", "out"]

@@ -165,12 +165,7 @@ def test_destinations_that_cannot_be_written(tmp_path, where, match):
         weights.write_npz(tmp_path / where, {"w": np.ones(2)}, {})
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no folder in use can be deleted")
-def test_a_current_folder_that_was_deleted(tmp_path, monkeypatch):
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+def test_a_current_folder_that_was_deleted(deleted_folder, tmp_path):
     with pytest.raises(CheckpointError, match=r"w\.npz cannot be written: the current folder was deleted"):
         weights.write_npz("w.npz", {"w": np.ones(2)}, {})
     weights.write_npz(tmp_path / "w.npz", {"w": np.ones(2)}, {})
