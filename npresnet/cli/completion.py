@@ -23,27 +23,37 @@ def complete(parser: argparse.ArgumentParser, **how: Any) -> None:
     except ImportError:
         return
     files = argcomplete.FilesCompleter()
-    for action in _actions(parser):
-        names = NAMES.get(action.dest)
-        if action.choices is None and names is not None:
-            action.completer = _either(names, files) if action.dest in OF_FILES else _of(names)  # type: ignore[attr-defined]
+    for action in actions(parser):
+        if action.choices is None:
+            action.completer = _either(names_of(action), files if is_of_files(action) else None)  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser, always_complete_options="long", default_completer=files, **how)
 
 
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+def names_of(action: argparse.Action) -> Names:
+    """What an argument may be besides a file."""
+    return NAMES.get(action.dest, lambda: ())
+
+
+def is_of_files(action: argparse.Action) -> bool:
+    """Whether an argument takes a path: those that are no number, and have no names of their own."""
+    return action.dest in OF_FILES or (action.type is None and action.dest not in (*NAMES, *OF_WORDS))
+
+
+def actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """The arguments of all commands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
-                yield from _actions(command)
-
-
-def _of(names: Names) -> Any:
-    return lambda prefix, **_: [name for name in names() if name.startswith(prefix)]
+                yield from actions(command)
 
 
 def _either(names: Names, files: Any) -> Any:
-    return lambda prefix, **_: [*_of(names)(prefix), *files(prefix)]
+    return lambda prefix, **_: [*filter(lambda name: name.startswith(prefix), names()), *(files or _nothing)(prefix)]
+
+
+def _nothing(prefix: str) -> Sequence[str]:
+    return ()
 
 
 def _loadable() -> list[str]:
@@ -51,6 +61,12 @@ def _loadable() -> list[str]:
     from npresnet.weights.names import ALL
 
     return [*DEMO_NAMES, *dict.fromkeys(weights.arch for weights in ALL), *(weights.name for weights in ALL)]
+
+
+def _described() -> list[str]:
+    from npresnet.model.finding import DEMO_NAMES
+
+    return [*DEMO_NAMES, *_archs()]
 
 
 def _archs() -> list[str]:
@@ -71,16 +87,30 @@ def _presets() -> list[str]:
     return list(PRESETS)
 
 
+def _ways() -> Sequence[str]:
+    from npresnet.model.class_matching import WAYS
+
+    return WAYS
+
+
+def _exercises() -> list[str]:
+    from npresnet.teach.exercises import EXERCISES
+
+    return [found.name for found in EXERCISES]
+
+
 # An argument's name -> what it may be besides a file.
 NAMES: dict[str, Names] = {
     **dict.fromkeys(("model", "file", "source", "checkpoint"), _loadable),
-    **dict.fromkeys(("network", "models"), lambda: [*_archs()]),
+    **dict.fromkeys(("network", "models"), _described),
     "arch": _archs,
     "option": _options,
     "preprocess": _presets,
     "labels": lambda: ["imagenet", "cifar10"],
     "device": lambda: ["cpu", "cuda", "auto"],
     "dtype": lambda: ["float32", "tf32", "float16", "bfloat16"],
-    "names": lambda: [],
+    "classes": _ways,
+    "names": _exercises,
 }
-OF_FILES = ("model", "file", "source", "checkpoint", "network", "models", "labels")
+OF_FILES = ("model", "file", "source", "checkpoint", "network", "models", "labels", "classes")  # besides
+OF_WORDS = ("host", "index", "key", "layer", "name", "ray")  # that nobody can know before

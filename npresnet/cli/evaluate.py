@@ -32,8 +32,8 @@ def evaluate(args: Namespace) -> int:
     from npresnet.model.class_folders import read_samples
 
     _check_name(args.confusion)
-    samples = read_samples(args.source)
-    check_outputs(args, [args.source, args.classes, *(path for path, _ in samples.rows)], args.confusion)
+    samples = read_samples(args.samples)
+    check_outputs(args, [args.samples, args.classes, *(path for path, _ in samples.rows)], args.confusion)
     with model_of(args) as model:
         _check_size(args.confusion, model)
         total = len(samples.rows)

@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 
-from npresnet.cli.completion import NAMES
+from npresnet.cli.completion import NAMES, OF_FILES, actions, is_of_files
+from npresnet.cli.parser import make_parser
 from tests.cli.test_predict_streams import command, environ
 
 CASES = [
@@ -22,6 +23,22 @@ CASES = [
     ("npresnet cache ", ["info", "clear"], []),
     ("npresnet bench --engines onnx", ["onnxruntime"], ["torch"]),
     ("npresnet cam a.png --device cu", ["cuda"], ["cpu"]),
+    ("npresnet dem", ["demo"], ["embed"]),
+    ("npresnet demo ", ["--help"], ["photos/", "--threads"]),
+    ("npresnet predict a.png --model de", ["demo"], []),
+    ("npresnet bench de", ["demo"], []),
+    ("npresnet bench my", ["my.npz"], []),
+    ("npresnet bench --isa av", ["avx2"], []),
+    ("npresnet summary de", ["demo"], []),
+    ("npresnet eval ", ["photos/"], ["demo", "resnet50"]),
+    ("npresnet eval photos --classes ", ["names", "sorted", "index", "my.npz"], ["demo"]),
+    ("npresnet eval photos --confusion m", ["my.npz"], []),
+    ("npresnet exercise ", ["start", "check"], []),
+    ("npresnet exercise check im", ["im2col"], []),
+    ("npresnet ladder --layer ", [], ["photos/", "my.npz"]),
+    ("npresnet predict a.png --top ", [], ["photos/", "my.npz"]),
+    ("npresnet predict a.png --labels im", ["imagenet"], []),
+    ("npresnet predict a.png --preprocess cif", ["cifar10"], []),
 ]
 
 
@@ -74,6 +91,14 @@ def test_names_are_those_that_can_be_given():
     names = NAMES["model"]()
     assert len(names) > 10
     assert all(name in DEMO_NAMES or published(name) is not None for name in names)
+
+
+def test_every_argument_has_its_names_or_files():
+    """Of those that are neither choices nor numbers: what a shell completes was decided for each."""
+    taken = [action for action in actions(make_parser()) if action.choices is None and action.nargs != 0]
+    found = {action.dest for action in taken if is_of_files(action)}
+    paths = {"confusion", "destination", "folder", "grid", "html", "image", "images", "json", "output", "samples"}
+    assert found == paths | set(OF_FILES)
 
 
 def test_a_start_does_not_import_argcomplete():

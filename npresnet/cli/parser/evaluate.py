@@ -8,7 +8,7 @@ from npresnet.cli.parser.shared import Commands, add_command, at_least, model_ar
 def evaluate(commands: Commands) -> None:
     command = add_command(commands, "eval", "evaluate:evaluate", "how often a model is right on labelled images")
     command.add_argument(
-        "source", metavar="FOLDER|CSV", help="a folder with a folder a class, or a CSV of path,label (relative to it)"
+        "samples", metavar="FOLDER|CSV", help="a folder with a folder a class, or a CSV of path,label (relative to it)"
     )
     command.add_argument(
         "--classes",
