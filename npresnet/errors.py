@@ -5,7 +5,7 @@
     ├── ArchitectureError (ValueError)   the tensors are not a supported ResNet; or an unknown name or option
     ├── ShapeError (ValueError)          an array has the wrong shape, number of axes or dtype
     ├── ImageError (ValueError)          an image cannot be read or used
-    └── DeviceError (RuntimeError)       a device is missing, too small or failed
+    └── DeviceError (RuntimeError)       a device is missing, too small or failed; a package is missing
 
     AmbiguityWarning (UserWarning)       what the weight file cannot tell was assumed, and an option would settle it
 
@@ -52,7 +52,7 @@ class ImageError(NpresnetError, ValueError):
 
 
 class DeviceError(NpresnetError, RuntimeError):
-    """A device is missing, too small, or failed."""
+    """What the machine lacks: a device is missing, too small, or failed; or a package is not installed."""
 
 
 class AmbiguityWarning(UserWarning):

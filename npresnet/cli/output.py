@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from typing import IO, Any, Protocol
 
 from npresnet.cli.shared import STDOUT, complain, misuse
-from npresnet.errors import ImageError
+from npresnet.system.extras import needing
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
 
@@ -114,14 +114,10 @@ class Parquet:
     ROWS = 4096
 
     def __init__(self, file: IO[bytes], kind: Kind, name: str):
-        try:
+        otherwise = "; or choose a name that ends in .jsonl or .csv"
+        with needing(f"{visible(name)} cannot be written: Parquet", "npresnet[parquet]", otherwise):
             import pyarrow
             import pyarrow.parquet
-        except ImportError as error:
-            raise ImageError(
-                f"{visible(name)} cannot be written: Parquet needs pyarrow ({error}); python -m pip install pyarrow, "
-                "or choose a name that ends in .jsonl or .csv"
-            ) from error
         self._kind, self._records = kind, list[Record]()
         self._schema = kind.schema()
         self._to_table = pyarrow.Table.from_pylist

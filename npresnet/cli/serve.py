@@ -5,15 +5,14 @@ from __future__ import annotations
 from argparse import Namespace
 
 from npresnet.cli.shared import FAILED, FINE, complain, model_of
+from npresnet.system.extras import needing
 
 SETTINGS = ("max_batch", "batch_wait_ms", "max_body_mb", "max_images", "max_queue", "body_timeout_s")
 
 
 def serve(args: Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. The port is taken first, so that one in use is known before a model is loaded."""
-    from npresnet.serve.extra import installed
-
-    with installed():
+    with needing("serve", "npresnet[serve]"):
         from npresnet.serve.application import name_of
         from npresnet.serve.run import bind, run
         from npresnet.serve.settings import Settings

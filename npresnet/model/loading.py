@@ -50,8 +50,8 @@ def load(
         `{name: array}`, of which read-only ones are used in place. `dict(numpy.load("x.npz"))` of a file that npresnet
         wrote has its labels and settings, too.
     device : str
-        "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: pip install 'npresnet[cuda12]'); or "auto", a GPU if
-        one is usable, else the CPU; the choice and its reason are recorded in `model.config`.
+        "cpu"; "cuda" or "cuda:1" for an NVIDIA GPU (needs CuPy: python -m pip install 'npresnet[cuda12]'); or "auto", a
+        GPU if one is usable, else the CPU; the choice and its reason are recorded in `model.config`.
     dtype : str
         "float32"; on a GPU also "tf32", "float16" and "bfloat16", which multiply on tensor cores: faster and less
         precise. Sums are always float32.

@@ -13,30 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from npresnet.errors import DeviceError, NpresnetError
+from npresnet.system.extras import needing
 
 ANSWER_S = 5.0  # for an address to accept a connection: Ray itself would try for minutes, then end the process
 MOST_CPUS = 4  # of a worker that nobody gave a number: more workers of few threads scale better than the reverse
-INSTALL = "python -m pip install 'npresnet[ray]'"
+EXTRA = "npresnet[ray]"
 
 
 def library() -> Any:
     """The module `ray`. Raises DeviceError where it is not installed."""
-    try:
+    with needing("npresnet.ray", EXTRA):
         import ray
 
-        ray.init  # noqa: B018 - a folder called ray would be imported as a package without contents
-    except (ImportError, AttributeError) as error:
-        raise DeviceError(f"this needs Ray: {INSTALL} ({error})") from None
+        if not hasattr(ray, "init"):  # a folder called ray would be imported as a package without contents
+            raise ModuleNotFoundError(name="ray")
     return ray
 
 
 def arrow() -> Any:
     """The module `pyarrow`, with its file systems. Raises DeviceError where it is not installed."""
-    try:
+    with needing("npresnet.ray", EXTRA):
         import pyarrow
         import pyarrow.fs
-    except ImportError as error:
-        raise DeviceError(f"this needs pyarrow: {INSTALL} ({error})") from None
     return pyarrow
 
 

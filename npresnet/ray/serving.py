@@ -8,9 +8,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from npresnet.errors import DeviceError
 from npresnet.model.loading import load
 from npresnet.ray.cluster import agreed, library
+from npresnet.system.extras import needing
 
 
 def deployment(
@@ -50,12 +50,10 @@ def deployment(
 def _serve(settings: dict[str, Any]) -> tuple[Any, Any]:
     """The module `ray.serve`, where everything is installed that replicas need; and the settings, which are sound."""
     library()
-    try:
+    with needing("a deployment", "npresnet[ray,serve]"):
         from ray import serve
 
         from npresnet.serve import Settings
-    except ImportError as error:
-        raise DeviceError(f"this needs Ray Serve: python -m pip install 'npresnet[ray,serve]' ({error})") from None
     return serve, Settings.of(settings)
 
 

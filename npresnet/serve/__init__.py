@@ -16,7 +16,6 @@
     run             npresnet serve: listens, drains on SIGTERM
     connections     its connections: bounded in number and time; errors below a request as JSON
     refusals        errors, and how they are told over HTTP
-    extra           what is said where the extra is not installed
 
 Starlette, uvicorn, python-multipart and prometheus-client are imported here alone, and this package only by functions.
 """
@@ -26,7 +25,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from npresnet.serve.extra import installed
+from npresnet.system.extras import needing
 
 if TYPE_CHECKING:
     from npresnet.serve.application import app
@@ -40,7 +39,7 @@ _HOME = {"Settings": "settings", "app": "application"}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with installed():
+    with needing("serve", "npresnet[serve]"):
         value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value

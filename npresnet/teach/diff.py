@@ -24,6 +24,7 @@ from npresnet.bench.table import Table
 from npresnet.errors import ArchitectureError, DeviceError
 from npresnet.model.model import Model
 from npresnet.network import Array, Network
+from npresnet.system.extras import needing
 from npresnet.system.settings import quiet
 from npresnet.teach.steps import merged_into, run_keeping_all
 
@@ -149,10 +150,8 @@ def _compare(step: str, name: str, ours: Array, theirs: Array, truth: Array) -> 
 
 def _peer(model: Model) -> tuple[str, Any]:
     """Its name, and torchvision's module in eval mode, or None for PyTorch's layers one by one."""
-    try:
+    with needing("diff, which compares with PyTorch,", "torch torchvision"):
         import torch
-    except ImportError:
-        raise DeviceError("diff compares with PyTorch, which is not installed: pip install torch torchvision") from None
     module = _torchvision_module(model)
     if module is None:
         return f"PyTorch {torch.__version__}'s layers", None

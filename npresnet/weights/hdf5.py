@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from npresnet.errors import CheckpointError
+from npresnet.system.extras import needing
 from npresnet.weights.budget import Budget
 from npresnet.weights.contents import Contents
 from npresnet.weights.source import Source, Span, shown
@@ -43,7 +44,7 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
     span   where the HDF5 file lies in the source; None for all of it
     names  of layers whose variables do not say it
 
-    Raises CheckpointError without h5py, and for damaged files.
+    Raises CheckpointError for damaged files, and DeviceError without h5py.
     """
     from npresnet.weights.hdf5_trial import try_reading
 
@@ -80,13 +81,9 @@ def read_variables(h5py: Any, source: Source, span: Span | None, names: Names | 
 
 
 def opened_h5py() -> Any:
-    """The library. Raises CheckpointError where it is not installed."""
-    try:
+    """The library. Raises DeviceError where it is not installed."""
+    with needing("an HDF5 file (Keras)", "npresnet[keras]"):
         import h5py
-    except ImportError:
-        raise CheckpointError(
-            "this is an HDF5 file (Keras), which needs the package h5py: pip install 'npresnet[keras]'"
-        ) from None
     return h5py
 
 

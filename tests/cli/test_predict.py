@@ -224,7 +224,7 @@ def test_parquet_without_pyarrow_is_told_before_any_image_is_read(run, folder, m
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     done = run("predict", "photos", "--model", model_file, "-o", "out.parquet")
     assert (done.code, done.out) == (1, "")
-    assert "pip install pyarrow" in done.err
+    assert "the package pyarrow, which is not installed: python -m pip install 'npresnet[parquet]'; or" in done.err
     assert not (folder / "out.parquet").exists()
 
 

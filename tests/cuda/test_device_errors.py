@@ -34,7 +34,9 @@ def test_what_is_missing_is_said(gpus, machine, words):
 
 
 def test_no_cupy(no_cupy):
-    with pytest.raises(npresnet.DeviceError, match=r"CuPy, which is not installed: pip install 'npresnet\[cuda12\]'"):
+    with pytest.raises(
+        npresnet.DeviceError, match=r"CuPy, which is not installed: python -m pip install 'npresnet\[cuda12\]'"
+    ):
         npresnet.load("demo", device="cuda")
 
 

@@ -85,13 +85,19 @@ def test_what_is_not_installed(module, photos, tmp_path, monkeypatch, capsys):
 def test_a_folder_called_ray_is_not_ray(monkeypatch):
     """As a package without contents, which is what Python takes a folder beside a program for."""
     monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
-    with pytest.raises(DeviceError, match=r"this needs Ray: python -m pip install 'npresnet\[ray\]'"):
+    with pytest.raises(
+        DeviceError, match=r"the package ray, which is not installed: python -m pip install 'npresnet\[ray\]'"
+    ):
         library()
 
 
 def test_a_server_that_is_not_installed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "npresnet.serve", None)
-    with pytest.raises(DeviceError, match=r"python -m pip install 'npresnet\[ray,serve\]'"):
+    monkeypatch.setitem(sys.modules, "ray.serve", None)
+    monkeypatch.delattr("ray.serve", raising=False)
+    with pytest.raises(
+        DeviceError,
+        match=r"the package ray, which is not installed: python -m pip install 'npresnet\[ray,serve\]'",
+    ):
         deployment()
 
 

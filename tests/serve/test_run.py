@@ -168,7 +168,8 @@ def test_missing_extra(package):
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == (
-        f"npresnet: error: serve needs the package {package}, which is not installed: pip install 'npresnet[serve]'\n"
+        f"npresnet: error: serve needs the package {package}, which is not installed: "
+        "python -m pip install 'npresnet[serve]'\n"
     )
 
 
@@ -189,7 +190,7 @@ def test_missing_extra_in_python(package):
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.stdout == (
-        f"serve needs the package {package}, which is not installed: pip install 'npresnet[serve]'\n"
+        f"serve needs the package {package}, which is not installed: python -m pip install 'npresnet[serve]'\n"
     ), done.stderr
 
 

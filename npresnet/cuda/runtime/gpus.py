@@ -9,7 +9,7 @@ from npresnet.cuda.runtime import failures, modules, nvrtc
 from npresnet.errors import DeviceError
 
 DRIVER_TOO_OLD, NO_DEVICE = 35, 100  # cudaErrorInsufficientDriver, cudaErrorNoDevice
-INSTALL = "pip install 'npresnet[cuda12]', or 'npresnet[cuda13]' where the driver supports CUDA 13"
+INSTALL = "python -m pip install 'npresnet[cuda12]', or 'npresnet[cuda13]' where the driver supports CUDA 13"
 CPU = 'device="cpu" runs anywhere'
 
 
@@ -91,7 +91,11 @@ def _no_driver(runtime: Any) -> str:
             "there is no NVIDIA driver, so no GPU can be used. Install NVIDIA's driver; in a container, start it with "
             f"--gpus all. {CPU}"
         )
-    older = "; cupy-cuda12x (pip install 'npresnet[cuda12]') needs no more than CUDA 12" if needed >= 13000 else ""
+    older = (
+        "; cupy-cuda12x (python -m pip install 'npresnet[cuda12]') needs no more than CUDA 12"
+        if needed >= 13000
+        else ""
+    )
     return (
         f"the NVIDIA driver is too old: it supports CUDA {version_text(driver)}, and this CuPy is made for CUDA "
         f"{version_text(needed)}. Update the driver{older}. {CPU}"

@@ -66,7 +66,7 @@ def load_any(major: int | None = None) -> tuple[ctypes.CDLL, str]:
     hint = "" if major else " (cuda13 beside cupy-cuda13x)"
     raise DeviceError(
         f"NVRTC of CUDA {wanted}, the compiler of npresnet's CUDA kernels, is not installed: neither a wheel nor "
-        f"CUDA_PATH nor the system has {file_name(major or 12)}. Install it with pip install '{extra}'{hint}"
+        f"CUDA_PATH nor the system has {file_name(major or 12)}. Install it with python -m pip install '{extra}'{hint}"
         + "".join(f"; {problem}" for problem in problems)
     )
 
