@@ -66,7 +66,8 @@ def check_path(path: str) -> None:
         )
     if not stat.S_ISREG(found.st_mode):
         raise ImageError(
-            f"{name_of(path)} is a pipe or device, not a file; save it to one, or read it and pass the bytes"
+            f"{name_of(path)} is a pipe or device, not a file; save it to one, or pass its bytes (on the command line: "
+            "- < it)"
         )
 
 

@@ -45,6 +45,18 @@ def test_the_usage_is_the_command_s_own(run):
     assert run("cam", "a.jpg", "-o", "b.png", "--jsn").err.startswith("usage: npresnet cam ")
 
 
+def test_a_file_whose_name_is_like_an_option(run, folder, model_file):
+    for name in ("-dash.png", "--top.png"):
+        (folder / "photos" / "000.png").rename(folder / name)
+        done = run("predict", name, "--model", model_file)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.endswith(f"; {name}: for that file write ./{name}\n")
+        assert run("predict", f"./{name}", "--model", model_file).code == 0
+        (folder / name).rename(folder / "photos" / "000.png")
+    (folder / "--top").write_bytes(b"")
+    assert "./--top" not in run("predict", "photos", "--top", "many").err
+
+
 def test_what_is_like_nothing_gets_no_suggestion(run):
     for words in (("predict", "a.jpg", "--whatever"), ("predict", "--", "--jsn", "--nothing")):
         assert "did you mean" not in run(*words).err

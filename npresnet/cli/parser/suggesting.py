@@ -65,7 +65,9 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
 
     def _hint(self, word: str) -> str:
-        """A suggestion for a word that looks like an option and is none; "" for others."""
+        """A suggestion for a word that looks like an option and is none, or is the name of a file; "" for others."""
+        if len(word) > 1 and word not in self._option_string_actions and os.path.lexists(word):
+            return f"{word}: for that file write ./{word}"
         known = [option for option in self._option_string_actions if option.startswith("--")]
         if not word.startswith("--") or any(option.startswith(word) for option in known):
             return ""
