@@ -51,7 +51,8 @@ def cam(args: Namespace) -> int:
 class Targets:
     """Where each map is written: one file; a folder, as NAME-cam.png; or a pattern with {name}.
 
-    Ends the process where several images would be written to one file. Names that are taken in this run get -2, -3, ...
+    Ends the process where several images would be written to one file. Raises ImageError for a suffix of no picture,
+    OSError for a place that cannot be written. Names that are taken in this run get -2, -3, ...
     """
 
     def __init__(self, output: str, paths: ImagePaths):
@@ -66,7 +67,10 @@ class Targets:
         self._taken: set[str] = set()
         if self._is_folder:
             os.makedirs(output, exist_ok=True)
-        if NAME not in os.path.dirname(self._output):
+        folder, name = os.path.split(self._output)
+        if not name.endswith(NAME):  # which may bring a suffix
+            _format(self._output)
+        if NAME not in folder:
             require_replaceable(self._output)
 
     def of(self, name: str) -> str:
@@ -111,12 +115,7 @@ def _map(source: Any, paths: ImagePaths, targets: Targets, model: Model, index: 
 
 
 def _write_picture(path: str, picture: Any) -> None:
-    from PIL import Image
-
-    data = io.BytesIO()
-    kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
-    if kind not in Image.SAVE:
-        raise ImageError(f"{visible(path)}: unsupported extension for an image; use .png, .jpg or similar")
+    data, kind = io.BytesIO(), _format(path)
     try:
         picture.save(data, kind)
     except (OSError, ValueError, KeyError) as error:
@@ -129,3 +128,13 @@ def _write_picture(path: str, picture: Any) -> None:
         if error.errno not in OF_ONE_NAME:
             raise
         raise ImageError(f"{visible(path)}: {error.strerror}; choose another name for this map") from error
+
+
+def _format(path: str) -> str:
+    """Pillow's name for the format that a suffix means. Raises ImageError where it is none that can be written."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(os.path.splitext(path)[1].lower())
+    if kind is None or kind not in Image.SAVE:
+        raise ImageError(f"{visible(path)}: unsupported extension for an image; use .png, .jpg or similar")
+    return kind

@@ -149,6 +149,17 @@ def test_one_image_on_stdin_into_one_file(run, folder, model_file):
     assert (folder / "0.png").read_bytes() == (folder / "1.png").read_bytes()
 
 
+def test_a_suffix_of_no_picture_is_told_once(run, folder, monkeypatch):
+    """And a pattern may take the suffix of the photo's own name."""
+    (folder / "photos" / "000.png").rename(folder / "photos" / "000.jpg.png")
+    assert run("cam", "photos/000.jpg.png", "-o", "map-{name}").code == 0
+    assert (folder / "map-000.jpg").exists()
+    monkeypatch.setattr("npresnet.load", lambda *_, **__: pytest.fail("a model is loaded"))
+    done = run("cam", "photos", "-o", "{name}.xyz")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "npresnet: error: {name}.xyz: unsupported extension for an image; use .png, .jpg or similar\n"
+
+
 def test_cam_that_fails_writes_nothing(run, folder, model_file):
     (folder / "out.png").write_bytes(b"precious")
     for words in (
