@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 from npresnet.cli.paths import one_image
-from npresnet.cli.shared import FINE, check_outputs, complain, model_of
+from npresnet.cli.shared import FINE, STDOUT, check_outputs, complain, model_of
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
 
@@ -39,5 +40,8 @@ def trace(args: Namespace) -> int:
 
 
 def _write(path: str, page: str) -> None:
+    if path == STDOUT:
+        sys.stdout.buffer.write(page.encode("utf-8"))
+        return
     with replacing(path) as file:
         file.write(page.encode("utf-8"))

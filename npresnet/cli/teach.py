@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npresnet.cli.paths import one_image
-from npresnet.cli.shared import FAILED, FINE, check_outputs, complain, model_of, say
+from npresnet.cli.shared import FAILED, FINE, STDOUT, check_outputs, complain, misuse, model_of, say
 from npresnet.errors import NpresnetError
 from npresnet.system.files import replacing
 from npresnet.system.text import visible
@@ -27,6 +27,8 @@ def ladder(args: Namespace) -> int:
     from npresnet.teach.ladder import climb, find_layer, text
     from npresnet.teach.ladder.rungs import cpu_rungs
 
+    if args.html == STDOUT:
+        misuse("--html names a file; stdout has the table, or with --json the figures")
     check_outputs(args, [args.image], args.html)
     with model_of(args) as model:
         sample = Path(npresnet.__file__).parent / "data" / "chelsea.jpg"

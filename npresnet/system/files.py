@@ -52,9 +52,17 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
 
 
 def is_special(path: str) -> bool:
-    """Whether `replacing` writes into what is there, once, rather than replaces it: a pipe, a device, /dev/stdout."""
+    """Whether `replacing` writes into what is there, once, rather than replaces it: a pipe, a device, /dev/stdout.
+
+    Or fails to: a folder, there or not.
+    """
     destination = real_path(path)
-    return _is_descriptor(path) or (os.path.exists(destination) and not os.path.isfile(destination))
+    is_other = os.path.exists(destination) and not os.path.isfile(destination)
+    return is_other or _is_descriptor(path) or _names_folder(path)
+
+
+def _names_folder(path: str) -> bool:
+    return path.endswith((os.sep, os.altsep or os.sep))
 
 
 def require_replaceable(path: str) -> None:
@@ -66,7 +74,7 @@ def require_replaceable(path: str) -> None:
         with contextlib.suppress(_OnlyAskedError), replacing(path):
             raise _OnlyAskedError
         _require_removable(path)
-    elif os.path.isdir(path):
+    elif os.path.isdir(path) or _names_folder(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     elif not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)

@@ -59,6 +59,17 @@ def test_explain_wrong_usage(run, folder):
 
 
 @pytest.mark.parametrize("command", ["explain", "trace"])
+def test_a_page_on_stdout_and_none_in_place_of_a_folder(run, folder, model_file, command):
+    done = run(command, "photos/001.png", "--model", model_file, "-o", "-")
+    assert done.code == 0
+    assert done.out.startswith("<!doctype html>")
+    assert done.out.rstrip().endswith("</html>")
+    assert "new/: Is a directory" in run(command, "photos/001.png", "--model", model_file, "-o", "new/").err
+    assert run("ladder", "--model", model_file, "--html", "-").code == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["broken.png", "photos"]
+
+
+@pytest.mark.parametrize("command", ["explain", "trace"])
 def test_an_image_that_cannot_be_read(run, folder, model_file, command):
     done = run(command, "broken.png", "--model", model_file, "-o", "page.html")
     assert done.code == 1

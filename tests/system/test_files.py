@@ -280,8 +280,8 @@ def test_what_cannot_be_written_is_told_as_when_it_is_written(tmp_path, no_new_f
     (tmp_path / "file").write_bytes(b"1")
     (tmp_path / "folder").mkdir()
     with no_new_files():
-        for path in ("nowhere/out", "folder", "file/out", "x" * 300):
-            assert unwritable(str(tmp_path / path)).strerror
+        for path in ("nowhere/out", "folder", "file/out", "new/", "x" * 300):
+            assert unwritable(os.path.join(tmp_path, path)).strerror
 
 
 def test_a_deleted_current_folder_is_told_when_asked(deleted_folder):

@@ -19,7 +19,7 @@ def explain(commands: Commands) -> None:
     command.add_argument(
         "--channel", type=int, metavar="K", help="index of its filter (that of the strongest response)"
     )
-    command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
+    command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write (-: stdout)")
     model_arguments(command)
 
 
@@ -37,7 +37,7 @@ def ladder(commands: Commands) -> None:
 def trace(commands: Commands) -> None:
     command = add_command(commands, "trace", "pages:trace", "show every step with its feature maps, on a page")
     command.add_argument("image", metavar="IMG")
-    command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write")
+    command.add_argument("-o", "--output", required=True, metavar="PAGE.html", help="the page to write (-: stdout)")
     model_arguments(command)
 
 
