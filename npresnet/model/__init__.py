@@ -9,6 +9,6 @@ of a load), `sources` (images or clips), `inputs` and `batches` (checks, and rea
 `on_cpu` and `on_gpu` (batch after batch, on either backend), and `executables` (the compiled parts of a network).
 
 Beside it: `label_texts` and `yaml_names` (forms of label files), `records` (what is written of one image), `evaluating`
-and `evaluation` with `class_folders`, `tables`, `class_matching` and `class_spelling` (labelled images, and how often a
-model is right).
+and `evaluation` with `class_folders`, `tables`, `class_matching`, `class_mapping` and `class_spelling` (labelled
+images, and how often a model is right).
 """

@@ -12,29 +12,26 @@ labels of a table are numbers. What two of these would read differently is refus
 
 from __future__ import annotations
 
-import json
-import operator
-import os
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from npresnet.errors import ArchitectureError
-from npresnet.images.messages import name_of
-from npresnet.model.class_spelling import by_spelling, some_of
-from npresnet.model.tables import read_table
+from npresnet.model.class_mapping import WAYS, Classes, ClassMapping, read_mapping
+from npresnet.model.class_spelling import (
+    Labels,
+    Lookup,
+    as_number,
+    by_name,
+    by_number,
+    by_spelling,
+    is_number,
+    some_of,
+)
 
-WAYS = ("names", "sorted", "index")
-Classes = str | os.PathLike[str] | Mapping[Any, Any] | None
-Labels = Sequence[str] | None  # of the model, one a class
 _WAY_OUT = (
     'Say which is which by a mapping {"name": "label or number"} (classes={...}, --classes mapping.json), by the order '
     "(classes='sorted') or by numbers (classes='index')"
 )
-_MAPPING_FIRST = ("folder", "name", "class", "from", "source")
-_MAPPING_SECOND = ("label", "index", "class_index", "target", "to", "class", "model")
 
 
 def match(names: Sequence[str], model_labels: Labels, count: int, classes: Classes, kind: str) -> list[int]:
@@ -51,39 +48,9 @@ def match(names: Sequence[str], model_labels: Labels, count: int, classes: Class
     if isinstance(way, str) and way in WAYS:
         if way == "sorted":
             return _in_order(names, count, kind)
-        found = _all(names, _by_number(count) if way == "index" else _by_name(model_labels, count), kind, model_labels)
+        found = _all(names, by_number(count) if way == "index" else by_name(model_labels, count), kind, model_labels)
         return _different(found, names, model_labels, kind)
-    return _all(names, _by_mapping(read_mapping(way), model_labels, count), kind, model_labels)
-
-
-def read_mapping(source: Any) -> Mapping[Any, Any]:
-    """A dict, or the JSON object or the CSV rows of a file. Raises ArchitectureError, ImageError of a CSV."""
-    if isinstance(source, Mapping):
-        return source
-    if not isinstance(source, (str, os.PathLike)):
-        raise ArchitectureError(
-            f"classes must be one of {', '.join(map(repr, WAYS))}, a dict or a file, got {source!r:.60}"
-        )
-    path = os.fspath(source)
-    if not os.path.isfile(path):
-        raise ArchitectureError(f"classes {path!r} is neither {', '.join(map(repr, WAYS))} nor an existing file")
-    if path.lower().endswith(".json"):
-        try:
-            found = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
-        except (OSError, ValueError, RecursionError) as error:
-            raise ArchitectureError(f"the mapping {name_of(path)} cannot be read as JSON: {error}") from error
-        if isinstance(found, Mapping):
-            return found
-        raise ArchitectureError(f'the mapping {name_of(path)} is not an object {{"name": "label or number"}}')
-    return _once([cells for _, cells in read_table(path, "name,label", _MAPPING_FIRST, _MAPPING_SECOND)])
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if found.setdefault(name, value) != value:
-            raise ArchitectureError(f"the mapping says both {found[name]!r:.40} and {value!r:.40} of {name!r:.60}")
-    return found
+    return ClassMapping(read_mapping(way), model_labels, count).classes(names, kind)
 
 
 # --- which way -------------------------------------------------------------------------------------------------------
@@ -91,13 +58,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def usual_way(names: Sequence[str], model_labels: Labels, count: int, kind: str) -> str:
     """What None means. Raises ArchitectureError where numbers can be read in two ways."""
-    numbers = all(_is_number(name) for name in names)
+    numbers = all(is_number(name) for name in names)
     if model_labels is not None:
         if numbers and kind == "labels":
-            by_name = [_by_name(model_labels, count)(name) for name in names]
-            if not any(by_name):
+            found = list(map(by_name(model_labels, count), names))
+            if not any(found):
                 return "index"
-            if by_name != [[int(name)] for name in names]:
+            if found != [[int(name)] for name in names]:
                 raise ArchitectureError(
                     f"the labels {some_of(names)} are numbers, and so are labels of the model, "
                     f"{some_of(model_labels)}; say which is meant: classes='index', the numbers of the classes, or "
@@ -131,21 +98,23 @@ def _in_order(names: Sequence[str], count: int, kind: str) -> list[int]:
 
 # --- one name --------------------------------------------------------------------------------------------------------
 
-Lookup = Callable[[Any], list[int]]  # name -> the classes that it may mean
-
 
 def lookup(model_labels: Labels, count: int, classes: Classes) -> Callable[[Any], int]:
     """For labels that come one by one: what gives the class of a number or a name. It raises ArchitectureError."""
     if isinstance(classes, str) and classes == "sorted":
         raise ArchitectureError("classes='sorted' needs all names at once; pass a folder, a CSV, or a mapping")
-    by_number, by_name = _by_number(count), _by_name(model_labels, count)
+    find_number, find_name = by_number(count), by_name(model_labels, count)
+    mapping = None
     if classes is not None and classes not in WAYS:
-        by_name = by_number = _by_mapping(read_mapping(classes), model_labels, count)
+        mapping = ClassMapping(read_mapping(classes), model_labels, count)
 
     def find(label: Any) -> int:
         is_name = isinstance(label, str)
-        take = by_name if is_name and classes != "index" else by_number
-        return _all([label if is_name else _as_number(label)], take, "labels", model_labels)[0]
+        names = [label if is_name else as_number(label)]
+        if mapping is not None:
+            return mapping.classes(names, "labels")[0]
+        take = find_name if is_name and classes != "index" else find_number
+        return _all(names, take, "labels", model_labels)[0]
 
     return find
 
@@ -166,46 +135,6 @@ def check_numbering(names: Any, model_labels: Labels) -> None:
         "classes=dict(enumerate(dataset.classes)), which goes by their names, or classes='index' if the numbers are "
         "the model's"
     )
-
-
-def _is_number(name: Any) -> bool:
-    if isinstance(name, int):
-        return True
-    return isinstance(name, str) and name.isascii() and name.isdecimal() and len(name) < 10
-
-
-def _as_number(label: Any) -> int:
-    """Of a Python or NumPy integer, or a tensor of one."""
-    try:
-        if not isinstance(label, (bool, np.bool_)):
-            return operator.index(label)
-    except TypeError:
-        pass
-    raise ArchitectureError(f"expected pairs (image, label), the label a number or a name, got {label!r:.60}")
-
-
-def _by_number(count: int) -> Lookup:
-    return lambda name: [int(name)] if _is_number(name) and 0 <= int(name) < count else []
-
-
-def _by_name(model_labels: Labels, count: int) -> Lookup:
-    if model_labels is None:
-        return _by_number(count)
-    find = by_spelling(model_labels)
-    return lambda name: find(str(name))
-
-
-def _by_mapping(mapping: Mapping[Any, Any], model_labels: Labels, count: int) -> Lookup:
-    """A number in the mapping is that of a class; a text is a label of the model, else a number."""
-    by_name, by_number = _by_name(model_labels, count), _by_number(count)
-
-    def find(name: Any) -> list[int]:
-        target = mapping.get(name, mapping.get(str(name)))
-        if isinstance(target, str):
-            return by_name(target) or by_number(target)
-        return by_number(_as_number(target)) if target is not None else []
-
-    return find
 
 
 def _all(names: Sequence[Any], find: Lookup, kind: str, model_labels: Labels) -> list[int]:

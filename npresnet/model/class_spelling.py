@@ -1,14 +1,22 @@
-"""How names of classes are spelled: forms of a name that mean the same, and ImageNet's WordNet ids."""
+"""How names of classes are spelled: forms of a name that mean the same, ImageNet's WordNet ids, and numbers."""
 
 from __future__ import annotations
 
+import operator
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from npresnet.errors import ArchitectureError
 from npresnet.model import labels
+
+Labels = Sequence[str] | None  # of the model, one a class
+Lookup = Callable[[Any], list[int]]  # name -> the classes that it may mean
 
 _WORDNET_ID = re.compile(r"(n\d{8})(?![0-9A-Za-z])")
 _SIGN = re.compile(r"(?<![^\s_,])-(?=\d)")
@@ -82,3 +90,33 @@ def _wordnet_ids() -> dict[str, int]:
     """{"n01440764": 0, ...}."""
     path = Path(labels.__file__).parent.parent / "data" / "imagenet_wordnet_ids.txt"
     return {name: index for index, name in enumerate(path.read_text(encoding="ascii").split())}
+
+
+# --- a name, or a number ---------------------------------------------------------------------------------------------
+
+
+def by_number(count: int) -> Lookup:
+    return lambda name: [int(name)] if is_number(name) and 0 <= int(name) < count else []
+
+
+def by_name(model_labels: Labels, count: int) -> Lookup:
+    if model_labels is None:
+        return by_number(count)
+    find = by_spelling(model_labels)
+    return lambda name: find(str(name))
+
+
+def is_number(name: Any) -> bool:
+    if isinstance(name, int):
+        return True
+    return isinstance(name, str) and name.isascii() and name.isdecimal() and len(name) < 10
+
+
+def as_number(label: Any) -> int:
+    """Of a Python or NumPy integer, or a tensor of one."""
+    try:
+        if not isinstance(label, (bool, np.bool_)):
+            return operator.index(label)
+    except TypeError:
+        pass
+    raise ArchitectureError(f"expected pairs (image, label), the label a number or a name, got {label!r:.60}")

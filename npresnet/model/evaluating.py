@@ -13,7 +13,8 @@ import numpy as np
 from npresnet.errors import ArchitectureError, ImageError
 from npresnet.images.messages import name_of
 from npresnet.model.class_folders import Samples, read_samples
-from npresnet.model.class_matching import Classes, check_numbering, lookup, match, usual_way
+from npresnet.model.class_mapping import Classes
+from npresnet.model.class_matching import check_numbering, lookup, match, usual_way
 from npresnet.model.evaluation import TOP, Evaluation
 from npresnet.model.inputs import as_count, listed
 from npresnet.model.prediction import Prediction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import pytest
 
@@ -165,38 +164,6 @@ def test_numbers_that_are_also_names_are_asked():
     assert matched(["0", "1"], digits, "names", "labels") == [3, 2]
     assert matched(["0", "1"], digits, "index", "labels") == [0, 1]
     assert matched(["0", "1"], ["0", "1", "2"], kind="labels") == [0, 1]  # the same either way
-
-
-# --- mappings --------------------------------------------------------------------------------------------------------
-
-
-def test_mappings(tmp_path):
-    mapping = {"perro": "dog", "salchicha": "Hot Dog", "tenca": 0, "unused": 2}
-    names = ["perro", "salchicha", "tenca"]
-    assert matched(names, classes=mapping) == [3, 1, 0]
-    (tmp_path / "m.json").write_text(json.dumps(mapping))
-    (tmp_path / "m.csv").write_text('name,label\nperro,dog\nsalchicha,"Hot Dog"\ntenca,0\n')
-    (tmp_path / "n.csv").write_text("perro,dog\nsalchicha,Hot Dog\ntenca,0\n")
-    for name in ("m.json", "m.csv", "n.csv"):
-        assert matched(names, classes=str(tmp_path / name)) == [3, 1, 0]
-
-
-def test_mappings_that_lack_a_name_or_a_class(tmp_path):
-    with pytest.raises(ArchitectureError, match="1 of 2 folders match no class of the model: 'gato'"):
-        matched(["gato", "perro"], classes={"perro": 3})
-    with pytest.raises(ArchitectureError, match=r"match(es)? no class"):
-        matched(["perro"], classes={"perro": 4})
-    with pytest.raises(ArchitectureError, match=r"match(es)? no class"):
-        matched(["perro"], classes={"perro": "wolf"})
-    (tmp_path / "two.json").write_text('{"perro": 1, "perro": 2}')
-    with pytest.raises(ArchitectureError, match="says both 1 and 2 of 'perro'"):
-        matched(["perro"], classes=tmp_path / "two.json")
-
-
-@pytest.mark.parametrize("classes", ["sort", "missing.json", 3])
-def test_not_a_way(classes):
-    with pytest.raises(ArchitectureError, match="'names', 'sorted', 'index'"):
-        matched(["dog"], classes=classes)
 
 
 def test_one_by_one():
