@@ -19,12 +19,13 @@ from npresnet.system.text import visible
 
 PATH_COLUMNS = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "img", "image_path", "img_path"),
-    "name",
+    *("image_file", "image_name", "paths", "files", "filenames", "filepaths", "images", "name"),
 )
 LABEL_COLUMNS = (
-    *("label", "class", "class_name", "label_name", "category", "target", "index", "class_index", "y"),
-    "name",
+    *("label", "class", "class_name", "label_name", "category", "target", "ground_truth", "index", "class_index", "y"),
+    *("label_id", "class_id", "category_id", "label_index", "class_idx", "label_idx", "labels", "classes", "name"),
 )
+MAC_ARCHIVE = "__MACOSX"  # a zip made on a Mac has it beside what was packed; no picture is in it
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,14 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
     """The class folders, and what lies beside them: files, links that lead nowhere; hidden entries are neither."""
     try:
         with os.scandir(folder) as entries:
-            seen = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+            seen = [(entry.name, _is_folder(entry)) for entry in entries if _is_shown(entry)]
     except OSError as error:
         raise ImageError(f"the folder {name_of(folder)} cannot be listed: {error.strerror or error}") from error
     return sorted(name for name, is_folder in seen if is_folder), sorted(name for name, found in seen if not found)
+
+
+def _is_shown(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.name != MAC_ARCHIVE
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -129,7 +134,7 @@ def _images_in(folder: str) -> tuple[list[str], int]:
         try:
             found = os.stat(path)
             with os.scandir(path) as entries:
-                shown = [entry for entry in entries if not entry.name.startswith(".")]
+                shown = filter(_is_shown, entries)
                 seen = sorted((entry.name, _is_folder(entry), entry.is_symlink()) for entry in shown)
         except OSError:
             images.append(path)
@@ -160,14 +165,26 @@ def _from_table(path: str) -> Samples:
     lines: dict[tuple[str, str], int] = {}
     again = []
     for line, (name, label) in read_table(path, "path,label", PATH_COLUMNS, LABEL_COLUMNS):
-        row = (os.path.join(base, name), label)  # an absolute path stays
+        row = (name if "://" in name else os.path.join(base, name), label)  # an absolute path stays
         if row in lines:
             again.append(line)
         lines.setdefault(row, line)
         rows.append(row)
     if not rows:
         raise ImageError(f"{name_of(path)} holds no rows; expected lines of path,label")
+    _check_header(path, *rows[0])
     return Samples(path, "labels", sorted({label for _, label in rows}), rows, list(_table_notes(lines, again)))
+
+
+def _check_header(path: str, name: str, label: str) -> None:
+    """Refuse a first line that was read as an image, and is a header of which one column's name is known."""
+    column = os.path.basename(name)
+    known = column.lower() in PATH_COLUMNS or label.lower() in LABEL_COLUMNS
+    if known and os.path.splitext(name)[1].lower() not in EXTENSIONS and not os.path.exists(name):
+        raise ImageError(
+            f"the first line of {name_of(path)} looks like a header, {column!r:.40} and {label!r:.40}; expected path "
+            "(or file, image, ...) and label (or class, target, ...)"
+        )
 
 
 def _table_notes(lines: dict[tuple[str, str], int], again: list[int]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from npresnet.errors import ArchitectureError
 from npresnet.images.messages import name_of
-from npresnet.model.class_spelling import Labels, as_number, by_name, by_number, some_of
+from npresnet.model.class_spelling import Labels, as_number, by_name, by_number, classes_told, some_of
 from npresnet.model.tables import read_table
 
 WAYS = ("names", "sorted", "index")
@@ -117,9 +117,7 @@ class ClassMapping:
                 "1 entry of the mapping names" if len(unknown) == 1 else f"{len(unknown):,} entries of the mapping name"
             )
             parts.append(f"{what} no class of the model: {shown}")
-        numbers = f"numbers from 0 to {self._count - 1:,}"
-        known = numbers if self._labels is None else f"{some_of(self._labels, _MOST)}, or {numbers}"
-        return "; ".join([*parts, f"the model's classes: {known}"])
+        return "; ".join([*parts, classes_told(self._labels, self._count, _MOST)])
 
 
 def _composed(name: Any) -> str:

@@ -24,6 +24,7 @@ from npresnet.model.class_spelling import (
     by_name,
     by_number,
     by_spelling,
+    classes_told,
     is_number,
     some_of,
 )
@@ -48,7 +49,8 @@ def match(names: Sequence[str], model_labels: Labels, count: int, classes: Class
     if isinstance(way, str) and way in WAYS:
         if way == "sorted":
             return _in_order(names, count, kind)
-        found = _all(names, by_number(count) if way == "index" else by_name(model_labels, count), kind, model_labels)
+        find = by_number(count) if way == "index" else by_name(model_labels, count)
+        found = _all(names, find, kind, classes_told(model_labels, count))
         return _different(found, names, model_labels, kind)
     return ClassMapping(read_mapping(way), model_labels, count).classes(names, kind)
 
@@ -104,7 +106,7 @@ def lookup(model_labels: Labels, count: int, classes: Classes) -> Callable[[Any]
     if isinstance(classes, str) and classes == "sorted":
         raise ArchitectureError("classes='sorted' needs all names at once; pass a folder, a CSV, or a mapping")
     find_number, find_name = by_number(count), by_name(model_labels, count)
-    mapping = None
+    known, mapping = classes_told(model_labels, count), None
     if classes is not None and classes not in WAYS:
         mapping = ClassMapping(read_mapping(classes), model_labels, count)
 
@@ -114,7 +116,7 @@ def lookup(model_labels: Labels, count: int, classes: Classes) -> Callable[[Any]
         if mapping is not None:
             return mapping.classes(names, "labels")[0]
         take = find_name if is_name and classes != "index" else find_number
-        return _all(names, take, "labels", model_labels)[0]
+        return _all(names, take, "labels", known)[0]
 
     return find
 
@@ -137,8 +139,8 @@ def check_numbering(names: Any, model_labels: Labels) -> None:
     )
 
 
-def _all(names: Sequence[Any], find: Lookup, kind: str, model_labels: Labels) -> list[int]:
-    """The one class of each name. Raises ArchitectureError, which shows both lists."""
+def _all(names: Sequence[Any], find: Lookup, kind: str, known: str) -> list[int]:
+    """The one class of each name. Raises ArchitectureError, which shows both lists; `known` is the model's."""
     found = [find(name) for name in names]
     for name, indices in zip(names, found, strict=True):
         if len(indices) > 1:
@@ -147,12 +149,9 @@ def _all(names: Sequence[Any], find: Lookup, kind: str, model_labels: Labels) ->
             )
     lost = [str(name) for name, indices in zip(names, found, strict=True) if not indices]
     if lost:
-        known = "none" if model_labels is None else some_of(model_labels)
         number = f"{len(lost)}" if len(lost) == len(names) else f"{len(lost)} of {len(names)}"
         some = f"1 {kind.removesuffix('s')} matches" if len(names) == 1 else f"{number} {kind} match"
-        raise ArchitectureError(
-            f"{some} no class of the model: {some_of(lost)}; the model's labels: {known}. {_WAY_OUT}"
-        )
+        raise ArchitectureError(f"{some} no class of the model: {some_of(lost)}; {known}. {_WAY_OUT}")
     return [indices[0] for indices in found]
 
 

@@ -32,6 +32,13 @@ def some_of(names: Iterable[str], most: int = 6) -> str:
     return f"{text}, ... ({len(shown):,})" if len(shown) > most else text or "none"
 
 
+def classes_told(model_labels: Labels, count: int, most: int = 6) -> str:
+    """For messages: what a name or a number may be."""
+    if model_labels is None:
+        return f"the model has no labels, only numbers from 0 to {count - 1:,}"
+    return f"the model's labels, numbered from 0 to {count - 1:,}: {some_of(model_labels, most)}"
+
+
 def by_spelling(model_labels: Sequence[str]) -> Callable[[str], list[int]]:
     """What gives the classes whose label a name may be: the same text; else the same but for case, spaces, "_" and "-",
     or one of several synonyms; else, of ImageNet's classes, a WordNet id.

@@ -51,6 +51,8 @@ def _lines(path: str, what: str) -> Iterator[tuple[int, list[str]]]:
             while start and not start.strip():
                 start = text.readline()
             text.seek(0)
+            if "\0" in start:
+                raise ValueError("it is not text")
             reader = csv.reader(text, delimiter=_separator(start), strict=True)
             for cells in reader:
                 stripped = [cell.strip() for cell in cells]
@@ -72,7 +74,7 @@ def _separator(line: str) -> str:
 
 def _columns(cells: list[str], first: Sequence[str], second: Sequence[str]) -> tuple[int, int] | None:
     """Where the two columns are; None if the line is no header."""
-    names = [cell.lower() for cell in cells]
+    names = [cell.lower().replace(" ", "_") for cell in cells]
     one = next((names.index(name) for name in first if name in names), None)
     two = next((names.index(name) for name in second if name in names and names.index(name) != one), None)
     return None if one is None or two is None else (one, two)
@@ -82,10 +84,14 @@ def _row(
     path: str, what: str, number: int, cells: list[str], columns: tuple[int, int], width: int, *, exact: bool
 ) -> Row:
     if len(cells) <= max(columns) or len(cells) > width or (exact and len(cells) != 2):
-        more = "; for more columns the first line must name them" if len(cells) > 2 else ""
+        more = "; for more columns the first line must name them"
+        advice = (
+            "; cells are separated by commas, tabs or semicolons, the same in every line"
+            if len(cells) == 1
+            else f"{more * (len(cells) > 2)}. A comma inside a cell needs quotes around it"
+        )
         raise ImageError(
-            f"line {number} of {name_of(path)} has {len(cells)} cell{'s' * (len(cells) != 1)}, expected {what}{more}. "
-            "A comma inside a cell needs quotes around it"
+            f"line {number} of {name_of(path)} has {len(cells)} cell{'s' * (len(cells) != 1)}, expected {what}{advice}"
         )
     one, two = (cells[column] for column in columns)
     if not one or not two:

@@ -42,7 +42,7 @@ def test_the_same_images_and_classes_as_torchvision(tmp_path):
 
 def test_what_is_not_used_is_said(tmp_path):
     touch(tmp_path, "cat/1.jpg", "cat/.hidden.jpg", "cat/._1.jpg", ".ipynb_checkpoints/1.jpg", "loose.jpg", "README.md")
-    touch(tmp_path, "dog/Thumbs.db", "dog/.DS_Store", "dog/list.json")
+    touch(tmp_path, "dog/Thumbs.db", "dog/.DS_Store", "dog/list.json", "__MACOSX/cat/._1.jpg", "cat/__MACOSX/._1.jpg")
     (tmp_path / "fox").symlink_to("nowhere")
     found = read_samples(tmp_path)
     assert found.names == ["cat", "dog"]  # an empty class folder is a class: it has its place in the sorted order
@@ -124,6 +124,8 @@ TABLES = [
     ("a file's name", "name,label\na/1.jpg,cat\nb.png,dog\n"),
     ("a spreadsheet's empty cells", "id,path,label\n1,a/1.jpg,cat,,\n2,b.png,dog,,\n"),
     ("semicolons", "a/1.jpg;cat\nb.png;dog"),
+    ("header of two words", "Image Path,Class Name\na/1.jpg,cat\nb.png,dog\n"),
+    ("header in the plural", "filepaths,labels\na/1.jpg,cat\nb.png,dog\n"),
 ]
 
 
@@ -162,6 +164,19 @@ def test_a_table_through_a_pipe(tmp_path, encoding):
     assert found.rows == [("sub/a.jpg", "cat"), ("b.jpg", "größer")]
 
 
+@pytest.mark.parametrize("name", ["1", "image.jpg", "sub/y.jpg"])
+def test_a_first_image_that_is_called_as_a_column(tmp_path, name):
+    touch(tmp_path, name)
+    (tmp_path / "set.csv").write_text(f"{name},y\nb.jpg,x\n")
+    assert relative(read_samples(tmp_path / "set.csv"), tmp_path) == [(name, "y"), ("b.jpg", "x")]
+
+
+def test_addresses_stay(tmp_path):
+    """So that the error of the image says that it is one."""
+    (tmp_path / "set.csv").write_text("https://example.com/a.jpg,cat\n")
+    assert read_samples(tmp_path / "set.csv").rows == [("https://example.com/a.jpg", "cat")]
+
+
 def test_rows_said_twice_count_twice_and_are_told(tmp_path):
     (tmp_path / "set.csv").write_text("path,label\na.jpg,cat\nb.jpg,dog\na.jpg,cat\na.jpg,dog\n")
     found = read_samples(tmp_path / "set.csv")
@@ -185,6 +200,12 @@ def test_rows_said_twice_count_twice_and_are_told(tmp_path):
         (b"", "no rows"),
         (b'a.jpg,"cat\n', "cannot be read as a CSV"),
         (b"caf\xe9.jpg,cat\n", "not UTF-8"),
+        (b"a.jpg\nb.jpg\n", "line 1 .* has 1 cell, .*; cells are separated by commas, tabs or semicolons"),
+        ("a.jpg,cat\n".encode("utf-16-le"), "it is not text"),
+        (
+            b"filename,species\na.jpg,cat\n",
+            "the first line .* looks like a header, 'filename' and 'species';",
+        ),
     ],
 )
 def test_tables_that_are_refused(tmp_path, data, match):

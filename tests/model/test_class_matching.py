@@ -157,6 +157,13 @@ def test_numbers_in_a_table_are_the_classes():
         matched(["0", "4"], kind="labels")
 
 
+def test_numbers_that_no_class_has_are_told_with_those_there_are():
+    with pytest.raises(ArchitectureError, match=r"'4'; the model's labels, numbered from 0 to 3: 'tench, "):
+        matched(["1", "4"], kind="labels")
+    with pytest.raises(ArchitectureError, match="'4'; the model has no labels, only numbers from 0 to 3"):
+        matched(["1", "4"], None, kind="labels", count=4)
+
+
 def test_numbers_that_are_also_names_are_asked():
     digits = ["3", "2", "1", "0"]
     with pytest.raises(ArchitectureError, match="say which is meant"):
