@@ -185,4 +185,5 @@ def _height(font: Font) -> float:
 def _write(
     draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, font: Font | None = None, ink: tuple[int, ...] = INK
 ) -> None:
-    draw.text(at, text, ink, drawable(text, TEXT)[0] if font is None else font)
+    """At whole pixels: at a fraction of a negative one Pillow cuts letters off."""
+    draw.text((round(at[0]), round(at[1])), text, ink, drawable(text, TEXT)[0] if font is None else font)
