@@ -3,9 +3,10 @@
 
     python -m sphinx docs build/docs && python tools/check_site.py [build/docs] [--screenshots FOLDER]
 
-Checked on each page: nothing sticks out of the window at the right, the console has no errors, nothing is requested
-from elsewhere, every picture has loaded, every link leads to a file of the site and to an anchor that is there, no
-Markdown or reStructuredText shows as text. Then a search is made. Needs selenium, Chromium and chromedriver.
+Checked on each page: nothing sticks out of the window at the right, no link is cut off, the console has no errors,
+nothing is requested from elsewhere, every picture has loaded, every link leads to a file of the site and to an anchor
+that is there, no Markdown or reStructuredText shows as text. Then a search is made. Needs selenium, Chromium and
+chromedriver.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ STATE = """
             document.scrollingElement.scrollWidth - arguments[0],
             ...[...document.querySelectorAll(".bd-article-container")].map(e => e.scrollWidth - e.clientWidth),
         ),
+        cut: [...document.querySelectorAll("main a")]
+            .filter(e => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX === "hidden")
+            .map(e => e.innerText),
         broken: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src),
         links: [...document.querySelectorAll("a[href]")].map(a => a.href),
         ids: [...document.querySelectorAll("[id]")].map(e => e.id),
@@ -91,6 +95,7 @@ def problems_of_page(
     state = states[page] = browser.run(STATE, width)
     if state["excess"] > 0:
         yield f"{state['excess']} pixels stick out at the right"
+    yield from (f"link cut off: {text!r}" for text in state["cut"])
     yield from (f"picture not loaded: {source}" for source in state["broken"])
     yield from (f"left over from the source: {match[0]!r}" for match in re.finditer(LEFT_OVER, state["text"], re.M))
     yield from browser.noise()
