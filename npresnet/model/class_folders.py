@@ -164,8 +164,10 @@ def _from_table(path: str) -> Samples:
     base = os.path.dirname(path) if os.path.isfile(path) else ""  # what comes through a pipe lies in no folder
     lines: dict[tuple[str, str], int] = {}
     again = []
+    first = ""  # as it is written
     for line, (name, label) in read_table(path, "path,label", PATH_COLUMNS, LABEL_COLUMNS):
         row = (name if "://" in name else os.path.join(base, name), label)  # an absolute path stays
+        first = first or name
         if row in lines:
             again.append(line)
         lines.setdefault(row, line)
@@ -173,7 +175,8 @@ def _from_table(path: str) -> Samples:
     if not rows:
         raise ImageError(f"{name_of(path)} holds no rows; expected lines of path,label")
     _check_header(path, *rows[0])
-    return Samples(path, "labels", sorted({label for _, label in rows}), rows, list(_table_notes(lines, again)))
+    notes = [*_place_notes(path, rows[0][0], first), *_table_notes(lines, again)]
+    return Samples(path, "labels", sorted({label for _, label in rows}), rows, notes)
 
 
 def _check_header(path: str, name: str, label: str) -> None:
@@ -184,6 +187,15 @@ def _check_header(path: str, name: str, label: str) -> None:
         raise ImageError(
             f"the first line of {name_of(path)} looks like a header, {column!r:.40} and {label!r:.40}; expected path "
             "(or file, image, ...) and label (or class, target, ...)"
+        )
+
+
+def _place_notes(table: str, path: str, written: str) -> Iterator[str]:
+    """Paths may have been written from where the program runs."""
+    if path != written and not os.path.lexists(path) and os.path.exists(written):
+        yield (
+            f"relative paths start at the folder of {name_of(table)}: {name_of(path)} does not exist, but "
+            f"{name_of(written)} does"
         )
 
 

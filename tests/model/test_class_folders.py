@@ -151,6 +151,19 @@ def test_absolute_paths_stay_and_others_start_at_the_table(tmp_path, monkeypatch
         assert paths == [str(tmp_path / "x.jpg"), str(tmp_path / "y.jpg")]
 
 
+def test_paths_from_where_the_program_runs_are_told(tmp_path, monkeypatch):
+    touch(tmp_path, "photos/a.jpg", "lists/b.jpg")
+    (tmp_path / "lists" / "set.csv").write_text("photos/a.jpg,cat\n")
+    monkeypatch.chdir(tmp_path)
+    (note,) = read_samples("lists/set.csv").notes
+    assert note == (
+        "relative paths start at the folder of lists/set.csv: lists/photos/a.jpg does not exist, but photos/a.jpg does"
+    )
+    for text in ("b.jpg,cat\n", "missing.jpg,cat\n", f"{tmp_path / 'missing.jpg'},cat\n"):
+        (tmp_path / "lists" / "set.csv").write_text(text)
+        assert read_samples("lists/set.csv").notes == []
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_table_through_a_pipe(tmp_path, encoding):
