@@ -88,7 +88,7 @@ def _presets() -> list[str]:
 
 
 def _ways() -> Sequence[str]:
-    from npresnet.model.class_matching import WAYS
+    from npresnet.model.class_mapping import WAYS
 
     return WAYS
 
