@@ -3,7 +3,7 @@
     ant                      a name a line
     0 ant   0:ant   0,ant    a number and a name a line, also with tabs or semicolons, or the name first (ant,0): the
                              numbers are the indices, each from 0 on once, in any order. Where both are numbers, a
-                             first line "name,index" or "index,name" tells which
+                             first line "name,index" or "index,name" tells which; it may name further columns
     ant,bee,crane            one line of comma-separated values
     ['ant', 'bee']           a list, tuple or dict of Python, also as NumPy prints an array, or without its brackets
     names: [ant, bee]        YAML, see `yaml_names`
@@ -21,6 +21,8 @@ import re
 from typing import Any
 
 from npresnet.errors import ArchitectureError
+from npresnet.model import label_doubts as doubts
+from npresnet.model.label_columns import Pairs, head_of, table
 from npresnet.model.yaml_names import KEY, read_yaml
 from npresnet.system.text import visible
 
@@ -31,13 +33,7 @@ _STRING = r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\""""
 _TOKENS = re.compile(rf"(?P<string>{_STRING})|(?P<space>\s+)|(?P<other>.)", re.DOTALL)
 _NUMBERED = re.compile(r"(\d{1,9})(?:\s*([:,;\t])\s*|\s+)(.*\S.*)")
 _NAMED = re.compile(r"(.*\S)\s*([:,;\t])\s*(\d{1,9})")
-_NO_NAMES = re.compile(
-    r"""<!doctype|<html|<\?xml|version https://git-lfs|[\[({]\s*['"]|^\w+\s*=\s*[\[({]""", re.IGNORECASE
-)
-_NAME_WORDS, _INDEX_WORDS = {"name", "label", "class", "class_name"}, {"index", "id", "idx", "class_id", "class_index"}
-_BULLET = re.compile(r'(?:[-*+>|=\u2022\u2013\u2014]+\s|[|=]|"(?!.*"$))\s*\w')  # "- ant", "| ant"
-_COUNTED = re.compile(r"[\[(]?(\d{1,9})[.)\]|=]\s*\w*[^\W\d]")  # "1. ant", but no decimal number
-_ENDS = ",;|:\\"
+_QUOTED_NUMBER = re.compile(r'^"(\d{1,9})"(?=\s*[,;\t])|(?<=[,;\t])"(\d{1,9})"$')
 _WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -118,21 +114,25 @@ def _from_lines(lines: list[str], path: str) -> Any:
     names = [line.strip() for line in lines]
     while names and not names[-1]:
         names.pop()
+    _check(doubts.of_file([name for name in names if name]), text, path)
     if "" in names:
         raise ArchitectureError(
             f"line {names.index('') + 1} of {path} is empty, so the names after it would be assigned to wrong classes; "
             "remove the line, or add the missing name"
         )
-    if any(_NO_NAMES.search(name) for name in (*names[:1], *names[-1:])):
-        raise refused(text, path, "this is no list of names, but code, or another kind of file")
     if len(names) == 1:
         return _one_line(names[0], text, path)
     if max(map(len, names), default=0) > MAX_NAME:
         raise refused(text, path, f"a line has more than {MAX_NAME:,} characters")
     numbered = _numbered(names, text, path)
     found = _unquoted(names, text, path) if numbered is None else numbered
-    _check_marks(list(found.values()) if isinstance(found, dict) else found, text, path)
+    _check(doubts.of_names(list(found.values()) if isinstance(found, dict) else found), text, path)
     return found
+
+
+def _check(why: str, text: str, path: str) -> None:
+    if why:
+        raise refused(text, path, why)
 
 
 def _one_line(line: str, text: str, path: str) -> list[str]:
@@ -144,42 +144,44 @@ def _one_line(line: str, text: str, path: str) -> list[str]:
             raise refused(text, path, f"the line cannot be read as comma-separated names ({error})") from None
         if len(cells) == 2 and cells[0].strip().isdecimal() != cells[1].strip().isdecimal():
             raise refused(text, path, "one line of a number and a name may be one class or two")
+        if {*map(str.lower, cells)} & doubts.NAME_WORDS and {*map(str.lower, cells)} & doubts.INDEX_WORDS:
+            raise refused(text, path, "its only line may name columns of number and name")
         if len(cells) > 1:
             names = [_without_quotes(cell.strip()) for cell in cells]
             return names if names[-1] else names[:-1]
+    if _strings_beside_each_other(line):
+        raise refused(text, path, "two strings stand beside each other without a comma")
     numbered = _numbered([line], text, path)
     return list(numbered.values()) if numbered else [_without_quotes(line)]
 
 
 def _numbered(names: list[str], text: str, path: str) -> dict[int, Any] | None:
     """{index: name} if every line has a number; None if the lines are names."""
-    head = [cell.strip().strip('"').lower() for cell in re.split(r"[,;\t]", names[0])] if len(names) > 1 else []
-    has_head = bool({*head} & _NAME_WORDS and {*head} & _INDEX_WORDS)
-    rest = names[1:] if has_head else names
-    readings = _readings(rest)
+    names = [_QUOTED_NUMBER.sub(r"\1\2", name) for name in names]
+    head = head_of(names[0]) if len(names) > 1 else None
+    rest = names[1:] if head else names
+    readings = table(rest, head) if head and head.width > 2 else _readings(rest)
     if not readings:
-        if has_head:
+        if head:
             raise refused(text, path, "the first line names columns of number and name, which other lines lack")
-        _check_clear(names, text, path)
+        if any(_are_indices(pairs) for pairs in _readings(names[1:]) if len(pairs) > 1):
+            raise refused(text, path, "every line but the first has a number, its index")
+        _check(doubts.of_lines(names), text, path)
         return None
-    if has_head and len(readings) == 2:
-        is_name_first = next(cell for cell in head if cell in _NAME_WORDS | _INDEX_WORDS) in _NAME_WORDS
-        readings = [readings[is_name_first]]
+    if head and len(readings) == 2:
+        readings = [readings[head.name_column < head.number_column]]
     found = [_by_number(pairs) for pairs in readings if _are_indices(pairs)]
     if len(found) == 2 and found[0] != found[1]:
         raise refused(text, path, "both numbers of each line may be the index")
     if found:
         return found[0]
     numbers = [number for number, _, _ in readings[0]]
-    if len(set(numbers)) < len(numbers) and not has_head and not any(separator for *_, separator in readings[0]):
+    if len(set(numbers)) < len(numbers) and not head and not any(separator for *_, separator in readings[0]):
         return None  # 2012 Audi, 2012 BMW
     raise refused(text, path, f"its numbers are not the indices from 0 to {len(numbers) - 1}, each once")
 
 
-_Pairs = list[tuple[int, str, str]]  # number, name, separator
-
-
-def _readings(lines: list[str]) -> list[_Pairs]:
+def _readings(lines: list[str]) -> list[Pairs]:
     """With the number first, with the name first; where names are numbers it may be either."""
     first = [_NUMBERED.fullmatch(line) for line in lines]
     if not all(first):
@@ -191,36 +193,12 @@ def _readings(lines: list[str]) -> list[_Pairs]:
     return [pairs, [(int(found[3]), found[1], found[2] or "") for found in first if found]]
 
 
-def _are_indices(pairs: _Pairs) -> bool:
+def _are_indices(pairs: Pairs) -> bool:
     return sorted(number for number, _, _ in pairs) == list(range(len(pairs)))
 
 
-def _by_number(pairs: _Pairs) -> dict[int, Any]:
+def _by_number(pairs: Pairs) -> dict[int, Any]:
     return {number: _cells(name, separator or ",") for number, name, separator in pairs}
-
-
-def _check_clear(names: list[str], text: str, path: str) -> None:
-    """Refuse names that end in their own line's number: "ant 0", "bee 1" may be ant and bee; "zone 0", "zone 1" not."""
-    found = [re.fullmatch(r"(.*\S)\s+(\d{1,9})", name) for name in names]
-    if all(found):
-        numbers, bare = [int(one[2]) for one in found if one], {one[1] for one in found if one}
-        if sorted(numbers) == list(range(len(names))) and len(bare) == len(names) > 1:
-            raise refused(text, path, "every line ends in a number, which may be its index or part of its name")
-
-
-def _check_marks(names: list[str], text: str, path: str) -> None:
-    """Refuse names that all have a list's mark or a number before them, or what separates them behind them."""
-    if len(names) < 2:
-        return
-    if all(map(_BULLET.match, names)):
-        mark = re.split(r"[\s\w]", names[0])[0]
-        raise refused(text, path, f"every name begins with {mark!r}, which may be no part of it")
-    if (end := names[0][-1]) in _ENDS and all(name.endswith(end) for name in names[:-1]):
-        raise refused(text, path, f"every name ends in {end!r}, which may be no part of it")
-    counted = [_COUNTED.match(name) for name in names]
-    numbers = sorted(int(found[1]) for found in counted if found)
-    if numbers in (list(range(len(names))), list(range(1, len(names) + 1))):
-        raise refused(text, path, "every line begins with a number, which may be its index or part of its name")
 
 
 def _cells(name: str, separator: str) -> Any:
