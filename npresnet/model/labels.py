@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from npresnet.errors import ArchitectureError, CheckpointError
+from npresnet.images.messages import name_of, not_a_path
+from npresnet.model.inputs import listed
+from npresnet.model.label_sources import described, is_ordered
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
 
@@ -108,7 +111,7 @@ def _imagenet() -> tuple[str, ...]:
 
 
 def _from_file(path: str) -> list[str]:
-    text = _read_text(path)
+    text, path = _read_text(path), visible(path)
     if text.lstrip().startswith(("[", "{")) or path.lower().endswith(".json"):
         try:
             return _from_parsed(json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path)), path)
@@ -136,12 +139,16 @@ def _read_text(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
+        instead = not_a_path(path) or "check the path"
         raise CheckpointError(
-            f"no such label file: {path}; check the path, or pass {' or '.join(map(repr, BUILT_IN))}"
+            f"no such label file: {name_of(path)}; {instead}, or pass {' or '.join(map(repr, BUILT_IN))}, or the names "
+            "themselves as a list"
         ) from error
     except (OSError, ValueError) as error:
         raise_signals(error)
-        raise CheckpointError(f"the label file {path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"the label file {name_of(path)} cannot be read: {reason}") from error
+    path = visible(path)
     if len(data) > MAX_FILE_BYTES:
         raise CheckpointError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a file of labels")
     try:
@@ -164,12 +171,12 @@ def _from_parsed(labels: Any, where: str) -> list[str]:
 def _from_unwrapped(labels: Any, where: str, keys_are: str = "") -> list[str]:
     if isinstance(labels, Mapping):
         names = _in_order(labels, where, keys_are)
-    elif isinstance(labels, Iterable) and not isinstance(labels, (str, bytes, Set)):
-        names = list(labels)
+    elif is_ordered(labels):
+        names = list(listed(labels))
         if names and all(map(_is_numbered, names)):
             names = _in_order(_once(names, where), where, "")
     else:
-        raise ArchitectureError(f"{where}: expected an ordered list of names, got {labels!r:.60}")
+        raise ArchitectureError(f"{where}: expected an ordered list of names, got {described(labels)}")
     return _not_empty([_name(label, where) for label in names], where)
 
 

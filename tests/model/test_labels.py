@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tarfile
 
@@ -296,3 +297,65 @@ def test_sets_have_no_order(tmp_path):
     (tmp_path / "names.txt").write_text("{'ant', 'bee'}", encoding="utf-8")
     with pytest.raises(ArchitectureError, match="expected an ordered list"):
         labels.read(tmp_path / "names.txt")
+
+
+# --- what callers pass -----------------------------------------------------------------------------------------------
+
+
+def test_views_of_a_dict_have_its_order():
+    table = {"ant": 0, "bee": 1, "crane": 2}
+    assert labels.read(table.keys()) == labels.read(table.items()) == ABC
+    assert labels.read(dict(enumerate(ABC)).values()) == labels.read(dict(enumerate(ABC)).items()) == ABC
+    assert labels.read({"crane": 2, "ant": 0, "bee": 1}.items()) == ABC
+    with pytest.raises(ArchitectureError, match="expected an ordered list"):
+        labels.read(table.keys() | {"dog"})
+
+
+def test_columns():
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    table = pandas.DataFrame({"id": [0, 1, 2], "name": ABC})
+    for column in (table["name"], pandas.Index(ABC), pyarrow.array(ABC), pyarrow.table({"name": ABC})["name"]):
+        assert labels.read(column) == ABC
+    for whole in (table, table[["name"]], pyarrow.table({"name": ABC})):
+        with pytest.raises(ArchitectureError, match=r"got a table; pass its column of names as a list"):
+            labels.read(whole)
+
+
+def test_files_are_passed_by_their_path(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("ant\nbee\ncrane\n", encoding="utf-8")
+    for mode in ("r", "rb"):
+        with (
+            open(path, mode) as file,
+            pytest.raises(ArchitectureError, match=r"a file object; pass its path, .*names\.txt"),
+        ):
+            labels.read(file)
+    with pytest.raises(ArchitectureError, match="a file object; pass its path"):
+        labels.read(io.StringIO("ant\nbee\n"))
+
+
+OTHERS = {
+    "bytes": (bytearray(b"ant\nbee"), r"got bytes, b'ant\\nbee'; pass a list of str"),
+    "a view of bytes": (memoryview(b"ant"), "got bytes"),
+    "no axes": (np.array("ant"), "expected an ordered list"),
+    "two axes": (np.array([["0", "ant"], ["1", "bee"]]), "expected an ordered list"),
+    "a function": (len, "got a function; call it"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_objects_are_named(name):
+    source, match = OTHERS[name]
+    with pytest.raises(ArchitectureError, match=match) as caught:
+        labels.read(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_in_one_text_are_no_path():
+    for text in ("ant\nbee", "ant,bee", "", "ant\n" * 2000):
+        with pytest.raises(CheckpointError, match="label file") as caught:
+            labels.read(text)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500
+    with pytest.raises(CheckpointError, match="a URL, not a file; download it first"):
+        labels.read("https://example.org/names.txt")
