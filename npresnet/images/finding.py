@@ -13,6 +13,7 @@ from os import PathLike
 
 from npresnet.errors import ImageError
 from npresnet.images.messages import not_a_path, shortened
+from npresnet.images.reach import may_list, unreachable
 
 # Extensions of image files in folders. A file given by its own path may have any name.
 EXTENSIONS = frozenset({
@@ -50,6 +51,9 @@ def _find_one(path: str, recursive: bool) -> list[str]:
         return [path]
     if glob.has_magic(path):
         return _matches(path, recursive) or _refuse_pattern(path)
+    closed = unreachable(path)
+    if closed:
+        raise ImageError(f"{shortened(path)!r} {closed}")
     instead = not_a_path(path)
     if instead:
         raise ImageError(f"{shortened(path)!r} is {instead}")
@@ -111,6 +115,8 @@ def _expanded(pattern: str) -> set[str]:
     found: set[str] = set()
     for base in glob.glob(head) if glob.has_magic(head) else [head]:
         for folder in _folders(base) if os.path.isdir(base or os.curdir) else ():
+            if not may_list(folder):
+                found.add(folder)
             inside = os.path.join(glob.escape(folder), tail)
             found.update(_expanded(inside) if tail else [folder])
             if not tail and pattern.endswith("**"):  # not **/, which is folders alone
@@ -183,9 +189,20 @@ def _refuse_folder(folder: str, recursive: bool) -> list[str]:
 
 
 def _refuse_pattern(pattern: str) -> list[str]:
+    for folder in sorted(_closed_above(pattern)):
+        why = unreachable(folder) or "may not be listed by this user; check its permissions"
+        raise ImageError(f"the pattern {shortened(pattern)!r} matches no file; the folder {shortened(folder)!r} {why}")
     raise ImageError(
         f"the pattern {shortened(pattern)!r} matches no file; check the spelling and the current directory"
     )
+
+
+def _closed_above(pattern: str) -> set[str]:
+    """The folders in which a pattern could match, were they not closed to this user."""
+    head = os.path.dirname(pattern)
+    found = _expanded(head) if glob.has_magic(head) else {head}
+    closed = {folder for folder in found if unreachable(folder) or (os.path.isdir(folder) and not may_list(folder))}
+    return closed or (_closed_above(head) if glob.has_magic(head) else set())
 
 
 def _text(path: Path) -> str:

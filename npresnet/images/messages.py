@@ -10,6 +10,7 @@ from io import TextIOBase
 from typing import Any
 
 from npresnet.images.limits import WAY_OUT
+from npresnet.images.reach import unreachable
 from npresnet.images.wrapped import is_scalar, path_of, unwrapped
 from npresnet.system.memory import is_memory_error
 from npresnet.system.text import visible
@@ -94,8 +95,11 @@ def reason(error: Exception, source: Any) -> str:
         return "cannot be read: it is too long for a path; pass an image's bytes as bytes, not as text"
     if isinstance(error, FileNotFoundError):
         return "does not exist; check the spelling and the current directory"
+    if isinstance(error, NotADirectoryError):
+        return "does not exist: a part of its path is a file, not a folder"
     if isinstance(error, PermissionError):
-        return "is not readable by this user; check the permissions of the file and its folder"
+        closed = unreachable(os.fsdecode(source)) if isinstance(source, (str, os.PathLike)) else ""
+        return closed or "is not readable by this user; check the permissions of the file"
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(source)
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):

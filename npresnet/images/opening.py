@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from npresnet.errors import ImageError
 from npresnet.images.limits import check_file
 from npresnet.images.messages import name_of, reason
+from npresnet.images.reach import may_list
 from npresnet.images.scans import check_scans
 
 if TYPE_CHECKING:
@@ -60,10 +61,9 @@ def check_path(path: str) -> None:
     """Raise ImageError for a folder, a pipe and a device, OSError where there is nothing."""
     found = os.stat(path)
     if stat.S_ISDIR(found.st_mode):
-        closed = "" if os.access(path, os.R_OK | os.X_OK) else "which this user may not list, "
-        raise ImageError(
-            f"{name_of(path)} is a folder, {closed}not an image; model.stream(folder) classifies the files in it"
-        )
+        if not may_list(path):
+            raise ImageError(f"{name_of(path)} is a folder that this user may not list; check its permissions")
+        raise ImageError(f"{name_of(path)} is a folder, not an image; model.stream(folder) classifies the files in it")
     if not stat.S_ISREG(found.st_mode):
         raise ImageError(
             f"{name_of(path)} is a pipe or device, not a file; save it to one, or pass its bytes (on the command line: "

@@ -13,6 +13,7 @@ from os import PathLike
 from npresnet.errors import ImageError
 from npresnet.images.finding import EXTENSIONS, parents_of
 from npresnet.images.messages import name_of
+from npresnet.images.reach import unreachable
 from npresnet.model.class_spelling import some_of
 from npresnet.model.tables import read_table
 from npresnet.system.text import visible
@@ -51,6 +52,8 @@ def read_samples(source: str | PathLike[str]) -> Samples:
     path = os.fspath(source)
     if os.path.isdir(path):
         return _from_folder(path)
+    if closed := unreachable(path):
+        raise ImageError(f"{name_of(path)} {closed}")
     if not os.path.exists(path):
         raise ImageError(
             f"no such file or folder: {name_of(path)}; expected a folder with a folder a class, or a CSV of path,label"

@@ -14,6 +14,7 @@ from typing import Any
 
 from npresnet.errors import ArchitectureError
 from npresnet.images.messages import name_of
+from npresnet.images.reach import unreachable
 from npresnet.model.class_spelling import Labels, as_number, by_name, by_number, classes_told, some_of
 from npresnet.model.tables import read_table
 
@@ -33,6 +34,8 @@ def read_mapping(source: Any) -> Mapping[Any, Any]:
             f"classes must be one of {', '.join(map(repr, WAYS))}, a dict or a file, got {source!r:.60}"
         )
     path = os.fspath(source)
+    if closed := unreachable(path):
+        raise ArchitectureError(f"classes {path!r} {closed}")
     if not os.path.isfile(path):
         raise ArchitectureError(f"classes {path!r} is neither {', '.join(map(repr, WAYS))} nor an existing file")
     if path.lower().endswith(".json"):

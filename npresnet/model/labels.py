@@ -13,6 +13,7 @@ from typing import Any
 
 from npresnet.errors import ArchitectureError, CheckpointError
 from npresnet.images.messages import name_of, not_a_path
+from npresnet.images.reach import unreachable
 from npresnet.model.inputs import listed
 from npresnet.model.label_sources import described, is_ordered
 from npresnet.system.signals import raise_signals
@@ -146,8 +147,8 @@ def _read_text(path: str) -> str:
         ) from error
     except (OSError, ValueError) as error:
         raise_signals(error)
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"the label file {name_of(path)} cannot be read: {reason}") from error
+        reason = unreachable(path) or f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise CheckpointError(f"the label file {name_of(path)} {reason}") from error
     path = visible(path)
     if len(data) > MAX_FILE_BYTES:
         raise CheckpointError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB, too large for a file of labels")

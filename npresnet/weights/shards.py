@@ -44,6 +44,8 @@ def open_shards(path: str) -> tuple[list[Source], Contents]:
     """
     if os.path.isdir(path):
         found = find_in_folder(path)
+        if found is None and _is_closed(path):
+            raise CheckpointError("this is a folder that this user may not search; check its permissions.")
         if found is None:
             raise CheckpointError(
                 f"this is a folder without {', '.join(IN_A_FOLDER[:-1])} or {IN_A_FOLDER[-1]}; pass the path of the "
@@ -55,6 +57,14 @@ def open_shards(path: str) -> tuple[list[Source], Contents]:
     if names is None:
         return [source], read_contents(source)  # which says what JSON of another kind is
     return _read(os.path.dirname(path), os.path.basename(path), names, source.budget)
+
+
+def _is_closed(folder: str) -> bool:
+    try:
+        os.stat(os.path.join(folder, IN_A_FOLDER[0]))
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _shards_of(source: Source) -> dict[str, str] | None:
