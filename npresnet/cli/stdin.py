@@ -79,6 +79,11 @@ def _refuse_foreign(start: bytes) -> None:
         from npresnet.images.messages import foreign
 
         raise ImageError(f"standard input is {foreign(start) or 'markup'}; {EXPECTED}")
+    from npresnet.images.encoded import encoding_of
+
+    if kind := encoding_of(start):
+        first = " (base64 -d)" if kind == "base64 text" else ""
+        raise ImageError(f"standard input is {kind}; decode it first{first}; {EXPECTED}")
     if b"\0" not in start and _is_binary(start):
         raise ImageError(f"standard input begins with {start[:12]!r}, which is no text and no known image; {EXPECTED}")
 

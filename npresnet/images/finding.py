@@ -49,14 +49,14 @@ def _find_one(path: str, recursive: bool) -> list[str]:
         return _in_folder(path, recursive) or _refuse_folder(path, recursive)
     if os.path.exists(path):
         return [path]
+    instead = not_a_path(path)
+    if instead:
+        raise ImageError(f"{shortened(path)!r} is {instead}")
     if glob.has_magic(path):
         return _matches(path, recursive) or _refuse_pattern(path)
     closed = unreachable(path)
     if closed:
         raise ImageError(f"{shortened(path)!r} {closed}")
-    instead = not_a_path(path)
-    if instead:
-        raise ImageError(f"{shortened(path)!r} is {instead}")
     link = f", a link to {os.readlink(path)!r}" if os.path.islink(path) else ""
     raise ImageError(f"no such file or folder: {shortened(path)!r}{link}; check the spelling and the current directory")
 

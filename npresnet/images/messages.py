@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from io import TextIOBase
 from typing import Any
 
+from npresnet.images.encoded import START, encoded_as
 from npresnet.images.limits import WAY_OUT
 from npresnet.images.reach import unreachable
 from npresnet.images.wrapped import is_scalar, path_of, unwrapped
 from npresnet.system.memory import is_memory_error
 from npresnet.system.text import visible
-
-# JPEG, PNG, GIF, WebP and TIFF in base64, in lower case.
-_BASE64_STARTS = (b"/9j/", b"ivborw0kgg", b"r0lgod", b"uklgr", b"sukqa", b"tu0ak")
 
 # First bytes of other file types, and advice.
 _FOREIGN = (
@@ -28,8 +26,6 @@ _FOREIGN = (
     (b"%pdf", "a PDF; convert its pages to PNG"),
     (b"\x93numpy", "a NumPy file; pass the array: numpy.load(path)"),
     (b"pk\x03\x04", "a zip archive; unpack it first"),
-    *((start, "base64 text; pass the bytes of base64.b64decode(text)") for start in _BASE64_STARTS),
-    (b"data:image/", "a data URL; pass the bytes of base64.b64decode(text.partition(',')[2])"),
 )
 # Brands of HEIC, HEIF sequences and AVIF: ISO/IEC 23008-12, annexes B to E.
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"avif", b"avis"}
@@ -62,17 +58,13 @@ def shortened(text: str) -> str:
 def not_a_path(text: str) -> str:
     """What a text that is no path holds instead, with advice; "" for what may be one."""
     start = text[:64].lower().encode("utf-8", "replace")
-    if start.startswith(b"data:"):
-        return dict(_FOREIGN)[b"data:image/"] if start.startswith(b"data:image/") else ""
     if start.startswith((b"http://", b"https://", b"ftp://")):
         return "a URL, not a file; download it first"
     if start.startswith(b"file://"):
         return "a URL; pass the path alone, without file://"
     if start.startswith((b"s3://", b"gs://", b"hdfs://")):
         return "a URL, not a file; download it first, or classify it where it lies: npresnet predict --ray"
-    if len(text) > MAX_NAME and start.startswith(_BASE64_STARTS):
-        return dict(_FOREIGN)[_BASE64_STARTS[0]]
-    return ""
+    return encoded_as(text[:START].encode("utf-8", "replace"))
 
 
 def reason(error: Exception, source: Any) -> str:
@@ -144,7 +136,8 @@ def _unidentified(source: Any) -> str:
 
 def foreign(start: bytes) -> str:
     """What a file that begins so is instead of an image, with advice; "" where that is not known."""
-    return next((advice for sign, advice in _FOREIGN if start.lstrip().lower().startswith(sign)), "")
+    text = start.lstrip().lower()
+    return next((advice for sign, advice in _FOREIGN if text.startswith(sign)), "") or encoded_as(start)
 
 
 def is_heif(start: bytes) -> bool:
@@ -152,7 +145,7 @@ def is_heif(start: bytes) -> bool:
     return start[4:8] == b"ftyp" and any(start[place : place + 4] in _HEIF for place in (8, *range(16, 40, 4)))
 
 
-def first_bytes(source: Any, count: int = 64) -> bytes:
+def first_bytes(source: Any, count: int = START) -> bytes:
     """Of bytes, a file object or a path; b"?" where they cannot be read."""
     try:
         if isinstance(source, (bytes, bytearray, memoryview)):

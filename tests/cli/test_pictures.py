@@ -100,6 +100,8 @@ def test_a_picture_in_a_pipe(model_file):
         (b"\xf9\xca\x94\x07U\xef\xc3 \x1b[31m\n", "is no text and no known image"),
         (b"%PDF-1.7\n%...\n", "a PDF"),
         (b"PK\x03\x04\x14 photos", "a zip archive"),
+        (base64.encodebytes(encoded(Image.new("RGB", (90, 90)), "JPEG")), "base64 text; decode it first (base64 -d)"),
+        (b"data:image/png;base64,iVBORw0KGgo=\n", "a data URL; decode it first; -"),
     ],
     ids=lambda value: ascii(value[:12]),
 )

@@ -262,8 +262,20 @@ def base64_of(kind):
     return base64.b64encode(encoded(picture("RGB", 60, 60), kind)).decode()
 
 
-BASE64_KINDS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF")
+BASE64_KINDS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "ICO", "PPM")
+SMALL = base64.b64encode(encoded(picture("RGB", 2, 2), "PNG")).decode()
+WRAPPED = base64.encodebytes(encoded(picture("RGB", 9, 9), "JPEG")).decode()
 TEXTS = [
+    ("small", SMALL, "is base64 text; pass the bytes of base64"),
+    ("AVIF", base64.b64encode(b"\0\0\0\x20ftypavif\0\0\0\0avifmif1").decode(), "is base64 text"),
+    ("wrapped", WRAPPED, "is base64 text"),
+    ("quoted", f'"{SMALL}"', "is base64 text"),
+    ("printed", str(SMALL.encode()), "is base64 text"),
+    ("for URLs", WRAPPED.translate(str.maketrans("+/", "-_", "\n")), r"is base64 text for URLs; .*urlsafe_b64decode"),
+    ("URL with a *", "https://example.org/*.jpg", "is a URL, not a file"),
+    ("digits", encoded(picture("RGB", 2, 2), "PNG").hex(), r"is hexadecimal text; pass the bytes of bytes\.fromhex"),
+    ("data URL of no type", "data:application/octet-stream;base64,AAAA", "is a data URL"),
+    ("a path", "9j/4AAQ/iVBO.png", "9j/4AAQ"),
     *((kind, base64_of(kind), "is base64 text; pass the bytes of base64") for kind in BASE64_KINDS),
     ("data URL", "data:image/png;base64," + base64_of("PNG"), "is a data URL; pass the bytes of base64"),
     ("short data URL", "data:image/gif;base64,R0lGOD", "is a data URL"),
@@ -280,7 +292,15 @@ def test_texts_that_are_images_are_told_so_shortly(text, match):
             function(text)
         message = str(caught.value)
         assert len(message) < 600
-        assert text in message or (text[:60] in message and f"({len(text):,} characters)" in message)
+        start = text.splitlines()[0]
+        assert start in message or (start[:60] in message and f"({len(text):,} characters)" in message)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_bytes_as_python_prints_them(kind):
+    for function in (read, find):
+        with pytest.raises(ImageError, match="is text of bytes as Python prints them; pass the bytes themselves"):
+            function(str(encoded(picture("RGB", 9, 9), kind)))
 
 
 @pytest.mark.parametrize("kind", BASE64_KINDS)
