@@ -18,7 +18,8 @@ def list_archs(pattern: str | None = None) -> list[str]:
     Parameters
     ----------
     pattern : str, optional
-        Names that match it alone, as file names do in a shell: "*50*", "cifar_*", "resnet[0-9]*"; None: all.
+        Names that match it alone, as file names do in a shell: "*50*", "cifar_*", "resnet[0-9]*", in letters of any
+        case; None: all.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def list_archs(pattern: str | None = None) -> list[str]:
         raise ArchitectureError(f"expected a pattern such as '*50*', got {type(pattern).__name__}")
     from fnmatch import fnmatchcase
 
-    return [name for name in names if fnmatchcase(name, pattern)]
+    return [name for name in names if fnmatchcase(name, pattern.lower())]
 
 
 def list_options() -> list[str]:
@@ -95,7 +96,7 @@ def unknown_arch(name: str) -> ArchitectureError:
     import difflib  # only in case of an error
 
     known = list_archs()
-    close = difflib.get_close_matches(name[:60], known, n=1)
+    close = difflib.get_close_matches(name[:60].lower(), known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return ArchitectureError(
         f"unknown architecture {name[:60]!r}.{hint} npresnet.list_archs() returns the {len(known)} known names, "

@@ -104,7 +104,7 @@ def reason(error: Exception, source: Any) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "cannot be opened: too many files are open already; close some, or raise the limit (ulimit -n)"
     detail = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    detail = shortened(detail)
+    detail = visible(shortened(" ".join(detail.split())))  # libheif's end in a line end
     return f"cannot be read: truncated, damaged or not supported by Pillow ({detail}); try to open it in a viewer"
 
 

@@ -82,7 +82,7 @@ class ImageModel(ArrayModel):
         >>> npresnet.load("demo").embed("cat.jpg").shape
         (64,)
         """
-        images = listed(images)
+        batch_size, images = as_count(batch_size, "batch_size"), listed(images)
         if self._sources.is_one(images):
             return self._on_device().row(images, pooled=True, bgr=bgr).result
         rows = [row.result for row in self._readable_rows(images, batch_size, pooled=True, bgr=bgr)]

@@ -88,6 +88,7 @@ class Model(ImageModel):
         """
         self._require_classifier()
         top_k, images = as_count(top, "top"), listed(images)
+        batch_size = as_count(batch_size, "batch_size")  # also of one image, where it is not needed
         if self._sources.is_one(images):
             return self._prediction(self._on_device().row(images, top=self._ranked(top_k), bgr=bgr), top_k)
         rows = self._readable_rows(images, batch_size, top=self._ranked(top_k), bgr=bgr)

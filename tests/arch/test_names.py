@@ -6,6 +6,7 @@ import pytest
 
 from npresnet import arch
 from npresnet.arch.families import FAMILIES
+from npresnet.arch.names import find_arch
 from npresnet.errors import ArchitectureError
 from tests.arch.fabric import basic_net, bottleneck_net
 
@@ -98,7 +99,8 @@ def test_a_near_miss_gets_a_hint():
         ("cifar_resnet??", ["cifar_resnet20", "cifar_resnet56"], ["cifar_resnet110", "resnet20"]),
         ("resnet[13]*", ["resnet18", "resnet34", "resnet101"], ["resnet50"]),
         ("resnet18", ["resnet18"], ["resnet18d"]),
-        ("RESNET*", [], ["resnet18"]),
+        ("ResNet*", ["resnet18", "resnet50"], ["cifar_resnet20"]),
+        ("RESNET50", ["resnet50"], ["resnet50d"]),
         ("", [], ["resnet18"]),
     ],
 )
@@ -107,6 +109,12 @@ def test_patterns(pattern, some, none):
     assert set(some) <= set(found) <= set(names)
     assert not set(none) & set(found)
     assert found == [name for name in names if name in found], "the order is that of all"
+
+
+def test_an_unknown_name_suggests_one_whatever_its_case():
+    for name in ("RESNET50", "ResNet50", "resnet-50"):
+        with pytest.raises(ArchitectureError, match=r"unknown architecture .*Did you mean resnet50\?"):
+            find_arch(name)
 
 
 def test_no_pattern_gives_all_and_other_types_are_refused():

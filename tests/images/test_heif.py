@@ -89,3 +89,12 @@ def test_a_damaged_file_is_told_as_damaged(tmp_path, heic, unregistered):
     with pytest.raises(ImageError, match=r"photo.heic .*(damaged|truncated)") as caught:
         read(tmp_path / "photo.heic")
     assert "pip install" not in str(caught.value)
+
+
+def test_what_libheif_says_of_a_damaged_file_is_one_line(heic, unregistered):
+    """A file cut behind its boxes is opened, and fails while it is decoded; libheif's words end in a line end."""
+    start = heic.index(b"mdat")
+    with pytest.raises(ImageError, match="cannot be read: truncated, damaged or not supported") as caught:
+        read(heic[: start + 20])
+    assert "\n" not in str(caught.value)
+    assert "Unexpected end of file" in str(caught.value)

@@ -77,9 +77,17 @@ def test_top(model):
 
 @pytest.mark.parametrize("wrong", [{"top": 0}, {"top": -1}, {"top": 1.5}, {"top": True}, {"batch_size": 0}])
 def test_invalid_counts_are_refused(model, wrong):
-    for images in ([picture()], []):
+    for images in ([picture()], [], picture()):
         with pytest.raises(ValueError, match="must be an integer >= 1"):
             model.predict(images, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True, "8", None])
+def test_batch_sizes_are_refused_alike_for_one_image_and_for_several(model, wrong):
+    for images in (picture(), [picture()], []):
+        for use in (model.predict, model.embed):
+            with pytest.raises(npresnet.ShapeError, match="batch_size must be an integer >= 1, got"):
+                use(images, batch_size=wrong)
 
 
 def test_images_of_different_sizes_run_together_without_a_crop():
