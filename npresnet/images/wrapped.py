@@ -63,10 +63,10 @@ def path_of(source: Any) -> str | os.PathLike[str] | None:
     """Where an image came from: the path itself, or that of a dict, a file object or a PIL image; else None."""
     if isinstance(source, (str, os.PathLike)):
         return source
+    if is_scalar(source):
+        return path_of(source.as_py())
     if isinstance(source, _BUFFERS) or hasattr(source, "__array__"):
         return None
-    if is_scalar(source):
-        source = source.as_py()
     if isinstance(source, Mapping):
         path = source.get("path")
         return path if isinstance(path, (str, os.PathLike)) else path_of(source.get("bytes"))

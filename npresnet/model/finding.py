@@ -48,6 +48,10 @@ def find_file(source: object) -> str:
         return str(DEMO)
     if published(text) is not None:
         return str(weights.download.fetch(text))
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) and not os.path.lexists(text):
+        raise CheckpointError(
+            f"{visible(text)} is a URL, not a file; download it first, and pass its path or its bytes"
+        )
     if looks_like_file(text):
         return text  # the reader raises the error
     raise CheckpointError(_unknown_name(text))

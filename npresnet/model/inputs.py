@@ -41,7 +41,10 @@ def as_batch(
         raise
     except (ValueError, TypeError, RuntimeError, BufferError) as error:  # ragged lists; tensors with a gradient
         raise_signals(error)
-        raise ShapeError(f"model(x) expects one array ({axes}), and x cannot be converted to one: {error}") from None
+        way_out = ". Cast it: x.float()" if "ScalarType" in str(error) else ""  # of torch: NumPy has no bfloat16
+        raise ShapeError(
+            f"model(x) expects one array ({axes}), and x cannot be converted to one: {error}{way_out}"
+        ) from None
     if array.dtype.kind in "OUST":
         raise ShapeError(_no_numbers(x, array, axes))
     if array.dtype.kind != "f":
@@ -84,7 +87,8 @@ def is_one_image(source: Any) -> bool:
 def listed(images: Any) -> Any:
     """A column of a table, or an array of one axis, that holds paths or other images, as a list; others unchanged.
 
-    Such arrays are NumPy's of strings or objects, and the columns of pandas, polars, pyarrow and their like.
+    Such arrays are NumPy's of strings or objects, and the columns of pandas, polars, pyarrow and their like; so is
+    numpy.array([]), whose dtype is that of floats.
     """
     if type(images).__module__.startswith("pyarrow") and hasattr(images, "to_pylist") and hasattr(images, "type"):
         return _in_pieces(images)
@@ -96,7 +100,11 @@ def listed(images: Any) -> Any:
         return images.item()
     if len(shape) != 1 or not isinstance(images, Iterable):
         return images
-    if kind in ("U", "O", "T") or (kind == "S" and not isinstance(images, np.ndarray)):  # NumPy's S strips zeros
+    if (
+        kind in ("U", "O", "T")
+        or (kind == "f" and shape[0] == 0)
+        or (kind == "S" and not isinstance(images, np.ndarray))
+    ):  # NumPy's S strips zeros
         return list(images)
     if kind is None and (shape[0] == 0 or isinstance(next(iter(images)), (*_IN_COLUMNS, type(None)))):
         return list(images)

@@ -34,6 +34,7 @@ _KNOWN = {
     ("pandas", "DataFrame"): "a table; pass one of its columns, table['path']",
     ("polars", "DataFrame"): "a table; pass one of its columns, table['path']",
     ("pyarrow", "Table"): "a table; pass one of its columns, table['path']",
+    ("pyarrow", "RecordBatch"): "a table; pass one of its columns, table['path']",
     ("datasets", "Dataset"): "a dataset; pass one of its columns, dataset['image']",
     ("datasets", "IterableDataset"): "a dataset; pass its images, (row['image'] for row in dataset)",
     ("torch", "DataLoader"): "a DataLoader; pass paths or images, which are batched inside, or its batches to model(x)",

@@ -86,7 +86,7 @@ def test_one_path_of_an_array(model, paths):
 
 
 def test_empty_columns(model):
-    for source in (np.array([], "U5"), np.array([], object), Column([])):
+    for source in (np.array([], "U5"), np.array([], object), np.array([]), Column([])):
         assert model.predict(source) == []
 
 

@@ -160,6 +160,7 @@ REAL = [
     ("ray", "ObjectRef"), ("matplotlib.figure", "Figure"), ("matplotlib.axes", "Axes"),
     ("matplotlib.image", "AxesImage"),
     ("cv2", "VideoCapture"), ("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"),
+    ("pyarrow", "RecordBatch"),
     ("datasets", "Dataset"), ("torch.utils.data", "DataLoader"), ("torch.nn", "Module"), ("zipfile", "Path"),
 ]  # fmt: skip
 
@@ -285,3 +286,9 @@ def test_advice_for_torch_is_in_torch_s_words(model):
         model(torch.zeros(1, 32, 32, 3))
     with pytest.raises(npresnet.ShapeError, match=r"Cast it: x\.float\(\)"):
         model(torch.zeros(1, 3, 32, 32, dtype=torch.int64))
+
+
+def test_bfloat16_of_torch_is_cast_by_torch(model):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(npresnet.ShapeError, match=r"Cast it: x\.float\(\)$"):
+        model(torch.zeros(1, 3, 32, 32, dtype=torch.bfloat16))

@@ -51,6 +51,12 @@ def test_every_kind_of_image(model, path):
     assert [p.source for _, p in model.stream(image for image, _ in cases(path))] == expected
 
 
+def test_values_of_pyarrow(model, path):
+    pyarrow = pytest.importorskip("pyarrow")
+    row = pyarrow.scalar({"bytes": Path(path).read_bytes(), "path": "row.png"})
+    assert [model.predict(one).source for one in (pyarrow.scalar(path), row)] == [path, "row.png"]
+
+
 def test_files_of_a_folder(model, path):
     assert [p.source for _, p in model.stream(str(Path(path).parent))] == [path]
 

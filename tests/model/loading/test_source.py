@@ -51,6 +51,12 @@ def test_an_unknown_name_suggests_similar_ones():
         load("cifar_resnet56")
 
 
+@pytest.mark.parametrize("url", ["https://example.org/resnet18.pth", "s3://bucket/m.npz", "hf://timm/resnet18"])
+def test_a_url_is_no_file(url):
+    with pytest.raises(npresnet.CheckpointError, match=f"{url} is a URL, not a file; download it first"):
+        load(url)
+
+
 def test_a_failed_download_names_the_way_out():
     with pytest.raises(
         npresnet.CheckpointError, match=r"resnet18-f37072fd\.pth could not be downloaded.*save the file as"
