@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from npresnet.errors import ArchitectureError, CheckpointError
 from npresnet.images.messages import name_of, not_a_path
 from npresnet.images.reach import unreachable
 from npresnet.model.inputs import listed
+from npresnet.model.label_dicts import in_order, is_index, is_numbered
 from npresnet.model.label_sources import described, is_ordered
 from npresnet.system.signals import raise_signals
 from npresnet.system.text import visible
@@ -165,85 +165,41 @@ def _from_parsed(labels: Any, where: str) -> list[str]:
     if isinstance(labels, Mapping):
         for key, keys_are in _WRAPPERS.items():
             if isinstance(labels.get(key), (list, Mapping)):
+                _check_one(labels, key, where)
                 return _from_unwrapped(labels[key], where, keys_are)
     return _from_unwrapped(labels, where)
 
 
+def _check_one(labels: Mapping[Any, Any], key: str, where: str) -> None:
+    """Refuse several keys that tell nothing more of what they hold: "labels" may be those of images."""
+    others = [other for other in labels if isinstance(labels[other], list) and _WRAPPERS.get(other) == ""]
+    if _WRAPPERS[key] == "" and any(labels[other] != labels[key] for other in others):
+        raise ArchitectureError(
+            f"{where}: the names may stand under any of {', '.join(map(repr, others))}, which differ; leave one"
+        )
+
+
 def _from_unwrapped(labels: Any, where: str, keys_are: str = "") -> list[str]:
     if isinstance(labels, Mapping):
-        names = _in_order(labels, where, keys_are)
+        names = in_order(labels, where, keys_are)
     elif is_ordered(labels):
         names = list(listed(labels))
-        if names and all(map(_is_numbered, names)):
-            names = _in_order(_once(names, where), where, "")
+        if names and all(map(is_numbered, names)):
+            names = in_order(_once(names, where), where, "")
     else:
         raise ArchitectureError(f"{where}: expected an ordered list of names, got {described(labels)}")
     return _not_empty([_name(label, where) for label in names], where)
 
 
-def _is_numbered(item: Any) -> bool:
-    """A pair of index and name, in either order, as `class_to_idx.items()` gives them: ("cat", 0)."""
-    kinds = [isinstance(part, str) or 2 * _is_index(part) for part in item] if isinstance(item, (list, tuple)) else []
-    return len(kinds) == 2 and all(kinds) and 2 in kinds
-
-
-def _in_order(labels: Mapping[Any, Any], where: str, keys_are: str) -> list[Any]:
-    """Names by index, {"0": "cat"}, or indices by name, {"cat": 0}.
-
-    keys_are  "index", "name", or "" where only the dict itself tells. Where all are numbers, names are strings as in
-              torchvision's class_to_idx: {"0": 0, "1": 1, "10": 2}
-
-    Raises ArchitectureError for a dict of neither kind, and for one of both that names no kind: {0: 1, 1: 2, 2: 0}.
-    """
-    by_index = None if keys_are == "name" else _by_index(labels)
-    by_name = None if keys_are == "index" else _by_name(labels)
-    if by_index is not None and by_name is not None and list(map(str, by_index)) != list(map(str, by_name)):
-        if not all(isinstance(key, str) for key in labels):
-            raise ArchitectureError(
-                f"{where}: {dict(list(labels.items())[:3])!r:.80} can be {{index: name}} or {{name: index}}: all are "
-                'numbers; pass {"class_to_idx": ...}, {"id2label": ...}, or a list of names in the order of the outputs'
-            )
-        by_index = None
-    names = by_name if by_index is None else by_index
-    if names is None:
-        raise ArchitectureError(
-            f'{where}: expected a dict {{"0": "cat", ...}} or {{"cat": 0, ...}}, with each index from 0 to '
-            f"{len(labels) - 1} once, got {dict(list(labels.items())[:2])!r:.80}"
-        )
-    return names
-
-
-def _by_index(labels: Mapping[Any, Any]) -> list[Any] | None:
-    """The values in the order of the keys, if these are all indices from 0 on."""
-    found = {int(key): name for key, name in labels.items() if _is_number(key)}
-    positions = range(len(labels))
-    return [found[index] for index in positions] if sorted(found) == list(positions) else None
-
-
-def _by_name(labels: Mapping[Any, Any]) -> list[Any] | None:
-    """The keys in the order of the values, if these are all indices from 0 on."""
-    if not all(map(_is_index, labels.values())) or sorted(labels.values()) != list(range(len(labels))):
-        return None
-    return sorted(labels, key=lambda name: labels[name])
-
-
-def _is_index(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(key: Any) -> bool:
-    return _is_index(key) or (isinstance(key, str) and key.isdecimal() and len(key) < 10)
-
-
 def _name(label: Any, where: str) -> str:
     """A name; the last item of a pair such as ["n02123045", "cat"]; integers (classes of digits) as strings."""
-    if isinstance(label, (list, tuple)) and len(label) > 1 and _is_index(label[-1]):
+    if isinstance(label, (list, tuple)) and len(label) > 1 and is_index(label[-1]):
         raise ArchitectureError(f"{where}: expected a class name as the last item, got {label!r:.60}")
     if isinstance(label, (list, tuple)) and label:
         label = label[-1]
     if isinstance(label, str) and label.strip():
         return label.strip()
-    if _is_index(label):
+    if is_index(label):
         return str(label)
     raise ArchitectureError(f"{where}: expected a class name, a string that is not empty, got {label!r:.60}")
 

@@ -4,8 +4,9 @@
                                                           - ant         0: ant
                                                           - bee         1: bee
 
-with comments, quotes, and other keys around it. Anything else of YAML (anchors, tags, several lines of text, nesting)
-under that key is refused, and so is a key that stands there twice. Words such as `no` and `on` are names, not truths.
+with comments, quotes, and other keys around it; or such a list, or lines `0: ant`, without a key. Anything else of YAML
+(anchors, tags, several lines of text, nesting) under that key is refused, and so is a key that stands there twice.
+Words such as `no` and `on` are names, not truths.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ def read_yaml(text: str, path: str) -> Any:
     lines = [(number, line) for number, line in lines if line.strip() and line.strip() not in ("---", "...")]
     starts = [i for i, (_, line) in enumerate(lines) if re.match(rf"{KEY}\s*:(\s|$)", line)]
     if len(starts) != 1:
-        if not starts and lines and all(line.startswith("- ") for _, line in lines):
+        if not starts and lines and all(re.match(r"- |(['\"]?)\d{1,9}\1\s*:\s", line) for _, line in lines):
             return _block(lines, path)
         raise _refused(path, lines[:1], f"expected one key of {', '.join(KEYS)}, found {len(starts)}")
     number, line = lines[starts[0]]
     key, _, rest = line.partition(":")
     block = _block_of(lines[starts[0] + 1 :])
+    if not rest.strip() and not block:
+        raise _refused(path, [(number, line)], "expected names under the key")
     if rest.strip():
         found = _flow(" ".join([rest.strip(), *(inner.strip() for _, inner in block)]), path, number)
     else:
@@ -49,7 +52,7 @@ def _block_of(lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """The lines under a key: those that are indented, or items of its list."""
     found = []
     for number, line in lines:
-        if not line.startswith((" ", "- ", "]", "}")):
+        if not line.startswith((" ", "\t", "- ", "]", "}")):
             break
         found.append((number, line))
     return found

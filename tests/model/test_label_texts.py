@@ -286,6 +286,7 @@ YAML = [
     "---\nclasses: [ant, bee, crane]\n...\n",
     "- ant\n- bee\n- crane\n",
     "\ufeffnames: [ant, bee, crane]",
+    "0: ant\n1: 'bee'\n'2': crane\n",
 ]
 
 
@@ -320,7 +321,9 @@ NOT_YAML = [
     ("names: [ant, bee\nnc: 2\n", "expected .names."),
     ('names: ["a\\nb", bee]\n', "in quotes"),
     ("names: |\n  ant\n  bee\n", "expected .names."),
-    ("names:\nnc: 2\n", "expected names under the key"),
+    ("names:\nnc: 2\n", "line 1: 'names:': expected names under the key"),
+    ("names:\n\t- ant\n\t- bee\n", "line 2: '- ant': expected names under the key"),
+    ("0: ant\nname: bee\n", "found 0"),
 ]
 
 

@@ -260,6 +260,13 @@ def test_what_names_its_keys_is_taken_at_its_word():
         labels.read({"class_to_idx": {"0": "ant", "1": "bee"}})
 
 
+def test_several_keys_of_names_must_agree():
+    assert labels.read({"classes": ABC, "names": ABC, "nc": 3}) == ABC
+    assert labels.read({"id2label": dict(enumerate(ABC)), "labels": [0, 1, 1]}) == ABC
+    with pytest.raises(ArchitectureError, match="any of 'classes', 'labels', which differ"):
+        labels.read({"classes": ABC, "labels": [0, 1, 1, 0]})
+
+
 def test_numbers_that_name_numbers():
     """Digits: {index: digit} if the values are no indices; both readings where they agree; else refused."""
     assert labels.read({0: 3, 1: 5, 2: 8}) == labels.read({"0": 3, "1": 5, "2": 8}) == ["3", "5", "8"]
