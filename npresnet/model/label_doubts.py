@@ -6,6 +6,7 @@ Each function gives the reason why the text is refused, or "".
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from npresnet.system.text import visible
 
@@ -62,24 +63,22 @@ def _heading(lines: list[str]) -> str:
 
 def of_lines(lines: list[str]) -> str:
     """Of lines that are names as they stand: what stands in each may separate a name from what is none."""
-    found = [_COUNTED_BEHIND.fullmatch(line) for line in lines]
-    if all(found):  # "ant 0", "bee 1" may be ant and bee; "zone 0", "zone 1" not
-        bare = {one[1] or one[3] for one in found if one}
-        if _are_counted([one[2] or one[4] for one in found if one]) and len(bare) == len(lines) > 1:
-            return "every line ends in a number, which may be its index or part of its name"
-    counted = _begin_counted([_WORD_COUNTED.match(line) for line in lines])
+    behind = all_match(_COUNTED_BEHIND.fullmatch, lines)
+    bare = {one[1] or one[3] for one in behind}
+    if len(bare) == len(lines) > 1 and _are_counted([one[2] or one[4] for one in behind]):
+        return "every line ends in a number, which may be its index or part of its name"  # but not "zone 0", "zone 1"
+    counted = _begin_counted(all_match(_WORD_COUNTED.match, lines))
     if len(lines) < 2 or counted:
         return counted
-    return _begin_counted([_COUNTED.match(line) for line in lines]) or _parts(lines)
+    return _begin_counted(all_match(_COUNTED.match, lines)) or _parts(lines)
 
 
 def _parts(lines: list[str]) -> str:
-    keyed = [_KEYED.match(line) for line in lines]
-    pairs = [(one[1].lower(), one[2]) for one in keyed if one]
-    if all(keyed) and (any(key in _KEYS for key, _ in pairs) or all(begin in "'\"" for _, begin in pairs)):
+    pairs = [(one[1].lower(), one[2]) for one in all_match(_KEYED.match, lines)]
+    if pairs and (any(key in _KEYS for key, _ in pairs) or all(begin in "'\"" for _, begin in pairs)):
         return "every line has a key before it, which may be no part of the name"
-    within = [_WITHIN.search(line) for line in lines]
-    if all(within) and within[0]:
+    within = all_match(_WITHIN.search, lines)
+    if within:
         return f"every line has {within[0][1].strip()!r} in it, which may separate its name from what is no part of it"
     return ""
 
@@ -93,12 +92,23 @@ def of_names(names: list[str]) -> str:
         return f"every name begins with {mark!r}, which may be no part of it"
     if (end := names[0][-1]) in _ENDS and all(name.endswith(end) for name in names[:-1]):
         return f"every name ends in {end!r}, which may be no part of it"
-    return _begin_counted([_COUNTED.match(name) for name in names])
+    return _begin_counted(all_match(_COUNTED.match, names))
 
 
-def _begin_counted(found: list[re.Match[str] | None]) -> str:
+def all_match(match: Callable[[str], re.Match[str] | None], lines: list[str]) -> list[re.Match[str]]:
+    """The matches where every line has one, else []; a hostile file has many lines that take long."""
+    found = []
+    for line in lines:
+        one = match(line)
+        if one is None:
+            return []
+        found.append(one)
+    return found
+
+
+def _begin_counted(found: list[re.Match[str]]) -> str:
     """Matches of a number before each name."""
-    if found and all(found) and _are_counted([one["number"] for one in found if one]):
+    if found and _are_counted([one["number"] for one in found]):
         return "every line begins with a number, which may be its index or part of its name"
     return ""
 

@@ -35,6 +35,7 @@ _NUMBERED = re.compile(r"(\d{1,9})(?:\s*([:,;\t])\s*|\s+)(.*\S.*)")
 _NAMED = re.compile(r"(.*\S)\s*([:,;\t])\s*(\d{1,9})")
 _QUOTED_NUMBER = re.compile(r'^"(\d{1,9})"(?=\s*[,;\t])|(?<=[,;\t])"(\d{1,9})"$')
 _WORDNET_ID = re.compile(r"n\d{8}")
+_AFTER_ID = re.compile(rf"{_WORDNET_ID.pattern}[\s,:]+(\S.*)")
 
 
 def parse(text: str, path: str) -> Any:
@@ -183,14 +184,14 @@ def _numbered(names: list[str], text: str, path: str) -> dict[int, Any] | None:
 
 def _readings(lines: list[str]) -> list[Pairs]:
     """With the number first, with the name first; where names are numbers it may be either."""
-    first = [_NUMBERED.fullmatch(line) for line in lines]
-    if not all(first):
-        last = [_NAMED.fullmatch(line) for line in lines]
-        return [[(int(found[3]), found[1], found[2]) for found in last if found]] if all(last) else []
-    pairs = [(int(found[1]), found[3], found[2] or "") for found in first if found]
+    first = doubts.all_match(_NUMBERED.fullmatch, lines)
+    if not first:
+        last = doubts.all_match(_NAMED.fullmatch, lines)
+        return [[(int(found[3]), found[1], found[2]) for found in last]] if last else []
+    pairs = [(int(found[1]), found[3], found[2] or "") for found in first]
     if not all(re.fullmatch(r"\d{1,9}", name.strip()) for _, name, _ in pairs):
         return [pairs]
-    return [pairs, [(int(found[3]), found[1], found[2] or "") for found in first if found]]
+    return [pairs, [(int(found[3]), found[1], found[2] or "") for found in first]]
 
 
 def _are_indices(pairs: Pairs) -> bool:
@@ -215,10 +216,8 @@ def _unquoted(names: list[str], text: str, path: str) -> list[str]:
         if len({name.endswith(",") for name in names[:-1]}) > 1:
             raise refused(text, path, "commas end some lines and not others")
         return [_string(name.removesuffix(","), text, path) for name in names]
-    with_ids = [re.fullmatch(rf"{_WORDNET_ID.pattern}[\s,:]+(\S.*)", name) for name in names]
-    if all(with_ids):
-        return [_without_quotes(found[1]) for found in with_ids if found]
-    return names
+    with_ids = doubts.all_match(_AFTER_ID.fullmatch, names)
+    return [_without_quotes(found[1]) for found in with_ids] or names
 
 
 def _without_quotes(name: str) -> str:

@@ -259,7 +259,14 @@ def test_numbers_that_are_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["'" + "\\'" * 400_000, "1" + "\t" * 900 + "x\n" * 3, "(" * 200_000, "a" + "\t" * 10**6]
+    "text",
+    [
+        "'" + "\\'" * 400_000,
+        "1" + "\t" * 900 + "x\n" * 3,
+        "(" * 200_000,
+        "a" + "\t" * 10**6,
+        ("a" + "\t" * 900 + "1x\n") * 4000,
+    ],
 )
 def test_hostile_texts_take_no_time(tmp_path, text):
     start = time.process_time()
