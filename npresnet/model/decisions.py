@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +15,7 @@ from npresnet.model import told
 from npresnet.model.bounds import check_told, kind_of
 from npresnet.model.metadata import Stored
 
-Labels = Sequence[str] | Mapping[Any, Any] | str | os.PathLike[str] | None
+Labels = label_names.Labels | None
 PreprocessLike = str | Mapping[str, Any] | Preprocess | None
 
 

@@ -79,6 +79,7 @@ def loaded(arrays: dict[str, NDArray[np.float32]], path: Path) -> None:
         assert_type(npresnet.load(file), Model)
     assert_type(npresnet.convert(b"", path), Path)
     assert_type(npresnet.read_state_dict(b""), dict[str, Array])
+    npresnet.load("demo", labels={"ant": 0}.keys())
     assert_type(npresnet.list_archs("*50*"), list[str])
 
 
