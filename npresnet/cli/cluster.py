@@ -83,7 +83,7 @@ def _where(args: Namespace) -> dict[str, Any]:
 
 def _told(done: Any) -> str:
     parts = [f"{done.images} image{'s' * (done.images != 1)}"]
-    again = f" ({done.unread} could not be fetched: --resume tries them again)" if done.unread else ""
+    again = f" (--resume tries {done.unread} of them again)" if done.unread else ""
     parts += [f"{done.errors} with an error{again}"] if done.errors else []
     parts += [f"{done.skipped} done before"] if done.skipped else []
     parts += [f"{done.deaths} worker{'s' * (done.deaths != 1)} died and was replaced"] if done.deaths else []

@@ -2,8 +2,8 @@
 
 The process that was asked hands out chunks of paths, one to a worker at a time, and alone writes rows. A chunk whose
 worker dies (its process is killed, its node is lost, memory runs out) goes to another worker, in halves if two have
-died with it; a single picture that has ended DEATHS processes becomes a row with an error. A new worker takes the place
-of a dead one.
+died with it; a single picture that has ended DEATHS processes becomes a row with an error, which a resumed run tries
+again. A new worker takes the place of a dead one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Summary(NamedTuple):
     errors   those of them that have an error
     skipped  pictures that had a row before
     deaths   workers that died
-    unread   those of the errors whose picture could not be fetched: a run with resume=True tries them again
+    unread   those of the errors whose picture could not be fetched or ended processes: a run with resume=True tries
+             them again
     """
 
     output: str
@@ -82,7 +83,7 @@ def predict(
                 system. Columns: path, index, label, score, top, error
     address     of the cluster: "host:port"; None: RAY_ADDRESS, a cluster of this machine, else one that starts now
     resume      go on with an output that exists: pictures that have a row in it are skipped, also one that is no
-                picture; those that could not be fetched are tried again
+                picture; those that could not be fetched or ended processes are tried again
     workers     by default as many as the cluster holds, or as there is work for
     num_cpus    of each worker, also its threads; by default those of the smallest node, at most 4
     num_gpus    of each worker; by default 1 with device="cuda", else 0
@@ -223,8 +224,11 @@ class _Job:
             self._todo.append(chunk._replace(deaths=deaths))
         else:
             (picture,) = chunk.pictures
-            told = f"{visible(picture.shown)} ended {DEATHS} processes that read it: killed, crashed or out of memory"
-            self._take(table([record(picture.shown, ImageError(told))]))
+            told = (
+                f"{visible(picture.shown)} ended {DEATHS} processes that read it: killed, crashed or out of memory. "
+                "--resume (resume=True) tries it again"
+            )
+            self._take(table([{**record(picture.shown, ImageError(told)), "unread": True}]))
         if self._todo:
             self._open_one()
 

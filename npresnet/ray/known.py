@@ -1,4 +1,4 @@
-"""Which pictures are still to be done: those without a row, and those whose bytes the storage did not give.
+"""Which pictures are still to be done: those without a row, those that could not be fetched or ended processes.
 
 A picture is the same however it is spelled: relative, absolute, as file://, through a link to its folder. Relative
 paths in an output are relative to one folder, which the output notes: that in which its first run was started.
@@ -39,7 +39,7 @@ class Known:
     """The pictures that have a row in an output.
 
     done    paths of rows that are final: a prediction, or bytes that are no picture
-    unread  paths of rows whose picture could not be fetched
+    unread  paths of rows whose picture could not be fetched or ended processes
     folder  what relative paths among them are relative to
     """
 

@@ -6,8 +6,8 @@ renamed, so that a run that is cut, at any moment, leaves whole parts; they hold
 on from there. A part's name is unique to its run. The file lists the parts it was made of: if a run is cut between
 writing the file and deleting the parts, they are not taken twice.
 
-A row whose picture could not be fetched is noted in its file. A resumed run that does the picture again takes that row
-out before it writes its first part, so that no picture ever has two rows.
+A row whose picture could not be fetched, or ended processes, is noted in its file as unread. A resumed run that does
+the picture again takes that row out before it writes its first part, so that no picture ever has two rows.
 
 One run at a time: beside the parts, the hidden file OWNER names the run that writes. A run that is resumed becomes the
 owner and deletes what is unfinished, and one that was not dead after all stops before it would write or delete anything
@@ -57,7 +57,7 @@ class Output:
         self._drops: dict[str, set[str]] = {}  # file -> paths of rows that are to leave it
         self._folder = ""
         self.done: set[str] = set()  # paths that have a row which is final, errors of pictures included
-        self.unread: set[str] = set()  # those whose picture could not be fetched
+        self.unread: set[str] = set()  # those whose picture is to be tried again
         self._begin(resume)
 
     def known(self) -> Known:
@@ -65,7 +65,7 @@ class Output:
         return Known(self.done, self.unread, self._folder)
 
     def replace(self, paths: Iterable[str]) -> None:
-        """These rows, of pictures that could not be fetched, leave the output as soon as there are new ones."""
+        """These rows, of pictures that are tried again, leave the output as soon as there are new ones."""
         wanted = set(paths)
         for file, told in self._notes.items():
             self._drops.setdefault(file, set()).update(wanted & told.unread)

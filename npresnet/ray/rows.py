@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from npresnet.ray.cluster import arrow
+from npresnet.ray.table import UNREAD
 
-# keys of the file's metadata
-RUN, PARTS, UNREAD, FOLDER = b"npresnet.run", b"npresnet.parts", b"npresnet.unread", b"npresnet.folder"
+# keys of the file's metadata, beside UNREAD
+RUN, PARTS, FOLDER = b"npresnet.run", b"npresnet.parts", b"npresnet.folder"
 
 
 class Note(NamedTuple):
@@ -19,7 +20,7 @@ class Note(NamedTuple):
 
     run     model and settings that its rows depend on, as JSON
     folder  what its relative paths are relative to
-    unread  paths of the rows whose picture could not be fetched, so that it is tried again
+    unread  paths of the rows of pictures that could not be fetched or ended processes, so that they are tried again
     parts   names of the parts that the file was made of
     """
 

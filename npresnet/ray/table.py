@@ -8,7 +8,7 @@ from typing import Any
 
 from npresnet.ray.cluster import arrow
 
-UNREAD = b"npresnet.unread"  # in the metadata of a table
+UNREAD = b"npresnet.unread"  # key in the metadata of a table, and of a file
 COLUMNS = ("path", "index", "label", "score", "top", "error")
 
 
@@ -28,6 +28,6 @@ def table(records: Iterable[Mapping[str, Any]]) -> Any:
 
 
 def unread_in(rows: Any) -> list[str]:
-    """The paths in a table whose picture could not be fetched, so that it is to be tried again."""
+    """The paths in a table whose picture could not be fetched or ended processes, so that it is to be tried again."""
     found: list[str] = json.loads((rows.schema.metadata or {}).get(UNREAD, b"[]"))
     return found

@@ -123,10 +123,11 @@ def test_killed_workers_lose_nothing(ray, path, tmp_path):
     assert {grave.name: grave.read_text() for grave in graves.iterdir() if grave.name != "always.png"} == {
         "once.png": "x",
     }
-    assert done._replace(output="") == ("", 12, 2, 0, deaths, 0)
+    assert done._replace(output="") == ("", 12, 2, 0, deaths, 1)
     found = rows_of(tmp_path / "rows.parquet")
     deadly_row = found.pop(files[5])
-    assert deadly_row["error"].endswith("always.png ended 3 processes that read it: killed, crashed or out of memory")
+    assert "always.png ended 3 processes that read it: killed, crashed or out of memory." in deadly_row["error"]
+    assert deadly_row["error"].endswith("--resume (resume=True) tries it again")
     assert deadly_row["label"] is None
     wanted = expected(path, [file for file in files if file != files[5]], top=3)
     assert "an HTML page" in wanted[files[-1]]["error"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from types import SimpleNamespace
 
+import pyarrow.parquet as parquet
 import pytest
 
 from npresnet.errors import CheckpointError, DeviceError
 from npresnet.ray.chunks import Chunk, chunk_size
 from npresnet.ray.job import _Job
-from npresnet.ray.sources import Picture
+from npresnet.ray.output import Output
+from npresnet.ray.sources import Picture, Pictures
 from npresnet.ray.table import table
 
 
@@ -116,6 +118,28 @@ def test_a_picture_that_ends_each_process_is_a_row_and_the_others_are_not():
     (bad,) = [row for row in output.rows if row["error"]]
     assert bad["path"] == "d"
     assert "ended 3 processes" in bad["error"]
+
+
+def test_a_resumed_run_tries_a_picture_that_ended_processes_again(tmp_path):
+    def fate(calls, names):
+        if names and "d" in names:
+            raise RayError("killed")
+
+    pictures = [Picture(name, name) for name in "abcdefg"]
+    for is_deadly in (True, True, False):
+        ray, output = (
+            StandIn(fate if is_deadly else lambda calls, names: None),
+            Output(tmp_path / "rows", {}, resume=True),
+        )
+        known = output.known()
+        (todo,) = known.new([Pictures(object(), pictures)])
+        output.replace(known.replaced)
+        done = _Job(ray, ray.hire, output, deque([Chunk(0, todo)])).run(1)
+        assert (done.images, done.errors, done.unread) == (len(todo), is_deadly, is_deadly)
+        found = parquet.read_table(tmp_path / "rows").to_pylist()
+        assert sorted(row["path"] for row in found) == list("abcdefg")
+        assert [row["path"] for row in found if row["error"]] == ["d"] * is_deadly
+    assert [picture.path for picture in todo] == ["d"]
 
 
 def test_a_lack_of_memory_is_a_death():
