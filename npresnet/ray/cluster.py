@@ -15,7 +15,8 @@ from typing import Any
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.system.extras import needing
 
-ANSWER_S = 5.0  # for an address to accept a connection: Ray itself would try for minutes, then end the process
+ANSWER_S = 5.0  # for an address to answer: Ray itself would try for minutes, then end the process; some ports for ever
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"  # how HTTP/2 begins, on which Ray's gRPC is built
 MOST_CPUS = 4  # of a worker that nobody gave a number: more workers of few threads scale better than the reverse
 EXTRA = "npresnet[ray]"
 
@@ -87,22 +88,36 @@ def _ray_errors(ray: Any) -> Iterator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Raise DeviceError where "host:port" accepts no connection."""
+    """Raise DeviceError where "host:port" does not answer."""
     reason = _is_gone(address)
     if reason:
         raise DeviceError(_unreachable(address, reason))
 
 
 def _is_gone(address: str) -> str:
-    """Why "host:port" accepts no connection; "" where it does, and for other words."""
+    """Why "host:port" is no Ray cluster's; "" where it may be, and for other words."""
     found = re.fullmatch(r"(?:ray://)?(.+):(\d+)/?", address)
     if found is None:
         return ""
     try:
-        socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S).close()
+        with socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S) as connection:
+            return "" if _speaks_grpc(connection) else "something else than Ray listens there"
     except (OSError, OverflowError) as error:
         return str(error)
-    return ""
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Does the other side begin with a frame of settings, of type 4? A web server or Redis says something else."""
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return True  # encrypted: Ray itself has the certificates
+    connection.sendall(HELLO)
+    answer = b""
+    while len(answer) < 4:
+        more = connection.recv(4 - len(answer))
+        if not more:
+            return False
+        answer += more
+    return answer[3] == HELLO[-6]
 
 
 def _noted() -> str:
@@ -121,10 +136,18 @@ def _reason(error: BaseException) -> str:
 
 
 def _unreachable(address: str, reason: str) -> str:
-    return (
-        f"no Ray cluster answers at {address}: {' '.join(reason.split())[:300]}. `ray status` on the head node shows "
-        "the address; without one, --ray (address=None) uses a cluster of this machine or starts one"
-    )
+    told = " ".join(reason.split())[:500].rstrip(".")
+    if "auth" in told.lower() and "token" in told.lower():
+        way = (
+            "RAY_AUTH_MODE=token in the environment sends the token of ~/.ray/auth_token, which Ray sends unasked only "
+            "to a cluster of this machine, --ray (address=None) without an address"
+        )
+    else:
+        way = (
+            "`ray status` on the head node shows the address; without one, --ray (address=None) uses a cluster of this "
+            "machine or starts one"
+        )
+    return f"no Ray cluster answers at {address}: {told}. {way}"
 
 
 def default_cpus(nodes: list[dict[str, Any]]) -> int:
@@ -184,4 +207,4 @@ def cause(error: Any) -> BaseException:
 
 def last_line(error: BaseException) -> str:
     """Where Ray's messages say the reason, after the traceback."""
-    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()[:300]
+    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()[:300].rstrip(".")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
 from collections import deque
+from threading import Thread
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -17,6 +19,8 @@ from npresnet.ray.cluster import library
 from npresnet.ray.output import Output
 from npresnet.ray.sources import Picture
 from tests.support.small import write_pictures
+
+GRPC = bytes.fromhex("000018040000000000")  # the head of what Ray's head answers first
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # of Ray's own lines
 
@@ -58,6 +62,43 @@ def test_an_address_that_does_not_answer(scheme, photos, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+@contextlib.contextmanager
+def listening(answer: bytes):
+    """The address of something that answers each connection so; with b"" it never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as accepted:
+
+        def serve():
+            with contextlib.suppress(OSError):  # closed, at the end
+                while True:
+                    accepted.enter_context(connection := server.accept()[0])
+                    connection.sendall(answer)
+
+        Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else than Ray listens there"),  # the dashboard's port
+        (b"-ERR unknown command 'PRI'\r\n", "something else than Ray listens there"),  # Redis, on Ray's usual port
+        (b"", "timed out"),
+    ],
+)
+def test_an_address_where_something_else_listens(scheme, answer, words, photos, tmp_path, monkeypatch):
+    """Ray would wait there for ever."""
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.2)
+    with listening(answer) as address, pytest.raises(DeviceError, match=f"{address}: {words}"):
+        predict(photos, tmp_path / "rows.parquet", address=scheme + address)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_a_cluster_that_wants_a_token_says_so():
+    told = cluster._unreachable("head:6379", "AuthenticationError: Authentication token is missing or incorrect..")
+    assert "is missing or incorrect. RAY_AUTH_MODE=token" in told
+
+
 def test_a_cluster_that_was_killed_is_not_waited_for(tmp_path, monkeypatch):
     """Ray's note of it stays, and Ray would try for minutes."""
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
@@ -65,8 +106,8 @@ def test_a_cluster_that_was_killed_is_not_waited_for(tmp_path, monkeypatch):
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{free_port()}\n")
     assert cluster._is_gone(cluster._noted())
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{listener.getsockname()[1]}")
+    with listening(GRPC) as address:
+        (tmp_path / "ray" / "ray_current_cluster").write_text(address)
         assert not cluster._is_gone(cluster._noted())
 
 
