@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from npresnet.errors import ImageError
@@ -38,10 +38,11 @@ class Predictor:
         self.top, self.batch_size = as_count(top, "top"), as_count(batch_size, "batch_size")
         self.model = opened(model, **agreed(options))
 
-    def __call__(self, batch: Mapping[str, Any]) -> Any:
-        """A batch, {column: array of n}, to a pyarrow table of n rows in the same order.
+    def __call__(self, batch: Any) -> Any:
+        """A batch to a pyarrow table of n rows in the same order.
 
-        batch  "bytes" (picture files, as `read_binary_files` gives them), or "image" (arrays (H, W, 3) uint8 of one or
+        batch  {column: array of n}, a pandas DataFrame or a pyarrow table, Ray's three batch formats. With a column
+               "bytes" (picture files, as `read_binary_files` gives them), or "image" (arrays (H, W, 3) uint8 of one or
                of several sizes, as `read_images` does)
 
         Returns the columns path (if the batch has it), index, label, score, top and error, with the types of
@@ -49,14 +50,30 @@ class Predictor:
         and null in the rest. Raises ImageError where the columns are others, or are called as the results.
         """
         pa = arrow()
+        batch = _columns(batch)
         source = _source(batch)
         names = [str(path) for path in batch["path"]] if "path" in batch else None
-        found = self.model.stream(iter(batch[source]), top=self.top, batch_size=self.batch_size)
+        found = self.model.stream(_values(batch[source]), top=self.top, batch_size=self.batch_size)
         records = [record("" if names is None else names[row], result) for row, (_, result) in enumerate(found)]
         results = table(records)
         kept = {name: _column(pa, values) for name, values in batch.items() if name not in (*INPUTS, "path")}
         own = {name: results[name] for name in COLUMNS if name != "path" or names is not None}
         return pa.table({**kept, **own})
+
+
+def _columns(batch: Any) -> Mapping[str, Any]:
+    """{column: its values}; those of a pyarrow table stay pyarrow's."""
+    pa = arrow()
+    if isinstance(batch, (pa.Table, pa.RecordBatch)):
+        return dict(zip(batch.schema.names, batch.columns, strict=True))
+    found: Mapping[str, Any] = batch
+    return found
+
+
+def _values(column: Any) -> Iterator[Any]:
+    """bytes or arrays, also of pyarrow's scalars: a tensor's would become lists by `as_py`."""
+    for value in column:
+        yield value.to_numpy() if hasattr(value, "to_numpy") else value.as_py() if hasattr(value, "as_py") else value
 
 
 def _source(batch: Mapping[str, Any]) -> str:
@@ -78,6 +95,8 @@ def _source(batch: Mapping[str, Any]) -> str:
 
 def _column(pa: Any, values: Any) -> Any:
     """With the type of its numbers, also in lists."""
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
     if getattr(values, "ndim", 1) == 1:
         return pa.array(values)
     kind = None if values.dtype.hasobject else pa.from_numpy_dtype(values.dtype)

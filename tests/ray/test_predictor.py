@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -53,6 +54,37 @@ def test_bytes(path, tmp_path):
     assert without(rows[3:], "path", "error", "id") == [{"index": None, "label": None, "score": None, "top": None}]
     assert "cut short"[:3] in rows[3]["error"] or "GIF" in rows[3]["error"] or "truncated" in rows[3]["error"]
     assert [row["error"] for row in rows[:3]] == [None] * 3
+
+
+FORMATS = {
+    "pandas": lambda batch: pd.DataFrame({name: list(values) for name, values in batch.items()}),
+    "a table": lambda batch: pa.table({name: arrow_column(values) for name, values in batch.items()}),
+    "a record batch": lambda batch: pa.RecordBatch.from_pydict(
+        {name: arrow_column(values) for name, values in batch.items()}
+    ),
+}
+
+
+def arrow_column(values):
+    """With pictures of one size as a tensor, as Ray has them."""
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(values)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("source", ["bytes", "image"])
+def test_batches_of_other_formats(source, kind, path, tmp_path):
+    files = write_pictures(tmp_path, 3)
+    images = [Path(file).read_bytes() for file in files]
+    if source == "image":
+        images = [picture(seed) for seed in range(3)]
+    values = column(images) if source == "bytes" else np.stack(images)
+    batch = {"path": column(files), source: values, "id": np.arange(3, dtype=np.int16)}
+    predictor = Predictor(path, top=2)
+    assert predictor(FORMATS[kind](batch)) == predictor(batch)
+    with pytest.raises(ImageError, match="this one has 'path', 'id'"):
+        predictor(FORMATS[kind]({name: values for name, values in batch.items() if name != source}))
 
 
 @pytest.mark.parametrize("kind", ["one size", "several sizes", "a read-only tensor"])
