@@ -86,7 +86,11 @@ def _told(done: Any) -> str:
     again = f" (--resume tries {done.unread} of them again)" if done.unread else ""
     parts += [f"{done.errors} with an error{again}"] if done.errors else []
     parts += [f"{done.skipped} done before"] if done.skipped else []
-    parts += [f"{done.deaths} worker{'s' * (done.deaths != 1)} died and was replaced"] if done.deaths else []
+    parts += (
+        [f"{done.deaths} worker{'s' * (done.deaths != 1)} died and {'was' if done.deaths == 1 else 'were'} replaced"]
+        if done.deaths
+        else []
+    )
     return f"wrote {done.output}: {', '.join(parts)}"
 
 

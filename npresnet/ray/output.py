@@ -176,6 +176,11 @@ class Output:
             self._folder = self._folder or told.folder
             return paths
         theirs, ours = json.loads(told.run), json.loads(self._run)
+        if not theirs:
+            raise NpresnetError(
+                f"{path} lacks npresnet's note of how it was made, so it cannot be resumed: another program wrote it, "
+                "perhaps a copy of an output; use another -o"
+            )
         differ = [name for name in ours if theirs.get(name) != ours[name]]
         raise NpresnetError(
             f"{path} was written with another {' and another '.join(differ)} ({_shown(theirs, differ)}) than is asked "

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from npresnet.cli import main
+from npresnet.cli.cluster import _told as told
 from npresnet.errors import DeviceError, NpresnetError
 from npresnet.ray import cluster, deployment, job, predict
 from npresnet.ray.cluster import library
@@ -154,6 +155,14 @@ def test_importing_the_package_imports_neither():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(("deaths", "words"), [(1, "1 worker died and was"), (2, "2 workers died and were")])
+def test_what_a_run_says_of_itself(deaths, words):
+    done = job.Summary("rows", images=9, errors=3, unread=2, skipped=1, deaths=deaths)
+    assert told(done) == (
+        f"wrote rows: 9 images, 3 with an error (--resume tries 2 of them again), 1 done before, {words} replaced"
+    )
 
 
 class RayError(Exception):

@@ -109,6 +109,15 @@ def test_a_file_of_another_program_is_not_resumed(tmp_path):
         Output(tmp_path / "rows.parquet", RUN, resume=True)
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "rows/part-0.parquet"])
+def test_a_copy_that_lost_the_note_is_not_resumed(name, tmp_path):
+    """As pandas writes it."""
+    (tmp_path / "rows").mkdir()
+    parquet.write_table(table([{"path": "a", "index": 1}]), tmp_path / name)
+    with pytest.raises(NpresnetError, match=f"{name} lacks npresnet's note of how it was made"):
+        Output(tmp_path / name.split("/")[0], RUN, resume=True)
+
+
 def test_parts_by_age_and_by_length(tmp_path, monkeypatch):
     made = Output(tmp_path / "rows", RUN, resume=False)
     made.add(rows("a"))
