@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from typing import Any
 
 from npresnet.cli.last_words import last_words
+from npresnet.cli.output import SUFFIXES
 from npresnet.cli.shared import DEMO_USED, FAILED, FINE, complain, decisions_of
 from npresnet.system.progress import progress_bar
 
@@ -68,8 +70,10 @@ def _misuse(args: Namespace) -> str:
     """What the arguments lack or have too much of; "" if nothing."""
     if args.ray is None:
         return "--resume and --workers are for --ray"
-    if args.output is None:
+    if not args.output:
         return "--ray needs -o OUT.parquet, where the rows go"
+    if SUFFIXES.get(os.path.splitext(args.output.partition("?")[0])[1].lower(), "parquet") != "parquet":
+        return f"--ray writes Parquet: -o OUT.parquet, or a folder of parts, not {args.output}"
     if "-" in args.images:
         return "--ray takes folders, patterns and addresses, not a list on stdin"
     given = next((name for name in PRINTING if getattr(args, name)), None)

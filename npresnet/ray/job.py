@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from npresnet.errors import DeviceError, ImageError
+from npresnet.errors import DeviceError, ImageError, NpresnetError
 from npresnet.model.inputs import as_count
 from npresnet.model.records import record
 from npresnet.ray.chunks import Chunk, chunk_size, chunks
@@ -88,7 +88,7 @@ def predict(
     num_cpus    of each worker, also its threads; by default those of the smallest node, at most 4
     num_gpus    of each worker; by default 1 with device="cuda", else 0
     advance     called with (pictures done, pictures in all) after each chunk
-    Other arguments are those of `Model.predict` and `npresnet.load`.
+    Other arguments are those of `Model.predict` and `npresnet.load`, without threads.
 
     A picture that cannot be read is a row with an error. Raises ImageError if there are no pictures, NpresnetError if
     the output exists, DeviceError if Ray is not installed or its cluster does not answer, and the errors of `load`.
@@ -97,6 +97,8 @@ def predict(
     for number, name in ((workers, "workers"), (num_cpus, "num_cpus")):
         if number is not None:
             as_count(number, name)
+    if options.pop("threads", None) is not None:
+        raise NpresnetError("threads: a worker has as many as Ray grants it CPUs; pass num_cpus")
     groups = [resolve(one, filesystem=filesystem, recursive=recursive) for one in _several(source)]
     placed = {name: options.pop(name, None) for name in ("device", "dtype", "fast", "winograd", "max_pixels")}
     loaded = read(model, **options)

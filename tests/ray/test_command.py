@@ -36,6 +36,9 @@ def photos(tmp_path):
     ("arguments", "words"),
     [
         (["--ray"], "--ray needs -o OUT.parquet"),
+        (["--ray", "-o", ""], "--ray needs -o OUT.parquet"),
+        (["--ray", "-o", "rows.CSV"], "--ray writes Parquet: -o OUT.parquet, or a folder of parts, not rows.CSV"),
+        (["--ray", "-o", "s3://bucket/rows.jsonl?region=x"], "--ray writes Parquet"),
         (["--ray", "-o", "rows", "--csv"], "--csv and --ray exclude each other: the rows go to rows"),
         (["-", "--ray", "-o", "rows"], "not a list on stdin"),
         (["--resume"], "--resume and --workers are for --ray"),
@@ -217,7 +220,7 @@ def test_waiting_for_a_busy_cluster_is_told_once(tmp_path):
     assert busy.timeouts == [job.PLACED_S, None, None]
 
 
-@pytest.mark.parametrize("how", [{"workers": 0}, {"workers": -1}, {"num_cpus": 0}, {"num_cpus": 1.5}])
+@pytest.mark.parametrize("how", [{"workers": 0}, {"workers": -1}, {"num_cpus": 0}, {"num_cpus": 1.5}, {"threads": 1}])
 def test_numbers_of_workers_that_are_none(how, photos, tmp_path):
     with pytest.raises(NpresnetError, match=next(iter(how))):
         predict(photos, tmp_path / "rows", **how)
