@@ -44,7 +44,7 @@ def read_hdf5(source: Source, span: Span | None = None, names: Names | None = No
     span   where the HDF5 file lies in the source; None for all of it
     names  of layers whose variables do not say it
 
-    Raises CheckpointError for damaged files, and DeviceError without h5py.
+    Raises CheckpointError without h5py, and for damaged files.
     """
     from npresnet.weights.hdf5_trial import try_reading
 
@@ -81,8 +81,8 @@ def read_variables(h5py: Any, source: Source, span: Span | None, names: Names | 
 
 
 def opened_h5py() -> Any:
-    """The library. Raises DeviceError where it is not installed."""
-    with needing("an HDF5 file (Keras)", "npresnet[keras]"):
+    """The library. Raises CheckpointError where it is not installed."""
+    with needing("an HDF5 file (Keras)", "npresnet[keras]", kind=CheckpointError):
         import h5py
     return h5py
 

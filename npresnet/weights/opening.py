@@ -70,7 +70,7 @@ def parsing(path: Path) -> Iterator[None]:
     Readers raise CheckpointError for problems they detect. Any other exception comes from malformed input that a reader
     did not check for; it is chained as the cause. tests/fuzz fails on causes that can only be bugs in npresnet
     (TypeError, AttributeError, ...). What is no damage passes: exceptions of the caller's signal handlers, and lack of
-    memory or of a package, which is a DeviceError.
+    memory, which is a DeviceError.
     """
     before = sys.exc_info()[1]
     try:
@@ -79,8 +79,6 @@ def parsing(path: Path) -> Iterator[None]:
     except CheckpointError as error:
         raise_signals(error, before)
         raise CheckpointError(f"{visible(path_text(path))}: {error}") from error
-    except DeviceError as error:
-        raise DeviceError(f"{visible(path_text(path))}: {error}") from error
     except Exception as error:
         raise_signals(error, before)
         if is_memory_error(error):

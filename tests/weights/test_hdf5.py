@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from npresnet import weights
-from npresnet.errors import CheckpointError, DeviceError
+from npresnet.errors import CheckpointError
 
 h5py = pytest.importorskip("h5py")
 
@@ -111,7 +111,7 @@ def test_without_h5py(folder, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     path = folder.write(FILES["weights of Keras 2"])
     told = rf"^{re.escape(str(path))}: an HDF5 .* h5py, which is not installed: .* pip install 'npresnet\[keras\]'$"
-    with pytest.raises(DeviceError, match=told):
+    with pytest.raises(CheckpointError, match=told):
         weights.read(path)
 
 
