@@ -154,7 +154,8 @@ class Builder:
             raise ArchitectureError(
                 f"{name} cannot have {groups} groups, which must divide the {channels} channels: give norm_groups=. "
                 "Norms without running statistics are taken for GroupNorm; others that have the same tensors "
-                "(InstanceNorm, LayerNorm, BatchNorm with track_running_stats=False) are not supported"
+                "(InstanceNorm, LayerNorm, BatchNorm with track_running_stats=False or saved without its buffers) "
+                "are not supported"
             )
         return self._add(name, "group_norm", (x,), params=params, attrs={"groups": groups, "eps": eps})
 

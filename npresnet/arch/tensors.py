@@ -19,7 +19,8 @@ from npresnet.arch.source import COUNTER, Shape, Wanted
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
-NORM = r"\.running_(mean|var)$|(^|\.)(bn|norm|gn)[0-9]*\.(weight|bias)$"  # a tensor of a norm
+STATISTIC = r"\.running_(mean|var)$"
+NORM = rf"{STATISTIC}|(^|\.)(bn|norm|gn)[0-9]*\.(weight|bias)$"  # a tensor of a norm
 _NUMBER_DIGITS = 6
 OUTSIDE = "outside."  # before names beside the network that would be taken for its own (see `bodies.translated`)
 
@@ -164,7 +165,10 @@ class Tensors:
         return [name for name in vectors if not np.isfinite(self._arrays[name]).all()]
 
     def _missing(self, name: str) -> str:
-        return f"{name} is missing{self._nearby(name)}. Was the file saved in part?"
+        why = "Was the file saved in part?"
+        if re.search(STATISTIC, name) and not self.has(STATISTIC):
+            why = "The file has no running statistics at all: save `state_dict()`, not `named_parameters()`"
+        return f"{name} is missing{self._nearby(name)}. {why}"
 
     def _nearby(self, name: str) -> str:
         parent = name.rpartition(".")[0]

@@ -26,6 +26,8 @@ Widths = dict[str, tuple[int, ...]]
 Layers = tuple[tuple[str, str], ...]  # the names of a block's convolutions and of their norms, in order
 
 OTHER_GROUPS = (16, 8, 2)  # of GroupNorm, where it has not the usual 32
+WITH_GROUPS = ("Bottleneck", [3, 4, 6, 3], 1000)  # the published network with GroupNorm, timm's resnet50_gn
+NO_STATISTICS = "norms without running statistics, as those of a BatchNorm are if it was saved without its buffers"
 
 BASIC: Layers = (("conv1", "bn1"), ("conv2", "bn2"))
 BOTTLENECK: Layers = (*BASIC, ("conv3", "bn3"))
@@ -88,7 +90,7 @@ def read_residual(
         "antialias": _usual("antialias"),
         "attention": _inferred("none" if gate is None else gate.kind),
         "activation": _usual("activation"),
-        **_read_norm(tensors, convs[-1], head.num_classes == labels[0]),
+        **_read_norm(tensors, convs[-1], (block, layers, head.num_classes) == WITH_GROUPS),
         "bn_eps": _usual("bn_eps"),
         **head.decisions,
         "preprocess": Decision("V1", "default"),
@@ -157,16 +159,16 @@ def _read_projection_kernel(tensors: Tensors) -> int:
     return agreed(tensors.length(name, 3, ndim=4) for name in names) or 1
 
 
-def _read_norm(tensors: Tensors, last: StemConv, is_imagenet: bool) -> dict[str, Decision]:
+def _read_norm(tensors: Tensors, last: StemConv, is_published: bool) -> dict[str, Decision]:
     """The kind of norm: GroupNorm has no running statistics, and its number of groups is not in a file.
 
-    Published networks for ImageNet have 32. Others are often made with fewer, and an InstanceNorm, or a BatchNorm that
-    keeps no statistics, has the same tensors.
+    The published network for ImageNet has 32. Others are often made with fewer; an InstanceNorm, a BatchNorm that keeps
+    no statistics, and one that was saved without its buffers (`named_parameters`), have the same tensors.
     """
     if f"{last.norm}.weight" not in tensors or tensors.has(r"\.running_(mean|var)$"):
         return {"norm": _inferred("batch_norm")}
-    groups = _usual("norm_groups", "usual; the tensors cannot tell")
-    if not is_imagenet:
+    groups = _usual("norm_groups", NO_STATISTICS)
+    if not is_published:
         fitting = [n for n in OTHER_GROUPS if last.channels % n == 0]
         groups = groups._replace(alternatives=tuple(f"norm_groups={n}" for n in fitting))
     return {"norm": _inferred("group_norm", "norms without running statistics"), "norm_groups": groups}
