@@ -56,7 +56,7 @@ def head_of(layers: Sequence[Layer], features: int | None, decisions: dict[str, 
         modules.append(Module(layer.name, layer.kind, layer.width))
     found = [gap for gap in gaps if gap is not None]
     if found:
-        decisions = {**decisions, "head_activation": _activation_decision(found)}
+        decisions = {**decisions, "head_activation": _activation_decision(found, of_maps=layers[0].kind == "pointwise")}
     num_classes = layers[-1].width
     return Head(
         tuple(modules),
@@ -147,8 +147,17 @@ def _refuse_hidden(layers: Sequence[Layer]) -> None:
 
 
 def _refuse_before_the_pool(layers: Sequence[Layer]) -> None:
-    """A 1x1 convolution before linear layers stands before the pool, and its activation too, or after it."""
+    """A 1x1 convolution before linear layers stands before the pool, and its activation too, or after it.
+
+    After a linear layer it has no map to read: it may stand before the network, as an adapter of its channels.
+    """
     for place, after in enumerate(layers):
+        if after.kind == "pointwise" and any(layer.kind == "linear" for layer in layers[:place]):
+            raise ArchitectureError(
+                f"{after.name} is a convolution that no layer of the classifier {layers[0].name} can feed: does it "
+                f"change the channels of images, or belong to another network? Save the state_dict without it if it "
+                f"does not matter"
+            )
         if after.kind == "linear" and any(layer.kind == "pointwise" for layer in layers[:place]):
             raise ArchitectureError(
                 f"{layers[0].name} is a convolution and {after.name} a linear layer: between them stands the pool, and "
@@ -164,7 +173,8 @@ def scores_decision(num_classes: int) -> Decision:
     return Decision("softmax", "default")
 
 
-def _activation_decision(gaps: Sequence[Gap]) -> Decision:
+def _activation_decision(gaps: Sequence[Gap], *, of_maps: bool) -> Decision:
+    """of_maps: the first layer is a convolution, which may stand before the pool with all that follows."""
     assumed = [gap.assumed for gap in gaps]
     value = assumed[0] if len(assumed) == 1 else assumed
     is_ambiguous = any(gap.is_ambiguous for gap in gaps)
@@ -177,6 +187,8 @@ def _activation_decision(gaps: Sequence[Gap]) -> Decision:
     if not is_ambiguous:
         return Decision(value, "default", note)
     alternatives = RELU_ALTERNATIVES if active else NONE_ALTERNATIVES
+    if of_maps and active:
+        note += ", and the pool to stand before these convolutions: after them is not supported"
     return Decision(value, "default", f"{note}; the tensors cannot tell", alternatives)
 
 

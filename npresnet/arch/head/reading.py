@@ -29,13 +29,16 @@ PROJECTIONS = ("proj", "predictor", "prototype")  # how modules are called that 
 # Modules whose result is multiplied with the features, or added to them: they are no links of a chain.
 BESIDE_THE_CHAIN = (
     r"(?i)(^|\.)((\w+_)?(se|ca|sa|cbam|eca|scse|attn|att|attentions?|gates?|gating|excitation|adapters?)[0-9]*"
-    r"|(channel|spatial|self)_?att\w*|lora_\w+|se_\w+)(\.|$)"
+    r"|(channel|spatial|self)_?att\w*|lora_\w+|se_\w+|query|key|(to_)?qkv|to_[qkv]|[qkv]_?proj)(\.|$)"
 )
 # Weights of a loss of angles: its logits are s * cos(angle), or those of a linear layer without a bias.
 ANGULAR = (
     r"(?i)arc|cos|sphere|margin|angular|magface|curricular|adaface|amsoftmax|am_softmax|sub_?center|metric|product|prox"
 )
-# Norms without statistics of these names are no LayerNorm.
+# Names of a table of vectors, an nn.Embedding, whose tensor is that of a linear layer without a bias.
+TABLE = r"(?i)(^|[._])(\w*emb(ed(ding)?)?s?|\w*table|codebook|vocab(ulary)?|memory(_?bank)?|cent(er|roid)s?|anchors?)$"
+# Norms without statistics are LayerNorms by these names, but not by those.
+LAYER_NORM = r"(?i)(^|\.)(\w*(norm|ln)\w*|[0-9]+)$"
 NO_LAYER_NORM = r"(?i)(^|\.)\w*(bn|gn|batch|group|inst|scale|affine|shift|film|cond)\w*$"
 MAX_MODULES = 8  # of a head whose order is searched for; more are taken in the file's order
 
@@ -67,10 +70,16 @@ def _up_to_the_logits(layers: list[Layer]) -> list[Layer]:
 
 
 def _angular(tensors: Tensors, chain: Sequence[Layer]) -> dict[str, Decision]:
-    """The decision `head` for a classifier called like a loss of angles, without a bias; otherwise none."""
-    if f"{chain[-1].name}.bias" in tensors or not re.search(ANGULAR, chain[-1].name):
+    """The decision `head` for a classifier called like a loss of angles or a table, without a bias; otherwise none."""
+    name = chain[-1].name
+    if f"{name}.bias" in tensors:
         return {}
-    note = "named like a loss of angles, whose logits are s * cos(angle), and computed as a linear layer"
+    if re.search(ANGULAR, name):
+        note = "named like a loss of angles, whose logits are s * cos(angle), and computed as a linear layer"
+    elif re.search(TABLE, name):
+        note = "named like a table of vectors, which need not read the features, and computed as a linear layer"
+    else:
+        return {}
     return {"head": Decision([layer.name for layer in chain], "default", note, ("head='none'",))}
 
 
@@ -97,10 +106,12 @@ def _layers(tensors: Tensors, names: Iterable[str]) -> Iterator[Layer]:
             axes = LINEAR_AXES if len(shape) == 2 else CONV_AXES
             width = agreed(rows) or tensors.peek(f"{module}.weight", axes).shape[0]
             yield Layer(module, "linear" if len(shape) == 2 else "pointwise", shape[1], width)
-        elif len(shape) == 1 and (
-            has_statistics or (f"{module}.bias" in tensors and not re.search(NO_LAYER_NORM, module))
-        ):
+        elif len(shape) == 1 and (has_statistics or (f"{module}.bias" in tensors and _is_layer_norm(module))):
             yield _norm(tensors, module, "batch_norm" if has_statistics else "layer_norm")
+
+
+def _is_layer_norm(module: str) -> bool:
+    return re.search(LAYER_NORM, module) is not None and not re.search(NO_LAYER_NORM, module)
 
 
 def _norm(tensors: Tensors, module: str, kind: Kind) -> Layer:

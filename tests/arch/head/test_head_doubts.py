@@ -40,7 +40,10 @@ def test_a_loss_of_angles_is_no_linear_layer(name):
     assert arch.build(NET | linear(name, 3, FEATURES))[1].ambiguous() == {}, "one with a bias is an ordinary layer"
 
 
-@pytest.mark.parametrize("name", ["se", "head_attention", "ca1", "adapter", "gate", "fc.lora_A.default", "SpatialAtt"])
+@pytest.mark.parametrize(
+    "name",
+    ["se", "head_attention", "ca1", "adapter", "gate", "fc.lora_A.default", "SpatialAtt", "query", "to_k", "v_proj"],
+)
 def test_gates_and_adapters_are_no_links_of_a_chain(name):
     """fc(x * gate(x)), fc(x + adapter(x)): their widths fit a chain."""
     back_and_forth = linear(f"{name}.0", 4, FEATURES) | linear(f"{name}.2", FEATURES, 4)
@@ -56,7 +59,30 @@ def test_a_1x1_convolution_before_linear_layers_is_refused(between):
         arch.build(NET | conv("neck.0", 5, FEATURES, 1, 1) | between | linear("fc", 3, 5))
 
 
-@pytest.mark.parametrize("name", ["scale", "gn", "bn", "head.affine", "film_shift"])
+@pytest.mark.parametrize("channels", [3, 1])
+def test_an_adapter_of_an_images_channels_does_not_follow_the_logits(channels):
+    """A 1x1 convolution from as many channels as there are classes."""
+    with pytest.raises(ArchitectureError, match=r"to_rgb is a convolution .* fc .* channels of images"):
+        arch.build(NET | linear("fc", channels, FEATURES) | conv("to_rgb", 3, channels, 1, 1))
+
+
+def test_where_the_pool_stands_is_said_of_convolutions_with_an_activation():
+    tensors = conv("head.0", 5, FEATURES, 1, 1) | conv("head.2", 3, 5, 1, 1)
+    assert "pool" in arch.build(NET | tensors)[1]["head_activation"].note
+    plain = linear("head.0", 5, FEATURES) | linear("head.2", 3, 5)
+    assert "pool" not in arch.build(NET | plain)[1]["head_activation"].note
+
+
+@pytest.mark.parametrize("name", ["embedding", "class_emb", "head.codebook", "centroids", "memory_bank", "label_table"])
+def test_a_table_of_vectors_may_be_no_classifier(name):
+    weight = {f"{name}.weight": np.ones((3, FEATURES), np.float32)}
+    config = arch.build(NET | weight)[1]
+    assert config["head"].alternatives == ("head='none'",)
+    assert arch.build(NET | weight, options={"head": name})[1].ambiguous() == {}
+    assert arch.build(NET | linear(name, 3, FEATURES))[1].ambiguous() == {}, "one with a bias is an ordinary layer"
+
+
+@pytest.mark.parametrize("name", ["scale", "gn", "bn", "head.affine", "film_shift", "whitening", "neck"])
 def test_not_every_pair_of_vectors_is_a_layer_norm(name):
     with pytest.raises(ArchitectureError, match=rf"reads: {name}\.weight"):
         arch.build(NET | vectors(name) | linear("fc", 3, FEATURES))
