@@ -51,7 +51,7 @@ def build(
     except ArchitectureError as error:
         read = None if (given or arch) and _fits(selected, implied) else _by_structure(tensors)
         if read is None:
-            raise
+            raise _with_key(error, tensors, implied) from None
         of_another = None if foreign(selected) is None else error
     from npresnet.arch.selection.structure import doubted
 
@@ -60,7 +60,7 @@ def build(
         network, config = _built(*read, arch, given, who, hints)
         return network, doubted(config, given, is_confirmed=is_confirmed)
     except ArchitectureError as error:
-        raise of_another or error from None
+        raise _with_key(of_another or error, tensors, implied) from None
 
 
 def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:
@@ -70,6 +70,23 @@ def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:
     except ArchitectureError:
         return False
     return True
+
+
+def _with_key(
+    error: ArchitectureError, tensors: Mapping[str, Array], implied: dict[str, Decision]
+) -> ArchitectureError:
+    """The error, with the advice to give `key=` where a network below a prefix is spoilt by what stands beside it."""
+    prefix = implied["prefix"].value if "prefix" in implied else ""
+    inside = {name[len(prefix) :]: array for name, array in tensors.items() if prefix and name.startswith(prefix)}
+    if not inside or len(inside) == len(tensors):
+        return error
+    try:
+        fits = _fits(*select(Tensors(inside)))
+    except ArchitectureError:
+        return error
+    end = "" if str(error).endswith(("?", ".")) else "."
+    advice = f"key={prefix.rstrip('.')!r} reads the network below that name alone"
+    return ArchitectureError(f"{error}{end} {advice}") if fits else error
 
 
 def _by_structure(tensors: Mapping[str, Array]) -> tuple[Tensors, dict[str, Decision]] | None:

@@ -199,6 +199,13 @@ def agreed(lengths: Iterable[int | None]) -> int:
     return Counter(known).most_common(1)[0][0] if known else 0
 
 
+def common_module(names: Iterable[str]) -> str:
+    """The module in which all stand, with its dot; "" where there is none."""
+    first, *others = (name.split(".")[:-1] for name in names)
+    same = takewhile(lambda i: all(other[i : i + 1] == [first[i]] for other in others), range(len(first)))
+    return "".join(f"{first[i]}." for i in same)
+
+
 def shorten(items: Iterable[str], limit: int = 8) -> str:
     """At most `limit` items, and the number of further ones."""
     names = list(items)

@@ -178,7 +178,10 @@ class Tensor:
         return f"offset {self.offset}, shape {shown(self.shape)}, strides {shown(self.stride)}"
 
 
-_WAY_OUT = "which is not supported. In PyTorch, save plain floats: `{name: t.float() for name, t in ...items()}`."
+_WAY_OUT = (
+    "which is not supported. In PyTorch, save plain floats: `{name: t.float() for name, t in ...items()}`, of "
+    "quantised and sparse tensors `t.dequantize()` and `t.to_dense()`."
+)
 
 
 class Unreadable(NamedTuple):

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from npresnet.arch.head.build import Head, Kind, Module
-from npresnet.arch.tensors import shorten
+from npresnet.arch.tensors import OUTSIDE, shorten
 from npresnet.config import Decision
 from npresnet.errors import ArchitectureError
 
@@ -154,9 +154,9 @@ def _refuse_before_the_pool(layers: Sequence[Layer]) -> None:
     for place, after in enumerate(layers):
         if after.kind == "pointwise" and any(layer.kind == "linear" for layer in layers[:place]):
             raise ArchitectureError(
-                f"{after.name} is a convolution that no layer of the classifier {layers[0].name} can feed: does it "
-                f"change the channels of images, or belong to another network? Save the state_dict without it if it "
-                f"does not matter"
+                f"{after.name.removeprefix(OUTSIDE)} is a convolution that no layer of the classifier "
+                f"{layers[0].name} can feed: does it change the channels of images, or belong to another network? Save "
+                f"the state_dict without it if it does not matter"
             )
         if after.kind == "linear" and any(layer.kind == "pointwise" for layer in layers[:place]):
             raise ArchitectureError(

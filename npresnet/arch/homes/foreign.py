@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from npresnet.arch.homes.home import Foreign
 
-TRACE = "Export the float network by torch.onnx.export or torch.export, or load the float weights it was made from"
+FLOATS = "Load the float weights that it was made from"
 _STAGE_BLOCK = r"^stages\.[0-9]+\.blocks\.[0-9]+\."
 _FIRST_CONV = r"^(layer1\.0|stages\.0\.blocks\.0)\.conv1\."
 
@@ -34,7 +34,8 @@ _RESIDUAL = (
         r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\.",
         unless=r"^stages\.0\.blocks\.0\.conv3\.",
     ),
-    Foreign("RegNet", r"^trunk_output\.|^s1\.b1\.|^regnet\."),
+    Foreign("RegNet", r"(^|\.)block1\.block1-0\.|^trunk_output\.|^s1\.b1\.|^regnet\."),
+    Foreign("a network with temporal shifts (TSM)", r"(^|\.)layer[0-9]+\.[0-9]+\.(conv1\.(conv\.)?net|net\.conv1)\."),
     Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),
     Foreign("DLA (deep layer aggregation)", r"^level[0-9]\.(tree[0-9]|root|[0-9])\."),
     Foreign("DPN (dual paths)", r"^features\.conv[0-9]_[0-9]+\.c1x1_"),
@@ -117,7 +118,7 @@ _FILES = (
     Foreign(
         "a quantised network",
         r"_packed_params(\.|$)|(^|\.)zero_point$|^quant\.scale$|\.activation_post_process\.",
-        advice=TRACE,
+        advice=FLOATS,
     ),
     Foreign(
         "a network with a parametrisation of weights other than weight norm, spectral norm or pruning",
@@ -129,7 +130,15 @@ _FILES = (
         "pre-activation ResNet of MXNet (ResNet v2)",
         r"^stage[0-9]_unit[0-9]+_(conv|bn)[0-9]_|^resnetv2[0-9]+_|^features\.[0-9]+\.[0-9]+\.bn1\.gamma$",
     ),
-    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=TRACE),
+    Foreign("an ONNX export (BatchNorm folded, names lost)", r"^onnx::", advice=FLOATS),
+    Foreign(
+        "a network with adapters that were not merged (LoRA)",
+        r"(^|\.)lora_[AB](\.|$)",
+        advice="Merge them before saving, by `merge_and_unload()` where they are PEFT's",
+    ),
+    Foreign(
+        "a file of arrays without names", r"^arr_[0-9]+$", advice="Save them by name: `numpy.savez(path, **state_dict)`"
+    ),
 )
 
 FOREIGN: tuple[Foreign, ...] = (*_FILES, *_RESIDUAL, *_OTHERS)  # the first match counts

@@ -20,7 +20,7 @@ import numpy as np
 
 from npresnet.arch.homes.home import Home
 from npresnet.arch.homes.selfsupervised import LEADERS
-from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
+from npresnet.arch.tensors import OUTSIDE, Tensors
 from npresnet.errors import ArchitectureError
 from npresnet.network import Array
 
@@ -75,7 +75,9 @@ def choose(tensors: Tensors, bodies: list[Body]) -> Choice:
             notes[copy] = f"a whole copy of {kept.rstrip('.') or 'the network'}"
             del left[copy]
     if len(left) > 1:
-        raise ArchitectureError(_several(list(left)))
+        from npresnet.arch.selection.copies import several
+
+        raise ArchitectureError(several(list(left), "with different numbers"))
     return Choice(next(iter(left.values()), None), frozenset(dropped), notes)
 
 
@@ -193,12 +195,3 @@ def _outside(name: str, prefix: str, own: set[str]) -> str:
         shared += 1
     short = ".".join(parts[shared:])
     return OUTSIDE + short if parts[shared] in own or RESERVED.fullmatch(parts[shared]) else short
-
-
-def _several(prefixes: list[str]) -> str:
-    shown = shorten([prefix.rstrip(".") or "no prefix" for prefix in prefixes])
-    given = " or ".join(f"key={prefix.rstrip('.')!r}" for prefix in [one for one in prefixes if one][:3])
-    return (
-        f"the file holds {len(prefixes)} networks with different numbers, under {shown}, and does not tell which one "
-        f"is meant. Give {given}"
-    )

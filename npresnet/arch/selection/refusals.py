@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from npresnet.arch.tensors import OUTSIDE, Tensors, shorten
+from npresnet.arch.tensors import OUTSIDE, Tensors, common_module, shorten
 from npresnet.errors import ArchitectureError
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ def naming_foreign(tensors: Tensors) -> Iterator[None]:
 
 
 def foreign(tensors: Tensors) -> str | None:
-    """The refusal of an unsupported network that its names identify; None where they do not."""
+    """The refusal of an unsupported network that its names identify, perhaps below a module; None where they do not."""
+    around = common_module(tensors) if len(tensors) else ""
+    return _foreign(tensors) or (_foreign(tensors.renamed(lambda name: name[len(around) :])) if around else None)
+
+
+def _foreign(tensors: Tensors) -> str | None:
     from npresnet.arch.homes.foreign import FOREIGN
 
     for row in FOREIGN:
@@ -51,6 +56,11 @@ def unknown(tensors: Tensors) -> str:
     names = list(tensors)
     if not names:
         return "the tensors are not a ResNet known to npresnet: there are none at all"
+    from npresnet.arch.selection.copies import find_copies, several
+
+    copies = find_copies(tensors)
+    if copies:
+        return several(copies, "of the same names")
     return f"the tensors are not a ResNet known to npresnet: {_nearest(tensors, names)}. {SUPPORTED}"
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from npresnet.arch.selection.block_roles import Member, Roles, are_usual, find_roles, natural, number
-from npresnet.arch.tensors import OUTSIDE, Tensors
+from npresnet.arch.tensors import OUTSIDE, Tensors, common_module
 from npresnet.config import Config, Decision
 from npresnet.errors import ArchitectureError
 
@@ -28,7 +28,11 @@ NOTE = "usual; the names are of no known home"
 OURS = re.compile(r"(layer[0-9]+|conv[0-9]+|bn[0-9]+|maxpool)(\.|$)")  # names that are a body's in torchvision's
 DEEPEST = 8  # parts of a block's name
 # Networks of like shapes that stride in other places or lack an activation: RegNet-X, and labml's annotated ResNet.
-UNLIKE = re.compile(r"(^|\.)s1\.b1\.|^(trunk_output|regnet)\.|(^|\.)blocks\.0\.shortcut\.conv\.")
+# The last one shifts channels in time before a convolution: TSM.
+UNLIKE = re.compile(
+    r"(^|\.)s1\.b1\.|^(trunk_output|regnet)\.|(^|\.)blocks\.0\.shortcut\.conv\."
+    r"|(^|\.)layer[0-9]+\.[0-9]+\.(conv1\.(conv\.)?net|net\.conv1)\."
+)
 # What no tensor tells: see `doubted`.
 ASSUMED = (
     "by shapes and order alone, the rest as torchvision's: ReLU after each norm but a block's last and after each sum, "
@@ -61,7 +65,7 @@ def by_structure(tensors: Tensors) -> tuple[Tensors, dict[str, Decision]] | None
         return None
     if _ends_in_norm(tensors, modules):
         return None
-    around = _common_module(tensors)
+    around = common_module(tensors)
     names = {name: _translated(name, modules, around) for name in tensors}
     if len(set(names.values())) < len(names) or all(old == new for old, new in names.items()):
         return None
@@ -208,13 +212,6 @@ def _ends_in_norm(tensors: Tensors, modules: dict[str, str]) -> bool:
             return True
         before = shape
     return False
-
-
-def _common_module(names: Iterable[str]) -> str:
-    """The module in which all stand, with its dot; "" where there is none."""
-    first, *others = (name.split(".")[:-1] for name in names)
-    same = takewhile(lambda i: all(other[i : i + 1] == [first[i]] for other in others), range(len(first)))
-    return "".join(f"{first[i]}." for i in same)
 
 
 def _translated(name: str, modules: dict[str, str], around: str) -> str:

@@ -42,7 +42,7 @@ def test_a_loss_of_angles_is_no_linear_layer(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["se", "head_attention", "ca1", "adapter", "gate", "fc.lora_A.default", "SpatialAtt", "query", "to_k", "v_proj"],
+    ["se", "head_attention", "ca1", "adapter", "gate", "lora_fc", "SpatialAtt", "query", "to_k", "v_proj"],
 )
 def test_gates_and_adapters_are_no_links_of_a_chain(name):
     """fc(x * gate(x)), fc(x + adapter(x)): their widths fit a chain."""

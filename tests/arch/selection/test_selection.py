@@ -51,6 +51,29 @@ def test_two_networks_in_one_file_are_asked_about():
         arch.build(students)
 
 
+def test_a_network_without_a_prefix_beside_its_average_has_a_way_to_be_loaded():
+    """No key names it alone: the message says which arrays to load."""
+    plain, average = numbered(basic_net()), numbered(basic_net(), seed=1)
+    with pytest.raises(ArchitectureError, match=r"Give key='ema'; for the one without .* (\{.*\})") as caught:
+        arch.build(plain | prefixed(average, "ema."))
+    advised = re.search(r"\{.*\}", str(caught.value))[0]
+    found = eval(advised, {"read_state_dict": lambda path: plain | prefixed(average, "ema."), "path": ""})
+    assert found.keys() == plain.keys()
+
+
+def test_what_spoils_a_network_below_a_prefix_is_answered_by_its_key():
+    """Text beside images, a recurrent network behind the features: the error names the key of the network alone."""
+    net = prefixed(basic_net(head=None), "model.image.")
+    text = {"model.text.word_embeddings.weight": np.ones((9, 4), np.float32)}
+    recurrent = {"model.lstm.weight_ih_l0": np.ones((4, 64), np.float32)} | linear("model.fc", 5, 4)
+    for beside, why in ((text, "a language model"), (recurrent, r"fc\.weight has shape")):
+        with pytest.raises(ArchitectureError, match=rf"(?s){why}.*[.?] key='model\.image' reads the network"):
+            arch.build(net | beside)
+    with pytest.raises(ArchitectureError) as caught:  # what is wrong inside is not settled by a key
+        arch.build(without(net, "model.image.bn1") | text)
+    assert "key=" not in str(caught.value)
+
+
 def test_a_whole_copy_is_left_out():
     net = numbered(basic_net())
     copies = prefixed(net, "model.") | prefixed(net, "attacker.model.")
