@@ -29,8 +29,10 @@ FORMATS = (
 _HTML = "this is an HTML page, not weights: probably an error or login page. Download the file itself."
 _LFS = "this is a Git LFS pointer, not the weights it points to. Run `git lfs pull`, or download the file itself."
 _COMPRESSED = "this is a compressed file ({0}). Decompress it, then pass the file inside."
+_ONNX = "this looks like an ONNX file, which is not supported. Load the weights that it was exported from."
+_PT2 = "this is a program of torch.export (.pt2), which is not supported. Save the `state_dict()` of the model instead."
 _FOREIGN = {
-    b"<!do": _HTML, b"<htm": _HTML, b"<hea": _HTML, b"<?xm": _HTML,
+    b"<!do": _HTML, b"<htm": _HTML, b"<hea": _HTML, b"<?xm": _HTML, b"<err": _HTML,
     b"version https://git-lfs": _LFS,
     b"\x1f\x8b": _COMPRESSED.format("gzip"), b"bzh": _COMPRESSED.format("bzip2"),
     b"\xfd7zxz": _COMPRESSED.format("xz"), b"\x28\xb5\x2f\xfd": _COMPRESSED.format("zstd"),
@@ -105,6 +107,8 @@ def _read_zip(source: Source) -> Contents:
         return read_keras(source, archive)
     if any(name.endswith(".npy") for name in names):
         return read_npz(source, archive)
+    if any("/data/weights/" in name or name.endswith("serialized_exported_program.json") for name in names):
+        raise CheckpointError(_PT2)
     raise CheckpointError(
         f"this is a zip archive with neither data.pkl (PyTorch) nor .npy members (NumPy); it holds "
         f"{', '.join(map(shown, names[:3])) or 'nothing'}. If the weight file is inside, unpack it and pass that."
@@ -112,6 +116,8 @@ def _read_zip(source: Source) -> Contents:
 
 
 def _refuse_foreign(head: bytes) -> None:
+    if head[:1] == b"\x08" and head[1:2] <= b"\x20" and head[2:3] in (b"\x12", b"\x3a"):  # version, then name or graph
+        raise CheckpointError(_ONNX)
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     for magic, advice in _FOREIGN.items():
         if start.startswith(magic):

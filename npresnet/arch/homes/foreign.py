@@ -34,6 +34,7 @@ _RESIDUAL = (
         r"^stages\.[0-9]+\.(conv_down|conv_exp|conv_transition_b)\.",
         unless=r"^stages\.0\.blocks\.0\.conv3\.",
     ),
+    Foreign("a RegNet or ResNet of pycls", r"^s1\.b1\.f\.a\."),
     Foreign("RegNet", r"(^|\.)block1\.block1-0\.|^trunk_output\.|^s1\.b1\.|^regnet\."),
     Foreign("a network with temporal shifts (TSM)", r"(^|\.)layer[0-9]+\.[0-9]+\.(conv1\.(conv\.)?net|net\.conv1)\."),
     Foreign("HRNet", r"^stage[0-9]\.[0-9]+\.(branches|fuse_layers)\."),

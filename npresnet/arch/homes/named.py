@@ -53,6 +53,19 @@ OPEN_MMLAB: tuple[Home, ...] = (
     ),
     Home(home="OpenMMLab", marks=(FIRST_BLOCK, "stem.6."), renamed=(*_MM_STEM, *_SE)),
     Home(home="OpenMMLab", marks=("layer1.0.se_layer.conv1.conv.weight", "conv1."), renamed=_SE),
+    # MMAction2: each convolution stands with its norm in a ConvModule.
+    Home(
+        home="OpenMMLab",
+        marks=("layer1.0.conv1.conv.weight", "conv1.conv."),
+        ndim=4,  # its networks of clips have these names too
+        renamed=(
+            (r"(^|\.)conv([0-9])\.conv\.", r"\1conv\2."),
+            (r"(^|\.)conv([0-9])\.bn\.", r"\1bn\2."),
+            (r"\.downsample\.conv\.", ".downsample.0."),
+            (r"\.downsample\.bn\.", ".downsample.1."),
+        ),
+        among=r"^(?!(.*\.)?body\.$)",  # timm's TResNet has these names below its body
+    ),
 )
 
 # semseg (hszhao) puts the stem into one Sequential.

@@ -56,6 +56,15 @@ def transformers(tensors: Tensors) -> Tensors:
     )
 
 
+def mmaction(tensors: Tensors) -> Tensors:
+    def block(stage, number, rest):
+        rest = re.sub(r"^(conv|bn)(\d)", r"conv\2.\1", rest)
+        rest = rest.replace("downsample.0", "downsample.conv").replace("downsample.1", "downsample.bn")
+        return f"layer{stage}.{number}.{rest}"
+
+    return named(tensors, {"conv1": "conv1.conv", "bn1": "conv1.bn", "fc": "fc"}, block)
+
+
 def detectron2(tensors: Tensors) -> Tensors:
     def block(stage, number, rest):
         rest = re.sub(r"^bn(\d)", r"conv\1.norm", rest)

@@ -35,6 +35,7 @@ NAMES = {
     "adapters": {"fc.base_layer.weight": array(5, 8), "fc.lora_A.default.weight": array(2, 8)},
     "arrays without names": {"arr_0": array(8, 3, 7, 7), "arr_1": array(8)},
     "temporal shifts": {f"base_model.{n}".replace("1.0.conv1", "1.0.conv1.net"): a for n, a in basic_net().items()},
+    "pycls": {"s1.b1.f.a.weight": array(8, 8, 1, 1), "head.fc.weight": array(2, 8)},
     "RegNet": {"_feature_blocks.block1.block1-0.proj.weight": array(8, 8, 1, 1), "head.weight": array(2, 8)},
     "VGG": {"teacher.features.0.weight": array(8, 3, 3, 3), "teacher.classifier.0.weight": array(2, 8)},
     "video network": {"features.0.weight": array(8, 3, 3, 7, 7)},

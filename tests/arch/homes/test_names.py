@@ -16,6 +16,7 @@ HOMES = {
     "transformers": (layouts.transformers, "classifier.1"),
     "detectron2": (layouts.detectron2, "linear"),
     "nvidia": (layouts.nvidia, "fc"),
+    "mmaction": (layouts.mmaction, "fc"),
     "children": (layouts.children, "9"),
     "paddle.vision": (layouts.paddle_vision, "fc"),
     "old PaddleClas": (layouts.paddleclas_old, "fc"),

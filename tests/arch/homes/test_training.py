@@ -19,7 +19,7 @@ def number(size: int = 1) -> np.ndarray:
 @pytest.mark.parametrize(
     "name",
     [
-        *("criterion.weight", "loss_fn.pos_weight", "model_loss.weight", "class_weights", "n_averaged"),
+        *("criterion.weight", "loss_fn.pos_weight", "model_loss.weight", "class_weights", "pos_weight", "n_averaged"),
         *("val_acc.correct", "train_metrics.f1.tp", "layer1.0.conv1.total_ops", "total_params"),
     ],
 )
@@ -28,6 +28,14 @@ def test_what_training_left_is_left_out(name):
     network, config = arch.build(tensors)
     assert dict(network.outputs) == {"logits": "fc"}
     assert config["ignored"].value == ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("name", ["epoch", "iteration", "global_step"])
+def test_counters_are_whole_numbers(name):
+    _, config = arch.build(basic_net() | {name: np.int64(3)})
+    assert config["ignored"].value == name
+    with pytest.raises(ArchitectureError, match=re.escape(f"{name} ()")):
+        arch.build(basic_net() | {name: np.float32(3)})
 
 
 @pytest.mark.parametrize("name", ["gate.weight", "glossary.weight", "lossless.scale", "accent.weight", "steps"])
