@@ -27,10 +27,12 @@ _READ, _REFUSED, _MEMORY = 0, 3, 4  # exit codes
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from npresnet.weights.hdf5_trial import main; sys.exit(main())"
 
 
-def try_reading(source: Source, span: Span | None) -> None:
+def try_reading(source: Source, span: Span | None) -> bool:
     """Raise CheckpointError unless a child reads the file, or the part of it, within the limits.
 
     span  as for `read_hdf5`
+
+    Returns whether a child could be started.
     """
     is_file = span is None and not source.in_memory
     part = source.span if span is None else span
@@ -48,11 +50,12 @@ def try_reading(source: Source, span: Span | None) -> None:
     except subprocess.TimeoutExpired:
         raise CheckpointError(_too_much(seconds, memory_bytes)) from None
     except (OSError, NpresnetError):  # no child
-        return
+        return False
     if done.returncode == _REFUSED:
         raise CheckpointError(done.stdout.decode("utf-8", "replace"))
     if done.returncode < 0 or done.returncode == _MEMORY:
         raise CheckpointError(_too_much(seconds, memory_bytes))
+    return True
 
 
 def limits(size_bytes: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from npresnet import read_state_dict
+from npresnet import read_state_dict, weights
 from npresnet.errors import CheckpointError
 from npresnet.system import interpreter as system_interpreter
 from npresnet.weights import hdf5, hdf5_trial
@@ -69,10 +69,13 @@ def test_modules_beside_the_user_are_not_imported(tmp_path, good, monkeypatch):
 
 
 def test_without_a_child_it_is_read_without_a_trial(good, monkeypatch):
+    assert weights.read(good).notes == []
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(Exception, match="frozen"):
         system_interpreter.interpreter()
-    assert list(read_state_dict(good)) == ["conv1.kernel"]
+    found = weights.read(good)
+    assert list(found.tensors) == ["conv1.kernel"]
+    assert "no process could be started" in found.notes[0]
 
 
 def test_numbers_are_those_of_a_reading_without_a_trial(good, monkeypatch):
