@@ -178,11 +178,11 @@ def _activation_decision(gaps: Sequence[Gap], *, of_maps: bool) -> Decision:
     assumed = [gap.assumed for gap in gaps]
     value = assumed[0] if len(assumed) == 1 else assumed
     is_ambiguous = any(gap.is_ambiguous for gap in gaps)
-    active = [gap.name for gap in gaps if gap.assumed != "none"]
+    active = [gap.name.removeprefix(OUTSIDE) for gap in gaps if gap.assumed != "none"]
     note = (
         f"{shorten(active)} taken for ReLU"
         if active
-        else f"{shorten(g.name for g in gaps)} taken for nothing or a Dropout"
+        else f"{shorten(g.name.removeprefix(OUTSIDE) for g in gaps)} taken for nothing or a Dropout"
     )
     if not is_ambiguous:
         return Decision(value, "default", note)

@@ -7,7 +7,7 @@ import pytest
 
 from npresnet import arch
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import Tensors, basic_net, conv, linear, norm
+from tests.arch.fabric import Tensors, basic_net, conv, linear, norm, prefixed
 from tests.arch.heads import FEATURES, check, randomised, tensors_of, torch
 
 nn = torch.nn
@@ -71,6 +71,13 @@ def test_where_the_pool_stands_is_said_of_convolutions_with_an_activation():
     assert "pool" in arch.build(NET | tensors)[1]["head_activation"].note
     plain = linear("head.0", 5, FEATURES) | linear("head.2", 3, 5)
     assert "pool" not in arch.build(NET | plain)[1]["head_activation"].note
+
+
+def test_places_beside_the_network_are_told_by_the_files_own_names():
+    """`bn` beside `backbone.bn1` is not the stem's."""
+    tensors = prefixed(NET, "backbone.") | linear("conv2", 6, FEATURES) | linear("fc", 3, 6)
+    note = arch.build(tensors)[1]["head_activation"].note
+    assert note.startswith("conv2.activation taken for ReLU")
 
 
 @pytest.mark.parametrize("name", ["embedding", "class_emb", "head.codebook", "centroids", "memory_bank", "label_table"])
