@@ -48,7 +48,24 @@ def _foreign(tensors: Tensors) -> str | None:
         if names:
             shown = shorten((name.removeprefix(OUTSIDE) for name in names), 3)
             return f"this looks like {row.network}, which is not supported: {shown}. {row.advice or SUPPORTED}"
-    return None
+    return (
+        f"this looks like RegNet, which is not supported, by the equal groups of its stages. {SUPPORTED}"
+        if _is_regnet(tensors)
+        else None
+    )
+
+
+def _is_regnet(tensors: Tensors) -> bool:
+    """Whether Bottlenecks of a ResNet's names do not widen, and have more groups of one size in the second stage.
+
+    MMPretrain's RegNets have torchvision's names, those of transformers its ResNets'.
+    """
+    convs = [[f"layer{i}.0.conv{k}.weight" for i in (1, 2)] for k in (1, 2, 3)]
+    inside, seen, outside = (
+        [tensors.length(name, axis, ndim=4) or 0 for name in names]
+        for names, axis in zip(convs, (0, 1, 0), strict=True)
+    )
+    return inside == outside and 0 < seen[0] == seen[1] < inside[1]
 
 
 def unknown(tensors: Tensors) -> str:

@@ -14,12 +14,21 @@ from npresnet.arch.selection import refusals
 from npresnet.arch.selection.select import are_plain, select
 from npresnet.arch.tensors import Tensors
 from npresnet.errors import ArchitectureError
-from tests.arch.fabric import basic_net, bottleneck_net, project, without
+from tests.arch.fabric import basic_net, bottleneck_net, norm, project, without
 from tests.support.torchvision_import import import_timm, import_torchvision
 
 
 def array(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
+
+
+def regnet_block(name: str, channels: int, before: int) -> dict[str, np.ndarray]:
+    """A Bottleneck that does not widen, in groups of 8 channels."""
+    sides = {"conv1": (before, 1), "conv2": (8, 3), "conv3": (channels, 1), "downsample.0": (before, 1)}
+    found = {f"{name}.{conv}.weight": array(channels, seen, side, side) for conv, (seen, side) in sides.items()}
+    for at in ("bn1", "bn2", "bn3", "downsample.1"):
+        found |= norm(f"{name}.{at}", channels)
+    return found
 
 
 # Networks of other repositories, by the names that tell.
@@ -37,6 +46,13 @@ NAMES = {
     "temporal shifts": {f"base_model.{n}".replace("1.0.conv1", "1.0.conv1.net"): a for n, a in basic_net().items()},
     "pycls": {"s1.b1.f.a.weight": array(8, 8, 1, 1), "head.fc.weight": array(2, 8)},
     "RegNet": {"_feature_blocks.block1.block1-0.proj.weight": array(8, 8, 1, 1), "head.weight": array(2, 8)},
+    "equal groups": {
+        **basic_net(stem=3, head=None),
+        **regnet_block("layer1.0", 16, 8),
+        **regnet_block("layer2.0", 32, 16),
+        **regnet_block("layer3.0", 64, 32),
+        **regnet_block("layer4.0", 128, 64),
+    },
     "VGG": {"teacher.features.0.weight": array(8, 3, 3, 3), "teacher.classifier.0.weight": array(2, 8)},
     "video network": {"features.0.weight": array(8, 3, 3, 7, 7)},
 }
