@@ -33,8 +33,9 @@ exclude_patterns = ["lessons", "**/*.ipynb", "**/*.py"]
 smartquotes_action = "D"  # dashes; no quotes, for "cpu" is to be copied
 default_role = "code"  # `x` is code, as in Markdown: docstrings and lessons are read in both
 nitpicky = True
-nitpick_ignore_regex = [
-    ("py:class", r"path|file|array|iterable|callable|sequence|optional|Path|Network|Executable"),  # words of docstrings
+nitpick_ignore_regex = [  # words of docstrings
+    ("py:class", r"path|file|array|iterable|callable|sequence|optional|Path|Network|Executable"),
+    ("py:class", r"Weights|DataFrame|Table|FileSystem"),  # of npresnet.ray, pandas, pyarrow
 ]
 suppress_warnings = [
     "config.cache",  # sphinx-gallery keeps classes in its settings
@@ -44,6 +45,12 @@ myst_heading_anchors = 4  # the web hosts' anchors
 myst_enable_extensions: list[str] = []  # none: a page is what every reader of Markdown shows
 
 autodoc_member_order = "bysource"
+autodoc_mock_imports = [
+    "prometheus_client",
+    "python_multipart",
+    "starlette",
+    "uvicorn",
+]  # the site needs no extra but docs
 autodoc_typehints = "none"  # the sections of a docstring say it with shapes
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = False

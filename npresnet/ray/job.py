@@ -42,13 +42,21 @@ Source = str | os.PathLike[str]
 class Summary(NamedTuple):
     """What `predict` did.
 
-    output   where the rows are
-    images   rows of this run
-    errors   those of them that have an error
-    skipped  pictures that had a row before
-    deaths   workers that died
-    unread   those of the errors whose picture could not be fetched or ended processes: a run with resume=True tries
-             them again
+    Attributes
+    ----------
+    output : str
+        Where the rows are.
+    images : int
+        Rows of this run.
+    errors : int
+        Those of them that have an error.
+    skipped : int
+        Pictures that had a row before.
+    deaths : int
+        Workers that died.
+    unread : int
+        Those of the errors whose picture could not be fetched or ended processes: a run with resume=True tries them
+        again.
     """
 
     output: str
@@ -78,20 +86,53 @@ def predict(
 ) -> Summary:
     """Classify the pictures of folders, patterns or buckets on a Ray cluster, and write a row for each to Parquet.
 
-    source      one or several, see `npresnet.ray.sources.resolve`, with filesystem and recursive
-    output      a name that ends in .parquet is one file, any other a folder of parts; local or of any pyarrow file
-                system. Columns: path, index, label, score, top, error
-    address     of the cluster: "host:port"; None: RAY_ADDRESS, a cluster of this machine, else one that starts now
-    resume      go on with an output that exists: pictures that have a row in it are skipped, also one that is no
-                picture; those that could not be fetched or ended processes are tried again
-    workers     by default as many as the cluster holds, or as there is work for
-    num_cpus    of each worker, also its threads; by default those of the smallest node, at most 4
-    num_gpus    of each worker; by default 1 with device="cuda", else 0
-    advance     called with (pictures done, pictures in all) after each chunk
-    Other arguments are those of `Model.predict` and `npresnet.load`, without threads.
+    Parameters
+    ----------
+    source : path, str or iterable
+        Files, folders, patterns such as `photos/**/*.jpg`, or addresses of pyarrow's file systems: `s3://bucket/photos`.
+    output : path or str
+        A name that ends in .parquet is one file, any other a folder of parts; local or of any pyarrow file system.
+        Columns: path, index, label, score, top, error.
+    model : path, str or Model
+        A file, a name or a Model; the file need not exist on other machines.
+    address : str, optional
+        Of the cluster, "host:port"; by default RAY_ADDRESS, a cluster of this machine, else one that starts now.
+    resume : bool
+        Go on with an output that exists: pictures that have a row in it are skipped, also one that is no picture; those
+        that could not be fetched or ended processes are tried again.
+    workers : int, optional
+        By default as many as the cluster holds, or as there is work for.
+    num_cpus : int, optional
+        Of each worker, also its threads; by default those of the smallest node, at most 4.
+    num_gpus : float, optional
+        Of each worker; by default 1 with device="cuda", else 0.
+    top : int
+        Number of candidates in the column `top`.
+    batch_size : int
+        Images computed at once; it does not affect the results.
+    filesystem : FileSystem, optional
+        pyarrow's, of the sources, where their addresses do not tell it, or it needs credentials.
+    recursive : bool
+        Folders with those inside them.
+    advance : callable, optional
+        Called with (pictures done, pictures in all) after each chunk.
+    **options
+        Those of `npresnet.load`, without threads.
 
-    A picture that cannot be read is a row with an error. Raises ImageError if there are no pictures, NpresnetError if
-    the output exists, DeviceError if Ray is not installed or its cluster does not answer, and the errors of `load`.
+    Returns
+    -------
+    Summary
+        How many rows, errors, skipped pictures and lost workers there were. A picture that cannot be read is a row with
+        an error.
+
+    Raises
+    ------
+    ImageError
+        If there are no pictures.
+    NpresnetError
+        If the output exists; and the errors of `load`.
+    DeviceError
+        If Ray is not installed or its cluster does not answer.
     """
     top, batch_size = as_count(top, "top"), as_count(batch_size, "batch_size")
     for number, name in ((workers, "workers"), (num_cpus, "num_cpus")):

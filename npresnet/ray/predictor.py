@@ -18,20 +18,33 @@ INPUTS = ("bytes", "image")
 class Predictor:
     """Classifies the images of a batch; for `map_batches`, which makes one in each of its actors.
 
+    Parameters
+    ----------
+    model : Weights, path, str or Model
+        What `put` returns; or a file or a name, which every node must have, or downloads.
+    top : int
+        Number of candidates in the column `top`.
+    batch_size : int
+        Images that are decoded and run together; it does not affect the results.
+    **options
+        Those of `npresnet.load`. By default `threads` is what the actor's num_cpus grants (1 if less), and `device` is
+        "cuda" where num_gpus grants one.
+
+    Attributes
+    ----------
+    model : Model
+        The loaded model.
+
+    Examples
+    --------
+    ::
+
         import ray
         from npresnet.ray import Predictor, put
 
         photos = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
         actors = ray.data.ActorPoolStrategy(size=4)
         photos.map_batches(Predictor, fn_constructor_args=(put("resnet50.npz"),), compute=actors, num_cpus=2)
-
-    model       what `put` returns; or a file or a name, which every node must have, or downloads
-    top         number of candidates in the column `top`
-    batch_size  images that are decoded and run together; does not affect the results
-    options     those of `npresnet.load`. By default `threads` is what the actor's num_cpus grants (1 if less), and
-                `device` is "cuda" where num_gpus grants one
-
-    `predictor.model` is the Model.
     """
 
     def __init__(self, model: ModelLike | Weights = "demo", *, top: int = 5, batch_size: int = 32, **options: Any):
@@ -41,13 +54,24 @@ class Predictor:
     def __call__(self, batch: Any) -> Any:
         """A batch to a pyarrow table of n rows in the same order.
 
-        batch  {column: array of n}, a pandas DataFrame or a pyarrow table, Ray's three batch formats. With a column
-               "bytes" (picture files, as `read_binary_files` gives them), or "image" (arrays (H, W, 3) uint8 of one or
-               of several sizes, as `read_images` does)
+        Parameters
+        ----------
+        batch : dict, DataFrame or Table
+            Ray's batch formats: {column: array of n}, or pandas' or pyarrow's. With a column "bytes" (picture files, as
+            `read_binary_files` gives them), or "image" (arrays (H, W, 3) uint8 of one or of several sizes, as
+            `read_images` does).
 
-        Returns the columns path (if the batch has it), index, label, score, top and error, with the types of
-        `npresnet.ray.table`, after those of the batch other than the images. An image that cannot be used has `error`,
-        and null in the rest. Raises ImageError where the columns are others, or are called as the results.
+        Returns
+        -------
+        Table
+            Of pyarrow: the columns path (if the batch has it), index, label, score, top and error, with the types that
+            `npresnet.ray.predict` writes, after those of the batch other than the images. An image that cannot be used
+            has `error`, and null in the rest.
+
+        Raises
+        ------
+        ImageError
+            Where the columns are others, or are called as the results.
         """
         pa = arrow()
         batch = _columns(batch)

@@ -24,16 +24,33 @@ def deployment(
 ) -> Any:
     """An application for `ray.serve.run`, or for the command `serve run module:name`: every route of `npresnet serve`.
 
-    model         a file that each node has under this path, or a name; each replica maps it. Not the object store: what
-                  lies there goes with the process that put it, and a deployment outlives that
-    num_replicas  processes, or "auto"
-    num_cpus      of each replica, also its threads
-    num_gpus      of each replica; it computes there
-    load_options  of `npresnet.load`
-    settings      of `npresnet.serve.app`: name, max_batch, batch_wait_ms, ...; limits are of each replica
+    Parameters
+    ----------
+    model : path or str
+        A file that each node has under this path, or a name; each replica maps it. Not the object store: what lies
+        there goes with the process that put it, and a deployment outlives that.
+    num_replicas : int or str
+        Processes, or "auto".
+    num_cpus : int
+        Of each replica, also its threads.
+    num_gpus : float
+        Of each replica; it computes there.
+    load_options : dict
+        Those of `npresnet.load`.
+    **settings
+        Those of `npresnet.serve.app`: name, max_batch, batch_wait_ms, ...; limits are of each replica.
 
-    Raises DeviceError if Ray Serve or the packages of `npresnet serve` are not installed, and the server's error for
-    settings it does not have. A file that cannot be loaded fails the deployment, which says why.
+    Returns
+    -------
+    ray.serve.Application
+        A file that cannot be loaded fails the deployment, which says why.
+
+    Raises
+    ------
+    DeviceError
+        If Ray Serve or the packages of `npresnet serve` are not installed.
+    NpresnetError
+        For settings that the server does not have.
     """
     serve, limits = _serve(settings)
     build = partial(_application, os.fspath(model), dict(load_options), settings)

@@ -52,10 +52,26 @@ def put(
 ) -> Weights:
     """Read a model here and put it into the cluster's object store, from where each worker maps it.
 
-    model  a file, a name or a Model; the file need not exist on other machines
-    Other arguments are those of `npresnet.load` that do not depend on the device.
+    Needs a connection: `ray.init()` comes first.
 
-    Needs a connection: `ray.init()` comes first. Raises the errors of `load`, ArchitectureError for networks of clips.
+    Parameters
+    ----------
+    model : path, str or Model
+        A file, a name or a Model; the file need not exist on other machines.
+    arch, labels, preprocess, key, **options
+        Those of `npresnet.load`. What depends on the device is given to `Predictor`.
+
+    Returns
+    -------
+    Weights
+        What `Predictor` takes. The weights stay in the object store as long as a reference to it lives.
+
+    Raises
+    ------
+    ArchitectureError
+        For networks of clips; and the errors of `load`.
+    DeviceError
+        If Ray is not installed.
     """
     ray = library()
     found = read(model, arch=arch, labels=labels, preprocess=preprocess, key=key, **options)

@@ -31,13 +31,25 @@ from npresnet.serve.settings import Settings
 def app(model: str | Path | Model, **settings: Any) -> Starlette:
     """Serve a model: POST /predict, POST /cam, the Open Inference Protocol under /v2, /metrics, /healthz and a page.
 
-    model     a weight file or a name, which `npresnet.load` loads and which is closed when the application shuts down;
-              or a Model, which stays the caller's
-    settings  of `npresnet.serve.Settings`: name, max_batch, batch_wait_ms, max_body_mb, max_images, max_queue,
-              body_timeout_s
+    Parameters
+    ----------
+    model : path, str or Model
+        A weight file or a name, which `npresnet.load` loads and which is closed when the application shuts down; or a
+        Model, which stays the caller's.
+    **settings
+        Those of `Settings`: name, max_batch, batch_wait_ms, max_body_mb, max_images, max_queue, body_timeout_s.
 
-    The application belongs to one event loop. Its Service is `app.state.service`. Raises ServeError for settings,
-    ArchitectureError for networks for clips, and what `npresnet.load` raises.
+    Returns
+    -------
+    starlette.applications.Starlette
+        An ASGI application, which belongs to one event loop. Its Service is `app.state.service`.
+
+    Raises
+    ------
+    NpresnetError
+        For a setting that is unknown or out of its range.
+    ArchitectureError
+        For networks of clips; and the errors of `load`.
     """
     chosen = Settings.of(settings)
     loaded = model if isinstance(model, Model) else npresnet.load(model)

@@ -17,15 +17,24 @@ HELD_BODIES = 8  # all bodies in memory together may be as large as that many of
 class Settings:
     """What `npresnet serve` and `app` can be told.
 
-    name            the model's name in addresses: letters, digits, `.`, `_`, `-`; None: that of its file
-    max_batch       images computed together
-    batch_wait_ms   how long an image may wait for others, in ms
-    max_body_mb     size of a request's body, also after inflating, in MiB
-    max_images      images of one request
-    max_queue       images that are waiting or being computed, and requests in progress; beyond that 503
-    body_timeout_s  how long a client may take to send its request's body
+    Raises ServeError, an NpresnetError, for a value out of its range.
 
-    Raises ServeError for a value out of its range.
+    Attributes
+    ----------
+    name : str, optional
+        The model's name in addresses: letters, digits, `.`, `_`, `-`; by default that of its file.
+    max_batch : int
+        Images computed together.
+    batch_wait_ms : float
+        How long an image may wait for others, in ms.
+    max_body_mb : float
+        Size of a request's body, also after inflating, in MiB.
+    max_images : int
+        Images of one request.
+    max_queue : int
+        Images that are waiting or being computed, and requests in progress; beyond that 503.
+    body_timeout_s : float
+        How long a client may take to send its request's body.
     """
 
     name: str | None = None

@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 
 import npresnet
+import npresnet.ray
+import npresnet.serve
 from tests.support.checkout import REPOSITORY
 
 DATA = REPOSITORY / "npresnet" / "data"
 
 
 def public() -> dict[str, object]:
-    """Functions, classes and their methods by name; `labels.read` of the module."""
-    found: dict[str, object] = {"labels.read": npresnet.labels.read}
-    for name in npresnet.__all__:
-        value = getattr(npresnet, name)
-        if inspect.isfunction(value) or inspect.isclass(value):
-            found[name] = value
+    """Functions, classes and their methods by name; those of modules as `labels.read`, `ray.put`, `serve.app`."""
+    names = {name: getattr(npresnet, name) for name in npresnet.__all__}
+    names |= {"labels.read": npresnet.labels.read}
+    names |= {f"ray.{name}": getattr(npresnet.ray, name) for name in npresnet.ray.__all__}
+    names |= {f"serve.{name}": getattr(npresnet.serve, name) for name in npresnet.serve.__all__}
+    found = {name: value for name, value in names.items() if inspect.isfunction(value) or inspect.isclass(value)}
     for name, kind in [(name, value) for name, value in found.items() if inspect.isclass(value)]:
         methods = dict(inspect.getmembers(kind, inspect.isfunction))
         kept = {key: value for key, value in methods.items() if key == "__call__" or not key.startswith("_")}
@@ -53,15 +55,21 @@ def test_parameters_are_those_of_the_signature(name):
         assert described(docstring) == [p for p in inspect.signature(PUBLIC[name]).parameters if p != "self"]
 
 
+def test_what_makes_a_predictor_is_its_signature():
+    kind = npresnet.ray.Predictor
+    assert described(inspect.getdoc(kind)) == [*inspect.signature(kind).parameters]
+
+
 @pytest.mark.parametrize("name", ["load", "build", "convert", "prepare", "read_state_dict", "labels.read",
-                                  "Model.predict", "Model.stream", "Model.__call__", "Model.features"])  # fmt: skip
+                                  "Model.predict", "Model.stream", "Model.__call__", "Model.features",
+                                  "ray.put", "ray.predict", "ray.deployment", "serve.app"])  # fmt: skip
 def test_what_people_call_first_is_described_in_sections(name):
     docstring = inspect.getdoc(PUBLIC[name])
     assert described(docstring)
     assert re.search(r"\n(Returns|Yields)\n-----", docstring)
 
 
-@pytest.mark.parametrize("name", ["Model", "Prediction", "Candidate", "Decision", "Preprocess"])
+@pytest.mark.parametrize("name", ["Model", "Prediction", "Candidate", "Decision", "Preprocess", "serve.Settings"])
 def test_attributes_exist(name):
     kind = PUBLIC[name]
     text = section(inspect.getdoc(kind), "Attributes")

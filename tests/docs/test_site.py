@@ -10,6 +10,8 @@ import sys
 import pytest
 
 import npresnet
+import npresnet.ray
+import npresnet.serve
 from tests.docs.test_links import links_of
 from tests.support.checkout import REPOSITORY, list_files
 from tools import site_pages
@@ -77,6 +79,7 @@ def test_every_public_name_is_on_the_api_page():
     modules = set(re.findall(r"^\.\. py:module:: npresnet\.(\w+)$", page, re.MULTILINE))
     assert {*npresnet.__all__} - named - modules == {"__version__"}
     assert "npresnet.model.labels.read" in named
+    assert {*npresnet.ray.__all__, *npresnet.serve.__all__} <= named
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if name.endswith(".md")])
