@@ -112,12 +112,13 @@ def test_networks_for_small_images_whose_values_grow(name):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_f4_everywhere_would_break_the_rule(name):
-    """So the tiles are chosen with their digits in mind."""
+def test_f4_everywhere_would_lose_digits(name):
+    """So the tiles are chosen with them in mind. It breaks the rule; or PyTorch, less exact here, would hide it."""
+    chosen, theirs, exact = results_of_growing(name)
     with forced(winograd(4)):
-        results = results_of_growing(name)
-    with pytest.raises(AssertionError):
-        assert_as_exact_as(*results)
+        forced_to_f4, _, _ = results_of_growing(name)
+    least = min(2 * rms_error(theirs, exact), 1.5 * rms_error(chosen, exact))
+    assert rms_error(forced_to_f4, exact) > least
 
 
 def results_of_growing(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
