@@ -26,7 +26,8 @@ def head_of(line: str) -> Head | None:
     cells = [cell.strip().strip('"').lower() for cell in line.split(separator[0])] if separator else []
     index = next((i for i, cell in enumerate(cells) if cell in INDEX_WORDS or (i == 0 and not cell)), None)
     name = next((i for i, cell in enumerate(cells) if cell in NAME_WORDS), None)
-    if separator is None or index is None or (name is None and (cells[0] or len(cells) > 2)):
+    is_pandas = cells[:1] == [""] and len(cells) == 2 and re.search(r"\w", cells[1])  # and no smiley, ";)"
+    if separator is None or index is None or (name is None and not is_pandas):
         return None
     return Head(index, 1 if name is None else name, len(cells), separator[0])
 

@@ -27,7 +27,8 @@ _COMMENT, _FIRST_COMMENT = (re.compile(rf"(?:#+|//|;|/\*|<!--)\s{count}\w") for 
 _BULLET = re.compile(r'(?:[-*+>|=#\u2022\u2013\u2014]+\s|[|=]|"(?!.*"$))\s*\w')  # "- ant", "| ant"
 _ENDS = ",;|:\\"
 # "1. ant", "1 = ant", "1.0,ant", "1\uff1aant", but no decimal number
-_COUNTED = re.compile(r"[\[(]?(?P<number>\d{1,9})(?:\.0+\s*[,;:\t]|[.)\]|=\uff1a\uff0c\uff0e\u3001]|\s)\s*\w*[^\W\d]")
+_COUNTED = re.compile(r"[\[(]?(?P<number>\d{1,9})(?:\.0+\s*[,;:\t]|[.)\]|=\uff1a\uff0c\uff0e\u3001])\s*\w*[^\W\d]")
+_COUNTED_AFTER_ID = re.compile(r"n\d{8}[\s,:]+(?P<number>\d{1,9})\s+\S")  # "n02219486 1 ant"
 # "class 1: ant"
 _WORD_COUNTED = re.compile(
     rf"(?:{'|'.join(sorted(_COUNTERS))})[\s._#-]*(?P<number>\d{{1,9}})(?:\s*[:=.)\]|;,>-]+\s*|\s+)\S", re.IGNORECASE
@@ -70,7 +71,8 @@ def of_lines(lines: list[str]) -> str:
     counted = _begin_counted(all_match(_WORD_COUNTED.match, lines))
     if len(lines) < 2 or counted:
         return counted
-    return _begin_counted(all_match(_COUNTED.match, lines)) or _parts(lines)
+    counted = (_begin_counted(all_match(one.match, lines)) for one in (_COUNTED, _COUNTED_AFTER_ID))
+    return next(filter(None, counted), "") or _parts(lines)
 
 
 def _parts(lines: list[str]) -> str:
@@ -78,7 +80,7 @@ def _parts(lines: list[str]) -> str:
     if pairs and (any(key in _KEYS for key, _ in pairs) or all(begin in "'\"" for _, begin in pairs)):
         return "every line has a key before it, which may be no part of the name"
     within = all_match(_WITHIN.search, lines)
-    if within:
+    if len({one.string[: one.start(1)].strip() for one in within}) == len(lines):  # but not "T=0", "T=1"
         return f"every line has {within[0][1].strip()!r} in it, which may separate its name from what is no part of it"
     return ""
 

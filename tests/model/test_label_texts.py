@@ -90,6 +90,13 @@ READ = [
     ("<unk>\nant\n", ["<unk>", "ant"]),
     ("dog\nname\n", ["dog", "name"]),
     ("A: one\nB: two\n", ["A: one", "B: two"]),
+    ("0 1 star\n1 2 stars\n2 3 stars\n", ["1 star", "2 stars", "3 stars"]),
+    ("index,name\n0,1 star\n1,2 stars\n", ["1 star", "2 stars"]),
+    ("'1 star',\n'2 stars',\n", ["1 star", "2 stars"]),
+    ("T=0\nT=1\nT=2\n", ["T=0", "T=1", "T=2"]),
+    ("C=O\nC=C\nN=O\n", ["C=O", "C=C", "N=O"]),
+    (";)\n:(\n", [";)", ":("]),
+    (";\n,\n.\n", [";", ",", "."]),
     ("\\frac{a}{b}\n\\{\n=\n|\n#\n(\n}\n", ["\\frac{a}{b}", "\\{", "=", "|", "#", "(", "}"]),
     # columns
     ('"0","ant"\n"1","bee"\n"2","crane"\n', ABC),
