@@ -94,9 +94,24 @@ def _require_removable(path: str) -> None:
         elif folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, file.st_uid, folder.st_uid):
             refused = errno.EPERM  # as in /tmp: a file of another user
         else:
-            refused = errno.EBUSY if os.path.ismount(destination) else 0
+            refused = errno.EBUSY if _is_mounted(destination) else 0
         if refused:
             raise OSError(refused, os.strerror(refused), path)
+
+
+def _is_mounted(path: str) -> bool:
+    """Whether this file is mounted by itself, as `docker run -v FILE` does it.
+
+    os.path.ismount compares devices, and overlayfs gives files others than their folder's.
+    """
+    mounted = os.fsencode(path)
+    for letter in (b"\\", b" ", b"\t", b"\n"):
+        mounted = mounted.replace(letter, b"\\%03o" % ord(letter))
+    try:
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            return any(line.split()[4:5] == [mounted] for line in mounts)
+    except OSError:  # no Linux
+        return False
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """A file is replaced atomically, and no other file in its folder is changed."""
 
 import os
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -322,6 +324,21 @@ def test_another_users_file_in_a_shared_folder_cannot_be_replaced(tmp_path, monk
         require_replaceable(str(folder / "new"))
         with pytest.raises(PermissionError, match=r"not permitted.*out"):
             require_replaceable(str(folder / "out"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux mounts files")
+def test_a_file_that_is_mounted_cannot_be_replaced_and_one_on_another_device_than_its_folder_can(tmp_path, monkeypatch):
+    path = tmp_path / "a \\b"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)  # as it says of files in overlayfs
+    require_replaceable(str(path))
+    code = f"mount --bind {shlex.quote(str(path))} {shlex.quote(str(path))} && exec {sys.executable} -c \"$0\" \"$1\""
+    ask = "import sys; from npresnet.system.files import *; require_replaceable(sys.argv[1])"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*command, "mount -t tmpfs none /mnt"], check=False).returncode:
+        pytest.skip("this user may not mount")
+    done = subprocess.run([*command, code, ask, str(path)], stderr=subprocess.PIPE, check=False, text=True)
+    assert "OSError: [Errno 16]" in done.stderr
 
 
 @posix
