@@ -20,7 +20,7 @@ def explain(args: Namespace) -> int:
         facts = explain.gather(model, one_image(args.image), args.layer, args.at, args.channel)
     _write(args.output, explain.render(facts))
     place = f"channel {facts.channel}, row {facts.row}, column {facts.col}"
-    complain(f"wrote {visible(args.output)}: {facts.layer}, {place} is {facts.step_output:.6g}; open it in a browser")
+    complain(f"{_told(args.output)}: {facts.layer}, {place} is {facts.step_output:.6g}; open it in a browser")
     return FINE
 
 
@@ -33,10 +33,12 @@ def trace(args: Namespace) -> int:
         facts = trace.gather(model, one_image(args.image))
     _write(args.output, trace.render(facts))
     counts = f"{facts.nodes_before} nodes in {len(facts.steps)} steps"
-    complain(
-        f"wrote {visible(args.output)}: {counts}, {facts.total_ms:.1f} ms {facts.device.timed}; open it in a browser"
-    )
+    complain(f"{_told(args.output)}: {counts}, {facts.total_ms:.1f} ms {facts.device.timed}; open it in a browser")
     return FINE
+
+
+def _told(path: str) -> str:
+    return "wrote the page" if path == STDOUT else f"wrote {visible(path)}"
 
 
 def _write(path: str, page: str) -> None:

@@ -23,8 +23,10 @@ PATH_COLUMNS = (
     *("image_file", "image_name", "paths", "files", "filenames", "filepaths", "images", "name"),
 )
 LABEL_COLUMNS = (
-    *("label", "class", "class_name", "label_name", "category", "target", "ground_truth", "index", "class_index", "y"),
-    *("label_id", "class_id", "category_id", "label_index", "class_idx", "label_idx", "labels", "classes", "name"),
+    *("label", "class", "class_name", "label_name", "category", "target", "ground_truth", "class_index", "y"),
+    *("label_id", "class_id", "category_id", "label_index", "class_idx", "label_idx", "labels", "classes"),
+    "index",  # may count the rows
+    "name",
 )
 MAC_ARCHIVE = "__MACOSX"  # a zip made on a Mac has it beside what was packed; no picture is in it
 

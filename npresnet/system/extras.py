@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +20,8 @@ def needing(what: str, install: str, otherwise: str = "", kind: type[NpresnetErr
     try:
         yield
     except ImportError as error:
+        import shlex  # only in case of an error
+
         package = (error.name or "").partition(".")[0]
         if package == "npresnet":  # a fault, and no matter of packages
             raise

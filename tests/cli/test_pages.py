@@ -64,6 +64,7 @@ def test_a_page_on_stdout_and_none_in_place_of_a_folder(run, folder, model_file,
     assert done.code == 0
     assert done.out.startswith("<!doctype html>")
     assert done.out.rstrip().endswith("</html>")
+    assert "wrote the page: " in done.err
     assert "new/: Is a directory" in run(command, "photos/001.png", "--model", model_file, "-o", "new/").err
     assert run("ladder", "--model", model_file, "--html", "-").code == 2
     assert sorted(path.name for path in folder.iterdir()) == ["broken.png", "photos"]

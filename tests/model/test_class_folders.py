@@ -125,6 +125,7 @@ TABLES = [
     ("a spreadsheet's empty cells", "id,path,label\n1,a/1.jpg,cat,,\n2,b.png,dog,,\n"),
     ("semicolons", "a/1.jpg;cat\nb.png;dog"),
     ("header of two words", "Image Path,Class Name\na/1.jpg,cat\nb.png,dog\n"),
+    ("an index of the rows", "index,filename,class_id\n0,a/1.jpg,cat\n1,b.png,dog\n"),
     ("header in the plural", "filepaths,labels\na/1.jpg,cat\nb.png,dog\n"),
 ]
 

@@ -332,7 +332,7 @@ def test_a_file_that_is_mounted_cannot_be_replaced_and_one_on_another_device_tha
     path.write_bytes(b"old")
     monkeypatch.setattr(os.path, "ismount", lambda path: True)  # as it says of files in overlayfs
     require_replaceable(str(path))
-    code = f"mount --bind {shlex.quote(str(path))} {shlex.quote(str(path))} && exec {sys.executable} -c \"$0\" \"$1\""
+    code = f'mount --bind {shlex.quote(str(path))} {shlex.quote(str(path))} && exec {sys.executable} -c "$0" "$1"'
     ask = "import sys; from npresnet.system.files import *; require_replaceable(sys.argv[1])"
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if not shutil.which("unshare") or subprocess.run([*command, "mount -t tmpfs none /mnt"], check=False).returncode:
