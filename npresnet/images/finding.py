@@ -198,8 +198,9 @@ def _refuse_pattern(pattern: str) -> list[str]:
 
 
 def _closed_above(pattern: str) -> set[str]:
-    """The folders in which a pattern could match, were they not closed to this user."""
-    head = os.path.dirname(pattern)
+    """The folders in which a pattern could match, were they not closed to this user; below `**` they are matches."""
+    before, deep, _ = _at_any_depth(pattern)
+    head = os.path.dirname(before if deep else pattern)
     found = _expanded(head) if glob.has_magic(head) else {head}
     closed = {folder for folder in found if unreachable(folder) or (os.path.isdir(folder) and not may_list(folder))}
     return closed or (_closed_above(head) if glob.has_magic(head) else set())

@@ -9,7 +9,7 @@ import pytest
 import npresnet
 from npresnet.errors import ArchitectureError, CheckpointError, ImageError
 from npresnet.images import find, read
-from npresnet.images.reach import unreachable
+from npresnet.images.reach import may_list, unreachable
 from tests.images.pictures import picture
 from tests.support.permissions import closed, needs_permissions
 
@@ -57,7 +57,7 @@ def test_a_closed_file(folder):
         read("open/a.png")
 
 
-@pytest.mark.parametrize("pattern", ["shut/*.png", "s*/*.png", "s*/d*/*.png", "shut/deep/*.png"])
+@pytest.mark.parametrize("pattern", ["shut/*.png", "s*/*.png", "s*/d*/*.png", "shut/deep/*.png", "shut/d*/**/*.png"])
 def test_patterns_that_match_nothing_else(folder, pattern):
     with closed("shut"), pytest.raises(ImageError, match=r"matches no file; the folder 'shut.* by this user"):
         find(pattern)
@@ -68,6 +68,14 @@ def test_a_pattern_of_any_depth_gives_the_folder_itself(folder):
         assert find("**/*.png") == ["open/a.png", "open/link.png", "shut"]
         assert find(".", recursive=True) == ["./open/a.png", "./open/link.png", "./shut"]
         assert find("*/*.png") == ["open/a.png", "open/link.png"], "as in a shell"
+
+
+def test_a_pattern_of_any_depth_without_a_match_is_looked_for_once(folder, monkeypatch):
+    looked = []
+    monkeypatch.setattr("npresnet.images.finding.may_list", lambda path: looked.append(path) or may_list(path))
+    with pytest.raises(ImageError, match="matches no file; check"):
+        find("**/*.bmp")
+    assert len(looked) == len(set(looked)) == 4
 
 
 def test_a_file_is_no_folder(folder):
