@@ -40,6 +40,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     """
     destination = real_path(path)
     if is_special(path):
+        _refuse_no_file(path)
         with open(path, "ab" if _is_descriptor(path) else "wb") as file:
             yield file
         return
@@ -74,10 +75,18 @@ def require_replaceable(path: str) -> None:
         with contextlib.suppress(_OnlyAskedError), replacing(path):
             raise _OnlyAskedError
         _require_removable(path)
-    elif os.path.isdir(path) or _names_folder(path):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    elif not os.access(path, os.W_OK):
+        return
+    _refuse_no_file(path)
+    if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _refuse_no_file(path: str) -> None:
+    """Raise the same OSError on all systems for a folder, there or not, and for no name."""
+    if not path:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if os.path.isdir(path) or _names_folder(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
 
 
 class _OnlyAskedError(Exception):

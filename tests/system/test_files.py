@@ -1,5 +1,6 @@
 """A file is replaced atomically, and no other file in its folder is changed."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -265,13 +266,13 @@ def unwritable(path: str) -> OSError:
     return asked.value
 
 
+@posix
 def test_what_can_be_written_is_asked_without_a_trace(tmp_path):
     (tmp_path / "old").write_bytes(b"old")
     (tmp_path / "read-only").write_bytes(b"old")
     (tmp_path / "link").symlink_to("old")
     (tmp_path / "dangling").symlink_to("new")
-    if os.name != "nt":  # where a file that is read-only is not replaced
-        (tmp_path / "read-only").chmod(0o444)
+    (tmp_path / "read-only").chmod(0o444)
     before = {path: os.lstat(path) for path in tmp_path.iterdir()}
     for name in ("new", "old", "read-only", "link", "dangling"):
         require_replaceable(str(tmp_path / name))
@@ -284,6 +285,7 @@ def test_what_cannot_be_written_is_told_as_when_it_is_written(tmp_path, no_new_f
     with no_new_files():
         for path in ("nowhere/out", "folder", "file/out", "new/", "x" * 300):
             assert unwritable(os.path.join(tmp_path, path)).strerror
+        assert unwritable("").errno == errno.ENOENT
 
 
 def test_a_deleted_current_folder_is_told_when_asked(deleted_folder):
