@@ -71,8 +71,9 @@ def of_lines(lines: list[str]) -> str:
     counted = _begin_counted(all_match(_WORD_COUNTED.match, lines))
     if len(lines) < 2 or counted:
         return counted
-    counted = (_begin_counted(all_match(one.match, lines)) for one in (_COUNTED, _COUNTED_AFTER_ID))
-    return next(filter(None, counted), "") or _parts(lines)
+    for number in (_COUNTED, _COUNTED_AFTER_ID):
+        counted = counted or _begin_counted(all_match(number.match, lines))
+    return counted or _parts(lines)
 
 
 def _parts(lines: list[str]) -> str:
