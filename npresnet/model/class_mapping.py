@@ -22,6 +22,7 @@ WAYS = ("names", "sorted", "index")
 Classes = str | os.PathLike[str] | Mapping[Any, Any] | None
 _COLUMN_FIRST = ("folder", "name", "class", "from", "source")
 _COLUMN_SECOND = ("label", "index", "class_index", "target", "to", "class", "model")
+_ABSENT = object()  # no entry; that of JSON's null is None
 _MOST = 4  # names in each list of a message that may have three
 
 
@@ -74,8 +75,8 @@ class ClassMapping:
         several.
         """
         targets = [self._target(name) for name in names]
-        lacking = [name for name, target in zip(names, targets, strict=True) if target is None]
-        used = {name: target for name, target in zip(names, targets, strict=True) if target is not None}
+        lacking = [name for name, target in zip(names, targets, strict=True) if target is _ABSENT]
+        used = {name: target for name, target in zip(names, targets, strict=True) if target is not _ABSENT}
         found = {name: self._found(target) for name, target in used.items()}
         self._check_one(used, found)
         unknown = [f"{name!r:.40}: {used[name]!r:.40}" for name, indices in found.items() if not indices]
@@ -84,11 +85,11 @@ class ClassMapping:
         return [found[name][0] for name in names]
 
     def _target(self, name: Any) -> Any:
-        """None without an entry. macOS writes names of files as NFD, editors write NFC."""
+        """_ABSENT without an entry. macOS writes names of files as NFD, editors write NFC."""
         for form in (name, str(name)):
             if form in self._entries:
                 return self._entries[form]
-        return self._composed.get(_composed(name))
+        return self._composed.get(_composed(name), _ABSENT)
 
     def _found(self, target: Any) -> list[int]:
         if isinstance(target, str):

@@ -57,7 +57,7 @@ def test_names_without_an_entry_are_told_with_the_entries_and_the_classes():
         lookup(ANIMALS, 4, {7: "dog"})(9)
 
 
-@pytest.mark.parametrize("target", [4, -1, "4", "wolf", "", 1.0, True, ["dog"], {}])
+@pytest.mark.parametrize("target", [4, -1, "4", "wolf", "", 1.0, True, None, ["dog"], {}])
 def test_entries_that_name_no_class_are_told(target):
     with pytest.raises(ArchitectureError) as caught:
         mapped(["gato", "perro"], {"gato": target, "perro": 3, "unused": "lynx"})
