@@ -59,11 +59,12 @@ class Held:
         passed_s = now_s - self._since_s
         return self._size / passed_s if passed_s > SLOW_S else float("inf")
 
-    def cut(self) -> None:
-        """Give it up."""
+    def cut(self) -> bool:
+        """Give it up. False where it has just come to its end."""
         assert self.arriving is not None
         self._service.arriving.discard(self)
         self.is_cut = self.arriving.cancel()
+        return self.is_cut
 
     def add(self, size: int) -> None:
         """Raise RefusedError where all bodies together are too large."""
@@ -120,10 +121,7 @@ def cut_slowest(service: Service) -> bool:
     """Give up the slowest body, for a new request where all places are taken. False where none is slow."""
     now_s = asyncio.get_running_loop().time()
     slowest = min(service.arriving, key=lambda held: held.rate(now_s), default=None)
-    if slowest is None or slowest.rate(now_s) >= SLOW_RATE:
-        return False
-    slowest.cut()
-    return True
+    return slowest is not None and slowest.rate(now_s) < SLOW_RATE and slowest.cut()
 
 
 def _encoding(request: Request) -> int | None:

@@ -204,7 +204,7 @@ def test_slow_body(model):
 @pytest.mark.parametrize(("sent", "stays"), [(b"x", False), (b"x" * 2**20, True)])
 def test_slow_body_gives_its_place(model, monkeypatch, sent, stays):
     """To a request that would be one too many; not at once, and not where much has come."""
-    monkeypatch.setattr(bodies, "SLOW_S", 0.2)
+    monkeypatch.setattr(bodies, "SLOW_S", 3600)
     made = app(model, max_queue=1, max_images=1)
     service = made.state.service
     whole = {"type": "http.request", "body": b"no image", "more_body": False}
@@ -214,7 +214,8 @@ def test_slow_body_gives_its_place(model, monkeypatch, sent, stays):
         while not service.held:
             await asyncio.sleep(0.005)
         assert await exchanged(made, [whole]) == 503
-        await asyncio.sleep(0.3)
+        monkeypatch.setattr(bodies, "SLOW_S", 0)
+        await asyncio.sleep(0.05)
         assert await exchanged(made, [whole]) == (503 if stays else 422)
         if stays:
             first.cancel()
@@ -225,6 +226,21 @@ def test_slow_body_gives_its_place(model, monkeypatch, sent, stays):
 
     asyncio.run(scenario())
     assert (service.working, service.held, service.arriving) == (0, 0, set())
+
+
+def test_body_that_has_just_come_keeps_its_place(model):
+    """Between its end and the answer it is slow, and there is nothing to cut: the new request is one too many."""
+    service = app(model).state.service
+
+    async def scenario() -> None:
+        held = bodies.Held(service)
+        held.arriving = asyncio.get_running_loop().create_future()
+        held.arriving.set_result(b"x")
+        service.arriving.add(held)
+        assert not bodies.cut_slowest(service)
+
+    asyncio.run(scenario())
+    assert service.arriving == set()
 
 
 def test_client_that_goes_while_it_sends(model):
