@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from npresnet.arch import families
@@ -46,21 +47,22 @@ def build(
     """
     given, who = given_options(options, KnownOptions()), origins or {}
     selected, implied = select(Tensors(tensors))
+    built = partial(_built, arch=arch, given=given, who=who, hints=hints)
     try:
-        return _built(selected, implied, arch, given, who, hints)
+        return built(selected, implied)
     except ArchitectureError as error:
         read = None if (given or arch) and _fits(selected, implied) else _by_structure(tensors)
         if read is None:
-            raise _with_key(error, tensors, implied) from None
+            raise _with_key(error, tensors, implied, built) from None
         of_another = None if foreign(selected) is None else error
     from npresnet.arch.selection.structure import doubted
 
     is_confirmed = arch is not None and who.get("arch", "caller") == "caller"
     try:
-        network, config = _built(*read, arch, given, who, hints)
+        network, config = built(*read)
         return network, doubted(config, given, is_confirmed=is_confirmed)
     except ArchitectureError as error:
-        raise _with_key(of_another or error, tensors, implied) from None
+        raise _with_key(of_another or error, tensors, implied, built) from None
 
 
 def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:
@@ -73,20 +75,26 @@ def _fits(selected: Tensors, implied: dict[str, Decision]) -> bool:
 
 
 def _with_key(
-    error: ArchitectureError, tensors: Mapping[str, Array], implied: dict[str, Decision]
+    error: ArchitectureError,
+    tensors: Mapping[str, Array],
+    implied: dict[str, Decision],
+    built: Callable[[Tensors, dict[str, Decision]], Any],
 ) -> ArchitectureError:
-    """The error, with the advice to give `key=` where a network below a prefix is spoilt by what stands beside it."""
+    """The error, with the advice to give `key=` where a network below a prefix is spoilt by what stands beside it.
+
+    built  makes a network of a selection as the caller wants it: where that fails too, `key=` is no way out
+    """
     prefix = implied["prefix"].value if "prefix" in implied else ""
     inside = {name[len(prefix) :]: array for name, array in tensors.items() if prefix and name.startswith(prefix)}
     if not inside or len(inside) == len(tensors):
         return error
     try:
-        fits = _fits(*select(Tensors(inside)))
+        built(*select(Tensors(inside)))
     except ArchitectureError:
         return error
     end = "" if str(error).endswith(("?", ".")) else "."
     advice = f"key={prefix.rstrip('.')!r} reads the network below that name alone"
-    return ArchitectureError(f"{error}{end} {advice}") if fits else error
+    return ArchitectureError(f"{error}{end} {advice}")
 
 
 def _by_structure(tensors: Mapping[str, Array]) -> tuple[Tensors, dict[str, Decision]] | None:

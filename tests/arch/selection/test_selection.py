@@ -72,6 +72,11 @@ def test_what_spoils_a_network_below_a_prefix_is_answered_by_its_key():
     with pytest.raises(ArchitectureError) as caught:  # what is wrong inside is not settled by a key
         arch.build(without(net, "model.image.bn1") | text)
     assert "key=" not in str(caught.value)
+    for wanted in ({"arch": "resnet50"}, {"options": {"groups": 32}}):  # nor is what the caller says wrongly
+        for beside in (text, {"criterion.weight": np.ones(9, np.float32)}):
+            with pytest.raises(ArchitectureError) as caught:
+                arch.build(net | beside, **wanted)
+            assert "key=" not in str(caught.value)
 
 
 def test_a_whole_copy_is_left_out():
