@@ -17,6 +17,7 @@ from npresnet.system.extras import needing
 
 ANSWER_S = 5.0  # for an address to answer: Ray itself would try for minutes, then end the process; some ports for ever
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"  # how HTTP/2 begins, on which Ray's gRPC is built
+OTHER = "something else than Ray listens there, or a Ray that encrypts, which needs RAY_USE_TLS=1"
 MOST_CPUS = 4  # of a worker that nobody gave a number: more workers of few threads scale better than the reverse
 EXTRA = "npresnet[ray]"
 
@@ -101,7 +102,7 @@ def _is_gone(address: str) -> str:
         return ""
     try:
         with socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=ANSWER_S) as connection:
-            return "" if _speaks_grpc(connection) else "something else than Ray listens there"
+            return "" if _speaks_grpc(connection) else OTHER
     except (OSError, OverflowError) as error:
         return str(error)
 

@@ -98,6 +98,14 @@ def test_an_address_where_something_else_listens(scheme, answer, words, photos, 
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+def test_a_cluster_that_encrypts_is_left_to_ray(monkeypatch):
+    """Its first bytes are those of TLS: Ray has the certificates."""
+    with listening(b"\x15\x03\x01\x00\x02") as address:
+        assert cluster._is_gone(address).endswith("needs RAY_USE_TLS=1")
+        monkeypatch.setenv("RAY_USE_TLS", "1")
+        assert not cluster._is_gone(address)
+
+
 def test_a_cluster_that_wants_a_token_says_so():
     told = cluster._unreachable("head:6379", "AuthenticationError: Authentication token is missing or incorrect..")
     assert "is missing or incorrect. RAY_AUTH_MODE=token" in told
