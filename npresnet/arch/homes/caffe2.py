@@ -46,6 +46,11 @@ _NOT_1X1 = _FIRST_1X1._replace(
     because="usual for Detectron's networks that were trained in Caffe2",
     alternatives={"stride_on": ("stride_on='1x1'",)},
 )
+_OF_32 = Home(
+    implied={"norm_groups": 32},
+    where=r"^bn1\.weight$",
+    because="GroupNorm by its names, of Detectron's number of groups",
+)
 _GROUPS = Home(
     implied={"preprocess": PIXELS},
     where=r"^conv1\.weight$",
@@ -84,7 +89,7 @@ def _caffe2(*marks: str, affine: str = "", also: tuple[Home, ...]) -> Home:
 
 _PLAIN, _GROUPED = _FIRST_1X1._replace(grouped=False), _NOT_1X1._replace(grouped=True)
 CAFFE2: tuple[Home, ...] = (
-    _caffe2("res2_0_branch2a_gn_s", also=(_NOT_1X1,)),
+    _caffe2("res2_0_branch2a_gn_s", also=(_NOT_1X1, _OF_32)),
     _caffe2("res2_0_branch2a_bn_rm", also=(_PLAIN, _GROUPED, _GROUPS)),
     _caffe2(affine=r"(^|\.)(bn[0-9]|downsample\.1)\.weight$", also=(_PLAIN, _GROUPED, _GROUPS, _AFFINE)),
 )

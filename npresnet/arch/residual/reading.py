@@ -70,6 +70,8 @@ def read_residual(
     in_channels = tensors.peek(f"{convs[0].conv}.weight", CONV_AXES).shape[1]
     convs = tuple(conv._replace(channels=_width(tensors, conv.conv, conv.norm)) for conv in convs)
     gate = find_attention(tensors)
+    width_per_group = _read_width_per_group(block, layers, groups, widths)
+    is_plain = (groups, width_per_group, len(convs), gate, _averages(tensors)) == (1, 64, 1, None, False)
     decisions = {
         "family": family,
         "block": _inferred(block),
@@ -77,7 +79,7 @@ def read_residual(
         "num_classes": _inferred(head.num_classes, "" if head.modules else "no classifier in the file"),
         "in_channels": _inferred(in_channels),
         "groups": _inferred(groups),
-        "width_per_group": _inferred(_read_width_per_group(block, layers, groups, widths)),
+        "width_per_group": _inferred(width_per_group),
         "stride_on": _usual("stride_on", "of a Bottleneck: torchvision's place, also called v1.5"),
         "replace_stride_with_dilation": Decision([False] * (len(layers) - 1), "default"),
         **({"output_stride": Decision(32, "default")} if len(layers) == 4 else {}),
@@ -90,7 +92,7 @@ def read_residual(
         "antialias": _usual("antialias"),
         "attention": _inferred("none" if gate is None else gate.kind),
         "activation": _usual("activation"),
-        **_read_norm(tensors, convs[-1], (block, layers, head.num_classes) == WITH_GROUPS),
+        **_read_norm(tensors, convs[-1], is_plain and (block, layers, head.num_classes) == WITH_GROUPS),
         "bn_eps": _usual("bn_eps"),
         **head.decisions,
         "preprocess": Decision("V1", "default"),

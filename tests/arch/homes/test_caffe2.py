@@ -140,6 +140,14 @@ def test_statistics_that_are_not_folded(tmp_path, x):
     assert_same(model, x, formula(weights, x, on_first=True))
 
 
+def test_names_of_group_norm_tell_detectron_s_number_of_groups(tmp_path):
+    """Tensors alone may also be those of a BatchNorm without its buffers, or of other numbers of groups."""
+    model, said = loaded(saved(tmp_path, blobs(norm="gn", planes=32), "R-101-GN.pkl"))
+    assert said == ""
+    assert model.config["norm_groups"].value == 32
+    assert "its names" in model.config["norm_groups"].note
+
+
 @pytest.mark.parametrize(
     ("name", "told", "stride_on"),
     [

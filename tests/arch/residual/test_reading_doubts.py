@@ -32,6 +32,13 @@ def test_it_is_custom_for_the_published_network_with_group_norm(depths, classes)
     assert ("norm_groups" in arch.build(tensors)[1].ambiguous()) != is_published
 
 
+@pytest.mark.parametrize("name", ["resnet50", "wide_resnet50_2", "resnext50_32x4d", "resnet50d", "seresnet50"])
+def test_its_relatives_were_published_with_batch_norm_alone(name):
+    """ResNet-50 as named_parameters() saves it has the tensors of the one with GroupNorm; these have no such twin."""
+    tensors = without_statistics(arch.random_tensors(name))
+    assert ("norm_groups" in arch.build(tensors)[1].ambiguous()) == (name != "resnet50")
+
+
 def test_statistics_that_are_missing_everywhere_are_told_for_what_they_are():
     """Norms of video networks cannot be GroupNorms."""
     whole = arch.random_tensors("r3d_18", num_classes=2)
