@@ -64,7 +64,7 @@ OPEN_MMLAB: tuple[Home, ...] = (
             (r"\.downsample\.conv\.", ".downsample.0."),
             (r"\.downsample\.bn\.", ".downsample.1."),
         ),
-        among=r"^(?!(.*\.)?body\.$)",  # timm's TResNet has these names below its body
+        among=r"(^|\.)backbone\.$",  # hand-written networks and timm's TResNet have such names, too
     ),
 )
 

@@ -16,7 +16,6 @@ HOMES = {
     "transformers": (layouts.transformers, "classifier.1"),
     "detectron2": (layouts.detectron2, "linear"),
     "nvidia": (layouts.nvidia, "fc"),
-    "mmaction": (layouts.mmaction, "fc"),
     "children": (layouts.children, "9"),
     "paddle.vision": (layouts.paddle_vision, "fc"),
     "old PaddleClas": (layouts.paddleclas_old, "fc"),
@@ -62,6 +61,18 @@ def test_names_of_a_home_below_a_prefix(home, prefix):
     shift = "resnet." if home == "transformers" else ""
     assert decisions["prefix"].value == prefix + shift
     assert_same(found, under(classifier, ours) | beside)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_modules_of_a_convolution_and_its_norm_are_a_homes_below_backbone_alone(kind):
+    """Hand-written networks have such names as well, and are assumptions."""
+    ours = KINDS[kind]()
+    theirs = layouts.mmaction(ours)
+    found, decisions = selected(prefixed(theirs, "backbone."))
+    assert_same(found, under("fc", ours))
+    assert decisions["home"].value == "OpenMMLab"
+    config = arch.build(theirs)[1]
+    assert (config["home"].value, config["arch"].certainty) == ("hand-written", "ambiguous")
 
 
 def test_transformers_without_their_head():
