@@ -55,13 +55,16 @@ CONDITIONS = {
 
 
 def newest(folder: Path) -> list[Entry]:
-    """The newest results file of each kind, instruction set and other networks; by date, then by name."""
-    found: dict[tuple[str, str, str], tuple[str, str, Entry]] = {}
+    """The newest results file of each kind, instruction set and other networks; by date, then by name.
+
+    Races on processors without AVX-512, which most desktops have, stand beside the others.
+    """
+    found: dict[tuple[str, str, str, bool], tuple[str, str, Entry]] = {}
     for path in sorted(folder.glob("*.json")):
         entry = json.loads(path.read_text(encoding="utf-8"))
         if entry["kind"] in ("gpu", "families", "ray", "serve"):  # they have pages of their own
             continue
-        key = (entry["kind"], held_to(entry), other_networks(entry))
+        key = (entry["kind"], held_to(entry), other_networks(entry), lacks_avx512(entry))
         found[key] = max(found.get(key, ("", "", {})), (entry["date"], path.name, entry), key=lambda item: item[:2])
     return [found[key][2] for key in sorted(found)]
 
@@ -69,6 +72,12 @@ def newest(folder: Path) -> list[Entry]:
 def held_to(entry: Entry) -> str:
     """The instruction set to which all engines were held, or an OpenBLAS core type for npresnet alone, else nothing."""
     return entry.get("isa") or entry.get("coretype") or ""
+
+
+def lacks_avx512(entry: Entry) -> bool:
+    """Whether a race ran on an x86 processor that has AVX2 at most."""
+    flags = entry["machine"].get("flags", ())
+    return entry["kind"] == "cpu" and "avx2" in flags and "avx512f" not in flags
 
 
 def other_networks(entry: Entry) -> str:
@@ -80,17 +89,23 @@ def other_networks(entry: Entry) -> str:
 def with_best_peak(entries: Sequence[Entry]) -> list[Entry]:
     """Races with the largest GEMM peak of all results for their processor and instruction set: a busy machine reaches
     less than it can."""
-    found: dict[tuple[str, str], float] = {}
+    found: dict[tuple[str, str, str], float] = {}
     for entry in entries:
-        key = (entry["machine"]["cpu"], held_to(entry))
+        key = _processor(entry)
         peaks = [of.get("gemm_peak_gflops") or 0.0 for of in (entry, *_cases(entry))]
         found[key] = max(found.get(key, 0.0), *peaks)
     return [
-        {**entry, "gemm_peak_gflops": found[entry["machine"]["cpu"], held_to(entry)]}
+        {**entry, "gemm_peak_gflops": found[_processor(entry)]}
         if entry["kind"] == "cpu" and entry.get("gemm_peak_gflops")
         else entry
         for entry in entries
     ]
+
+
+def _processor(entry: Entry) -> tuple[str, str, str]:
+    """With the instructions that were used; a name alone may be that of several generations."""
+    machine = entry["machine"]
+    return machine["cpu"], machine.get("cpu_family_model", ""), held_to(entry)
 
 
 def _cases(entry: Entry) -> list[Entry]:
@@ -144,7 +159,8 @@ def section(entry: Entry) -> str:
         shown, notes = [layers_table(entry["cases"])], [layer_tables.legend()]
     else:
         others = other_networks(entry)
-        heading = f"**Inference, and memory of each engine's process**{others and f': {others}'}{asked}"
+        where = ", on a processor without AVX-512" if lacks_avx512(entry) else ""
+        heading = f"**Inference, and memory of each engine's process**{others and f': {others}'}{asked}{where}"
         shown, notes = tables.race_tables(entry), [*tables.legends(entry), *tables.problems(entry["cases"])]
     conditions = CONDITIONS.get(entry["kind"], tables.conditions)
     made_by = f"Made by `{entry['command']}`. {conditions(entry)}"

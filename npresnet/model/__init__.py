@@ -8,7 +8,8 @@ one before), `maps` (class activation maps; `one_class`: which class a text mean
 of a load), `sources` (images or clips), `inputs` and `batches` (checks, and reading ahead), `prediction`, `rows`,
 `on_cpu` and `on_gpu` (batch after batch, on either backend), and `executables` (the compiled parts of a network).
 
-Beside it: `label_texts` and `yaml_names` (forms of label files), `records` (what is written of one image), `evaluating`
-and `evaluation` with `class_folders`, `tables`, `class_matching`, `class_mapping` and `class_spelling` (labelled
-images, and how often a model is right).
+Beside it: `label_sources` and `label_dicts` (objects that labels may be), `label_texts`, `label_columns`,
+`label_doubts` and `yaml_names` (forms of label files, and what may be one of several), `records` (what is written of
+one image), `evaluating` and `evaluation` with `class_folders`, `tables`, `class_matching`, `class_mapping` and
+`class_spelling` (labelled images, and how often a model is right).
 """

@@ -120,6 +120,33 @@ def test_a_race_in_which_all_were_held_stands_beside_the_other(files, tmp_path):
     assert "| ONNX Runtime |" not in section.partition("\n\n**")[0]
 
 
+def test_a_race_on_a_processor_without_avx512_stands_beside_the_other(files, tmp_path):
+    """The newest of each; what one reaches is no peak of the other, also of the same name."""
+
+    def race(date, *flags, model="", peak=0.0):
+        machine = {**CPU["machine"], "flags": flags, "cpu_family_model": model}
+        command = f"a race of {date}"
+        keep(tmp_path, f"cpu-{date}", {**CPU, "date": date, "machine": machine, "command": command,
+                                       "gemm_peak_gflops": peak})  # fmt: skip
+
+    race("2026-03-01", "fma", "avx2", model="family 25", peak=60.0)
+    race("2026-03-02", "fma", "avx2", model="family 25", peak=50.0)
+    race("2026-03-03", "fma", "avx2", "avx512f", model="family 26", peak=200.0)
+    entries = report.with_best_peak(report.newest(tmp_path / "results"))
+    assert {entry["date"]: entry["gemm_peak_gflops"] for entry in entries if entry["kind"] == "cpu"} == {
+        "2026-03-02": 50.0,
+        "2026-03-03": 200.0,
+    }
+    report.main(files)
+    text = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    other, ours = text.split("each engine's process**, on a processor without AVX-512")
+    assert ("a race of 2026-03-03" in other, "a race of 2026-03-02" in ours, "2026-03-01" in text) == (
+        True,
+        True,
+        False,
+    )
+
+
 def layers_entry(**more) -> dict:
     about = {key: CPU[key] for key in ("date", "coretype", "machine")}
     return {**about, "kind": "layers", "command": "python benchmarks/layers.py", "cases": [layers_case()], **more}
