@@ -15,6 +15,8 @@ from npresnet.images.bands import row_bands
 if TYPE_CHECKING:
     from PIL import Image
 
+CACHED_PIXELS = 2**15  # a quarter of a MB as float64
+
 Array = NDArray[Any]
 Rule = Callable[[Array], Array]  # values (rows, W) uint16, int32 or float32 -> grey, the same shape
 
@@ -45,7 +47,16 @@ def deep_to_grey(image: Image.Image, name: str) -> Callable[[Image.Image], Image
             UserWarning,
             stacklevel=2,
         )
-    return lambda band: Image.fromarray(rule(np.asarray(band)).astype(np.uint8))
+    return lambda band: Image.fromarray(_by_rows(np.asarray(band), rule))
+
+
+def _by_rows(values: Array, rule: Rule) -> NDArray[np.uint8]:
+    """(rows, W) uint8, few rows at once: what the rule makes in between stays in the processor's cache."""
+    grey = np.empty(values.shape, np.uint8)
+    rows = max(1, CACHED_PIXELS // values.shape[1])
+    for top in range(0, len(values), rows):
+        grey[top : top + rows] = rule(values[top : top + rows]).astype(np.uint8)
+    return grey
 
 
 def _rule(image: Image.Image, low: float, high: float) -> tuple[Rule, str]:
@@ -64,8 +75,7 @@ def _rule(image: Image.Image, low: float, high: float) -> tuple[Rule, str]:
 
 
 def _stretched(values: Array, low: float, factor: float) -> Array:
-    stretched = values.astype(np.float64)
-    stretched -= low
+    stretched = np.subtract(values, low, dtype=np.float64)
     stretched *= factor
     return stretched
 
