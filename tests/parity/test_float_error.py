@@ -28,6 +28,7 @@ FULL, SMALL = 224, 64  # image sizes
 COUNT = 8
 NETWORKS = ("resnet18", "resnet34", "resnext50_32x4d")
 SMALL_NETWORKS = ("cifar_resnet20", "demo")
+GROWING_SEEDS = (1, 3)
 
 
 @pytest.mark.parametrize("name", TEN)
@@ -106,30 +107,35 @@ def test_the_rule_can_fail():
     assert rms_error(theirs, exact) == pytest.approx(1e-6)
 
 
+@pytest.mark.parametrize("seed", GROWING_SEEDS)
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_networks_for_small_images_whose_values_grow(name):
-    assert_as_exact_as(*results_of_growing(name))
+def test_networks_for_small_images_whose_values_grow(name, seed):
+    assert_as_exact_as(*results_of_growing(name, seed))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_f4_everywhere_would_lose_digits(name):
-    """So the tiles are chosen with them in mind. It breaks the rule; or PyTorch, less exact here, would hide it."""
-    chosen, theirs, exact = results_of_growing(name)
+def test_f4_everywhere_would_break_the_rule(name):
+    """So the tiles are chosen with their digits in mind. Which network shows it depends on PyTorch's own error here."""
     with forced(winograd(4)):
-        forced_to_f4, _, _ = results_of_growing(name)
-    least = min(2 * rms_error(theirs, exact), 1.5 * rms_error(chosen, exact))
-    assert rms_error(forced_to_f4, exact) > least
+        results = [results_of_growing(name, seed) for seed in GROWING_SEEDS]
+    with pytest.raises(AssertionError):
+        all_as_exact(results)
 
 
-def results_of_growing(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def all_as_exact(results: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+    for ours, theirs, exact in results:
+        assert_as_exact_as(ours, theirs, exact)
+
+
+def results_of_growing(name: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Our logits, PyTorch's and exact ones of a network without BatchNorms that shrink a block's branch.
 
     What the first layers lose passes through all others.
     """
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     module = getattr(import_torchvision().models, name)(num_classes=10)
     module.conv1, module.maxpool = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False), torch.nn.Identity()
-    module, tensors = growing(module, size=32, seed=1)
+    module, tensors = growing(module, size=32, seed=seed)
     network, _ = arch.build(tensors)
     x = np.random.default_rng(4).standard_normal((COUNT, 3, 32, 32), dtype=np.float32)
     with closing(cpu.compile(passes.optimize(network), threads=1)) as executable:
