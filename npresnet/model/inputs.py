@@ -100,11 +100,9 @@ def listed(images: Any) -> Any:
         return images.item()
     if len(shape) != 1 or not isinstance(images, Iterable):
         return images
-    if (
-        kind in ("U", "O", "T")
-        or (kind == "f" and shape[0] == 0)
-        or (kind == "S" and not isinstance(images, np.ndarray))
-    ):  # NumPy's S strips zeros
+    if kind in ("U", "O", "T") or (kind == "f" and shape[0] == 0):
+        return list(images)
+    if kind == "S" and not isinstance(images, np.ndarray):  # NumPy's strips zeros
         return list(images)
     if kind is None and (shape[0] == 0 or isinstance(next(iter(images)), (*_IN_COLUMNS, type(None)))):
         return list(images)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from npresnet.images import Preprocess, bands, bilinear, preprocess, read
+from npresnet.images import Preprocess, bands, bilinear, deep, preprocess, read
 from npresnet.images.presets import INTERPOLATIONS
 from tests.images.pictures import by_torchvision, noise, picture, same_bits
 
@@ -31,6 +31,7 @@ def banded(request, monkeypatch):
     for module in (bands, bilinear):
         monkeypatch.setattr(module, "BAND_PIXELS", request.param)
     monkeypatch.setattr(bilinear, "GROUP_PIXELS", request.param)
+    monkeypatch.setattr(deep, "CACHED_PIXELS", request.param // 3)
 
 
 @pytest.mark.parametrize("how", HOWS, ids=str)
